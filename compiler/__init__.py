@@ -1,0 +1,1 @@
+"""cortico: a compiler from multihead attention to cortico-thalamic circuits."""

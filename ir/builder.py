@@ -1,0 +1,104 @@
+"""The one mutable thing: a builder that collects the parts of a circuit and freezes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cortico.ir.axes import Axis, Extent, Role, Unfold
+from cortico.ir.circuit import Circuit, Output
+from cortico.ir.domain import EVERYWHERE, Domain
+from cortico.ir.invariants import check
+from cortico.ir.population import Compartment, Population, Projection
+from cortico.ir.regions import CellClass, Region
+from cortico.ir.tensors import Formula, Input, InputKind, Parameter, TensorRef, Weight
+
+
+class CircuitBuilder:
+    """Collects axes, tensors, populations and projections; `build` checks and freezes them.
+
+    Each method returns what later calls refer to; nothing is inferred.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._axes: list[Axis] = []
+        self._inputs: list[Input] = []
+        self._parameters: list[Parameter] = []
+        self._populations: list[Population] = []
+        self._projections: list[Projection] = []
+        self._outputs: list[Output] = []
+
+    def axis(self, name: str, role: Role, extent: Extent, unfold: Unfold = Unfold.SPACE) -> str:
+        """Declare an axis; returns its name."""
+        self._axes.append(Axis(name, role, extent, unfold))
+        return name
+
+    def input(
+        self, name: str, shape: Sequence[Extent], kind: InputKind = InputKind.RATE
+    ) -> str:
+        """Declare an external input; returns its name."""
+        self._inputs.append(Input(name, tuple(shape), kind))
+        return name
+
+    def parameter(
+        self,
+        name: str,
+        shape: Sequence[Extent],
+        values: np.ndarray | None = None,
+        formula: Formula | None = None,
+    ) -> str:
+        """Declare a parameter tensor; returns its name."""
+        self._parameters.append(Parameter(name, tuple(shape), values, formula))
+        return name
+
+    def population(
+        self,
+        name: str,
+        axes: Sequence[str],
+        region: Region,
+        cell_class: CellClass,
+        compartments: Sequence[Compartment],
+        transfer: str = "identity",
+        domain: Domain = EVERYWHERE,
+    ) -> str:
+        """Add a population; returns its name."""
+        self._populations.append(
+            Population(
+                name, tuple(axes), region, cell_class, tuple(compartments), transfer, domain
+            )
+        )
+        return name
+
+    def project(
+        self,
+        name: str,
+        pre: str,
+        post: str,
+        compartment: str,
+        weight: Weight = Weight(),  # noqa: B008  (a frozen value)
+        domain: Domain = EVERYWHERE,
+    ) -> str:
+        """Add a projection; returns its name."""
+        self._projections.append(Projection(name, pre, post, compartment, weight, domain))
+        return name
+
+    def output(self, name: str, population: str, axes: Sequence[str]) -> str:
+        """Give a population's rates to the outside, with axes in this order."""
+        self._outputs.append(Output(name, TensorRef(population, tuple(axes))))
+        return name
+
+    def build(self) -> Circuit:
+        """The frozen circuit. CircuitError lists every broken invariant."""
+        circuit = Circuit(
+            self.name,
+            tuple(self._axes),
+            tuple(self._inputs),
+            tuple(self._parameters),
+            tuple(self._populations),
+            tuple(self._projections),
+            tuple(self._outputs),
+        )
+        check(circuit)
+        return circuit

@@ -1,0 +1,214 @@
+"""The circuit: a frozen value made of axes, tensors, populations and projections."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any
+
+from cortico.ir.axes import Axis, Extent
+from cortico.ir.domain import Domain, conjunction
+from cortico.ir.errors import CircuitError, near_name
+from cortico.ir.population import Population, Projection
+from cortico.ir.tensors import Input, Parameter, TensorRef
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import networkx as nx
+
+    from cortico.ir.atlas import Area, Areas, Nucleus
+    from cortico.ir.counts import Counts
+    from cortico.ir.neurons import NeuronView
+
+
+@dataclass(frozen=True)
+class Output:
+    """A population's rates, given to the outside as the tensor `name` with axes in this order."""
+
+    name: str
+    source: TensorRef
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A cortico-thalamic circuit. Make one with `CircuitBuilder`; change one by making another.
+
+    Its meaning is defined by `cortico.backends.reference`; `docs/ir.md` explains it.
+    """
+
+    name: str
+    axes: tuple[Axis, ...]
+    inputs: tuple[Input, ...]
+    parameters: tuple[Parameter, ...]
+    populations: tuple[Population, ...]
+    projections: tuple[Projection, ...]
+    outputs: tuple[Output, ...]
+
+    # ---- looking things up -------------------------------------------------------------------
+
+    @cached_property
+    def _axes(self) -> dict[str, Axis]:
+        return {axis.name: axis for axis in self.axes}
+
+    @cached_property
+    def _tensors(self) -> dict[str, Input | Parameter]:
+        return {tensor.name: tensor for tensor in (*self.inputs, *self.parameters)}
+
+    @cached_property
+    def _populations(self) -> dict[str, Population]:
+        return {population.name: population for population in self.populations}
+
+    def axis(self, name: str) -> Axis:
+        return _lookup("axis", name, self._axes)
+
+    def tensor(self, name: str) -> Input | Parameter:
+        """The input or parameter called `name`."""
+        return _lookup("tensor", name, self._tensors)
+
+    def population(self, name: str) -> Population:
+        return _lookup("population", name, self._populations)
+
+    @cached_property
+    def _projections_onto(self) -> dict[str, tuple[Projection, ...]]:
+        return {p.name: tuple(q for q in self.projections if q.post == p.name) for p in self.populations}
+
+    def projections_onto(
+        self, population: str, compartment: str | None = None
+    ) -> tuple[Projection, ...]:
+        """Projections that end on a population, or on one of its compartments only."""
+        return tuple(
+            projection
+            for projection in self._projections_onto.get(population, ())
+            if compartment in (None, projection.compartment)
+        )
+
+    def projections_from(self, population: str) -> tuple[Projection, ...]:
+        return tuple(p for p in self.projections if p.pre == population)
+
+    @cached_property
+    def order(self) -> tuple[Population, ...]:
+        """Populations so that each comes after all that project to it. CircuitError on a cycle."""
+        sorter = TopologicalSorter(
+            {p.name: [q.pre for q in self.projections_onto(p.name)] for p in self.populations}
+        )
+        try:
+            return tuple(self._populations[name] for name in sorter.static_order())
+        except CycleError as error:
+            loop = " -> ".join(error.args[1])
+            raise CircuitError(f"circuit {self.name!r} has a cycle: {loop}") from None
+
+    # ---- sizes ---------------------------------------------------------------------------------
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        """Symbolic extents of the axes, in order of first appearance."""
+        return tuple(dict.fromkeys(a.extent for a in self.axes if isinstance(a.extent, str)))
+
+    def sizes(self, symbols: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Axis name to size, with symbolic extents taken from `symbols`."""
+        bound = symbols or {}
+        missing = [symbol for symbol in self.symbols if symbol not in bound]
+        if missing:
+            raise CircuitError(
+                f"circuit {self.name!r} has symbolic sizes {', '.join(missing)}: give each a number, "
+                f"for example circuit.bind({missing[0]}=16)"
+            )
+        return {axis.name: resolve(axis.extent, bound) for axis in self.axes}
+
+    def bind(self, **symbols: int) -> Circuit:
+        """The same circuit with symbolic extents replaced by numbers."""
+
+        def settle(extent: Extent) -> Extent:
+            return symbols.get(extent, extent) if isinstance(extent, str) else extent
+
+        def settle_shape(tensor: Any) -> Any:
+            return dataclasses.replace(tensor, shape=tuple(settle(side) for side in tensor.shape))
+
+        for symbol, value in symbols.items():
+            if symbol not in self.symbols:
+                raise CircuitError(
+                    f"circuit {self.name!r} has no symbolic size {symbol!r}{near_name(symbol, self.symbols)};"
+                    f" it has {', '.join(self.symbols) or 'none'}"
+                )
+            if not isinstance(value, int) or value < 1:
+                raise CircuitError(f"size {symbol} must be a positive integer, found {value!r}")
+        return dataclasses.replace(
+            self,
+            axes=tuple(dataclasses.replace(a, extent=settle(a.extent)) for a in self.axes),
+            inputs=tuple(settle_shape(tensor) for tensor in self.inputs),
+            parameters=tuple(settle_shape(tensor) for tensor in self.parameters),
+        )
+
+    def synapse_axes(self, projection: Projection) -> tuple[str, ...]:
+        """The axes that number the synapses of a projection: the target's, then the summed ones."""
+        post, pre = self.population(projection.post), self.population(projection.pre)
+        return post.axes + tuple(axis for axis in pre.axes if axis not in post.axes)
+
+    def synapse_domain(self, projection: Projection) -> Domain:
+        """Where synapses exist: both neurons exist and the projection's own domain holds."""
+        post, pre = self.population(projection.post), self.population(projection.pre)
+        return conjunction(post.domain, pre.domain, projection.domain)
+
+    # ---- views (each imported when asked for) -----------------------------------------------------
+
+    def counts(self) -> Counts:
+        """Exact numbers of neurons, synapses and parameters, in closed form."""
+        from cortico.ir.counts import Counts
+
+        return Counts(self)
+
+    @property
+    def areas(self) -> Areas:
+        """The cortical areas, one per index of the area axes."""
+        from cortico.ir.atlas import Areas
+
+        return Areas(self)
+
+    @property
+    def thalamus(self) -> tuple[Nucleus, ...]:
+        """The thalamic nuclei with the populations in each."""
+        from cortico.ir.atlas import nuclei
+
+        return nuclei(self)
+
+    def area(self, *index: int) -> Area:
+        """One cortical area by its index (two indices when heads are grouped)."""
+        return self.areas[index if len(index) != 1 else index[0]]
+
+    def neurons(self) -> NeuronView:
+        """The neuron-level view: neurons and synapses, streamed in blocks."""
+        from cortico.ir.neurons import NeuronView
+
+        return NeuronView(self)
+
+    def to_networkx(self, level: str = "population") -> nx.MultiDiGraph:
+        """The circuit as a networkx graph of populations (any circuit) or neurons (small ones)."""
+        from cortico.ir.graph import to_networkx
+
+        return to_networkx(self, level)
+
+    def __str__(self) -> str:
+        from cortico.ir.text import print_circuit
+
+        return print_circuit(self)
+
+
+def resolve(extent: Extent, symbols: Mapping[str, int]) -> int:
+    """An extent as a number."""
+    return symbols[extent] if isinstance(extent, str) else extent
+
+
+def _lookup(kind: str, name: str, table: Mapping[str, Any]) -> Any:
+    try:
+        return table[name]
+    except KeyError:
+        raise CircuitError(_unknown(kind, name, table)) from None
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    return f"no {kind} called {name!r}{near_name(name, names)}; there are: {', '.join(names) or 'none'}"

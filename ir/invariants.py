@@ -1,0 +1,269 @@
+"""What every circuit must satisfy: a list of rules, each a small generator of violations."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from cortico.ir.circuit import Circuit
+from cortico.ir.domain import Domain, coupled_axes
+from cortico.ir.errors import CircuitError, bullet_list, near_name
+from cortico.ir.regions import CellClass, Region
+from cortico.ir.tensors import FORMULAS, Input, Parameter, Weight
+from cortico.ir.transfer import TRANSFERS
+
+Violations = Iterator[str]
+Rule = Callable[[Circuit], Violations]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def check(circuit: Circuit) -> None:
+    """Raise one CircuitError that lists every violation of every rule.
+
+    Later rules rest on the names that earlier ones checked, so a group runs only when the groups
+    before it found nothing.
+    """
+    for group in RULES:
+        problems = [problem for rule in group for problem in rule(circuit)]
+        if problems:
+            raise CircuitError(f"circuit {circuit.name!r} is broken:{bullet_list(problems)}")
+
+
+# ---- names ---------------------------------------------------------------------------------------
+
+
+def names_are_identifiers(circuit: Circuit) -> Violations:
+    """Names go into code and text, so they are plain identifiers. The circuit's title is free."""
+    for kind, names in _declared(circuit):
+        for name in names:
+            if not _NAME.match(name):
+                yield f"{kind} name {name!r} is not a plain identifier"
+
+
+def names_are_unique(circuit: Circuit) -> Violations:
+    for kind, names in _declared(circuit):
+        for name, times in Counter(names).items():
+            if times > 1:
+                yield f"{kind} {name!r} is declared {times} times"
+
+
+def _declared(circuit: Circuit) -> Iterator[tuple[str, list[str]]]:
+    yield "axis", [axis.name for axis in circuit.axes]
+    yield "tensor", [tensor.name for tensor in (*circuit.inputs, *circuit.parameters)]
+    yield "population", [population.name for population in circuit.populations]
+    yield "projection", [projection.name for projection in circuit.projections]
+    yield "output", [output.name for output in circuit.outputs]
+    yield "size symbol", list(dict.fromkeys(_symbols(circuit)))
+    for population in circuit.populations:
+        names = [compartment.name for compartment in population.compartments]
+        yield f"compartment of {population.name!r}", names
+
+
+def _symbols(circuit: Circuit) -> Iterator[str]:
+    extents = [axis.extent for axis in circuit.axes]
+    extents += [side for tensor in (*circuit.inputs, *circuit.parameters) for side in tensor.shape]
+    return (extent for extent in extents if isinstance(extent, str))
+
+
+# ---- declarations --------------------------------------------------------------------------------
+
+
+def extents_are_positive(circuit: Circuit) -> Violations:
+    for axis in circuit.axes:
+        if isinstance(axis.extent, int) and axis.extent < 1:
+            yield f"axis {axis.name!r} has extent {axis.extent}, expected at least 1"
+    for tensor in (*circuit.inputs, *circuit.parameters):
+        if any(isinstance(side, int) and side < 1 for side in tensor.shape):
+            yield f"tensor {tensor.name!r} has an empty side: {tensor.shape}"
+
+
+def symbols_come_from_inputs(circuit: Circuit) -> Violations:
+    """A symbolic size is read off an input when the circuit runs, so some input must carry it."""
+    carried = {side for tensor in circuit.inputs for side in tensor.shape}
+    for symbol in dict.fromkeys(_symbols(circuit)):
+        if symbol not in carried:
+            yield f"size symbol {symbol!r} is the side of no input, so no run can tell its value"
+
+
+def values_fit_shapes(circuit: Circuit) -> Violations:
+    for parameter in circuit.parameters:
+        values = parameter.values
+        if values is None:
+            continue
+        if parameter.formula is not None:
+            yield f"parameter {parameter.name!r} has both values and a formula"
+        if values.shape != parameter.shape:
+            yield f"parameter {parameter.name!r} has values of shape {values.shape}, declared {parameter.shape}"
+        if values.dtype.kind != "f":
+            yield f"parameter {parameter.name!r} has values of type {values.dtype}, expected floating point"
+
+
+def formulas_are_known(circuit: Circuit) -> Violations:
+    known = {parameter.name: parameter for parameter in circuit.parameters}
+    for parameter in circuit.parameters:
+        if parameter.formula is None:
+            continue
+        kind = parameter.formula.kind
+        if kind not in FORMULAS:
+            yield f"parameter {parameter.name!r} has unknown formula {kind!r}{near_name(kind, FORMULAS)}"
+        for argument in parameter.formula.arguments:
+            if argument not in known or known[argument].formula is not None:
+                yield f"formula of {parameter.name!r} needs {argument!r}, which is no plain parameter"
+
+
+def regions_fit_cells(circuit: Circuit) -> Violations:
+    for population in circuit.populations:
+        in_cortex, cell = population.region.in_cortex, population.cell_class
+        reticular = population.region is Region.RETICULAR
+        fits = not in_cortex if cell.in_thalamus else in_cortex
+        if not fits or reticular != (cell is CellClass.RETICULAR):
+            yield f"population {population.name!r}: no {cell} cells in {population.region}"
+
+
+def transfers_are_known(circuit: Circuit) -> Violations:
+    for population in circuit.populations:
+        if population.transfer not in TRANSFERS:
+            near = near_name(population.transfer, TRANSFERS)
+            yield f"population {population.name!r} has unknown transfer {population.transfer!r}{near}"
+
+
+def populations_have_axes(circuit: Circuit) -> Violations:
+    known = {axis.name for axis in circuit.axes}
+    for population in circuit.populations:
+        for axis in population.axes:
+            if axis not in known:
+                yield f"population {population.name!r} has unknown axis {axis!r}{near_name(axis, known)}"
+        if len(set(population.axes)) < len(population.axes):
+            yield f"population {population.name!r} names an axis twice: {population.axes}"
+        if not population.compartments:
+            yield f"population {population.name!r} has no compartment"
+
+
+def projections_have_ends(circuit: Circuit) -> Violations:
+    compartments = {p.name: [c.name for c in p.compartments] for p in circuit.populations}
+    for projection in circuit.projections:
+        for end in (projection.pre, projection.post):
+            if end not in compartments:
+                near = near_name(end, compartments)
+                yield f"projection {projection.name!r} names unknown population {end!r}{near}"
+        targets = compartments.get(projection.post, [projection.compartment])
+        if projection.compartment not in targets:
+            near = near_name(projection.compartment, targets)
+            yield (
+                f"projection {projection.name!r} ends on {projection.post}.{projection.compartment}, "
+                f"but {projection.post!r} has {', '.join(targets)}{near}"
+            )
+
+
+# ---- references ----------------------------------------------------------------------------------
+
+
+def weights_fit_axes(circuit: Circuit) -> Violations:
+    """A weight or bias reads a known tensor, over axes at hand, with the tensor's own sizes."""
+    for population in circuit.populations:
+        for compartment in population.compartments:
+            for drive in compartment.drive:
+                where = f"drive of {population.name}.{compartment.name}"
+                yield from _weight_problems(circuit, where, drive, population.axes, (Input, Parameter))
+    for projection in circuit.projections:
+        axes = circuit.synapse_axes(projection)
+        where = f"weight of projection {projection.name!r}"
+        yield from _weight_problems(circuit, where, projection.weight, axes, (Parameter,))
+
+
+def _weight_problems(
+    circuit: Circuit, where: str, weight: Weight, axes: tuple[str, ...], kinds: tuple[type, ...]
+) -> Violations:
+    known_axes = {axis.name: axis for axis in circuit.axes}
+    for axis, _ in weight.gain.sizes:
+        if axis not in known_axes:
+            yield f"{where}: gain uses unknown axis {axis!r}{near_name(axis, known_axes)}"
+    if weight.tensor is None:
+        return
+    tensors = {t.name: t for t in (*circuit.inputs, *circuit.parameters) if isinstance(t, kinds)}
+    name = weight.tensor.name
+    if name not in tensors:
+        yield f"{where}: unknown tensor {name!r}{near_name(name, tensors)}"
+        return
+    stray = [axis for axis in weight.tensor.axes if axis not in axes]
+    if stray or len(set(weight.tensor.axes)) < len(weight.tensor.axes):
+        yield f"{where}: {weight.tensor} must use axes among {', '.join(axes)}, each once"
+        return
+    found = tuple(known_axes[axis].extent for axis in weight.tensor.axes)
+    if found != tensors[name].shape:
+        yield f"{where}: {weight.tensor} has sizes {found}, but {name!r} has shape {tensors[name].shape}"
+
+
+def outputs_read_populations(circuit: Circuit) -> Violations:
+    known = {population.name: population for population in circuit.populations}
+    if not circuit.outputs:
+        yield "the circuit has no output"
+    for output in circuit.outputs:
+        if output.source.name not in known:
+            near = near_name(output.source.name, known)
+            yield f"output {output.name!r} reads unknown population {output.source.name!r}{near}"
+        elif sorted(output.source.axes) != sorted(known[output.source.name].axes):
+            yield f"output {output.name!r} must list the axes {known[output.source.name].axes} in some order"
+
+
+def domains_fit_axes(circuit: Circuit) -> Violations:
+    """Bounds are on axes at hand, and tie at most two axes together (counts stay closed forms)."""
+    for population in circuit.populations:
+        where = f"population {population.name!r}"
+        yield from _domain_problems(where, population.domain, population.axes)
+    for projection in circuit.projections:
+        axes = circuit.synapse_axes(projection)
+        where = f"projection {projection.name!r}"
+        yield from _domain_problems(where, projection.domain, axes)
+        for group in coupled_axes(circuit.synapse_domain(projection), axes):
+            if len(group) > 2:
+                yield f"{where}: bounds tie {', '.join(group)} together, expected at most two axes"
+
+
+def _domain_problems(where: str, domain: Domain, axes: tuple[str, ...]) -> Violations:
+    for bound in domain:
+        if bound.left not in axes or bound.right not in axes or bound.left == bound.right:
+            yield f"{where}: bound '{bound}' must tie two axes among {', '.join(axes)}"
+    for group in coupled_axes(tuple(b for b in domain if {b.left, b.right} <= set(axes)), axes):
+        if len(group) > 2:
+            yield f"{where}: bounds tie {', '.join(group)} together, expected at most two axes"
+
+
+def compartments_receive_something(circuit: Circuit) -> Violations:
+    for population in circuit.populations:
+        for compartment in population.compartments:
+            synapses = circuit.projections_onto(population.name, compartment.name)
+            if not compartment.drive and not synapses:
+                yield f"compartment {population.name}.{compartment.name} receives nothing"
+
+
+def graph_is_acyclic(circuit: Circuit) -> Violations:
+    try:
+        _ = circuit.order
+    except CircuitError as error:
+        yield str(error)
+
+
+#: Rules in groups; each group may rely on the groups before it.
+RULES: tuple[tuple[Rule, ...], ...] = (
+    (names_are_identifiers, names_are_unique),
+    (
+        extents_are_positive,
+        symbols_come_from_inputs,
+        values_fit_shapes,
+        formulas_are_known,
+        regions_fit_cells,
+        transfers_are_known,
+        populations_have_axes,
+        projections_have_ends,
+    ),
+    (
+        weights_fit_axes,
+        outputs_read_populations,
+        domains_fit_axes,
+        compartments_receive_something,
+        graph_is_acyclic,
+    ),
+)

@@ -1,0 +1,71 @@
+"""Populations and projections: the two nouns of a circuit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cortico.ir.domain import EVERYWHERE, Domain
+from cortico.ir.regions import CellClass, Region
+from cortico.ir.tensors import Weight
+
+
+class Effect(StrEnum):
+    """How a compartment acts on its neuron's rate."""
+
+    MULTIPLIES = "multiplies"
+    DIVIDES = "divides"
+
+
+@dataclass(frozen=True)
+class Compartment:
+    """A dendritic compartment: `I = Σ drive + Σ over its synapses of weight · presynaptic rate`.
+
+    `drive` holds what does not come from neurons of the circuit: constants, biases (parameters) and
+    external inputs, each over axes of the population.
+    """
+
+    name: str
+    effect: Effect = Effect.MULTIPLIES
+    drive: tuple[Weight, ...] = ()
+
+
+@dataclass(frozen=True)
+class Population:
+    """Neurons of one cell class in one region, one per index tuple of `axes` inside `domain`.
+
+    `rate = transfer(Π multiplying compartments / Π dividing compartments)`. A neuron whose
+    multiplying compartments give zero is silent whatever divides it: 0/0 is 0.
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    region: Region
+    cell_class: CellClass
+    compartments: tuple[Compartment, ...]
+    transfer: str = "identity"
+    domain: Domain = EVERYWHERE
+
+    def compartment(self, name: str) -> Compartment:
+        """The compartment called `name`. KeyError when there is none."""
+        for compartment in self.compartments:
+            if compartment.name == name:
+                return compartment
+        raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Synapses from one population onto one compartment of another, as an index relation.
+
+    A synapse joins every pair of neurons that agree on the axes both populations have and lie in
+    `domain`. Axes that only `pre` has are summed (convergence), axes that only `post` has are
+    broadcast (divergence).
+    """
+
+    name: str
+    pre: str
+    post: str
+    compartment: str
+    weight: Weight = Weight()
+    domain: Domain = EVERYWHERE

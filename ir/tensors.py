@@ -1,0 +1,153 @@
+"""Tensors of a circuit: parameters, external inputs, and references to them over named axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from types import MappingProxyType
+
+import numpy as np
+
+from cortico.ir.axes import Extent
+
+Shape = tuple[Extent, ...]
+
+
+class InputKind(StrEnum):
+    """What an external input may hold."""
+
+    RATE = "rate"  #: any real number
+    MASK = "mask"  #: 0 or 1: whether the thing exists
+
+
+@dataclass(frozen=True)
+class Input:
+    """A tensor that arrives from outside the circuit at every run."""
+
+    name: str
+    shape: Shape
+    kind: InputKind = InputKind.RATE
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A parameter computed from others by an entry of `FORMULAS`."""
+
+    kind: str
+    arguments: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind}({', '.join(self.arguments)})"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A named tensor of weights or biases.
+
+    Without `values` and `formula` it is symbolic: its numbers are given when the circuit runs.
+    Two parameters are equal when name, shape and formula are, and their values are equal arrays.
+    """
+
+    name: str
+    shape: Shape
+    values: np.ndarray | None = field(default=None, compare=False, hash=False, repr=False)
+    formula: Formula | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Parameter):
+            return NotImplemented
+        mine, theirs = self.values, other.values
+        if (self.name, self.shape, self.formula) != (other.name, other.shape, other.formula):
+            return False
+        if mine is None or theirs is None or mine is theirs:
+            return mine is theirs
+        return mine.dtype == theirs.dtype and np.array_equal(mine, theirs)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.shape, self.formula))
+
+
+@dataclass(frozen=True)
+class TensorRef:
+    """A tensor read at named axes, such as `W_K[h, a, m]`."""
+
+    name: str
+    axes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}[{', '.join(self.axes)}]"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A constant factor: `coefficient · Π size(axis) ** exponent`.
+
+    Keeping `size(a)^-1/2` apart from its value lets a proof hold for every size.
+    """
+
+    coefficient: float = 1.0
+    sizes: tuple[tuple[str, Fraction], ...] = ()
+
+    def value(self, sizes: Mapping[str, int]) -> float:
+        """The number at given axis sizes. The sizes are multiplied first: 1/√(2·16) is 1/√32."""
+        by_exponent: dict[Fraction, int] = {}
+        for axis, exponent in self.sizes:
+            by_exponent[exponent] = by_exponent.get(exponent, 1) * sizes[axis]
+        return self.coefficient * math.prod(
+            float(size) ** float(exponent) for exponent, size in by_exponent.items()
+        )
+
+    @property
+    def is_one(self) -> bool:
+        return self.coefficient == 1.0 and not self.sizes
+
+    def __str__(self) -> str:
+        factors = [f"size({axis})^{exponent}" for axis, exponent in self.sizes]
+        if self.coefficient != 1.0 or not factors:
+            factors.insert(0, repr(self.coefficient))
+        return " * ".join(factors)
+
+
+@dataclass(frozen=True)
+class Weight:
+    """`gain · tensor[axes]`, or the constant `gain` when there is no tensor."""
+
+    tensor: TensorRef | None = None
+    gain: Gain = Gain()
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return self.tensor.axes if self.tensor else ()
+
+    def __str__(self) -> str:
+        if self.tensor is None:
+            return str(self.gain)
+        return str(self.tensor) if self.gain.is_one else f"{self.gain} * {self.tensor}"
+
+
+def rotation(shape: tuple[int, ...], frequencies: np.ndarray) -> np.ndarray:
+    """Rotary embedding, `R[t, p] = [[cos, -sin], [sin, cos]](t · frequencies[p])`, shape (t, p, 2, 2).
+
+    Su et al., RoFormer, arXiv 2104.09864, equation 15. A frequency of zero leaves its plane alone.
+    """
+    angles = np.arange(shape[0])[:, None] * frequencies
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+
+
+def distance(shape: tuple[int, ...], slopes: np.ndarray) -> np.ndarray:
+    """Linear position bias (ALiBi), `slopes[…] · (j - i)`, shape (…, i, j).
+
+    Press et al., arXiv 2108.12409, section 3.
+    """
+    offsets = np.arange(shape[-1]) - np.arange(shape[-2])[:, None]
+    return slopes[..., None, None] * offsets
+
+
+#: Formula kind to its evaluation `f(shape, *argument arrays)`.
+FORMULAS: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType(
+    {"rotation": rotation, "distance": distance}
+)
