@@ -1,0 +1,246 @@
+"""`AttentionSpec`: what one multihead attention block computes, as a value.
+
+    head_h(i) = Σ_j p_hij v_hj      y_i = W_O [head_1(i) … head_H(i)] + b_O (+ x_i)
+
+with `p = softmax_j(scale · q·k + bias)` for the softmax kernel, and `p = scale · q·k + bias` for the
+linear one (Granier & Senn, arXiv 2504.06354). `compiler/weights.py` says which tensors it needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+
+from cortico.ir.axes import Extent
+from cortico.ir.errors import SpecError, bullet_list
+
+
+class Kernel(StrEnum):
+    """How scores become an attention mask."""
+
+    LINEAR = "linear"
+    SOFTMAX = "softmax"
+
+
+class Mask(StrEnum):
+    """Which source tokens a query may attend to."""
+
+    NONE = "none"
+    CAUSAL = "causal"  #: j <= i
+    WINDOW = "window"  #: causal, and i - j < window
+
+
+class RotaryStyle(StrEnum):
+    """Which two features of a head turn together."""
+
+    HALF_SPLIT = "half_split"  #: feature p with feature p + rotated/2 (Llama, NeoX)
+    INTERLEAVED = "interleaved"  #: feature 2p with feature 2p + 1 (GPT-J, RoFormer)
+
+
+class PositionBias(StrEnum):
+    """An additive bias of the scores that depends on positions."""
+
+    NONE = "none"
+    ALIBI = "alibi"  #: slopes[h] · (j - i), the slopes a parameter
+    TABLE = "table"  #: a given table [h, i, j]; needs numbers of tokens
+
+
+class Nucleus(StrEnum):
+    """The thalamic class whose relay cells carry a stream of tokens."""
+
+    CORE = "core"
+    MATRIX = "matrix"
+
+
+class Microcircuit(StrEnum):
+    """Which microcircuit of the paper computes attention."""
+
+    MASK = "mask"  #: a microcolumn per pair of tokens holds the attention mask
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Rotary position embedding of queries and keys (Su et al., arXiv 2104.09864).
+
+    `rotated` features of each head turn (all by default), pair p by `t · base^(-2p/rotated)` at
+    position t, unless the weights give `rotary_frequencies` themselves.
+    """
+
+    base: float = 10000.0
+    style: RotaryStyle = RotaryStyle.HALF_SPLIT
+    rotated: int | None = None
+
+
+@dataclass(frozen=True)
+class Bias:
+    """Which of the four linear maps add a bias."""
+
+    query: bool = False
+    key: bool = False
+    value: bool = False
+    output: bool = False
+
+
+@dataclass(frozen=True)
+class Thalamus:
+    """Which thalamic class carries what. The paper's text does not settle it: it is a setting."""
+
+    query: Nucleus = Nucleus.MATRIX
+    key: Nucleus = Nucleus.CORE
+    value: Nucleus = Nucleus.CORE
+
+
+@dataclass(frozen=True)
+class AttentionSpec:
+    """One multihead attention block. All sizes are features or tokens; a string is a symbol.
+
+    Raises SpecError, listing every problem, when the fields do not fit together.
+    """
+
+    model: int  #: features of a query token (D)
+    heads: int = 1
+    kv_heads: int | None = None  #: key/value heads (grouped-query attention); as many as heads
+    key_features: int | None = None  #: per head; model / heads by default
+    value_features: int | None = None  #: per head; key_features by default
+    output: int | None = None  #: features of an output token; model by default
+    cross: bool = False  #: keys and values come from a second input, `context`
+    context: int | None = None  #: features of a context token; model by default
+    tokens: Extent = "n"
+    context_tokens: Extent | None = None  #: tokens of the context; symbol `n_context` by default
+    kernel: Kernel = Kernel.SOFTMAX
+    mask: Mask = Mask.NONE
+    window: int | None = None  #: width of the sliding window, in tokens, the query's own included
+    key_padding: bool = False  #: a run-time input `keep` says which source tokens exist
+    scale: float | None = None  #: of the scores; 1/√key_features for softmax, 1 for linear
+    bias: Bias = field(default_factory=Bias)
+    rotary: Rotary | None = None
+    position_bias: PositionBias = PositionBias.NONE
+    sink: bool = False  #: a learned logit per head joins the softmax, its column is dropped
+    residual: bool = False  #: add the query token to the output
+    thalamus: Thalamus = field(default_factory=Thalamus)
+    microcircuit: Microcircuit = Microcircuit.MASK
+    name: str = "attention"
+
+    def __post_init__(self) -> None:
+        problems = list(_wrong_sizes(self)) or list(_wrong_combinations(self))
+        if problems:
+            raise SpecError(f"spec {self.name!r} is wrong:{bullet_list(problems)}")
+
+    # ---- defaults, resolved ------------------------------------------------------------------------
+
+    @property
+    def groups(self) -> int:
+        """Key/value heads: groups of heads that share keys and values."""
+        return self.kv_heads or self.heads
+
+    @property
+    def members(self) -> int:
+        """Heads per key/value head."""
+        return self.heads // self.groups
+
+    @property
+    def d_key(self) -> int:
+        return self.key_features or self.model // self.heads
+
+    @property
+    def d_value(self) -> int:
+        return self.value_features or self.d_key
+
+    @property
+    def d_output(self) -> int:
+        return self.output or self.model
+
+    @property
+    def d_context(self) -> int:
+        return self.context or self.model
+
+    @property
+    def source_tokens(self) -> Extent:
+        """Number of source tokens: the context's in cross attention, else the query's."""
+        return (self.context_tokens or "n_context") if self.cross else self.tokens
+
+    @property
+    def rotated_features(self) -> int:
+        return (self.rotary.rotated or self.d_key) if self.rotary else 0
+
+
+def _wrong_sizes(spec: AttentionSpec) -> Iterator[str]:
+    for name in ("model", "heads"):
+        yield from _not_a_size(name, getattr(spec, name))
+    for name in ("kv_heads", "key_features", "value_features", "output", "context", "window"):
+        if getattr(spec, name) is not None:
+            yield from _not_a_size(name, getattr(spec, name))
+    for name in ("tokens", "context_tokens"):
+        extent = getattr(spec, name)
+        if isinstance(extent, str):
+            if not extent.isidentifier() or not extent.isascii():
+                yield f"{name} must be a positive integer or a symbol such as 'n', found {extent!r}"
+        elif extent is not None:
+            yield from _not_a_size(name, extent)
+    for f in fields(spec):
+        kind = _ENUMS.get(f.name)
+        if kind is not None and not isinstance(getattr(spec, f.name), kind):
+            choices = ", ".join(kind)
+            yield f"{f.name} must be one of {choices}, found {getattr(spec, f.name)!r}"
+    if spec.scale is not None and not _is_finite(spec.scale):
+        yield f"scale must be a finite number, found {spec.scale!r}"
+    if spec.rotary is not None:
+        if not _is_finite(spec.rotary.base) or spec.rotary.base <= 0:
+            yield f"rotary.base must be a positive number, found {spec.rotary.base!r}"
+        if spec.rotary.rotated is not None:
+            yield from _not_a_size("rotary.rotated", spec.rotary.rotated)
+
+
+def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
+    if spec.key_features is None and spec.model % spec.heads:
+        yield (
+            f"model = {spec.model} does not divide into heads = {spec.heads}; "
+            "change one, or give key_features"
+        )
+    if spec.heads % spec.groups:
+        yield f"heads = {spec.heads} does not divide into kv_heads = {spec.kv_heads}"
+    if (spec.mask is Mask.WINDOW) != (spec.window is not None):
+        yield f"window = {spec.window} does not fit mask = {spec.mask}: give both 'window' or neither"
+    if spec.cross and spec.mask is not Mask.NONE:
+        yield f"mask = {spec.mask} needs queries and keys on the same tokens, but cross = true"
+    if not spec.cross and (spec.context is not None or spec.context_tokens is not None):
+        yield "context and context_tokens are for cross attention: set cross = true"
+    if spec.cross and spec.position_bias is PositionBias.ALIBI:
+        yield "position_bias = alibi needs queries and keys on the same tokens, but cross = true"
+    if spec.cross and spec.tokens == spec.source_tokens and isinstance(spec.tokens, str):
+        yield f"tokens and context_tokens must be different symbols, both are {spec.tokens!r}"
+    if spec.position_bias is PositionBias.TABLE and (
+        isinstance(spec.tokens, str) or isinstance(spec.source_tokens, str)
+    ):
+        yield "position_bias = table needs numbers for tokens (and context_tokens), not symbols"
+    if spec.residual and spec.d_output != spec.model:
+        yield f"residual adds x to the output, but output = {spec.d_output} and model = {spec.model}"
+    if spec.sink and spec.kernel is not Kernel.SOFTMAX:
+        yield f"sink joins the softmax, but kernel = {spec.kernel}"
+    if spec.rotary:
+        if spec.cross:
+            yield "rotary needs queries and keys on the same tokens, but cross = true"
+        if spec.d_key % 2 or spec.rotated_features % 2 or spec.rotated_features > spec.d_key:
+            yield (
+                f"rotary turns pairs of features: rotated = {spec.rotated_features} must be even "
+                f"and at most key_features = {spec.d_key}, which must be even"
+            )
+
+
+def _not_a_size(name: str, value: object) -> Iterator[str]:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        yield f"{name} must be a positive integer, found {value!r}"
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_ENUMS: dict[str, type[StrEnum]] = {
+    "kernel": Kernel,
+    "mask": Mask,
+    "position_bias": PositionBias,
+    "microcircuit": Microcircuit,
+}

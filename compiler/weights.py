@@ -1,0 +1,91 @@
+"""The tensors that a spec needs, and their check.
+
+Weights come as a mapping from name to array. Shapes use H heads in G groups of R members (R = 1 but
+for grouped-query attention), head features a (key) and c (value), model features m:
+
+    W_Q (H, a, m)   W_K (G, a, m')   W_V (G, c, m')   W_O (H, out, c)
+    b_Q (H, a)      b_K (G, a)       b_V (G, c)       b_O (out)
+    alibi_slopes (H)   position_bias (H, i, j)   sink (H)   rotary_frequencies (rotated/2)
+
+`m'` is the context's width in cross attention, else the model's. Head h uses key/value head h // R.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cortico.ir.axes import Extent
+from cortico.ir.errors import SpecError, bullet_list, near_name
+from cortico.spec import AttentionSpec, PositionBias
+
+Weights = Mapping[str, np.ndarray]
+Shapes = dict[str, tuple[Extent, ...]]
+
+
+def required_shapes(spec: AttentionSpec) -> Shapes:
+    """Tensor name to shape, for every tensor that `spec` must be given."""
+    heads, groups, width = spec.heads, spec.groups, spec.d_context if spec.cross else spec.model
+    shapes: Shapes = {
+        "W_Q": (heads, spec.d_key, spec.model),
+        "W_K": (groups, spec.d_key, width),
+        "W_V": (groups, spec.d_value, width),
+        "W_O": (heads, spec.d_output, spec.d_value),
+    }
+    optional: Shapes = {
+        "b_Q": (heads, spec.d_key) if spec.bias.query else (),
+        "b_K": (groups, spec.d_key) if spec.bias.key else (),
+        "b_V": (groups, spec.d_value) if spec.bias.value else (),
+        "b_O": (spec.d_output,) if spec.bias.output else (),
+        "alibi_slopes": (heads,) if spec.position_bias is PositionBias.ALIBI else (),
+        "position_bias": (heads, spec.tokens, spec.source_tokens)
+        if spec.position_bias is PositionBias.TABLE
+        else (),
+        "sink": (heads,) if spec.sink else (),
+    }
+    return shapes | {name: shape for name, shape in optional.items() if shape}
+
+
+def optional_shapes(spec: AttentionSpec) -> Shapes:
+    """Tensors that `spec` may be given, and has a default for."""
+    return {"rotary_frequencies": (spec.rotated_features // 2,)} if spec.rotary else {}
+
+
+def rotary_frequencies(spec: AttentionSpec) -> np.ndarray:
+    """The default angular frequencies `base^(-2p/rotated)`, in radians per token, shape (rotated/2)."""
+    assert spec.rotary is not None
+    rotated = spec.rotated_features
+    return spec.rotary.base ** (-np.arange(0, rotated, 2, dtype=np.float64) / rotated)
+
+
+def check_weights(spec: AttentionSpec, weights: Weights) -> None:
+    """Raise one SpecError that lists every missing, unknown, misshapen or non-finite tensor."""
+    required, known = required_shapes(spec), required_shapes(spec) | optional_shapes(spec)
+    problems = [f"{name} is missing, expected shape {required[name]}" for name in required if name not in weights]
+    for name, array in weights.items():
+        if name not in known:
+            problems.append(f"{name} is not a tensor of this spec{near_name(name, known)}")
+            continue
+        if array.shape != known[name]:
+            problems.append(f"{name} has shape {array.shape}, expected {known[name]}")
+        if array.dtype.kind != "f":
+            problems.append(f"{name} has type {array.dtype}, expected floating point")
+        elif not np.isfinite(array).all():
+            bad = int(array.size - np.isfinite(array).sum())
+            problems.append(f"{name} has {bad} of {array.size} numbers that are NaN or infinite")
+    if problems:
+        raise SpecError(f"weights of {spec.name!r} are wrong:{bullet_list(problems)}")
+
+
+def random_weights(
+    spec: AttentionSpec, seed: int = 0, dtype: np.dtype | type = np.float64
+) -> dict[str, np.ndarray]:
+    """Random weights of unit gain for `spec`, for tests and examples."""
+    rng = np.random.default_rng(seed)
+
+    def draw(shape: tuple[Extent, ...]) -> np.ndarray:
+        fan_in = shape[-1] if len(shape) > 2 else 1
+        return (rng.standard_normal(shape) / np.sqrt(fan_in)).astype(dtype)  # type: ignore[arg-type]
+
+    return {name: draw(shape) for name, shape in required_shapes(spec).items()}
