@@ -1,0 +1,25 @@
+"""Lowering: from a spec and its weights to a circuit, one file per microcircuit of the paper."""
+
+from collections.abc import Callable, Mapping
+
+from cortico.ir import Circuit
+from cortico.lowering.mask_circuit import lower_to_mask_circuit
+from cortico.spec import AttentionSpec, Microcircuit
+from cortico.weights import Weights, check_weights
+
+LOWERINGS: Mapping[Microcircuit, Callable[[AttentionSpec, Weights | None], Circuit]] = {
+    Microcircuit.MASK: lower_to_mask_circuit,
+}
+
+
+def lower(spec: AttentionSpec, weights: Weights | None = None) -> Circuit:
+    """The circuit of `spec`'s microcircuit. Without `weights` its parameters stay symbolic.
+
+    Raises SpecError when the weights do not fit the spec.
+    """
+    if weights is not None:
+        check_weights(spec, weights)
+    return LOWERINGS[spec.microcircuit](spec, weights)
+
+
+__all__ = ["LOWERINGS", "lower"]

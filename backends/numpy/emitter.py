@@ -1,0 +1,137 @@
+"""Text of the emitted file: a planned program between its header and its helpers."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+
+from cortico.backends.numpy.letters import axis_letters, with_letters
+from cortico.backends.numpy.planner import Planner
+from cortico.backends.numpy.template import CHECKED, HELPERS, LOAD_WEIGHTS
+from cortico.ir import Circuit, Extent, Input, InputKind, Parameter
+
+
+def emit_source(circuit: Circuit) -> str:
+    """A standalone Python module with one function, `attention`, that runs `circuit`."""
+    planner = Planner(with_letters(circuit, axis_letters(circuit)))
+    results = planner.outputs()
+    helpers = planner.program.helpers | {p.formula.kind for p in circuit.parameters if p.formula}
+    parts = [
+        _header(circuit),
+        LOAD_WEIGHTS if _stores_weights(circuit) else "",
+        _signature(circuit),
+        textwrap.indent("\n".join(_prologue(circuit)), "    "),
+        textwrap.indent("\n".join(planner.program.lines), "    "),
+        f"    return {', '.join(result.code for result in results)}\n\n",
+        CHECKED,
+        *(HELPERS[name] for name in HELPERS if name in helpers),
+    ]
+    spaced = "\n".join(part for part in parts if part)
+    return _two_blank_lines_between_functions(spaced)
+
+
+def _header(circuit: Circuit) -> str:
+    title = json.dumps(circuit.name)
+    shapes = [f"    {t.name} {_shape_text(t.shape)}" for t in circuit.inputs]
+    outputs = [
+        f"    {o.name} {_shape_text(tuple(circuit.axis(a).extent for a in o.source.axes))}"
+        for o in circuit.outputs
+    ]
+    weights = [f"    {p.name} {_shape_text(p.shape)}" for p in circuit.parameters if not p.formula]
+    standard = "import functools\nimport json\nfrom pathlib import Path\n\n" if _stores_weights(circuit) else ""
+    return "\n".join(
+        [
+            f'"""Circuit {title}, compiled by cortico to NumPy.',
+            "",
+            "Inputs (any axes before these are a batch):",
+            *shapes,
+            "Outputs:",
+            *outputs,
+            "Weights:",
+            *weights,
+            "",
+            "float32 inputs are computed in float32, all others in float64. In the comments, axes stand in",
+            "brackets; the batch axes in front of them are left out.",
+            '"""',
+            "",
+            f"{standard}import numpy as np\n\n",
+        ]
+    )
+
+
+def _signature(circuit: Circuit) -> str:
+    arguments = [t.name for t in circuit.inputs if t.kind is InputKind.RATE]
+    gates = [f"{t.name}=None" for t in circuit.inputs if t.kind is InputKind.MASK]
+    weights = "weights=None" if _stores_weights(circuit) else "weights"
+    listed = ", ".join([*arguments, "*", *gates, weights])
+    outputs = ", ".join(output.name for output in circuit.outputs)
+    source = (
+        "`weights` maps names to arrays; by default they are read from the file beside this one."
+        if _stores_weights(circuit)
+        else "`weights` maps the names above to arrays."
+    )
+    missing = " A 0/1 input that is None is all ones." if gates else ""
+    return f'def attention({listed}):\n    """{outputs} of the circuit. {source}{missing}"""'
+
+
+def _prologue(circuit: Circuit) -> list[str]:
+    """Lines that check the inputs and bring every tensor under its name."""
+    rates = [t for t in circuit.inputs if t.kind is InputKind.RATE]
+    single = " and ".join(f"np.asarray({t.name}).dtype == np.float32" for t in rates)
+    lines = [f"dtype = np.float32 if {single or 'False'} else np.float64", "sizes = {}"]
+    for tensor in sorted(circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
+        lines += _checked_input(tensor)
+    if _stores_weights(circuit):
+        lines.append("weights = load_weights() if weights is None else weights")
+    for parameter in circuit.parameters:
+        if parameter.formula is None:
+            lines.append(_checked_parameter(parameter))
+    return lines + [_formula(parameter) for parameter in circuit.parameters if parameter.formula]
+
+
+def _checked_input(tensor: Input) -> list[str]:
+    shape = json.dumps(tensor.shape)
+    kind = "bool" if tensor.kind is InputKind.MASK else "dtype"
+    check = f'{tensor.name} = checked("{tensor.name}", {tensor.name}, {shape}, sizes, {kind})'
+    if tensor.kind is InputKind.RATE:
+        return [check]
+    sides = ", ".join(_side_code(side) for side in tensor.shape)
+    return [f"if {tensor.name} is None:", f"    {tensor.name} = np.ones(({sides},), bool)", check]
+
+
+def _checked_parameter(parameter: Parameter) -> str:
+    shape = json.dumps(parameter.shape)
+    return (
+        f'{parameter.name} = checked("{parameter.name}", weights["{parameter.name}"], {shape}, sizes, dtype)'
+    )
+
+
+def _formula(parameter: Parameter) -> str:
+    assert parameter.formula is not None
+    # in double precision whatever the rates are computed in: angles grow with the position
+    arguments = ", ".join(f'np.float64(weights["{name}"])' for name in parameter.formula.arguments)
+    shape = ", ".join(_side_code(side) for side in parameter.shape)
+    return f"{parameter.name} = {parameter.formula.kind}(({shape}), {arguments}).astype(dtype)"
+
+
+def _side_code(side: Extent) -> str:
+    return str(side) if isinstance(side, int) else f'sizes["{side}"]'
+
+
+def _shape_text(shape: tuple[Extent, ...]) -> str:
+    return f"({', '.join(str(side) for side in shape)})"
+
+
+def _stores_weights(circuit: Circuit) -> bool:
+    return all(p.values is not None for p in circuit.parameters if p.formula is None)
+
+
+def _two_blank_lines_between_functions(source: str) -> str:
+    lines: list[str] = []
+    for line in source.splitlines():
+        if line.startswith(("def ", "@")) and not (lines and lines[-1].startswith("@")):
+            while lines and not lines[-1]:
+                lines.pop()
+            lines += ["", ""]
+        lines.append(line)
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,138 @@
+"""The reference interpreter: what a circuit means, in plain NumPy. Slow and obvious on purpose.
+
+Populations are evaluated one after another, each as a full array over its axes:
+
+    I_c  = Σ drive + Σ_projections Σ_(axes only in pre) weight · rate_pre · [inside the domain]
+    rate = φ( Π multiplying I_c / Π dividing I_c ) · [inside the domain],   and 0/0 is 0
+
+A time axis is an axis like any other here: the rate at step t is the entry at index t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cortico.backends.inputs import Arrays, bind_symbols, parameter_values
+from cortico.ir import Circuit, Compartment, Effect, Population, Projection, TensorRef, Weight
+from cortico.ir.domain import Domain, mask
+from cortico.ir.transfer import TRANSFERS
+
+
+class ReferenceBackend:
+    """Interprets a circuit in float64; every other backend is tested against it."""
+
+    name = "reference"
+    summary = "direct interpreter that defines what a circuit means (slow)"
+
+    def unsupported(self, circuit: Circuit) -> list[str]:
+        return []
+
+    def emit(self, circuit: Circuit) -> Mapping[str, str]:
+        return {}
+
+    def run(
+        self, circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None
+    ) -> dict[str, np.ndarray]:
+        """Output name to float64 array; leading axes of the inputs beyond the declared are a batch."""
+        batch = _batch_shape(circuit, inputs)
+        results = []
+        for index in np.ndindex(*batch):
+            one = {name: _example(circuit, name, array, index) for name, array in inputs.items()}
+            rates = interpret(circuit, one, parameters)
+            results.append([_ordered(circuit, output.source, rates) for output in circuit.outputs])
+        return {
+            output.name: np.stack([r[k] for r in results]).reshape(*batch, *results[0][k].shape)
+            for k, output in enumerate(circuit.outputs)
+        }
+
+
+def interpret(
+    circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None
+) -> dict[str, np.ndarray]:
+    """The rates of every population (float64, over its axes) for one example without batch axes."""
+    symbols = bind_symbols(circuit, inputs)
+    tensors = {**parameter_values(circuit, symbols, parameters), **inputs}
+    tensors = {name: np.asarray(array, dtype=np.float64) for name, array in tensors.items()}
+    return _Interpreter(circuit, circuit.sizes(symbols), tensors).rates()
+
+
+class _Interpreter:
+    def __init__(self, circuit: Circuit, sizes: dict[str, int], tensors: Arrays) -> None:
+        self.circuit, self.sizes, self.tensors = circuit, sizes, tensors
+        self.computed: dict[str, np.ndarray] = {}
+
+    def rates(self) -> dict[str, np.ndarray]:
+        for population in self.circuit.order:
+            self.computed[population.name] = self.rate(population)
+        return self.computed
+
+    def rate(self, population: Population) -> np.ndarray:
+        shape = [self.sizes[axis] for axis in population.axes]
+        excitation, inhibition = np.ones(shape), np.ones(shape)
+        for compartment in population.compartments:
+            current = self.current(population, compartment)
+            if compartment.effect is Effect.MULTIPLIES:
+                excitation = excitation * current
+            else:
+                inhibition = inhibition * current
+        inside = mask(population.domain, population.axes, self.sizes)
+        excitation = excitation * inside
+        driven = np.divide(excitation, inhibition, out=np.zeros(shape), where=excitation != 0)
+        return np.where(inside, TRANSFERS[population.transfer].evaluate(driven), 0.0)
+
+    def current(self, population: Population, compartment: Compartment) -> np.ndarray:
+        total = np.zeros([self.sizes[axis] for axis in population.axes])
+        for weight in compartment.drive:
+            total = total + self.summed(population.axes, [], weight, ())
+        for projection in self.circuit.projections_onto(population.name, compartment.name):
+            total = total + self.synaptic(population, projection)
+        return total
+
+    def synaptic(self, post: Population, projection: Projection) -> np.ndarray:
+        pre = self.circuit.population(projection.pre)
+        rate = (self.computed[pre.name], pre.axes)
+        return self.summed(post.axes, [rate], projection.weight, projection.domain)
+
+    def summed(
+        self,
+        onto: Sequence[str],
+        factors: list[tuple[np.ndarray, tuple[str, ...]]],
+        weight: Weight,
+        domain: Domain,
+    ) -> np.ndarray:
+        """gain · Σ of the product of `factors`, the weight's tensor and the domain, over `onto`."""
+        factors = list(factors)
+        if weight.tensor:
+            factors.append((self.tensors[weight.tensor.name], weight.tensor.axes))
+        for bound in domain:
+            pair = (bound.left, bound.right)
+            factors.append((mask((bound,), pair, self.sizes).astype(float), pair))
+        # a term that lacks an axis of the result is the same along it
+        factors += [(np.ones(self.sizes[axis]), (axis,)) for axis in onto]
+        letter = {axis: k for k, axis in enumerate(self.sizes)}
+        operands = [part for array, axes in factors for part in (array, [letter[a] for a in axes])]
+        total: np.ndarray = np.einsum(*operands, [letter[axis] for axis in onto])
+        return weight.gain.value(self.sizes) * total
+
+
+def _batch_shape(circuit: Circuit, inputs: Arrays) -> tuple[int, ...]:
+    leading = [
+        np.shape(inputs[tensor.name])[: np.ndim(inputs[tensor.name]) - len(tensor.shape)]
+        for tensor in circuit.inputs
+        if tensor.name in inputs
+    ]
+    return max(leading, key=len, default=())
+
+
+def _example(circuit: Circuit, name: str, array: np.ndarray, index: tuple[int, ...]) -> np.ndarray:
+    """One example of a batch; an input without batch axes is shared by all."""
+    declared = [len(tensor.shape) for tensor in circuit.inputs if tensor.name == name]
+    is_batched = bool(declared) and np.ndim(array) > declared[0]
+    return np.asarray(array)[index] if is_batched else np.asarray(array)
+
+
+def _ordered(circuit: Circuit, source: TensorRef, rates: Arrays) -> np.ndarray:
+    axes = circuit.population(source.name).axes
+    return np.transpose(rates[source.name], [axes.index(axis) for axis in source.axes])

@@ -1,0 +1,112 @@
+"""Which exponentials may be shifted: softmax found by its scaling behaviour, not by its shape.
+
+Subtracting s from the exponent of some cells multiplies their rates by exp(-s). If a population
+divides by a pool of exactly these cells, the factor may cancel before any output. That is decided by
+the degree in which each rate scales with the shifted cells: 1 for the cells themselves, degrees add
+where compartments multiply and subtract where they divide, and every output must have degree 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cortico.ir import Circuit, Compartment, Effect, Population
+from cortico.ir.transfer import TRANSFERS
+
+
+@dataclass(frozen=True)
+class ShiftGroup:
+    """Exponential populations that may be shifted together, by any array over `axes`."""
+
+    pool: str
+    members: tuple[str, ...]
+    axes: tuple[str, ...]
+
+
+def shift_groups(circuit: Circuit) -> dict[str, ShiftGroup]:
+    """Exponential population to its group, for all whose shift provably cancels."""
+    groups: dict[str, ShiftGroup] = {}
+    for pool in _dividing_populations(circuit):
+        members = _exponentials_behind(circuit, pool)
+        group = ShiftGroup(pool.name, members, pool.axes)
+        if members and not groups.keys() & set(members) and _shift_cancels(circuit, group):
+            groups.update(dict.fromkeys(members, group))
+    return groups
+
+
+def _dividing_populations(circuit: Circuit) -> list[Population]:
+    names = [
+        projection.pre
+        for population in circuit.populations
+        for compartment in population.compartments
+        if compartment.effect is Effect.DIVIDES
+        for projection in circuit.projections_onto(population.name, compartment.name)
+    ]
+    return [circuit.population(name) for name in dict.fromkeys(names)]
+
+
+def _exponentials_behind(circuit: Circuit, pool: Population) -> tuple[str, ...]:
+    """The nearest exponential populations upstream of `pool`."""
+    found: dict[str, None] = {}
+    frontier, seen = [pool.name], {pool.name}
+    while frontier:
+        for projection in circuit.projections_onto(frontier.pop()):
+            if projection.pre in seen:
+                continue
+            seen.add(projection.pre)
+            if circuit.population(projection.pre).transfer == "exp":
+                found[projection.pre] = None
+            else:
+                frontier.append(projection.pre)
+    return tuple(found)
+
+
+class _MixedDegreesError(Exception):
+    """A sum of terms that scale differently: the shift does not cancel."""
+
+
+def _shift_cancels(circuit: Circuit, group: ShiftGroup) -> bool:
+    degrees: dict[str, int] = {}
+    try:
+        for population in circuit.order:
+            degrees[population.name] = _degree(circuit, population, group, degrees)
+    except _MixedDegreesError:
+        return False
+    return all(degrees[output.source.name] == 0 for output in circuit.outputs)
+
+
+def _degree(
+    circuit: Circuit, population: Population, group: ShiftGroup, degrees: Mapping[str, int]
+) -> int:
+    degree = 0
+    for compartment in population.compartments:
+        share = _current_degree(circuit, population, compartment, group, degrees)
+        degree += share if compartment.effect is Effect.MULTIPLIES else -share
+    if population.name in group.members:
+        degree += 1
+        if degree != 1:
+            raise _MixedDegreesError
+    elif degree and not TRANSFERS[population.transfer].is_identity:
+        raise _MixedDegreesError
+    return degree
+
+
+def _current_degree(
+    circuit: Circuit,
+    population: Population,
+    compartment: Compartment,
+    group: ShiftGroup,
+    degrees: Mapping[str, int],
+) -> int:
+    """The degree of a compartment's current: that of all its terms, which must agree."""
+    shares = {0} if compartment.drive else set()
+    for projection in circuit.projections_onto(population.name, compartment.name):
+        share = degrees[projection.pre]
+        # the shift differs along the group's axes, so a sum must not run over them
+        if share and not set(group.axes) <= set(population.axes):
+            raise _MixedDegreesError
+        shares.add(share)
+    if len(shares) != 1:
+        raise _MixedDegreesError
+    return shares.pop()
