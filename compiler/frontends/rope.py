@@ -1,0 +1,67 @@
+"""Rotary embedding as `config.json` describes it, old style and new."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from cortico.frontends.config import Config
+from cortico.ir.errors import SpecError
+from cortico.spec import Rotary, RotaryStyle
+
+_TYPES = ("default", "linear", "llama3")
+
+
+def read_rope(config: Config, features: int) -> tuple[Rotary, np.ndarray | None]:
+    """The rotary embedding of heads with `features`, and its frequencies where they are not usual.
+
+    transformers 5 writes `rope_parameters`; before it was `rope_theta` and `rope_scaling`.
+    Frequencies are in radians per token, shape (rotated/2). SpecError for other rope types.
+    """
+    options = config.table("rope_parameters") or config.table("rope_scaling")
+    options = options or Config(config.source, {})
+    base = options.number("rope_theta", config.number("rope_theta", 10000.0))
+    rotary = Rotary(base, RotaryStyle.HALF_SPLIT, _rotated(config, options, features))
+    return rotary, _frequencies(options, base, rotary.rotated or features)
+
+
+def _rotated(config: Config, options: Config, features: int) -> int | None:
+    """How many features of a head turn; None for all. transformers rounds down."""
+    part = options.number("partial_rotary_factor", config.number("partial_rotary_factor", 1.0))
+    rotated = int(features * part)
+    if rotated < 2 or rotated > features or rotated % 2:
+        raise SpecError(
+            f"{config.source}: partial_rotary_factor = {part} turns {rotated} of {features} "
+            "features of a head, expected an even number of them"
+        )
+    return None if rotated == features else rotated
+
+
+def _frequencies(options: Config, base: float, rotated: int) -> np.ndarray | None:
+    kind = options.text("rope_type", options.text("type", "default"))
+    if kind not in _TYPES or any(isinstance(v, dict) for v in options.values.values()):
+        raise SpecError(
+            f"{options.source}: rope type {kind!r} is not supported, expected one of "
+            f"{', '.join(_TYPES)}, the same for all layers"
+        )
+    if kind == "default":
+        return None
+    usual = np.power(base, -np.arange(0, rotated, 2, dtype=np.float64) / rotated)
+    return _linear(options, usual) if kind == "linear" else _llama3(options, usual)
+
+
+def _linear(options: Config, usual: np.ndarray) -> np.ndarray:
+    """Positions stand `factor` times closer."""
+    return usual / options.number("factor")
+
+
+def _llama3(options: Config, usual: np.ndarray) -> np.ndarray:
+    """Llama 3.1: long wavelengths are stretched by `factor`, short ones kept, a ramp in between."""
+    factor, length = options.number("factor"), options.number("original_max_position_embeddings")
+    low, high = options.number("low_freq_factor"), options.number("high_freq_factor")
+    if high <= low:
+        raise options.wrong("high_freq_factor", f"more than low_freq_factor = {low}")
+    turns = length * usual / (2 * math.pi)  # of each pair within the original context
+    kept = np.clip((turns - low) / (high - low), 0.0, 1.0)
+    return (1 - kept) * usual / factor + kept * usual

@@ -1,0 +1,83 @@
+"""The independent oracle: multihead attention straight from its formulas, in float64, for one sequence.
+
+    q_hi = W_Q[h] x_i + b_Q[h]     k_gj = W_K[g] s_j + b_K[g]     v_gj = W_V[g] s_j + b_V[g]
+    score_hij = scale · q_hi·k_gj + bias_hij                      g = h // (heads per group)
+    p = softmax_j(score) or p = score, over the source tokens j that query i may see, else 0
+    y_i = Σ_h W_O[h] Σ_j p_hij v_gj + b_O (+ x_i)
+
+It imports the words of the spec and nothing else of cortico, and resolves defaults by itself.
+`test_oracle.py` holds it against PyTorch.
+"""
+
+import numpy as np
+
+from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, RotaryStyle
+
+
+def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None):
+    """y (n, out) of query tokens x (n, m). Source tokens are `context` (n_source, m'), or x.
+
+    keep (n_source,) bool says which source tokens exist. A query without a live source token gets
+    zeros from every head, for both kernels, and so W_O adds only b_O (and the residual x_i).
+    """
+    w = {name: np.asarray(array, dtype=np.float64) for name, array in weights.items()}
+    x = np.asarray(x, dtype=np.float64)
+    source = np.asarray(context, dtype=np.float64) if spec.cross else x
+    heads, d_key = w["W_Q"].shape[:2]
+
+    q = np.einsum("ham,im->hia", w["W_Q"], x) + w.get("b_Q", np.zeros((1, 1)))[:, None, :]
+    k = np.einsum("gam,jm->gja", w["W_K"], source) + w.get("b_K", np.zeros((1, 1)))[:, None, :]
+    v = np.einsum("gcm,jm->gjc", w["W_V"], source) + w.get("b_V", np.zeros((1, 1)))[:, None, :]
+    if spec.rotary:
+        q, k = rotate(spec, w, q), rotate(spec, w, k)
+    k, v = (np.repeat(t, heads // len(t), axis=0) for t in (k, v))  # head h reads group h // R
+
+    usual = 1 / np.sqrt(d_key) if spec.kernel is Kernel.SOFTMAX else 1.0
+    scale = usual if spec.scale is None else spec.scale
+    score = scale * np.einsum("hia,hja->hij", q, k)
+    i, j = np.arange(len(x))[:, None], np.arange(len(source))[None, :]
+    if spec.position_bias is PositionBias.ALIBI:
+        score = score + w["alibi_slopes"][:, None, None] * (j - i)
+    if spec.position_bias is PositionBias.TABLE:
+        score = score + w["position_bias"]
+
+    p = mask_of_scores(spec, w, score, visible(spec, i, j, keep))
+    y = np.einsum("hoc,hij,hjc->io", w["W_O"], p, v) + w.get("b_O", 0.0)
+    return y + x if spec.residual else y
+
+
+def visible(spec, i, j, keep):
+    """Which source token j query i may see, bool (n, n_source)."""
+    seen = np.ones(np.broadcast_shapes(i.shape, j.shape), dtype=bool)
+    if spec.mask is not Mask.NONE:
+        seen &= j <= i
+    if spec.mask is Mask.WINDOW:
+        seen &= i - j < spec.window
+    return seen if keep is None else seen & np.asarray(keep, dtype=bool)[None, :]
+
+
+def mask_of_scores(spec, w, score, seen):
+    """p (h, i, j): exp(score) over its sum, the sink's exp(logit) in that sum; or the scores."""
+    if spec.kernel is Kernel.LINEAR:
+        return np.where(seen, score, 0.0)
+    sink = w["sink"][:, None, None] if spec.sink else np.full((1, 1, 1), -np.inf)
+    logit = np.where(seen, score, -np.inf)
+    top = np.maximum(logit.max(axis=2, keepdims=True), sink)
+    top = np.where(np.isfinite(top), top, 0.0)  # no live source token, and no sink
+    e = np.exp(logit - top)
+    total = e.sum(axis=2, keepdims=True) + np.exp(sink - top)
+    return np.divide(e, total, out=np.zeros_like(e), where=total > 0)
+
+
+def rotate(spec, w, t):
+    """Turn feature pairs p of t (heads, tokens, features) by the angle token · frequency_p."""
+    r = spec.rotary.rotated or t.shape[2]
+    usual = spec.rotary.base ** (-2 * np.arange(r // 2) / r)
+    angle = np.arange(t.shape[1])[:, None] * w.get("rotary_frequencies", usual)
+    half = spec.rotary.style is RotaryStyle.HALF_SPLIT
+    first = slice(0, r // 2) if half else slice(0, r, 2)
+    second = slice(r // 2, r) if half else slice(1, r, 2)
+    turned = (t[..., first] + 1j * t[..., second]) * np.exp(1j * angle)
+    out = t.copy()
+    out[..., first], out[..., second] = turned.real, turned.imag
+    return out
