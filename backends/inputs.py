@@ -49,11 +49,15 @@ def parameter_values(
     for parameter in circuit.parameters:
         array = given.get(parameter.name, parameter.values)
         if parameter.formula is None and array is None:
-            problems.append(f"parameter {parameter.name!r} has no values: give an array {parameter.shape}")
+            problems.append(
+                f"parameter {parameter.name!r} has no values: give an array {parameter.shape}"
+            )
         elif parameter.formula is None and array is not None:
             expected = _shape(parameter, symbols)
             if array.shape != expected:
-                problems.append(f"parameter {parameter.name!r} has shape {array.shape}, expected {expected}")
+                problems.append(
+                    f"parameter {parameter.name!r} has shape {array.shape}, expected {expected}"
+                )
             values[parameter.name] = array
     if problems:
         raise SpecError(f"parameters of {circuit.name!r} are wrong:{bullet_list(problems)}")

@@ -62,7 +62,11 @@ def rotary_frequencies(spec: AttentionSpec) -> np.ndarray:
 def check_weights(spec: AttentionSpec, weights: Weights) -> None:
     """Raise one SpecError that lists every missing, unknown, misshapen or non-finite tensor."""
     required, known = required_shapes(spec), required_shapes(spec) | optional_shapes(spec)
-    problems = [f"{name} is missing, expected shape {required[name]}" for name in required if name not in weights]
+    problems = [
+        f"{name} is missing, expected shape {required[name]}"
+        for name in required
+        if name not in weights
+    ]
     for name, array in weights.items():
         if name not in known:
             problems.append(f"{name} is not a tensor of this spec{near_name(name, known)}")
@@ -85,7 +89,8 @@ def random_weights(
     rng = np.random.default_rng(seed)
 
     def draw(shape: tuple[Extent, ...]) -> np.ndarray:
-        fan_in = shape[-1] if len(shape) > 2 else 1
-        return (rng.standard_normal(shape) / np.sqrt(fan_in)).astype(dtype)  # type: ignore[arg-type]
+        sides = [int(side) for side in shape]
+        fan_in = sides[-1] if len(sides) > 2 else 1
+        return (rng.standard_normal(sides) / np.sqrt(fan_in)).astype(dtype)
 
     return {name: draw(shape) for name, shape in required_shapes(spec).items()}

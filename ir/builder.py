@@ -35,9 +35,7 @@ class CircuitBuilder:
         self._axes.append(Axis(name, role, extent, unfold))
         return name
 
-    def input(
-        self, name: str, shape: Sequence[Extent], kind: InputKind = InputKind.RATE
-    ) -> str:
+    def input(self, name: str, shape: Sequence[Extent], kind: InputKind = InputKind.RATE) -> str:
         """Declare an external input; returns its name."""
         self._inputs.append(Input(name, tuple(shape), kind))
         return name
@@ -65,9 +63,7 @@ class CircuitBuilder:
     ) -> str:
         """Add a population; returns its name."""
         self._populations.append(
-            Population(
-                name, tuple(axes), region, cell_class, tuple(compartments), transfer, domain
-            )
+            Population(name, tuple(axes), region, cell_class, tuple(compartments), transfer, domain)
         )
         return name
 
@@ -77,7 +73,7 @@ class CircuitBuilder:
         pre: str,
         post: str,
         compartment: str,
-        weight: Weight = Weight(),  # noqa: B008  (a frozen value)
+        weight: Weight = Weight(),
         domain: Domain = EVERYWHERE,
     ) -> str:
         """Add a projection; returns its name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -64,7 +64,9 @@ class Parameter:
             return False
         if mine is None or theirs is None or mine is theirs:
             return mine is theirs
-        return mine.dtype == theirs.dtype and np.array_equal(mine, theirs)
+        # Byte order is no part of a value, and a copy of an array that holds NaN is its equal.
+        same_type = mine.dtype.name == theirs.dtype.name
+        return same_type and np.array_equal(mine, theirs, equal_nan=True)
 
     def __hash__(self) -> int:
         return hash((self.name, self.shape, self.formula))
@@ -96,9 +98,11 @@ class Gain:
         by_exponent: dict[Fraction, int] = {}
         for axis, exponent in self.sizes:
             by_exponent[exponent] = by_exponent.get(exponent, 1) * sizes[axis]
-        return self.coefficient * math.prod(
-            float(size) ** float(exponent) for exponent, size in by_exponent.items()
-        )
+        powers = (float(size) ** float(exponent) for exponent, size in by_exponent.items())
+        return float(self.coefficient * math.prod(powers))
+
+    def __mul__(self, other: Gain) -> Gain:
+        return Gain(self.coefficient * other.coefficient, self.sizes + other.sizes)
 
     @property
     def is_one(self) -> bool:
@@ -107,7 +111,7 @@ class Gain:
     def __str__(self) -> str:
         factors = [f"size({axis})^{exponent}" for axis, exponent in self.sizes]
         if self.coefficient != 1.0 or not factors:
-            factors.insert(0, repr(self.coefficient))
+            factors.insert(0, repr(float(self.coefficient)))  # NumPy numbers print otherwise
         return " * ".join(factors)
 
 
@@ -144,10 +148,20 @@ def distance(shape: tuple[int, ...], slopes: np.ndarray) -> np.ndarray:
     Press et al., arXiv 2108.12409, section 3.
     """
     offsets = np.arange(shape[-1]) - np.arange(shape[-2])[:, None]
-    return slopes[..., None, None] * offsets
+    return np.asarray(slopes[..., None, None] * offsets)
 
 
 #: Formula kind to its evaluation `f(shape, *argument arrays)`.
 FORMULAS: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType(
     {"rotation": rotation, "distance": distance}
+)
+
+#: Formula kind to `f(shape, argument shapes)`: whether it can make a parameter of that shape.
+FORMULA_SHAPES: Mapping[str, Callable[[Shape, Sequence[Shape]], bool]] = MappingProxyType(
+    {
+        "rotation": lambda shape, arguments: (
+            len(shape) == 4 and shape[2:] == (2, 2) and list(arguments) == [shape[1:2]]
+        ),
+        "distance": lambda shape, arguments: len(shape) >= 2 and list(arguments) == [shape[:-2]],
+    }
 )

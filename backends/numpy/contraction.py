@@ -62,7 +62,9 @@ class Contraction:
         vanishing = ({*first.axes} | {*second.axes}) - {*kept}
         for divisor in list(self.divisors):
             if vanishing & set(divisor.axes):
-                if set(divisor.axes) <= set(first.axes) or not set(divisor.axes) <= set(second.axes):
+                if set(divisor.axes) <= set(first.axes) or not set(divisor.axes) <= set(
+                    second.axes
+                ):
                     first = self._divided(first, divisor)
                 else:
                     second = self._divided(second, divisor)

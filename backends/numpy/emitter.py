@@ -38,7 +38,11 @@ def _header(circuit: Circuit) -> str:
         for o in circuit.outputs
     ]
     weights = [f"    {p.name} {_shape_text(p.shape)}" for p in circuit.parameters if not p.formula]
-    standard = "import functools\nimport json\nfrom pathlib import Path\n\n" if _stores_weights(circuit) else ""
+    standard = (
+        "import functools\nimport json\nfrom pathlib import Path\n\n"
+        if _stores_weights(circuit)
+        else ""
+    )
     return "\n".join(
         [
             f'"""Circuit {title}, compiled by cortico to NumPy.',
@@ -101,9 +105,7 @@ def _checked_input(tensor: Input) -> list[str]:
 
 def _checked_parameter(parameter: Parameter) -> str:
     shape = json.dumps(parameter.shape)
-    return (
-        f'{parameter.name} = checked("{parameter.name}", weights["{parameter.name}"], {shape}, sizes, dtype)'
-    )
+    return f'{parameter.name} = checked("{parameter.name}", weights["{parameter.name}"], {shape}, sizes, dtype)'
 
 
 def _formula(parameter: Parameter) -> str:

@@ -17,8 +17,12 @@ def axis_letters(circuit: Circuit) -> dict[str, str]:
     free = iter([letter for letter in string.ascii_letters if letter not in letters])
     for name in names:
         if name not in letters:
-            preferred = [letter for letter in name if letter.isalpha() and letter not in letters.values()]
-            letters[name] = preferred[0] if preferred else next(f for f in free if f not in letters.values())
+            preferred = [
+                letter for letter in name if letter.isalpha() and letter not in letters.values()
+            ]
+            letters[name] = (
+                preferred[0] if preferred else next(f for f in free if f not in letters.values())
+            )
     return letters
 
 

@@ -34,13 +34,13 @@ class Planner:
     def __init__(self, circuit: Circuit) -> None:
         self.circuit = circuit
         self.program = Program()
-        self.sizes = {
+        self.sizes: dict[str, int] = {
             axis.name: NOMINAL_SIZE if isinstance(axis.extent, str) else axis.extent
             for axis in circuit.axes
         }
         self.groups = shift_groups(circuit)
-        for tensor in (*circuit.inputs, *circuit.parameters):
-            self.program.taken.add(tensor.name)
+        self.program.taken.update(tensor.name for tensor in circuit.inputs)
+        self.program.taken.update(parameter.name for parameter in circuit.parameters)
         self._rates: dict[str, Product] = {}
         self._domains: dict[Bound, Variable] = {}
 
@@ -100,7 +100,9 @@ class Planner:
         """Exponentials of one softmax: shifted by their largest exponent, which cancels later."""
         members = [self.circuit.population(name) for name in group.members]
         exponents = [self._exponent(member) for member in members]
-        self.program.comment(f"softmax over {group.pool}: subtract the largest exponent, which cancels")
+        self.program.comment(
+            f"softmax over {group.pool}: subtract the largest exponent, which cancels"
+        )
         onto = group.axes
         peaks = [self._peak(exponent, onto) for exponent in exponents]
         batched = any(exponent.batched for exponent in exponents)
@@ -113,9 +115,13 @@ class Planner:
             axes = tuple(a for a in self.sizes if a in exponent.axes or a in onto)
             code = f"np.exp({indexed(exponent, axes)} - {indexed(peak, axes)})"
             rate = self.program.assign(member.name, code, axes, batched)
-            zero = frozenset(member.domain) | frozenset(g.gate for g in self._gates(member) if g.gate)
+            zero = frozenset(member.domain) | frozenset(
+                g.gate for g in self._gates(member) if g.gate
+            )
             rate = Variable(rate.code, axes, batched, zero_outside=zero)
-            self._rates[member.name] = Product(factors=(rate,), bounds=frozenset(member.domain)).simplified()
+            self._rates[member.name] = Product(
+                factors=(rate,), bounds=frozenset(member.domain)
+            ).simplified()
 
     def _exponent(self, member: Population) -> Variable:
         """The exponent of a member, -inf where the cell does not exist or is gated off."""
@@ -124,7 +130,9 @@ class Planner:
         live = [self._domain_variable(bound) for bound in sorted(argument.bounds)]
         live += self._gates(member)
         if live:
-            axes = tuple(a for a in member.axes if a in exponent.axes or any(a in v.axes for v in live))
+            axes = tuple(
+                a for a in member.axes if a in exponent.axes or any(a in v.axes for v in live)
+            )
             condition = " & ".join(indexed(variable, axes) for variable in live)
             batched = exponent.batched or any(variable.batched for variable in live)
             code = f"np.where({condition}, {indexed(exponent, axes)}, -np.inf)"
@@ -132,9 +140,15 @@ class Planner:
         return exponent
 
     def _peak(self, exponent: Variable, onto: tuple[str, ...]) -> str:
-        reduced = tuple(k - len(exponent.axes) for k, a in enumerate(exponent.axes) if a not in onto)
+        reduced = tuple(
+            k - len(exponent.axes) for k, a in enumerate(exponent.axes) if a not in onto
+        )
         kept = tuple(axis for axis in exponent.axes if axis in onto)
-        code = f"{exponent.code}.max(axis={reduced[0] if len(reduced) == 1 else reduced})" if reduced else exponent.code
+        code = (
+            f"{exponent.code}.max(axis={reduced[0] if len(reduced) == 1 else reduced})"
+            if reduced
+            else exponent.code
+        )
         return indexed(Variable(code, kept, exponent.batched), onto)
 
     def _gates(self, member: Population) -> list[Variable]:
@@ -144,7 +158,10 @@ class Planner:
             post = self.circuit.population(projection.post)
             here: list[Variable] = []
             for compartment in post.compartments:
-                if compartment.name != projection.compartment and compartment.effect is Effect.MULTIPLIES:
+                if (
+                    compartment.name != projection.compartment
+                    and compartment.effect is Effect.MULTIPLIES
+                ):
                     single = self._gate_of(post, compartment)
                     if single and set(single.axes) <= set(member.axes):
                         here.append(single)
@@ -247,7 +264,9 @@ class Planner:
         """Code for a gain: one number, times powers of sizes that are known only when it runs."""
         fixed = [(a, p) for a, p in gain.sizes if isinstance(self.circuit.axis(a).extent, int)]
         number = Gain(gain.coefficient, tuple(fixed)).value(self.sizes)
-        powers = [f"{self.size_code(a)} ** {float(p)}" for a, p in gain.sizes if (a, p) not in fixed]
+        powers = [
+            f"{self.size_code(a)} ** {float(p)}" for a, p in gain.sizes if (a, p) not in fixed
+        ]
         return " * ".join([*([] if number == 1.0 and powers else [repr(number)]), *powers])
 
     # ---- comments ------------------------------------------------------------------------------------
@@ -265,4 +284,3 @@ class Planner:
             weight = "" if projection.weight == Weight() else f"{projection.weight} * "
             terms.append(f"{sigma}{weight}{pre.name}[{', '.join(pre.axes)}]")
         self.program.comment(f"{cells}, {compartment.name} = {' + '.join(terms)}")
-

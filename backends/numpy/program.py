@@ -10,8 +10,24 @@ from cortico.backends.numpy.terms import Variable, indexed, subscripts, transpos
 
 #: Names that the emitted file uses itself.
 RESERVED = frozenset(
-    "np json functools Path attention load_weights weights sizes dtype checked divide finite "
-    "merge_rows merge_columns rotation distance".split()
+    [
+        "np",
+        "json",
+        "functools",
+        "Path",
+        "attention",
+        "load_weights",
+        "weights",
+        "sizes",
+        "dtype",
+        "checked",
+        "divide",
+        "finite",
+        "merge_rows",
+        "merge_columns",
+        "rotation",
+        "distance",
+    ]
 )
 
 
@@ -26,7 +42,11 @@ class Program:
     def fresh(self, name: str) -> str:
         """A Python identifier close to `name` that nothing else uses."""
         candidate, number = name, 2
-        while candidate in self.taken or keyword.iskeyword(candidate) or keyword.issoftkeyword(candidate):
+        while (
+            candidate in self.taken
+            or keyword.iskeyword(candidate)
+            or keyword.issoftkeyword(candidate)
+        ):
             candidate, number = f"{name}_{number}", number + 1
         self.taken.add(candidate)
         return candidate
@@ -59,7 +79,9 @@ def pair_code(
     program: Program, first: Variable, second: Variable, onto: tuple[str, ...]
 ) -> tuple[str, tuple[str, ...]]:
     """Code that multiplies two arrays and sums the axes not in `onto`; and the axes of the result."""
-    first, second = (_sum_lonely(program, *pair, onto) for pair in ((first, second), (second, first)))
+    first, second = (
+        _sum_lonely(program, *pair, onto) for pair in ((first, second), (second, first))
+    )
     summed = [axis for axis in first.axes if axis in second.axes and axis not in onto]
     if not summed:
         return product_code((first, second), onto), onto

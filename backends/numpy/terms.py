@@ -32,7 +32,7 @@ class Product:
 
     def times(self, other: Product) -> Product:
         return Product(
-            multiply_gains(self.gain, other.gain),
+            self.gain * other.gain,
             self.factors + other.factors,
             self.divisors + other.divisors,
             self.bounds | other.bounds,
@@ -56,14 +56,12 @@ class Product:
         built_in = frozenset(p for factor in self.factors for p in factor.zero_outside)
         factors: list[Variable] = []
         for factor in self.factors:
-            repeated = factor.gate and any(f.gate == factor.gate and f.axes == factor.axes for f in factors)
+            repeated = factor.gate and any(
+                f.gate == factor.gate and f.axes == factor.axes for f in factors
+            )
             if not repeated and not (factor.gate and factor.gate in built_in):
                 factors.append(factor)
         return replace(self, factors=tuple(factors), bounds=self.bounds - built_in - known)
-
-
-def multiply_gains(first: Gain, second: Gain) -> Gain:
-    return Gain(first.coefficient * second.coefficient, first.sizes + second.sizes)
 
 
 def indexed(variable: Variable, axes: tuple[str, ...]) -> str:

@@ -64,7 +64,9 @@ def _rotated_content(streams: Streams, cells: str) -> None:
 
     plane, rotated, unrotated = axes.key[0], axes.key[1], axes.unrotated[1]
     keys = content_cells("key", (*axes.group, axes.source, *axes.unrotated), _key_bias(streams))
-    queries = content_cells("query", (*axes.head, axes.query, *axes.unrotated), _query_bias(streams))
+    queries = content_cells(
+        "query", (*axes.head, axes.query, *axes.unrotated), _query_bias(streams)
+    )
     b.project("key", streams.key_relay, keys, "basal", _key_weight(streams))
     b.project("query", streams.query_relay, queries, "basal", _query_weight(streams))
     turn_key = reads("R_K", axes.source, plane, rotated, unrotated)
@@ -160,7 +162,7 @@ def _keep_relay(streams: Streams) -> str:
     )
 
 
-def _deep_cells(streams: Streams, gates: str, lateral: Gain = Gain()) -> None:  # noqa: B008
+def _deep_cells(streams: Streams, gates: str, lateral: Gain = Gain()) -> None:
     """L5 cells, one per microcolumn and value feature: value (basal) gated by the mask (apical)."""
     axes, b, spec = streams.axes, streams.builder, streams.spec
     linear = spec.kernel is Kernel.LINEAR
@@ -195,7 +197,9 @@ def _output_relay(streams: Streams) -> None:
     over = (axes.query, axes.output_model)
     driver = Compartment("driver", drive=streams.bias("b_O", axes.output_model))
     relay = b.population("relay", over, Region.HIGHER_ORDER, CellClass.RELAY, [driver])
-    b.project("output", "deep", relay, "driver", reads("W_O", *axes.head, axes.output_model, axes.value))
+    b.project(
+        "output", "deep", relay, "driver", reads("W_O", *axes.head, axes.output_model, axes.value)
+    )
     if streams.spec.residual:
         b.project("residual", streams.query_relay, relay, "driver")
     b.output("y", relay, over)

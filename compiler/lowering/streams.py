@@ -89,8 +89,8 @@ class Streams:
         axis("j", Role.COLUMN, spec.source_tokens)
         if spec.rotary:
             axis("p", Role.FEATURE, spec.d_key // 2)
-            key = ("p", axis("s", Role.FEATURE, 2))
-            unrotated = ("p", axis("t", Role.FEATURE, 2))
+            key: tuple[str, ...] = ("p", axis("s", Role.FEATURE, 2))
+            unrotated: tuple[str, ...] = ("p", axis("t", Role.FEATURE, 2))
         else:
             key = unrotated = (axis("a", Role.FEATURE, spec.d_key),)
         axis("c", Role.FEATURE, spec.d_value)
@@ -137,7 +137,8 @@ class Streams:
         """Split the head side into (group, member) and rotated features into (plane, component)."""
         if name in _PER_HEAD and self.spec.members > 1:
             shape = (*self._head_sizes, *shape[1:])
-            values = None if values is None else values.reshape(shape)
+            if values is not None:
+                values = values.reshape(*self._head_sizes, *values.shape[1:])
         if name in _ROTATED and self.spec.rotary:
             side = len(shape) - _ROTATED[name]
             order = plane_order(self.spec)

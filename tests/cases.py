@@ -1,0 +1,154 @@
+"""The case table: specs that together cover every option, run by every stage and every backend."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cortico.spec import (
+    AttentionSpec,
+    Bias,
+    Kernel,
+    Mask,
+    Nucleus,
+    PositionBias,
+    Rotary,
+    RotaryStyle,
+    Thalamus,
+)
+from cortico.weights import random_weights
+
+TOKENS, CONTEXT_TOKENS, BATCH = 5, 4, 2
+
+BIASED = Bias(query=True, key=True, value=True, output=True)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A spec with weights and a batch of inputs, all drawn from its own seed."""
+
+    name: str
+    spec: AttentionSpec
+
+    @property
+    def seed(self) -> int:
+        return sum(map(ord, self.name))
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        return random_weights(self.spec, self.seed)
+
+    @property
+    def inputs(self) -> dict[str, np.ndarray]:
+        """Input name to array with one batch axis of `BATCH`."""
+        rng, spec = np.random.default_rng(self.seed), self.spec
+        source = CONTEXT_TOKENS if spec.cross else TOKENS
+        arrays = {"x": rng.standard_normal((BATCH, TOKENS, spec.model))}
+        if spec.cross:
+            arrays["context"] = rng.standard_normal((BATCH, source, spec.d_context))
+        if spec.key_padding:
+            # the first example is padded in front, so that a causal query has no live key at all
+            arrays["keep"] = np.ones((BATCH, source), dtype=bool)
+            arrays["keep"][0, 0] = arrays["keep"][1, -1] = False
+        return arrays
+
+
+def _core() -> dict[str, AttentionSpec]:
+    """The cross of kernel, mask, padding, grouping and biases."""
+    table = {}
+    options = itertools.product(Kernel, Mask, (False, True), (4, 2), (False, True))
+    for kernel, mask, padded, kv_heads, biased in options:
+        words = [kernel, f"mask_{mask}", *["padded"] * padded]
+        words += ["grouped"] * (kv_heads == 2) + ["biased"] * biased
+        table["-".join(words)] = AttentionSpec(
+            model=8,
+            heads=4,
+            kv_heads=kv_heads,
+            kernel=kernel,
+            mask=mask,
+            window=2 if mask is Mask.WINDOW else None,
+            key_padding=padded,
+            bias=BIASED if biased else Bias(),
+        )
+    return table
+
+
+def _special() -> dict[str, AttentionSpec]:
+    """One option at a time, and the combinations that real models have."""
+    soft = AttentionSpec(model=8, heads=2)
+    linear = replace(soft, kernel=Kernel.LINEAR)
+    numbered = replace(soft, tokens=TOKENS)
+    llama = replace(soft, heads=4, kv_heads=2, key_features=4, mask=Mask.CAUSAL, rotary=Rotary())
+    cross = replace(soft, cross=True, context=6, name="cross")
+    return {
+        "one_head": replace(soft, heads=1),
+        "one_feature": replace(soft, heads=8),
+        "numbered_tokens": numbered,
+        "wide_keys": replace(soft, key_features=6, value_features=3),
+        "narrow_output": replace(soft, output=5, bias=BIASED),
+        "scaled": replace(soft, scale=0.3),
+        "scaled_linear": replace(linear, scale=-0.25),
+        "unscaled": replace(soft, scale=1.0),
+        "query_bias_only": replace(soft, bias=Bias(query=True)),
+        "value_bias_only": replace(soft, bias=Bias(value=True)),
+        "residual": replace(soft, residual=True),
+        "residual_linear": replace(linear, residual=True, bias=BIASED),
+        "sink": replace(soft, sink=True),
+        "sink_causal_padded": replace(soft, sink=True, mask=Mask.CAUSAL, key_padding=True),
+        "sink_window_grouped": replace(llama, sink=True, mask=Mask.WINDOW, window=3),
+        "alibi": replace(soft, position_bias=PositionBias.ALIBI, mask=Mask.CAUSAL),
+        "alibi_linear_padded": replace(
+            linear, position_bias=PositionBias.ALIBI, key_padding=True, mask=Mask.CAUSAL
+        ),
+        "alibi_grouped": replace(llama, rotary=None, position_bias=PositionBias.ALIBI),
+        "table": replace(numbered, position_bias=PositionBias.TABLE),
+        "table_linear": replace(
+            numbered, kernel=Kernel.LINEAR, position_bias=PositionBias.TABLE, key_padding=True
+        ),
+        "rotary_half_split": replace(soft, rotary=Rotary()),
+        "rotary_interleaved": replace(soft, rotary=Rotary(style=RotaryStyle.INTERLEAVED)),
+        "rotary_partial": replace(soft, key_features=6, rotary=Rotary(rotated=4)),
+        "rotary_partial_interleaved": replace(
+            soft, key_features=6, rotary=Rotary(base=50.0, style=RotaryStyle.INTERLEAVED, rotated=2)
+        ),
+        "rotary_linear_causal": replace(linear, rotary=Rotary(base=100.0), mask=Mask.CAUSAL),
+        "llama": llama,
+        "mistral": replace(llama, mask=Mask.WINDOW, window=3),
+        "qwen2": replace(llama, bias=Bias(query=True, key=True, value=True)),
+        "bert": replace(soft, bias=BIASED, key_padding=True),
+        "gpt2": replace(soft, bias=BIASED, mask=Mask.CAUSAL, residual=True),
+        "gpt_oss": replace(llama, sink=True, bias=BIASED, mask=Mask.WINDOW, window=4),
+        "cross": cross,
+        "cross_linear": replace(cross, kernel=Kernel.LINEAR, bias=BIASED),
+        "cross_padded_residual": replace(cross, key_padding=True, residual=True, bias=BIASED),
+        "cross_grouped_table": replace(
+            cross,
+            heads=4,
+            kv_heads=2,
+            tokens=TOKENS,
+            context_tokens=CONTEXT_TOKENS,
+            position_bias=PositionBias.TABLE,
+        ),
+        "all_core": replace(soft, thalamus=Thalamus(query=Nucleus.CORE)),
+        "matrix_values": replace(linear, thalamus=Thalamus(value=Nucleus.MATRIX), residual=True),
+        "all_matrix_cross": replace(
+            cross, thalamus=Thalamus(Nucleus.MATRIX, Nucleus.MATRIX, Nucleus.MATRIX)
+        ),
+        "everything": replace(
+            llama,
+            key_padding=True,
+            sink=True,
+            residual=True,
+            bias=BIASED,
+            position_bias=PositionBias.ALIBI,
+            rotary=Rotary(rotated=2, base=20.0),
+            mask=Mask.WINDOW,
+            window=3,
+            scale=0.7,
+        ),
+    }
+
+
+CASES: tuple[Case, ...] = tuple(Case(name, spec) for name, spec in {**_core(), **_special()}.items())

@@ -1,0 +1,52 @@
+"""One suite for every backend: each case of the table equals the textbook, alone and in a batch."""
+
+import numpy as np
+import pytest
+
+from cortico.backends import backend_names, get_backend
+from cortico.lowering import lower
+from tests.cases import BATCH, CASES, Case
+from tests.oracle import textbook_attention
+
+
+def expected_output(case: Case) -> np.ndarray:
+    examples = [{n: a[k] for n, a in case.inputs.items()} for k in range(BATCH)]
+    return np.stack([textbook_attention(case.spec, case.weights, **one) for one in examples])
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+@pytest.fixture(params=backend_names())
+def backend(request):
+    return get_backend(request.param)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_equals_textbook(backend, case):
+    circuit = lower(case.spec, case.weights)
+    assert backend.unsupported(circuit) == []
+    found = backend.run(circuit, case.inputs)["y"]
+    expected = expected_output(case)
+    assert found.shape == expected.shape
+    assert relative_error(found, expected) < 1e-12
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_equals_textbook_in_single_precision(case):
+    weights = {name: array.astype(np.float32) for name, array in case.weights.items()}
+    inputs = {
+        name: array if array.dtype == bool else array.astype(np.float32)
+        for name, array in case.inputs.items()
+    }
+    found = get_backend("numpy").run(lower(case.spec, weights), inputs)["y"]
+    assert found.dtype == np.float32
+    assert relative_error(found, expected_output(case)) < 1e-5
+
+
+def test_weights_may_be_given_at_run_time(backend):
+    case = CASES[0]
+    symbolic = lower(case.spec)
+    found = backend.run(symbolic, case.inputs, case.weights)["y"]
+    assert relative_error(found, expected_output(case)) < 1e-12
