@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cortico.ir.axes import Axis, Extent
 from cortico.ir.domain import Domain, conjunction
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cortico.ir.atlas import Area, Areas, Nucleus
     from cortico.ir.counts import Counts
     from cortico.ir.neurons import NeuronView
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Circuit:
 
     @cached_property
     def _tensors(self) -> dict[str, Input | Parameter]:
-        return {tensor.name: tensor for tensor in (*self.inputs, *self.parameters)}
+        return {tensor.name: tensor for tensor in self.inputs + self.parameters}
 
     @cached_property
     def _populations(self) -> dict[str, Population]:
@@ -74,7 +76,9 @@ class Circuit:
 
     @cached_property
     def _projections_onto(self) -> dict[str, tuple[Projection, ...]]:
-        return {p.name: tuple(q for q in self.projections if q.post == p.name) for p in self.populations}
+        return {
+            p.name: tuple(q for q in self.projections if q.post == p.name) for p in self.populations
+        }
 
     def projections_onto(
         self, population: str, compartment: str | None = None
@@ -185,7 +189,7 @@ class Circuit:
 
         return NeuronView(self)
 
-    def to_networkx(self, level: str = "population") -> nx.MultiDiGraph:
+    def to_networkx(self, level: str = "population") -> nx.MultiDiGraph[Any]:
         """The circuit as a networkx graph of populations (any circuit) or neurons (small ones)."""
         from cortico.ir.graph import to_networkx
 
@@ -202,7 +206,7 @@ def resolve(extent: Extent, symbols: Mapping[str, int]) -> int:
     return symbols[extent] if isinstance(extent, str) else extent
 
 
-def _lookup(kind: str, name: str, table: Mapping[str, Any]) -> Any:
+def _lookup(kind: str, name: str, table: Mapping[str, Found]) -> Found:
     try:
         return table[name]
     except KeyError:

@@ -98,8 +98,8 @@ def count_pairs(domain: Domain, first: str, second: str, rows: Any, columns: Any
 
     Works on integers and on SymPy expressions alike.
     """
-    smaller, larger, nonnegative = _extrema(rows, columns)
-    at_least, at_most = _difference_range(domain, first, second, rows, columns)
+    *_, nonnegative = _extrema(rows, columns)
+    at_least, at_most = difference_range(domain, first, second, rows, columns)
 
     def clamped_sum(upto: Any) -> Any:  # twice the sum of clamp(t, 0, columns) over t <= upto
         inside, beyond = nonnegative(upto), nonnegative(upto - columns)
@@ -115,12 +115,12 @@ def count_pairs(domain: Domain, first: str, second: str, rows: Any, columns: Any
 def count_shadow(domain: Domain, first: str, second: str, rows: Any, columns: Any) -> Any:
     """Number of indices of `second` that stand in at least one pair inside `domain`."""
     smaller, larger, nonnegative = _extrema(rows, columns)
-    at_least, at_most = _difference_range(domain, first, second, rows, columns)
+    at_least, at_most = difference_range(domain, first, second, rows, columns)
     shadow = smaller(columns, rows + at_most) - larger(0, at_least)
     return nonnegative(shadow) if at_least <= at_most else 0
 
 
-def _difference_range(
+def difference_range(
     domain: Domain, first: str, second: str, rows: Any, columns: Any
 ) -> tuple[Any, Any]:
     """The least and greatest value of `second - first` that `domain` and the sizes allow."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 from cortico.ir.circuit import Circuit
-from cortico.ir.domain import Domain, coupled_axes
+from cortico.ir.domain import Domain, coupled_axes, restrict
 from cortico.ir.errors import CircuitError, bullet_list, near_name
 from cortico.ir.regions import CellClass, Region
-from cortico.ir.tensors import FORMULAS, Input, Parameter, Weight
+from cortico.ir.tensors import FLOATS, FORMULA_SHAPES, FORMULAS, Input, Parameter, Weight
 from cortico.ir.transfer import TRANSFERS
 
 Violations = Iterator[str]
@@ -42,7 +43,16 @@ def names_are_identifiers(circuit: Circuit) -> Violations:
                 yield f"{kind} name {name!r} is not a plain identifier"
 
 
+def title_is_text(circuit: Circuit) -> Violations:
+    """The title can be written to a file: half characters (lone surrogates) cannot."""
+    try:
+        circuit.name.encode()
+    except UnicodeEncodeError:
+        yield "the circuit's title has characters that no text can hold"
+
+
 def names_are_unique(circuit: Circuit) -> Violations:
+    """No two axes, tensors, populations, projections or outputs share a name."""
     for kind, names in _declared(circuit):
         for name, times in Counter(names).items():
             if times > 1:
@@ -51,7 +61,7 @@ def names_are_unique(circuit: Circuit) -> Violations:
 
 def _declared(circuit: Circuit) -> Iterator[tuple[str, list[str]]]:
     yield "axis", [axis.name for axis in circuit.axes]
-    yield "tensor", [tensor.name for tensor in (*circuit.inputs, *circuit.parameters)]
+    yield "tensor", [tensor.name for tensor in circuit.inputs + circuit.parameters]
     yield "population", [population.name for population in circuit.populations]
     yield "projection", [projection.name for projection in circuit.projections]
     yield "output", [output.name for output in circuit.outputs]
@@ -63,7 +73,7 @@ def _declared(circuit: Circuit) -> Iterator[tuple[str, list[str]]]:
 
 def _symbols(circuit: Circuit) -> Iterator[str]:
     extents = [axis.extent for axis in circuit.axes]
-    extents += [side for tensor in (*circuit.inputs, *circuit.parameters) for side in tensor.shape]
+    extents += [side for tensor in circuit.inputs + circuit.parameters for side in tensor.shape]
     return (extent for extent in extents if isinstance(extent, str))
 
 
@@ -71,10 +81,11 @@ def _symbols(circuit: Circuit) -> Iterator[str]:
 
 
 def extents_are_positive(circuit: Circuit) -> Violations:
+    """Every axis and every side of a tensor has at least one index."""
     for axis in circuit.axes:
         if isinstance(axis.extent, int) and axis.extent < 1:
             yield f"axis {axis.name!r} has extent {axis.extent}, expected at least 1"
-    for tensor in (*circuit.inputs, *circuit.parameters):
+    for tensor in circuit.inputs + circuit.parameters:
         if any(isinstance(side, int) and side < 1 for side in tensor.shape):
             yield f"tensor {tensor.name!r} has an empty side: {tensor.shape}"
 
@@ -88,6 +99,7 @@ def symbols_come_from_inputs(circuit: Circuit) -> Violations:
 
 
 def values_fit_shapes(circuit: Circuit) -> Violations:
+    """Values are floating-point arrays of the declared shape, and no formula computes them too."""
     for parameter in circuit.parameters:
         values = parameter.values
         if values is None:
@@ -96,24 +108,31 @@ def values_fit_shapes(circuit: Circuit) -> Violations:
             yield f"parameter {parameter.name!r} has both values and a formula"
         if values.shape != parameter.shape:
             yield f"parameter {parameter.name!r} has values of shape {values.shape}, declared {parameter.shape}"
-        if values.dtype.kind != "f":
-            yield f"parameter {parameter.name!r} has values of type {values.dtype}, expected floating point"
+        if values.dtype.name not in FLOATS:
+            yield f"parameter {parameter.name!r} has values of type {values.dtype}, expected {', '.join(FLOATS)}"
 
 
 def formulas_are_known(circuit: Circuit) -> Violations:
+    """Formulas are entries of `FORMULAS`, over plain parameters of fitting shapes."""
     known = {parameter.name: parameter for parameter in circuit.parameters}
     for parameter in circuit.parameters:
         if parameter.formula is None:
             continue
-        kind = parameter.formula.kind
+        kind, arguments = parameter.formula.kind, parameter.formula.arguments
+        strange = [a for a in arguments if a not in known or known[a].formula is not None]
+        for argument in strange:
+            yield f"formula of {parameter.name!r} needs {argument!r}, which is no plain parameter"
         if kind not in FORMULAS:
             yield f"parameter {parameter.name!r} has unknown formula {kind!r}{near_name(kind, FORMULAS)}"
-        for argument in parameter.formula.arguments:
-            if argument not in known or known[argument].formula is not None:
-                yield f"formula of {parameter.name!r} needs {argument!r}, which is no plain parameter"
+        elif not strange:
+            shapes = [known[argument].shape for argument in arguments]
+            if not FORMULA_SHAPES[kind](parameter.shape, shapes):
+                found = ", ".join(map(str, shapes))
+                yield f"formula {kind} cannot make {parameter.name!r} of shape {parameter.shape} from {found}"
 
 
 def regions_fit_cells(circuit: Circuit) -> Violations:
+    """Thalamic cells live in the thalamus, reticular ones in its reticular nucleus, others in cortex."""
     for population in circuit.populations:
         in_cortex, cell = population.region.in_cortex, population.cell_class
         reticular = population.region is Region.RETICULAR
@@ -123,6 +142,7 @@ def regions_fit_cells(circuit: Circuit) -> Violations:
 
 
 def transfers_are_known(circuit: Circuit) -> Violations:
+    """Every transfer function is an entry of `TRANSFERS`."""
     for population in circuit.populations:
         if population.transfer not in TRANSFERS:
             near = near_name(population.transfer, TRANSFERS)
@@ -130,6 +150,7 @@ def transfers_are_known(circuit: Circuit) -> Violations:
 
 
 def populations_have_axes(circuit: Circuit) -> Violations:
+    """Populations spread over declared axes, each once, and have a compartment."""
     known = {axis.name for axis in circuit.axes}
     for population in circuit.populations:
         for axis in population.axes:
@@ -142,6 +163,7 @@ def populations_have_axes(circuit: Circuit) -> Violations:
 
 
 def projections_have_ends(circuit: Circuit) -> Violations:
+    """A projection joins populations that exist and ends on a compartment of the second."""
     compartments = {p.name: [c.name for c in p.compartments] for p in circuit.populations}
     for projection in circuit.projections:
         for end in (projection.pre, projection.post):
@@ -166,7 +188,9 @@ def weights_fit_axes(circuit: Circuit) -> Violations:
         for compartment in population.compartments:
             for drive in compartment.drive:
                 where = f"drive of {population.name}.{compartment.name}"
-                yield from _weight_problems(circuit, where, drive, population.axes, (Input, Parameter))
+                yield from _weight_problems(
+                    circuit, where, drive, population.axes, (Input, Parameter)
+                )
     for projection in circuit.projections:
         axes = circuit.synapse_axes(projection)
         where = f"weight of projection {projection.name!r}"
@@ -177,12 +201,14 @@ def _weight_problems(
     circuit: Circuit, where: str, weight: Weight, axes: tuple[str, ...], kinds: tuple[type, ...]
 ) -> Violations:
     known_axes = {axis.name: axis for axis in circuit.axes}
+    if math.isnan(weight.gain.coefficient):
+        yield f"{where}: gain is not a number"
     for axis, _ in weight.gain.sizes:
         if axis not in known_axes:
             yield f"{where}: gain uses unknown axis {axis!r}{near_name(axis, known_axes)}"
     if weight.tensor is None:
         return
-    tensors = {t.name: t for t in (*circuit.inputs, *circuit.parameters) if isinstance(t, kinds)}
+    tensors = {t.name: t for t in circuit.inputs + circuit.parameters if isinstance(t, kinds)}
     name = weight.tensor.name
     if name not in tensors:
         yield f"{where}: unknown tensor {name!r}{near_name(name, tensors)}"
@@ -197,6 +223,7 @@ def _weight_problems(
 
 
 def outputs_read_populations(circuit: Circuit) -> Violations:
+    """There is an output, and each lists all axes of a population."""
     known = {population.name: population for population in circuit.populations}
     if not circuit.outputs:
         yield "the circuit has no output"
@@ -213,25 +240,28 @@ def domains_fit_axes(circuit: Circuit) -> Violations:
     for population in circuit.populations:
         where = f"population {population.name!r}"
         yield from _domain_problems(where, population.domain, population.axes)
+        yield from _tie_problems(where, population.domain, population.axes)
     for projection in circuit.projections:
         axes = circuit.synapse_axes(projection)
         where = f"projection {projection.name!r}"
         yield from _domain_problems(where, projection.domain, axes)
-        for group in coupled_axes(circuit.synapse_domain(projection), axes):
-            if len(group) > 2:
-                yield f"{where}: bounds tie {', '.join(group)} together, expected at most two axes"
+        yield from _tie_problems(where, circuit.synapse_domain(projection), axes)
 
 
 def _domain_problems(where: str, domain: Domain, axes: tuple[str, ...]) -> Violations:
     for bound in domain:
         if bound.left not in axes or bound.right not in axes or bound.left == bound.right:
             yield f"{where}: bound '{bound}' must tie two axes among {', '.join(axes)}"
-    for group in coupled_axes(tuple(b for b in domain if {b.left, b.right} <= set(axes)), axes):
+
+
+def _tie_problems(where: str, domain: Domain, axes: tuple[str, ...]) -> Violations:
+    for group in coupled_axes(restrict(domain, axes), axes):
         if len(group) > 2:
             yield f"{where}: bounds tie {', '.join(group)} together, expected at most two axes"
 
 
 def compartments_receive_something(circuit: Circuit) -> Violations:
+    """A compartment without drive and synapses is a mistake."""
     for population in circuit.populations:
         for compartment in population.compartments:
             synapses = circuit.projections_onto(population.name, compartment.name)
@@ -240,6 +270,7 @@ def compartments_receive_something(circuit: Circuit) -> Violations:
 
 
 def graph_is_acyclic(circuit: Circuit) -> Violations:
+    """Each population can be computed from those before it."""
     try:
         _ = circuit.order
     except CircuitError as error:
@@ -248,7 +279,7 @@ def graph_is_acyclic(circuit: Circuit) -> Violations:
 
 #: Rules in groups; each group may rely on the groups before it.
 RULES: tuple[tuple[Rule, ...], ...] = (
-    (names_are_identifiers, names_are_unique),
+    (title_is_text, names_are_identifiers, names_are_unique),
     (
         extents_are_positive,
         symbols_come_from_inputs,

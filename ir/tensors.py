@@ -23,6 +23,10 @@ class InputKind(StrEnum):
     MASK = "mask"  #: 0 or 1: whether the thing exists
 
 
+#: The floating-point types that the values of parameters may have.
+FLOATS = ("float16", "float32", "float64")
+
+
 @dataclass(frozen=True)
 class Input:
     """A tensor that arrives from outside the circuit at every run."""

@@ -1,0 +1,74 @@
+"""Names of single neurons, such as `cortex.area[3].column[2,5].L5.deep[7]`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from cortico.ir.axes import Role
+from cortico.ir.circuit import Circuit
+from cortico.ir.population import Population
+
+_NUMBER = "(0|[1-9][0-9]{0,17})"
+
+
+def space_axes(circuit: Circuit, population: Population) -> tuple[str, ...]:
+    """The axes that number the neurons of a population: those that are not in time."""
+    return tuple(axis for axis in population.axes if not circuit.axis(axis).in_time)
+
+
+def axes_of_role(circuit: Circuit, role: Role) -> tuple[str, ...]:
+    """The axes in space with this role, in the circuit's order."""
+    return tuple(axis.name for axis in circuit.axes if axis.role is role and not axis.in_time)
+
+
+@dataclass(frozen=True)
+class NameTemplate:
+    """How the neurons of one population are called: `text` with one `%d` per axis of `axes`."""
+
+    text: str
+    axes: tuple[str, ...]
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(re.escape(self.text).replace("%d", _NUMBER) + r"\Z")
+
+    def match(self, name: str) -> dict[str, int] | None:
+        """Axis name to index, or None when `name` is not of this form."""
+        found = self._pattern.match(name)
+        if found is None:
+            return None
+        return dict(zip(self.axes, map(int, found.groups()), strict=True))
+
+    def __str__(self) -> str:
+        return self.text.replace("%d", "%s") % self.axes
+
+
+def name_template(circuit: Circuit, population: Population) -> NameTemplate:
+    """The name of a population's neurons: area, column, layer, then the population and the rest.
+
+    Thalamic nuclei have no areas or columns: all indices stand last.
+    """
+    axes = space_axes(circuit, population)
+    if not population.region.in_cortex:
+        return NameTemplate(f"{population.region}.{population.name}" + _bracket(axes), axes)
+    area, area_axes = _part("area", axes_of_role(circuit, Role.AREA), axes)
+    column, column_axes = _part("column", axes_of_role(circuit, Role.COLUMN), axes)
+    rest = tuple(axis for axis in axes if axis not in area_axes + column_axes)
+    text = f"cortex{area}{column}.{population.region.label}.{population.name}{_bracket(rest)}"
+    return NameTemplate(text, area_axes + column_axes + rest)
+
+
+def _part(kind: str, known: Sequence[str], axes: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """`.column[%d,%d]`; axes are named (`.column[j=%d]`) when the population lacks some of them."""
+    own = tuple(axis for axis in known if axis in axes)
+    if not own:
+        return "", own
+    entries = ["%d" if len(own) == len(known) else f"{axis}=%d" for axis in own]
+    return f".{kind}[{','.join(entries)}]", own
+
+
+def _bracket(axes: Sequence[str]) -> str:
+    return f"[{','.join('%d' for _ in axes)}]" if axes else ""

@@ -1,0 +1,276 @@
+"""The neuron-level view of a circuit: neurons and synapses, streamed in blocks, never listed whole."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+import numpy as np
+
+from cortico.ir.circuit import Circuit
+from cortico.ir.errors import CircuitError, near_name
+from cortico.ir.index_space import IndexSpace, Indices
+from cortico.ir.names import NameTemplate, name_template
+from cortico.ir.population import Population, Projection
+from cortico.ir.tensors import FORMULAS, Parameter, Weight
+
+#: Ids and positions are int64.
+_MOST = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class NeuronBlock:
+    """Consecutive neurons of one population: `ids` (int64) and, per axis in space, their indices."""
+
+    population: Population
+    ids: np.ndarray
+    indices: Indices
+
+
+@dataclass(frozen=True)
+class SynapseBlock:
+    """Synapses of one projection: ids of both ends (int64) and weights with gains (float64).
+
+    `weight` is None when the parameter has no values, and when the weight changes with the
+    presentation step: then `varies_over` names the axes in time that it runs over.
+    """
+
+    projection: Projection
+    pre: np.ndarray
+    post: np.ndarray
+    weight: np.ndarray | None
+    varies_over: tuple[str, ...] = ()
+
+
+class NeuronView:
+    """The neurons and synapses of a circuit whose sizes are all numbers.
+
+    Neuron ids are contiguous: populations in the circuit's order, index order within each. An axis
+    in time costs no neurons. CircuitError when a size is a symbol or an id would not fit in int64.
+    """
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+        self.sizes = circuit.sizes()
+        self._in_time = frozenset(axis.name for axis in circuit.axes if axis.in_time)
+        self._spaces = {
+            p.name: IndexSpace(p.axes, self.sizes, p.domain, self._in_time)
+            for p in circuit.populations
+        }
+        bounds = [0, *accumulate(space.size for space in self._spaces.values())]
+        #: The number of neurons.
+        self.size: int = bounds[-1]
+        #: Population name to the id of its first neuron.
+        self.offset_of: dict[str, int] = dict(zip(self._spaces, bounds, strict=False))
+        if self.size > _MOST:
+            raise CircuitError(
+                f"circuit {circuit.name!r} has {self.size} neurons: no int64 numbers them"
+            )
+
+    # ---- neurons -------------------------------------------------------------------------------
+
+    def neurons(self, block: int = 65536) -> Iterator[NeuronBlock]:
+        """All neurons in order of id, at most `block` at a time."""
+        for population in self.circuit.populations:
+            for positions in _blocks(self._spaces[population.name].size, block):
+                yield self._neuron_block(population, positions)
+
+    def _neuron_block(self, population: Population, positions: np.ndarray) -> NeuronBlock:
+        indices = self._spaces[population.name].unrank(positions)
+        return NeuronBlock(population, positions + self.offset_of[population.name], indices)
+
+    def neuron(self, neuron: int) -> NeuronBlock:
+        """One neuron by its id, as a block of one. CircuitError when there is none."""
+        if not 0 <= neuron < self.size:
+            raise CircuitError(
+                f"no neuron has id {neuron}: circuit {self.circuit.name!r} has ids 0 to {self.size - 1}"
+            )
+        # The last population that starts at or before the id; empty ones share their start with it.
+        place = bisect_right(list(self.offset_of.values()), neuron) - 1
+        population = self.circuit.populations[place]
+        position = int(neuron) - self.offset_of[population.name]
+        return self._neuron_block(population, np.array([position], dtype=np.int64))
+
+    def select(self, population: Population, fixed: Mapping[str, int]) -> np.ndarray:
+        """Ids of the neurons of a population whose axes in `fixed` have these values."""
+        space = self._spaces[population.name]
+        part = space.fix({axis: index for axis, index in fixed.items() if axis in space.axes})
+        indices = part.unrank(np.arange(part.size))
+        return self._ids(population.name, indices, part.size)
+
+    def _ids(self, population: str, indices: Indices, count: int) -> np.ndarray:
+        """Ids of neurons at `indices` (a population without axes has one neuron for all of them)."""
+        ranks = self._spaces[population].rank(indices) + self.offset_of[population]
+        return np.array(np.broadcast_to(ranks, (count,)), dtype=np.int64)
+
+    # ---- names ---------------------------------------------------------------------------------
+
+    @cached_property
+    def _templates(self) -> dict[str, NameTemplate]:
+        return {p.name: name_template(self.circuit, p) for p in self.circuit.populations}
+
+    def name_of(self, neuron: int) -> str:
+        """The dotted name of the neuron with this id. CircuitError when there is none."""
+        return self.names(self.neuron(neuron))[0]
+
+    def names(self, block: NeuronBlock) -> list[str]:
+        """The dotted names of all neurons of a block."""
+        template = self._templates[block.population.name]
+        if not template.axes:
+            return [template.text] * len(block.ids)
+        columns = [block.indices[axis].tolist() for axis in template.axes]
+        return [template.text % row for row in zip(*columns, strict=True)]
+
+    def id_of(self, name: str) -> int:
+        """The id of the neuron with this dotted name. CircuitError when there is none."""
+        last = re.search(r"(?:\A|\.)([A-Za-z_][A-Za-z0-9_]*)(\[[^\[\]]*\])?\Z", name)
+        population = last.group(1) if last else name
+        if population not in self._templates:
+            near = near_name(population, self._templates)
+            raise CircuitError(f"no neuron is called {name!r}: no population {population!r}{near}")
+        template = self._templates[population]
+        indices = template.match(name)
+        if indices is None:
+            raise CircuitError(
+                f"no neuron is called {name!r}: those of {population!r} are {template}"
+            )
+        if not self._spaces[population].contains(indices):
+            sizes = ", ".join(f"{axis} < {self.sizes[axis]}" for axis in template.axes)
+            bounds = "".join(f", {bound}" for bound in self.circuit.population(population).domain)
+            raise CircuitError(f"no neuron is called {name!r}: {template} needs {sizes}{bounds}")
+        arrays = {axis: np.array([index]) for axis, index in indices.items()}
+        return int(self._ids(population, arrays, 1)[0])
+
+    # ---- synapses ------------------------------------------------------------------------------
+
+    def synapses(
+        self,
+        block: int = 1 << 20,
+        where: Callable[[Projection], bool] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[SynapseBlock]:
+        """All synapses, projection by projection, at most `block` at a time.
+
+        `where` chooses projections; after `limit` synapses in all the stream ends. CircuitError when
+        a projection has more synapses than int64 can number.
+        """
+        left = _MOST if limit is None else limit
+        for projection in self.circuit.projections:
+            if where is not None and not where(projection):
+                continue
+            space = self._synapse_space(projection)
+            reader = WeightReader(self.circuit, projection.weight)
+            for positions in _blocks(min(space.size, left), block):
+                yield self._synapse_block(projection, reader, space, positions)
+            left -= min(space.size, left)
+
+    def incoming(self, neuron: int, limit: int = 1 << 24) -> list[SynapseBlock]:
+        """The synapses onto one neuron: a block per projection that has some.
+
+        Only these are enumerated. CircuitError when there are more than `limit`.
+        """
+        target = self.neuron(neuron)
+        fixed = {axis: int(index[0]) for axis, index in target.indices.items()}
+        projections = self.circuit.projections_onto(target.population.name)
+        spaces = [(p, self._synapse_space(p).fix(fixed)) for p in projections]
+        total = sum(space.size for _, space in spaces)
+        if total > limit:
+            raise CircuitError(f"neuron {neuron} has {total} incoming synapses, more than {limit}")
+        return [
+            self._synapse_block(
+                p, WeightReader(self.circuit, p.weight), space, np.arange(space.size)
+            )
+            for p, space in spaces
+            if space.size
+        ]
+
+    def _synapse_space(self, projection: Projection) -> IndexSpace:
+        axes, domain = (
+            self.circuit.synapse_axes(projection),
+            self.circuit.synapse_domain(projection),
+        )
+        space = IndexSpace(axes, self.sizes, domain, self._in_time)
+        if space.size > _MOST:
+            raise CircuitError(
+                f"projection {projection.name!r} has {space.size} synapses: no int64 numbers them"
+            )
+        return space
+
+    def _synapse_block(
+        self,
+        projection: Projection,
+        reader: WeightReader,
+        space: IndexSpace,
+        positions: np.ndarray,
+    ) -> SynapseBlock:
+        indices, count = space.unrank(positions), len(positions)
+        pre = self._ids(projection.pre, indices, count)
+        post = self._ids(projection.post, indices, count)
+        return SynapseBlock(
+            projection, pre, post, reader.values(indices, count), reader.varies_over
+        )
+
+
+class WeightReader:
+    """Reads the numbers of a weight at index arrays. A formula is evaluated once, when first read."""
+
+    def __init__(self, circuit: Circuit, weight: Weight) -> None:
+        self._circuit = circuit
+        self._weight = weight
+        self._gain = weight.gain.value(circuit.sizes())
+        #: The axes in time that the weight runs over; it has no single number then.
+        self.varies_over = tuple(axis for axis in weight.axes if circuit.axis(axis).in_time)
+
+    @cached_property
+    def _tensor(self) -> np.ndarray | None:
+        assert self._weight.tensor is not None
+        tensor = self._circuit.tensor(self._weight.tensor.name)
+        return parameter_values(self._circuit, tensor) if isinstance(tensor, Parameter) else None
+
+    def values(self, indices: Mapping[str, np.ndarray], count: int) -> np.ndarray | None:
+        """`count` weights (float64), gain applied; None when they are not known numbers."""
+        if self._weight.tensor is None:
+            return np.full(count, self._gain)
+        if self.varies_over or self._tensor is None:
+            return None
+        entries = self._tensor[tuple(indices[axis] for axis in self._weight.axes)]
+        return np.array(np.broadcast_to(entries.astype(np.float64) * self._gain, (count,)))
+
+
+def parameter_values(circuit: Circuit, parameter: Parameter) -> np.ndarray | None:
+    """The array of a parameter, its formula evaluated; None while it is symbolic."""
+    if parameter.formula is None:
+        return parameter.values
+    arguments = [circuit.tensor(name) for name in parameter.formula.arguments]
+    arrays = [a.values for a in arguments if isinstance(a, Parameter) and a.values is not None]
+    shape = [side for side in parameter.shape if isinstance(side, int)]
+    if len(arrays) < len(arguments) or len(shape) < len(parameter.shape):
+        return None
+    return FORMULAS[parameter.formula.kind](tuple(shape), *arrays)
+
+
+def require_small(circuit: Circuit, limit: int) -> None:
+    """CircuitError, with exact counts, when the circuit has more than `limit` neurons or synapses.
+
+    Counts are closed forms: this takes no longer for a circuit of any size.
+    """
+    circuit.sizes()  # an error that tells how to bind symbols
+    counts = circuit.counts()
+    for count, noun in ((counts.synapses, "synapses"), (counts.neurons, "neurons")):
+        if count > limit:
+            raise CircuitError(
+                f"circuit {circuit.name!r} has {count} {noun}, more than the limit of {limit}: "
+                "stream them with circuit.neurons() instead"
+            )
+
+
+def _blocks(size: int, block: int) -> Iterator[np.ndarray]:
+    """`0 … size-1` in runs of at most `block`."""
+    if block < 1:
+        raise CircuitError(f"block must be at least 1, found {block}")
+    for start in range(0, size, block):
+        yield np.arange(start, min(start + block, size), dtype=np.int64)

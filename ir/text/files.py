@@ -1,0 +1,174 @@
+"""Circuits on disk: the text, and a safetensors file beside it for the values of parameters."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cortico.ir.circuit import Circuit
+from cortico.ir.errors import CircuitError
+from cortico.ir.tensors import FLOATS, Parameter
+from cortico.ir.text.parser import Draft, finish, read
+from cortico.ir.text.printer import check_file_name, print_circuit
+
+#: Names of types in a safetensors file.
+_TYPES = {"float16": "F16", "float32": "F32", "float64": "F64"}
+
+
+def save_circuit(circuit: Circuit, path: str | os.PathLike[str]) -> None:
+    """Write the text to `path` and, when a parameter has values, `<stem>.safetensors` beside it.
+
+    Both are written whole under temporary names and then renamed. CircuitError when a type cannot be
+    stored or the files cannot be written.
+    """
+    target = Path(path)
+    stored = {p.name: _storable(p) for p in circuit.parameters if p.values is not None}
+    weights = _weights_path(target) if stored else None
+    text = print_circuit(circuit, weights.name if weights else None)
+    contents = [(weights, _serialised(stored))] if weights else []
+    try:
+        _write_all([*contents, (target, text.encode())])
+    except (OSError, ValueError) as error:
+        raise CircuitError(f"cannot write {target}: {_reason(error)}") from None
+
+
+def load_circuit(path: str | os.PathLike[str]) -> Circuit:
+    """The circuit written at `path`, with the stored values from the file beside it, checked.
+
+    CircuitError when a file is missing or broken, or when its tensors are not what the text says.
+    """
+    source = Path(path)
+    text = _read_text(source)
+    try:
+        draft = read(text)
+        return finish(draft, _read_weights(source, draft) if draft.stored else None)
+    except CircuitError as error:
+        raise CircuitError(f"{source}: {error}") from None
+
+
+# ---- writing -------------------------------------------------------------------------------------
+
+
+def _storable(parameter: Parameter) -> np.ndarray:
+    assert parameter.values is not None
+    dtype = parameter.values.dtype
+    if dtype.name not in FLOATS:
+        raise CircuitError(
+            f"parameter {parameter.name!r} is {dtype}: only {', '.join(FLOATS)} can be stored"
+        )
+    return np.asarray(parameter.values, dtype=dtype.newbyteorder("="), order="C")
+
+
+def _weights_path(target: Path) -> Path:
+    """The weights file beside a text file: another name, whatever the text is called."""
+    name = target.stem if target.suffix != ".safetensors" else target.name
+    return target.parent / check_file_name(f"{name}.safetensors")
+
+
+def _serialised(tensors: Mapping[str, np.ndarray]) -> bytes:
+    from safetensors.numpy import save
+
+    return bytes(save(dict(tensors)))
+
+
+def _write_all(contents: Sequence[tuple[Path, bytes]]) -> None:
+    """Write every file under a temporary name, then rename them all."""
+    written: list[tuple[Path, Path]] = []
+    for path, _ in contents:  # a folder would stop the second rename after the first
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a directory")
+    try:
+        for path, content in contents:
+            written.append((_write_temporary(path, content), path))
+        for temporary, path in written:
+            temporary.replace(path)
+    finally:
+        for temporary, _ in written:
+            temporary.unlink(missing_ok=True)
+
+
+def _write_temporary(path: Path, content: bytes) -> Path:
+    handle, name = tempfile.mkstemp(prefix=".cortico-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        temporary.chmod(0o666 & ~_umask())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _umask() -> int:
+    """The mask of new files; `mkstemp` makes them private, which saved files should not be."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+# ---- reading -------------------------------------------------------------------------------------
+
+
+def _read_text(path: Path) -> str:
+    _require_file(path)
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CircuitError(f"cannot read {path}: {_reason(error)}") from None
+
+
+def _require_file(path: Path) -> None:
+    """A plain file: reading a pipe or a device could wait forever."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise CircuitError(f"cannot read {path}: {_reason(error)}") from None
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "no plain file"
+        raise CircuitError(f"cannot read {path}: it is {kind}")
+
+
+def _read_weights(source: Path, draft: Draft) -> dict[str, np.ndarray]:
+    if draft.weights_file is None:
+        raise CircuitError('parameters have stored values, but no line says: weights "FILE"')
+    from safetensors import SafetensorError, safe_open
+
+    path = source.parent / draft.weights_file
+    _require_file(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return _tensors(path, file, draft)
+    except (SafetensorError, OSError) as error:
+        raise CircuitError(f"cannot read weights {path}: {_reason(error)}") from None
+
+
+def _tensors(path: Path, file: Any, draft: Draft) -> dict[str, np.ndarray]:
+    """The stored parameters, each checked against the text before it is read."""
+    present = set(file.keys())
+    missing = [name for name in draft.stored if name not in present]
+    if missing:
+        raise CircuitError(f"weights {path} lack {', '.join(missing)}")
+    shapes = {parameter.name: parameter.shape for parameter in draft.parameters}
+    for name, stored in draft.stored.items():
+        part = file.get_slice(name)
+        found = (part.get_dtype(), tuple(part.get_shape()))
+        expected = (_TYPES[stored.dtype], shapes[name])
+        if found != expected:
+            raise CircuitError(
+                f"weights {path} hold {name!r} as {found[0]} {found[1]}, "
+                f"but line {stored.line.number} says {expected[0]} {expected[1]}"
+            )
+    return {name: file.get_tensor(name) for name in draft.stored}
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, on one line and without the path, which the message has already."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())
