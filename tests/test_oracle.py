@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from oracle import textbook_attention
 from torch.nn.functional import scaled_dot_product_attention
 
 from cortico.spec import (
@@ -15,6 +14,7 @@ from cortico.spec import (
     Rotary,
     RotaryStyle,
 )
+from tests.oracle import textbook_attention
 
 N, S, D = 7, 5, 12
 KEEP = np.array([True, False, True, True, False, True, True])
@@ -79,7 +79,11 @@ CASES = {
     "sizes": (AttentionSpec(D, 3, key_features=5, value_features=2, output=9), ALL, None),
     "residual": (AttentionSpec(D, 3, residual=True), ALL, None),
     "causal": (AttentionSpec(D, 3, mask=Mask.CAUSAL), COL <= ROW, None),
-    "window": (AttentionSpec(D, 3, mask=Mask.WINDOW, window=3), (COL <= ROW) & (ROW - COL < 3), None),
+    "window": (
+        AttentionSpec(D, 3, mask=Mask.WINDOW, window=3),
+        (COL <= ROW) & (ROW - COL < 3),
+        None,
+    ),
     "padding": (AttentionSpec(D, 3, key_padding=True), ALL & KEEP, KEEP),
     "grouped": (AttentionSpec(D, 6, kv_heads=2, bias=EVERY), ALL, None),
     "multiquery": (AttentionSpec(D, 6, kv_heads=1), ALL, None),

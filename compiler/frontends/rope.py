@@ -48,20 +48,16 @@ def _frequencies(options: Config, base: float, rotated: int) -> np.ndarray | Non
     if kind == "default":
         return None
     usual = np.power(base, -np.arange(0, rotated, 2, dtype=np.float64) / rotated)
-    return _linear(options, usual) if kind == "linear" else _llama3(options, usual)
+    kept = np.zeros_like(usual) if kind == "linear" else _kept_by_llama3(options, usual)
+    frequencies: np.ndarray = (1 - kept) * usual / options.number("factor") + kept * usual
+    return frequencies
 
 
-def _linear(options: Config, usual: np.ndarray) -> np.ndarray:
-    """Positions stand `factor` times closer."""
-    return usual / options.number("factor")
-
-
-def _llama3(options: Config, usual: np.ndarray) -> np.ndarray:
-    """Llama 3.1: long wavelengths are stretched by `factor`, short ones kept, a ramp in between."""
-    factor, length = options.number("factor"), options.number("original_max_position_embeddings")
+def _kept_by_llama3(options: Config, usual: np.ndarray) -> np.ndarray:
+    """How much of each frequency stays: short wavelengths all, long ones nothing, a ramp between."""
+    length = options.number("original_max_position_embeddings")  # tokens
     low, high = options.number("low_freq_factor"), options.number("high_freq_factor")
     if high <= low:
         raise options.wrong("high_freq_factor", f"more than low_freq_factor = {low}")
     turns = length * usual / (2 * math.pi)  # of each pair within the original context
-    kept = np.clip((turns - low) / (high - low), 0.0, 1.0)
-    return (1 - kept) * usual / factor + kept * usual
+    return np.clip((turns - low) / (high - low), 0.0, 1.0)

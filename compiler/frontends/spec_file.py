@@ -154,7 +154,7 @@ def _word(kind: type) -> str:
 
 def _hint(value: Any, hint: Any) -> str:
     """A near choice, or the YAML trap that 1e4 is a text."""
-    choices = [c for kind in _options(hint) if issubclass(kind, StrEnum) for c in kind]
+    choices = [str(c) for kind in _options(hint) if issubclass(kind, StrEnum) for c in kind]
     if isinstance(value, str) and float in _options(hint):
         try:
             return f" (write {float(value)!r})"

@@ -1,0 +1,182 @@
+"""Spec files: the three formats, the round trip, and errors that help."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from cortico.frontends import read_spec, spec_from_mapping, spec_to_json, spec_to_mapping
+from cortico.ir.errors import SpecError
+from cortico.spec import (
+    AttentionSpec,
+    Bias,
+    Kernel,
+    Mask,
+    Microcircuit,
+    Nucleus,
+    PositionBias,
+    Rotary,
+    RotaryStyle,
+    Thalamus,
+)
+
+TEXTS = {
+    "toml": 'model = 16\nheads = 4\nmask = "causal"\nscale = 1\n[rotary]\nbase = 500\n[bias]\nquery = true\n',
+    "json": '{"model": 16, "heads": 4, "mask": "causal", "scale": 1,'
+    ' "rotary": {"base": 500}, "bias": {"query": true}}',
+    "yaml": "model: 16\nheads: 4\nmask: causal\nscale: 1\nrotary: {base: 500}\nbias:\n  query: true\n",
+}
+TEXTS["yml"] = TEXTS["yaml"]
+EXPECTED = AttentionSpec(
+    16, 4, mask=Mask.CAUSAL, scale=1.0, rotary=Rotary(500.0), bias=Bias(query=True)
+)
+
+
+def error_of(tmp_path, text, suffix="yaml"):
+    file = tmp_path / f"spec.{suffix}"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SpecError) as caught:
+        read_spec(file)
+    assert str(file) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", TEXTS)
+def test_formats(tmp_path, suffix):
+    file = tmp_path / f"spec.{suffix}"
+    file.write_text(TEXTS[suffix])
+    spec = read_spec(str(file))
+    assert spec == EXPECTED
+    assert isinstance(spec.scale, float) and isinstance(spec.mask, Mask)
+
+
+sizes = st.integers(1, 12)
+extents = sizes | st.sampled_from(["n", "m", "n_context"])
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def specs(draw):
+    flags = [draw(st.booleans()) for _ in range(7)]
+    try:
+        return AttentionSpec(
+            model=draw(sizes),
+            heads=draw(st.integers(1, 4)),
+            kv_heads=draw(st.none() | st.integers(1, 4)),
+            key_features=draw(st.none() | st.sampled_from([2, 4, 8])),
+            value_features=draw(st.none() | sizes),
+            output=draw(st.none() | sizes),
+            cross=(cross := draw(st.booleans())),
+            context=draw(st.none() | sizes) if cross else None,
+            context_tokens=draw(st.none() | extents) if cross else None,
+            tokens=draw(extents),
+            kernel=draw(st.sampled_from(Kernel)),
+            mask=(mask := draw(st.sampled_from(Mask))),
+            window=draw(sizes) if mask is Mask.WINDOW else None,
+            key_padding=flags[0],
+            scale=draw(st.none() | finite),
+            bias=Bias(*flags[1:5]),
+            rotary=draw(st.none() | st.builds(Rotary, finite, st.sampled_from(RotaryStyle))),
+            position_bias=draw(st.sampled_from(PositionBias)),
+            sink=flags[5],
+            residual=flags[6],
+            thalamus=Thalamus(*(draw(st.sampled_from(Nucleus)) for _ in range(3))),
+            microcircuit=draw(st.sampled_from(Microcircuit)),
+            name=draw(st.text(max_size=5)),
+        )
+    except SpecError:
+        assume(False)
+
+
+@given(spec=specs())
+def test_round_trip(spec):
+    mapping = spec_to_mapping(spec)
+    assert spec_from_mapping(mapping) == spec
+    assert spec_from_mapping(json.loads(spec_to_json(spec))) == spec
+    assert {"model", "heads"} <= mapping.keys()
+
+
+def test_only_what_differs_is_written():
+    assert spec_to_mapping(AttentionSpec(8)) == {"model": 8, "heads": 1}
+    spec = AttentionSpec(8, 2, rotary=Rotary(rotated=2), thalamus=Thalamus(key=Nucleus.MATRIX))
+    expected = {"model": 8, "heads": 2, "rotary": {"rotated": 2}, "thalamus": {"key": "matrix"}}
+    assert spec_to_mapping(spec) == expected
+    assert spec_to_mapping(AttentionSpec(8, 2, rotary=Rotary()))["rotary"] == {}
+
+
+def test_every_problem_in_one_error(tmp_path):
+    text = error_of(
+        tmp_path,
+        "hedas: 4\nkernel: sofmax\nsink: 1\ntokens: 2.5\nrotary: {bas: 3, style: half-split}\nbias: true\n",
+    )
+    assert text.splitlines()[1:] == [
+        "  - 'hedas' is not a field (did you mean 'heads'?)",
+        "  - model is missing, expected an integer",
+        "  - tokens must be an integer or a text, found 2.5",
+        "  - kernel must be one of linear, softmax, found 'sofmax' (did you mean 'softmax'?)",
+        "  - bias must be a table with query, key, value, output, found True",
+        "  - rotary.'bas' is not a field (did you mean 'base'?)",
+        "  - rotary.style must be one of half_split, interleaved, found 'half-split' (did you mean 'half_split'?)",
+        "  - sink must be true or false, found 1",
+    ]
+
+
+def test_problems_of_the_spec_itself_are_listed(tmp_path):
+    text = error_of(tmp_path, "model: 10\nheads: 3\nwindow: 2\n")
+    assert "model = 10 does not divide into heads = 3" in text
+    assert "window = 2 does not fit" in text
+    assert text.count("\n") == 2
+
+
+@pytest.mark.parametrize("value", ["true", "'8'", "8.0", "[8]", "null", "1.5e3"])
+def test_a_size_is_an_integer(tmp_path, value):
+    assert "model must be an integer" in error_of(tmp_path, f"model: {value}\n")
+
+
+def test_yaml_reads_1e4_as_text(tmp_path):
+    text = error_of(tmp_path, "model: 8\nrotary: {base: 1e4}\n")
+    assert "rotary.base must be a number, found '1e4' (write 10000.0)" in text
+
+
+@pytest.mark.parametrize("suffix", ["toml", "json", "yaml"])
+@pytest.mark.parametrize("text", [b"\xff\xfe\x00", b"{", b"[1, 2", b"model: : 3", b"[" * 100_000])
+def test_text_that_is_no_mapping(tmp_path, suffix, text):
+    assert len(error_of(tmp_path, text, suffix)) < 2000
+
+
+def test_empty_file_says_what_is_missing(tmp_path):
+    assert "model is missing" in error_of(tmp_path, "")
+    assert "model is missing" in error_of(tmp_path, "", "toml")
+
+
+def test_key_that_stands_twice(tmp_path):
+    assert "'model' stands twice" in error_of(tmp_path, '{"model": 8, "model": 9}', "json")
+
+
+def test_hostile_yaml_is_not_built_and_not_printed(tmp_path):
+    assert "YAML" in error_of(tmp_path, "!!python/object/apply:os.getcwd []\n")
+    lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)]
+    text = error_of(tmp_path, "\n".join([*lines, "model: *a39"]))
+    assert len(text) < 10_000
+
+
+def test_unknown_suffix_and_missing_file(tmp_path):
+    with pytest.raises(SpecError, match=r"expected \.toml, \.json, \.yaml, \.yml"):
+        read_spec(tmp_path / "spec.txt")
+    with pytest.raises(SpecError, match="No such file"):
+        read_spec(tmp_path / "spec.toml")
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(SpecError, match="it is a directory"):
+        read_spec(tmp_path / "folder.toml")
+
+
+def test_import_is_light():
+    code = (
+        "import sys, cortico.frontends; "
+        "sys.exit(str([m for m in ('torch', 'yaml', 'safetensors') if m in sys.modules] or ''))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""

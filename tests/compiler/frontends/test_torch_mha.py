@@ -1,0 +1,144 @@
+"""nn.MultiheadAttention: live and as a state dict, against the module itself in float64."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cortico.frontends import from_torch, layers, read_checkpoint
+from cortico.ir.errors import SpecError
+from cortico.weights import check_weights
+from tests.oracle import textbook_attention
+
+D, H, N = 12, 3, 5
+
+
+def module_of(dtype=torch.float64, **options):
+    torch.manual_seed(0)
+    module = torch.nn.MultiheadAttention(D, H, dtype=dtype, **options)
+    for p in module.parameters():
+        torch.nn.init.normal_(p)
+    return module
+
+
+def saved(tmp_path, module, prefix=""):
+    save_file({prefix + n: t for n, t in module.state_dict().items()}, tmp_path / "mha.safetensors")
+    return tmp_path / "mha.safetensors"
+
+
+def assert_computes(module, spec, weights, width=None):
+    check_weights(spec, weights)
+    module = module.double().eval()
+    x = torch.randn(N, 1, D, dtype=torch.float64)
+    source = torch.randn(N + 2, 1, width, dtype=torch.float64) if width else x
+    if module.batch_first:
+        x, source = x.transpose(0, 1), source.transpose(0, 1)
+    expected = module(x, source, source)[0].detach().reshape(N, D).numpy()
+    y = textbook_attention(spec, weights, x.reshape(N, D), source.reshape(-1, width or D))
+    np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("width", [None, 7])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_live_and_saved(tmp_path, bias, width, batch_first):
+    module = module_of(bias=bias, kdim=width, vdim=width, batch_first=batch_first)
+    for spec, weights in (from_torch(module), read_checkpoint(saved(tmp_path, module), heads=H)):
+        assert_computes(module, spec, weights, width)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_half_precision_is_exact(tmp_path, dtype):
+    module = module_of(dtype)
+    live, stored = from_torch(module), read_checkpoint(saved(tmp_path, module), heads=H)
+    assert live[1]["W_Q"].dtype == stored[1]["W_Q"].dtype == np.float32
+    assert_computes(module, *live)
+    assert_computes(module, *stored)
+
+
+def test_live_weights_are_shared():
+    module = module_of()
+    spec, weights = from_torch(module, name="α\n")
+    assert spec.name == "α\n"
+    with torch.no_grad():
+        module.in_proj_weight[0, 0] = 77
+    assert weights["W_Q"][0, 0, 0] == 77
+
+
+def test_heads_are_not_stored(tmp_path):
+    file = saved(tmp_path, module_of())
+    with pytest.raises(
+        SpecError, match=r"give heads \(embed_dim = 12 divides into 1, 2, 3, 4, 6, 12\)"
+    ):
+        read_checkpoint(file)
+    for heads in (5, 0, -3, True, 2.0):
+        with pytest.raises(SpecError, match="embed_dim = 12 does not divide into heads"):
+            read_checkpoint(file, heads=heads)
+
+
+def test_layers_of_an_encoder_come_in_order_of_numbers(tmp_path):
+    layer = torch.nn.TransformerEncoderLayer(D, H, 8, dtype=torch.float64)
+    model = torch.nn.TransformerEncoder(layer, 11, enable_nested_tensor=False)
+    for i, block in enumerate(model.layers):
+        torch.nn.init.constant_(block.self_attn.in_proj_weight, i)
+    file = saved(tmp_path, model)
+    assert layers(file) == 11
+    spec, weights = read_checkpoint(file, 10, heads=H)
+    assert (weights["W_Q"] == 10).all() and spec.name == "mha layer 10"
+    spec, weights = read_checkpoint(file, heads=H, prefix="layers.1.self_attn")
+    assert (weights["W_Q"] == 1).all()
+
+
+def test_two_kinds_of_attention_need_a_prefix(tmp_path):
+    model = torch.nn.TransformerDecoderLayer(D, H, 8, dtype=torch.float64)
+    file = saved(tmp_path, model)
+    with pytest.raises(SpecError, match=r"give a prefix\n  - multihead_attn\.\n  - self_attn\."):
+        read_checkpoint(file, heads=H)
+    assert_computes(model.self_attn, *read_checkpoint(file, heads=H, prefix="self_attn"))
+    with pytest.raises(SpecError, match="no in_proj_weight under 'other'"):
+        read_checkpoint(file, heads=H, prefix="other")
+
+
+def test_what_the_spec_cannot_say_is_refused(tmp_path):
+    module = module_of(add_bias_kv=True)
+    for read in (
+        lambda: from_torch(module),
+        lambda: read_checkpoint(saved(tmp_path, module), heads=H),
+    ):
+        with pytest.raises(SpecError, match=r"bias_k and bias_v \(add_bias_kv = True\)"):
+            read()
+    with pytest.raises(SpecError, match="add_zero_attn"):
+        from_torch(module_of(add_zero_attn=True))
+    with pytest.raises(SpecError, match="kdim = 7 features and values from vdim = 5"):
+        from_torch(module_of(kdim=7, vdim=5))
+
+
+def test_other_modules_are_refused():
+    with pytest.raises(SpecError, match=r"expected a torch\.nn\.MultiheadAttention, found Linear"):
+        from_torch(torch.nn.Linear(2, 2))
+    with pytest.raises(SpecError, match="meta device"):
+        from_torch(torch.nn.MultiheadAttention(D, H, device="meta"))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_none(tmp_path, number):
+    module = module_of()
+    with torch.no_grad():
+        module.out_proj.weight[1, 2] = number
+    with pytest.raises(SpecError, match="W_O has 1 of 144 numbers that are NaN or infinite"):
+        from_torch(module)
+    with pytest.raises(SpecError, match="W_O has 1 of 144"):
+        read_checkpoint(saved(tmp_path, module), heads=H)
+
+
+def test_wrong_shapes(tmp_path):
+    state = module_of().state_dict()
+    bad = {"in_proj_weight": torch.ones(2 * D, D), "out_proj.weight": torch.ones(D, D + 1)}
+    save_file(state | bad, tmp_path / "a.safetensors")
+    with pytest.raises(SpecError) as caught:
+        read_checkpoint(tmp_path / "a.safetensors", heads=H)
+    assert "'in_proj_weight' has shape (24, 12), expected (36, 12)" in str(caught.value)
+    assert "'out_proj.weight' has shape (12, 13), expected (12, 12)" in str(caught.value)
+    save_file(state | {"in_proj_weight": torch.ones(5)}, tmp_path / "a.safetensors")
+    with pytest.raises(SpecError, match="expected a matrix"):
+        read_checkpoint(tmp_path / "a.safetensors", heads=H)
