@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cortico.backends.inputs import Arrays, bind_symbols, parameter_values
+from cortico.backends.inputs import Arrays, all_live, bind_symbols, parameter_values
 from cortico.ir import Circuit, Compartment, Effect, Population, Projection, TensorRef, Weight
 from cortico.ir.domain import Domain, mask
 from cortico.ir.transfer import TRANSFERS
@@ -36,6 +36,7 @@ class ReferenceBackend:
         self, circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None
     ) -> dict[str, np.ndarray]:
         """Output name to float64 array; leading axes of the inputs beyond the declared are a batch."""
+        bind_symbols(circuit, inputs)
         batch = _batch_shape(circuit, inputs)
         results = []
         for index in np.ndindex(*batch):
@@ -53,7 +54,8 @@ def interpret(
 ) -> dict[str, np.ndarray]:
     """The rates of every population (float64, over its axes) for one example without batch axes."""
     symbols = bind_symbols(circuit, inputs)
-    tensors = {**parameter_values(circuit, symbols, parameters), **inputs}
+    given = all_live(circuit, inputs, symbols)
+    tensors = {**parameter_values(circuit, symbols, parameters), **given}
     tensors = {name: np.asarray(array, dtype=np.float64) for name, array in tensors.items()}
     return _Interpreter(circuit, circuit.sizes(symbols), tensors).rates()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import tempfile
@@ -31,7 +30,7 @@ def replacing_files(folder: Path) -> Iterator[Path]:
         yield staging
         with _interrupts_held():
             for path in sorted(staging.iterdir()):
-                os.replace(path, folder / path.name)
+                path.replace(folder / path.name)
         finished = True
     except OSError as error:
         raise SpecError(f"cannot write to folder {str(folder)!r}: {error.strerror}") from None

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from cortico.backends import get_backend, require_support
 from cortico.files import replacing_files
+from cortico.frontends.spec_file import spec_to_mapping
 from cortico.ir import Circuit
 from cortico.ir.text import save_circuit
 from cortico.lowering import lower
 from cortico.report import report_markdown
 from cortico.spec import AttentionSpec
-from cortico.frontends.spec_file import spec_to_mapping
 from cortico.weights import Weights
 
 #: Called with the name of each stage as it begins.
@@ -35,6 +35,13 @@ class Compilation:
             save_circuit(self.circuit, staging / "circuit.cortico")
             for name, text in {**self.files, **self._documents()}.items():
                 (staging / name).write_text(text, encoding="utf-8")
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """Names of the files that `write` makes."""
+        has_values = any(p.values is not None for p in self.circuit.parameters)
+        stored = ("circuit.cortico", *["circuit.safetensors"] * has_values)
+        return (*stored, *self.files, *self._documents())
 
     def _documents(self) -> dict[str, str]:
         return {

@@ -91,6 +91,7 @@ def random_weights(
     def draw(shape: tuple[Extent, ...]) -> np.ndarray:
         sides = [int(side) for side in shape]
         fan_in = sides[-1] if len(sides) > 2 else 1
-        return (rng.standard_normal(sides) / np.sqrt(fan_in)).astype(dtype)
+        array: np.ndarray = rng.standard_normal(sides) / np.sqrt(fan_in)
+        return array.astype(dtype)
 
     return {name: draw(shape) for name, shape in required_shapes(spec).items()}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cortico.backends.inputs import bind_symbols, stored_values
 from cortico.backends.numpy.emitter import emit_source
 from cortico.ir import Circuit
 
@@ -39,9 +40,8 @@ class NumpyBackend:
         parameters: Mapping[str, np.ndarray] | None = None,
     ) -> dict[str, np.ndarray]:
         """Output name to array; float32 inputs are computed in float32."""
-        function = compile_source(emit_source(circuit))
-        stored = {p.name: p.values for p in circuit.parameters if p.values is not None}
-        result = function(**inputs, weights={**stored, **(parameters or {})})
+        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
+        result = compile_source(emit_source(circuit))(**inputs, weights=weights)
         outputs = result if isinstance(result, tuple) else (result,)
         return dict(zip((o.name for o in circuit.outputs), outputs, strict=True))
 

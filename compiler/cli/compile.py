@@ -1,0 +1,113 @@
+"""Compile a spec file or one layer of a checkpoint to a circuit and to code that runs it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cortico.spec import AttentionSpec
+    from cortico.weights import Weights
+
+_SPEC_SUFFIXES = {".toml", ".json", ".yaml", ".yml"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Source, layer, sizes, weights, backend and output folder."""
+    parser.add_argument(
+        "source",
+        type=Path,
+        help="a spec (.toml, .json, .yaml), a .safetensors file, or a checkpoint folder",
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write")
+    parser.add_argument("--layer", type=int, metavar="N", help="layer of a checkpoint (default: 0)")
+    parser.add_argument("--heads", type=int, metavar="H", help="heads, where a file does not say")
+    parser.add_argument("--prefix", metavar="P", help="what stands before the tensors' names")
+    parser.add_argument(
+        "--tokens", type=int, metavar="N", help="fix the number of tokens (default: as in the spec)"
+    )
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument(
+        "--weights", type=Path, metavar="FILE", help="safetensors file with W_Q, W_K, … for a spec"
+    )
+    weights.add_argument(
+        "--random-weights", type=int, metavar="SEED", help="draw weights for a spec"
+    )
+    parser.add_argument("--backend", default="numpy", help="what to emit (default: numpy)")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Compile, write the folder, and print what was made."""
+    from cortico.cli.console import console, print_table, stages
+    from cortico.pipeline import compile_attention
+    from cortico.report import number, one_line, report_tables
+
+    with stages() as progress:
+        spec, weights = _read(arguments, progress)
+        compilation = compile_attention(spec, weights, arguments.backend, progress)
+        folder = arguments.output or Path(_slug(spec.name))
+        progress(f"writing {folder}")
+        compilation.write(folder)
+    out, counts = console(), compilation.circuit.counts()
+    for table in report_tables(compilation.circuit):
+        print_table(table, out)
+    out.print(
+        f"{one_line(spec.name)}: {number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
+        f"{number(counts.parameters)} parameters",
+        markup=False,
+    )
+    out.print(f"written to {folder}: {', '.join(compilation.file_names)}", markup=False)
+    return 0
+
+
+def _read(
+    arguments: argparse.Namespace, progress: Callable[[str], None]
+) -> tuple[AttentionSpec, Weights | None]:
+    progress(f"reading {arguments.source}")
+    if arguments.source.suffix.lower() in _SPEC_SUFFIXES:
+        spec, weights = _read_spec(arguments)
+    else:
+        spec, weights = _read_checkpoint(arguments)
+    if arguments.tokens is not None:
+        spec = dataclasses.replace(spec, tokens=arguments.tokens)
+    return spec, weights
+
+
+def _read_spec(arguments: argparse.Namespace) -> tuple[AttentionSpec, Weights | None]:
+    from cortico.frontends import open_tensors, read_spec
+    from cortico.weights import random_weights
+
+    _refuse(arguments, "a spec file", ("layer", "heads", "prefix"))
+    spec = read_spec(arguments.source)
+    if arguments.weights is not None:
+        tensors = open_tensors(arguments.weights)
+        return spec, {name: tensors[name] for name in tensors}
+    if arguments.random_weights is not None:
+        return spec, random_weights(spec, arguments.random_weights)
+    return spec, None
+
+
+def _read_checkpoint(arguments: argparse.Namespace) -> tuple[AttentionSpec, Weights]:
+    from cortico.frontends import read_checkpoint
+
+    _refuse(arguments, "a checkpoint", ("weights", "random_weights"))
+    return read_checkpoint(
+        arguments.source, arguments.layer or 0, arguments.heads, arguments.prefix
+    )
+
+
+def _refuse(arguments: argparse.Namespace, source: str, options: tuple[str, ...]) -> None:
+    from cortico.ir import SpecError
+
+    for option in options:
+        if getattr(arguments, option) is not None:
+            raise SpecError(f"--{option.replace('_', '-')} does not apply to {source}")
+
+
+def _slug(name: str) -> str:
+    """A folder name from a spec's name, whatever characters that has."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "attention"

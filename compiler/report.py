@@ -1,0 +1,125 @@
+"""The report of a compiled circuit: neurons and synapses by region, cell class and pathway."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cortico.ir import Circuit, Population, Projection, Role
+
+Row = Sequence[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table of texts, for a terminal or for Markdown."""
+
+    title: str
+    header: Row
+    rows: tuple[Row, ...]
+    numeric: int  #: the last so many columns hold numbers
+
+    def markdown(self) -> str:
+        columns = len(self.header)
+        rule = ["---"] * (columns - self.numeric) + ["---:"] * self.numeric
+        lines = [self.header, rule, *self.rows]
+        body = "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
+        return f"## {self.title}\n\n{body}\n"
+
+
+def report_tables(circuit: Circuit) -> list[Table]:
+    """Cells by place and class, then pathways, each with exact counts."""
+    return [cell_table(circuit), pathway_table(circuit)]
+
+
+def report_markdown(circuit: Circuit) -> str:
+    """The report as a Markdown document."""
+    counts = circuit.counts()
+    head = [
+        f"# {_escaped(one_line(circuit.name))}",
+        "",
+        f"{number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
+        f"{number(counts.parameters)} parameters.",
+        *(
+            ["", f"Sizes known when it runs: {', '.join(circuit.symbols)}."]
+            if circuit.symbols
+            else []
+        ),
+        "",
+        "",
+    ]
+    return "\n".join(head) + "\n".join(table.markdown() for table in report_tables(circuit))
+
+
+def cell_table(circuit: Circuit) -> Table:
+    """Neurons per area and in all, and synapses received, by region and cell class."""
+    rows = [_cell_row(circuit, population) for population in _by_region(circuit)]
+    counts = circuit.counts()
+    rows.append(("all", "", "", number(counts.neurons), number(counts.synapses)))
+    header = ("population", "cells", "neurons per area", "neurons", "synapses onto")
+    return Table("Cells", header, tuple(rows), 3)
+
+
+def pathway_table(circuit: Circuit) -> Table:
+    """Every projection with what its synapses carry and how many there are."""
+    rows = [_pathway_row(circuit, projection) for projection in circuit.projections]
+    header = ("projection", "from", "onto", "weight", "synapses")
+    return Table("Pathways", header, tuple(rows), 1)
+
+
+def number(count: Any) -> str:
+    """A count with thousands separators, or as a formula in the symbolic sizes."""
+    if isinstance(count, int):
+        return f"{count:,}"
+    import sympy
+
+    formula = str(sympy.expand(count)).replace("**", "^").replace("*", "·")
+    return re.sub(r"\d{4,}", lambda digits: f"{int(digits[0]):,}", formula)
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks and control characters, for headings and tables."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
+def _cell_row(circuit: Circuit, population: Population) -> Row:
+    counts = circuit.counts()
+    neurons = counts.neurons_of[population.name]
+    synapses = counts.synapses_in(circuit.projections_onto(population.name))
+    areas = len(circuit.areas) if _has_areas(circuit, population) else 0
+    return (
+        f"{population.name}[{','.join(population.axes)}]",
+        f"{population.region.label} {population.cell_class}",
+        number(_share(neurons, areas)) if areas else "–",
+        number(neurons),
+        number(synapses),
+    )
+
+
+def _share(neurons: Any, areas: int) -> Any:
+    return neurons // areas if isinstance(neurons, int) else neurons / areas
+
+
+def _has_areas(circuit: Circuit, population: Population) -> bool:
+    areas = [axis.name for axis in circuit.axes if axis.role is Role.AREA]
+    return bool(areas) and set(areas) <= set(population.axes)
+
+
+def _pathway_row(circuit: Circuit, projection: Projection) -> Row:
+    return (
+        projection.name,
+        projection.pre,
+        f"{projection.post}.{projection.compartment}",
+        str(projection.weight),
+        number(circuit.counts().synapses_of[projection.name]),
+    )
+
+
+def _by_region(circuit: Circuit) -> list[Population]:
+    return sorted(circuit.populations, key=lambda p: (p.region.value, p.name))
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")
