@@ -117,7 +117,16 @@ def count_shadow(domain: Domain, first: str, second: str, rows: Any, columns: An
     smaller, larger, nonnegative = _extrema(rows, columns)
     at_least, at_most = difference_range(domain, first, second, rows, columns)
     shadow = smaller(columns, rows + at_most) - larger(0, at_least)
-    return nonnegative(shadow) if at_least <= at_most else 0
+    return _where(at_least <= at_most, nonnegative(shadow))
+
+
+def _where(condition: Any, count: Any) -> Any:
+    """`count` where `condition` holds, else 0; a SymPy Piecewise when it depends on the sizes."""
+    if condition in (True, False):
+        return count if condition else 0
+    import sympy
+
+    return sympy.Piecewise((count, condition), (0, True))
 
 
 def difference_range(

@@ -67,7 +67,7 @@ class Line:
 
     def one_of(self, known: Iterable[str], what: str) -> str:
         """A word among `known`."""
-        names, start = list(known), self._at
+        names, start = list(map(str, known)), self._at
         word = self.match(_WORD)
         if word in names:
             return word

@@ -1,0 +1,165 @@
+"""Hypothesis strategies: small random circuits that satisfy every invariant."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import strategies as st
+
+from cortico.ir import (
+    TRANSFERS,
+    Bound,
+    CellClass,
+    Circuit,
+    CircuitBuilder,
+    Compartment,
+    Effect,
+    Formula,
+    Gain,
+    InputKind,
+    Region,
+    Role,
+    TensorRef,
+    Unfold,
+    Weight,
+)
+from cortico.ir.domain import conjunction
+from cortico.ir.tensors import FLOATS
+
+AXES = "ijabc"
+SYMBOLIC = "n"
+
+homes = st.one_of(
+    st.tuples(
+        st.sampled_from([r for r in Region if r.in_cortex]),
+        st.sampled_from([c for c in CellClass if not c.in_thalamus]),
+    ),
+    st.tuples(
+        st.sampled_from([Region.CORE, Region.MATRIX, Region.HIGHER_ORDER]), st.just(CellClass.RELAY)
+    ),
+    st.just((Region.RETICULAR, CellClass.RETICULAR)),
+)
+
+
+def subsets(items, least=0, most=4):
+    return (
+        st.lists(st.sampled_from(items), unique=True, min_size=least, max_size=most).map(tuple)
+        if items
+        else st.just(())
+    )
+
+
+@st.composite
+def circuits(draw, symbolic: bool = True, time: bool = True, most: int = 3) -> Circuit:
+    """A valid circuit of at most four axes of at most `most` indices each."""
+    return _Drawing(draw, symbolic, time, most).circuit()
+
+
+class _Drawing:
+    """Draws one circuit, part by part."""
+
+    def __init__(self, draw, symbolic, time, most):
+        self.draw = draw
+        self.builder = CircuitBuilder(draw(st.text(max_size=8)))
+        self.tensors = 0
+        self.extents = {}
+        unfolds = list(Unfold) if time else [Unfold.SPACE]
+        for name in draw(subsets(AXES, 1, 4)):
+            sizes = st.integers(1, most)
+            extent = draw(st.one_of(sizes, st.just(SYMBOLIC)) if symbolic else sizes)
+            self.extents[name] = extent
+            role = draw(st.sampled_from(list(Role)))
+            self.builder.axis(name, role, extent, draw(st.sampled_from(unfolds)))
+        if SYMBOLIC in self.extents.values():
+            self.builder.input("carrier", (SYMBOLIC,))
+        # Every domain of the circuit ties the same two axes, so that no three are ever tied.
+        self.pair = draw(subsets(list(self.extents), 2, 2)) if len(self.extents) > 1 else ()
+
+    def circuit(self):
+        count = self.draw(st.integers(1, 4))
+        shapes = [self.population_axes() for _ in range(count)]
+        for number in range(count):
+            self.population(number, shapes)
+        last = self.draw(st.integers(0, count - 1))
+        self.builder.output("y", f"p{last}", self.draw(st.permutations(shapes[last])))
+        return self.builder.build()
+
+    def population_axes(self):
+        return self.draw(subsets(list(self.extents)))
+
+    def population(self, number, shapes):
+        axes = shapes[number]
+        compartments, projections = [], []
+        for name in ("c0", "c1", "where")[: self.draw(st.integers(1, 3))]:
+            sources = self.draw(subsets(range(number), 0, 2))
+            for pre in sources:
+                synapse_axes = [*axes, *(a for a in shapes[pre] if a not in axes)]
+                weight = self.weight(synapse_axes, with_inputs=False)
+                projections.append((f"p{pre}", name, weight, self.domain(synapse_axes)))
+            drives = self.draw(st.integers(0 if sources else 1, 2))
+            drive = tuple(self.weight(axes, with_inputs=True) for _ in range(drives))
+            compartments.append(Compartment(name, self.draw(st.sampled_from(Effect)), drive))
+        transfer = self.draw(st.sampled_from(list(TRANSFERS)))
+        region, cell_class = self.draw(homes)
+        self.builder.population(
+            f"p{number}", axes, region, cell_class, compartments, transfer, self.domain(axes)
+        )
+        for pre, compartment, weight, domain in projections:
+            name = f"{pre}_p{number}_{compartment}"
+            self.builder.project(name, pre, f"p{number}", compartment, weight, domain)
+
+    def domain(self, axes):
+        if len(self.pair) < 2 or not set(self.pair) <= set(axes):
+            return ()
+        pairs = st.sampled_from([self.pair, self.pair[::-1]])
+        bounds = st.builds(lambda p, offset: Bound(*p, offset), pairs, st.integers(-1, 2))
+        return conjunction(self.draw(st.lists(bounds, max_size=2)))
+
+    # ---- weights ---------------------------------------------------------------------------
+
+    def weight(self, axes, with_inputs):
+        over = self.draw(subsets(list(axes)))
+        kinds = ["none", "values", "symbolic", *(["input"] if with_inputs else [])]
+        kinds += ["distance"] * (len(over) >= 2) + ["rotation"] * self.rotates(over)
+        kind = self.draw(st.sampled_from(kinds))
+        if kind == "none":
+            return Weight(None, self.gain())
+        return Weight(TensorRef(self.tensor(kind, over), over), self.gain())
+
+    def rotates(self, over):
+        return len(over) == 4 and [self.extents[a] for a in over[2:]] == [2, 2]
+
+    def gain(self):
+        number = st.one_of(st.just(1.0), st.floats(-4, 4), st.floats(allow_nan=False, width=16))
+        power = st.tuples(
+            st.sampled_from(list(self.extents)), st.fractions(-1, 1, max_denominator=3)
+        )
+        sizes = self.draw(st.lists(power, max_size=2))
+        return Gain(self.draw(number), tuple((axis, Fraction(f)) for axis, f in sizes))
+
+    def tensor(self, kind, over):
+        shape = tuple(self.extents[axis] for axis in over)
+        if kind == "input":
+            name, mask = self.fresh("x"), self.draw(st.sampled_from(InputKind))
+            return self.builder.input(name, shape, mask)
+        if kind == "distance":
+            return self.formula(kind, shape, shape[:-2])
+        if kind == "rotation":
+            return self.formula(kind, shape, shape[1:2])
+        return self.plain(shape, values=kind == "values")
+
+    def formula(self, kind, shape, argument_shape):
+        argument = self.plain(argument_shape, values=self.draw(st.booleans()))
+        return self.builder.parameter(self.fresh("F"), shape, formula=Formula(kind, (argument,)))
+
+    def plain(self, shape, values):
+        array = None
+        if values and SYMBOLIC not in shape:
+            rng = np.random.default_rng(self.draw(st.integers(0, 99)))
+            array = np.asarray(rng.normal(size=shape), dtype=self.draw(st.sampled_from(FLOATS)))
+        return self.builder.parameter(self.fresh("W"), shape, array)
+
+    def fresh(self, stem):
+        self.tensors += 1
+        return f"{stem}{self.tensors}"
