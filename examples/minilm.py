@@ -66,7 +66,7 @@ def differences(model: MiniLM, attention: Attention, sentences: Sequence[str]) -
         precision: relative_difference(model.encode(sentences, precision, attention), expected)
         for precision in TOLERANCE
     }
-    return [*rows, ("sentence embeddings, all layers", embeddings)]
+    return [*rows, ("sentence embeddings", embeddings)]
 
 
 def layer_differences(

@@ -1,0 +1,97 @@
+"""The demo writes a folder that runs, prints what it claims, and notices a wrong output."""
+
+import importlib.util
+import io
+import os
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from cortico import demo
+from cortico.demo import QUERY, attention_to_words, bar, make_demo, run_demo
+from cortico.ir import SpecError
+from cortico.minilm import PACKAGE
+
+needs_weights = pytest.mark.skipif(
+    importlib.util.find_spec(PACKAGE) is None and not os.environ.get("CI"),
+    reason=f"{PACKAGE} is not installed",
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make_demo(tmp_path_factory.mktemp("demo"), lambda stage: None)
+
+
+@pytest.fixture
+def console():
+    return Console(file=io.StringIO(), width=200)
+
+
+@needs_weights
+def test_demo_runs(tmp_path, console):
+    folder = tmp_path / "a [b] folder"  # nothing in the path may be read as markup
+    assert run_demo(folder, console) == 0
+    text = console.file.getvalue()
+    assert {path.name for path in folder.iterdir()} >= {"attention.py", "circuit.safetensors"}
+    assert "equals the model's own attention" in text
+    assert "171,542" in text  # 792 n² + 1165 n neurons, n = 14
+    assert "115,838,352" in text  # 591,012 n² synapses
+    assert "a [b] folder" in text
+    assert "[CLS]" in text
+
+
+@needs_weights
+def test_emitted_file_computes_the_models_attention(made):
+    assert made.is_exact
+    assert made.differences["float64"] < 1e-12
+    assert made.differences["float32"] < 1e-5
+
+
+@needs_weights
+def test_a_wrong_output_is_noticed(made, console, monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "run_emitted", lambda folder, model, precision: float("nan"))
+    assert run_demo(tmp_path, console) == 1
+    assert "DIFFERS FROM" in console.file.getvalue()
+
+
+@needs_weights
+def test_mask_rates_are_the_attention(made):
+    """The mask cells' shares are softmax(q kᵀ/√d), computed here from the weights."""
+    np.testing.assert_allclose(made.mask.sum(axis=2), 1, rtol=1e-12)
+    words = attention_to_words(made.mask, made.tokens, QUERY)
+    assert [word for word, _ in words][1:5] == ["the", "thalamus", "relays", "sensory"]
+    np.testing.assert_allclose(sum(shares for _, shares in words), 1, rtol=1e-12)
+    assert dict(words)["sensory"][2] > 0.99  # head 2 of layer 0 attends to the word before
+
+
+@needs_weights
+def test_a_folder_that_cannot_be_written(tmp_path, console):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpecError, match="cannot write"):
+        run_demo(tmp_path / "file", console)
+
+
+def test_attention_to_words_joins_pieces():
+    tokens = ["[CLS]", "tha", "##lam", "end"]
+    mask = np.array([[[1, 0, 0, 0], [0, 0.5, 0.5, 0], [0, 0, 0.25, 0.75], [0, 0, 0, 1]]])
+    words = attention_to_words(mask, tokens, "thalam")
+    assert [(word, float(shares[0])) for word, shares in words] == [
+        ("[CLS]", 0.0),
+        ("thalam", 0.625),
+        ("end", 0.375),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "           0%"),
+        (0.5, "████      50%"),
+        (1.0, "████████ 100%"),
+        (0.01, "▏          1%"),
+    ],
+)
+def test_bar(share, text):
+    assert bar(share) == text
