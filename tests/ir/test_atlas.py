@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from cortico.ir import CircuitError, Region
+from cortico.ir import Bound, CircuitError, Region
 from tests.ir.circuits import attention, sampler
 from tests.strategies import circuits
 
@@ -45,6 +47,21 @@ def test_microcolumns_honour_a_mask_that_all_share():
     with pytest.raises(CircuitError, match="microcolumn"):
         columns[1, 3]
     assert len(attention(tokens=4).area(0).microcolumns) == 16
+
+
+@pytest.mark.parametrize(("offsets", "count"), [((0, 1), 6 + 2), ((0, None), 9), ((-1, -1), 3)])
+def test_microcolumns_take_the_loosest_bound_that_all_have(offsets, count):
+    circuit = attention(tokens=3)
+    for name, offset in zip(("superficial", "deep"), offsets, strict=True):
+        domain = () if offset is None else (Bound("j", "i", offset),)
+        parts = (replace(p, domain=domain) if p.name == name else p for p in circuit.populations)
+        circuit = replace(circuit, populations=tuple(parts))
+    assert len(circuit.area(0).microcolumns) == count
+
+
+def test_heads_in_time_share_one_area():
+    areas = attention(clock="h").areas
+    assert [(area.index, area.name) for area in areas] == [((), "cortex.area")]
 
 
 def test_cells_of_a_microcolumn():

@@ -1,13 +1,13 @@
-import itertools
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortico.ir import Axis, CircuitError, Parameter
-from cortico.ir.neurons import NeuronView, parameter_values, require_small
+from cortico.ir import CircuitError, Parameter
+from cortico.ir.neurons import parameter_values, require_small
 from tests.ir.circuits import (
     all_cells,
     all_synapses,
@@ -165,6 +165,14 @@ def test_names_tell_the_place():
     }
 
 
+def test_axes_in_time_are_no_places():
+    serial = attention(clock="i").neurons()
+    assert "cortex.area[1].column[2].L5.deep[1]" in serial.names(list(serial.neurons())[3])
+    assert serial.name_of(serial.size - 1) == "thalamus.higher_order.relay[2]"
+    one_head = attention(clock="h").neurons()
+    assert one_head.id_of("cortex.column[2,1].L5.deep[1]") > 0
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -253,7 +261,6 @@ def test_too_many_synapses_to_number():
 
 
 def test_formula_parameters_have_numbers_once_their_arguments_do():
-    from dataclasses import replace
 
     circuit = sampler().bind(n=3)
     turned = circuit.tensor("R")
@@ -278,6 +285,3 @@ def test_brute_force_itself():
         (1, 1),
     ]
     assert cell(circuit, "core", {"j": 1, "m": 0, "h": 5}) == ("core", (("j", 1), ("m", 0)))
-    assert isinstance(circuit.axis("h"), Axis)
-    assert isinstance(circuit.neurons(), NeuronView)
-    assert list(itertools.islice(circuit.neurons().neurons(), 1))[0].population.name == "core"

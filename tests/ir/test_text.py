@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -301,7 +302,6 @@ def test_text_and_weights_never_share_a_name(tmp_path):
     ids=["big-endian", "fortran", "strided", "nan"],
 )
 def test_arrays_of_any_layout_are_saved(change, tmp_path):
-    from dataclasses import replace
 
     circuit = sampler()
     parameters = tuple(
@@ -313,7 +313,6 @@ def test_arrays_of_any_layout_are_saved(change, tmp_path):
 
 
 def test_other_types_cannot_be_saved(tmp_path):
-    from dataclasses import replace
 
     odd = replace(attention(weights=False), parameters=(Parameter("W", (1,), np.zeros(1, "i8")),))
     with pytest.raises(CircuitError, match="'W' is int64: only float16"):
