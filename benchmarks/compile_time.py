@@ -186,8 +186,7 @@ def missed_goals(lengths: Mapping[str, Sample]) -> list[str]:
         if found["megabytes"] > MOST_MEGABYTES:
             missed.append(f"{tokens} tokens take {found['megabytes']:.0f} MB more than the weights")
     # fastest runs: what else the machine does cannot look like growth
-    shortest, longest = str(LENGTHS[0]), str(LENGTHS[-2])
-    first, last = (lengths[tokens]["fastest_seconds"] for tokens in (shortest, longest))
+    first, last = (lengths[str(n)]["fastest_seconds"] for n in (LENGTHS[0], LENGTHS[-2]))
     if last > MOST_GROWTH * first:
         missed.append(f"time grows with tokens: {first:.2f} s to {last:.2f} s")
     return missed
@@ -202,8 +201,8 @@ def print_results(results: Sample) -> None:
 
     console = Console()
     lengths = results["lengths"]
-    console.print(_cost_table(lengths), _size_table(lengths))
-    console.print(_command_table(results["start_up_seconds"]))
+    commands = _command_table(results["start_up_seconds"])
+    console.print(_cost_table(lengths), _size_table(lengths), commands)
 
 
 #: Title of a column of medians to its figure and its format.
@@ -287,7 +286,6 @@ def main() -> int:
         tokens = int(arguments.child) if arguments.child.isdecimal() else arguments.child
         print(json.dumps(measure(tokens, arguments.trace), default=number))
         return 0
-    # the parent imports little, so that what it does not measure disturbs nothing
     lengths = measure_lengths(arguments.repeats)
     commands = measure_commands(arguments.repeats)
     results = {"machine": machine(), "lengths": lengths, "start_up_seconds": commands}
