@@ -1,15 +1,16 @@
 """Graphs of circuits; a graph of neurons computes attention when walked by somebody else's code."""
 
 import math
+from dataclasses import replace
 
 import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from cortico.ir import CircuitError
+from cortico.ir import CircuitError, Compartment, Gain
 from cortico.ir.graph import to_networkx
-from tests.ir.circuits import attention, sampler
+from tests.ir.circuits import attention, sampler, tensor
 from tests.strategies import circuits
 
 PHI = {"identity": lambda x: x, "exp": math.exp}
@@ -114,6 +115,14 @@ def test_drive_names_inputs_and_gives_numbers():
     assert core["drive"] == {"driver": [("x", ("t", 2, 1), 1.0), -0.25]}
     cell = graph.nodes[view.id_of("cortex.area[1,2].column[1].L2/3.cell[3,0]")]
     assert cell["drive"] == {"apical": [1.0], "keep": [("keep", (1,), 1.0)], "shunt": [2.0]}
+
+
+def test_drive_carries_its_gain():
+    circuit = attention()
+    driver = Compartment("driver", drive=(tensor("x", "jm", Gain(3.0)),))
+    core = replace(circuit.population("core"), compartments=(driver,))
+    circuit = replace(circuit, populations=(core, *circuit.populations[1:]))
+    assert circuit.to_networkx("neuron").nodes[4]["drive"] == {"driver": [("x", (1, 1), 3.0)]}
 
 
 def test_large_graphs_of_neurons_are_refused_with_the_count():

@@ -78,6 +78,13 @@ def test_damaged_text_raises_nothing_but_circuit_errors(data):
         assert str(error)
 
 
+def test_titles_stay_readable_and_on_one_line():
+    title = 'é 皮質 "x" \\ \n \r \t \x85 \u2028 \x00'
+    text = print_circuit(replace(attention(weights=False), name=title))
+    assert text.splitlines()[1] == 'name "é 皮質 \\"x\\" \\\\ \\n \\r \\t \\u0085 \\u2028 \\u0000"'
+    assert parse_circuit(text).name == title
+
+
 # ---- errors --------------------------------------------------------------------------------------
 
 ERRORS = [
