@@ -44,7 +44,7 @@ class ReferenceBackend:
             rates = interpret(circuit, one, parameters)
             results.append([_ordered(circuit, output.source, rates) for output in circuit.outputs])
         return {
-            output.name: np.stack([r[k] for r in results]).reshape(*batch, *results[0][k].shape)
+            output.name: np.stack([r[k] for r in results]).reshape((*batch, *results[0][k].shape))
             for k, output in enumerate(circuit.outputs)
         }
 
@@ -105,7 +105,7 @@ class _Interpreter:
         domain: Domain,
     ) -> np.ndarray:
         """gain · Σ of the product of `factors`, the weight's tensor and the domain, over `onto`."""
-        factors = list(factors)
+        factors = [(np.ones(()), ()), *factors]
         if weight.tensor:
             factors.append((self.tensors[weight.tensor.name], weight.tensor.axes))
         for bound in domain:

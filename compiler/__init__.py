@@ -1,1 +1,92 @@
-"""cortico: a compiler from multihead attention to cortico-thalamic circuits."""
+"""cortico: a compiler from multihead attention to cortico-thalamic circuits of neurons and synapses.
+
+    from cortico import AttentionSpec, compile_attention, read_checkpoint
+
+    compilation = compile_attention(AttentionSpec(model=384, heads=12))
+    compilation.circuit.counts().neurons          # a formula in the number of tokens n
+    spec, weights = read_checkpoint("all-MiniLM-L6-v2", layer=0)
+    compile_attention(spec, weights).write("layer0")
+
+Names are imported when they are first used, so that `import cortico` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cortico.backends import backend_names, get_backend
+    from cortico.frontends import from_torch, read_checkpoint, read_spec
+    from cortico.ir import Circuit, CircuitBuilder
+    from cortico.ir.errors import (
+        CircuitError,
+        CorticoError,
+        PassError,
+        SpecError,
+        UnsupportedError,
+    )
+    from cortico.ir.text import load_circuit, save_circuit
+    from cortico.lowering import lower
+    from cortico.pipeline import Compilation, compile_attention
+    from cortico.spec import AttentionSpec
+    from cortico.weights import random_weights, required_shapes
+
+_HOME = {
+    "AttentionSpec": "cortico.spec",
+    "Circuit": "cortico.ir",
+    "CircuitBuilder": "cortico.ir",
+    "CircuitError": "cortico.ir.errors",
+    "Compilation": "cortico.pipeline",
+    "CorticoError": "cortico.ir.errors",
+    "PassError": "cortico.ir.errors",
+    "SpecError": "cortico.ir.errors",
+    "UnsupportedError": "cortico.ir.errors",
+    "backend_names": "cortico.backends",
+    "compile_attention": "cortico.pipeline",
+    "from_torch": "cortico.frontends",
+    "get_backend": "cortico.backends",
+    "load_circuit": "cortico.ir.text",
+    "lower": "cortico.lowering",
+    "random_weights": "cortico.weights",
+    "read_checkpoint": "cortico.frontends",
+    "read_spec": "cortico.frontends",
+    "required_shapes": "cortico.weights",
+    "save_circuit": "cortico.ir.text",
+}
+
+__all__ = [  # noqa: RUF022  (sorted as in the table)
+    "AttentionSpec",
+    "Circuit",
+    "CircuitBuilder",
+    "CircuitError",
+    "Compilation",
+    "CorticoError",
+    "PassError",
+    "SpecError",
+    "UnsupportedError",
+    "backend_names",
+    "compile_attention",
+    "from_torch",
+    "get_backend",
+    "load_circuit",
+    "lower",
+    "random_weights",
+    "read_checkpoint",
+    "read_spec",
+    "required_shapes",
+    "save_circuit",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("cortico")
+    if name not in _HOME:
+        raise AttributeError(f"module 'cortico' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOME]

@@ -161,6 +161,10 @@ class Circuit:
 
     def counts(self) -> Counts:
         """Exact numbers of neurons, synapses and parameters, in closed form."""
+        return self._counts
+
+    @cached_property
+    def _counts(self) -> Counts:
         from cortico.ir.counts import Counts
 
         return Counts(self)

@@ -151,4 +151,6 @@ def _special() -> dict[str, AttentionSpec]:
     }
 
 
-CASES: tuple[Case, ...] = tuple(Case(name, spec) for name, spec in {**_core(), **_special()}.items())
+CASES: tuple[Case, ...] = tuple(
+    Case(name, spec) for name, spec in {**_core(), **_special()}.items()
+)

@@ -13,6 +13,7 @@ import numpy as np
 
 from cortico.backends.inputs import bind_symbols, stored_values
 from cortico.backends.numpy.emitter import emit_source
+from cortico.backends.numpy.planner import tensor_names
 from cortico.ir import Circuit
 
 #: Most axes for which einsum has letters.
@@ -41,7 +42,9 @@ class NumpyBackend:
     ) -> dict[str, np.ndarray]:
         """Output name to array; float32 inputs are computed in float32."""
         weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
-        result = compile_source(emit_source(circuit))(**inputs, weights=weights)
+        names = tensor_names(circuit)
+        arguments = {names[name]: array for name, array in inputs.items()}
+        result = compile_source(emit_source(circuit))(**arguments, weights=weights)
         outputs = result if isinstance(result, tuple) else (result,)
         return dict(zip((o.name for o in circuit.outputs), outputs, strict=True))
 

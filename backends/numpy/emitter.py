@@ -6,9 +6,9 @@ import json
 import textwrap
 
 from cortico.backends.numpy.letters import axis_letters, with_letters
-from cortico.backends.numpy.planner import Planner
+from cortico.backends.numpy.planner import Planner, tensor_names
 from cortico.backends.numpy.template import CHECKED, HELPERS, LOAD_WEIGHTS
-from cortico.ir import Circuit, Extent, Input, InputKind, Parameter
+from cortico.ir import Circuit, Extent, Formula, Input, InputKind, Parameter
 
 
 def emit_source(circuit: Circuit) -> str:
@@ -64,8 +64,9 @@ def _header(circuit: Circuit) -> str:
 
 
 def _signature(circuit: Circuit) -> str:
-    arguments = [t.name for t in circuit.inputs if t.kind is InputKind.RATE]
-    gates = [f"{t.name}=None" for t in circuit.inputs if t.kind is InputKind.MASK]
+    names = tensor_names(circuit)
+    arguments = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
+    gates = [f"{names[t.name]}=None" for t in circuit.inputs if t.kind is InputKind.MASK]
     weights = "weights=None" if _stores_weights(circuit) else "weights"
     listed = ", ".join([*arguments, "*", *gates, weights])
     outputs = ", ".join(output.name for output in circuit.outputs)
@@ -74,46 +75,50 @@ def _signature(circuit: Circuit) -> str:
         if _stores_weights(circuit)
         else "`weights` maps the names above to arrays."
     )
-    missing = " A 0/1 input that is None is all ones." if gates else ""
-    return f'def attention({listed}):\n    """{outputs} of the circuit. {source}{missing}"""'
+    missing = "\n\n    A 0/1 input that is None is all ones." if gates else ""
+    return f'def attention({listed}):\n    """{outputs} of the circuit.\n\n    {source}{missing}\n    """'
 
 
 def _prologue(circuit: Circuit) -> list[str]:
     """Lines that check the inputs and bring every tensor under its name."""
-    rates = [t for t in circuit.inputs if t.kind is InputKind.RATE]
-    single = " and ".join(f"np.asarray({t.name}).dtype == np.float32" for t in rates)
+    names = tensor_names(circuit)
+    rates = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
+    single = " and ".join(f"np.asarray({name}).dtype == np.float32" for name in rates)
     lines = [f"dtype = np.float32 if {single or 'False'} else np.float64", "sizes = {}"]
     for tensor in sorted(circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
-        lines += _checked_input(tensor)
+        lines += _checked_input(tensor, names[tensor.name])
     if _stores_weights(circuit):
         lines.append("weights = load_weights() if weights is None else weights")
     for parameter in circuit.parameters:
         if parameter.formula is None:
-            lines.append(_checked_parameter(parameter))
-    return lines + [_formula(parameter) for parameter in circuit.parameters if parameter.formula]
+            lines.append(_checked_parameter(parameter, names[parameter.name]))
+    for parameter in circuit.parameters:
+        if parameter.formula is not None:
+            lines.append(f"{names[parameter.name]} = {_formula_code(parameter, parameter.formula)}")
+    return lines
 
 
-def _checked_input(tensor: Input) -> list[str]:
+def _checked_input(tensor: Input, name: str) -> list[str]:
     shape = json.dumps(tensor.shape)
     kind = "bool" if tensor.kind is InputKind.MASK else "dtype"
-    check = f'{tensor.name} = checked("{tensor.name}", {tensor.name}, {shape}, sizes, {kind})'
+    check = f'{name} = checked("{tensor.name}", {name}, {shape}, sizes, {kind})'
     if tensor.kind is InputKind.RATE:
         return [check]
     sides = ", ".join(_side_code(side) for side in tensor.shape)
-    return [f"if {tensor.name} is None:", f"    {tensor.name} = np.ones(({sides},), bool)", check]
+    return [f"if {name} is None:", f"    {name} = np.ones([{sides}], bool)", check]
 
 
-def _checked_parameter(parameter: Parameter) -> str:
+def _checked_parameter(parameter: Parameter, name: str) -> str:
     shape = json.dumps(parameter.shape)
-    return f'{parameter.name} = checked("{parameter.name}", weights["{parameter.name}"], {shape}, sizes, dtype)'
+    array = f'weights["{parameter.name}"]'
+    return f'{name} = checked("{parameter.name}", {array}, {shape}, sizes, dtype)'
 
 
-def _formula(parameter: Parameter) -> str:
-    assert parameter.formula is not None
+def _formula_code(parameter: Parameter, formula: Formula) -> str:
     # in double precision whatever the rates are computed in: angles grow with the position
-    arguments = ", ".join(f'np.float64(weights["{name}"])' for name in parameter.formula.arguments)
+    arguments = ", ".join(f'np.float64(weights["{name}"])' for name in formula.arguments)
     shape = ", ".join(_side_code(side) for side in parameter.shape)
-    return f"{parameter.name} = {parameter.formula.kind}(({shape}), {arguments}).astype(dtype)"
+    return f"{formula.kind}([{shape}], {arguments}).astype(dtype)"
 
 
 def _side_code(side: Extent) -> str:

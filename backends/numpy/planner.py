@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cortico.backends.numpy.contraction import NOMINAL_SIZE, Contraction
-from cortico.backends.numpy.program import Program, product_code
+from cortico.backends.numpy.program import Program, product_code, safe_names
 from cortico.backends.numpy.terms import Product, Variable, indexed
 from cortico.backends.softmax import ShiftGroup, shift_groups
 from cortico.ir import (
@@ -28,6 +28,15 @@ from cortico.ir.tensors import Input
 from cortico.ir.transfer import TRANSFERS
 
 
+#: What a product without factors is.
+_ONE = Variable("dtype(1)", (), batched=False)
+
+
+def tensor_names(circuit: Circuit) -> dict[str, str]:
+    """Names of inputs and parameters to the Python names they have in the emitted file."""
+    return safe_names(tensor.name for tensor in (*circuit.inputs, *circuit.parameters))
+
+
 class Planner:
     """Turns a circuit (with one-letter axes) into a `Program`, from its outputs backwards."""
 
@@ -39,8 +48,8 @@ class Planner:
             for axis in circuit.axes
         }
         self.groups = shift_groups(circuit)
-        self.program.taken.update(tensor.name for tensor in circuit.inputs)
-        self.program.taken.update(parameter.name for parameter in circuit.parameters)
+        self.names = tensor_names(circuit)
+        self.program.taken.update(self.names.values())
         self._rates: dict[str, Product] = {}
         self._domains: dict[Bound, Variable] = {}
 
@@ -213,9 +222,7 @@ class Planner:
         """`term` as one array: summed over the axes not in `onto`, with its gain."""
         term = term.simplified(known)
         masks = tuple(self._domain_variable(bound) for bound in sorted(term.bounds))
-        factors = Product(factors=term.factors + masks, divisors=term.divisors)
-        if not factors.factors:
-            return self.program.assign(name, self._gain_code(term.gain), (), False)
+        factors = Product(factors=term.factors + masks or (_ONE,), divisors=term.divisors)
         gain = "" if term.gain.is_one else self._gain_code(term.gain)
         return Contraction(self.program, factors, onto, self.sizes).result(name, gain)
 
@@ -236,7 +243,7 @@ class Planner:
         tensor = self.circuit.tensor(weight.tensor.name)
         is_input = isinstance(tensor, Input)
         gate = tensor.name if isinstance(tensor, Input) and tensor.kind is InputKind.MASK else None
-        variable = Variable(weight.tensor.name, weight.tensor.axes, is_input, gate)
+        variable = Variable(self.names[tensor.name], weight.tensor.axes, is_input, gate)
         return Product(gain=weight.gain, factors=(variable,))
 
     def _domain_variable(self, bound: Bound) -> Variable:

@@ -31,6 +31,12 @@ RESERVED = frozenset(
 )
 
 
+def safe_names(names: Iterable[str]) -> dict[str, str]:
+    """Name to a Python identifier that is neither a keyword nor a name of the emitted file."""
+    program = Program()
+    return {name: program.fresh(name) for name in names}
+
+
 @dataclass
 class Program:
     """Lines of the emitted function body, and the helpers they call."""

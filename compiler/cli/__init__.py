@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 
 from cortico.cli import backends, compile, demo, run, show
-from cortico.ir.errors import CorticoError
 
 _COMMANDS = (compile, run, show, demo, backends)
 

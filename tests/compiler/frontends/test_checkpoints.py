@@ -278,6 +278,9 @@ def test_partial_rotary(tmp_path):
     config = LLAMA | {"partial_rotary_factor": 0.5, "rope_theta": 500}
     spec, _ = read_checkpoint(folder_of(tmp_path / "m", config, llama_tensors()))
     assert (spec.rotary.rotated, spec.rotary.base) == (2, 500.0)
+    config["rope_scaling"] = {"type": "linear", "factor": 4}
+    _, weights = read_checkpoint(folder_of(tmp_path / "m", config, llama_tensors()))
+    assert weights["rotary_frequencies"].tolist() == [0.25]
 
 
 def test_model_types_are_served_once():

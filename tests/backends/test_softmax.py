@@ -1,0 +1,81 @@
+"""Which exponentials may be shifted: decided by how rates scale, and refused where it is not sure."""
+
+from dataclasses import replace
+
+import pytest
+
+from cortico.backends.softmax import shift_groups
+from cortico.ir import Effect, Output, TensorRef, Weight
+from cortico.ir.invariants import check
+from cortico.lowering import lower
+from cortico.spec import AttentionSpec, Kernel
+from tests.cases import CASES
+
+
+def softmax_circuit(**options):
+    return lower(AttentionSpec(model=4, heads=2, **options))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_softmax_of_the_table_is_found(case):
+    groups = shift_groups(lower(case.spec))
+    members = {"mask"} | ({"sink"} if case.spec.sink else set())
+    assert set(groups) == (members if case.spec.kernel is Kernel.SOFTMAX else set())
+
+
+def with_population(circuit, name, change):
+    populations = [change(p) if p.name == name else p for p in circuit.populations]
+    changed = replace(circuit, populations=tuple(populations))
+    check(changed)
+    return changed
+
+
+def with_drive(circuit, population, compartment):
+    """A constant drive on one compartment."""
+
+    def change(p):
+        parts = [
+            replace(c, drive=(Weight(),)) if c.name == compartment else c for c in p.compartments
+        ]
+        return replace(p, compartments=tuple(parts))
+
+    return with_population(circuit, population, change)
+
+
+def test_a_constant_in_the_pool_stops_the_shift():
+    assert shift_groups(with_drive(softmax_circuit(), "pool", "soma")) == {}
+
+
+def test_a_constant_in_the_mask_of_the_deep_cells_stops_the_shift():
+    assert shift_groups(with_drive(softmax_circuit(), "deep", "apical")) == {}
+
+
+def test_a_constant_in_the_exponent_does_not():
+    assert set(shift_groups(with_drive(softmax_circuit(), "mask", "basal"))) == {"mask"}
+
+
+def test_a_transfer_function_between_stops_the_shift():
+    circuit = with_population(softmax_circuit(), "pool", lambda p: replace(p, transfer="sqrt"))
+    assert shift_groups(circuit) == {}
+
+
+def test_an_output_that_is_not_normalised_stops_the_shift():
+    circuit = softmax_circuit()
+    extra = Output("pool", TensorRef("pool", circuit.population("pool").axes))
+    assert shift_groups(replace(circuit, outputs=(*circuit.outputs, extra))) == {}
+
+
+def test_a_pool_that_multiplies_stops_the_shift():
+    def multiply(p):
+        parts = [replace(c, effect=Effect.MULTIPLIES) for c in p.compartments]
+        return replace(p, compartments=tuple(parts))
+
+    assert shift_groups(with_population(softmax_circuit(), "deep", multiply)) == {}
+
+
+def test_a_pool_over_all_queries_stops_the_shift():
+    """The shift differs from query to query; a pool that sums over queries does not see one shift."""
+    circuit = with_population(softmax_circuit(), "pool", lambda p: replace(p, axes=p.axes[:1]))
+    groups = shift_groups(circuit)
+    # still one softmax, over queries and sources together: the shift may vary over heads alone
+    assert {group.axes for group in groups.values()} == {("h",)}

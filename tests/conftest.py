@@ -1,0 +1,26 @@
+"""What all tests share: golden files, rewritten by `make golden`."""
+
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="rewrite golden files")
+
+
+@pytest.fixture
+def golden(request):
+    """A function that compares a text with the file of that name, or rewrites the file."""
+
+    def compare(text: str, name: str, folder: Path = GOLDEN) -> None:
+        path = folder / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"{path} is missing: run `make golden`, and read what it wrote"
+        assert text == path.read_text(encoding="utf-8"), f"{path} differs: run `make golden`"
+
+    return compare
