@@ -241,6 +241,27 @@ def test_windows(tmp_path, change, window):
 
 
 @pytest.mark.parametrize(
+    ("change", "window"),
+    [
+        ({}, None),
+        ({"use_sliding_window": False, "max_window_layers": 0}, None),
+        ({"use_sliding_window": True, "max_window_layers": 0}, 7),
+        ({"use_sliding_window": True, "max_window_layers": 1}, 7),
+        ({"use_sliding_window": True, "max_window_layers": 2}, None),
+        ({"use_sliding_window": True}, None),
+        ({"use_sliding_window": True, "max_window_layers": 0, "sliding_window": None}, None),
+    ],
+)
+def test_windows_of_qwen2_before_layer_types(tmp_path, change, window):
+    config = LLAMA | {"model_type": "qwen2", "sliding_window": 7} | change
+    rows = (("q", 8), ("k", 4), ("v", 4))
+    biases = {f"model.layers.0.self_attn.{m}_proj.bias": torch.ones(n) for m, n in rows}
+    tensors = {n.replace("s.0", "s.1"): t for n, t in (llama_tensors() | biases).items()}
+    spec, _ = read_checkpoint(folder_of(tmp_path / "m", config, tensors), 1)
+    assert spec.window == window
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (
