@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import reprlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 
 from cortico.frontends.json_text import read_json_object
 from cortico.ir.errors import SpecError, near_name
+
+_TOO_LARGE = 2**31  #: no size of a model; such numbers would overflow further on
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Config:
     def size(self, key: str, default: int | None = None) -> int:
         """A positive integer: features, heads or layers."""
         value = self._get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self.wrong(key, "a positive integer")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < _TOO_LARGE:
+            raise self.wrong(key, f"a positive integer below {_TOO_LARGE}")
         return value
 
     def optional_size(self, key: str) -> int | None:
@@ -40,7 +42,7 @@ class Config:
         value = self._get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.wrong(key, "a positive number")
-        if not (0 < value < math.inf):
+        if not 0 < value <= sys.float_info.max:  # JSON has NaN, Infinity and integers of any size
             raise self.wrong(key, "a positive number")
         return float(value)
 

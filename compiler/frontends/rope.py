@@ -29,8 +29,8 @@ def read_rope(config: Config, features: int) -> tuple[Rotary, np.ndarray | None]
 def _rotated(config: Config, options: Config, features: int) -> int | None:
     """How many features of a head turn; None for all. transformers rounds down."""
     part = options.number("partial_rotary_factor", config.number("partial_rotary_factor", 1.0))
-    rotated = int(features * part)
-    if rotated < 2 or rotated > features or rotated % 2:
+    rotated = int(features * min(part, 1.0))
+    if part > 1 or rotated < 2 or rotated % 2:
         raise SpecError(
             f"{config.source}: partial_rotary_factor = {part} turns {rotated} of {features} "
             "features of a head, expected an even number of them"
