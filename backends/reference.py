@@ -3,7 +3,7 @@
 Populations are evaluated one after another, each as a full array over its axes:
 
     I_c  = Σ drive + Σ_projections Σ_(axes only in pre) weight · rate_pre · [inside the domain]
-    rate = φ( Π multiplying I_c / Π dividing I_c ) · [inside the domain],   and 0/0 is 0
+    rate = φ( Π multiplying I_c / Π dividing I_c ) · [inside the domain],   and x/0 is 0
 
 A time axis is an axis like any other here: the rate at step t is the entry at index t.
 """
@@ -81,7 +81,7 @@ class _Interpreter:
                 inhibition = inhibition * current
         inside = mask(population.domain, population.axes, self.sizes)
         excitation = excitation * inside
-        driven = np.divide(excitation, inhibition, out=np.zeros(shape), where=excitation != 0)
+        driven = np.divide(excitation, inhibition, out=np.zeros(shape), where=inhibition != 0)
         return np.where(inside, TRANSFERS[population.transfer].evaluate(driven), 0.0)
 
     def current(self, population: Population, compartment: Compartment) -> np.ndarray:

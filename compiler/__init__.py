@@ -56,7 +56,7 @@ _HOME = {
     "save_circuit": "cortico.ir.text",
 }
 
-__all__ = [  # noqa: RUF022  (sorted as in the table)
+__all__ = [
     "AttentionSpec",
     "Circuit",
     "CircuitBuilder",

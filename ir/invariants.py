@@ -201,8 +201,8 @@ def _weight_problems(
     circuit: Circuit, where: str, weight: Weight, axes: tuple[str, ...], kinds: tuple[type, ...]
 ) -> Violations:
     known_axes = {axis.name: axis for axis in circuit.axes}
-    if math.isnan(weight.gain.coefficient):
-        yield f"{where}: gain is not a number"
+    if not math.isfinite(weight.gain.coefficient):
+        yield f"{where}: gain {weight.gain.coefficient} is no finite number"
     for axis, _ in weight.gain.sizes:
         if axis not in known_axes:
             yield f"{where}: gain uses unknown axis {axis!r}{near_name(axis, known_axes)}"

@@ -34,8 +34,8 @@ class Compartment:
 class Population:
     """Neurons of one cell class in one region, one per index tuple of `axes` inside `domain`.
 
-    `rate = transfer(Π multiplying compartments / Π dividing compartments)`. A neuron whose
-    multiplying compartments give zero is silent whatever divides it: 0/0 is 0.
+    `rate = transfer(Π multiplying compartments / Π dividing compartments)`. Division by zero gives
+    zero, so that factors and divisors may be applied in any order.
     """
 
     name: str

@@ -131,7 +131,11 @@ class _Drawing:
         return len(over) == 4 and [self.extents[a] for a in over[2:]] == [2, 2]
 
     def gain(self):
-        number = st.one_of(st.just(1.0), st.floats(-4, 4), st.floats(allow_nan=False, width=16))
+        number = st.one_of(
+            st.just(1.0),
+            st.floats(-4, 4),
+            st.floats(allow_nan=False, allow_infinity=False, width=16),
+        )
         power = st.tuples(
             st.sampled_from(list(self.extents)), st.fractions(-1, 1, max_denominator=3)
         )

@@ -98,7 +98,7 @@ class Contraction:
 
 
 def quotient_code(program: Program, numerator: str, divisor: str) -> str:
-    """Code for a division in which a silent neuron stays silent: 0/0 is 0."""
+    """Code for a division that gives zero where the divisor is zero."""
     return program.call("divide", f"{numerator}, {divisor}")
 
 
@@ -113,4 +113,7 @@ def _cheapest_path(
     inputs = ",".join("".join(factor.axes) for factor in factors)
     reachable = "".join(a for a in onto if any(a in f.axes for f in factors))
     plan, _ = np.einsum_path(f"{inputs}->{reachable}", *blanks, optimize=("optimal", 2**62))
-    return [(step[0], step[1]) for step in plan[1:]]
+    steps = plan[1:]
+    if any(len(step) != 2 for step in steps):  # all at once: no order is cheaper than another
+        return [(0, 1)] * (len(factors) - 1)
+    return [(first, second) for first, second in steps]

@@ -100,10 +100,10 @@ def _prologue(circuit: Circuit) -> list[str]:
 
 def _checked_input(tensor: Input, name: str) -> list[str]:
     shape = json.dumps(tensor.shape)
-    kind = "bool" if tensor.kind is InputKind.MASK else "dtype"
-    check = f'{name} = checked("{tensor.name}", {name}, {shape}, sizes, {kind})'
     if tensor.kind is InputKind.RATE:
-        return [check]
+        return [f'{name} = checked("{tensor.name}", {name}, {shape}, sizes, dtype)']
+    # anything but zero counts as one
+    check = f'{name} = checked("{tensor.name}", {name}, {shape}, sizes, bool).astype(dtype)'
     sides = ", ".join(_side_code(side) for side in tensor.shape)
     return [f"if {name} is None:", f"    {name} = np.ones([{sides}], bool)", check]
 

@@ -8,6 +8,7 @@ each becomes one matrix product). Arrays are made where something is summed, bia
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from cortico.backends.numpy.contraction import NOMINAL_SIZE, Contraction
 from cortico.backends.numpy.program import Program, product_code, safe_names
@@ -27,14 +28,13 @@ from cortico.ir import (
 from cortico.ir.tensors import Input
 from cortico.ir.transfer import TRANSFERS
 
-
 #: What a product without factors is.
 _ONE = Variable("dtype(1)", (), batched=False)
 
 
 def tensor_names(circuit: Circuit) -> dict[str, str]:
     """Names of inputs and parameters to the Python names they have in the emitted file."""
-    return safe_names(tensor.name for tensor in (*circuit.inputs, *circuit.parameters))
+    return safe_names([t.name for t in circuit.inputs] + [p.name for p in circuit.parameters])
 
 
 class Planner:
@@ -86,8 +86,14 @@ class Planner:
         self._describe(population)
         drive = self._elementwise(f"{population.name}_drive", argument, population.axes)
         code = transfer.numpy.format(x=drive.code)
+        bounds = [self._domain_variable(bound) for bound in sorted(argument.bounds)]
+        axes = tuple(a for a in self.sizes if any(a in v.axes for v in (drive, *bounds)))
+        if bounds:  # not a product with 0 and 1: outside, the transfer function may be infinite
+            inside = " & ".join(indexed(bound, axes) for bound in bounds)
+            value = transfer.numpy.format(x=indexed(drive, axes))
+            code, drive = f"np.where({inside}, {value}, 0)", replace(drive, axes=axes)
         rate = self.program.assign(population.name, code, drive.axes, drive.batched)
-        return Product(factors=(rate,), bounds=argument.bounds)
+        return Product(factors=(replace(rate, zero_outside=argument.bounds),))
 
     def _argument(self, population: Population) -> Product:
         """Π multiplying / Π dividing compartments, inside the population's domain."""
@@ -137,7 +143,7 @@ class Planner:
         argument = self._argument(member)
         exponent = self._elementwise(f"{member.name}_exponent", argument, member.axes)
         live = [self._domain_variable(bound) for bound in sorted(argument.bounds)]
-        live += self._gates(member)
+        live += [replace(gate, code=f"({gate.code} > 0)") for gate in self._gates(member)]
         if live:
             axes = tuple(
                 a for a in member.axes if a in exponent.axes or any(a in v.axes for v in live)

@@ -35,10 +35,10 @@ def checked(name, array, shape, sizes, dtype):
 HELPERS = {
     "divide": '''\
 def divide(excitation, inhibition):
-    """excitation / inhibition, where a cell without excitation is silent: 0/0 is 0."""
+    """excitation / inhibition, where a division by zero gives zero."""
     shape = np.broadcast_shapes(excitation.shape, inhibition.shape)
     ratio = np.zeros(shape, np.result_type(excitation, inhibition))
-    return np.divide(excitation, inhibition, out=ratio, where=excitation != 0)
+    return np.divide(excitation, inhibition, out=ratio, where=inhibition != 0)
 ''',
     "finite": '''\
 def finite(peak):

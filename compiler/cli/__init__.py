@@ -28,10 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if parsed.debug:
             raise
         print(f"cortico: {_message(error)}", file=sys.stderr)
-        return error.exit_code if isinstance(error, CorticoError) else 1
+        return int(getattr(error, "exit_code", 1))
 
 
 def _message(error: Exception) -> str:
+    from cortico.ir.errors import CorticoError  # here, so that --help does not load NumPy
+
     if isinstance(error, CorticoError):
         return str(error)
     if isinstance(error, MemoryError):

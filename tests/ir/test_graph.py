@@ -36,7 +36,7 @@ def walk(graph, inputs):
                 numerator *= currents[name]
             else:
                 denominator *= currents[name]
-        rates[neuron] = PHI[node["transfer"]](numerator / denominator if numerator else 0.0)
+        rates[neuron] = PHI[node["transfer"]](numerator / denominator if denominator else 0.0)
     return rates
 
 

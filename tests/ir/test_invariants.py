@@ -103,7 +103,7 @@ CASES = {
     "gain uses unknown axis 'zz'": lambda c: key_weight(
         c, Weight(None, Gain(1.0, (("zz", Fraction(1)),)))
     ),
-    "gain is not a number": lambda c: key_weight(c, Weight(None, Gain(float("nan")))),
+    "is no finite number": lambda c: key_weight(c, Weight(None, Gain(float("nan")))),
     "unknown tensor 'W_k'": lambda c: key_weight(c, tensor("W_k", "ham")),
     "unknown tensor 'x'": lambda c: key_weight(c, tensor("x", "jm")),
     "must use axes among h, i, j, a, m, each once": lambda c: key_weight(c, tensor("W_K", "hac")),
