@@ -1,0 +1,45 @@
+"""What a pass is: a valid circuit in, a valid circuit out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cortico.ir import Circuit
+from cortico.ir.counts import Count
+
+#: Size assumed for a symbolic axis when a pass weighs costs.
+NOMINAL_SIZE = 1024
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A rewrite of circuits. Its fields are its options; its docstring states its equation.
+
+    An exact pass keeps every output for every input. An approximate one states and measures its
+    error. `run` returns the very same object when there was nothing to do.
+    """
+
+    name: ClassVar[str]  #: the file's name with dashes, and the name on the command line
+    exact: ClassVar[bool] = True
+    #: Passes that must come earlier in a pipeline that has both.
+    after: ClassVar[tuple[str, ...]] = ()
+
+    def run(self, circuit: Circuit) -> Circuit:
+        """The rewritten circuit, or `circuit` itself."""
+        raise NotImplementedError
+
+    def cost(self, circuit: Circuit) -> Count:
+        """What this pass never makes larger; by default the number of synapses."""
+        return circuit.counts().synapses
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{key}={value}" for key, value in vars(self).items())
+        return f"{self.name}({options})" if options else self.name
+
+
+def nominal(circuit: Circuit) -> Circuit:
+    """`circuit` with every symbolic size set to `NOMINAL_SIZE`, for comparing costs as numbers."""
+    return (
+        circuit.bind(**dict.fromkeys(circuit.symbols, NOMINAL_SIZE)) if circuit.symbols else circuit
+    )

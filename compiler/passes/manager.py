@@ -1,0 +1,126 @@
+"""Running passes: parsing their names, checking their order, and what each of them changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cortico.ir import Circuit, CircuitError, PassError, SpecError, check
+from cortico.ir.errors import near_name
+from cortico.passes import PASSES, PIPELINES
+from cortico.passes.base import Pass
+
+_MOST_ROUNDS = 10
+
+#: Raises PassError when two circuits do not compute the same.
+MeaningCheck = Callable[[Circuit, Circuit], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass that ran: the circuits before and after, and the time it took in seconds."""
+
+    name: str
+    before: Circuit
+    after: Circuit
+    seconds: float
+
+    @property
+    def changed(self) -> bool:
+        return self.after is not self.before
+
+
+def parse_passes(text: str) -> list[Pass]:
+    """Passes from `default`, `share-relays,prune-dead` or `prune-small(budget=0.1)`.
+
+    A pipeline's name stands for its passes. SpecError for unknown names, options or orders.
+    """
+    passes: list[Pass] = []
+    for item in re.findall(r"[^,(]+(?:\([^)]*\))?", text):
+        name, _, options = item.strip().partition("(")
+        if name in PIPELINES:
+            passes += [_make(member, "") for member in PIPELINES[name]]
+        else:
+            passes.append(_make(name, options.removesuffix(")")))
+    check_order(passes)
+    return passes
+
+
+def _make(name: str, options: str) -> Pass:
+    known = {kind.name: kind for kind in PASSES}
+    if name not in known:
+        names = [*PIPELINES, *known]
+        raise SpecError(
+            f"no pass called {name!r}{near_name(name, names)}; there are: {', '.join(names)}"
+        )
+    return known[name](
+        **dict(_option(known[name], text) for text in options.split(",") if text.strip())
+    )
+
+
+def _option(kind: type[Pass], text: str) -> tuple[str, object]:
+    key, _, value = (part.strip() for part in text.partition("="))
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    if key not in fields:
+        listed = ", ".join(fields) or "none"
+        raise SpecError(
+            f"pass {kind.name} has no option {key!r}{near_name(key, fields)}; it has {listed}"
+        )
+    expected: Any = type(fields[key].default)
+    try:
+        return key, expected(value)
+    except ValueError:
+        raise SpecError(
+            f"option {key} of pass {kind.name} must be of type {expected.__name__}, found {value!r}"
+        ) from None
+
+
+def check_order(passes: Sequence[Pass]) -> None:
+    """SpecError when a pass stands before one that it must come after."""
+    for place, this in enumerate(passes):
+        for later in passes[place + 1 :]:
+            if later.name in this.after:
+                raise SpecError(f"pass {this.name} must come after {later.name}, found before it")
+
+
+def run_passes(
+    circuit: Circuit,
+    passes: Sequence[Pass],
+    meaning: MeaningCheck | None = None,
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> tuple[Circuit, list[Step]]:
+    """The circuit after all passes, repeated until none changes it; and every step taken.
+
+    Invariants are checked after each pass that changed something, the meaning too when `meaning` is
+    given. PassError when a pass broke either, or when the passes do not settle.
+    """
+    steps: list[Step] = []
+    for _ in range(_MOST_ROUNDS):
+        start = circuit
+        for each in passes:
+            step = _run(each, circuit, meaning)
+            circuit = step.after
+            steps.append(step)
+            on_step(step)
+        if circuit is start:
+            return circuit, steps
+    changing = ", ".join(sorted({step.name for step in steps[-len(passes) :] if step.changed}))
+    raise PassError(f"passes do not settle after {_MOST_ROUNDS} rounds; still changing: {changing}")
+
+
+def _run(each: Pass, before: Circuit, meaning: MeaningCheck | None) -> Step:
+    start = time.perf_counter()
+    after = each.run(before)
+    seconds = time.perf_counter() - start
+    if after is not before:
+        try:
+            check(after)
+        except CircuitError as error:
+            raise PassError(f"pass {each.name} broke an invariant: {error}") from None
+        if meaning is not None and each.exact:
+            meaning(before, after)
+    return Step(str(each), before, after, seconds)

@@ -1,0 +1,117 @@
+"""share-relays: compute once, relay to many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from cortico.ir import (
+    CellClass,
+    Circuit,
+    Compartment,
+    Population,
+    Projection,
+    Region,
+)
+from cortico.ir.domain import restrict
+from cortico.passes.base import Pass, nominal
+from cortico.passes.edit import (
+    current_axes,
+    fresh_name,
+    map_compartment,
+    replace_projections,
+    with_population,
+)
+
+
+@dataclass(frozen=True)
+class ShareRelays(Pass):
+    """Compute once what many neurons compute alike, and relay it to them.
+
+    In front of a compartment whose current is the same along some axes of its population:
+
+        I[h,i,j,a] = Σ_m W[h,a,m] r[j,m]   ->   relay[h,j,a] = Σ_m W[h,a,m] r[j,m],  I = relay[h,j,a]
+
+    and behind a population that is summed along axes that the weight does not have:
+
+        y[m] = Σ_{j,c} W[m,c] r[j,c]       ->   collect[c] = Σ_j r[j,c],  y[m] = Σ_c W[m,c] collect[c]
+
+    Synapses fall from n²·d·D to n·d·D + n²·d. Each step is taken only where it lowers the number of
+    synapses (symbolic sizes count as 1024). That relays are L4 cells, and collectors cells of the
+    class they collect, is our assumption.
+    """
+
+    name = "share-relays"
+    after = ("drop-softmax-shift", "move-value-bias", "reassociate")
+
+    def run(self, circuit: Circuit) -> Circuit:
+        changed = True
+        while changed:
+            changed = False
+            for candidate in _candidates(circuit):
+                if nominal(candidate).counts().synapses < nominal(circuit).counts().synapses:
+                    circuit, changed = candidate, True
+                    break
+        return circuit
+
+
+def _candidates(circuit: Circuit) -> Iterator[Circuit]:
+    for population in circuit.populations:
+        for compartment in population.compartments:
+            hears = circuit.projections_onto(population.name, compartment.name)
+            if hears and current_axes(circuit, population, compartment) < set(population.axes):
+                yield _relayed(circuit, population, compartment)
+    for projection in circuit.projections:
+        free = _free_summed_axes(circuit, projection)
+        if free and projection.weight.tensor:
+            yield _collected(circuit, projection, free)
+
+
+def _relayed(circuit: Circuit, population: Population, compartment: Compartment) -> Circuit:
+    """The circuit with a relay population in front of one compartment."""
+    varying = current_axes(circuit, population, compartment)
+    axes = tuple(axis for axis in population.axes if axis in varying)
+    synapses = circuit.projections_onto(population.name, compartment.name)
+    name = synapses[0].name if len(synapses) == 1 else f"{population.name}_{compartment.name}"
+    relay = fresh_name(circuit, f"{name}_relay")
+    cells = Population(
+        relay,
+        axes,
+        Region.L4 if population.region.in_cortex else population.region,
+        CellClass.STELLATE if population.region.in_cortex else CellClass.RELAY,
+        (Compartment("basal", drive=compartment.drive),),
+        domain=restrict(population.domain, axes),
+    )
+    moved = [replace(p, post=relay, compartment="basal") for p in synapses]
+    link = Projection(relay, relay, population.name, compartment.name)
+    result = with_population(circuit, cells, population.name)
+    result = map_compartment(
+        result, population.name, compartment.name, lambda c: replace(c, drive=())
+    )
+    return replace_projections(result, synapses, [*moved, link])
+
+
+def _free_summed_axes(circuit: Circuit, projection: Projection) -> tuple[str, ...]:
+    """Axes that a projection sums though neither its weight nor its own domain depends on them."""
+    pre, post = circuit.population(projection.pre), circuit.population(projection.post)
+    tied = {axis for bound in projection.domain for axis in (bound.left, bound.right)}
+    used = set(post.axes) | set(projection.weight.axes) | tied
+    return tuple(axis for axis in pre.axes if axis not in used)
+
+
+def _collected(circuit: Circuit, projection: Projection, free: tuple[str, ...]) -> Circuit:
+    """The circuit with a population that sums `free` before the projection weighs the rest."""
+    pre = circuit.population(projection.pre)
+    axes = tuple(axis for axis in pre.axes if axis not in free)
+    name = fresh_name(circuit, f"{pre.name}_sum")
+    cells = Population(
+        name,
+        axes,
+        pre.region,
+        pre.cell_class,
+        (Compartment("basal"),),
+        domain=restrict(pre.domain, axes),
+    )
+    result = with_population(circuit, cells, projection.post)
+    gather = Projection(name, pre.name, name, "basal")
+    return replace_projections(result, [projection], [gather, replace(projection, pre=name)])
