@@ -83,7 +83,9 @@ def make_demo(folder: Path, progress: Progress) -> Demo:
     from cortico.pipeline import compile_attention
 
     model = MiniLM.load()
-    compilation = compile_attention(*read_checkpoint(model.folder, layer=0), progress=progress)
+    # no passes: the very circuit of the paper
+    spec, weights = read_checkpoint(model.folder, layer=0)
+    compilation = compile_attention(spec, weights, passes="none", progress=progress)
     progress("writing the folder")
     compilation.write(folder)
     progress("running the emitted code")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cortico.backends import get_backend, require_support
 from cortico.files import replacing_files
-from cortico.frontends.spec_file import spec_to_mapping
+from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit
 from cortico.ir.text import save_circuit
 from cortico.lowering import lower
-from cortico.report import report_markdown
+from cortico.passes import Pass, Step, compare_meaning, parse_passes, run_passes
+from cortico.report import pass_table, report_markdown
 from cortico.spec import AttentionSpec
 from cortico.weights import Weights
 
@@ -23,10 +23,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Compilation:
-    """What the compiler made of one spec: the circuit, and the files that run it."""
+    """What the compiler made of one spec: the circuit, how it came about, and files that run it."""
 
     spec: AttentionSpec
     circuit: Circuit
+    steps: tuple[Step, ...]
     files: Mapping[str, str]
 
     def write(self, folder: Path | str) -> None:
@@ -44,25 +45,34 @@ class Compilation:
         return (*stored, *self.files, *self._documents())
 
     def _documents(self) -> dict[str, str]:
-        return {
-            "spec.json": json.dumps(spec_to_mapping(self.spec), indent=2) + "\n",
-            "report.md": report_markdown(self.circuit),
-        }
+        report = report_markdown(self.circuit)
+        if self.steps:
+            report += "\n" + pass_table(self.steps).markdown()
+        return {"spec.json": spec_to_json(self.spec), "report.md": report}
 
 
 def compile_attention(
     spec: AttentionSpec,
     weights: Weights | None = None,
+    passes: str | Sequence[Pass] = "default",
     backend: str = "numpy",
     progress: Progress = lambda stage: None,
+    verify: bool = False,
 ) -> Compilation:
     """Compile `spec` to a circuit and to the files of `backend`.
 
-    Raises SpecError for weights that do not fit, UnsupportedError for what the backend cannot do.
+    `passes` names a pipeline or passes (`"none"`, `"share-relays,prune-dead"`), or lists them. With
+    `verify` each pass is also compared with the circuit before it on random inputs.
+
+    Raises SpecError for weights, passes or backends that do not fit, UnsupportedError for what the
+    backend cannot do, PassError when a pass is caught at fault.
     """
+    chosen = parse_passes(passes) if isinstance(passes, str) else passes
     progress("lowering the spec to a circuit")
-    circuit = lower(spec, weights)
+    lowered = lower(spec, weights)
+    progress("running passes")
+    circuit, steps = run_passes(lowered, chosen, compare_meaning if verify else None)
     target = get_backend(backend)
     require_support(target, circuit)
     progress(f"emitting {backend} code")
-    return Compilation(spec, circuit, target.emit(circuit))
+    return Compilation(spec, circuit, tuple(steps), target.emit(circuit))

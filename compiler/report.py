@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortico.ir import Circuit, Population, Projection, Role
+from cortico.passes import Step
 
 Row = Sequence[str]
 
@@ -67,6 +68,29 @@ def pathway_table(circuit: Circuit) -> Table:
     rows = [_pathway_row(circuit, projection) for projection in circuit.projections]
     header = ("projection", "from", "onto", "weight", "synapses")
     return Table("Pathways", header, tuple(rows), 1)
+
+
+def pass_table(steps: Sequence[Step]) -> Table:
+    """What each pass changed: neurons, synapses and parameters before and after, and the time."""
+    rows = [_step_row(step) for step in steps if step.changed]
+    header = ("pass", "neurons", "synapses", "parameters", "ms")
+    return Table("Passes", header, tuple(rows), 4)
+
+
+def _step_row(step: Step) -> Row:
+    before, after = step.before.counts(), step.after.counts()
+    pairs = [
+        (before.neurons, after.neurons),
+        (before.synapses, after.synapses),
+        (before.parameters, after.parameters),
+    ]
+    return (step.name, *(_change(*pair) for pair in pairs), f"{1000 * step.seconds:.1f}")
+
+
+def _change(before: Any, after: Any) -> str:
+    if before == after:
+        return number(after)
+    return f"{number(before)} → {number(after)}"
 
 
 def number(count: Any) -> str:

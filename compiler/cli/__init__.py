@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cortico.cli import backends, compile, demo, run, show
+from cortico.cli import backends, compile, demo, passes, run, show
 
-_COMMANDS = (compile, run, show, demo, backends)
+_COMMANDS = (compile, run, show, demo, passes, backends)
 
 _INTERRUPTED = 130  # what a shell reports after Ctrl-C
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cortico.passes import Step
     from cortico.spec import AttentionSpec
     from cortico.weights import Weights
 
@@ -38,23 +39,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--random-weights", type=int, metavar="SEED", help="draw weights for a spec"
     )
     parser.add_argument("--backend", default="numpy", help="what to emit (default: numpy)")
+    parser.add_argument(
+        "--passes",
+        default="default",
+        metavar="P",
+        help="none, default, aggressive, or passes such as 'share-relays,prune-dead' (see `cortico passes`)",
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="compare each pass with the circuit before it"
+    )
+    parser.add_argument(
+        "--print-between-passes", action="store_true", help="print the circuit after each pass"
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Compile, write the folder, and print what was made."""
     from cortico.cli.console import console, print_table, stages
     from cortico.pipeline import compile_attention
-    from cortico.report import number, one_line, report_tables
+    from cortico.report import number, one_line, pass_table, report_tables
 
     with stages() as progress:
         spec, weights = _read(arguments, progress)
-        compilation = compile_attention(spec, weights, arguments.backend, progress)
+        compilation = compile_attention(
+            spec,
+            weights,
+            passes=arguments.passes,
+            backend=arguments.backend,
+            progress=progress,
+            verify=arguments.verify,
+        )
         folder = arguments.output or Path(_slug(spec.name))
         progress(f"writing {folder}")
         compilation.write(folder)
     out, counts = console(), compilation.circuit.counts()
+    if arguments.print_between_passes:
+        _print_steps(compilation.steps)
     for table in report_tables(compilation.circuit):
         print_table(table, out)
+    if compilation.steps:
+        print_table(pass_table(compilation.steps), out)
     out.print(
         f"{one_line(spec.name)}: {number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
         f"{number(counts.parameters)} parameters",
@@ -62,6 +86,13 @@ def execute(arguments: argparse.Namespace) -> int:
     )
     out.print(f"written to {folder}: {', '.join(compilation.file_names)}", markup=False)
     return 0
+
+
+def _print_steps(steps: Sequence[Step]) -> None:
+    """The text form of the circuit after each pass that changed it."""
+    for step in steps:
+        if step.changed:
+            print(f"# after {step.name}\n{step.after}")
 
 
 def _read(

@@ -1,18 +1,21 @@
-"""Passes: rewrites of circuits, one file each. The file's name is the pass's name with dashes."""
+"""Passes: rewrites of circuits, one file each. The file's name is the pass's name with dashes.
 
-from __future__ import annotations
+`manager` runs them and checks invariants after each, `meaning` compares what two circuits compute.
+"""
 
 from cortico.passes.base import Pass
-from cortico.passes.share_relays import ShareRelays
+from cortico.passes.manager import Step, check_order, parse_passes, run_passes
+from cortico.passes.meaning import compare_meaning, relative_difference
+from cortico.passes.registry import PASSES, PIPELINES
 
-#: Every pass, in the order in which they are listed.
-PASSES: tuple[type[Pass], ...] = (ShareRelays,)
-
-#: Named pipelines, as `--passes` takes them.
-PIPELINES: dict[str, tuple[str, ...]] = {
-    "none": (),
-    "default": ("share-relays",),
-    "aggressive": ("share-relays",),
-}
-
-__all__ = ["PASSES", "PIPELINES", "Pass"]
+__all__ = [
+    "PASSES",
+    "PIPELINES",
+    "Pass",
+    "Step",
+    "check_order",
+    "compare_meaning",
+    "parse_passes",
+    "relative_difference",
+    "run_passes",
+]

@@ -11,8 +11,8 @@ from typing import Any
 
 from cortico.ir import Circuit, CircuitError, PassError, SpecError, check
 from cortico.ir.errors import near_name
-from cortico.passes import PASSES, PIPELINES
 from cortico.passes.base import Pass
+from cortico.passes.registry import PASSES, PIPELINES
 
 _MOST_ROUNDS = 10
 

@@ -1,0 +1,25 @@
+"""List the passes and the named pipelines."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """This command has no arguments."""
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print each pass with its options and what it does, then the pipelines."""
+    from dataclasses import fields
+
+    from cortico.passes import PASSES, PIPELINES
+
+    for kind in PASSES:
+        options = ", ".join(f"{field.name}={field.default}" for field in fields(kind))
+        summary = (kind.__doc__ or "").partition("\n")[0]
+        word = "exact" if kind.exact else "approximate"
+        print(f"{kind.name + (f'({options})' if options else ''):<34} {word:<12} {summary}")
+    for name, members in PIPELINES.items():
+        print(f"\npipeline {name}: {', '.join(members) or 'no passes'}")
+    return 0
