@@ -5,23 +5,19 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import given
 
 from cortico.frontends import read_spec, spec_from_mapping, spec_to_json, spec_to_mapping
 from cortico.ir.errors import SpecError
 from cortico.spec import (
     AttentionSpec,
     Bias,
-    Kernel,
     Mask,
-    Microcircuit,
     Nucleus,
-    PositionBias,
     Rotary,
-    RotaryStyle,
     Thalamus,
 )
+from tests.spec_strategies import specs
 
 TEXTS = {
     "toml": 'model = 16\nheads = 4\nmask = "causal"\nscale = 1\n[rotary]\nbase = 500\n[bias]\nquery = true\n',
@@ -51,44 +47,6 @@ def test_formats(tmp_path, suffix):
     spec = read_spec(str(file))
     assert spec == EXPECTED
     assert isinstance(spec.scale, float) and isinstance(spec.mask, Mask)
-
-
-sizes = st.integers(1, 12)
-extents = sizes | st.sampled_from(["n", "m", "n_context"])
-finite = st.floats(allow_nan=False, allow_infinity=False)
-
-
-@st.composite
-def specs(draw):
-    flags = [draw(st.booleans()) for _ in range(7)]
-    try:
-        return AttentionSpec(
-            model=draw(sizes),
-            heads=draw(st.integers(1, 4)),
-            kv_heads=draw(st.none() | st.integers(1, 4)),
-            key_features=draw(st.none() | st.sampled_from([2, 4, 8])),
-            value_features=draw(st.none() | sizes),
-            output=draw(st.none() | sizes),
-            cross=(cross := draw(st.booleans())),
-            context=draw(st.none() | sizes) if cross else None,
-            context_tokens=draw(st.none() | extents) if cross else None,
-            tokens=draw(extents),
-            kernel=draw(st.sampled_from(Kernel)),
-            mask=(mask := draw(st.sampled_from(Mask))),
-            window=draw(sizes) if mask is Mask.WINDOW else None,
-            key_padding=flags[0],
-            scale=draw(st.none() | finite),
-            bias=Bias(*flags[1:5]),
-            rotary=draw(st.none() | st.builds(Rotary, finite, st.sampled_from(RotaryStyle))),
-            position_bias=draw(st.sampled_from(PositionBias)),
-            sink=flags[5],
-            residual=flags[6],
-            thalamus=Thalamus(*(draw(st.sampled_from(Nucleus)) for _ in range(3))),
-            microcircuit=draw(st.sampled_from(Microcircuit)),
-            name=draw(st.text(max_size=5)),
-        )
-    except SpecError:
-        assume(False)
 
 
 @given(spec=specs())
