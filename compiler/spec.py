@@ -58,6 +58,7 @@ class Microcircuit(StrEnum):
     """Which microcircuit of the paper computes attention."""
 
     MASK = "mask"  #: a microcolumn per pair of tokens holds the attention mask
+    MEMORY = "memory"  #: a key-value memory of fixed size, written and read token by token
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,8 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
         yield f"residual adds x to the output, but output = {spec.d_output} and model = {spec.model}"
     if spec.sink and spec.kernel is not Kernel.SOFTMAX:
         yield f"sink joins the softmax, but kernel = {spec.kernel}"
+    if spec.microcircuit is Microcircuit.MEMORY:
+        yield from _not_for_a_memory(spec)
     if spec.rotary:
         if spec.cross:
             yield "rotary needs queries and keys on the same tokens, but cross = true"
@@ -227,6 +230,16 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
                 f"rotary turns pairs of features: rotated = {spec.rotated_features} must be even "
                 f"and at most key_features = {spec.d_key}, which must be even"
             )
+
+
+def _not_for_a_memory(spec: AttentionSpec) -> Iterator[str]:
+    """A memory adds up keys and values before it meets a query: scores must be products of both."""
+    if spec.kernel is not Kernel.LINEAR:
+        yield f"microcircuit = memory needs kernel = linear, found {spec.kernel}"
+    if spec.mask is Mask.WINDOW:
+        yield "microcircuit = memory never forgets: mask must be none or causal, found window"
+    if spec.position_bias is not PositionBias.NONE:
+        yield f"microcircuit = memory needs position_bias = none, found {spec.position_bias}"
 
 
 def _not_a_size(name: str, value: object) -> Iterator[str]:

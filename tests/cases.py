@@ -12,6 +12,7 @@ from cortico.spec import (
     Bias,
     Kernel,
     Mask,
+    Microcircuit,
     Nucleus,
     PositionBias,
     Rotary,
@@ -151,6 +152,38 @@ def _special() -> dict[str, AttentionSpec]:
     }
 
 
+def _memory() -> dict[str, AttentionSpec]:
+    """The memory circuit with each option that it takes."""
+    plain = AttentionSpec(
+        model=8, heads=2, kernel=Kernel.LINEAR, microcircuit=Microcircuit.MEMORY, name="memory"
+    )
+    causal = replace(plain, mask=Mask.CAUSAL)
+    grouped = replace(plain, heads=4, kv_heads=2, key_features=4, value_features=3)
+    cross = replace(plain, cross=True, context=6)
+    return {
+        "memory": plain,
+        "memory_causal": causal,
+        "memory_biased": replace(plain, bias=BIASED),
+        "memory_causal_biased_padded": replace(causal, bias=BIASED, key_padding=True),
+        "memory_numbered_scaled": replace(plain, tokens=TOKENS, scale=-0.25),
+        "memory_grouped": grouped,
+        "memory_grouped_narrow_output": replace(grouped, output=5, bias=BIASED, key_padding=True),
+        "memory_rotary": replace(plain, rotary=Rotary(base=100.0)),
+        "memory_llama": replace(
+            grouped, rotary=Rotary(rotated=2, base=20.0), mask=Mask.CAUSAL, bias=BIASED
+        ),
+        "memory_cross": cross,
+        "memory_cross_padded_residual": replace(
+            cross, key_padding=True, residual=True, bias=BIASED
+        ),
+        "memory_residual": replace(causal, residual=True),
+        "memory_matrix_values": replace(plain, thalamus=Thalamus(value=Nucleus.MATRIX)),
+        "memory_all_matrix_cross": replace(
+            cross, thalamus=Thalamus(Nucleus.MATRIX, Nucleus.MATRIX, Nucleus.MATRIX)
+        ),
+    }
+
+
 CASES: tuple[Case, ...] = tuple(
-    Case(name, spec) for name, spec in {**_core(), **_special()}.items()
+    Case(name, spec) for name, spec in {**_core(), **_special(), **_memory()}.items()
 )

@@ -18,6 +18,7 @@ from cortico.ir import (
     Region,
     Role,
     TensorRef,
+    Unfold,
     Weight,
 )
 from cortico.spec import AttentionSpec, Mask, Nucleus, RotaryStyle
@@ -48,10 +49,16 @@ class Axes:
 
 
 class Streams:
-    """Declares axes, inputs and parameters of a spec, and the relay cells that bring its tokens in."""
+    """Declares axes, inputs and parameters of a spec, and the relay cells that bring its tokens in.
 
-    def __init__(self, spec: AttentionSpec, weights: Weights | None) -> None:
+    `tokens` says whether tokens have columns of their own or come one after another.
+    """
+
+    def __init__(
+        self, spec: AttentionSpec, weights: Weights | None, tokens: Unfold = Unfold.SPACE
+    ) -> None:
         self.spec = spec
+        self._tokens = tokens
         self.builder = CircuitBuilder(spec.name)
         self.axes = self._declare_axes()
         self._declare_inputs()
@@ -85,8 +92,8 @@ class Streams:
             )
         else:
             head = (axis("h", Role.AREA, spec.heads),)
-        axis("i", Role.COLUMN, spec.tokens)
-        axis("j", Role.COLUMN, spec.source_tokens)
+        axis("i", Role.COLUMN, spec.tokens, self._tokens)
+        axis("j", Role.COLUMN, spec.source_tokens, self._tokens)
         if spec.rotary:
             axis("p", Role.FEATURE, spec.d_key // 2)
             key: tuple[str, ...] = ("p", axis("s", Role.FEATURE, 2))

@@ -1,0 +1,115 @@
+"""What the microcircuits share between the thalamic streams and W_O: keys, queries, scale, outputs."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from cortico.ir import CellClass, Compartment, Gain, Region, Weight
+from cortico.lowering.streams import Streams, reads
+from cortico.spec import Kernel
+
+#: A population and one of its compartments.
+Target = tuple[str, str]
+
+
+def bring_content(streams: Streams, keys_onto: Target, queries_onto: Target) -> None:
+    """Project keys and queries onto two compartments, turned by token position when rotary."""
+    if streams.spec.rotary is not None:
+        _rotated_content(streams, keys_onto, queries_onto)
+    else:
+        b = streams.builder
+        b.project("key", streams.key_relay, *keys_onto, _key_weight(streams))
+        b.project("query", streams.query_relay, *queries_onto, _query_weight(streams))
+
+
+def key_drive(streams: Streams) -> tuple[Weight, ...]:
+    """What drives the compartment that keys arrive at: their bias, unless L4 cells have it already."""
+    return () if streams.spec.rotary is not None else _key_bias(streams)
+
+
+def query_drive(streams: Streams) -> tuple[Weight, ...]:
+    """What drives the compartment that queries arrive at."""
+    return () if streams.spec.rotary is not None else _query_bias(streams)
+
+
+def value_drive(streams: Streams) -> tuple[Weight, ...]:
+    """What drives the compartment that values arrive at: their bias."""
+    return streams.bias("b_V", *streams.axes.group, streams.axes.value)
+
+
+def value_weight(streams: Streams) -> Weight:
+    """The weight of synapses that bring values: `W_V`."""
+    axes = streams.axes
+    return reads("W_V", *axes.group, axes.value, axes.source_model)
+
+
+def score_gain(streams: Streams) -> Gain:
+    """The scale of the scores: as given, else 1/√d for softmax and 1 for linear."""
+    spec = streams.spec
+    if spec.scale is not None:
+        return Gain(float(spec.scale))
+    if spec.kernel is Kernel.LINEAR:
+        return Gain()
+    return Gain(sizes=tuple((axis, Fraction(-1, 2)) for axis in streams.axes.key))
+
+
+def keep_relay(streams: Streams) -> str:
+    """Matrix relay cells that say which source tokens exist."""
+    source = streams.axes.source
+    driver = Compartment("driver", drive=(reads("keep", source),))
+    return streams.builder.population(
+        "matrix_keep", (source,), Region.MATRIX, CellClass.RELAY, [driver]
+    )
+
+
+def output_relay(streams: Streams) -> None:
+    """Higher-order thalamic relay cells that add the heads' deep cells through W_O."""
+    axes, b = streams.axes, streams.builder
+    over = (axes.query, axes.output_model)
+    driver = Compartment("driver", drive=streams.bias("b_O", axes.output_model))
+    relay = b.population("relay", over, Region.HIGHER_ORDER, CellClass.RELAY, [driver])
+    b.project(
+        "output", "deep", relay, "driver", reads("W_O", *axes.head, axes.output_model, axes.value)
+    )
+    if streams.spec.residual:
+        b.project("residual", streams.query_relay, relay, "driver")
+    b.output("y", relay, over)
+
+
+def _rotated_content(streams: Streams, keys_onto: Target, queries_onto: Target) -> None:
+    """Keys and queries by way of L4 cells, whose synapses turn them by token position."""
+    axes, b = streams.axes, streams.builder
+
+    def content_cells(name: str, axes_: tuple[str, ...], drive: tuple[Weight, ...]) -> str:
+        basal = Compartment("basal", drive=drive)
+        return b.population(name, axes_, Region.L4, CellClass.STELLATE, [basal])
+
+    plane, rotated, unrotated = axes.key[0], axes.key[1], axes.unrotated[1]
+    keys = content_cells("key", (*axes.group, axes.source, *axes.unrotated), _key_bias(streams))
+    queries = content_cells(
+        "query", (*axes.head, axes.query, *axes.unrotated), _query_bias(streams)
+    )
+    b.project("key", streams.key_relay, keys, "basal", _key_weight(streams))
+    b.project("query", streams.query_relay, queries, "basal", _query_weight(streams))
+    turn_key = reads("R_K", axes.source, plane, rotated, unrotated)
+    turn_query = reads("R_Q", axes.query, plane, rotated, unrotated)
+    b.project("rotate_key", keys, *keys_onto, turn_key)
+    b.project("rotate_query", queries, *queries_onto, turn_query)
+
+
+def _key_weight(streams: Streams) -> Weight:
+    axes = streams.axes
+    return reads("W_K", *axes.group, *axes.unrotated, axes.source_model)
+
+
+def _query_weight(streams: Streams) -> Weight:
+    axes = streams.axes
+    return reads("W_Q", *axes.head, *axes.unrotated, axes.query_model)
+
+
+def _key_bias(streams: Streams) -> tuple[Weight, ...]:
+    return streams.bias("b_K", *streams.axes.group, *streams.axes.unrotated)
+
+
+def _query_bias(streams: Streams) -> tuple[Weight, ...]:
+    return streams.bias("b_Q", *streams.axes.head, *streams.axes.unrotated)
