@@ -24,12 +24,11 @@ from cortico.weights import required_shapes
 sizes = st.integers(1, 12)
 extents = sizes | st.sampled_from(["n", "m", "n_context"])
 finite = st.floats(allow_nan=False, allow_infinity=False)
+microcircuits = st.sampled_from(Microcircuit)
 
 
 @st.composite
-def specs(
-    draw, sizes=sizes, extents=extents, numbers=finite, microcircuits=st.sampled_from(Microcircuit)
-):
+def specs(draw, sizes=sizes, extents=extents, numbers=finite, microcircuits=microcircuits):
     """Any spec that is valid, small enough to run where the arguments are."""
     flags = [draw(st.booleans()) for _ in range(7)]
     try:

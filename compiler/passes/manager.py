@@ -16,6 +16,8 @@ from cortico.passes.registry import PASSES, PIPELINES
 
 _MOST_ROUNDS = 10
 
+_ITEM = re.compile(r"(?P<name>[\w-]+)(\((?P<options>[^()]*)\))?")
+
 #: Raises PassError when two circuits do not compute the same.
 MeaningCheck = Callable[[Circuit, Circuit], None]
 
@@ -40,12 +42,14 @@ def parse_passes(text: str) -> list[Pass]:
     A pipeline's name stands for its passes. SpecError for unknown names, options or orders.
     """
     passes: list[Pass] = []
-    for item in re.findall(r"[^,(]+(?:\([^)]*\))?", text):
-        name, _, options = item.strip().partition("(")
-        if name in PIPELINES:
-            passes += [_make(member, "") for member in PIPELINES[name]]
+    for item in re.split(r",(?![^(]*\))", text):  # commas that are not inside parentheses
+        found = _ITEM.fullmatch(item.strip())
+        if found is None:
+            raise SpecError(f"cannot read pass {item!r}: write it as in 'prune-small(budget=0.1)'")
+        if found["name"] in PIPELINES and found["options"] is None:
+            passes += [_make(member, "") for member in PIPELINES[found["name"]]]
         else:
-            passes.append(_make(name, options.removesuffix(")")))
+            passes.append(_make(found["name"], found["options"] or ""))
     check_order(passes)
     return passes
 
@@ -119,8 +123,8 @@ def _run(each: Pass, before: Circuit, meaning: MeaningCheck | None) -> Step:
     if after is not before:
         try:
             check(after)
-        except CircuitError as error:
-            raise PassError(f"pass {each.name} broke an invariant: {error}") from None
-        if meaning is not None and each.exact:
-            meaning(before, after)
+            if meaning is not None and each.exact:
+                meaning(before, after)
+        except (CircuitError, PassError) as error:
+            raise PassError(f"pass {each.name} is at fault: {error}") from None
     return Step(str(each), before, after, seconds)
