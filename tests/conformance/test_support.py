@@ -78,7 +78,9 @@ def options(cases: list[Case]) -> str:
 
 def flat(fields: dict) -> list[str]:
     return [
-        f"{name}: {{{', '.join(flat(value))}}}" if isinstance(value, dict) else f"{name}: {value}"
+        f"{name}: {{{', '.join(flat(value))}}}"
+        if isinstance(value, dict)
+        else f"{name}: {str(value).lower()}"
         for name, value in fields.items()
     ]
 

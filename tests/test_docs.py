@@ -1,0 +1,261 @@
+"""What the documents show is run: their code, commands and links, the drawing, and every example.
+
+A fenced block of Markdown is played by what stands after its language:
+
+    ```python run          executed; the blocks of one document share their names
+    ```toml file=a.toml    written to the folder in which the document is played
+    ```toml spec           read as a spec and compiled
+    ```console run         `$ cortico …` is run; the lines below it must be printed, in
+                           this order (`…` stands for lines left out)
+    ```python from=x.py    must be a part of examples/x.py, word for word
+"""
+
+import contextlib
+import dataclasses
+import importlib.util
+import io
+import json
+import os
+import re
+import runpy
+import shlex
+import sys
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+
+import pytest
+
+from cortico import (
+    AttentionSpec,
+    UnsupportedError,
+    compile_attention,
+    get_backend,
+    lower,
+    random_weights,
+    read_spec,
+)
+from cortico.backends import backend_names
+from cortico.cli import main
+from cortico.minilm import PACKAGE
+from cortico.spec import Bias, Mask, Rotary, Thalamus
+from tests.ir.circuits import attention
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+EXAMPLES = ROOT / "examples"
+
+_FENCE = re.compile(r"^```(\w*)[ \t]*([^\n]*)\n(.*?)^```$", re.M | re.S)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_ROUNDING = re.compile(r"\d(\.\d+)?e-\d+")  # rounding errors differ between machines
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    play: str
+    text: str
+    line: int  #: where its text begins
+
+
+def blocks(document: Path) -> list[Block]:
+    text = document.read_text(encoding="utf-8")
+    return [Block(*f.groups(), text.count("\n", 0, f.start(3))) for f in _FENCE.finditer(text)]
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty current folder, and a terminal of fixed width without colours."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+# ---- documents -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_documents_can_be_played(document, folder):
+    names: dict[str, object] = {"__name__": "document"}
+    for block in blocks(document):
+        if block.play.startswith("file="):
+            (folder / block.play.removeprefix("file=")).write_text(block.text, encoding="utf-8")
+        elif (block.language, block.play) == ("python", "run"):
+            source = "\n" * block.line + block.text  # so that errors show the right line
+            exec(compile(source, str(document), "exec"), names)
+        elif (block.language, block.play) == ("console", "run"):
+            play_console(block.text)
+        elif block.play == "spec":
+            (folder / "spec.toml").write_text(block.text, encoding="utf-8")
+            assert compile_attention(read_spec(folder / "spec.toml")).circuit.counts().neurons
+        elif block.play.startswith("from="):
+            example = EXAMPLES / block.play.removeprefix("from=")
+            assert block.text in example.read_text(encoding="utf-8"), f"{example} has changed"
+        else:
+            assert block.play == "", f"unknown word after ```{block.language}: {block.play!r}"
+
+
+def play_console(text: str) -> None:
+    """Run the commands of a block and find the lines below each in what it prints, in order."""
+    for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
+        command, *expected = part.splitlines()
+        if PACKAGE_IS_MISSING and command.startswith("cortico demo"):
+            continue
+        printed = [_ROUNDING.sub("#", line.rstrip()) for line in run(command).splitlines()]
+        rest = iter(printed)
+        for line in expected:
+            wanted = _ROUNDING.sub("#", line.rstrip())
+            if wanted not in ("", "…"):
+                shown = "\n".join(printed)
+                assert wanted in rest, f"`{command}` does not print {wanted!r}, but\n{shown}"
+
+
+def run(command: str) -> str:
+    """Standard output of `cortico …`, run in this process."""
+    program, *arguments = shlex.split(command, comments=True)
+    assert program == "cortico", f"cannot play {command!r}"
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        assert main(arguments) == 0, command
+    return output.getvalue()
+
+
+PACKAGE_IS_MISSING = importlib.util.find_spec(PACKAGE) is None and not os.environ.get("CI")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_links_lead_somewhere(document):
+    text = _FENCE.sub("", document.read_text(encoding="utf-8"))
+    for link in _LINK.findall(text):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path) if path else document
+        assert target.exists(), f"{name_of(document)} links to {link}, which is not there"
+        assert not anchor or anchor in anchors(target), f"{name_of(document)}: no heading {link}"
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a document."""
+    text = _FENCE.sub("", document.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_paths_in_code_spans_exist(document):
+    """`compiler/spec.py` in a sentence is a file of the repository."""
+    text = _FENCE.sub("", document.read_text(encoding="utf-8"))
+    tops = "ir|compiler|backends|tests|examples|docs|benchmarks"
+    for path in re.findall(rf"`((?:{tops})/[\w./]*)`", text):
+        assert (ROOT / path).exists(), f"{name_of(document)} names {path}, which is not there"
+
+
+def test_console_blocks_can_fail(folder):
+    with pytest.raises(AssertionError, match="does not print"):
+        play_console("$ cortico backends\nno such line\n")
+
+
+def test_drawing_is_up_to_date():
+    script = runpy.run_path(str(ROOT / "docs" / "draw_microcolumn.py"))
+    assert script["TARGET"].read_text(encoding="utf-8") == script["drawing"]()
+
+
+_TIMES = re.compile(r"(?<=rewrites these lines -->\n)(.*?)(?=<!-- end -->)", re.S)
+
+
+def test_compile_times_are_those_measured(golden):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = json.loads((ROOT / "benchmarks/results/compile_time.json").read_text(encoding="utf-8"))
+    golden(_TIMES.sub(lambda _: times_table(found["lengths"]), readme), "README.md", ROOT)
+
+
+def times_table(lengths: dict) -> str:
+    lines = [
+        "| tokens | seconds | MB beyond the weights | neurons, one layer | synapses, one layer |"
+    ]
+    lines.append("| ---: | ---: | ---: | ---: | ---: |")
+    for tokens, sample in lengths.items():
+        sizes = (tokens, f"{sample['seconds']:.2f}", f"{sample['megabytes']:.1f}")
+        counts = (sample["neurons"], sample["synapses"])
+        cells = [*sizes, *(f"{n:,}" if isinstance(n, int) else str(n) for n in counts)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n" + "\n".join(lines) + "\n\n"
+
+
+# ---- docs/specs.md lists the fields of the spec ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "prefix"),
+    [(AttentionSpec, ""), (Bias, "bias."), (Rotary, "rotary."), (Thalamus, "thalamus.")],
+)
+def test_every_field_is_listed_with_its_default(kind, prefix):
+    text = (ROOT / "docs" / "specs.md").read_text(encoding="utf-8").partition("## Weights")[0]
+    rows = re.findall(r"^\| `([\w.]+)` \| [^|]+ \| ([^|]+) \|", text, flags=re.M)
+    listed = {
+        name.removeprefix(prefix): default.strip()
+        for name, default in rows
+        if name.startswith(prefix) and "." not in name.removeprefix(prefix)
+    }
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    assert list(listed) == list(fields)
+    for name, field in fields.items():
+        if field.default_factory is not MISSING:
+            assert listed[name] == "see below"
+        elif field.default is MISSING:
+            assert listed[name] == "required"
+        elif field.default is not None:  # the default of None is explained in words
+            assert listed[name] == f"`{toml(field.default)}`"
+
+
+def toml(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    return str(value).lower()
+
+
+# ---- examples ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["compile_spec.py", "pytorch_layer.py", "latex_backend.py"])
+def test_examples_run(name, folder, capsys):
+    if name == "pytorch_layer.py":
+        pytest.importorskip("torch")
+    try:
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    except SystemExit as done:
+        assert done.code == 0
+    assert capsys.readouterr().out
+
+
+def test_a_backend_is_found_by_its_entry_point(folder, monkeypatch):
+    """What `pip install` of a package with this entry point leaves behind."""
+    info = folder / "latex_backend-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: latex-backend\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[cortico.backends]\nlatex = latex_backend:LatexBackend\n"
+    )
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "latex_backend", raising=False)
+    assert "latex" in backend_names()
+    spec = AttentionSpec(4, mask=Mask.CAUSAL)
+    (text,) = compile_attention(spec, backend="latex").files.values()
+    assert r"[j - i \le 0]" in text
+    assert text.count("{") == text.count("}")
+    with pytest.raises(UnsupportedError, match="runs nothing"):
+        get_backend("latex").run(lower(spec), {})
+    monkeypatch.delitem(sys.modules, "latex_backend", raising=False)
+
+
+def test_the_example_backend_refuses_axes_in_time():
+    backend = runpy.run_path(str(EXAMPLES / "latex_backend.py"))["LatexBackend"]()
+    assert backend.unsupported(attention(clock="i")) != []
+    assert backend.unsupported(lower(AttentionSpec(4), random_weights(AttentionSpec(4)))) == []
