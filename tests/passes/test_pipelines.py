@@ -107,12 +107,12 @@ def linear_circuit():
 
 
 def test_a_pass_that_changes_the_meaning_is_caught():
-    with pytest.raises(PassError, match="pass harmful is at fault: .*changed its output by"):
+    with pytest.raises(PassError, match=r"pass harmful is at fault: .*changed its output by"):
         run_passes(linear_circuit(), [Harmful()], compare_meaning)
 
 
 def test_a_pass_that_breaks_an_invariant_is_caught():
-    with pytest.raises(PassError, match="(?s)pass breaking is at fault.*no output"):
+    with pytest.raises(PassError, match=r"(?s)pass breaking is at fault.*no output"):
         run_passes(linear_circuit(), [Breaking()])
 
 
