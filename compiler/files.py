@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cortico.ir.errors import SpecError
@@ -19,25 +19,53 @@ def replacing_files(folder: Path) -> Iterator[Path]:
 
     Files in `folder` with other names stay. SpecError when `folder` cannot be written.
     """
-    existed = folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _readable_errors(folder), _created(folder):
         staging = Path(tempfile.mkdtemp(prefix=".cortico-", dir=folder))
-    except OSError as error:
-        raise SpecError(f"cannot write to folder {str(folder)!r}: {error.strerror}") from None
-    finished = False
+        try:
+            yield staging
+            _require_replaceable(staging, folder)
+            with _interrupts_held():
+                for path in sorted(staging.iterdir()):
+                    path.replace(folder / path.name)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def _readable_errors(folder: Path) -> Iterator[None]:
     try:
-        yield staging
-        with _interrupts_held():
-            for path in sorted(staging.iterdir()):
-                path.replace(folder / path.name)
-        finished = True
+        yield
+    except FileExistsError as error:
+        raise SpecError(
+            f"cannot write to folder {str(folder)!r}: {error.filename!r} is no folder"
+        ) from None
     except OSError as error:
         raise SpecError(f"cannot write to folder {str(folder)!r}: {error.strerror}") from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        if not finished and not existed:
-            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _created(folder: Path) -> Iterator[None]:
+    """`folder` and those around it, created where they lack; removed again after an error."""
+    created: list[Path] = []
+    try:
+        for each in (*reversed(folder.parents), folder):
+            if not each.is_dir():
+                each.mkdir(exist_ok=True)
+                created.append(each)
+        yield
+    except BaseException:
+        for each in reversed(created):
+            with suppress(OSError):  # someone else may have put a file there
+                each.rmdir()
+        raise
+
+
+def _require_replaceable(staging: Path, folder: Path) -> None:
+    """A folder in a file's place would stop the replacing half way."""
+    for path in staging.iterdir():
+        target = folder / path.name
+        if target.is_dir():
+            raise SpecError(f"cannot write {str(target)!r}: it is a folder, expected a file")
 
 
 @contextmanager

@@ -103,9 +103,14 @@ def number(count: Any) -> str:
     return re.sub(r"\d{4,}", lambda digits: f"{int(digits[0]):,}", formula)
 
 
+def quantity(count: Any, noun: str) -> str:
+    """`1 synapse`, `2 synapses`, `n^2 synapses`."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+
+
 def one_line(text: str) -> str:
     """`text` without line breaks and control characters, for headings and tables."""
-    return "".join(c if c.isprintable() else " " for c in text).strip()
+    return "".join(c if c.isprintable() else " " for c in text).strip() or "(no name)"
 
 
 def _cell_row(circuit: Circuit, population: Population) -> Row:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,19 +17,26 @@ _INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for wrong input, 1 for everything else."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no Σ shows ?
     parsed = _parser().parse_args(arguments)
     try:
-        return int(parsed.execute(parsed))
+        code = int(parsed.execute(parsed))
+        if sys.stdout is not None:  # there is none when the shell closed it
+            sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
-        print("cortico: interrupted; files are as they were before", file=sys.stderr)
+        print("cortico: interrupted; no file was left half written", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:  # the reader of our output left, as `head` does
-        sys.stderr.close()
-        return 0
+        _abandon_output()
+        return 1
     except Exception as error:
         if parsed.debug:
             raise
-        print(f"cortico: {_message(error)}", file=sys.stderr)
+        print(f"cortico: {_printable(_message(error))}", file=sys.stderr)
+        if isinstance(error, OSError):
+            _abandon_output()
         return int(getattr(error, "exit_code", 1))
 
 
@@ -38,9 +47,23 @@ def _message(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return f"out of memory: {error}"
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else f" {str(error.filename)!r}"
+        return f"cannot read or write{where}: {error.strerror or error}"
     return (
         f"internal error, please report it: {type(error).__name__}: {error} (--debug shows where)"
     )
+
+
+def _printable(text: str) -> str:
+    """`text` with control characters escaped: a name in a file must not move the cursor."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def _abandon_output() -> None:
+    """Send what is left of standard output nowhere, or Python would complain when it ends."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,12 +72,15 @@ def _parser() -> argparse.ArgumentParser:
         description="Compile multihead attention to a cortico-thalamic circuit of neurons and synapses.",
         epilog="Start with: cortico demo",
     )
-    parser.add_argument("--debug", action="store_true", help="show a traceback on errors")
+    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    for each in (parser, shared):  # before the command and after it
+        each.add_argument("--debug", action="store_true", help="show a traceback on errors")
+    parser.set_defaults(debug=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in _COMMANDS:
         name = module.__name__.rpartition(".")[2]
         summary = (module.__doc__ or "").partition("\n")[0]
-        command = commands.add_parser(name, help=summary, description=summary)
+        command = commands.add_parser(name, help=summary, description=summary, parents=[shared])
         module.add_arguments(command)
         command.set_defaults(execute=module.execute)
     return parser

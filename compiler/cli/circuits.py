@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ def add_circuit_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_circuit(path: Path, bindings: list[str] | None = None) -> Circuit:
-    """The circuit in a folder or file, with sizes such as `n=16` bound.
+def read_circuit(path: Path, sizes: Mapping[str, int] | None = None) -> Circuit:
+    """The circuit in a folder or file, with a number for each symbol in `sizes`.
 
     An error in the file is the user's input here, so it is a SpecError.
     """
@@ -27,18 +28,6 @@ def read_circuit(path: Path, bindings: list[str] | None = None) -> Circuit:
 
     try:
         circuit = load_circuit(path / "circuit.cortico" if path.is_dir() else path)
-        return circuit.bind(**_sizes(bindings or []))
+        return circuit.bind(**(sizes or {}))
     except CircuitError as error:
         raise SpecError(str(error)) from None
-
-
-def _sizes(bindings: list[str]) -> dict[str, int]:
-    from cortico.ir import SpecError
-
-    sizes = {}
-    for binding in bindings:
-        symbol, _, value = binding.partition("=")
-        if not value.isdecimal():
-            raise SpecError(f"--bind wants SYMBOL=NUMBER, such as n=16, found {binding!r}")
-        sizes[symbol] = int(value)
-    return sizes

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cortico.cli.numbers import whole_number
 
 if TYPE_CHECKING:
     from cortico.passes import Step
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from cortico.weights import Weights
 
 _SPEC_SUFFIXES = {".toml", ".json", ".yaml", ".yml"}
+_LONGEST = 100  #: characters of a folder name that is made from a spec's name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,25 +29,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a spec (.toml, .json, .yaml), a .safetensors file, or a checkpoint folder",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write")
-    parser.add_argument("--layer", type=int, metavar="N", help="layer of a checkpoint (default: 0)")
-    parser.add_argument("--heads", type=int, metavar="H", help="heads, where a file does not say")
+    parser.add_argument(
+        "--layer", type=whole_number, metavar="N", help="layer of a checkpoint (default: 0)"
+    )
+    parser.add_argument(
+        "--heads", type=whole_number, metavar="H", help="heads, where a file does not say"
+    )
     parser.add_argument("--prefix", metavar="P", help="what stands before the tensors' names")
     parser.add_argument(
-        "--tokens", type=int, metavar="N", help="fix the number of tokens (default: as in the spec)"
+        "--tokens",
+        type=whole_number,
+        metavar="N",
+        help="fix the number of tokens (default: as in the spec)",
     )
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
         "--weights", type=Path, metavar="FILE", help="safetensors file with W_Q, W_K, … for a spec"
     )
     weights.add_argument(
-        "--random-weights", type=int, metavar="SEED", help="draw weights for a spec"
+        "--random-weights", type=whole_number, metavar="SEED", help="draw weights for a spec"
     )
     parser.add_argument("--backend", default="numpy", help="what to emit (default: numpy)")
     parser.add_argument(
         "--passes",
         default="default",
         metavar="P",
-        help="none, default, aggressive, or passes such as 'share-relays,prune-dead' (see `cortico passes`)",
+        help="none, default, aggressive, or names with commas between (see `cortico passes`)",
     )
     parser.add_argument(
         "--verify", action="store_true", help="compare each pass with the circuit before it"
@@ -55,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Compile, write the folder, and print what was made."""
-    from cortico.cli.console import console, print_table, stages
+    from cortico.cli.console import console, print_line, print_table, stages
     from cortico.pipeline import compile_attention
     from cortico.report import number, one_line, pass_table, report_tables
 
@@ -79,12 +90,12 @@ def execute(arguments: argparse.Namespace) -> int:
         print_table(table, out)
     if compilation.steps:
         print_table(pass_table(compilation.steps), out)
-    out.print(
+    print_line(
         f"{one_line(spec.name)}: {number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
         f"{number(counts.parameters)} parameters",
-        markup=False,
+        out,
     )
-    out.print(f"written to {folder}: {', '.join(compilation.file_names)}", markup=False)
+    print_line(f"written to {one_line(str(folder))}: {', '.join(compilation.file_names)}", out)
     return 0
 
 
@@ -110,7 +121,6 @@ def _read(
 
 def _read_spec(arguments: argparse.Namespace) -> tuple[AttentionSpec, Weights | None]:
     from cortico.frontends import open_tensors, read_spec
-    from cortico.weights import random_weights
 
     _refuse(arguments, "a spec file", ("layer", "heads", "prefix"))
     spec = read_spec(arguments.source)
@@ -118,8 +128,23 @@ def _read_spec(arguments: argparse.Namespace) -> tuple[AttentionSpec, Weights | 
         tensors = open_tensors(arguments.weights)
         return spec, {name: tensors[name] for name in tensors}
     if arguments.random_weights is not None:
-        return spec, random_weights(spec, arguments.random_weights)
+        return spec, _draw(spec, arguments.random_weights)
     return spec, None
+
+
+def _draw(spec: AttentionSpec, seed: int) -> Weights:
+    """Random weights. SpecError when there are more numbers than memory holds."""
+    from cortico.ir import SpecError
+    from cortico.weights import random_weights, required_shapes
+
+    try:
+        return random_weights(spec, seed)
+    except (MemoryError, ValueError):  # NumPy refuses very large arrays with a ValueError
+        shapes = required_shapes(spec).values()
+        total = sum(math.prod(int(side) for side in shape) for shape in shapes)
+        raise SpecError(
+            f"random weights of {spec.name!r} are {total:,} numbers, more than memory holds"
+        ) from None
 
 
 def _read_checkpoint(arguments: argparse.Namespace) -> tuple[AttentionSpec, Weights]:
@@ -141,4 +166,4 @@ def _refuse(arguments: argparse.Namespace, source: str, options: tuple[str, ...]
 
 def _slug(name: str) -> str:
     """A folder name from a spec's name, whatever characters that has."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "attention"
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name)[:_LONGEST].strip("-.") or "attention"

@@ -1,4 +1,4 @@
-"""What the commands share: a console, tables, and a line that shows the stage of long work."""
+"""What the commands share: a console, lines, tables, and a line that shows the stage of long work."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import rich.console
 
     from cortico.report import Table
+
+_GAP = 2  #: spaces between the columns of a table
 
 
 def console() -> rich.console.Console:
@@ -23,21 +25,78 @@ def console() -> rich.console.Console:
 def stages() -> Iterator[Callable[[str], None]]:
     """A function to call as each stage of long work begins; shows it on standard error."""
     from rich.console import Console
+    from rich.text import Text
 
     with Console(stderr=True, highlight=False).status("starting") as status:
-        yield lambda stage: status.update(stage)
+        yield lambda stage: status.update(Text(stage))  # a path may look like markup
+
+
+def print_line(text: str, out: rich.console.Console, style: str = "") -> None:
+    """Print a text as it is, broken only between words, however narrow the terminal."""
+    from rich.text import Text
+
+    out.print(Text(text, style=style, overflow="ignore"), crop=False)
 
 
 def print_table(table: Table, out: rich.console.Console) -> None:
-    """Print a report table in columns."""
+    """Print a report table in columns, or row by row where the columns do not fit."""
+    widths = column_widths(table, out.width)
+    if widths is None:
+        _print_rows(table, out)
+    else:
+        _print_columns(table, widths, out)
+
+
+def column_widths(table: Table, room: int) -> list[int] | None:
+    """Widths that fit `room` and break cells only between words, as few as possible.
+
+    None when there are none.
+    """
+    columns = list(zip(table.header, *table.rows, strict=True))
+    least = [
+        max(len(word) for cell in column for word in ("", *cell.split())) for column in columns
+    ]
+    widths = [max([least[k], *map(len, column[1:])]) for k, column in enumerate(columns)]
+
+    def broken(column: int) -> tuple[int, int]:
+        """How many cells one character less would break; the widest column goes first."""
+        width = widths[column]
+        return sum(len(cell) >= width for cell in columns[column][1:]), -width
+
+    while sum(widths) + _GAP * (len(widths) - 1) > room:
+        wider = [k for k, width in enumerate(widths) if width > least[k]]
+        if not wider:
+            return None
+        widths[min(wider, key=broken)] -= 1
+    return widths
+
+
+def _print_columns(table: Table, widths: list[int], out: rich.console.Console) -> None:
     import rich.box
     import rich.table
     from rich.text import Text
 
-    grid = rich.table.Table(title=table.title, title_justify="left", box=rich.box.SIMPLE_HEAD)
+    grid = rich.table.Table(
+        title=table.title,
+        title_justify="left",
+        box=rich.box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, _GAP - 1, 0, 0),  # the box draws one space between columns
+        pad_edge=False,
+    )
     words = len(table.header) - table.numeric
     for k, column in enumerate(table.header):
-        grid.add_column(column, justify="left" if k < words else "right", overflow="fold")
+        grid.add_column(column, justify="left" if k < words else "right", width=widths[k])
     for row in table.rows:
-        grid.add_row(*(Text(cell) for cell in row))
-    out.print(grid)
+        grid.add_row(*map(Text, row))
+    out.print("", grid)
+
+
+def _print_rows(table: Table, out: rich.console.Console) -> None:
+    print_line(f"\n{table.title}", out, style="italic")
+    width = max(map(len, table.header[1:]))
+    for first, *others in table.rows:
+        print_line(first, out)
+        for label, cell in zip(table.header[1:], others, strict=True):
+            if cell:
+                print_line(f"  {label:<{width}}  {cell}", out)

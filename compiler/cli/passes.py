@@ -19,7 +19,7 @@ def execute(arguments: argparse.Namespace) -> int:
         options = ", ".join(f"{field.name}={field.default}" for field in fields(kind))
         summary = (kind.__doc__ or "").partition("\n")[0]
         word = "exact" if kind.exact else "approximate"
-        print(f"{kind.name + (f'({options})' if options else ''):<34} {word:<12} {summary}")
+        print(f"{kind.name}{f'({options})' if options else ''}, {word}\n  {summary}")
     for name, members in PIPELINES.items():
         print(f"\npipeline {name}: {', '.join(members) or 'no passes'}")
     return 0

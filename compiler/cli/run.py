@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cortico.cli.circuits import add_circuit_argument, read_circuit
 
@@ -42,84 +40,116 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run, write the outputs, and print their shapes."""
-    from cortico.backends import get_backend, require_support
-    from cortico.cli.console import console, stages
+    import numpy as np
 
-    _check_output(arguments.output)
+    from cortico.backends import get_backend, require_support
+    from cortico.cli.console import console, print_line, stages
+    from cortico.report import one_line
+
     with stages() as progress:
         progress(f"reading {arguments.circuit}")
         circuit = read_circuit(arguments.circuit)
+        _check_output(arguments.output, circuit)
         backend = get_backend(arguments.backend)
         require_support(backend, circuit)
         inputs = read_arrays(arguments.input, circuit)
         progress(f"running {arguments.backend}")
-        outputs = backend.run(circuit, inputs, _weights(arguments.weights))
+        with np.errstate(all="ignore"):  # the summary tells of NaN and infinity
+            outputs = backend.run(circuit, inputs, _weights(arguments.weights))
         if arguments.output:
             write_arrays(arguments.output, outputs)
     for name, array in outputs.items():
-        where = f" -> {arguments.output}" if arguments.output else ""
-        console().print(
-            f"{name} {array.shape} {array.dtype}, mean {array.mean():.6g}, "
-            f"largest {abs(array).max():.6g}{where}",
-            markup=False,
-        )
+        print_line(_summary(name, array), console())
+    if arguments.output:
+        print_line(f"written to {one_line(str(arguments.output))}", console())
     return 0
+
+
+def _summary(name: str, array: np.ndarray) -> str:
+    import numpy as np
+
+    wrong = array.size - np.isfinite(array).sum()
+    numbers = (
+        f"{wrong:,} of {array.size:,} numbers are NaN or infinite"
+        if wrong
+        else f"mean {array.mean():.6g}, largest {abs(array).max():.6g}"
+    )
+    return f"{name} {array.shape} {array.dtype}: {numbers}"
 
 
 def read_arrays(path: Path, circuit: Circuit) -> dict[str, np.ndarray]:
     """Input name to array. SpecError for what is no NumPy file, or holds anything but numbers."""
-    import zipfile
-
     import numpy as np
 
     from cortico.ir import SpecError
 
+    loaded = _load(path)
+    arrays = loaded if isinstance(loaded, dict) else {_only_input(circuit): loaded}
+    for name, array in arrays.items():
+        kind = array.dtype if isinstance(array, np.ndarray) else "bytes"
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+            raise SpecError(f"{name!r} in {str(path)!r} has type {kind}, expected numbers")
+    return arrays
+
+
+def _load(path: Path) -> Any:
+    """The array in an .npy file, or what an .npz file holds by name; nothing is unpickled."""
+    import numpy as np
+
+    from cortico.frontends.json_text import require_file
+    from cortico.ir import SpecError
+
+    require_file(path)
     try:
         loaded = np.load(path, allow_pickle=False)
-        arrays = (
-            dict(loaded)
-            if isinstance(loaded, np.lib.npyio.NpzFile)
-            else {circuit.inputs[0].name: loaded}
-        )
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
+    except Exception as error:  # zip, zlib and NumPy have a dozen errors for a broken file
         reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of numbers"
-        raise SpecError(f"cannot read {str(path)!r}: {reason}") from None
-    for name, array in arrays.items():
-        if array.dtype.kind not in "fiub":
-            raise SpecError(f"{name!r} in {str(path)!r} has type {array.dtype}, expected numbers")
-    return arrays
+        raise SpecError(f"cannot read {str(path)!r}: {reason}") from error
+
+
+def _only_input(circuit: Circuit) -> str:
+    """The name of the input that an .npy file is for: the only one that must be given."""
+    from cortico.ir import InputKind, SpecError
+
+    names = [tensor.name for tensor in circuit.inputs if tensor.kind is InputKind.RATE]
+    if len(names) != 1:
+        raise SpecError(
+            f"circuit {circuit.name!r} has inputs {', '.join(names) or 'none'}: "
+            "give them by name in an .npz file"
+        )
+    return names[0]
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write one array to .npy, or all to .npz, under a temporary name first."""
+    import zipfile
+
     import numpy as np
 
+    from cortico.files import replacing_files
+
+    with replacing_files(path.parent) as staging:
+        if path.suffix == ".npy":
+            (array,) = arrays.values()
+            np.save(staging / path.name, array, allow_pickle=False)
+            return
+        with zipfile.ZipFile(staging / path.name, "w") as archive:  # savez reserves some names
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _check_output(path: Path | None, circuit: Circuit) -> None:
     from cortico.ir import SpecError
 
-    try:
-        handle, temporary = tempfile.mkstemp(
-            prefix=".cortico-", suffix=path.suffix, dir=path.parent
-        )
-    except OSError as error:
-        raise SpecError(f"cannot write {str(path)!r}: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            if path.suffix == ".npz":
-                np.savez(file, allow_pickle=False, **arrays)
-            else:
-                np.save(file, next(iter(arrays.values())))
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise SpecError(f"cannot write {str(path)!r}: {error.strerror}") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _check_output(path: Path | None) -> None:
-    from cortico.ir import SpecError
-
-    if path is not None and path.suffix not in (".npy", ".npz"):
+    if path is None:
+        return
+    if path.suffix not in (".npy", ".npz"):
         raise SpecError(f"output {str(path)!r} must end in .npy or .npz")
+    names = [output.name for output in circuit.outputs]
+    if path.suffix == ".npy" and len(names) != 1:
+        raise SpecError(f"output {str(path)!r} must end in .npz to hold all of {', '.join(names)}")
 
 
 def _weights(path: Path | None) -> dict[str, np.ndarray] | None:

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cortico.cli.circuits import add_circuit_argument, read_circuit
+from cortico.cli.numbers import binding
 
 if TYPE_CHECKING:
     import rich.console
     import rich.tree
 
     from cortico.ir import Circuit, Population
+    from cortico.ir.neurons import NeuronView, SynapseBlock
 
 #: How many synapses of a neuron are listed.
 _LISTED = 20
@@ -22,7 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Circuit, and what of it to show."""
     add_circuit_argument(parser)
     parser.add_argument(
-        "--bind", action="append", metavar="n=16", help="give a symbolic size a number; repeatable"
+        "--bind",
+        action="append",
+        type=binding,
+        default=[],
+        metavar="n=16",
+        help="give a symbolic size a number; repeatable",
     )
     view = parser.add_mutually_exclusive_group()
     view.add_argument("--population", metavar="NAME", help="equation and synapses of a population")
@@ -38,12 +45,12 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print what was asked for, by default a tree and the report's tables."""
     from cortico.cli.console import console
 
-    circuit, out = read_circuit(arguments.circuit, arguments.bind), console()
+    circuit, out = read_circuit(arguments.circuit, dict(arguments.bind)), console()
     if arguments.text:
         print(circuit, end="")
-    elif arguments.population:
+    elif arguments.population is not None:
         _show_population(circuit, arguments.population, out)
-    elif arguments.neuron:
+    elif arguments.neuron is not None:
         _show_neuron(circuit, arguments.neuron, out)
     else:
         _show_circuit(circuit, out)
@@ -86,7 +93,7 @@ def equation(circuit: Circuit, population: Population) -> str:
     parts: dict[Effect, list[str]] = {effect: [] for effect in Effect}
     for compartment in population.compartments:
         parts[compartment.effect].append(compartment.name)
-    text = " · ".join(parts[Effect.MULTIPLIES])
+    text = " · ".join(parts[Effect.MULTIPLIES]) or "1"
     if parts[Effect.DIVIDES]:
         text += f" / {' / '.join(parts[Effect.DIVIDES])}"
     if population.transfer != "identity":
@@ -96,31 +103,23 @@ def equation(circuit: Circuit, population: Population) -> str:
 
 
 def _show_population(circuit: Circuit, name: str, out: rich.console.Console) -> None:
+    from cortico.cli.console import print_line
     from cortico.ir import CircuitError, SpecError
-    from cortico.report import number
+    from cortico.report import quantity
 
     try:
         population = circuit.population(name)
     except CircuitError as error:
         raise SpecError(str(error)) from None
-    counts = circuit.counts()
-    out.print(equation(circuit, population), style="bold", markup=False)
-    out.print(
-        f"{population.region}, {population.cell_class}, {number(counts.neurons_of[name])} neurons"
-    )
-    for line in _afferents(circuit, population):
-        out.print(line, markup=False)
-    for projection in circuit.projections_from(name):
-        synapses = number(counts.synapses_of[projection.name])
-        target = f"{projection.post}.{projection.compartment}"
-        out.print(f"  to {target} by {projection.name}: {synapses} synapses", markup=False)
-    for output in circuit.outputs:
-        if output.source.name == name:
-            out.print(f"  read as output {output.name}", markup=False)
+    neurons = quantity(circuit.counts().neurons_of[name], "neuron")
+    print_line(equation(circuit, population), out, style="bold")
+    print_line(f"{population.region}, {population.cell_class}, {neurons}", out)
+    for line in (*_afferents(circuit, population), *_efferents(circuit, population)):
+        print_line(line, out)
 
 
 def _afferents(circuit: Circuit, population: Population) -> Iterator[str]:
-    from cortico.report import number
+    from cortico.report import quantity
 
     counts = circuit.counts()
     for compartment in population.compartments:
@@ -131,14 +130,27 @@ def _afferents(circuit: Circuit, population: Population) -> Iterator[str]:
             pre = circuit.population(projection.pre)
             summed = [axis for axis in pre.axes if axis not in population.axes]
             sigma = f"Σ_{{{', '.join(summed)}}} " if summed else ""
-            synapses = number(counts.synapses_of[projection.name])
+            synapses = quantity(counts.synapses_of[projection.name], "synapse")
             yield (
                 f"    + {sigma}{projection.weight} · {pre.name}[{', '.join(pre.axes)}]"
-                f"   ({projection.name}: {synapses} synapses)"
+                f"   ({projection.name}: {synapses})"
             )
 
 
+def _efferents(circuit: Circuit, population: Population) -> Iterator[str]:
+    from cortico.report import quantity
+
+    for projection in circuit.projections_from(population.name):
+        synapses = quantity(circuit.counts().synapses_of[projection.name], "synapse")
+        target = f"{projection.post}.{projection.compartment}"
+        yield f"  to {target} by {projection.name}: {synapses}"
+    for output in circuit.outputs:
+        if output.source.name == population.name:
+            yield f"  read as output {output.name}"
+
+
 def _show_neuron(circuit: Circuit, name: str, out: rich.console.Console) -> None:
+    from cortico.cli.console import print_line
     from cortico.ir import CircuitError, SpecError
 
     try:
@@ -147,15 +159,22 @@ def _show_neuron(circuit: Circuit, name: str, out: rich.console.Console) -> None
         blocks = view.incoming(neuron)
     except CircuitError as error:
         raise SpecError(str(error)) from None
-    population = view.neuron(neuron).population
-    out.print(f"{name}: neuron {neuron:,} of {view.size:,}", style="bold", markup=False)
-    out.print(equation(circuit, population), markup=False)
+    print_line(f"{name}: neuron {neuron:,} of {view.size:,}", out, style="bold")
+    print_line(equation(circuit, view.neuron(neuron).population), out)
     for block in blocks:
-        projection = block.projection
-        onto = f"{projection.compartment} by {projection.name}"
-        out.print(f"  {onto}: {len(block.pre):,} synapses", markup=False)
-        for k in range(min(len(block.pre), _LISTED)):
-            weight = "" if block.weight is None else f"  weight {block.weight[k]:.6g}"
-            out.print(f"    {view.name_of(int(block.pre[k]))}{weight}", markup=False)
-        if len(block.pre) > _LISTED:
-            out.print(f"    … and {len(block.pre) - _LISTED:,} more", markup=False)
+        for line in _synapses(view, block):
+            print_line(line, out)
+
+
+def _synapses(view: NeuronView, block: SynapseBlock) -> Iterator[str]:
+    """The first synapses of one projection onto a neuron."""
+    from cortico.report import quantity
+
+    projection, count = block.projection, len(block.pre)
+    synapses = quantity(count, "synapse")
+    yield f"  {projection.compartment} by {projection.name}: {synapses}"
+    for k in range(min(count, _LISTED)):
+        weight = "" if block.weight is None else f"  weight {block.weight[k]:.6g}"
+        yield f"    {view.name_of(int(block.pre[k]))}{weight}"
+    if count > _LISTED:
+        yield f"    … and {count - _LISTED:,} more"

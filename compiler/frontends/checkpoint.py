@@ -120,4 +120,4 @@ def _name(path: Path, config: Config | None) -> str:
     given = config.values.get("_name_or_path") if config else None
     if isinstance(given, str) and re.fullmatch(_SAYS_NOTHING, name):
         name = PurePosixPath(given.replace("\\", "/")).name or name
-    return name or "model"
+    return name.encode(errors="replace").decode() or "model"  # names on disk may be no Unicode

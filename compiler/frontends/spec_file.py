@@ -24,6 +24,7 @@ _WORDS: dict[type, str] = {
     str: "a text",
     NoneType: "nothing",
 }
+_TOO_LARGE = 2**63
 _ALWAYS_WRITTEN = ("model", "heads")
 
 
@@ -130,10 +131,17 @@ def _convert(value: Any, hint: Any, path: str, problems: list[str]) -> Any:
             return kind(value)
         if kind is float and type(value) is int and abs(value) < 2**53:
             return float(value)
-        if type(value) is kind:
+        if type(value) is kind and _can_be_used(value):
             return value
     problems.append(f"{path} must be {_expected(hint)}, found {_shown(value)}{_hint(value, hint)}")
     return None
+
+
+def _can_be_used(value: Any) -> bool:
+    """False for integers too large for an array, and for a text with half a character of UTF-16."""
+    if isinstance(value, str):
+        return not any("\ud800" <= c <= "\udfff" for c in value)
+    return not isinstance(value, int) or value < _TOO_LARGE
 
 
 def _options(hint: Any) -> tuple[type, ...]:
@@ -153,7 +161,9 @@ def _word(kind: type) -> str:
 
 
 def _hint(value: Any, hint: Any) -> str:
-    """A near choice, or the YAML trap that 1e4 is a text."""
+    """Why a value of the right type is refused, a near choice, or the YAML trap that 1e4 is a text."""
+    if not _can_be_used(value):
+        return " (it has half a character)" if isinstance(value, str) else " (it is too large)"
     choices = [str(c) for kind in _options(hint) if issubclass(kind, StrEnum) for c in kind]
     if isinstance(value, str) and float in _options(hint):
         try:
