@@ -1,7 +1,7 @@
 """Draws one microcolumn of the mask circuit: `python docs/draw_microcolumn.py` writes microcolumn.svg.
 
-Colours are those of Okabe and Ito, which colour-blind readers tell apart; each pathway has a line
-style of its own too, for black-and-white print.
+Colours follow Okabe and Ito, whose palette colour-blind readers tell apart, some darkened for print.
+Pathways differ in line style too; key and mask are both solid and never meet.
 """
 
 from __future__ import annotations
