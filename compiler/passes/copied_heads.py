@@ -1,0 +1,202 @@
+"""Copied heads, for `merge-duplicates`: an area axis split into groups of equal heads and members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from cortico.ir import Axis, Bound, Circuit, Gain, Parameter, Population, Role, TensorRef, Weight
+from cortico.passes.edit import map_parameters, map_populations, map_projections
+
+
+def head_splits(circuit: Circuit) -> Iterator[HeadSplit]:
+    """Every split of an area axis that makes some population smaller."""
+    for axis in circuit.axes:
+        if axis.role is Role.AREA and isinstance(axis.extent, int) and _can_split(circuit, axis):
+            for members in range(axis.extent, 1, -1):
+                if axis.extent % members == 0:
+                    split = HeadSplit(circuit, axis, members)
+                    if split.shared:
+                        yield split
+
+
+def _can_split(circuit: Circuit, axis: Axis) -> bool:
+    """Whether the axis is nowhere but on inner populations and on parameters that can be split."""
+    inputs = {tensor.name for tensor in circuit.inputs}
+    refs = [ref for ref in _references(circuit) if axis.name in ref.axes]
+    domains = [p.domain for p in circuit.populations] + [p.domain for p in circuit.projections]
+    bounds: list[Bound] = [bound for domain in domains for bound in domain]
+    sides: dict[str, set[int]] = {}
+    for ref in _references(circuit):
+        sides.setdefault(ref.name, set()).add(_side(ref, axis))
+    return (
+        not axis.in_time
+        and not any(axis.name in output.source.axes for output in circuit.outputs)
+        and not any(axis.name in (b.left, b.right) for b in bounds)
+        and not any(ref.name in inputs for ref in refs)
+        and all(len(sides[ref.name]) == 1 for ref in refs)
+        and all(_splittable(circuit, ref, axis) for ref in refs)
+    )
+
+
+def _side(ref: TensorRef, axis: Axis) -> int:
+    """Which side of the tensor runs along the axis; -1 for none."""
+    return ref.axes.index(axis.name) if axis.name in ref.axes else -1
+
+
+def _references(circuit: Circuit) -> Iterator[TensorRef]:
+    """Every reading of a tensor by a drive or a synapse."""
+    drives = [w for p in circuit.populations for c in p.compartments for w in c.drive]
+    for weight in (*drives, *(p.weight for p in circuit.projections)):
+        if weight.tensor:
+            yield weight.tensor
+
+
+def _splittable(circuit: Circuit, ref: TensorRef, axis: Axis) -> bool:
+    """Whether a tensor has values here, or is a distance whose slopes have, read by it alone."""
+    parameter = circuit.tensor(ref.name)
+    if not isinstance(parameter, Parameter):
+        return False
+    if parameter.formula is None:
+        return parameter.values is not None and not _users(circuit, ref.name)
+    slopes = circuit.tensor(parameter.formula.arguments[0])
+    return (
+        parameter.formula.kind == "distance"
+        and ref.axes.index(axis.name) < len(ref.axes) - 2
+        and isinstance(slopes, Parameter)
+        and slopes.values is not None
+        and len(_users(circuit, slopes.name)) == 1
+        and all(other.name != slopes.name for other in _references(circuit))
+    )
+
+
+def _users(circuit: Circuit, argument: str) -> list[Parameter]:
+    """The parameters that a formula makes of `argument`."""
+    return [p for p in circuit.parameters if p.formula and argument in p.formula.arguments]
+
+
+class HeadSplit:
+    """An area axis h as (g, r): `members` consecutive heads form a group.
+
+    `copied` are the tensors that lose r because their heads are equal within a group, `shared` the
+    populations that lose it because all that they hear is.
+    """
+
+    def __init__(self, circuit: Circuit, axis: Axis, members: int) -> None:
+        self.circuit, self.axis, self.members = circuit, axis, members
+        taken = {a.name for a in circuit.axes} - {axis.name}
+        self.group = _fresh("g", taken)
+        self.member = _fresh("r", taken | {self.group})
+        self.side = {r.name: _side(r, axis) for r in _references(circuit) if axis.name in r.axes}
+        for name in tuple(self.side):  # slopes follow the distance that is made from them
+            formula = self._parameter(name).formula
+            if formula:
+                self.side[formula.arguments[0]] = self.side[name]
+        self.copied = {name for name in self.side if self._is_copied(self._parameter(name))}
+        self.shared = self._shared()
+
+    def _parameter(self, name: str) -> Parameter:
+        (found,) = (p for p in self.circuit.parameters if p.name == name)
+        return found
+
+    def _blocks(self, values: np.ndarray, side: int) -> np.ndarray:
+        groups = values.shape[side] // self.members
+        return values.reshape(*values.shape[:side], groups, self.members, *values.shape[side + 1 :])
+
+    def _is_copied(self, parameter: Parameter) -> bool:
+        """Whether all heads of a group have the very same numbers. Formulas count as different."""
+        if parameter.values is None or _users(self.circuit, parameter.name):
+            return False
+        blocks = self._blocks(parameter.values, self.side[parameter.name])
+        first = np.take(blocks, [0], axis=self.side[parameter.name] + 1)
+        return bool(np.array_equal(np.broadcast_to(first, blocks.shape), blocks))
+
+    def _shared(self) -> set[str]:
+        """Populations over h whose rates are equal within a group, and wanted by every head."""
+        shared: set[str] = set()
+        for population in self.circuit.order:
+            if self.axis.name in population.axes and self._is_alike(population, shared):
+                shared.add(population.name)
+        return shared
+
+    def _is_alike(self, population: Population, shared: set[str]) -> bool:
+        heard = self.circuit.projections_onto(population.name)
+        weights = [p.weight for p in heard]
+        weights += [w for c in population.compartments for w in c.drive]
+        readers = self.circuit.projections_from(population.name)
+        h = self.axis.name
+        read = [w.tensor for w in weights if w.tensor and h in w.axes]
+        return (
+            all(tensor.name in self.copied for tensor in read)
+            and all(p.pre in shared or h not in self._axes(p.pre) for p in heard)
+            and all(h in self._axes(p.post) for p in readers)
+        )
+
+    def _axes(self, population: str) -> tuple[str, ...]:
+        return self.circuit.population(population).axes
+
+    # ---- the rewrite -----------------------------------------------------------------------------
+
+    def apply(self) -> Circuit:
+        circuit = map_parameters(self.circuit, self._split_parameter)
+        circuit = map_populations(circuit, self._split_population)
+        circuit = map_projections(
+            circuit, lambda p: replace(p, weight=self._split_weight(p.weight))
+        )
+        return replace(
+            circuit, axes=tuple(a for old in circuit.axes for a in self._split_axis(old))
+        )
+
+    def _split_axis(self, axis: Axis) -> tuple[Axis, ...]:
+        if axis != self.axis:
+            return (axis,)
+        assert isinstance(axis.extent, int)
+        group = replace(axis, name=self.group, extent=axis.extent // self.members)
+        return group, replace(axis, name=self.member, extent=self.members)
+
+    def _split_names(self, axes: tuple[str, ...], without_member: bool) -> tuple[str, ...]:
+        new = (self.group,) if without_member else (self.group, self.member)
+        return tuple(a for old in axes for a in (new if old == self.axis.name else (old,)))
+
+    def _split_population(self, population: Population) -> Population:
+        axes = self._split_names(population.axes, population.name in self.shared)
+        parts = tuple(
+            replace(c, drive=tuple(map(self._split_weight, c.drive)))
+            for c in population.compartments
+        )
+        return replace(population, axes=axes, compartments=parts)
+
+    def _split_weight(self, weight: Weight) -> Weight:
+        powers = tuple(
+            (name, power)
+            for axis, power in weight.gain.sizes
+            for name in self._split_names((axis,), False)
+        )
+        gain = Gain(weight.gain.coefficient, powers)
+        if weight.tensor is None:
+            return Weight(None, gain)
+        axes = self._split_names(weight.tensor.axes, weight.tensor.name in self.copied)
+        return Weight(TensorRef(weight.tensor.name, axes), gain)
+
+    def _split_parameter(self, parameter: Parameter) -> Parameter:
+        side = self.side.get(parameter.name)
+        if side is None:
+            return parameter
+        size = parameter.shape[side]
+        assert isinstance(size, int)
+        new: tuple[int, ...] = (size // self.members, self.members)
+        values = parameter.values
+        if values is not None:
+            values = self._blocks(values, side)
+        if parameter.name in self.copied:
+            assert values is not None
+            new, values = new[:1], values.take(0, axis=side + 1)
+        shape = (*parameter.shape[:side], *new, *parameter.shape[side + 1 :])
+        return replace(parameter, shape=shape, values=values)
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    numbered = (f"{name}_{number}" for number in range(2, len(taken) + 3))
+    return name if name not in taken else next(n for n in numbered if n not in taken)
