@@ -57,12 +57,12 @@ def test_a_causal_memory_runs_on_the_clock_of_the_queries():
 
 
 def test_the_past_does_not_see_the_future():
-    circuit = lower(replace(MEMORY, mask=Mask.CAUSAL, rotary=Rotary(), bias=Bias(key=True)))
-    weights = random_weights(replace(MEMORY, rotary=Rotary(), bias=Bias(key=True)))
+    spec = replace(MEMORY, mask=Mask.CAUSAL, rotary=Rotary(), bias=Bias(key=True))
+    circuit = lower(spec, random_weights(spec))
     x = np.random.default_rng(0).standard_normal((6, 8))
     changed = np.concatenate([x[:4], x[4:] + 1])
     run = get_backend("numpy").run
-    first, second = (run(circuit, {"x": each}, weights)["y"] for each in (x, changed))
+    first, second = (run(circuit, {"x": each})["y"] for each in (x, changed))
     np.testing.assert_allclose(first[:4], second[:4], rtol=1e-12)
     assert np.abs(first[4:] - second[4:]).min() > 0
 
