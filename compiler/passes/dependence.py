@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from cortico.ir import Circuit, Compartment, Domain, Gain, Parameter, Population, Projection, Weight
+from cortico.ir import (
+    Circuit,
+    Compartment,
+    Domain,
+    Gain,
+    Parameter,
+    Population,
+    Projection,
+    TensorRef,
+    Weight,
+)
+from cortico.ir.circuit import resolve
 from cortico.ir.domain import conjunction, implies
+from cortico.ir.transfer import TRANSFERS
+from cortico.passes.edit import map_populations, map_projections
 
 
 def rate_axes(circuit: Circuit, population: Population) -> set[str]:
@@ -91,3 +105,79 @@ def _term_axes(circuit: Circuit, projection: Projection, rate: set[str]) -> set[
     tied = bound_axes(extra_bounds(circuit, projection))
     post = circuit.population(projection.post)
     return (rate | set(projection.weight.axes) | tied) & set(post.axes)
+
+
+def map_weights(circuit: Circuit, change: Callable[[Weight], Weight]) -> Circuit:
+    """The circuit with `change` applied to the weight of every drive and projection."""
+
+    def of(population: Population) -> Population:
+        parts = (replace(c, drive=tuple(map(change, c.drive))) for c in population.compartments)
+        return replace(population, compartments=tuple(parts))
+
+    circuit = map_populations(circuit, of)
+    return map_projections(circuit, lambda p: replace(p, weight=change(p.weight)))
+
+
+def live_along(circuit: Circuit, weight: Weight, axes: Sequence[str]) -> np.ndarray:
+    """Where a weight is not known to be zero: a boolean array over `axes`, which have numbers.
+
+    An index counts as live when any entry of the tensor at it may differ from zero.
+    """
+    shape = _shape(circuit, axes)
+    if weight.gain.coefficient == 0:
+        return np.zeros(shape, dtype=bool)
+    known, support = _support(circuit, weight)
+    mine = [axis for axis in axes if axis in known]
+    others = tuple(k for k, axis in enumerate(known) if axis not in mine)
+    kept = [axis for axis in known if axis in mine]
+    live = np.transpose(support.any(axis=others), [kept.index(axis) for axis in mine])
+    spread = live.reshape([size if a in mine else 1 for a, size in zip(axes, shape, strict=True)])
+    return np.broadcast_to(spread, shape)
+
+
+def is_zero(circuit: Circuit, weight: Weight) -> bool:
+    """Whether every entry of a weight is exactly zero. A symbolic one never is."""
+    return not live_along(circuit, weight, ())
+
+
+def keeps_zero(population: Population) -> bool:
+    """Whether a neuron whose argument is zero is silent: an exponential one is not."""
+    return float(TRANSFERS[population.transfer].evaluate(0.0)) == 0.0
+
+
+def stored_of(circuit: Circuit, weight: Weight) -> TensorRef | None:
+    """The plain parameter that a weight gets its numbers from, at the axes that carry over to it.
+
+    A formula's argument is read at the axes of the formula that it has too.
+    """
+    if weight.tensor is None:
+        return None
+    tensor = circuit.tensor(weight.tensor.name)
+    if not isinstance(tensor, Parameter) or tensor.formula is None:
+        return weight.tensor
+    (argument,) = tensor.formula.arguments
+    return TensorRef(argument, weight.axes[_CARRIED[tensor.formula.kind]])
+
+
+#: Formula kind to the sides of its result that are sides of its argument.
+_CARRIED = {"rotation": slice(1, 2), "distance": slice(0, -2)}
+
+
+def _support(circuit: Circuit, weight: Weight) -> tuple[tuple[str, ...], np.ndarray]:
+    """Axes, and where the tensor may differ from zero along them."""
+    stored = stored_of(circuit, weight)
+    values = values_of(circuit, stored.name) if stored else None
+    is_rotation = stored != weight.tensor and not _vanishes_with_its_argument(circuit, weight)
+    if stored is None or values is None or is_rotation:
+        return (), np.ones((), dtype=bool)
+    return stored.axes, values != 0
+
+
+def _vanishes_with_its_argument(circuit: Circuit, weight: Weight) -> bool:
+    tensor = circuit.tensor(weight.tensor.name) if weight.tensor else None
+    formula = tensor.formula if isinstance(tensor, Parameter) else None
+    return formula is not None and formula.kind == "distance"
+
+
+def _shape(circuit: Circuit, axes: Sequence[str]) -> list[int]:
+    return [resolve(circuit.axis(axis).extent, {}) for axis in axes]

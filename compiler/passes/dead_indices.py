@@ -1,0 +1,182 @@
+"""Single heads and features without effect: found, and cut from every tensor that has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from cortico.ir import Axis, Circuit, Gain, Input, Parameter, Population, Role, TensorRef, Weight
+from cortico.passes.dependence import (
+    bound_axes,
+    keeps_zero,
+    live_along,
+    map_weights,
+    reads,
+    stored_of,
+    values_of,
+)
+from cortico.passes.edit import map_parameters
+
+#: Axes whose indices are no interface of the circuit.
+_INNER = (Role.AREA, Role.FEATURE)
+
+
+def without_dead_indices(circuit: Circuit) -> Circuit:
+    """The circuit without indices of heads and features that contribute nothing to what lacks them.
+
+    Which features are dead may differ from head to head: features are numbered anew in each head,
+    live ones first, and as many stay as the head with most has. One index always stays.
+    """
+    for axis in circuit.axes:
+        if _may_shrink(circuit, axis):
+            circuit = _shrunk(circuit, axis)
+    return circuit
+
+
+def _may_shrink(circuit: Circuit, axis: Axis) -> bool:
+    """Whether nothing but populations and stored parameters knows the indices of `axis`."""
+    inner = axis.role in _INNER and not axis.in_time
+    several = isinstance(axis.extent, int) and axis.extent > 1
+    seen = any(axis.name in output.source.axes for output in circuit.outputs)
+    domains = [p.domain for p in circuit.populations] + [p.domain for p in circuit.projections]
+    tied = any(axis.name in bound_axes(domain) for domain in domains)
+    lives = any(axis.name in p.axes for p in circuit.populations)
+    fits = inner and several and lives and not seen and not tied
+    return fits and _reads_fit(circuit, axis.name)
+
+
+def _reads_fit(circuit: Circuit, axis: str) -> bool:
+    """Whether all tensors read at `axis` have numbers, and are read at it at the same side always."""
+    for weight in reads(circuit):
+        if axis in weight.axes:
+            stored = stored_of(circuit, weight)
+            if stored is None or axis not in stored.axes or values_of(circuit, stored.name) is None:
+                return False
+    return all(len(sides) == 1 for sides in _sides(circuit, (axis,)).values())
+
+
+def _sides(circuit: Circuit, axes: tuple[str, ...]) -> dict[str, set[tuple[str | None, ...]]]:
+    """Stored parameter to the ways it is read, other axes than `axes` left out."""
+    found: dict[str, set[tuple[str | None, ...]]] = {}
+    for stored in _stored(circuit):
+        way = tuple(axis if axis in axes else None for axis in stored.axes)
+        found.setdefault(stored.name, set()).add(way)
+    return found
+
+
+def _stored(circuit: Circuit) -> Iterator[TensorRef]:
+    for weight in reads(circuit):
+        stored = stored_of(circuit, weight)
+        if stored is not None and not isinstance(circuit.tensor(stored.name), Input):
+            yield stored
+
+
+# ---- which indices are dead ------------------------------------------------------------------------
+
+
+def _shrunk(circuit: Circuit, axis: Axis) -> Circuit:
+    heads = _common_heads(circuit, axis.name)
+    needed = _needed(circuit, axis.name, heads)
+    kept = max(1, int(needed.sum(axis=-1).max()))
+    if kept == needed.shape[-1]:
+        return circuit
+    order = np.argsort(~needed, axis=-1, kind="stable")[..., :kept]
+    return _cut(circuit, axis.name, heads, order)
+
+
+def _common_heads(circuit: Circuit, axis: str) -> tuple[str, ...]:
+    """Other area axes that everything with `axis` has: along them its indices may be numbered anew."""
+    sharing = [set(p.axes) for p in circuit.populations if axis in p.axes]
+    sharing += [set(stored.axes) for stored in _stored(circuit) if axis in stored.axes]
+    areas = [a.name for a in circuit.axes if a.role is Role.AREA and isinstance(a.extent, int)]
+    heads = tuple(a for a in areas if a != axis and all(a in axes for axes in sharing))
+    fits = all(len(ways) == 1 for ways in _sides(circuit, (axis, *heads)).values())
+    return heads if fits else ()
+
+
+def _needed(circuit: Circuit, axis: str, heads: tuple[str, ...]) -> np.ndarray:
+    """Where populations with `axis` give something to populations without it, over heads and axis."""
+    joint = (*heads, axis)
+    live = _live(circuit, joint)
+    needed = np.zeros([int(circuit.axis(a).extent) for a in joint], dtype=bool)
+    for projection in circuit.projections:
+        if projection.pre in live and axis not in circuit.population(projection.post).axes:
+            needed |= live[projection.pre] & live_along(circuit, projection.weight, joint)
+    return needed
+
+
+def _live(circuit: Circuit, joint: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Population that has all of `joint` to where along it its rate is not known to be zero."""
+    live: dict[str, np.ndarray] = {}
+    for population in circuit.order:
+        if set(joint) <= set(population.axes):
+            live[population.name] = _live_rates(circuit, population, joint, live)
+    return live
+
+
+def _live_rates(
+    circuit: Circuit, population: Population, joint: tuple[str, ...], live: dict[str, np.ndarray]
+) -> np.ndarray:
+    result = np.ones([int(circuit.axis(a).extent) for a in joint], dtype=bool)
+    for compartment in population.compartments if keeps_zero(population) else ():
+        current = np.zeros_like(result)
+        for weight in compartment.drive:
+            current |= live_along(circuit, weight, joint)
+        for projection in circuit.projections_onto(population.name, compartment.name):
+            rate = live.get(projection.pre, np.True_)
+            current |= rate & live_along(circuit, projection.weight, joint)
+        result &= current
+    return result
+
+
+# ---- cutting ---------------------------------------------------------------------------------------
+
+
+def _cut(circuit: Circuit, axis: str, heads: tuple[str, ...], order: np.ndarray) -> Circuit:
+    """The circuit with index k of `axis` (per head) being the old index `order[…, k]`."""
+    size, kept = int(circuit.axis(axis).extent), order.shape[-1]
+    stored = {ref.name: ref.axes for ref in _stored(circuit) if axis in ref.axes}
+    formulas = {
+        weight.tensor.name: weight.axes.index(axis)
+        for weight in reads(circuit)
+        if weight.tensor and axis in weight.axes and weight.tensor.name not in stored
+    }
+
+    def changed(parameter: Parameter) -> Parameter:
+        if parameter.name in stored:
+            return _taken(parameter, stored[parameter.name], (*heads, axis), order)
+        if parameter.name in formulas:
+            side = formulas[parameter.name]
+            return replace(
+                parameter, shape=(*parameter.shape[:side], kept, *parameter.shape[side + 1 :])
+            )
+        return parameter
+
+    def settled(weight: Weight) -> Weight:
+        return replace(weight, gain=_settled(weight.gain, axis, size))
+
+    axes = tuple(replace(a, extent=kept) if a.name == axis else a for a in circuit.axes)
+    return replace(map_weights(map_parameters(circuit, changed), settled), axes=axes)
+
+
+def _taken(
+    parameter: Parameter, axes: tuple[str, ...], joint: tuple[str, ...], order: np.ndarray
+) -> Parameter:
+    """The parameter, read at `axes`, with the entries of `order` along the last axis of `joint`."""
+    assert parameter.values is not None
+    sides = [axes.index(axis) for axis in joint]
+    front = np.moveaxis(parameter.values, sides, range(len(sides)))
+    grid = np.indices(order.shape, sparse=True)[:-1]
+    values = np.moveaxis(front[(*grid, order)], range(len(sides)), sides)
+    return replace(parameter, shape=values.shape, values=np.ascontiguousarray(values))
+
+
+def _settled(gain: Gain, axis: str, size: int) -> Gain:
+    """The gain with powers of the size of `axis` as they were before it shrank."""
+    if all(name != axis for name, _ in gain.sizes):
+        return gain
+    powers = Gain(1.0, tuple(power for power in gain.sizes if power[0] == axis))
+    rest = tuple(power for power in gain.sizes if power[0] != axis)
+    return Gain(gain.coefficient * powers.value({axis: size}), rest)
