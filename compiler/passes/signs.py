@@ -1,0 +1,103 @@
+"""Signs of rates and of weights, for `split-sign`."""
+
+from __future__ import annotations
+
+from cortico.ir import Circuit, Compartment, Effect, InputKind, Population, Projection, Weight
+from cortico.ir.neurons import parameter_values
+
+#: Transfer functions whose rates are never negative.
+_POSITIVE = ("exp", "relu", "sqrt")
+
+
+class Signs:
+    """Which rates and currents of a circuit are surely not negative."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+        self.values = {p.name: parameter_values(circuit, p) for p in circuit.parameters}
+        self.masks = {t.name for t in circuit.inputs if t.kind is InputKind.MASK}
+        self.positive: set[str] = set()
+        for population in circuit.order:
+            if self._never_negative(population):
+                self.positive.add(population.name)
+
+    def _never_negative(self, population: Population) -> bool:
+        if population.transfer in _POSITIVE:
+            return True
+        compartments = population.compartments
+        return population.transfer == "identity" and all(
+            self.current_is_positive(population, c) for c in compartments
+        )
+
+    def current_is_positive(self, population: Population, compartment: Compartment) -> bool:
+        """Whether the current of a compartment is surely never negative."""
+        heard = self.circuit.projections_onto(population.name, compartment.name)
+        return all(self._drive_is_positive(w) for w in compartment.drive) and all(
+            p.pre in self.positive and self.signs_of(p.weight) <= {1} for p in heard
+        )
+
+    def _drive_is_positive(self, weight: Weight) -> bool:
+        if weight.tensor and weight.tensor.name in self.masks:
+            return weight.gain.coefficient >= 0
+        return self.signs_of(weight) <= {1}
+
+    def signs_of(self, weight: Weight) -> set[int]:
+        """The signs that a weight has somewhere; both while its numbers are unknown."""
+        outer = 1 if weight.gain.coefficient >= 0 else -1
+        if weight.tensor is None:
+            return {outer}
+        values = self.values.get(weight.tensor.name)
+        if values is None:
+            return {1, -1}
+        signs = ({1} if (values > 0).any() else set()) | ({-1} if (values < 0).any() else set())
+        return {outer * sign for sign in signs} or {1}
+
+    # ---- the circuit as a whole ----------------------------------------------------------------
+
+    @property
+    def conforms(self) -> bool:
+        """Whether only readouts are signed, and every synapse has the sign of its cell class."""
+        circuit = self.circuit
+        read = {output.source.name for output in circuit.outputs}
+        signed = [p.name for p in circuit.populations if p.name not in self.positive]
+        return all(name in read and not circuit.projections_from(name) for name in signed) and all(
+            self.synapse_conforms(p) for p in circuit.projections
+        )
+
+    def synapse_conforms(self, projection: Projection) -> bool:
+        """Whether all weights excite, or all inhibit, as the class of the presynaptic cells does.
+
+        A positive weight on a dividing compartment inhibits.
+        """
+        divides = _divides(self.circuit, projection)
+        inhibits = self.circuit.population(projection.pre).cell_class.inhibitory
+        return self.signs_of(projection.weight) == {-1 if inhibits and not divides else 1} and (
+            inhibits or not divides
+        )
+
+    @property
+    def splittable(self) -> bool:
+        """Whether all synapses have numbers, and all populations can be split."""
+        known = (
+            p.weight.tensor is None or self.values[p.weight.tensor.name] is not None
+            for p in self.circuit.projections
+        )
+        return all(known) and all(map(self._can_split, self.circuit.populations))
+
+    def _can_split(self, population: Population) -> bool:
+        signed = [c for c in population.compartments if not self.current_is_positive(population, c)]
+        factors = [c for c in population.compartments if c.effect is Effect.MULTIPLIES]
+        inhibits = population.cell_class.inhibitory
+        said = self.circuit.projections_from(population.name)
+        return (
+            population.transfer in ("identity", *_POSITIVE)
+            and all(c.effect is Effect.MULTIPLIES for c in signed)
+            and (population.transfer == "identity" or not signed or len(factors) == 1)
+            and (not inhibits or population.name in self.positive)
+            and (not inhibits or all(_divides(self.circuit, p) for p in said))
+        )
+
+
+def _divides(circuit: Circuit, projection: Projection) -> bool:
+    post = circuit.population(projection.post)
+    return post.compartment(projection.compartment).effect is Effect.DIVIDES
