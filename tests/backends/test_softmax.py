@@ -5,7 +5,17 @@ from dataclasses import replace
 import pytest
 
 from cortico.backends.softmax import shift_groups
-from cortico.ir import Effect, Output, TensorRef, Weight
+from cortico.ir import (
+    CellClass,
+    CircuitBuilder,
+    Compartment,
+    Effect,
+    Output,
+    Region,
+    Role,
+    TensorRef,
+    Weight,
+)
 from cortico.ir.invariants import check
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel
@@ -79,3 +89,22 @@ def test_a_pool_over_all_queries_stops_the_shift():
     groups = shift_groups(circuit)
     # still one softmax, over queries and sources together: the shift may vary over heads alone
     assert {group.axes for group in groups.values()} == {("h",)}
+
+
+def test_a_numerator_summed_over_queries_stops_the_shift():
+    """Σ_i e[i,j] / Σ_j e[i,j]: numerator and pool see different shifts."""
+    b = CircuitBuilder("mixed")
+    i, j = b.axis("i", Role.COLUMN, "n"), b.axis("j", Role.COLUMN, "n")
+    b.input("x", ("n",))
+    drives = [Compartment(axis, drive=(Weight(TensorRef("x", (axis,))),)) for axis in (i, j)]
+    b.population("e", (i, j), Region.L23, CellClass.IT, drives, transfer="exp")
+    b.population("pool", (i,), Region.L5, CellClass.PV, [Compartment("soma")])
+    b.population("summed", (j,), Region.L5, CellClass.IT, [Compartment("basal")])
+    parts = [Compartment("basal"), Compartment("shunt", Effect.DIVIDES)]
+    b.population("y", (i, j), Region.L5, CellClass.PT, parts)
+    b.project("to_pool", "e", "pool", "soma")
+    b.project("to_summed", "e", "summed", "basal")
+    b.project("numerator", "summed", "y", "basal")
+    b.project("divisor", "pool", "y", "shunt")
+    b.output("y", "y", (i, j))
+    assert shift_groups(b.build()) == {}
