@@ -1,0 +1,58 @@
+"""Compare two circuits: what only one has, what differs, and their counts. Exits with 1 if they differ."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cortico.cli.circuits import read_circuit
+from cortico.cli.numbers import binding
+
+if TYPE_CHECKING:
+    from cortico.ir import Circuit
+
+_EQUAL, _DIFFERENT = 0, 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Two circuits, and numbers for their symbolic sizes."""
+    what = "folder written by `cortico compile`, or a .cortico file"
+    parser.add_argument("first", type=Path, metavar="A", help=what)
+    parser.add_argument("second", type=Path, metavar="B", help="the circuit to compare with it")
+    parser.add_argument(
+        "--bind",
+        action="append",
+        type=binding,
+        default=[],
+        metavar="n=16",
+        help="give a symbolic size a number, in both circuits; repeatable",
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print what differs and the counts; 0 when the circuits are equal, 1 when they differ."""
+    from cortico.cli.console import console, print_line, print_table
+    from cortico.compare import compare_circuits, comparison_tables
+
+    first, second = _read_both(arguments.first, arguments.second, dict(arguments.bind))
+    out = console()
+    print_line(f"A: {arguments.first}\nB: {arguments.second}", out)
+    differences = compare_circuits(first, second)
+    if not differences:
+        print_line("The circuits are equal.", out, style="bold")
+    for table in comparison_tables(first, second):
+        print_table(table, out)
+    return _DIFFERENT if differences else _EQUAL
+
+
+def _read_both(first: Path, second: Path, sizes: Mapping[str, int]) -> tuple[Circuit, Circuit]:
+    """Both circuits; a size is bound in those that have its symbol, of which there must be one."""
+    symbols = [set(read_circuit(path).symbols) for path in (first, second)]
+    nowhere = {symbol for symbol in sizes if not any(symbol in own for own in symbols)}
+    circuits = [
+        read_circuit(path, {s: n for s, n in sizes.items() if s in own | nowhere})
+        for path, own in zip((first, second), symbols, strict=True)
+    ]
+    return circuits[0], circuits[1]
