@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cortico.spec import AttentionSpec
     from cortico.weights import Weights
 
-_SPEC_SUFFIXES = {".toml", ".json", ".yaml", ".yml"}
+_SPEC_SUFFIXES = (".toml", ".json", ".yaml", ".yml")
 _LONGEST = 100  #: characters of a folder name that is made from a spec's name
 
 
@@ -110,6 +110,7 @@ def _read(
     arguments: argparse.Namespace, progress: Callable[[str], None]
 ) -> tuple[AttentionSpec, Weights | None]:
     progress(f"reading {arguments.source}")
+    _check_source(arguments.source)
     if arguments.source.suffix.lower() in _SPEC_SUFFIXES:
         spec, weights = _read_spec(arguments)
     else:
@@ -117,6 +118,16 @@ def _read(
     if arguments.tokens is not None:
         spec = dataclasses.replace(spec, tokens=arguments.tokens)
     return spec, weights
+
+
+def _check_source(source: Path) -> None:
+    from cortico.ir import SpecError
+
+    if source.is_file() and source.suffix.lower() not in (*_SPEC_SUFFIXES, ".safetensors"):
+        raise SpecError(
+            f"{str(source)!r} is no spec ({', '.join(_SPEC_SUFFIXES)}), "
+            "no .safetensors file and no checkpoint folder"
+        )
 
 
 def _read_spec(arguments: argparse.Namespace) -> tuple[AttentionSpec, Weights | None]:

@@ -101,8 +101,9 @@ def _load(path: Path) -> Any:
 
     require_file(path)
     try:
-        loaded = np.load(path, allow_pickle=False)
-        return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
     except Exception as error:  # zip, zlib and NumPy have a dozen errors for a broken file
         reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of numbers"
         raise SpecError(f"cannot read {str(path)!r}: {reason}") from error

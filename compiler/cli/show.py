@@ -153,6 +153,9 @@ def _show_neuron(circuit: Circuit, name: str, out: rich.console.Console) -> None
     from cortico.cli.console import print_line
     from cortico.ir import CircuitError, SpecError
 
+    if circuit.symbols:
+        bindings = " ".join(f"--bind {symbol}=16" for symbol in circuit.symbols)
+        raise SpecError(f"--neuron needs a number for each size of the circuit: add {bindings}")
     try:
         view = circuit.neurons()
         neuron = view.id_of(name)

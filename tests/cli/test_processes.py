@@ -1,0 +1,156 @@
+"""`cortico` as a process: Ctrl-C, closed and full outputs, terminals without Greek, imports."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import START, start, tree
+
+#: Says "now" and waits when the function `{name}` of `{module}` is done.
+SLOW = """
+import importlib, sys, time
+module = importlib.import_module("{module}")
+real = module.{name}
+def slow(*arguments, **options):
+    result = real(*arguments, **options)
+    if {when}:
+        print("now", flush=True)
+        time.sleep({seconds})
+    return result
+module.{name} = slow
+from cortico.cli import main
+sys.exit(main())
+"""
+
+INTERRUPTED = "cortico: interrupted; no file was left half written\n"
+
+
+def interrupted(arguments, module, name, seconds=60, when="True"):
+    """Exit code and standard error of a process that gets Ctrl-C at the slow place."""
+    code = SLOW.format(module=module, name=name, seconds=seconds, when=when)
+    process = start(*arguments, code=code, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == "now\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors
+
+
+@pytest.mark.parametrize("folder", ["out", "new/folder"])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("cortico.backends.numpy", "emit_source"), ("cortico.pipeline", "save_circuit")],
+)
+def test_interrupted_compile(home, folder, module, name):
+    before = tree(home)
+    arguments = ("compile", "ok.toml", "-o", folder, "--tokens", "3")
+    found = interrupted(arguments, module, name)
+    assert found == (130, INTERRUPTED)
+    assert tree(home) == before
+
+
+def test_interrupt_while_files_move_waits(home, cortico):
+    """All files are of one run, also when Ctrl-C comes after the first has moved."""
+    command = ("compile", "ok.toml", "-o", "out", "--tokens", "3", "--random-weights", "2")
+    assert cortico(*command)[0] == 0
+    expected = tree(home / "out")
+    assert cortico(*command[:-1], "3")[0] == 0
+    when = "not arguments[1].parent.name.startswith('.cortico-')"
+    found = interrupted(command, "pathlib", "Path.replace", 0.3, when)
+    assert found == (130, INTERRUPTED)
+    assert without_times(tree(home / "out")) == without_times(expected)
+
+
+def without_times(files):
+    """Milliseconds of passes differ from run to run."""
+    report = re.sub(rb"\d+\.\d \|$", b"", files["report.md"], flags=re.MULTILINE)
+    return {**files, "report.md": report}
+
+
+def test_interrupted_run(home):
+    before = tree(home)
+    arguments = ("run", "out", "-i", "x.npy", "-o", "y.npy")
+    assert interrupted(arguments, "numpy", "save") == (130, INTERRUPTED)
+    assert tree(home) == before
+
+
+COMMANDS = [
+    ("show", "out"),
+    ("show", "out", "--text"),
+    ("compile", "ok.toml", "-o", "again"),
+    ("run", "out", "-i", "x.npy"),
+    ("backends",),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_reader_leaves(home, command):
+    """As in `cortico show out | head -1`: no message, and nothing half written."""
+    left, right = os.pipe()
+    os.close(left)
+    process = start(*command, stdout=right)
+    os.close(right)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (1, "")
+    assert not list(home.rglob(".cortico-*"))
+    if command[0] == "compile":
+        assert (home / "again" / "report.md").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_full_disk_behind_stdout(home, command):
+    with Path("/dev/full").open("w") as full:
+        process = start(*command, stdout=full)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors == "cortico: cannot read or write: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_outputs(home, closed):
+    for command in ("show out", "compile ok.toml -o again"):
+        shell = f'exec "$0" -c "$1" {command} {closed}'
+        done = subprocess.run(["sh", "-c", shell, sys.executable, START], capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_terminal_without_greek(home):
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for command in ((*COMMANDS[0], "--population", "relay"), *COMMANDS, ("compile", "-h")):
+        process = start(*command, stdout=subprocess.PIPE, env=environment)
+        printed, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+        assert printed.isascii()
+
+
+# ---- imports ---------------------------------------------------------------------------------------
+
+HEAVY = {"numpy", "sympy", "networkx", "rich", "yaml", "safetensors"}
+
+
+def loaded(*arguments):
+    """Which of HEAVY are imported when `cortico` has run."""
+    code = (
+        "import atexit, sys; from cortico.cli import main\n"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+        "sys.exit(main())"
+    )
+    process = start(*arguments, code=code, stdout=subprocess.DEVNULL)
+    _, errors = process.communicate(timeout=60)
+    return HEAVY & set(errors.split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["compile", "-h"], ["run"], ["show", "--bnd"]])
+def test_help_imports_nothing_heavy(home, arguments):
+    assert not loaded(*arguments)
+
+
+def test_sympy_only_for_symbolic_sizes(home):
+    assert "sympy" not in loaded("compile", "ok.toml", "--tokens", "3", "-o", "out")
+    assert "sympy" not in loaded("show", "bare", "--bind", "n=4")
+    assert "sympy" not in loaded("run", "out", "-i", "x.npy")
+    assert "sympy" in loaded("compile", "ok.toml", "-o", "out")
