@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from cortico.passes.base import Pass
+from cortico.passes.drop_softmax_shift import DropSoftmaxShift
+from cortico.passes.merge_duplicates import MergeDuplicates
+from cortico.passes.move_value_bias import MoveValueBias
+from cortico.passes.prune_dead import PruneDead
+from cortico.passes.reassociate import Reassociate
+from cortico.passes.restrict_domain import RestrictDomain
+from cortico.passes.serialize import Serialize
 from cortico.passes.share_relays import ShareRelays
+from cortico.passes.split_sign import SplitSign
 
 #: Every pass, in the order in which they are listed.
-PASSES: tuple[type[Pass], ...] = (ShareRelays,)
+PASSES: tuple[type[Pass], ...] = (
+    RestrictDomain,
+    DropSoftmaxShift,
+    MoveValueBias,
+    PruneDead,
+    Reassociate,
+    ShareRelays,
+    MergeDuplicates,
+    Serialize,
+    SplitSign,
+)
+
+_SMALLER = ("restrict-domain", "drop-softmax-shift", "move-value-bias", "prune-dead")
 
 #: Named pipelines, as `--passes` takes them.
 PIPELINES: dict[str, tuple[str, ...]] = {
     "none": (),
-    "default": ("share-relays",),
-    "aggressive": ("share-relays",),
+    "default": (*_SMALLER, "share-relays", "merge-duplicates"),
+    "aggressive": (*_SMALLER, "reassociate", "share-relays", "merge-duplicates"),
 }
