@@ -1,0 +1,65 @@
+"""quantize: synapses of n bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cortico.ir import Circuit, SpecError
+from cortico.passes.base import Pass
+from cortico.passes.edit import map_parameters
+from cortico.passes.synapse_numbers import largest_change, synaptic_parameters
+
+
+@dataclass(frozen=True)
+class Quantize(Pass):
+    """Round every synaptic weight to one of 2^bits - 1 levels, symmetric about zero, per tensor.
+
+        W' = s · round(W / s),   s = max|W| / (2^(bits-1) - 1),   |W' - W| ≤ s/2
+
+    (and half a unit in the last place of the tensor's type). The largest magnitude is a level and
+    stays exactly, so a second run changes nothing. Only weights with values, biases never.
+    """
+
+    bits: int = 8
+
+    name = "quantize"
+    exact = False
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 16:
+            raise SpecError(f"bits of quantize must be from 2 to 16, found {self.bits!r}")
+
+    def run(self, circuit: Circuit) -> Circuit:
+        changed = {}
+        for p in synaptic_parameters(circuit):
+            assert p.values is not None
+            rounded = _rounded(p.values, self.bits)
+            if not np.array_equal(rounded, p.values):
+                changed[p.name] = rounded
+        if not changed:
+            return circuit
+        return map_parameters(
+            circuit, lambda p: replace(p, values=changed[p.name]) if p.name in changed else p
+        )
+
+    def error_bound(self, before: Circuit, after: Circuit) -> float:
+        """The largest change of a projection's weights, in the Frobenius norm."""
+        return largest_change(before, after)
+
+
+def step(values: np.ndarray, bits: int) -> float:
+    """The distance s of neighbouring levels."""
+    levels: int = 2 ** (bits - 1) - 1
+    return float(np.abs(values).max()) / levels
+
+
+def _rounded(values: np.ndarray, bits: int) -> np.ndarray:
+    exact, s, most = values.astype(np.float64), step(values, bits), 2 ** (bits - 1) - 1
+    if s == 0:
+        return values
+    level = np.round(exact / s)
+    # The outermost levels are ± the largest magnitude to the last bit: rounding again finds the same s.
+    largest = np.copysign(np.abs(exact).max(), exact)
+    return np.where(np.abs(level) >= most, largest, level * s).astype(values.dtype)
