@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from cortico.backends import get_backend
-from cortico.ir import Bound, PassError, Weight, check
+from cortico.ir import Bound, PassError, SpecError, Weight, check
 from cortico.lowering import lower
-from cortico.passes import reassociate
+from cortico.passes import gated_product, reassociate
 from cortico.passes.base import nominal
 from cortico.passes.manager import run_passes
 from cortico.passes.meaning import compare_meaning
@@ -143,36 +143,83 @@ def values_summed_over_the_key_axis():
     return result
 
 
+# ---- and back --------------------------------------------------------------------------------------
+
+
+BACK = [c for c in CASES if c.spec.microcircuit is Microcircuit.MEMORY]
+
+
+@pytest.mark.parametrize("case", BACK, ids=lambda case: case.name)
+@pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "after_share_relays"])
+def test_the_way_back_keeps_every_output(monkeypatch, case, concrete, shared):
+    """At any price: the mask costs more."""
+    before = lower(case.spec, case.weights if concrete else None)
+    before = ShareRelays().run(before) if shared else before
+    assert Reassociate("mask").run(before) is before
+    (after,) = Reassociate("mask")._candidates(before)
+    check(after)
+    compare_meaning(before, after)
+    if not shared:
+        expected = lower(replace(case.spec, microcircuit=Microcircuit.MASK), case.weights)
+        assert structure(after)[1] == structure(expected)[1]
+        assert structure(after)[0] == structure(expected)[0]
+        assert structure(REASSOCIATE.run(after)) == structure(before)
+
+
+def test_few_tokens_go_back_to_the_mask():
+    spec = AttentionSpec(model=64, heads=1, tokens=2, kernel=Kernel.LINEAR)
+    memory = lower(replace(spec, microcircuit=Microcircuit.MEMORY))
+    for direction in ("mask", "auto"):
+        found = Reassociate(direction).run(memory)
+        assert structure(found) == structure(lower(spec))
+        compare_meaning(memory, found)
+        assert Reassociate(direction).run(found) is found
+    assert Reassociate("memory").run(memory) is memory
+
+
+def test_an_unknown_direction():
+    with pytest.raises(SpecError, match="must be one of memory, mask, auto, found 'maks'"):
+        Reassociate("maks")
+
+
 # ---- mutations -------------------------------------------------------------------------------------
 
 
 def matches(change):
     """The pass with every match changed."""
-    found = reassociate._matches
-    return "_matches", lambda circuit: (change(match) for match in found(circuit))
+    found = reassociate.gated_products
+    return reassociate, "gated_products", lambda circuit: (change(m) for m in found(circuit))
+
+
+def rewriting(change):
+    """The pass with the match changed after it was found fit."""
+    right = reassociate._to_memory
+    return reassociate, "_to_memory", lambda circuit, m, *rest: right(circuit, change(m), *rest)
 
 
 def sides(change):
     found = reassociate._sides
-    return "_sides", lambda circuit, match: change(*found(circuit, match))
+    return reassociate, "_sides", lambda *arguments: change(*found(*arguments))
 
 
 MUTATIONS = {
-    "forgets_the_causal_mask": matches(lambda m: replace(m, window=())),
+    "forgets_the_causal_mask": matches(lambda m: replace(m, domain=())),
     "sees_one_token_ahead": matches(
-        lambda m: replace(m, window=tuple(Bound(b.left, b.right, b.offset + 1) for b in m.window))
+        lambda m: replace(m, domain=tuple(Bound(b.left, b.right, b.offset + 1) for b in m.domain))
     ),
     "sees_one_token_less": matches(
-        lambda m: replace(m, window=tuple(Bound(b.left, b.right, b.offset - 1) for b in m.window))
+        lambda m: replace(m, domain=tuple(Bound(b.left, b.right, b.offset - 1) for b in m.domain))
     ),
-    "mirrors_the_causal_mask": matches(
-        lambda m: replace(m, window=tuple(Bound(b.right, b.left, b.offset) for b in m.window))
+    "mirrors_the_causal_mask": rewriting(
+        lambda m: replace(m, domain=tuple(Bound(b.right, b.left, b.offset) for b in m.domain))
     ),
     "loses_the_scale": matches(lambda m: replace(m, gate=replace(m.gate, weight=Weight()))),
     "loses_the_padding": sides(lambda source, query: (source[:-1], query)),
     "loses_the_values": sides(lambda source, query: (source[:1] + source[2:], query)),
     "squares_the_query": sides(lambda source, query: (source, query * 2)),
     "ignores_position_biases": (
+        gated_product,
         "_is_gated_product",
         lambda circuit, path: path[0].name == "gate" and len(path) == 1,
     ),
@@ -185,7 +232,7 @@ def test_a_wrong_pass_is_caught(monkeypatch, mutation):
     if mutation == "ignores_position_biases":
         spec = replace(spec, position_bias=PositionBias.ALIBI)
     circuit = lower(spec, random_weights(spec))
-    monkeypatch.setattr(reassociate, *MUTATIONS[mutation])
+    monkeypatch.setattr(*MUTATIONS[mutation])
     # Seed 0 draws a padding mask that keeps every token.
     with pytest.raises(PassError):
         run_passes(circuit, [REASSOCIATE], lambda old, new: compare_meaning(old, new, seed=1))
@@ -194,6 +241,16 @@ def test_a_wrong_pass_is_caught(monkeypatch, mutation):
 def test_a_pass_that_lets_axes_clash_is_caught(monkeypatch):
     circuit = values_summed_over_the_key_axis()
     assert REASSOCIATE.run(circuit) is circuit
-    monkeypatch.setattr(reassociate, "_others_are_plain", lambda circuit, path: True)
+    monkeypatch.setattr(gated_product, "_others_are_plain", lambda circuit, path: True)
     with pytest.raises(PassError):
         run_passes(circuit, [REASSOCIATE], compare_meaning)
+
+
+@pytest.mark.parametrize("mutation", ["forgets_the_causal_mask", "loses_the_scale"])
+def test_a_wrong_way_back_is_caught(monkeypatch, mutation):
+    spec = replace(LINEAR, mask=Mask.CAUSAL, scale=0.3, microcircuit=Microcircuit.MEMORY)
+    circuit = lower(spec, random_weights(spec))
+    monkeypatch.setattr(*MUTATIONS[mutation])
+    (wrong,) = Reassociate("mask")._candidates(circuit)
+    with pytest.raises(PassError):
+        compare_meaning(circuit, wrong)
