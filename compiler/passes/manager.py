@@ -12,7 +12,7 @@ from typing import Any
 from cortico.ir import Circuit, CircuitError, PassError, SpecError, check
 from cortico.ir.errors import near_name
 from cortico.passes.base import Pass
-from cortico.passes.registry import PASSES, PIPELINES
+from cortico.passes.registry import PASSES, PIPELINES, find_pass
 
 _MOST_ROUNDS = 10
 
@@ -55,15 +55,13 @@ def parse_passes(text: str) -> list[Pass]:
 
 
 def _make(name: str, options: str) -> Pass:
-    known = {kind.name: kind for kind in PASSES}
-    if name not in known:
-        names = [*PIPELINES, *known]
+    kind = find_pass(name)
+    if kind is None:
+        names = [*PIPELINES, *(known.name for known in PASSES)]
         raise SpecError(
             f"no pass called {name!r}{near_name(name, names)}; there are: {', '.join(names)}"
         )
-    return known[name](
-        **dict(_option(known[name], text) for text in options.split(",") if text.strip())
-    )
+    return kind(**dict(_option(kind, text) for text in options.split(",") if text.strip()))
 
 
 def _option(kind: type[Pass], text: str) -> tuple[str, object]:

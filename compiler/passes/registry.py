@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 from cortico.passes.base import Pass
 from cortico.passes.drop_softmax_shift import DropSoftmaxShift
 from cortico.passes.merge_duplicates import MergeDuplicates
@@ -34,3 +36,14 @@ PIPELINES: dict[str, tuple[str, ...]] = {
     "default": (*_SMALLER, "share-relays", "merge-duplicates"),
     "aggressive": (*_SMALLER, "reassociate", "share-relays", "merge-duplicates"),
 }
+
+
+def find_pass(name: str) -> type[Pass] | None:
+    """The pass called `name`: one of ours, or one installed under the entry points `cortico.passes`."""
+    ours = {kind.name: kind for kind in PASSES}
+    if name in ours:
+        return ours[name]
+    for entry in entry_points(group="cortico.passes", name=name):
+        found: type[Pass] = entry.load()
+        return found
+    return None
