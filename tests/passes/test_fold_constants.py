@@ -1,0 +1,165 @@
+"""fold-constants: gains vanish into stored weights, chains of relays into one projection."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from cortico.ir import (
+    CellClass,
+    CircuitBuilder,
+    Compartment,
+    Gain,
+    PassError,
+    Region,
+    Role,
+    TensorRef,
+    Weight,
+    check,
+)
+from cortico.lowering import lower
+from cortico.passes import fold_constants
+from cortico.passes.base import nominal
+from cortico.passes.dependence import reads
+from cortico.passes.fold_constants import FoldConstants
+from cortico.passes.meaning import compare_meaning
+from cortico.passes.share_relays import ShareRelays
+from cortico.spec import AttentionSpec, Bias, Kernel
+from cortico.weights import random_weights
+from tests.cases import CASES
+
+SOFT = AttentionSpec(model=8, heads=2, bias=Bias(key=True))
+LINEAR = replace(SOFT, kernel=Kernel.LINEAR, scale=0.3)
+
+
+def gains(circuit):
+    return sum(not weight.gain.is_one for weight in reads(circuit))
+
+
+def folded(before):
+    after = FoldConstants().run(before)
+    check(after)
+    compare_meaning(before, after)
+    assert nominal(after).counts().synapses <= nominal(before).counts().synapses
+    assert gains(after) <= gains(before)
+    assert FoldConstants().run(after) is after
+    return after
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])
+def test_concrete_cases_lose_all_gains(case, relayed):
+    before = lower(case.spec, case.weights)
+    before = ShareRelays().run(before) if relayed else before
+    after = folded(before)
+    assert gains(after) == 0
+    assert len(after.populations) == len(before.populations)
+    assert (after is before) == (gains(before) == 0)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])
+def test_symbolic_cases_stay(case, relayed):
+    before = lower(case.spec)
+    before = ShareRelays().run(before) if relayed else before
+    assert FoldConstants().run(before) is before
+
+
+def test_golden(golden):
+    before = lower(replace(SOFT, model=2, heads=1), random_weights(replace(SOFT, model=2, heads=1)))
+    golden(f"{before}\n=== fold-constants\n{folded(before)}", name="passes/fold_constants.txt")
+
+
+@pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])
+def test_the_key_weights_carry_the_scale(relayed):
+    before = lower(replace(SOFT, scale=0.3), random_weights(SOFT))
+    after = folded(ShareRelays().run(before) if relayed else before)
+    old, new = ({p.name: p.values for p in c.parameters} for c in (before, after))
+    for name in ("W_K", "b_K"):
+        np.testing.assert_allclose(new[name], 0.3 * old[name], rtol=1e-15)
+
+
+@pytest.mark.parametrize("features", [4, 3])
+def test_small_types_stay_only_if_nothing_is_lost(features):
+    spec = replace(SOFT, key_features=features)
+    after = folded(lower(spec, random_weights(spec, dtype=np.float32)))
+    kind = next(p.values.dtype.name for p in after.parameters if p.name == "W_K")
+    assert kind == ("float32" if features == 4 else "float64")
+
+
+# ---- chains, and tensors that several read ---------------------------------------------------------
+
+
+def chain(last=Weight(gain=Gain(0.5)), symbolic=False):
+    """x -> first [j, a] -> second [j, a] -> y [j], with W[a, m] in front, read twice if `last` does."""
+    b = CircuitBuilder("chain")
+    j, a = b.axis("j", Role.COLUMN, 3), b.axis("a", Role.FEATURE, 2)
+    m = b.axis("m", Role.MODEL, 2)
+    b.input("x", (3, 2))
+    b.parameter("W", (2, 2), None if symbolic else np.array([[1.0, 2.0], [3.0, -1.0]]))
+    drive = Compartment("driver", drive=(Weight(TensorRef("x", (j, m))),))
+    cells = (Region.CORE, CellClass.RELAY)
+    b.population("source", (j, m), *cells, [drive])
+    b.population("first", (j, a), *cells, [Compartment("basal")])
+    b.population("second", (j, a), *cells, [Compartment("basal")])
+    b.population("y", (j,), *cells, [Compartment("basal")])
+    b.project("in", "source", "first", "basal", Weight(TensorRef("W", (a, m))))
+    b.project("pass", "first", "second", "basal", Weight(gain=Gain(3.0)))
+    b.project("sum", "second", "y", "basal", last)
+    b.output("y", "y", (j,))
+    return b.build()
+
+
+@pytest.mark.parametrize("symbolic", [True, False])
+def test_a_chain_is_joined(symbolic):
+    before = chain(symbolic=symbolic)
+    after = folded(before)
+    assert {p.name for p in after.populations} < {p.name for p in before.populations}
+    assert gains(after) == (1 if symbolic else 0)
+
+
+def test_sizes_that_are_symbols_stay():
+    before = lower(SOFT, random_weights(SOFT))
+    per_token = Weight(gain=Gain(sizes=(("j", Fraction(-1)),)))
+    score = next(p for p in before.projections if p.name == "score")
+    others = tuple(replace(p, weight=per_token) if p is score else p for p in before.projections)
+    before = replace(before, projections=others)
+    assert FoldConstants().run(before) is before
+
+
+def read_twice():
+    """Keys and queries by the same weights, and a scale."""
+    spec = replace(SOFT, bias=Bias())
+    before = lower(spec, random_weights(spec))
+    tied = [
+        replace(p, weight=replace(p.weight, tensor=replace(p.weight.tensor, name="W_K")))
+        if p.name in ("query", "value")
+        else p
+        for p in before.projections
+    ]
+    return replace(before, projections=tuple(tied))
+
+
+def test_a_tensor_read_twice_is_left_alone():
+    before = read_twice()
+    check(before)
+    assert FoldConstants().run(before) is before
+
+
+@pytest.mark.parametrize(
+    ("helper", "wrong", "before"),
+    [
+        ("_times", lambda values, factor: values, lower(SOFT, random_weights(SOFT))),
+        ("_is_own", lambda *_: True, read_twice()),
+        ("_product", lambda first, second: second, chain(symbolic=True)),
+        ("_scaled_drive", lambda circuit, *_: circuit, lower(LINEAR, random_weights(LINEAR))),
+    ],
+    ids=["unscaled", "read twice", "chain without its first gain", "bias left unscaled"],
+)
+def test_mutants_are_caught(helper, wrong, before, monkeypatch):
+    monkeypatch.setattr(fold_constants, helper, wrong)
+    after = FoldConstants().run(before)
+    assert after is not before
+    with pytest.raises(PassError, match="changed its output"):
+        compare_meaning(before, after)
