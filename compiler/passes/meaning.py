@@ -59,5 +59,8 @@ def _relative(first: np.ndarray, second: np.ndarray) -> float:
 def _draw(tensor: Input, symbols: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
     shape = [resolve(side, symbols) for side in tensor.shape]
     if tensor.kind is InputKind.MASK:
-        return rng.random(shape) < 0.7
+        # something exists and something does not: under a causal mask the first query sees nothing
+        live = rng.random(shape) < 0.7
+        live.reshape(-1)[:1], live.reshape(-1)[1:2] = False, True
+        return live
     return rng.standard_normal(shape)
