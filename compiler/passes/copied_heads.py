@@ -14,7 +14,7 @@ from cortico.passes.edit import map_parameters, map_populations, map_projections
 def head_splits(circuit: Circuit) -> Iterator[HeadSplit]:
     """Every split of an area axis that makes some population smaller."""
     for axis in circuit.axes:
-        if axis.role is Role.AREA and isinstance(axis.extent, int) and _can_split(circuit, axis):
+        if axis.role is Role.AREA and isinstance(axis.extent, int) and can_split(circuit, axis):
             for members in range(axis.extent, 1, -1):
                 if axis.extent % members == 0:
                     split = HeadSplit(circuit, axis, members)
@@ -22,15 +22,15 @@ def head_splits(circuit: Circuit) -> Iterator[HeadSplit]:
                         yield split
 
 
-def _can_split(circuit: Circuit, axis: Axis) -> bool:
+def can_split(circuit: Circuit, axis: Axis) -> bool:
     """Whether the axis is nowhere but on inner populations and on parameters that can be split."""
     inputs = {tensor.name for tensor in circuit.inputs}
-    refs = [ref for ref in _references(circuit) if axis.name in ref.axes]
+    refs = [ref for ref in references(circuit) if axis.name in ref.axes]
     domains = [p.domain for p in circuit.populations] + [p.domain for p in circuit.projections]
     bounds: list[Bound] = [bound for domain in domains for bound in domain]
     sides: dict[str, set[int]] = {}
-    for ref in _references(circuit):
-        sides.setdefault(ref.name, set()).add(_side(ref, axis))
+    for ref in references(circuit):
+        sides.setdefault(ref.name, set()).add(side_of(ref, axis))
     return (
         not axis.in_time
         and not any(axis.name in output.source.axes for output in circuit.outputs)
@@ -41,12 +41,12 @@ def _can_split(circuit: Circuit, axis: Axis) -> bool:
     )
 
 
-def _side(ref: TensorRef, axis: Axis) -> int:
+def side_of(ref: TensorRef, axis: Axis) -> int:
     """Which side of the tensor runs along the axis; -1 for none."""
     return ref.axes.index(axis.name) if axis.name in ref.axes else -1
 
 
-def _references(circuit: Circuit) -> Iterator[TensorRef]:
+def references(circuit: Circuit) -> Iterator[TensorRef]:
     """Every reading of a tensor by a drive or a synapse."""
     drives = [w for p in circuit.populations for c in p.compartments for w in c.drive]
     for weight in (*drives, *(p.weight for p in circuit.projections)):
@@ -68,7 +68,7 @@ def _splittable(circuit: Circuit, ref: TensorRef, axis: Axis) -> bool:
         and isinstance(slopes, Parameter)
         and slopes.values is not None
         and len(_users(circuit, slopes.name)) == 1
-        and all(other.name != slopes.name for other in _references(circuit))
+        and all(other.name != slopes.name for other in references(circuit))
     )
 
 
@@ -89,7 +89,7 @@ class HeadSplit:
         taken = {a.name for a in circuit.axes} - {axis.name}
         self.group = _fresh("g", taken)
         self.member = _fresh("r", taken | {self.group})
-        self.side = {r.name: _side(r, axis) for r in _references(circuit) if axis.name in r.axes}
+        self.side = {r.name: side_of(r, axis) for r in references(circuit) if axis.name in r.axes}
         for name in tuple(self.side):  # slopes follow the distance that is made from them
             formula = self._parameter(name).formula
             if formula:

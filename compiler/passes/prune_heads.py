@@ -1,0 +1,121 @@
+"""prune-heads: the heads that matter least go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cortico.backends import get_backend
+from cortico.ir import Axis, Circuit, Input, InputKind, Parameter, Role, SpecError
+from cortico.ir.circuit import resolve
+from cortico.passes.base import Pass
+from cortico.passes.copied_heads import can_split, references, side_of
+from cortico.passes.edit import map_parameters
+
+#: Size that symbols take when importance is measured on random inputs.
+_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class PruneHeads(Pass):
+    """Keep the `keep` heads that contribute most to the output.
+
+        y = Σ_h y_h   ->   Σ_(h kept) y_h,   ‖change of y‖ ≤ Σ_(h removed) ‖y_h‖ on the measured inputs
+
+    The contribution of a head is how far the output moves without it, measured on the arrays of the
+    .npz file `inputs` (names as the circuit's inputs), else on random ones of 16 tokens drawn with
+    `seed`. Only for circuits with one area axis (no grouped heads) that is of no input or output, and
+    whose parameters all have values.
+    """
+
+    keep: int = 1
+    inputs: str = ""
+    seed: int = 0
+
+    name = "prune-heads"
+    exact = False
+
+    def __post_init__(self) -> None:
+        if self.keep < 1:
+            raise SpecError(f"keep of prune-heads must be at least 1, found {self.keep!r}")
+
+    def run(self, circuit: Circuit) -> Circuit:
+        axis = _head_axis(circuit)
+        if axis is None or not isinstance(axis.extent, int) or axis.extent <= self.keep:
+            return circuit
+        order = np.argsort(-self.contributions(circuit), kind="stable")
+        return _with_heads(circuit, axis, sorted(order[: self.keep].tolist()))
+
+    def contributions(self, circuit: Circuit) -> np.ndarray:
+        """‖y - y without the head‖ for every head, over all outputs, on the measured inputs."""
+        axis = _head_axis(circuit)
+        assert axis is not None
+        assert isinstance(axis.extent, int)
+        heads = range(axis.extent)
+        arrays, target = self._arrays(circuit), get_backend("numpy")
+        whole = target.run(circuit, arrays)
+        moved = []
+        for head in heads:
+            rest = target.run(_with_heads(circuit, axis, [h for h in heads if h != head]), arrays)
+            moved.append(np.sqrt(sum(float(((whole[n] - rest[n]) ** 2).sum()) for n in whole)))
+        return np.array(moved)
+
+    def error_bound(self, before: Circuit, after: Circuit) -> float:
+        """The most that the output can have moved, in its norm, on the measured inputs."""
+        old, new = _head_axis(before), _head_axis(after)
+        if old is None or new is None or old == new:
+            return 0.0
+        assert isinstance(new.extent, int)
+        return float(np.sort(self.contributions(before))[: -new.extent].sum())
+
+    def _arrays(self, circuit: Circuit) -> dict[str, np.ndarray]:
+        if self.inputs:
+            try:
+                with np.load(Path(self.inputs), allow_pickle=False) as file:
+                    return {name: file[name] for name in file.files}
+            except (OSError, ValueError) as error:
+                raise SpecError(f"cannot read inputs of prune-heads: {error}") from None
+        rng = np.random.default_rng(self.seed)
+        return {tensor.name: _draw(tensor, circuit, rng) for tensor in circuit.inputs}
+
+
+def _draw(tensor: Input, circuit: Circuit, rng: np.random.Generator) -> np.ndarray:
+    symbols = dict.fromkeys(circuit.symbols, _TOKENS)
+    shape = [resolve(side, symbols) for side in tensor.shape]
+    if tensor.kind is InputKind.MASK:
+        return np.ones(shape, dtype=bool)
+    return rng.standard_normal(shape)
+
+
+def _head_axis(circuit: Circuit) -> Axis | None:
+    """The axis of heads, when there is one only and it can be cut."""
+    areas = [axis for axis in circuit.axes if axis.role is Role.AREA]
+    numbers = all(p.values is not None or p.formula for p in circuit.parameters)
+    weights = [p.weight for p in circuit.projections]
+    weights += [w for p in circuit.populations for c in p.compartments for w in c.drive]
+    powers = {name for w in weights for name, _ in w.gain.sizes}
+    if len(areas) != 1 or not numbers or areas[0].name in powers:
+        return None
+    return areas[0] if can_split(circuit, areas[0]) else None
+
+
+def _with_heads(circuit: Circuit, axis: Axis, heads: list[int]) -> Circuit:
+    """The circuit with these heads only."""
+    sides = {r.name: side_of(r, axis) for r in references(circuit) if axis.name in r.axes}
+    for p in circuit.parameters:  # slopes follow the distance that is made from them
+        if p.name in sides and p.formula:
+            sides[p.formula.arguments[0]] = sides[p.name]
+
+    def cut(p: Parameter) -> Parameter:
+        if p.name not in sides:
+            return p
+        side = sides[p.name]
+        shape = (*p.shape[:side], len(heads), *p.shape[side + 1 :])
+        return replace(
+            p, shape=shape, values=None if p.values is None else p.values.take(heads, axis=side)
+        )
+
+    axes = tuple(replace(a, extent=len(heads)) if a == axis else a for a in circuit.axes)
+    return replace(map_parameters(circuit, cut), axes=axes)
