@@ -35,11 +35,11 @@ def bind_symbols(circuit: Circuit, inputs: Arrays) -> dict[str, int]:
 def _bind_shape(tensor: Input, shape: tuple[int, ...], symbols: dict[str, int]) -> Iterator[str]:
     """Take the sizes of `tensor`'s symbols from `shape`, where they have none yet."""
     own = shape[max(len(shape) - len(tensor.shape), 0) :]
-    if len(own) == len(tensor.shape):
+    if len(own) == len(tensor.shape) and 0 not in shape:
         for side, size in zip(tensor.shape, own, strict=True):
             if isinstance(side, str):
                 symbols.setdefault(side, size)
-        if 0 not in shape and own == tuple(resolve(side, symbols) for side in tensor.shape):
+        if own == tuple(resolve(side, symbols) for side in tensor.shape):
             return
     sides = tuple(symbols.get(str(side), side) for side in tensor.shape)
     expected = ", ".join(map(str, sides))

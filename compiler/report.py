@@ -72,19 +72,27 @@ def pathway_table(circuit: Circuit) -> Table:
 
 def pass_table(steps: Sequence[Step]) -> Table:
     """What each pass changed: neurons, synapses and parameters before and after, and the time."""
-    rows = [_step_row(step) for step in steps if step.changed]
-    header = ("pass", "neurons", "synapses", "parameters", "ms")
-    return Table("Passes", header, tuple(rows), 4)
+    lossy = any(step.bound is not None for step in steps)
+    rows = [_step_row(step, lossy) for step in steps if step.changed]
+    errors = ("error bound", "output moved by") if lossy else ()
+    header = ("pass", "neurons", "synapses", "parameters", *errors, "ms")
+    return Table("Passes", header, tuple(rows), len(header) - 1)
 
 
-def _step_row(step: Step) -> Row:
+def _step_row(step: Step, lossy: bool) -> Row:
     before, after = step.before.counts(), step.after.counts()
     pairs = [
         (before.neurons, after.neurons),
         (before.synapses, after.synapses),
         (before.parameters, after.parameters),
     ]
-    return (step.name, *(_change(*pair) for pair in pairs), f"{1000 * step.seconds:.1f}")
+    errors = [_error(step.bound), _error(step.error)] if lossy else []
+    milliseconds = f"{1000 * step.seconds:.1f}"
+    return (step.name, *(_change(*pair) for pair in pairs), *errors, milliseconds)
+
+
+def _error(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2g}"
 
 
 def _change(before: Any, after: Any) -> str:

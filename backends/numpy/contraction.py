@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +12,9 @@ from cortico.backends.numpy.terms import Product, Variable, indexed, transposed
 
 #: Size assumed for a symbolic axis when the cost of contraction orders is compared.
 NOMINAL_SIZE = 1024
+
+#: Entries of an array from which on NumPy refuses even its shape.
+_LARGEST = 2**59
 
 
 class Contraction:
@@ -108,8 +112,11 @@ def _cheapest_path(
     """Pairs of positions to multiply one after another; each product goes to the end of the list."""
     if len(factors) < 2:
         return []
-    # arrays without memory of their own: einsum_path looks only at shapes
-    blanks = [np.broadcast_to(0.0, [sizes[axis] for axis in factor.axes]) for factor in factors]
+    # arrays without memory of their own: einsum_path looks only at shapes, which NumPy limits
+    largest = max(math.prod(sizes[axis] for axis in factor.axes) for factor in factors)
+    limit = largest if largest < _LARGEST else NOMINAL_SIZE // 2
+    shapes = [[min(sizes[axis], limit) for axis in factor.axes] for factor in factors]
+    blanks = [np.broadcast_to(0.0, shape) for shape in shapes]
     inputs = ",".join("".join(factor.axes) for factor in factors)
     reachable = "".join(a for a in onto if any(a in f.axes for f in factors))
     plan, _ = np.einsum_path(f"{inputs}->{reachable}", *blanks, optimize=("optimal", 2**62))

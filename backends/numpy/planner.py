@@ -84,16 +84,25 @@ class Planner:
         if transfer.is_identity:
             return argument
         self._describe(population)
-        drive = self._elementwise(f"{population.name}_drive", argument, population.axes)
+        domain = frozenset(population.domain)
+        drive = self._drive(population, argument)
         code = transfer.numpy.format(x=drive.code)
-        bounds = [self._domain_variable(bound) for bound in sorted(argument.bounds)]
+        bounds = [self._domain_variable(bound) for bound in sorted(domain)]
         axes = tuple(a for a in self.sizes if any(a in v.axes for v in (drive, *bounds)))
         if bounds:  # not a product with 0 and 1: outside, the transfer function may be infinite
             inside = " & ".join(indexed(bound, axes) for bound in bounds)
             value = transfer.numpy.format(x=indexed(drive, axes))
             code, drive = f"np.where({inside}, {value}, 0)", replace(drive, axes=axes)
         rate = self.program.assign(population.name, code, drive.axes, drive.batched)
-        return Product(factors=(replace(rate, zero_outside=argument.bounds),))
+        return Product(factors=(replace(rate, zero_outside=domain),))
+
+    def _drive(self, population: Population, argument: Product) -> Variable:
+        """What a transfer function is applied to: zero outside the bounds of single synapses.
+
+        The population's own domain is left to the caller: there the rate is zero, not the argument.
+        """
+        inner = replace(argument, bounds=argument.bounds - frozenset(population.domain))
+        return self._elementwise(f"{population.name}_drive", inner, population.axes)
 
     def _argument(self, population: Population) -> Product:
         """Π multiplying / Π dividing compartments, inside the population's domain."""
@@ -118,7 +127,7 @@ class Planner:
         self.program.comment(
             f"softmax over {group.pool}: subtract the largest exponent, which cancels"
         )
-        onto = group.axes
+        onto = tuple(a for a in group.axes if any(a in exponent.axes for exponent in exponents))
         peaks = [self._peak(exponent, onto) for exponent in exponents]
         batched = any(exponent.batched for exponent in exponents)
         code = peaks[0]
@@ -141,8 +150,8 @@ class Planner:
     def _exponent(self, member: Population) -> Variable:
         """The exponent of a member, -inf where the cell does not exist or is gated off."""
         argument = self._argument(member)
-        exponent = self._elementwise(f"{member.name}_exponent", argument, member.axes)
-        live = [self._domain_variable(bound) for bound in sorted(argument.bounds)]
+        exponent = self._drive(member, argument)
+        live = [self._domain_variable(bound) for bound in sorted(member.domain)]
         live += [replace(gate, code=f"({gate.code} > 0)") for gate in self._gates(member)]
         if live:
             axes = tuple(
@@ -233,12 +242,10 @@ class Planner:
         return Contraction(self.program, factors, onto, self.sizes).result(name, gain)
 
     def _elementwise(self, name: str, product: Product, onto: tuple[str, ...]) -> Variable:
-        """`product` as one array without its bounds; nothing is summed."""
-        if product.single:
+        """`product` as one array, zero outside its bounds; nothing is summed."""
+        if product.single and not product.bounds:
             return product.single
-        return self._contracted(
-            name, Product(product.gain, product.factors, product.divisors), onto, frozenset()
-        )
+        return self._contracted(name, product, onto, frozenset())
 
     # ---- leaves --------------------------------------------------------------------------------------
 

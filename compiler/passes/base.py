@@ -33,6 +33,10 @@ class Pass:
         """What this pass never makes larger; by default the number of synapses."""
         return circuit.counts().synapses
 
+    def error_bound(self, before: Circuit, after: Circuit) -> float:
+        """How far an approximate pass may have moved what its docstring says; 0 for exact ones."""
+        return 0.0
+
     def __str__(self) -> str:
         options = ", ".join(f"{key}={value}" for key, value in vars(self).items())
         return f"{self.name}({options})" if options else self.name

@@ -88,14 +88,3 @@ def without_unused_tensors(circuit: Circuit) -> Circuit:
     }
     kept = tuple(p for p in circuit.parameters if p.name in read)
     return circuit if len(kept) == len(circuit.parameters) else replace(circuit, parameters=kept)
-
-
-def current_axes(circuit: Circuit, population: Population, compartment: Compartment) -> set[str]:
-    """The axes of `population` along which the current of a compartment can differ."""
-    axes = {axis for weight in compartment.drive for axis in weight.axes}
-    for projection in circuit.projections_onto(population.name, compartment.name):
-        axes |= set(circuit.population(projection.pre).axes) | set(projection.weight.axes)
-        axes |= {axis for b in circuit.synapse_domain(projection) for axis in (b.left, b.right)} - {
-            axis for b in population.domain for axis in (b.left, b.right)
-        }
-    return axes & set(population.axes)

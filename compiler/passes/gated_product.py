@@ -18,7 +18,8 @@ from cortico.ir import (
     Weight,
 )
 from cortico.ir.domain import conjunction
-from cortico.passes.edit import current_axes, replace_projections
+from cortico.passes.dependence import current_axes
+from cortico.passes.edit import replace_projections
 
 #: A compartment and the population it belongs to.
 Part = tuple[Population, Compartment]

@@ -9,12 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cortico.ir import Circuit, CircuitError, PassError, SpecError, check
+from cortico.ir import Circuit, CircuitError, PassError, Role, SpecError, check
 from cortico.ir.errors import near_name
 from cortico.passes.base import Pass
+from cortico.passes.meaning import relative_difference
 from cortico.passes.registry import PASSES, PIPELINES, find_pass
 
 _MOST_ROUNDS = 10
+
+#: Tokens up to which a circuit is run to measure the error of an approximate pass.
+_MOST_TOKENS = 256
 
 _ITEM = re.compile(r"(?P<name>[\w-]+)(\((?P<options>[^()]*)\))?")
 
@@ -24,12 +28,18 @@ MeaningCheck = Callable[[Circuit, Circuit], None]
 
 @dataclass(frozen=True)
 class Step:
-    """One pass that ran: the circuits before and after, and the time it took in seconds."""
+    """One pass that ran: the circuits before and after, and the time it took in seconds.
+
+    After an approximate pass that changed something, `bound` is its own error bound, and `error` the
+    measured change of the output on random inputs, relative to the largest output.
+    """
 
     name: str
     before: Circuit
     after: Circuit
     seconds: float
+    bound: float | None = None
+    error: float | None = None
 
     @property
     def changed(self) -> bool:
@@ -97,13 +107,14 @@ def run_passes(
 ) -> tuple[Circuit, list[Step]]:
     """The circuit after all passes, repeated until none changes it; and every step taken.
 
+    Approximate passes run in the first round only: their losses must not add up.
     Invariants are checked after each pass that changed something, the meaning too when `meaning` is
     given. PassError when a pass broke either, or when the passes do not settle.
     """
     steps: list[Step] = []
-    for _ in range(_MOST_ROUNDS):
+    for round_ in range(_MOST_ROUNDS):
         start = circuit
-        for each in passes:
+        for each in passes if round_ == 0 else [p for p in passes if p.exact]:
             step = _run(each, circuit, meaning)
             circuit = step.after
             steps.append(step)
@@ -125,4 +136,15 @@ def _run(each: Pass, before: Circuit, meaning: MeaningCheck | None) -> Step:
                 meaning(before, after)
         except (CircuitError, PassError) as error:
             raise PassError(f"pass {each.name} is at fault: {error}") from None
-    return Step(str(each), before, after, seconds)
+    if each.exact or after is before:
+        return Step(str(each), before, after, seconds)
+    bound = each.error_bound(before, after)
+    return Step(str(each), before, after, seconds, bound, _measured(before, after))
+
+
+def _measured(before: Circuit, after: Circuit) -> float | None:
+    """The change of the output; not measured where running the circuit would take too long."""
+    numbers = [axis.extent for axis in before.axes if axis.role is Role.COLUMN]
+    if any(isinstance(extent, int) and extent > _MOST_TOKENS for extent in numbers):
+        return None
+    return relative_difference(before, after)

@@ -6,9 +6,14 @@ from importlib.metadata import entry_points
 
 from cortico.passes.base import Pass
 from cortico.passes.drop_softmax_shift import DropSoftmaxShift
+from cortico.passes.fold_constants import FoldConstants
+from cortico.passes.low_rank import LowRank
 from cortico.passes.merge_duplicates import MergeDuplicates
 from cortico.passes.move_value_bias import MoveValueBias
 from cortico.passes.prune_dead import PruneDead
+from cortico.passes.prune_heads import PruneHeads
+from cortico.passes.prune_small import PruneSmall
+from cortico.passes.quantize import Quantize
 from cortico.passes.reassociate import Reassociate
 from cortico.passes.restrict_domain import RestrictDomain
 from cortico.passes.serialize import Serialize
@@ -24,8 +29,13 @@ PASSES: tuple[type[Pass], ...] = (
     Reassociate,
     ShareRelays,
     MergeDuplicates,
+    FoldConstants,
     Serialize,
     SplitSign,
+    PruneSmall,
+    PruneHeads,
+    LowRank,
+    Quantize,
 )
 
 _SMALLER = ("restrict-domain", "drop-softmax-shift", "move-value-bias", "prune-dead")
@@ -33,8 +43,8 @@ _SMALLER = ("restrict-domain", "drop-softmax-shift", "move-value-bias", "prune-d
 #: Named pipelines, as `--passes` takes them.
 PIPELINES: dict[str, tuple[str, ...]] = {
     "none": (),
-    "default": (*_SMALLER, "share-relays", "merge-duplicates"),
-    "aggressive": (*_SMALLER, "reassociate", "share-relays", "merge-duplicates"),
+    "default": (*_SMALLER, "share-relays", "merge-duplicates", "fold-constants"),
+    "aggressive": (*_SMALLER, "reassociate", "share-relays", "merge-duplicates", "fold-constants"),
 }
 
 

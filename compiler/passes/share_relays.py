@@ -15,8 +15,8 @@ from cortico.ir import (
 )
 from cortico.ir.domain import restrict
 from cortico.passes.base import Pass, nominal
+from cortico.passes.dependence import current_axes
 from cortico.passes.edit import (
-    current_axes,
     fresh_name,
     map_compartment,
     replace_projections,

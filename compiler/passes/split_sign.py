@@ -25,7 +25,8 @@ from cortico.ir.circuit import Output
 from cortico.ir.counts import Count
 from cortico.ir.domain import restrict
 from cortico.passes.base import Pass
-from cortico.passes.edit import current_axes, without_unused_tensors
+from cortico.passes.dependence import current_axes
+from cortico.passes.edit import without_unused_tensors
 from cortico.passes.signs import Signs
 
 

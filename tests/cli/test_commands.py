@@ -121,9 +121,6 @@ def test_compile_prints_passes(cortico, home):
     assert "# after share-relays\ncortico circuit" in printed
 
 
-@pytest.mark.xfail(
-    strict=True, reason="NumPy refuses the blanks that the emitter orders products by"
-)
 def test_compile_huge_for_numpy(cortico, home):
     (home / "huge.toml").write_text("model = 8\nheads = 2\ntokens = 1_000_000_000_000\n")
     ok(cortico("compile", "huge.toml"))
