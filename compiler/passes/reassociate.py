@@ -9,7 +9,8 @@ from cortico.ir import Circuit, Compartment, Population, Projection, Role, SpecE
 from cortico.ir.counts import Count
 from cortico.ir.errors import near_name
 from cortico.passes.base import Pass, nominal
-from cortico.passes.edit import current_axes, fresh_name
+from cortico.passes.dependence import current_axes
+from cortico.passes.edit import fresh_name
 from cortico.passes.gated_product import (
     GatedProduct,
     Part,
