@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from cortico.backends import get_backend, require_support
 from cortico.files import replacing_files
 from cortico.frontends.spec_file import spec_to_json
@@ -36,6 +38,14 @@ class Compilation:
             save_circuit(self.circuit, staging / "circuit.cortico")
             for name, text in {**self.files, **self._documents()}.items():
                 (staging / name).write_text(text, encoding="utf-8")
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The numbers of the compiled circuit by parameter name: what the emitted code wants.
+
+        Passes split, scale, merge and drop tensors, so these are not the weights of the spec.
+        """
+        return {p.name: p.values for p in self.circuit.parameters if p.values is not None}
 
     @property
     def file_names(self) -> tuple[str, ...]:

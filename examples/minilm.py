@@ -36,12 +36,13 @@ Row = tuple[str, dict[str, float]]
 
 def emitted_attention(model: MiniLM) -> Attention:
     """Attention of every layer by emitted code: `attention(layer, x, keep) -> y`."""
-    layers = [read_checkpoint(model.folder, layer) for layer in range(model.layers)]
-    code = [compile_attention(spec, weights).files["attention.py"] for spec, weights in layers]
-    functions = [compile_source(text) for text in code]
+    layers = [
+        compile_attention(*read_checkpoint(model.folder, layer)) for layer in range(model.layers)
+    ]
+    functions = [compile_source(layer.files["attention.py"]) for layer in layers]
 
     def attention(layer: int, x: np.ndarray, keep: np.ndarray) -> np.ndarray:
-        y: np.ndarray = functions[layer](x, keep=keep, weights=layers[layer][1])
+        y: np.ndarray = functions[layer](x, keep=keep, weights=layers[layer].weights)
         return y
 
     return attention

@@ -53,9 +53,10 @@ def execute(arguments: argparse.Namespace) -> int:
         backend = get_backend(arguments.backend)
         require_support(backend, circuit)
         inputs = read_arrays(arguments.input, circuit)
+        weights = _weights(arguments.weights, arguments.circuit, circuit)
         progress(f"running {arguments.backend}")
         with np.errstate(all="ignore"):  # the summary tells of NaN and infinity
-            outputs = backend.run(circuit, inputs, _weights(arguments.weights))
+            outputs = backend.run(circuit, inputs, weights)
         if arguments.output:
             write_arrays(arguments.output, outputs)
     for name, array in outputs.items():
@@ -153,10 +154,25 @@ def _check_output(path: Path | None, circuit: Circuit) -> None:
         raise SpecError(f"output {str(path)!r} must end in .npz to hold all of {', '.join(names)}")
 
 
-def _weights(path: Path | None) -> dict[str, np.ndarray] | None:
-    from cortico.frontends import open_tensors
+def _weights(path: Path | None, source: Path, circuit: Circuit) -> dict[str, np.ndarray] | None:
+    """Arrays for the parameters of a circuit that was compiled without weights.
+
+    With the spec beside the circuit the file has the spec's tensors (W_Q and so on), else the
+    circuit's own.
+    """
+    from cortico.frontends import open_tensors, read_spec
+    from cortico.ir import SpecError
+    from cortico.lowering import circuit_weights
 
     if path is None:
         return None
+    wanted = {p.name for p in circuit.parameters if p.values is None and p.formula is None}
+    if not wanted:
+        raise SpecError(f"--weights does not apply: {str(source)!r} has weights of its own")
     tensors = open_tensors(path)
-    return {name: tensors[name] for name in tensors}
+    given = {name: tensors[name] for name in tensors}
+    spec = (source if source.is_dir() else source.parent) / "spec.json"
+    if spec.is_file():
+        given = circuit_weights(read_spec(spec), given)
+        return {name: array for name, array in given.items() if name in wanted}
+    return given

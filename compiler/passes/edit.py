@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from cortico.ir import Circuit, Compartment, Parameter, Population, Projection
+from cortico.ir import Circuit, Compartment, Parameter, Population, Projection, Weight
 
 
 def fresh_name(circuit: Circuit, name: str) -> str:
@@ -88,3 +88,26 @@ def without_unused_tensors(circuit: Circuit) -> Circuit:
     }
     kept = tuple(p for p in circuit.parameters if p.name in read)
     return circuit if len(kept) == len(circuit.parameters) else replace(circuit, parameters=kept)
+
+
+def rename_parameters(circuit: Circuit, names: Mapping[str, str]) -> Circuit:
+    """The circuit with parameters called by `names`; parameters that are not in `names` stay."""
+
+    def weight(old: Weight) -> Weight:
+        if old.tensor is None or old.tensor.name not in names:
+            return old
+        return replace(old, tensor=replace(old.tensor, name=names[old.tensor.name]))
+
+    def parameter(old: Parameter) -> Parameter:
+        formula = old.formula
+        if formula:
+            arguments = tuple(names.get(name, name) for name in formula.arguments)
+            formula = replace(formula, arguments=arguments)
+        return replace(old, name=names.get(old.name, old.name), formula=formula)
+
+    def population(old: Population) -> Population:
+        parts = tuple(replace(c, drive=tuple(map(weight, c.drive))) for c in old.compartments)
+        return replace(old, compartments=parts)
+
+    result = map_parameters(map_populations(circuit, population), parameter)
+    return map_projections(result, lambda p: replace(p, weight=weight(p.weight)))

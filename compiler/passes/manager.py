@@ -12,6 +12,7 @@ from typing import Any
 from cortico.ir import Circuit, CircuitError, PassError, Role, SpecError, check
 from cortico.ir.errors import near_name
 from cortico.passes.base import Pass
+from cortico.passes.edit import rename_parameters
 from cortico.passes.meaning import relative_difference
 from cortico.passes.registry import PASSES, PIPELINES, find_pass
 
@@ -128,6 +129,8 @@ def run_passes(
 def _run(each: Pass, before: Circuit, meaning: MeaningCheck | None) -> Step:
     start = time.perf_counter()
     after = each.run(before)
+    if after is not before:
+        after = rename_parameters(after, _new_names(before, after))
     seconds = time.perf_counter() - start
     if after is not before:
         try:
@@ -140,6 +143,25 @@ def _run(each: Pass, before: Circuit, meaning: MeaningCheck | None) -> Step:
         return Step(str(each), before, after, seconds)
     bound = each.error_bound(before, after)
     return Step(str(each), before, after, seconds, bound, _measured(before, after))
+
+
+def _new_names(before: Circuit, after: Circuit) -> dict[str, str]:
+    """New names for parameters whose numbers a pass changed, such as `W_Q_v2` for `W_Q`.
+
+    Else the old numbers, given to the new circuit under the old name, would silently be taken.
+    """
+    old = {p.name: p for p in before.parameters}
+    taken = {tensor.name for tensor in (*before.inputs, *after.inputs)} | set(old)
+    taken |= {p.name for p in after.parameters}
+    names: dict[str, str] = {}
+    for parameter in after.parameters:
+        if parameter.formula is None and old.get(parameter.name, parameter) != parameter:
+            stem, number = re.sub(r"_v\d+$", "", parameter.name), 2
+            while f"{stem}_v{number}" in taken:
+                number += 1
+            names[parameter.name] = f"{stem}_v{number}"
+            taken.add(names[parameter.name])
+    return names
 
 
 def _measured(before: Circuit, after: Circuit) -> float | None:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend
+from cortico.backends.numpy import compile_source
 from cortico.ir import Gain, PassError, SpecError, check
 from cortico.lowering import lower
 from cortico.passes import (
@@ -19,6 +20,7 @@ from cortico.passes import (
     parse_passes,
     run_passes,
 )
+from cortico.pipeline import compile_attention
 from tests.cases import BATCH, CASES
 from tests.oracle import textbook_attention
 from tests.spec_strategies import inputs_of, planted_weights, small_specs
@@ -148,3 +150,15 @@ def test_nothing_to_do_is_the_same_circuit():
     assert run_passes(circuit, []) == (circuit, [])
     settled, _ = run_passes(circuit, parse_passes("default"))
     assert run_passes(settled, parse_passes("default"))[0] is settled
+
+
+def test_changed_numbers_get_another_name():
+    """The weights of the spec cannot be given by mistake to a circuit whose passes changed them."""
+    case = next(case for case in CASES if case.name == "gpt2")
+    compilation = compile_attention(case.spec, case.weights)
+    given = {p.name: p for p in lower(case.spec, case.weights).parameters}
+    for parameter in compilation.circuit.parameters:
+        assert given.get(parameter.name, parameter) == parameter
+    assert {"W_K_v2", "b_O_v2"} <= set(compilation.weights)
+    with pytest.raises(KeyError, match="_v2"):
+        compile_source(compilation.files["attention.py"])(case.inputs["x"], weights=case.weights)
