@@ -47,6 +47,7 @@ golden: $(DEV_STAMP) ## rewrite golden files and generated docs
 .PHONY: bench
 bench: $(DEV_STAMP) ## run the benchmarks; tables on the terminal, JSON in benchmarks/results
 	$(BIN)/python benchmarks/compile_time.py
+	$(BIN)/python benchmarks/pass_counts.py
 
 .PHONY: clean
 clean: ## remove what was built

@@ -13,6 +13,7 @@ A fenced block of Markdown is played by what stands after its language:
 import contextlib
 import dataclasses
 import importlib.util
+import inspect
 import io
 import json
 import os
@@ -20,7 +21,7 @@ import re
 import runpy
 import shlex
 import sys
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from cortico import (
 from cortico.backends import backend_names
 from cortico.cli import main
 from cortico.minilm import PACKAGE
+from cortico.passes import PASSES, PIPELINES, Pass
 from cortico.spec import Bias, Mask, Rotary, Thalamus
 from tests.ir.circuits import attention
 
@@ -48,6 +50,10 @@ EXAMPLES = ROOT / "examples"
 _FENCE = re.compile(r"^```(\w*)[ \t]*([^\n]*)\n(.*?)^```$", re.M | re.S)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _ROUNDING = re.compile(r"\d(\.\d+)?e-\d+")  # rounding errors differ between machines
+
+
+PACKAGE_IS_MISSING = importlib.util.find_spec(PACKAGE) is None and not os.environ.get("CI")
+needs_weights = pytest.mark.skipif(PACKAGE_IS_MISSING, reason=f"{PACKAGE} is not installed")
 
 
 @dataclass(frozen=True)
@@ -126,9 +132,6 @@ def run(command: str) -> str:
     return output.getvalue()
 
 
-PACKAGE_IS_MISSING = importlib.util.find_spec(PACKAGE) is None and not os.environ.get("CI")
-
-
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_links_lead_somewhere(document):
     text = _FENCE.sub("", document.read_text(encoding="utf-8"))
@@ -174,6 +177,54 @@ def test_compile_times_are_those_measured(golden):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     found = json.loads((ROOT / "benchmarks/results/compile_time.json").read_text(encoding="utf-8"))
     golden(_TIMES.sub(lambda _: times_table(found["lengths"]), readme), "README.md", ROOT)
+
+
+_PASSES = re.compile(
+    r"(?<=pass_counts.py: `make golden` rewrites these lines -->\n\n)(.*?)(?=\n<!-- passes end -->)",
+    re.S,
+)
+
+
+@needs_weights
+def test_pass_counts_are_those_counted(golden):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    bench = runpy.run_path(str(ROOT / "benchmarks" / "pass_counts.py"))
+    rows = {layer.name: bench["measure"](layer) for layer in bench["layers"]()}
+    assert _PASSES.search(readme)
+    golden(_PASSES.sub(lambda _: bench["table"](rows) + "\n", readme), "README.md", ROOT)
+
+
+def test_passes_page_is_up_to_date(golden):
+    """`docs/passes.md` is the docstrings of the passes."""
+    pipelines = "\n".join(f"* `{n}`: {', '.join(m) or 'no passes'}" for n, m in PIPELINES.items())
+    sections = "\n".join(pass_section(kind) for kind in PASSES)
+    golden(f"{PASSES_HEAD}\n{pipelines}\n\n{sections}", "passes.md", ROOT / "docs")
+
+
+PASSES_HEAD = """\
+# The passes
+
+This page is made from the docstrings in `compiler/passes/` by `make golden`. An exact pass keeps every
+output for every input, up to rounding. An approximate one is in no named pipeline; the report of a
+compilation shows its error bound and how far the output moved on random inputs.
+
+```console
+$ cortico compile layer --passes "aggressive,prune-small(budget=0.2)" --verify
+```
+
+A pass that changes the numbers of a tensor gives it another name (`W_K_v2`), so that the old numbers
+cannot be given to the new circuit by mistake. [Writing a pass](add_a_pass.md) shows how to add one.
+
+Named pipelines:
+"""
+
+
+def pass_section(kind: type[Pass]) -> str:
+    options = ", ".join(f"`{field.name} = {field.default!r}`" for field in fields(kind))
+    lines = ["Exact." if kind.exact else "Approximate."]
+    lines += [f"Options: {options}."] if options else []
+    lines += [f"Comes after {', '.join(kind.after)}."] if kind.after else []
+    return f"## {kind.name}\n\n{' '.join(lines)}\n\n{inspect.cleandoc(kind.__doc__)}\n"
 
 
 def times_table(lengths: dict) -> str:
