@@ -1,8 +1,15 @@
 """What all tests share: golden files, rewritten by `make golden`."""
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# CI repeats the same examples at every run; a developer's runs search on
+settings.register_profile("ci", derandomize=True, print_blob=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -26,6 +26,7 @@ from cortico.ir import (
     Weight,
 )
 from cortico.lowering import lower
+from cortico.passes.dependence import reads
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Kernel, Mask
 from cortico.weights import random_weights
@@ -45,6 +46,13 @@ def test_golden_code(name, golden):
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4))
 def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):
+    # products of tiny gains underflow to zero in one order of multiplication and not in another
+    assume(
+        all(
+            weight.gain.coefficient == 0 or abs(weight.gain.coefficient) > 1e-6
+            for weight in reads(circuit)
+        )
+    )
     rng = np.random.default_rng(seed)
 
     def draw(tensor):
