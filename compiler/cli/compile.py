@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cortico.cli.numbers import whole_number
 
@@ -57,11 +57,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="none, default, aggressive, or names with commas between (see `cortico passes`)",
     )
     parser.add_argument(
+        "--list-passes", action=_ListPasses, help="list passes and pipelines, and stop"
+    )
+    parser.add_argument(
         "--verify", action="store_true", help="compare each pass with the circuit before it"
     )
     parser.add_argument(
         "--print-between-passes", action="store_true", help="print the circuit after each pass"
     )
+
+
+class _ListPasses(argparse.Action):
+    """Prints the passes, as `cortico passes` does, and stops."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *parsed: Any) -> None:
+        from cortico.cli import passes
+
+        parser.exit(passes.execute(argparse.Namespace()))
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -391,3 +391,13 @@ def test_words():
     assert quantity(1000, "synapse") == "1,000 synapses"
     assert one_line(" a\n\x1b[31m") == "a  [31m"
     assert one_line("\n") == "(no name)"
+
+
+def test_compile_lists_passes(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["compile", "--list-passes"])
+    assert not stopped.value.code
+    listed = capsys.readouterr().out
+    assert main(["passes"]) == 0
+    assert listed == capsys.readouterr().out
+    assert "pipeline aggressive" in listed

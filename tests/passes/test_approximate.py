@@ -140,7 +140,10 @@ def test_golden(golden, this, file):
         ]
         return f"{circuit}{''.join(numbers)}"
 
-    golden(f"{shown(before)}=== {this}\n{shown(this.run(before))}", name=f"passes/{file}.txt")
+    golden(
+        f"# --passes {this}\n{shown(before)}\n# becomes\n{shown(this.run(before))}",
+        name=f"passes/{file}.txt",
+    )
 
 
 # ---- mutations ------------------------------------------------------------------------------------

@@ -43,7 +43,10 @@ def test_every_case(case, concrete, relayed):
 def test_golden(golden):
     before = lower(AttentionSpec(model=2, bias=Bias(query=True, key=True)))
     after = DropSoftmaxShift().run(before)
-    golden(f"{before}\n=== drop-softmax-shift\n{after}", name="passes/drop_softmax_shift.txt")
+    golden(
+        f"# --passes drop-softmax-shift\n{before}\n# becomes\n{after}",
+        name="passes/drop_softmax_shift.txt",
+    )
 
 
 def test_a_relay_with_another_listener_keeps_its_bias():

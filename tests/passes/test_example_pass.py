@@ -19,7 +19,10 @@ from local_attention_pass import LocalAttention, main
 def test_golden(golden):
     before = lower(AttentionSpec(model=2))
     after = LocalAttention(window=2).run(before)
-    golden(f"{before}=== local-attention(window=2)\n{after}", "passes/local_attention.txt")
+    golden(
+        f"# --passes local-attention(window=2)\n{before}\n# becomes\n{after}",
+        "passes/local_attention.txt",
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

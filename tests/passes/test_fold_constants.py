@@ -68,7 +68,10 @@ def test_symbolic_cases_stay(case, relayed):
 
 def test_golden(golden):
     before = lower(replace(SOFT, model=2, heads=1), random_weights(replace(SOFT, model=2, heads=1)))
-    golden(f"{before}\n=== fold-constants\n{folded(before)}", name="passes/fold_constants.txt")
+    golden(
+        f"# --passes fold-constants\n{before}\n# becomes\n{folded(before)}",
+        name="passes/fold_constants.txt",
+    )
 
 
 @pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])

@@ -115,7 +115,9 @@ def test_golden(golden):
     spec = AttentionSpec(model=2, tokens=2)
     before = lower(spec, of_rank(spec, 1, 1))
     this = LowRank()
-    golden(f"{before}\n=== {this}\n{this.run(before)}", name="passes/low_rank.txt")
+    golden(
+        f"# --passes {this}\n{before}\n# becomes\n{this.run(before)}", name="passes/low_rank.txt"
+    )
 
 
 def test_a_gain_that_shrinks_is_caught(monkeypatch):

@@ -233,7 +233,8 @@ def test_golden(golden):
     spread, _, _ = copies(spec, 1)
     before = ShareRelays().run(lower(spec, spread))
     golden(
-        f"{before}\n=== merge-duplicates\n{THIS.run(before)}", name="passes/merge_duplicates.txt"
+        f"# --passes merge-duplicates\n{before}\n# becomes\n{THIS.run(before)}",
+        name="passes/merge_duplicates.txt",
     )
 
 

@@ -58,7 +58,10 @@ def test_symbolic_biases_stay(case):
 def test_golden(golden):
     before = concrete(AttentionSpec(model=2, bias=Bias(value=True, output=True)))
     after = MoveValueBias().run(before)
-    golden(f"{before}\n=== move-value-bias\n{after}", name="passes/move_value_bias.txt")
+    golden(
+        f"# --passes move-value-bias\n{before}\n# becomes\n{after}",
+        name="passes/move_value_bias.txt",
+    )
 
 
 @pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])

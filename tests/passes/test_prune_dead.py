@@ -76,7 +76,10 @@ def test_planted_zeros(case, relayed, seed):
 def test_golden(golden):
     spec = AttentionSpec(model=2, heads=2, key_features=2, value_features=2)
     before = planted(spec, ("W_O", 1), ("W_Q", (0, 1)))
-    golden(f"{before}\n=== prune-dead\n{pruned(before)}", name="passes/prune_dead.txt")
+    golden(
+        f"# --passes prune-dead\n{before}\n# becomes\n{pruned(before)}",
+        name="passes/prune_dead.txt",
+    )
 
 
 @pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])

@@ -68,4 +68,6 @@ def test_golden(golden):
     spec = AttentionSpec(model=2, heads=2, tokens=2)
     before = lower(spec, random_weights(spec, 0))
     this = PruneHeads(keep=1)
-    golden(f"{before}\n=== {this}\n{this.run(before)}", name="passes/prune_heads.txt")
+    golden(
+        f"# --passes {this}\n{before}\n# becomes\n{this.run(before)}", name="passes/prune_heads.txt"
+    )

@@ -79,7 +79,10 @@ def test_makes_the_memory_circuit_of_the_lowering(case):
 
 def test_golden(golden):
     before = lower(replace(LINEAR, heads=1, mask=Mask.CAUSAL, key_padding=True))
-    golden(f"{before}\n=== reassociate\n{REASSOCIATE.run(before)}", "passes/reassociate.txt")
+    golden(
+        f"# --passes reassociate\n{before}\n# becomes\n{REASSOCIATE.run(before)}",
+        "passes/reassociate.txt",
+    )
 
 
 # ---- what it must show -----------------------------------------------------------------------------

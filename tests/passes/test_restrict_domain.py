@@ -106,7 +106,10 @@ def test_golden(golden):
     spec = AttentionSpec(model=2, mask=Mask.CAUSAL)
     before = on_synapses(lower(spec), {"gate", "pool_mask"})
     after = RestrictDomain().run(before)
-    golden(f"{before}\n=== restrict-domain\n{after}", name="passes/restrict_domain.txt")
+    golden(
+        f"# --passes restrict-domain\n{before}\n# becomes\n{after}",
+        name="passes/restrict_domain.txt",
+    )
 
 
 # ---- what must be left alone ----------------------------------------------------------------------

@@ -106,7 +106,10 @@ def test_an_unknown_axis():
 
 def test_golden(golden):
     before = lower(replace(SOFT, heads=1, mask=Mask.CAUSAL))
-    golden(f"{before}\n=== serialize\n{Serialize().run(before)}", "passes/serialize.txt")
+    golden(
+        f"# --passes serialize\n{before}\n# becomes\n{Serialize().run(before)}",
+        "passes/serialize.txt",
+    )
 
 
 MUTATIONS = {

@@ -142,7 +142,10 @@ def test_refusals(before):
 def test_golden(golden):
     spec = AttentionSpec(model=2, tokens=3, kernel=Kernel.LINEAR)
     before = ShareRelays().run(lower(spec, random_weights(spec, 0)))
-    golden(f"{before}\n=== split-sign\n{THIS.run(before)}", name="passes/split_sign.txt")
+    golden(
+        f"# --passes split-sign\n{before}\n# becomes\n{THIS.run(before)}",
+        name="passes/split_sign.txt",
+    )
 
 
 # ---- mutations ------------------------------------------------------------------------------------
