@@ -129,20 +129,19 @@ def run_passes(
 def _run(each: Pass, before: Circuit, meaning: MeaningCheck | None) -> Step:
     start = time.perf_counter()
     after = each.run(before)
-    if after is not before:
-        after = rename_parameters(after, _new_names(before, after))
     seconds = time.perf_counter() - start
-    if after is not before:
-        try:
-            check(after)
-            if meaning is not None and each.exact:
-                meaning(before, after)
-        except (CircuitError, PassError) as error:
-            raise PassError(f"pass {each.name} is at fault: {error}") from None
-    if each.exact or after is before:
-        return Step(str(each), before, after, seconds)
-    bound = each.error_bound(before, after)
-    return Step(str(each), before, after, seconds, bound, _measured(before, after))
+    if after is before:
+        return Step(str(each), before, before, seconds)
+    try:
+        check(after)
+        if meaning is not None and each.exact:
+            meaning(before, after)
+    except (CircuitError, PassError) as error:
+        raise PassError(f"pass {each.name} is at fault: {error}") from None
+    bound = None if each.exact else each.error_bound(before, after)
+    moved = None if each.exact else _measured(before, after)
+    renamed = rename_parameters(after, _new_names(before, after))
+    return Step(str(each), before, renamed, seconds, bound, moved)
 
 
 def _new_names(before: Circuit, after: Circuit) -> dict[str, str]:

@@ -18,6 +18,7 @@ from cortico.passes import (
     check_order,
     compare_meaning,
     parse_passes,
+    relative_difference,
     run_passes,
 )
 from cortico.pipeline import compile_attention
@@ -58,6 +59,24 @@ def test_random_passes_in_random_order(data, spec):
     found = get_backend("numpy").run(circuit, inputs)["y"]
     largest = max(1.0, float(np.abs(expected).max()))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11 * largest)
+
+
+APPROXIMATE = (
+    "default,prune-heads(keep=1),prune-small(budget=0.2),low-rank(tolerance=0.1),quantize(bits=4)"
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_approximate_passes_report_their_errors(case):
+    circuit, steps = run_passes(lower(case.spec, case.weights), parse_passes(APPROXIMATE))
+    check(circuit)
+    lossy = [step for step in steps if step.bound is not None]
+    assert {"prune-small(budget=0.2, scope=global)", "quantize(bits=4)"} <= {s.name for s in lossy}
+    for step in lossy:
+        assert step.error is not None
+        assert step.error == pytest.approx(relative_difference(step.before, step.after))
+        assert 0 <= step.bound < float("inf")
+    assert all(step.error is None for step in steps if step not in lossy)
 
 
 def test_the_name_of_a_pass_is_its_file():
