@@ -1,6 +1,5 @@
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,6 @@ from cortico.ir import CircuitError, Parameter
 from cortico.ir.text import load_circuit, parse_circuit, print_circuit, save_circuit
 from tests.ir.circuits import attention, sampler
 from tests.strategies import circuits
-
-GOLDEN = Path(__file__).parent.parent / "golden" / "sampler.cortico"
 
 
 def stored(circuit):
@@ -42,12 +39,9 @@ def test_what_is_saved_loads_as_an_equal_circuit(circuit, tmp_path_factory):
     assert {entry.name for entry in path.parent.iterdir()} == beside
 
 
-def test_golden_text():
-    """To accept a new text: CORTICO_UPDATE_GOLDEN=1 pytest tests/ir/test_text.py."""
+def test_golden_text(golden):
     text = print_circuit(sampler(), "sampler.safetensors")
-    if os.environ.get("CORTICO_UPDATE_GOLDEN"):
-        GOLDEN.write_text(text, encoding="utf-8")
-    assert text == GOLDEN.read_text(encoding="utf-8")
+    golden(text, "sampler.cortico")
     assert parse_circuit(text, stored(sampler())) == sampler()
 
 
