@@ -67,9 +67,6 @@ class Program:
         self.lines.append(f"{variable.code} = {code}{shape}")
         return variable
 
-    def reassign(self, variable: Variable, code: str) -> None:
-        self.lines.append(f"{variable.code} = {code}")
-
     def call(self, helper: str, arguments: str) -> str:
         """Code that calls one of the helper functions of the emitted file."""
         self.helpers.add(helper)

@@ -11,6 +11,7 @@ from cortico.ir.domain import conjunction, implies, restrict
 from cortico.ir.invariants import domains_fit_axes
 from cortico.ir.transfer import TRANSFERS
 from cortico.passes.base import Pass
+from cortico.passes.dependence import is_output
 from cortico.passes.edit import map_populations, map_projections
 
 
@@ -83,7 +84,7 @@ def _rests_at_zero(population: Population) -> bool:
 
 def _unread_outside(circuit: Circuit, population: Population) -> Domain:
     """Bounds outside of which no consumer reads the population; none for an output."""
-    if any(output.source.name == population.name for output in circuit.outputs):
+    if is_output(circuit, population.name):
         return ()
     consumers = circuit.projections_from(population.name)
     read = [(*p.domain, *circuit.population(p.post).domain) for p in consumers]
