@@ -1,0 +1,1 @@
+"""Proof: that circuits, passes, gradients and emitted code are right."""
