@@ -23,6 +23,13 @@ from cortico.verify.terms import (
 
 UNIT: Term = Term((), (), ())
 
+#: Most terms of a polynomial.
+_MOST_TERMS = 20_000
+
+
+class TooLargeError(Exception):
+    """A polynomial of more terms than are worth writing out."""
+
 
 class Algebra:
     """Arithmetic on polynomials; `masks` names the tensors that are 0 or 1."""
@@ -61,6 +68,8 @@ class Algebra:
 
     def _times(self, one: Polynomial, other: Polynomial) -> Polynomial:
         result: Polynomial = {}
+        if len(one) * len(other) > _MOST_TERMS:
+            raise TooLargeError(f"a product of {len(one)} and {len(other)} terms")
         for (s, a), (t, b) in itertools.product(one.items(), other.items()):
             for term, c in self._product(s, t).items():
                 _accumulate(result, term, a * b * c)

@@ -200,7 +200,7 @@ def add(field: Field, terms: Sequence[Factor], order: Sequence[str]) -> Factor:
     axes = tuple(a for a in order if any(a in term.axes for term in terms))
     total: np.ndarray = np.zeros(())
     for term in terms:
-        total = total + _spread(term, axes)
+        total = total + spread(term, axes)
     return Factor(field.reduce(total), axes)
 
 
@@ -214,7 +214,7 @@ def _product(field: Field, one: Factor, two: Factor, kept: set[str]) -> Factor:
     columns = [a for a in two.axes if a not in shared]
     axes = (*batch, *rows, *columns)
     if not gone:
-        return Factor(field.reduce(_spread(one, axes) * _spread(two, axes)), axes)
+        return Factor(field.reduce(spread(one, axes) * spread(two, axes)), axes)
     left, left_shape = _matrices(one, batch, rows, gone)
     right, right_shape = _matrices(two, batch, gone, columns)
     shape = (*left_shape[: len(batch) + len(rows)], *right_shape[len(batch) + len(gone) :])
@@ -251,7 +251,7 @@ def _summed(field: Field, factor: Factor, onto: tuple[str, ...]) -> Factor:
     return Factor(np.transpose(array, [left.index(a) for a in onto]), onto)
 
 
-def _spread(factor: Factor, axes: Sequence[str]) -> np.ndarray:
+def spread(factor: Factor, axes: Sequence[str]) -> np.ndarray:
     """The array with its axes in the order of `axes`, and sides of 1 for those it lacks."""
     order = [factor.axes.index(a) for a in axes if a in factor.axes]
     at = tuple(slice(None) if a in factor.axes else None for a in axes)

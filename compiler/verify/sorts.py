@@ -51,16 +51,16 @@ def unified(left: Equations, right: Equations) -> tuple[Equations, Equations]:
     A sort of `right` that `left` does not know keeps its name, marked so that it stands apart.
     """
     classes = Classes()
-    for sort in _sorts(left):
+    for sort in all_sorts(left):
         classes.find(("left", sort))
-    for sort in _sorts(right):
+    for sort in all_sorts(right):
         classes.find(("right", sort))
     for one, other in _shared_sides(left, right):
         for a, b in zip(one, other, strict=True):
             classes.join(("left", a), ("right", b))
 
     def names(side: str, equations: Equations) -> dict[str, str]:
-        found = {sort: classes.find((side, sort)) for sort in _sorts(equations)}
+        found = {sort: classes.find((side, sort)) for sort in all_sorts(equations)}
         return {s: sort if home == "left" else f"{sort}'" for s, (home, sort) in found.items()}
 
     return with_sorts(left, names("left", left)), with_sorts(right, names("right", right))
@@ -77,7 +77,8 @@ def _shared_sides(
     return [(one, other) for one, other in shared if len(one) == len(other)]
 
 
-def _sorts(equations: Equations) -> list[str]:
+def all_sorts(equations: Equations) -> list[str]:
+    """Every sort that equations mention."""
     found = [sort for sides in equations.given.values() for sort in sides]
     found += [v.sort for each in equations.definitions for v in each.indices]
     for each in equations.definitions:

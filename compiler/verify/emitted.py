@@ -1,0 +1,214 @@
+"""Whether emitted code is the circuit, exactly: both on the same exact numbers, entry by entry.
+
+The code's text runs unchanged on object arrays (`exact_numpy`); the circuit is evaluated by an
+interpreter of its own (`exact_circuit`). Inputs and weights are random residues modulo primes near
+2^61, or random rationals. At the sizes where it is run,
+
+* for sums, products and quotients, code that differs from the circuit as a formula is found but with a
+  probability of at most degree / 2^61 per run (Schwartz and Zippel);
+* with exponentials right code is never refused, and no such bound is known for wrong code: residues
+  have an exponential that obeys exp(a + b) = exp(a) exp(b), and no other law;
+* `max` chooses by an order without meaning, so that a shift of softmax must cancel, whichever it is;
+* `cos`, `sin`, `tanh` and `sqrt` are opaque: code must call them on the very same numbers.
+
+Numbers in the code that round a constant of the circuit are read as that constant: 0.7071067811865475
+as 2^-1/2 when the circuit says `size(a)^-1/2`. The largest relative distance of such a number is
+reported as `rounding`. Every other float is the dyadic rational that it is.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cortico.backends.numpy.emitter import emit_source
+from cortico.ir import Bound, Circuit, CorticoError, InputKind, Parameter, UnsupportedError
+from cortico.ir.circuit import resolve
+from cortico.verify.exact import PrimeField, Rationals
+from cortico.verify.exact_circuit import (
+    Exact,
+    exact_outputs,
+    exponential_depth,
+    is_rational,
+    learn_gains,
+    operations,
+)
+from cortico.verify.exact_numpy import run_emitted
+from cortico.verify.ring import Ring
+
+#: Examples that run at once, so that the code's batch axes are used.
+_BATCH = 2
+
+#: Multiplications above which a check is refused; ten million take about a minute.
+_MOST_OPERATIONS = 20_000_000
+
+
+@dataclass(frozen=True)
+class EmittedResult:
+    """What a run of emitted code beside its circuit has shown."""
+
+    equal: bool
+    sizes: Mapping[str, int]  #: of the symbols
+    arithmetic: str
+    entries: int  #: how many numbers were compared
+    difference: str | None  #: where the first difference is, or why there is no result
+    rounding: float  #: largest relative distance of a number in the code from the constant it rounds
+    too_large: bool = False  #: nothing was compared
+
+    @property
+    def text(self) -> str:
+        """The result in one sentence."""
+        at = "".join(f", {symbol} = {size}" for symbol, size in self.sizes.items())
+        if self.too_large:
+            return f"the emitted code was not compared{at}: {self.difference}"
+        if not self.equal:
+            return f"the emitted code is not the circuit{at}: {self.difference}"
+        return (
+            f"the emitted code equals the circuit exactly in {self.entries} numbers{at} "
+            f"({self.arithmetic}; constants rounded by at most {self.rounding:.0e})"
+        )
+
+
+def check_emitted(
+    circuit: Circuit,
+    source: str | None = None,
+    symbols: Mapping[str, int] | None = None,
+    seed: int = 0,
+    *,
+    stored: bool = False,
+    rational: bool = False,
+) -> EmittedResult:
+    """Run `source` (by default what the NumPy backend emits) beside `circuit` on random exact numbers.
+
+    `symbols` gives sizes, by default small ones that are all different. With `stored` the parameters
+    have their stored values, else random ones. With `rational` numbers are rationals, for circuits
+    without exponentials or roots. Raises UnsupportedError for a circuit that the arithmetic cannot run
+    or that is too large, SpecError for text that cortico does not emit.
+    """
+    sizes = dict(symbols or small_sizes(circuit))
+    if operations(circuit, sizes) > _MOST_OPERATIONS:
+        raise UnsupportedError(f"circuit {circuit.name!r} is too large to run on exact numbers")
+    ring = _ring(circuit, rational, seed)
+    learn_gains(ring, circuit, sizes)
+    draw = random.Random(seed)
+    parameters = random_parameters(circuit, sizes, ring, draw, stored)
+    inputs = random_inputs(circuit, sizes, ring, draw)
+    return compare_runs(circuit, source or emit_source(circuit), inputs, parameters, sizes, ring)
+
+
+def compare_runs(
+    circuit: Circuit,
+    source: str,
+    inputs: Exact,
+    parameters: Exact,
+    symbols: Mapping[str, int],
+    ring: Ring,
+) -> EmittedResult:
+    """Code and circuit on given numbers; `inputs` have one batch axis."""
+    expected = _batched_outputs(circuit, inputs, parameters, symbols, ring)
+    entries = sum(array.size for array in expected.values())
+    try:
+        found = run_emitted(source, circuit, inputs, parameters, ring)
+    except CorticoError:
+        raise
+    except Exception as error:
+        difference: str | None = f"the code stops with {type(error).__name__}: {error}"
+    else:
+        difference = _first_difference(found, expected)
+    return EmittedResult(
+        difference is None, dict(symbols), ring.name, entries, difference, ring.largest_rounding
+    )
+
+
+def small_sizes(circuit: Circuit) -> dict[str, int]:
+    """Different small sizes for the symbols, where every bound of a domain excludes something.
+
+    Where a bound reaches further than seven tokens it is not seen to act.
+    """
+    domains = [p.domain for p in (*circuit.populations, *circuit.projections)]
+    reach = max((_reach(bound) for domain in domains for bound in domain), default=0)
+    fixed = {axis.extent for axis in circuit.axes}
+    sizes = sorted(range(max(3, min(reach, 7)), 20), key=lambda size: (size in fixed, size))
+    return dict(zip(circuit.symbols, sizes, strict=False))
+
+
+def _reach(bound: Bound) -> int:
+    """The least size at which `left - right <= offset` and not `… <= offset + 1` excludes a pair."""
+    return abs(bound.offset) + 2
+
+
+def random_parameters(
+    circuit: Circuit, symbols: Mapping[str, int], ring: Ring, draw: random.Random, stored: bool
+) -> dict[str, np.ndarray]:
+    """Every parameter without formula: exactly as stored if asked and there is a value, else random."""
+
+    def values(parameter: Parameter) -> np.ndarray:
+        if stored and parameter.values is not None:
+            return ring.array(parameter.values)
+        return _random(parameter.shape, symbols, ring, draw)
+
+    return {p.name: values(p) for p in circuit.parameters if p.formula is None}
+
+
+def random_inputs(
+    circuit: Circuit, symbols: Mapping[str, int], ring: Ring, draw: random.Random
+) -> dict[str, np.ndarray]:
+    """Every input with one batch axis; 0/1 inputs are bool and have both."""
+    arrays = {}
+    for tensor in circuit.inputs:
+        shape = (_BATCH, *(resolve(side, symbols) for side in tensor.shape))
+        if tensor.kind is InputKind.MASK:
+            live = np.array([draw.random() < 0.7 for _ in range(int(np.prod(shape)))], bool)
+            live[:1], live[1:2] = False, True  # under a causal mask the first query sees nothing
+            arrays[tensor.name] = live.reshape(shape)
+        else:
+            arrays[tensor.name] = _random(shape, symbols, ring, draw)
+    return arrays
+
+
+def _random(
+    shape: tuple[int | str, ...], symbols: Mapping[str, int], ring: Ring, draw: random.Random
+) -> np.ndarray:
+    array = np.empty([resolve(side, symbols) for side in shape], object)
+    for index in np.ndindex(array.shape):
+        array[index] = ring.random(draw)
+    return array
+
+
+def _ring(circuit: Circuit, rational: bool, seed: int) -> Ring:
+    if not rational:
+        return PrimeField(exponential_depth(circuit), seed)
+    if not is_rational(circuit):
+        raise UnsupportedError(f"circuit {circuit.name!r} has functions that rationals lack")
+    return Rationals(seed)
+
+
+def _batched_outputs(
+    circuit: Circuit, inputs: Exact, parameters: Exact, symbols: Mapping[str, int], ring: Ring
+) -> dict[str, np.ndarray]:
+    """The circuit's outputs for each example of a batch."""
+    results = []
+    for example in range(_BATCH):
+        one = {
+            name: ring.array(a[example]) if a.dtype == bool else a[example]
+            for name, a in inputs.items()
+        }
+        results.append(exact_outputs(circuit, {**parameters, **one}, symbols, ring))
+    return {name: np.stack([result[name] for result in results]) for name in results[0]}
+
+
+def _first_difference(found: Exact, expected: Exact) -> str | None:
+    for name, wanted in expected.items():
+        array = found[name]
+        if array.shape == wanted.shape[1:]:  # what depends on no input has no batch axes
+            array = np.broadcast_to(array, wanted.shape)
+        if array.shape != wanted.shape:
+            return f"{name} has shape {array.shape}, expected {wanted.shape}"
+        for index, number in np.ndenumerate(wanted):
+            if not bool(number == array[index]):
+                place = ", ".join(map(str, index[1:]))
+                return f"first in {name}[{place}] of example {index[0]}"
+    return None
