@@ -5,20 +5,22 @@ so that BLAS adds two thousand of them without rounding. Exponentials are exact 
 
     exp(a) = g^a mod p,   a mod q,   p = 2q + 1 and q prime,   g of order q
 
-Sums modulo q become products modulo p. One prime more is needed for every exp that is stacked.
+Sums modulo q become products modulo p. Every exp that is stacked needs one prime more.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
+
+from cortico.ir import Bound, Circuit, InputKind, Parameter, TensorRef, Weight
 
 #: Primes are below this power of two.
 BITS = 22
@@ -35,7 +37,8 @@ class Field:
         """Balanced residues of whole numbers below 2**53 in magnitude."""
         quotients = np.asarray(np.rint(numbers * (1.0 / self.prime)))
         quotients *= self.prime
-        return np.subtract(numbers, quotients, out=quotients)
+        found: np.ndarray = np.subtract(numbers, quotients, out=quotients)
+        return found
 
     def canonical(self, residues: np.ndarray) -> np.ndarray:
         """The residues as integers 0 … p-1 (int64)."""
@@ -47,8 +50,7 @@ class Field:
     def number(self, value: Fraction | float) -> float:
         """The residue of a rational number; a float is the dyadic rational that it is."""
         exact = Fraction(value)
-        inverse = pow(exact.denominator, -1, self.prime)
-        return self._balanced(exact.numerator * inverse)
+        return self._balanced(exact.numerator * pow(exact.denominator, -1, self.prime))
 
     def power_of(self, size: int, exponent: Fraction) -> float:
         """`size ** exponent`. Roots are the squares among the roots, so that √a √b = √(ab)."""
@@ -68,7 +70,7 @@ class Field:
     def random(self, rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
         """Uniformly random residues."""
         half = self.prime // 2
-        return rng.integers(-half, half + 1, shape).astype(np.float64)
+        return rng.integers(-half, half + 1, tuple(shape)).astype(np.float64)
 
     def _balanced(self, number: int) -> float:
         residue = number % self.prime
@@ -122,33 +124,51 @@ def chain_of_fields(
     """
     is_prime = _sieve()
     inner = np.arange(2 ** (BITS - length) // 4 * 4 + 3, 2 ** (BITS - length + 1), 4)
-    kept = np.ones(len(inner), dtype=bool)
     for step in range(length):
-        kept &= is_prime[np.minimum((inner + 1) * 2**step - 1, 2**BITS - 1)]
-    for found in rng.permutation(inner[kept]):
+        inner = inner[is_prime[(inner + 1) * 2**step - 1]]
+    for found in rng.permutation(inner):
         primes = [int((found + 1) * 2**step - 1) for step in reversed(range(length))]
-        if all(_has_roots(p, squares, roots) for p in primes):
+        orders = [(p - 1) // 2 for p in primes]
+        coprime = all(math.gcd(root, order) == 1 for root in roots for order in orders)
+        if coprime and all(pow(n, p // 2, p) == 1 for n in squares for p in primes):
             return tuple(Field(p, int(rng.integers(2, p - 1)) ** 2 % p) for p in primes)
     return None
 
 
-def _has_roots(prime: int, squares: Iterable[int], roots: Iterable[int]) -> bool:
-    order = (prime - 1) // 2
-    return all(pow(n, order, prime) == 1 for n in squares) and all(
-        math.gcd(degree, order) == 1 for degree in roots
-    )
-
-
 def prime_factors(number: int) -> set[int]:
-    """The primes that divide a positive integer."""
-    found, divisor = set(), 2
-    while divisor * divisor <= number:
-        if number % divisor:
-            divisor += 1
-        else:
-            found.add(divisor)
-            number //= divisor
-    return found | ({number} if number > 1 else set())
+    """The primes that divide a positive integer below 2**22."""
+    return {int(p) for p in np.flatnonzero(_sieve()[: number + 1]) if number % p == 0}
+
+
+def chain_for(
+    circuits: Sequence[Circuit],
+    symbols: Mapping[str, int],
+    rng: np.random.Generator,
+    rooted: int = 1,
+    depth: int = 0,
+) -> tuple[Field, ...] | None:
+    """A chain for all that circuits take roots of, and √rooted, and for `depth` exponentials or more."""
+    gains = [(c.sizes(symbols), w.gain) for c in circuits for w in weights_of(c)]
+    powers = [(sizes[a], e.denominator) for sizes, gain in gains for a, e in gain.sizes]
+    sizes = {rooted, *(size for size, root in powers if root > 1)}
+    squares = {prime for size in sizes for prime in prime_factors(size)}
+    depth = max(depth, *map(_stacked_exponentials, circuits))
+    return chain_of_fields(1 + depth, rng, squares, {2, *(root for _, root in powers)})
+
+
+def weights_of(circuit: Circuit) -> Iterator[Weight]:
+    """Every weight of a drive or a projection."""
+    yield from (w for p in circuit.populations for c in p.compartments for w in c.drive)
+    yield from (p.weight for p in circuit.projections)
+
+
+def _stacked_exponentials(circuit: Circuit) -> int:
+    """The most exponentials on any path."""
+    depth: dict[str, int] = {}
+    for population in circuit.order:
+        before = [depth[p.pre] for p in circuit.projections_onto(population.name)]
+        depth[population.name] = max([0, *before]) + int(population.transfer == "exp")
+    return max(depth.values())
 
 
 @lru_cache(maxsize=1)
@@ -165,10 +185,15 @@ def _sieve() -> np.ndarray:
 
 
 class Factor(NamedTuple):
-    """Residues over named axes."""
+    """Residues over named axes: each a rational function of the random numbers behind it.
+
+    `above` and `below` bound the degrees of its numerator and denominator.
+    """
 
     array: np.ndarray
     axes: tuple[str, ...]
+    above: int = 0
+    below: int = 0
 
 
 def contract(field: Field, factors: Sequence[Factor], onto: Sequence[str]) -> Factor:
@@ -185,14 +210,17 @@ def contract(field: Field, factors: Sequence[Factor], onto: Sequence[str]) -> Fa
         return {a for a in (*todo[i].axes, *todo[j].axes) if a in onto or a in rest}
 
     def growth(pair: tuple[int, int]) -> int:
-        size = math.prod(sizes[a] for a in kept(*pair))
-        return size - todo[pair[0]].array.size - todo[pair[1]].array.size
+        gone = sum(int(todo[k].array.size) for k in pair)
+        return int(math.prod(sizes[a] for a in kept(*pair))) - gone
 
     while len(todo) > 1:
         i, j = min(combinations(range(len(todo)), 2), key=growth)
         product = _product(field, todo[i], todo[j], kept(i, j))
         todo = [f for k, f in enumerate(todo) if k not in (i, j)] + [product]
-    return _summed(field, todo[0], tuple(a for a in onto if a in todo[0].axes))
+    total = _summed(field, todo[0], tuple(a for a in onto if a in todo[0].axes))
+    terms = math.prod(size for axis, size in sizes.items() if axis not in onto)
+    above, below = sum(f.above for f in factors), sum(f.below for f in factors)
+    return total._replace(above=above + (terms - 1) * below, below=terms * below)
 
 
 def add(field: Field, terms: Sequence[Factor], order: Sequence[str]) -> Factor:
@@ -201,11 +229,26 @@ def add(field: Field, terms: Sequence[Factor], order: Sequence[str]) -> Factor:
     total: np.ndarray = np.zeros(())
     for term in terms:
         total = total + spread(term, axes)
-    return Factor(field.reduce(total), axes)
+    below = sum(term.below for term in terms)
+    above = max(term.above + below - term.below for term in terms)
+    return Factor(field.reduce(total), axes, above, below)
+
+
+def spread(factor: Factor, axes: Sequence[str]) -> np.ndarray:
+    """The array with its axes in the order of `axes`, and sides of 1 for those it lacks."""
+    order = [factor.axes.index(a) for a in axes if a in factor.axes]
+    at = tuple(slice(None) if a in factor.axes else None for a in axes)
+    return np.asarray(np.transpose(factor.array, order)[at])
+
+
+def within(bound: Bound, sizes: Mapping[str, int]) -> Factor:
+    """1 where `left - right <= offset`, else 0."""
+    left, right = np.arange(sizes[bound.left])[:, None], np.arange(sizes[bound.right])
+    return Factor((left - right <= bound.offset) * 1.0, (bound.left, bound.right))
 
 
 def _product(field: Field, one: Factor, two: Factor, kept: set[str]) -> Factor:
-    """The product of two factors, summed over all axes but `kept`."""
+    """The product of two factors, summed over all axes but `kept`; degrees left out."""
     one = _summed(field, one, tuple(a for a in one.axes if a in kept or a in two.axes))
     two = _summed(field, two, tuple(a for a in two.axes if a in kept or a in one.axes))
     shared = [a for a in one.axes if a in two.axes]
@@ -251,77 +294,106 @@ def _summed(field: Field, factor: Factor, onto: tuple[str, ...]) -> Factor:
     return Factor(np.transpose(array, [left.index(a) for a in onto]), onto)
 
 
-def spread(factor: Factor, axes: Sequence[str]) -> np.ndarray:
-    """The array with its axes in the order of `axes`, and sides of 1 for those it lacks."""
-    order = [factor.axes.index(a) for a in axes if a in factor.axes]
-    at = tuple(slice(None) if a in factor.axes else None for a in axes)
-    return np.asarray(np.transpose(factor.array, order)[at])
-
-
 # ---- random tensors ------------------------------------------------------------------------------
 
-#: How a tensor of a circuit is laid out from one that was drawn: its shape, and the layout.
+#: How a circuit has a tensor: the shape in which it is drawn or given, and what lays it out.
 Layout = tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]
 
 
 class Draw:
     """The residues of every tensor, by name: one draw gives all circuits the same tensors.
 
-    `fields` is a chain; level 0 is its first, largest field, and the arguments of an exp at level k
-    are at level k + 1. With `tensors` (name to floats) parameters have these numbers, or the ones
-    that a circuit stores, exactly; without, all parameters are random whatever they store. `layouts`
-    says which tensors are drawn, or given, in another layout.
+    `fields` is a chain. Level 0 is its first, largest field; the argument of an exp at level k is at
+    level k + 1. With `tensors` (name to floats) parameters have these numbers, or the ones that a
+    circuit stores; without, all parameters are random, whatever they store.
     """
 
     def __init__(
         self,
         fields: Sequence[Field],
-        seed: int,
+        seed: int | tuple[int, ...],
         tensors: Mapping[str, np.ndarray] | None = None,
         layouts: Mapping[str, Layout] | None = None,
     ) -> None:
-        self.fields = tuple(fields)
-        self.seed = seed
-        self.tensors = tensors
+        self.fields, self.seed, self.tensors = tuple(fields), seed, tensors
         self._layouts = layouts or {}
         self._frequencies: list[float] = []
 
-    def rng(self, *key: object) -> np.random.Generator:
-        """A generator of its own for `key`."""
-        digest = hashlib.sha256(repr((self.seed, *key)).encode()).digest()
-        return np.random.default_rng(int.from_bytes(digest[:16], "big"))
-
-    def laid_out(self, name: str, shape: tuple[int, ...], level: int) -> np.ndarray:
-        """The tensor as a circuit has it."""
-        drawn, layout = self._layouts.get(name, (shape, np.asarray))
-        return layout(self.tensor(name, drawn, level))
+    def read(
+        self, circuit: Circuit, ref: TensorRef, sizes: Mapping[str, int], level: int
+    ) -> Factor:
+        """A tensor of a circuit, its formula evaluated, at the axes where it is read."""
+        tensor, shape = circuit.tensor(ref.name), tuple(sizes[axis] for axis in ref.axes)
+        if not isinstance(tensor, Parameter):
+            if tensor.kind is InputKind.MASK:
+                return Factor(self.mask(ref.name, shape), ref.axes)
+            return Factor(self.tensor(ref.name, shape, level), ref.axes, 1)
+        if tensor.formula is None:
+            return Factor(self._numbers(tensor, shape, level), ref.axes, 1)
+        argument = circuit.tensor(tensor.formula.arguments[0])
+        assert isinstance(argument, Parameter)
+        if tensor.formula.kind == "distance":
+            offsets = np.arange(shape[-1]) - np.arange(shape[-2])[:, None]
+            slopes = self._numbers(argument, shape[:-2], level)[..., None, None]
+            return Factor(self.fields[level].reduce(slopes * offsets), ref.axes, 1)
+        stored = argument.values
+        frequencies = self._numbers(argument, shape[1:2], 0) if stored is None else stored
+        cosine, sine = self.turns(frequencies, shape[0], level)
+        rows = np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)
+        return Factor(np.stack(rows, -2), ref.axes, 1)
 
     def tensor(self, name: str, shape: tuple[int, ...], level: int) -> np.ndarray:
-        """The tensor as it is drawn or given."""
+        """A tensor as it is drawn or given."""
         given = (self.tensors or {}).get(name)
         if given is not None:
             return self.fields[level].floats(given)
-        return self.fields[level].random(self.rng("tensor", name, level), shape)
+        return self.fields[level].random(self._rng("tensor", name, level), shape)
 
     def mask(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Random 0 and 1, at least one of each where there is room for both."""
-        rng = self.rng("mask", name)
+        rng = self._rng("mask", name)
         live = (rng.random(shape) < 0.7).astype(np.float64)
         if live.size > 1 and live.min() == live.max():
             live.reshape(-1)[rng.integers(live.size)] = 1.0 - live.max()
         return live
 
-    def turns(self, frequency: float, tokens: int, level: int) -> tuple[np.ndarray, np.ndarray]:
-        """In place of the cosine and sine of `token · frequency`: two random arrays (tokens).
+    def turns(
+        self, frequencies: np.ndarray, tokens: int, level: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Random numbers for cosine and sine of `token · frequency`, each (tokens, frequencies).
 
-        A plane of frequency zero does not turn. Frequencies are equal up to their rounding.
+        They depend on the frequency, up to its rounding, and a plane of frequency zero stays.
         """
+        pairs = [self._turn(float(frequency), tokens, level) for frequency in frequencies]
+        both = np.reshape(pairs, (len(pairs), tokens, 2))
+        return both[..., 0].T, both[..., 1].T
+
+    def transferred(self, transfer: str, argument: np.ndarray, level: int) -> np.ndarray:
+        """A transfer function. The argument of exp is at the next level, that of others at `level`."""
+        field = self.fields[level]
+        if transfer == "exp":
+            return field.exp(self.fields[level + 1].canonical(argument))
+        if transfer == "relu":
+            return field.relu(argument)
+        return field.opaque(argument, self._rng(transfer, level), odd=transfer == "tanh")
+
+    def _numbers(self, parameter: Parameter, shape: tuple[int, ...], level: int) -> np.ndarray:
+        if parameter.values is not None and self.tensors is not None:
+            return self.fields[level].floats(parameter.values)
+        drawn, laid_out = self._layouts.get(parameter.name, (shape, np.asarray))
+        array: np.ndarray = laid_out(self.tensor(parameter.name, drawn, level))
+        return array
+
+    def _turn(self, frequency: float, tokens: int, level: int) -> np.ndarray:
         if frequency == 0.0:
-            return np.ones(tokens), np.zeros(tokens)
+            return np.tile([1.0, 0.0], (tokens, 1))
         known = [k for k, f in enumerate(self._frequencies) if math.isclose(f, frequency)]
         if not known:
+            known = [len(self._frequencies)]
             self._frequencies.append(frequency)
-        number = known[0] if known else len(self._frequencies) - 1
-        rng = self.rng("turns", number, level)
-        both = self.fields[level].random(rng, (tokens, 2))
-        return both[:, 0], both[:, 1]
+        return self.fields[level].random(self._rng("turn", known[0], level), (tokens, 2))
+
+    def _rng(self, *key: object) -> np.random.Generator:
+        """A generator of its own for `key`."""
+        digest = hashlib.sha256(repr((self.seed, *key)).encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:16], "big"))
