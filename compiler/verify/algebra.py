@@ -196,7 +196,8 @@ class Algebra:
     ) -> Polynomial | None:
         """The product rewritten if it holds 1/S and the leading term of S; None if it does not.
 
-        With S = L + Σ others, rest · L / S = rest · [S ≠ 0] - Σ rest · other / S.
+        With S = c L + Σ others, rest · L / S = (rest · [S ≠ 0] - Σ rest · other / S) / c, where c is
+        a number and sizes.
         """
         for inverse in factors:
             head = self.heads[inverse.head]
@@ -217,7 +218,7 @@ class Algebra:
     ) -> tuple[list[Factor], list[Var]] | None:
         """`factors` without those of the term `lead` of S, and the bound indices left; or None."""
         names = dict(zip(head.parameters, inverse.indices, strict=True))
-        own = _far(lead)
+        own = _beyond(bound, lead)
         wanted = self._merged(replaced(lead.factors, {**names, **own}))
         if not wanted:
             return None
@@ -226,12 +227,19 @@ class Algebra:
         heads = sorted(f.head for f in wanted)
         for part, inner in connected(factors, [v for v in bound if v not in inverse.indices]):
             if len(inner) == len(lead.bound) and sorted(f.head for f in part) == heads:
-                mine = canonical_term({}, part, inner, self.heads.symmetries)
-                theirs = canonical_term({}, wanted, list(own.values()), self.heads.symmetries)
+                outer = {v: _set_apart(v) for v in bound if v not in inner}
+                mine = self._standing_apart(part, inner, outer)
+                theirs = self._standing_apart(wanted, list(own.values()), outer)
                 if mine == theirs:
                     rest = [f for f in factors if f not in part]
                     return rest, [v for v in bound if v not in inner]
         return None
+
+    def _standing_apart(
+        self, factors: Iterable[Factor], inner: Sequence[Var], outer: Mapping[Var, Var]
+    ) -> Term:
+        """The canonical form of a part of a term, whose other bound indices `outer` names."""
+        return canonical_term({}, replaced(factors, outer), inner, self.heads.symmetries)
 
     def _expanded(
         self,
@@ -248,17 +256,16 @@ class Algebra:
             without.append(inverse._replace(power=inverse.power - 1))
         elif not self.is_positive(dict(head.pattern)):
             without.append(self._nonzero(head, inverse.indices))
-        result = self.monomial(sizes, without, bound)
+        over_lead = _times_sizes(sizes, lead, -1)
+        result = self.monomial(over_lead, without, bound)
         for other, coefficient in head.pattern:
             if other != lead:
-                inner = _far(other)
+                inner = _beyond(bound, other)
                 factors = [*rest, *replaced(other.factors, {**names, **inner})]
-                powers = dict(sizes)
-                for sort, power in other.sizes:
-                    powers[sort] = powers.get(sort, Fraction(0)) + power
+                powers = _times_sizes(over_lead, other)
                 new = self.monomial(powers, factors, [*bound, *inner.values()])
                 result = self.add(result, self.scale(new, -coefficient))
-        return result
+        return self.scale(result, 1 / dict(head.pattern)[lead])
 
     def _nonzero(self, head: Head, indices: tuple[Var, ...]) -> Factor:
         """`[S ≠ 0]` for the argument S of a reciprocal, at the same indices."""
@@ -337,7 +344,7 @@ def _divided(
 
 
 def _leading(head: Head) -> Term:
-    """The term of a reciprocal's argument through which it cancels; its coefficient is one."""
+    """The term of a reciprocal's argument through which it cancels."""
     return max((term for term, _ in head.pattern), key=_weight)
 
 
@@ -349,9 +356,23 @@ def _bound(term: Term) -> list[Var]:
     return [bound_var(sort, k) for k, sort in enumerate(term.bound)]
 
 
-def _far(term: Term) -> dict[Var, Var]:
-    """The bound indices of a term, moved out of the way of those of any other."""
-    return {v: bound_var(v.sort, 10_000 + k) for k, v in enumerate(_bound(term))}
+def _beyond(bound: Sequence[Var], term: Term) -> dict[Var, Var]:
+    """The bound indices of a term, with numbers that none of `bound` has."""
+    start = 1 + max((int(v.name) for v in bound), default=-1)
+    return {v: bound_var(v.sort, start + k) for k, v in enumerate(_bound(term))}
+
+
+def _set_apart(var: Var) -> Var:
+    """A bound index as a free one, whose name no other has."""
+    return Var(0, var.sort, f"!{var.name}")
+
+
+def _times_sizes(sizes: Mapping[str, Fraction], term: Term, times: int = 1) -> dict[str, Fraction]:
+    """`sizes` and those of a term, to the power `times`, multiplied."""
+    result = dict(sizes)
+    for sort, power in term.sizes:
+        result[sort] = result.get(sort, Fraction(0)) + times * power
+    return result
 
 
 def _accumulate(result: Polynomial, term: Term, coefficient: Fraction) -> None:
