@@ -4,7 +4,7 @@
 """
 
 from cortico.passes.base import Pass
-from cortico.passes.manager import Step, check_order, parse_passes, run_passes
+from cortico.passes.manager import Step, check_order, named_apart, parse_passes, run_passes
 from cortico.passes.meaning import compare_meaning, relative_difference
 from cortico.passes.registry import PASSES, PIPELINES
 
@@ -15,6 +15,7 @@ __all__ = [
     "Step",
     "check_order",
     "compare_meaning",
+    "named_apart",
     "parse_passes",
     "relative_difference",
     "run_passes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,6 +30,13 @@ class Pass:
         """The rewritten circuit, or `circuit` itself."""
         raise NotImplementedError
 
+    def stages(self, circuit: Circuit) -> Iterator[Circuit]:
+        """The circuit after each small step of `run`, the last being what it returns.
+
+        Small steps are easier to validate: a pass that makes several yields them one by one.
+        """
+        yield self.run(circuit)
+
     def cost(self, circuit: Circuit) -> Count:
         """What this pass never makes larger; by default the number of synapses."""
         return circuit.counts().synapses
@@ -40,6 +48,13 @@ class Pass:
     def __str__(self) -> str:
         options = ", ".join(f"{key}={value}" for key, value in vars(self).items())
         return f"{self.name}({options})" if options else self.name
+
+
+def last(circuit: Circuit, stages: Iterator[Circuit]) -> Circuit:
+    """The last of several stages; `circuit` itself when there are none."""
+    for circuit in stages:
+        pass
+    return circuit
 
 
 def nominal(circuit: Circuit) -> Circuit:

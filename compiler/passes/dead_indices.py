@@ -23,16 +23,14 @@ from cortico.passes.edit import map_parameters
 _INNER = (Role.AREA, Role.FEATURE)
 
 
-def without_dead_indices(circuit: Circuit) -> Circuit:
-    """The circuit without indices of heads and features that contribute nothing to what lacks them.
+def without_dead_indices(circuit: Circuit, axis: str) -> Circuit:
+    """The circuit without indices of a head or feature axis that contribute nothing to what lacks it.
 
     Which features are dead may differ from head to head: features are numbered anew in each head,
     live ones first, and as many stay as the head with most has. One index always stays.
     """
-    for axis in circuit.axes:
-        if _may_shrink(circuit, axis):
-            circuit = _shrunk(circuit, axis)
-    return circuit
+    found = circuit.axis(axis)
+    return _shrunk(circuit, found) if _may_shrink(circuit, found) else circuit
 
 
 def _may_shrink(circuit: Circuit, axis: Axis) -> bool:

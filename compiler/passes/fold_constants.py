@@ -20,7 +20,7 @@ from cortico.ir import (
 )
 from cortico.ir.domain import conjunction, coupled_axes, implies
 from cortico.ir.transfer import TRANSFERS
-from cortico.passes.base import Pass, nominal
+from cortico.passes.base import Pass, last, nominal
 from cortico.passes.dependence import is_output, number_of, reads, values_of
 from cortico.passes.edit import map_compartment, map_parameters, map_projections
 
@@ -48,10 +48,13 @@ class FoldConstants(Pass):
     name = "fold-constants"
 
     def run(self, circuit: Circuit) -> Circuit:
-        result = circuit
-        while (simpler := next(_simpler(result), None)) is not None:
-            result = simpler
-        return result
+        return last(circuit, self.stages(circuit))
+
+    def stages(self, circuit: Circuit) -> Iterator[Circuit]:
+        """One gain folded, or one relay left out, at a time."""
+        while (simpler := next(_simpler(circuit), None)) is not None:
+            yield simpler
+            circuit = simpler
 
 
 def _simpler(circuit: Circuit) -> Iterator[Circuit]:

@@ -140,15 +140,19 @@ def _run(each: Pass, before: Circuit, meaning: MeaningCheck | None) -> Step:
         raise PassError(f"pass {each.name} is at fault: {error}") from None
     bound = None if each.exact else each.error_bound(before, after)
     moved = None if each.exact else _measured(before, after)
-    renamed = rename_parameters(after, _new_names(before, after))
+    renamed = named_apart(before, after)
     return Step(str(each), before, renamed, seconds, bound, moved)
 
 
-def _new_names(before: Circuit, after: Circuit) -> dict[str, str]:
-    """New names for parameters whose numbers a pass changed, such as `W_Q_v2` for `W_Q`.
+def named_apart(before: Circuit, after: Circuit) -> Circuit:
+    """`after` with new names for parameters whose numbers changed, such as `W_Q_v2` for `W_Q`.
 
     Else the old numbers, given to the new circuit under the old name, would silently be taken.
     """
+    return rename_parameters(after, _new_names(before, after))
+
+
+def _new_names(before: Circuit, after: Circuit) -> dict[str, str]:
     old = {p.name: p for p in before.parameters}
     taken = {tensor.name for tensor in (*before.inputs, *after.inputs)} | set(old)
     taken |= {p.name for p in after.parameters}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from cortico.ir import Circuit, Compartment, Parameter, Population, Projection, Weight
 from cortico.ir.counts import Count
-from cortico.passes.base import Pass, nominal
+from cortico.passes.base import Pass, last, nominal
 from cortico.passes.copied_heads import head_splits
 from cortico.passes.edit import (
     map_parameters,
@@ -41,12 +41,18 @@ class MergeDuplicates(Pass):
     after = ("share-relays",)
 
     def run(self, circuit: Circuit) -> Circuit:
+        return last(circuit, self.stages(circuit))
+
+    def stages(self, circuit: Circuit) -> Iterator[Circuit]:
+        """Tensors, populations, projections and heads, in turn until none merges."""
         previous = None
         while previous is not circuit:
             previous = circuit
             for rewrite in (_one_tensor, _one_population, _one_projection, _one_head_per_group):
-                circuit = rewrite(circuit)
-        return circuit
+                merged = rewrite(circuit)
+                if merged is not circuit:
+                    yield merged
+                    circuit = merged
 
     def cost(self, circuit: Circuit) -> Count:
         return circuit.counts().synapses + circuit.counts().neurons

@@ -19,7 +19,7 @@ from cortico.ir import (
 )
 from cortico.ir.domain import Bound
 from cortico.ir.transfer import TRANSFERS
-from cortico.passes.base import Pass
+from cortico.passes.base import Pass, last
 from cortico.passes.dependence import extra_bounds, is_output, number_of, reads, values_of
 from cortico.passes.edit import (
     fresh_name,
@@ -46,10 +46,13 @@ class MoveValueBias(Pass):
     name = "move-value-bias"
 
     def run(self, circuit: Circuit) -> Circuit:
-        result = circuit
-        while (moved := next(_moves(result), None)) is not None:
-            result = moved
-        return circuit if result is circuit else without_unused_tensors(result)
+        return last(circuit, self.stages(circuit))
+
+    def stages(self, circuit: Circuit) -> Iterator[Circuit]:
+        """One bias moved at a time."""
+        while (moved := next(_moves(circuit), None)) is not None:
+            circuit = without_unused_tensors(moved)
+            yield circuit
 
 
 @dataclass(frozen=True)

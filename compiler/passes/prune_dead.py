@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from cortico.ir import Circuit, Compartment, Gain, Population, Projection, Weight
-from cortico.passes.base import Pass
+from cortico.passes.base import Pass, last
 from cortico.passes.dead_indices import without_dead_indices
 from cortico.passes.dependence import is_zero, keeps_zero
 from cortico.passes.edit import map_populations, without_unused_tensors
@@ -31,12 +33,27 @@ class PruneDead(Pass):
     name = "prune-dead"
 
     def run(self, circuit: Circuit) -> Circuit:
-        result, changed = circuit, True
+        return last(circuit, self.stages(circuit))
+
+    def stages(self, circuit: Circuit) -> Iterator[Circuit]:
+        """Zeros and the unheard go in one step, each axis is cut in one of its own."""
+        changed = True
         while changed:
-            smaller = without_unused_tensors(_without_unheard(_without_zeros(result)))
-            smaller = without_dead_indices(smaller)
-            result, changed = smaller, smaller is not result
-        return result
+            changed = False
+            for smaller in (_without_effectless, *_cuts(circuit)):
+                result = smaller(circuit)
+                if result is not circuit:
+                    yield result
+                    circuit, changed = result, True
+
+
+def _without_effectless(circuit: Circuit) -> Circuit:
+    return without_unused_tensors(_without_unheard(_without_zeros(circuit)))
+
+
+def _cuts(circuit: Circuit) -> list[Callable[[Circuit], Circuit]]:
+    """One rewrite per axis: the circuit without the dead indices of that axis."""
+    return [partial(without_dead_indices, axis=axis.name) for axis in circuit.axes]
 
 
 def _without_zeros(circuit: Circuit) -> Circuit:

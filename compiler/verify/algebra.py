@@ -6,8 +6,9 @@ Two polynomials made by the same `Algebra` are equal exactly when they are equal
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 from cortico.verify.heads import Head, Heads
 from cortico.verify.terms import (
@@ -26,16 +27,27 @@ UNIT: Term = Term((), (), ())
 #: Most terms of a polynomial.
 _MOST_TERMS = 20_000
 
+#: Most reciprocals that are cancelled one inside another.
+_DEEPEST = 24
+
 
 class TooLargeError(Exception):
     """A polynomial of more terms than are worth writing out."""
 
 
+#: Some 0/1 tensors, and one that is 1 at all indices where all of them are.
+Implication = tuple[frozenset[str], str]
+
+
 class Algebra:
     """Arithmetic on polynomials; `masks` names the tensors that are 0 or 1."""
 
-    def __init__(self, masks: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, masks: frozenset[str] = frozenset(), implications: Sequence[Implication] = ()
+    ) -> None:
         self.heads = Heads(masks)
+        self._depth = 0
+        self._implications = implications
 
     # ---- making polynomials ----------------------------------------------------------------------
 
@@ -139,10 +151,23 @@ class Algebra:
             kind = self.heads[head]
             key = (head, least(indices, kind.symmetries))
             powers[key] = 1 if kind.idempotent else powers.get(key, 0) + power
-        result = [Factor(h, v, p) for (h, v), p in powers.items() if p]
+        result = self._without_implied([Factor(h, v, p) for (h, v), p in powers.items() if p])
         if any(self.heads[f.head].kind == "within" for f in result):
             return self._compared(result)
         return self._with_nonzero(result)
+
+    def _without_implied(self, factors: list[Factor]) -> list[Factor]:
+        """`factors` without 0/1 tensors that are 1 wherever others of them are."""
+        if not self._implications:
+            return factors
+        present = {(self.heads[f.head].label, f.indices) for f in factors}
+        implied = {
+            (name, f.indices)
+            for f in factors
+            for premises, name in self._implications
+            if all((premise, f.indices) in present for premise in premises)
+        }
+        return [f for f in factors if (self.heads[f.head].label, f.indices) not in implied]
 
     def _with_nonzero(self, factors: list[Factor]) -> list[Factor]:
         """`factors` without `[S ≠ 0]` where 1/S says it already."""
@@ -205,8 +230,18 @@ class Algebra:
                 lead = _leading(head)
                 rest = self._without(lead, head, inverse, factors, bound)
                 if rest is not None:
-                    return self._expanded(sizes, head, inverse, lead, rest)
+                    return self._nested(self._expanded, sizes, head, inverse, lead, rest)
         return None
+
+    def _nested(self, expand: Callable[..., Polynomial], *arguments: Any) -> Polynomial:
+        """`expand(*arguments)`, refused when it goes round in circles."""
+        if self._depth > _DEEPEST:
+            raise TooLargeError("cancelling a reciprocal does not end")
+        self._depth += 1
+        try:
+            return expand(*arguments)
+        finally:
+            self._depth -= 1
 
     def _without(
         self,

@@ -32,6 +32,11 @@ class Index(NamedTuple):
 class Expression:
     """A scalar that may depend on indices. Built with `+ - * /`, `total`, `exp` and the classes below."""
 
+    def __str__(self) -> str:
+        from cortico.verify.printing import expression_text
+
+        return expression_text(self)
+
     def __add__(self, other: Expression) -> Expression:
         return Add((self, other))
 
@@ -144,6 +149,11 @@ class Definition:
     indices: tuple[Index, ...]
     body: Expression
 
+    def __str__(self) -> str:
+        from cortico.verify.printing import definition_text
+
+        return definition_text(self)
+
 
 @dataclass(frozen=True)
 class Equations:
@@ -159,6 +169,11 @@ class Equations:
     outputs: tuple[str, ...]
     masks: frozenset[str] = frozenset()
     formulas: Mapping[str, Formula] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        from cortico.verify.printing import equations_text
+
+        return equations_text(self)
 
     def definition(self, tensor: str) -> Definition:
         """The equation that defines `tensor`. KeyError when none does."""

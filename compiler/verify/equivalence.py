@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
-from cortico.verify.algebra import Algebra, TooLargeError
+from cortico.verify.algebra import Algebra, Implication, TooLargeError
 from cortico.verify.equations import Equations
 from cortico.verify.evaluate import draw, evaluate
 from cortico.verify.normal_form import NormalForm
@@ -59,18 +59,25 @@ class Outcome:
     counterexample: Counterexample | None = None
 
 
-def compare(left: Equations, right: Equations) -> list[Outcome]:
+def compare(
+    left: Equations,
+    right: Equations,
+    implications: Sequence[Implication] = (),
+    refute: bool = True,
+) -> list[Outcome]:
     """One outcome for each output of `left`; the same names are compared.
 
-    Equality is over the real numbers, for every size of every sort from 1 on, with x/0 = 0.
+    Equality is over the real numbers, for every size of every sort from 1 on, with x/0 = 0. With
+    `implications` between 0/1 tensors, or without `refute`, no counterexample is looked for.
     """
+    refute = refute and not implications
     misfit = _misfit(left, right)
     if misfit is not None:
         return [Outcome(output, Verdict.UNDECIDED, misfit, 0.0) for output in left.outputs]
     left, right = unified(left, right)
-    algebra = Algebra(left.masks | right.masks)
+    algebra = Algebra(left.masks | right.masks, implications)
     forms = NormalForm(algebra, left), NormalForm(algebra, right)
-    return [_outcome(output, left, right, forms) for output in left.outputs]
+    return [_outcome(output, left, right, forms, refute) for output in left.outputs]
 
 
 def _misfit(left: Equations, right: Equations) -> str | None:
@@ -82,12 +89,16 @@ def _misfit(left: Equations, right: Equations) -> str | None:
 
 
 def _outcome(
-    output: str, left: Equations, right: Equations, forms: tuple[NormalForm, NormalForm]
+    output: str,
+    left: Equations,
+    right: Equations,
+    forms: tuple[NormalForm, NormalForm],
+    refute: bool,
 ) -> Outcome:
     start = time.perf_counter()
     if output not in right.outputs:
         return Outcome(output, Verdict.UNDECIDED, f"{output} is missing on one side", 0.0)
-    reason, terms = "the normal forms differ, and no numbers were found that tell them apart", 0
+    reason, terms = "the normal forms differ, but no numbers that tell them apart are known", 0
     try:
         one, other = (form.of(output) for form in forms)
         if one == other:
@@ -96,7 +107,7 @@ def _outcome(
         terms = len(one)
     except (TooSymmetricError, TooLargeError, RecursionError) as error:
         reason = f"no normal form was reached: {error or type(error).__name__}"
-    found = counterexample(left, right, output)
+    found = counterexample(left, right, output) if refute else None
     seconds = time.perf_counter() - start
     if found is not None:
         return Outcome(output, Verdict.REFUTED, str(found), seconds, terms, found)
