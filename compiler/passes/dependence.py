@@ -39,6 +39,16 @@ def current_axes(circuit: Circuit, population: Population, compartment: Compartm
     return _current_axes(circuit, population, compartment, found)
 
 
+def own_axes(circuit: Circuit, population: Population, compartment: Compartment) -> set[str]:
+    """Axes of `population` that cells need which take over the synapses of a compartment.
+
+    These are the axes along which its current can differ, and those of what it hears: without one of
+    them the synapses would sum along it, even where all its indices are alike.
+    """
+    heard = {axis for p in _onto(circuit, population, compartment) for axis in _axes(circuit, p.pre)}
+    return current_axes(circuit, population, compartment) | (heard & set(population.axes))
+
+
 def term_axes(circuit: Circuit, projection: Projection) -> set[str]:
     """Axes of the target along which the current of one projection can differ."""
     return _term_axes(circuit, projection, _rate_axes_of(circuit, projection))
@@ -80,6 +90,10 @@ def number_of(circuit: Circuit, gain: Gain) -> float | None:
     extents = {axis: circuit.axis(axis).extent for axis, _ in gain.sizes}
     sizes = {axis: extent for axis, extent in extents.items() if isinstance(extent, int)}
     return gain.value(sizes) if len(sizes) == len(extents) else None
+
+
+def _axes(circuit: Circuit, population: str) -> tuple[str, ...]:
+    return circuit.population(population).axes
 
 
 def _rate_axes_of(circuit: Circuit, projection: Projection) -> set[str]:

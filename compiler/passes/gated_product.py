@@ -18,7 +18,7 @@ from cortico.ir import (
     Weight,
 )
 from cortico.ir.domain import conjunction
-from cortico.passes.dependence import current_axes
+from cortico.passes.dependence import own_axes
 from cortico.passes.edit import replace_projections
 
 #: A compartment and the population it belongs to.
@@ -142,7 +142,7 @@ def _summed_alike(circuit: Circuit, deep: Population) -> tuple[str, ...]:
 
 def varying_axes(circuit: Circuit, parts: Iterable[Part]) -> set[str]:
     """The axes along which any of the factors differs."""
-    return {axis for part in parts for axis in current_axes(circuit, *part)}
+    return {axis for part in parts for axis in own_axes(circuit, *part)}
 
 
 def renamed(compartments: Iterable[Compartment]) -> tuple[Compartment, ...]:

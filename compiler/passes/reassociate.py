@@ -9,7 +9,7 @@ from cortico.ir import Circuit, Compartment, Population, Projection, Role, SpecE
 from cortico.ir.counts import Count
 from cortico.ir.errors import near_name
 from cortico.passes.base import Pass, nominal
-from cortico.passes.dependence import current_axes
+from cortico.passes.dependence import own_axes
 from cortico.passes.edit import fresh_name
 from cortico.passes.gated_product import (
     GatedProduct,
@@ -101,7 +101,7 @@ def _is_memory_domain(match: GatedProduct, source: str) -> bool:
 
 def _sides(circuit: Circuit, match: GatedProduct, axis: str) -> tuple[list[Part], list[Part]]:
     """The factors that differ along an axis, and those that do not."""
-    differing = [part for part in match.parts if axis in current_axes(circuit, *part)]
+    differing = [part for part in match.parts if axis in own_axes(circuit, *part)]
     return differing, [part for part in match.parts if part not in differing]
 
 
@@ -167,7 +167,7 @@ def _masks(circuit: Circuit, match: GatedProduct) -> Iterator[Circuit]:
     sources = tuple(axis for axis in match.axes if axis not in match.deep.axes)
     features = {a for a in match.summed if circuit.axis(a).role is not Role.COLUMN}
     features &= set(match.superficial.axes)
-    key_side = [p for p in match.parts if features & current_axes(circuit, *p)]
+    key_side = [p for p in match.parts if features & own_axes(circuit, *p)]
     value_side = [p for p in match.parts if p not in key_side]
     reached = varying_axes(circuit, key_side)
     tokens_only = set(_columns(circuit, sources)) == set(sources)

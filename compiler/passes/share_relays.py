@@ -15,7 +15,7 @@ from cortico.ir import (
 )
 from cortico.ir.domain import restrict
 from cortico.passes.base import Pass, nominal
-from cortico.passes.dependence import current_axes
+from cortico.passes.dependence import own_axes
 from cortico.passes.edit import (
     fresh_name,
     map_compartment,
@@ -59,7 +59,7 @@ def _candidates(circuit: Circuit) -> Iterator[Circuit]:
     for population in circuit.populations:
         for compartment in population.compartments:
             hears = circuit.projections_onto(population.name, compartment.name)
-            if hears and current_axes(circuit, population, compartment) < set(population.axes):
+            if hears and own_axes(circuit, population, compartment) < set(population.axes):
                 yield _relayed(circuit, population, compartment)
     for projection in circuit.projections:
         free = _free_summed_axes(circuit, projection)
@@ -69,7 +69,7 @@ def _candidates(circuit: Circuit) -> Iterator[Circuit]:
 
 def _relayed(circuit: Circuit, population: Population, compartment: Compartment) -> Circuit:
     """The circuit with a relay population in front of one compartment."""
-    varying = current_axes(circuit, population, compartment)
+    varying = own_axes(circuit, population, compartment)
     axes = tuple(axis for axis in population.axes if axis in varying)
     synapses = circuit.projections_onto(population.name, compartment.name)
     name = synapses[0].name if len(synapses) == 1 else f"{population.name}_{compartment.name}"

@@ -25,7 +25,7 @@ from cortico.ir.circuit import Output
 from cortico.ir.counts import Count
 from cortico.ir.domain import restrict
 from cortico.passes.base import Pass
-from cortico.passes.dependence import current_axes
+from cortico.passes.dependence import own_axes
 from cortico.passes.edit import without_unused_tensors
 from cortico.passes.signs import Signs
 
@@ -151,7 +151,7 @@ class _Splitter:
         heard = self.old.projections_onto(p.name, c.name)
         if self.only_relays(p, c):
             return self.carriers[heard[0].pre]
-        varying = current_axes(self.old, p, c)
+        varying = own_axes(self.old, p, c)
         axes = tuple(axis for axis in p.axes if axis in varying)
         parts = (replace(c, name="basal"),)
         stem = f"{p.name}_{c.name}"

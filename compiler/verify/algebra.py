@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -39,15 +40,22 @@ class TooLargeError(Exception):
 Implication = tuple[frozenset[str], str]
 
 
-class Algebra:
-    """Arithmetic on polynomials; `masks` names the tensors that are 0 or 1."""
+@dataclass(frozen=True)
+class Known:
+    """What is known of given tensors: which are 0 or 1, which never negative, what implies what."""
 
-    def __init__(
-        self, masks: frozenset[str] = frozenset(), implications: Sequence[Implication] = ()
-    ) -> None:
-        self.heads = Heads(masks)
+    masks: frozenset[str] = frozenset()
+    nonnegative: frozenset[str] = frozenset()
+    implications: tuple[Implication, ...] = ()
+
+
+class Algebra:
+    """Arithmetic on polynomials in given tensors of which some things are known."""
+
+    def __init__(self, known: Known = Known()) -> None:
+        self.heads = Heads(known.masks)
+        self._known = known
         self._depth = 0
-        self._implications = implications
 
     # ---- making polynomials ----------------------------------------------------------------------
 
@@ -158,13 +166,13 @@ class Algebra:
 
     def _without_implied(self, factors: list[Factor]) -> list[Factor]:
         """`factors` without 0/1 tensors that are 1 wherever others of them are."""
-        if not self._implications:
+        if not self._known.implications:
             return factors
         present = {(self.heads[f.head].label, f.indices) for f in factors}
         implied = {
             (name, f.indices)
             for f in factors
-            for premises, name in self._implications
+            for premises, name in self._known.implications
             if all((premise, f.indices) in present for premise in premises)
         }
         return [f for f in factors if (self.heads[f.head].label, f.indices) not in implied]
@@ -324,6 +332,8 @@ class Algebra:
     def _keeps_sign(self, factor: Factor) -> bool:
         head = self.heads[factor.head]
         if head.idempotent or head.kind in ("exp", "relu", "sqrt"):
+            return True
+        if head.kind == "tensor" and head.label in self._known.nonnegative:
             return True
         if head.kind == "inverse" and self.is_nonnegative(dict(head.pattern)):
             return True

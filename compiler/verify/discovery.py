@@ -15,7 +15,7 @@ import numpy as np
 
 from cortico.ir import Axis, Circuit, Gain, Role, TensorRef, Weight
 from cortico.passes.dependence import map_weights, reads, stored_of
-from cortico.verify.facts import Constant, Fact, Scaled, Selected, SignParts, Split, Zero
+from cortico.verify.facts import Constant, Fact, NonNegative, Scaled, Selected, SignParts, Split, Zero
 
 #: Rounding up to which a number is taken for another: a few units of its type.
 _ROUNDING = {"float16": 2e-3, "float32": 1e-6, "float64": 1e-14}
@@ -35,6 +35,11 @@ def find_facts(before: Circuit, after: Circuit) -> list[Fact]:
         if name not in known and name not in explained:
             facts += itertools.islice(_same_shape(before, name, array), 1)
     return facts + _sign_parts(before, after) + _zeros(before, after)
+
+
+def nonnegative(circuit: Circuit) -> list[Fact]:
+    """Tensors without a negative number."""
+    return [NonNegative(0.0, n) for n, a in stored(circuit).items() if a.any() and (a >= 0).all()]
 
 
 def _zeros(before: Circuit, after: Circuit) -> list[Fact]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
-from cortico.verify.algebra import Algebra, Implication, TooLargeError
+from cortico.verify.algebra import Algebra, Known, TooLargeError
 from cortico.verify.equations import Equations
 from cortico.verify.evaluate import draw, evaluate
 from cortico.verify.normal_form import NormalForm
@@ -20,6 +20,9 @@ from cortico.verify.terms import TooSymmetricError
 _DIFFERENT = 1e-6
 
 _SEEDS = range(4)
+
+#: What is raised where no normal form is reached.
+UNDECIDABLE = (TooSymmetricError, TooLargeError, RecursionError)
 
 
 class Verdict(StrEnum):
@@ -60,24 +63,21 @@ class Outcome:
 
 
 def compare(
-    left: Equations,
-    right: Equations,
-    implications: Sequence[Implication] = (),
-    refute: bool = True,
+    left: Equations, right: Equations, known: Known | None = None
 ) -> list[Outcome]:
     """One outcome for each output of `left`; the same names are compared.
 
-    Equality is over the real numbers, for every size of every sort from 1 on, with x/0 = 0. With
-    `implications` between 0/1 tensors, or without `refute`, no counterexample is looked for.
+    Equality is over the real numbers, for every size of every sort from 1 on, with x/0 = 0. Where
+    something is `known` of given tensors, no counterexample is looked for: numbers would have to fit.
     """
-    refute = refute and not implications
     misfit = _misfit(left, right)
     if misfit is not None:
         return [Outcome(output, Verdict.UNDECIDED, misfit, 0.0) for output in left.outputs]
     left, right = unified(left, right)
-    algebra = Algebra(left.masks | right.masks, implications)
+    masks = left.masks | right.masks
+    algebra = Algebra(replace(known or Known(), masks=masks))
     forms = NormalForm(algebra, left), NormalForm(algebra, right)
-    return [_outcome(output, left, right, forms, refute) for output in left.outputs]
+    return [_outcome(output, left, right, forms, known is None) for output in left.outputs]
 
 
 def _misfit(left: Equations, right: Equations) -> str | None:
@@ -105,7 +105,7 @@ def _outcome(
             seconds = time.perf_counter() - start
             return Outcome(output, Verdict.PROVED, "normal forms are equal", seconds, len(one))
         terms = len(one)
-    except (TooSymmetricError, TooLargeError, RecursionError) as error:
+    except UNDECIDABLE as error:
         reason = f"no normal form was reached: {error or type(error).__name__}"
     found = counterexample(left, right, output) if refute else None
     seconds = time.perf_counter() - start

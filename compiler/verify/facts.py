@@ -7,7 +7,8 @@ equations before and after, it makes them comparable for every number of tokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cortico.ir import Gain, TensorRef
+from cortico.verify.algebra import Implication, Known
 from cortico.verify.equations import (
     Definition,
     Equations,
@@ -25,8 +27,9 @@ from cortico.verify.equations import (
     Read,
     Size,
     reads,
+    renamed_indices,
 )
-from cortico.verify.sorts import with_sorts
+from cortico.verify.sorts import sort_of, with_sorts
 from cortico.verify.substitute import split_sort, with_tensor, within_sums
 
 #: Before and after.
@@ -46,6 +49,10 @@ class Fact:
     def apply(self, before: Equations, after: Equations) -> Pair:
         """Both systems with the fact used."""
         raise NotImplementedError
+
+    def known(self) -> Known:
+        """What the fact says of tensors that stay given."""
+        return Known()
 
     def record(self) -> dict[str, Any]:
         """The fact as it stands in a certificate."""
@@ -73,6 +80,25 @@ class Zero(Fact):
 
 
 @dataclass(frozen=True)
+class NonNegative(Fact):
+    """A tensor is nowhere negative."""
+
+    old: str
+
+    def __str__(self) -> str:
+        return f"{self.old} >= 0"
+
+    def apply(self, before: Equations, after: Equations) -> Pair:
+        return before, after
+
+    def known(self) -> Known:
+        return Known(nonnegative=frozenset({self.old}))
+
+    def record(self) -> dict[str, Any]:
+        return {"kind": "nonnegative", "old": self.old}
+
+
+@dataclass(frozen=True)
 class Scaled(Fact):
     """A new tensor is a gain times an old one."""
 
@@ -84,7 +110,7 @@ class Scaled(Fact):
         return f"{self.new} = {self.old}" if self.gain.is_one else f"{self.new} = {self.gain} * {self.old}"
 
     def apply(self, before: Equations, after: Equations) -> Pair:
-        sorts = _axis_sorts(before)
+        sorts = sort_of(before)
         factors: list[Expression] = [Number(Fraction(repr(float(self.gain.coefficient))))]
         factors += [Size(f"{sorts[axis]}", power) for axis, power in self.gain.sizes]
         after = like(after, self.new, self.old)
@@ -160,11 +186,32 @@ class Summed(Fact):
         return before, _defining(after, Definition(self.new.name, indices, self.body))
 
     def record(self) -> dict[str, Any]:
-        terms = [
-            {**_gain_record(t.gain), "reads": [[r.name, list(r.axes)] for r in t.tensors]}
-            for t in self.terms
-        ]
+        terms = [_contraction_record(term) for term in self.terms]
         return {"kind": "sum", "new": self.new.name, "axes": list(self.new.axes), "terms": terms}
+
+
+@dataclass(frozen=True)
+class Vanishing(Fact):
+    """A sum of contractions of stored tensors is zero: what it adds to an output is nothing."""
+
+    output: TensorRef
+    terms: tuple[Contraction, ...]
+    body: Expression
+
+    def __str__(self) -> str:
+        return f"{' + '.join(map(str, self.terms))} = 0"
+
+    def apply(self, before: Equations, after: Equations) -> Pair:
+        row = after.definition(self.output.name)
+        names = [Index(name, v.sort) for name, v in zip(self.output.axes, row.indices, strict=True)]
+        nothing = renamed_indices(self.body, dict(zip(names, row.indices, strict=True)))
+        new = replace(row, body=row.body + nothing)
+        rows = tuple(new if each is row else each for each in after.definitions)
+        return before, replace(after, definitions=rows, given={**before.given, **after.given})
+
+    def record(self) -> dict[str, Any]:
+        terms = [_contraction_record(term) for term in self.terms]
+        return {"kind": "vanishing", "axes": list(self.output.axes), "terms": terms}
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,14 +254,15 @@ class Selected(Fact):
         for old, name in self.names.items():
             before = with_tensor(before, old, self._axes_of(old), name, at)
             before = replace(before, masks=before.masks | {name})
-        sort = _axis_sorts(after)[self.axis]
+        sort = sort_of(after)[self.axis]
         after = within_sums(after, sort, self.live_name, self.heads)
         after = replace(after, masks=after.masks | {self.live_name})
         for new, old in self.tensors.items():
             indices = indices_of(after, new)
             body = Read(old.name, indices)
             after = defined(like(after, new, old.name), new, body)
-            after = with_tensor(after, old.name, old.axes, self.names[old.name], at)
+            if old.name in self.support:
+                after = with_tensor(after, old.name, old.axes, self.names[old.name], at)
         after = self._same_formulas(before, after)
         return before, replace(after, masks=after.masks | set(self.names.values()))
 
@@ -230,17 +278,16 @@ class Selected(Fact):
     def _axes_of(self, old: str) -> tuple[str, ...]:
         return next(ref.axes for ref in self.tensors.values() if ref.name == old)
 
-    @property
-    def implications(self) -> list[tuple[frozenset[str], str]]:
-        """Sets of supports that together leave only kept indices."""
-        found: list[tuple[frozenset[str], str]] = []
+    def known(self) -> Known:
+        """Which supports together leave only kept indices."""
+        found: list[Implication] = []
         names = list(self.support)
         for one in names:
             for other in names:
                 both = self.support[one] & self.support[other]
                 if not (both & ~self.live).any():
                     found.append((frozenset({self.names[one], self.names[other]}), self.live_name))
-        return found
+        return Known(implications=tuple(found))
 
     def record(self) -> dict[str, Any]:
         return {
@@ -255,6 +302,32 @@ class Selected(Fact):
                 for old, live in self.support.items()
             },
         }
+
+
+def known_by(facts: Iterable[Fact]) -> Known | None:
+    """All that facts say of given tensors; None when there are no facts."""
+    each = [fact.known() for fact in facts]
+    if not each:
+        return None
+    return Known(
+        nonnegative=frozenset().union(*(k.nonnegative for k in each)),
+        implications=tuple(i for k in each for i in k.implications),
+    )
+
+
+def variants(facts: Sequence[Fact]) -> Iterator[tuple[Fact, ...]]:
+    """The facts with fewer supports in use, and then with more: few make the shortest proofs."""
+    place = next((k for k, fact in enumerate(facts) if isinstance(fact, Selected)), None)
+    if place is None:
+        yield tuple(facts)
+        return
+    chosen = facts[place]
+    assert isinstance(chosen, Selected)
+    names = list(chosen.support)
+    for count in (1, 2, 3, len(names)):
+        for used in itertools.combinations(names, min(count, len(names))):
+            support = {name: chosen.support[name] for name in used}
+            yield (*facts[:place], replace(chosen, support=support), *facts[place + 1 :])
 
 
 @dataclass(frozen=True)
@@ -276,10 +349,10 @@ class Split(Fact):
         return f"{split}, {', '.join(copied)} equal for all {self.member}" if copied else split
 
     def apply(self, before: Equations, after: Equations) -> Pair:
-        sorts = _axis_sorts(after)
+        sorts = sort_of(after)
         pair = Index(self.group, sorts[self.group]), Index(self.member, sorts[self.member])
         names = {old: (new, is_copied) for old, (new, _, is_copied) in self.tensors.items()}
-        return split_sort(before, _axis_sorts(before)[self.axis], pair, names), after
+        return split_sort(before, sort_of(before)[self.axis], pair, names), after
 
     def record(self) -> dict[str, Any]:
         tensors = {new: [old, side, copied] for old, (new, side, copied) in self.tensors.items()}
@@ -341,9 +414,8 @@ def like(equations: Equations, new: str, old: str) -> Equations:
     return with_sorts(equations, names)
 
 
-def _axis_sorts(equations: Equations) -> dict[str, str]:
-    """Axis to sort: indices of a circuit's populations are called by their axes."""
-    return {v.name: v.sort for each in equations.definitions for v in each.indices}
+def _contraction_record(term: Contraction) -> dict[str, Any]:
+    return {**_gain_record(term.gain), "reads": [[r.name, list(r.axes)] for r in term.tensors]}
 
 
 def _gain_record(gain: Gain) -> dict[str, Any]:

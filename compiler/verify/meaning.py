@@ -67,17 +67,21 @@ class _Meaning:
     # ---- sorts -----------------------------------------------------------------------------------
 
     def _sorts(self) -> Mapping[str, str]:
-        """Axis to sort: axes at which the same side of a tensor is read run through the same set."""
+        """Axis to sort: axes of the same symbolic size, or at which the same side of a tensor is read.
+
+        Numbers that happen to be equal say nothing.
+        """
         classes = Classes()
         for axis in self.circuit.axes:
             classes.find(("axis", axis.name))
+            if isinstance(axis.extent, str):
+                classes.join(("axis", axis.name), ("extent", axis.extent))
         for weight in self._weights():
             if weight.tensor:
                 for name, axes in self._stored(weight):
                     for side, axis in enumerate(axes):
                         classes.join(("axis", axis), ("side", name, side))
         return {axis.name: classes.find(("axis", axis.name))[1] for axis in self.circuit.axes}
-
     def _weights(self) -> Iterator[Weight]:
         for population in self.circuit.populations:
             for compartment in population.compartments:

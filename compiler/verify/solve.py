@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cortico.ir import Circuit, Gain, TensorRef
-from cortico.verify.algebra import Algebra
+from cortico.verify.algebra import Algebra, Known
 from cortico.verify.discovery import stored
 from cortico.verify.equations import (
     Add,
@@ -27,29 +27,51 @@ from cortico.verify.equations import (
     product,
     total,
 )
+from cortico.verify.equivalence import UNDECIDABLE
 from cortico.verify.evaluate import evaluate
-from cortico.verify.facts import Contraction, Summed
-from cortico.verify.normal_form import NormalForm
+from cortico.verify.facts import Contraction, Fact, Summed, Vanishing
+from cortico.verify.normal_form import NormalForm, formal
 from cortico.verify.terms import Factor, Polynomial, Term, Var, bound_var
 
 #: Rounding up to which a contraction, in float64, is taken for the array that a pass stored.
 _ROUNDING = 1e-5
 
 
-def solved(left: Equations, right: Equations, before: Circuit, after: Circuit) -> Iterator[Summed]:
-    """The definition of each tensor that only `right` reads, where the outputs determine it."""
-    algebra = Algebra(left.masks | right.masks)
-    forms = NormalForm(algebra, left), NormalForm(algebra, right)
+def solved(left: Equations, right: Equations, before: Circuit, after: Circuit) -> Iterator[Fact]:
+    """What must hold of stored tensors so that the outputs are equal, where the arrays fit it.
+
+    The definition of each tensor that only `right` reads, or a sum that must vanish.
+    """
     arrays = stored(after)
     unknown = [n for n in arrays if n in right.given and n not in left.given]
-    for output in left.outputs if unknown else ():
-        minus = algebra.scale(forms[1].of(output), Fraction(-1))
-        difference = algebra.add(forms[0].of(output), minus)
-        for name in unknown:
-            found = _isolated(algebra, difference, name)
-            fact = _fact(algebra, left, found, stored(before), arrays[name]) if found else None
-            if fact is not None:
-                yield fact
+    algebra = Algebra(Known(left.masks | right.masks))
+    forms = NormalForm(algebra, left), NormalForm(algebra, right)
+    for output in left.outputs:
+        try:
+            minus = algebra.scale(forms[1].of(output), Fraction(-1))
+            difference = algebra.add(forms[0].of(output), minus)
+        except UNDECIDABLE:
+            continue
+        solutions = (_isolated(algebra, difference, name) for name in unknown)
+        facts = [_fact(algebra, left, s, stored(before), arrays[s.tensor]) for s in solutions if s]
+        yield from (fact for fact in facts if fact is not None)
+        if difference and not unknown:
+            yield from _vanishing(algebra, left, output, difference, stored(before))
+
+
+def _vanishing(
+    algebra: Algebra,
+    left: Equations,
+    output: str,
+    rest: Polynomial,
+    arrays: Mapping[str, np.ndarray],
+) -> Iterator[Vanishing]:
+    """That `rest`, a sum of contractions of stored tensors, is zero; if it is."""
+    indices = tuple(formal(v, k) for k, v in enumerate(left.definition(output).indices))
+    found = _contractions(algebra, left, indices, rest, arrays)
+    if found is not None and found.of(arrays, {}).max(initial=0.0) == 0.0:
+        ref = TensorRef(output, tuple(v.name for v in found.indices))
+        yield Vanishing(0.0, ref, found.terms, found.body)
 
 
 class _Isolated(NamedTuple):
@@ -82,25 +104,59 @@ def _isolated(algebra: Algebra, difference: Polynomial, name: str) -> _Isolated 
 def _fact(
     algebra: Algebra,
     left: Equations,
-    found: _Isolated,
+    solution: _Isolated,
     arrays: Mapping[str, np.ndarray],
     array: np.ndarray,
 ) -> Summed | None:
     """The solution as a fact; None when it holds more than stored tensors, or the arrays miss it."""
-    factors = [f for term in found.rest for f in term.factors]
+    found = _contractions(algebra, left, solution.indices, solution.rest, arrays)
+    if found is None:
+        return None
+    sizes = dict(zip((v.sort for v in found.indices), array.shape, strict=True))
+    exact = found.of(arrays, sizes)
+    error = float(np.abs(exact - array).max()) / max(float(np.abs(exact).max()), 1e-300)
+    if error > _ROUNDING:
+        return None
+    given = {**found.given, solution.tensor: tuple(v.sort for v in found.indices)}
+    new = TensorRef(solution.tensor, tuple(v.name for v in found.indices))
+    return Summed(error, new, found.terms, found.body, given)
+
+
+class _Contractions(NamedTuple):
+    """A sum of contractions at indices, as terms and as an expression over given tensors."""
+
+    indices: tuple[Index, ...]
+    terms: tuple[Contraction, ...]
+    body: Expression
+    given: dict[str, tuple[str, ...]]
+
+    def of(self, arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> np.ndarray:
+        """The sum in float64. Sizes that no tensor has are taken from `sizes`, else one."""
+        known = dict.fromkeys((v.sort for v in self.indices), 1) | dict(sizes)
+        for name, sides in self.given.items():
+            known.update(zip(sides, arrays[name].shape, strict=True))
+        numbers = {name: arrays[name].astype(np.float64) for name in self.given}
+        row = Definition("sum", self.indices, self.body)
+        return evaluate(Equations(self.given, (row,), ("sum",)), known, numbers)["sum"]
+
+
+def _contractions(
+    algebra: Algebra,
+    left: Equations,
+    indices: tuple[Var, ...],
+    rest: Polynomial,
+    arrays: Mapping[str, np.ndarray],
+) -> _Contractions | None:
+    """A polynomial as contractions of stored tensors; None when it holds anything else."""
+    factors = [f for term in rest for f in term.factors]
     if not all(algebra.heads[f.head].label in arrays and f.power > 0 for f in factors):
         return None
     names = _Names(left)
-    indices = tuple(names.index(v) for v in found.indices)
-    terms = [_contraction(algebra, names, term, c) for term, c in found.rest.items()]
+    at = tuple(map(names.index, indices))
+    terms = [_contraction(algebra, names, term, c) for term, c in rest.items()]
     body = Add(tuple(expression for _, expression in terms))
     given = {ref.name: left.given[ref.name] for term, _ in terms for ref in term.tensors}
-    given[found.tensor] = tuple(v.sort for v in indices)
-    error = _error(found.tensor, indices, body, given, arrays, array)
-    if error > _ROUNDING:
-        return None
-    new = TensorRef(found.tensor, tuple(v.name for v in indices))
-    return Summed(error, new, tuple(term for term, _ in terms), body, given)
+    return _Contractions(at, tuple(term for term, _ in terms), body, given)
 
 
 class _Names:
@@ -141,20 +197,3 @@ def _contraction(
 def _read(algebra: Algebra, names: _Names, factor: Factor) -> Read:
     label = algebra.heads[factor.head].label
     return Read(str(label), tuple(map(names.index, factor.indices)))
-
-
-def _error(
-    tensor: str,
-    indices: tuple[Index, ...],
-    body: Expression,
-    given: Mapping[str, tuple[str, ...]],
-    arrays: Mapping[str, np.ndarray],
-    array: np.ndarray,
-) -> float:
-    """The largest difference between the array and what it should be, relative to the largest."""
-    shapes = {name: arrays[name].shape for name in given if name != tensor} | {tensor: array.shape}
-    sizes = {s: n for name, sides in given.items() for s, n in zip(sides, shapes[name], strict=True)}
-    numbers = {n: arrays[n].astype(np.float64) for n in given if n != tensor}
-    system = Equations(given, (Definition(tensor, indices, body),), (tensor,))
-    exact = evaluate(system, sizes, numbers)[tensor]
-    return float(np.abs(exact - array).max()) / max(float(np.abs(exact).max()), 1e-300)

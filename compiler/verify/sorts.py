@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -45,25 +45,37 @@ class Classes:
         return list(self._parent).index(member)
 
 
-def unified(left: Equations, right: Equations) -> tuple[Equations, Equations]:
+def unified(
+    left: Equations, right: Equations, same: Iterable[str] = ()
+) -> tuple[Equations, Equations]:
     """Both with the sorts of `left`, matched by the tensors and outputs that they share.
 
-    A sort of `right` that `left` does not know keeps its name, marked so that it stands apart.
+    Indices called by a name of `same` run through the same set on both sides, too. A sort of `right`
+    that `left` does not know keeps its name, marked so that it stands apart.
     """
     classes = Classes()
     for sort in all_sorts(left):
         classes.find(("left", sort))
     for sort in all_sorts(right):
         classes.find(("right", sort))
-    for one, other in _shared_sides(left, right):
-        for a, b in zip(one, other, strict=True):
+    for mine, theirs in _shared_sides(left, right):
+        for a, b in zip(mine, theirs, strict=True):
             classes.join(("left", a), ("right", b))
+    one, other = sort_of(left), sort_of(right)
+    for name in same:
+        if name in one and name in other:
+            classes.join(("left", one[name]), ("right", other[name]))
 
     def names(side: str, equations: Equations) -> dict[str, str]:
         found = {sort: classes.find((side, sort)) for sort in all_sorts(equations)}
         return {s: sort if home == "left" else f"{sort}'" for s, (home, sort) in found.items()}
 
     return with_sorts(left, names("left", left)), with_sorts(right, names("right", right))
+
+
+def sort_of(equations: Equations) -> dict[str, str]:
+    """Index name to sort. The indices of a circuit's equations are called by its axes."""
+    return {v.name: v.sort for each in equations.definitions for v in each.indices}
 
 
 def _shared_sides(

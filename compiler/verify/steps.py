@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cortico.ir import Circuit, Parameter, PassError
+from cortico.ir import Axis, Circuit, Parameter, PassError
 from cortico.passes import Pass, Step, relative_difference
 from cortico.passes.edit import rename_parameters
-from cortico.verify.discovery import find_facts, named_constants, without_unit_gains
+from cortico.verify.discovery import find_facts, named_constants, nonnegative, without_unit_gains
 from cortico.verify.equivalence import Outcome, Verdict, compare
-from cortico.verify.facts import Fact, Selected
+from cortico.verify.facts import Fact, Pair, known_by, variants
 from cortico.verify.meaning import circuit_equations
 from cortico.verify.solve import solved
 from cortico.verify.sorts import unified
@@ -66,7 +66,7 @@ def prove_step(each: Pass, before: Circuit, after: Circuit) -> StepProof:
     start = time.perf_counter()
     stages: list[Stage] = []
     current = before
-    for circuit in (*_named_stages(each, before), after):
+    for circuit in (*list(_named_stages(each, before))[:-1], after):
         stage = prove_stage(current, circuit)
         stages.append(stage)
         current = circuit
@@ -102,18 +102,31 @@ def prove_stage(before: Circuit, after: Circuit) -> Stage:
     before, units = without_unit_gains(before)
     restored, _ = without_unit_gains(after)
     restored, constants = named_constants(before, restored)
-    facts = [*units, *constants, *find_facts(before, restored)]
-    left, right = unified(circuit_equations(before), circuit_equations(restored))
+    found = [*units, *constants, *find_facts(before, restored)]
+    same = {axis.name for axis in before.axes if _same_size(axis, after)}
+    pair = unified(circuit_equations(before), circuit_equations(restored), same)
+    for facts in (*variants(found), (*found, *nonnegative(before))):
+        outcomes = _compared(pair, facts)
+        if all(each.verdict is Verdict.PROVED for each in outcomes):
+            return Stage(after, facts, tuple(outcomes))
+    facts = (*found, *solved(*_applied(pair, found), before, after))
+    return Stage(after, facts, tuple(_compared(pair, facts)))
+
+
+def _applied(pair: Pair, facts: Sequence[Fact]) -> Pair:
+    """Both systems with all facts used, one after another."""
     for fact in facts:
-        left, right = unified(*fact.apply(left, right))
-    implications = [i for fact in facts if isinstance(fact, Selected) for i in fact.implications]
-    outcomes = compare(left, right, implications, refute=not facts)
-    if any(each.verdict is not Verdict.PROVED for each in outcomes):
-        for fact in solved(left, right, before, after):
-            facts.append(fact)
-            left, right = unified(*fact.apply(left, right))
-        outcomes = compare(left, right, implications, refute=not facts)
-    return Stage(after, tuple(facts), tuple(outcomes))
+        pair = unified(*fact.apply(*pair))
+    return pair
+
+
+def _compared(pair: Pair, facts: Sequence[Fact]) -> list[Outcome]:
+    return compare(*_applied(pair, facts), known_by(facts))
+
+
+def _same_size(axis: Axis, circuit: Circuit) -> bool:
+    """Whether a circuit has an axis of the same name and extent."""
+    return any((a.name, a.extent) == (axis.name, axis.extent) for a in circuit.axes)
 
 
 def _without_proof(before: Circuit, after: Circuit, failed: Outcome) -> tuple[Verdict, str]:
