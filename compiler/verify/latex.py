@@ -7,14 +7,16 @@ so where they are not equal: nothing is printed as proved that was not found equ
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from cortico.ir import Circuit, Population
 from cortico.spec import AttentionSpec, Kernel
-from cortico.verify.algebra import Algebra
+from cortico.verify.algebra import Algebra, Known
 from cortico.verify.closed_forms import closed_forms, trained
-from cortico.verify.equations import Definition, Equations, Index, Read, reads
+from cortico.verify.equations import Definition, Equations, Read, reads
+from cortico.verify.equivalence import UNDECIDABLE, Outcome, Verdict, compare
 from cortico.verify.gradients import gradients
 from cortico.verify.latex_notation import display, escaped, indices_text, inline, tensor_name
 from cortico.verify.meaning import circuit_equations, rate_of
@@ -22,7 +24,6 @@ from cortico.verify.normal_form import NormalForm
 from cortico.verify.printing import normal_form_expression
 from cortico.verify.reference import reference
 from cortico.verify.sorts import unified
-from cortico.verify.terms import TooSymmetricError
 
 _PREAMBLE = r"""\documentclass[a4paper]{article}
 \usepackage{amsmath}
@@ -128,15 +129,6 @@ def derivation(spec: AttentionSpec, circuit: Circuit, claims: Iterable[Any] = ()
     return _Document(spec, circuit, tuple(claims)).text()
 
 
-class _Compared(NamedTuple):
-    """A tensor of both sides: its normal form on the textbook's side, and whether both are equal."""
-
-    tensor: str
-    definition: Definition
-    terms: int
-    are_equal: bool
-
-
 class _Document:
     def __init__(self, spec: AttentionSpec, circuit: Circuit, claims: Sequence[Any]) -> None:
         self.spec, self.circuit, self.claims = spec, circuit, claims
@@ -144,7 +136,7 @@ class _Document:
         self.outputs = _compared(self.textbook, self.meaning)
         self.backward, self.slopes = self._gradients()
 
-    def _gradients(self) -> tuple[Equations, list[_Compared] | None]:
+    def _gradients(self) -> tuple[Equations, list[Outcome] | None]:
         closed = closed_forms(self.spec)
         read = {r.tensor for each in self.meaning.definitions for r in reads(each.body)}
         wanted = [name for name in trained(self.spec) if name in read]
@@ -254,7 +246,7 @@ class _Document:
             "applies. Each holds for all real numbers.\n"
             f"\\begin{{enumerate}}\n{rules}\n\\end{{enumerate}}\n"
             f"{_verdict(self.outputs, 'outputs')} The normal form of the textbook is\n"
-            + "\n".join(display(each.definition) for each in self.outputs)
+            + "\n".join(display(_normal_form(self.textbook, y)) for y in self.textbook.outputs)
         )
 
     def of_gradients(self) -> str:
@@ -274,7 +266,7 @@ class _Document:
         if self.slopes is None:
             return "The gradients of the circuit were not compared with these."
         rows = [
-            f"${tensor_name(each.tensor)}$ & {each.terms} & {'yes' if each.are_equal else 'no'} \\\\"
+            f"${tensor_name(each.output)}$ & {each.terms or ''} & {each.verdict.value} \\\\"
             for each in self.slopes
         ]
         return (
@@ -282,7 +274,7 @@ class _Document:
             r"tensor adds $\partial T_{a} \mathrel{+}= \sum \partial U_{u}\, \partial U_{u} / \partial "
             r"T_{a}$. " + _verdict(self.slopes, "gradients") + " With the number of terms:\n\n"
             "\\begin{center}\\begin{tabular}{lrl}\n"
-            "gradient & terms & same normal form \\\\ \\hline\n"
+            "gradient & terms & verdict \\\\ \\hline\n"
             + "\n".join(rows)
             + "\n\\end{tabular}\\end{center}"
         )
@@ -313,35 +305,42 @@ class _Document:
         return "\\section{All claims}\n" + "\n\n".join(map(_claims_table, tables))
 
 
-def _compared(left: Equations, right: Equations) -> list[_Compared]:
-    """The outputs that both have, with their normal forms compared."""
-    algebra = Algebra(left.masks | right.masks)
-    one, other = NormalForm(algebra, left), NormalForm(algebra, right)
-    found = []
-    for tensor in left.outputs:
-        if tensor in right.outputs:
-            try:
-                are_equal = one.of(tensor) == other.of(tensor)
-            except (TooSymmetricError, NotImplementedError):
-                continue
-            indices: tuple[Index, ...] = left.definition(tensor).indices
-            whole = Definition(tensor, indices, normal_form_expression(one, tensor))
-            found.append(_Compared(tensor, whole, len(one.of(tensor)), are_equal))
-    return found
+def _compared(left: Equations, right: Equations) -> list[Outcome]:
+    """The verdict on each output of `left`.
+
+    A tensor that only the right side is given was made by a pass that computes with numbers: the
+    equations do not say of what, so nothing follows from them.
+    """
+    own = sorted(set(right.given) - set(left.given))
+    if own:
+        reason = f"only the circuit is given {', '.join(own)}, made of numbers by a pass"
+        return [Outcome(each, Verdict.UNDECIDED, reason, 0.0) for each in left.outputs]
+    return compare(left, right)
 
 
-def _verdict(compared: Sequence[_Compared], what: str) -> str:
-    """A sentence on what was found equal."""
-    differ = [f"${tensor_name(each.tensor)}$" for each in compared if not each.are_equal]
-    if not compared:
-        return f"\\textbf{{Not decided:}} no normal forms of {what} could be compared."
-    if differ:
-        return (
-            f"\\textbf{{Not proved:}} the normal forms of {', '.join(differ)} differ, "
-            "which does not refute the claim."
-        )
-    names = ", ".join(f"${tensor_name(each.tensor)}$" for each in compared)
-    return f"\\textbf{{Proved:}} both sides have the same normal forms of all {what} ({names})."
+def _normal_form(equations: Equations, tensor: str) -> Definition:
+    """A defined tensor in normal form; its own equation where none is reached."""
+    form = NormalForm(Algebra(Known(equations.masks)), equations)
+    definition = equations.definition(tensor)
+    try:
+        return replace(definition, body=normal_form_expression(form, tensor))
+    except UNDECIDABLE:
+        return definition
+
+
+def _verdict(outcomes: Sequence[Outcome], what: str) -> str:
+    """Sentences on what was found, in the words of verdicts."""
+    sentences = []
+    for (verdict, reason), alike in groupby(outcomes, key=lambda each: (each.verdict, each.reason)):
+        names = ", ".join(f"${tensor_name(each.output)}$" for each in alike)
+        heading = f"\\textbf{{{escaped(verdict.value.capitalize())}:}}"
+        if verdict is Verdict.PROVED:
+            sentences.append(
+                f"{heading} both sides have the same normal form of these {what}: {names}."
+            )
+        else:
+            sentences.append(f"{heading} {names}; {escaped(reason)}.")
+    return " ".join(sentences) or f"No {what} were compared."
 
 
 def _told(definitions: Iterable[Definition]) -> str:

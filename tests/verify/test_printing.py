@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from cortico.lowering import lower
-from cortico.verify.algebra import Algebra
+from cortico.verify.algebra import Algebra, Known
 from cortico.verify.equations import (
     ONE,
     ZERO,
@@ -49,7 +49,7 @@ X, Y, Z = (Read(name, (QUERY,)) for name in "xyz")
 def test_equations_and_normal_form(golden, name):
     spec = BY_NAME[GOLDEN[name]].spec
     textbook, circuit = unified(reference(spec), circuit_equations(lower(spec)))
-    normal_form = NormalForm(Algebra(textbook.masks), textbook)
+    normal_form = NormalForm(Algebra(Known(textbook.masks)), textbook)
     y = textbook.definition("y")
     names = {formal(v, place): v.name for place, v in enumerate(y.indices)}
     polynomial = normal_form.of("y")
