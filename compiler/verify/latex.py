@@ -266,13 +266,13 @@ class _Document:
         if self.slopes is None:
             return "The gradients of the circuit were not compared with these."
         rows = [
-            f"${tensor_name(each.output)}$ & {each.terms or ''} & {each.verdict.value} \\\\"
+            f"${tensor_name(each.output)}$ & {each.terms} & {each.verdict.value} \\\\"
             for each in self.slopes
         ]
         return (
             "\\noindent Going backwards through the equations of the circuit, each reading of a "
             r"tensor adds $\partial T_{a} \mathrel{+}= \sum \partial U_{u}\, \partial U_{u} / \partial "
-            r"T_{a}$. " + _verdict(self.slopes, "gradients") + " With the number of terms:\n\n"
+            r"T_{a}$. " + _verdict(self.slopes, "gradients") + " With the number of terms, none for a gradient that is zero:\n\n"
             "\\begin{center}\\begin{tabular}{lrl}\n"
             "gradient & terms & verdict \\\\ \\hline\n"
             + "\n".join(rows)
