@@ -272,7 +272,9 @@ class _Document:
         return (
             "\\noindent Going backwards through the equations of the circuit, each reading of a "
             r"tensor adds $\partial T_{a} \mathrel{+}= \sum \partial U_{u}\, \partial U_{u} / \partial "
-            r"T_{a}$. " + _verdict(self.slopes, "gradients") + " With the number of terms, none for a gradient that is zero:\n\n"
+            r"T_{a}$. "
+            + _verdict(self.slopes, "gradients")
+            + " With the number of terms, none for a gradient that is zero:\n\n"
             "\\begin{center}\\begin{tabular}{lrl}\n"
             "gradient & terms & verdict \\\\ \\hline\n"
             + "\n".join(rows)
