@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,12 @@ from cortico.lowering import lower
 from cortico.passes import Pass, Step, compare_meaning, parse_passes, run_passes
 from cortico.report import pass_table, report_markdown
 from cortico.spec import AttentionSpec
+from cortico.verify.certificate import certificate_text
+from cortico.verify.claims import Verification, verify_compilation
 from cortico.weights import Weights
+
+#: The file that says what was proved of a compilation.
+CERTIFICATE = "certificate.json"
 
 #: Called with the name of each stage as it begins.
 Progress = Callable[[str], None]
@@ -31,6 +36,7 @@ class Compilation:
     circuit: Circuit
     steps: tuple[Step, ...]
     files: Mapping[str, str]
+    verification: Verification | None = None  #: what was proved, if that was asked for
 
     def write(self, folder: Path | str) -> None:
         """Write circuit, weights, code, spec and report to `folder`, all of them or none."""
@@ -38,6 +44,10 @@ class Compilation:
             save_circuit(self.circuit, staging / "circuit.cortico")
             for name, text in {**self.files, **self._documents()}.items():
                 (staging / name).write_text(text, encoding="utf-8")
+            if self.verification is not None:
+                written = {path.name: path.read_bytes() for path in sorted(staging.iterdir())}
+                text = certificate_text(self.verification, written)
+                (staging / CERTIFICATE).write_text(text, encoding="utf-8")
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
@@ -52,7 +62,8 @@ class Compilation:
         """Names of the files that `write` makes."""
         has_values = any(p.values is not None for p in self.circuit.parameters)
         stored = ("circuit.cortico", *["circuit.safetensors"] * has_values)
-        return (*stored, *self.files, *self._documents())
+        proof = (CERTIFICATE,) if self.verification is not None else ()
+        return (*stored, *self.files, *self._documents(), *proof)
 
     def _documents(self) -> dict[str, str]:
         report = report_markdown(self.circuit)
@@ -72,7 +83,7 @@ def compile_attention(
     """Compile `spec` to a circuit and to the files of `backend`.
 
     `passes` names a pipeline or passes (`"none"`, `"share-relays,prune-dead"`), or lists them. With
-    `verify` each pass is also compared with the circuit before it on random inputs.
+    `verify` circuit, gradients, passes and code are proved or checked, see `cortico.verify.claims`.
 
     Raises SpecError for weights, passes or backends that do not fit, UnsupportedError for what the
     backend cannot do, PassError when a pass is caught at fault.
@@ -85,4 +96,9 @@ def compile_attention(
     target = get_backend(backend)
     require_support(target, circuit)
     progress(f"emitting {backend} code")
-    return Compilation(spec, circuit, tuple(steps), target.emit(circuit))
+    compiled = Compilation(spec, circuit, tuple(steps), target.emit(circuit))
+    if not verify:
+        return compiled
+    source = compiled.files.get("attention.py") if backend == "numpy" else None
+    proof = verify_compilation(spec, weights, chosen, steps, source, progress)
+    return replace(compiled, verification=proof)

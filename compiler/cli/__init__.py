@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cortico.cli import backends, compile, demo, diff, passes, run, show
+from cortico.cli import backends, compile, demo, diff, passes, run, show, verify
 
-_COMMANDS = (compile, run, show, diff, demo, passes, backends)
+_COMMANDS = (compile, run, show, diff, verify, demo, passes, backends)
 
 _INTERRUPTED = 130  # what a shell reports after Ctrl-C
 

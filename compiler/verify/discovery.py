@@ -213,8 +213,8 @@ def _pairs_along(before: Circuit, after: Circuit, axis: str) -> dict[str, Tensor
 
 
 def stem(name: str) -> str:
-    """The name of a tensor before passes gave it others: W_Q for W_Q_v2 and for W_Q''."""
-    return re.sub(r"(_v\d+)?'*$", "", name)
+    """The name of a tensor before passes gave it others: W_Q for W_Q_v2 and for W_Q_stage1."""
+    return re.sub(r"(_v\d+|_stage\d+)*$", "", name)
 
 
 def _front(array: np.ndarray, ref: TensorRef, joint: tuple[str, ...]) -> np.ndarray:

@@ -6,6 +6,7 @@ pass used enter as facts, each checked on the arrays; for everything else any nu
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,13 @@ from dataclasses import dataclass, replace
 from cortico.ir import Axis, Circuit, Parameter, PassError
 from cortico.passes import Pass, Step, relative_difference
 from cortico.passes.edit import rename_parameters
-from cortico.verify.discovery import find_facts, named_constants, nonnegative, without_unit_gains
+from cortico.verify.discovery import (
+    find_facts,
+    named_constants,
+    nonnegative,
+    stem,
+    without_unit_gains,
+)
 from cortico.verify.equivalence import Outcome, Verdict, compare
 from cortico.verify.facts import Fact, Pair, known_by, variants
 from cortico.verify.meaning import circuit_equations
@@ -83,7 +90,7 @@ def _named_stages(each: Pass, before: Circuit) -> Iterator[Circuit]:
     for circuit in each.stages(before):
         names: dict[str, str] = {}
         for parameter in circuit.parameters:
-            aliases = (a for a in known if a.rstrip("'") == parameter.name)
+            aliases = (a for a in known if stem(a) == stem(parameter.name))
             same = (a for a in aliases if known[a] == replace(parameter, name=a))
             alias = next(same, None) or _unused(parameter.name, known)
             names[parameter.name] = alias
@@ -92,9 +99,9 @@ def _named_stages(each: Pass, before: Circuit) -> Iterator[Circuit]:
 
 
 def _unused(name: str, known: Mapping[str, Parameter]) -> str:
-    while name in known:
-        name += "'"
-    return name
+    """`name`, or `name_stage1` and so on."""
+    numbered = (f"{stem(name)}_stage{k}" for k in itertools.count(1))
+    return next(n for n in itertools.chain([name], numbered) if n not in known)
 
 
 def prove_stage(before: Circuit, after: Circuit) -> Stage:

@@ -1,0 +1,176 @@
+"""Claims about one compilation, each with the word for what is known of it and how.
+
+`verify_compilation` makes them all: the circuit is attention, its gradients are attention's, every pass kept
+its outputs, the emitted code is the circuit. What the prover says is said again by checkers that share
+nothing with it; where two of them disagree, cortico is at fault and says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cortico.ir import Circuit, PassError, UnsupportedError
+from cortico.lowering import lower
+from cortico.passes import Pass, Step
+from cortico.spec import AttentionSpec
+from cortico.verify import independent
+from cortico.verify.closed_forms import closed_forms
+from cortico.verify.equivalence import Outcome, Verdict, compare
+from cortico.verify.gradients import gradients
+from cortico.verify.meaning import circuit_equations
+from cortico.verify.reference import reference
+from cortico.verify.steps import StepProof, prove_steps
+from cortico.weights import Weights
+
+
+class Known(StrEnum):
+    """How well a claim is known, from best to worst. Reports use these words and no others."""
+
+    PROVED = "proved for all sizes"
+    CHECKED = "checked exactly"
+    COMPARED = "compared numerically"
+    SKIPPED = "not run"
+    UNDECIDED = "not decided"
+    REFUTED = "refuted"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim, how well it is known, what it rests on, and what to look at."""
+
+    claim: str
+    verdict: Known
+    detail: str  #: sizes, error bounds, tolerances, or the reason
+    given: tuple[str, ...] = ()  #: facts about numbers on which it rests, checked on the arrays
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All claims about a compilation, and the proofs of its passes."""
+
+    spec: AttentionSpec
+    lowered: Circuit
+    circuit: Circuit
+    claims: tuple[Claim, ...]
+    steps: tuple[StepProof, ...] = field(default=(), repr=False)
+
+    @property
+    def holds(self) -> bool:
+        """Whether no claim is refuted or left open."""
+        return all(c.verdict not in (Known.REFUTED, Known.UNDECIDED) for c in self.claims)
+
+
+def verify_compilation(
+    spec: AttentionSpec,
+    weights: Weights | None,
+    passes: Sequence[Pass],
+    steps: Sequence[Step],
+    source: str | None = None,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Verification:
+    """Every claim about a compilation of `spec` that took `steps`; `source` is the emitted NumPy code.
+
+    PassError when a pass is refuted, or when two checkers disagree.
+    """
+    lowered = steps[0].before if steps else lower(spec, weights)
+    circuit = steps[-1].after if steps else lowered
+    progress("proving that the circuit is attention")
+    claims = [_attention(spec, lowered), _layout(spec)]
+    progress("proving its gradients")
+    claims.append(_gradients(spec, lowered))
+    proofs = prove_steps(passes, steps, progress)
+    claims += [_step(proof) for proof in proofs]
+    claims += [_approximate(step) for step in _approximations(passes, steps)]
+    for name, check in independent.CHECKS.items():
+        progress(name)
+        claims.append(_independent(name, check, independent.Subject(spec, lowered, circuit, source)))
+    _require_agreement(claims)
+    return Verification(spec, lowered, circuit, tuple(claims), tuple(proofs))
+
+
+# ---- proofs --------------------------------------------------------------------------------------
+
+
+def _attention(spec: AttentionSpec, lowered: Circuit) -> Claim:
+    start = time.perf_counter()
+    (outcome,) = compare(reference(spec), circuit_equations(lowered))
+    return _proved("the circuit computes attention", [outcome], time.perf_counter() - start)
+
+
+def _gradients(spec: AttentionSpec, lowered: Circuit) -> Claim:
+    """One claim for all parameters and inputs."""
+    start = time.perf_counter()
+    forms = closed_forms(spec)
+    wanted = [name.removeprefix("d.") for name in forms.outputs]
+    outcomes = compare(forms, gradients(circuit_equations(lowered), wanted))
+    claim = f"its gradients by {', '.join(wanted)} are the closed forms"
+    return _proved(claim, outcomes, time.perf_counter() - start)
+
+
+def _proved(claim: str, outcomes: list[Outcome], seconds: float) -> Claim:
+    """A claim that holds when all outcomes are proofs."""
+    worst = next((o for o in outcomes if o.verdict is Verdict.REFUTED), None)
+    worst = worst or next((o for o in outcomes if o.verdict is not Verdict.PROVED), None)
+    if worst is not None:
+        return Claim(claim, Known(worst.verdict.value), worst.reason, seconds=seconds)
+    terms = sum(outcome.terms for outcome in outcomes)
+    return Claim(claim, Known.PROVED, f"equal normal forms, {terms} terms", seconds=seconds)
+
+
+def _layout(spec: AttentionSpec) -> Claim:
+    start = time.perf_counter()
+    problem = independent.misplaced(spec)
+    claim = "every number of the spec's tensors stands where the circuit reads it"
+    known = Known.CHECKED if problem is None else Known.REFUTED
+    seconds = time.perf_counter() - start
+    return Claim(claim, known, problem or "all entries, at these sizes", seconds=seconds)
+
+
+def _step(proof: StepProof) -> Claim:
+    detail = proof.reason
+    if proof.rounding:
+        detail += f"; numbers rounded by at most {proof.rounding:.1e} (relative, measured)"
+    given = tuple(dict.fromkeys(str(fact) for fact in proof.facts))
+    claim = f"{proof.name} keeps the output"
+    return Claim(claim, Known(proof.verdict.value), detail, given, proof.seconds)
+
+
+def _approximations(passes: Sequence[Pass], steps: Sequence[Step]) -> Iterator[Step]:
+    approximate = {str(each) for each in passes if not each.exact}
+    return (step for step in steps if step.changed and step.name in approximate)
+
+
+def _approximate(step: Step) -> Claim:
+    """An approximate pass changes the output, and is only measured."""
+    error = "not measured" if step.error is None else f"{step.error:.1e} of the largest output"
+    claim = f"{step.name} changes the output by {error}"
+    return Claim(claim, Known.COMPARED, "on random inputs; an approximate pass")
+
+
+# ---- independent checkers ------------------------------------------------------------------------
+
+
+def _independent(name: str, check: independent.Check, subject: independent.Subject) -> Claim:
+    start = time.perf_counter()
+    try:
+        holds, detail = check(subject)
+    except (UnsupportedError, ImportError) as error:
+        return Claim(name, Known.SKIPPED, str(error).splitlines()[0])
+    known = independent.WORDS[check] if holds else Known.REFUTED.value
+    return Claim(name, Known(known), detail, seconds=time.perf_counter() - start)
+
+
+def _require_agreement(claims: list[Claim]) -> None:
+    """PassError when one checker refutes what another proved."""
+    proved = [c for c in claims if c.verdict is Known.PROVED]
+    refuted = [c for c in claims if c.verdict is Known.REFUTED]
+    if proved and refuted:
+        found = "; ".join(f"{c.claim}: {c.detail}" for c in refuted)
+        raise PassError(
+            f"two checkers disagree, which is a bug of cortico. Proved: {proved[0].claim}. "
+            f"Refuted: {found}"
+        )

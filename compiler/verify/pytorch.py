@@ -1,0 +1,147 @@
+"""Attention and its gradients in PyTorch, in float64: a checker that shares no code with the others.
+
+The forward pass is written with torch operations straight from the formulas, with
+`scaled_dot_product_attention` for softmax without a sink; gradients are autograd's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, RotaryStyle
+
+if TYPE_CHECKING:
+    import torch
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class TorchResult(NamedTuple):
+    """The output, and the derivative of Σ error · y by every tensor, all float64."""
+
+    y: np.ndarray
+    gradients: dict[str, np.ndarray]
+
+
+def torch_attention(
+    spec: AttentionSpec, weights: Arrays, inputs: Arrays, error: np.ndarray
+) -> TorchResult:
+    """Attention of `spec` for one sequence: x (n, m), context (n', m') and keep (n') as it has them.
+
+    ImportError when PyTorch is not installed.
+    """
+    import torch
+
+    given = {n: a for n, a in {**weights, **inputs}.items() if a.dtype != np.bool_}
+    leaves = {
+        name: torch.tensor(np.asarray(array, dtype=np.float64), requires_grad=True)
+        for name, array in given.items()
+    }
+    y = _attention(spec, leaves, inputs.get("keep"))
+    y.backward(torch.tensor(error))
+    gradients = {name: t.grad.numpy() for name, t in leaves.items() if t.grad is not None}
+    return TorchResult(y.detach().numpy(), gradients)
+
+
+def _attention(
+    spec: AttentionSpec, w: Mapping[str, torch.Tensor], keep: np.ndarray | None
+) -> torch.Tensor:
+    import torch
+
+    x = w["x"]
+    source = w["context"] if spec.cross else x
+    query = _projected(w, "Q", x)
+    key, value = _projected(w, "K", source), _projected(w, "V", source)
+    if spec.rotary:
+        query, key = _turned(spec, w, query), _turned(spec, w, key)
+    key, value = (t.repeat_interleave(spec.members, 0) for t in (key, value))
+    seen = _seen(spec, len(x), len(source), keep)
+    bias = _position_bias(spec, w, len(x), len(source))
+    heads = _heads(spec, w, query, key, value, bias, seen)
+    y = torch.einsum("hoc,hic->io", w["W_O"], heads)
+    y = y + w["b_O"] if "b_O" in w else y
+    return y + x if spec.residual else y
+
+
+def _projected(w: Mapping[str, torch.Tensor], letter: str, tokens: torch.Tensor) -> torch.Tensor:
+    result = tokens @ w[f"W_{letter}"].transpose(1, 2)
+    return result + w[f"b_{letter}"][:, None, :] if f"b_{letter}" in w else result
+
+
+def _turned(spec: AttentionSpec, w: Mapping[str, torch.Tensor], t: torch.Tensor) -> torch.Tensor:
+    """Rotary embedding of (heads, tokens, features), as complex numbers."""
+    import torch
+
+    assert spec.rotary is not None
+    count = spec.rotated_features
+    usual = spec.rotary.base ** (-torch.arange(0, count, 2, dtype=torch.float64) / count)
+    turns = torch.arange(t.shape[1], dtype=torch.float64)[:, None] * w.get(
+        "rotary_frequencies", usual
+    )
+    rotated, still = t[..., :count], t[..., count:]
+    half = spec.rotary.style is RotaryStyle.HALF_SPLIT
+    shape = (2, count // 2) if half else (count // 2, 2)
+    pairs = rotated.unflatten(-1, shape)
+    pairs = pairs.transpose(-1, -2) if half else pairs
+    one, other = pairs[..., 0], pairs[..., 1]
+    cos, sin = torch.cos(turns), torch.sin(turns)
+    turned = torch.stack([one * cos - other * sin, one * sin + other * cos], -1)
+    turned = turned.transpose(-1, -2) if half else turned
+    return torch.cat([turned.flatten(-2), still], -1)
+
+
+def _seen(spec: AttentionSpec, n: int, sources: int, keep: np.ndarray | None) -> torch.Tensor:
+    import torch
+
+    away = torch.arange(n)[:, None] - torch.arange(sources)
+    seen = torch.ones(n, sources, dtype=torch.bool)
+    if spec.mask is not Mask.NONE:
+        seen = seen & (away >= 0)
+    if spec.mask is Mask.WINDOW:
+        seen = seen & (away < spec.window)
+    return seen if keep is None else seen & torch.tensor(np.asarray(keep, dtype=bool))
+
+
+def _position_bias(
+    spec: AttentionSpec, w: Mapping[str, torch.Tensor], n: int, sources: int
+) -> torch.Tensor:
+    import torch
+
+    if spec.position_bias is PositionBias.TABLE:
+        return w["position_bias"]
+    if spec.position_bias is PositionBias.ALIBI:
+        offset = torch.arange(sources)[None, :] - torch.arange(n)[:, None]
+        return w["alibi_slopes"][:, None, None] * offset
+    return torch.zeros(1, dtype=torch.float64)
+
+
+def _heads(
+    spec: AttentionSpec,
+    w: Mapping[str, torch.Tensor],
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    bias: torch.Tensor,
+    seen: torch.Tensor,
+) -> torch.Tensor:
+    """What each head gives, (heads, tokens, value features). A query that sees nothing gives zeros."""
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    if spec.kernel is Kernel.LINEAR:
+        scale = 1.0 if spec.scale is None else spec.scale
+        score = scale * query @ key.transpose(1, 2) + bias
+        return torch.where(seen, score, 0.0) @ value
+    allowed = torch.where(seen, bias.expand(len(query), *seen.shape), -torch.inf)
+    live = seen.any(-1)[:, None]
+    allowed = torch.where(live, allowed, 0.0)
+    if spec.sink:  # a source token of its own, with key zero and value zero
+        logit = w["sink"][:, None, None].expand(-1, seen.shape[0], 1)
+        allowed = torch.cat([torch.where(live, allowed, -torch.inf), logit], -1)
+        key, value = (torch.cat([t, torch.zeros_like(t[:, :1])], 1) for t in (key, value))
+        live = torch.ones_like(live)
+    heads = scaled_dot_product_attention(query, key, value, attn_mask=allowed, scale=spec.scale)
+    return torch.where(live, heads, 0.0)
