@@ -14,13 +14,15 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from cortico.ir import Bound, Circuit, InputKind, Parameter, TensorRef, Weight
+
+Sizes = Mapping[str, int]
 
 #: Primes are below this power of two.
 BITS = 22
@@ -37,8 +39,7 @@ class Field:
         """Balanced residues of whole numbers below 2**53 in magnitude."""
         quotients = np.asarray(np.rint(numbers * (1.0 / self.prime)))
         quotients *= self.prime
-        found: np.ndarray = np.subtract(numbers, quotients, out=quotients)
-        return found
+        return np.asarray(np.subtract(numbers, quotients, out=quotients))
 
     def canonical(self, residues: np.ndarray) -> np.ndarray:
         """The residues as integers 0 … p-1 (int64)."""
@@ -89,15 +90,15 @@ class Field:
 
     def exp(self, exponents: np.ndarray) -> np.ndarray:
         """`generator ** a` for canonical residues `a` modulo (p-1)/2."""
-        return np.asarray(self._powers[exponents])
+        low, high = self._powers(1)[exponents % 2**11], self._powers(2**11)[exponents // 2**11]
+        return self.reduce(low * high)
 
-    @cached_property
-    def _powers(self) -> np.ndarray:
-        powers, count = np.ones(1), (self.prime - 1) // 2
-        while len(powers) < count:
-            step = self._balanced(pow(self.generator, len(powers), self.prime))
-            powers = np.concatenate([powers, self.reduce(powers * step)])
-        return powers[:count]
+    def _powers(self, step: int) -> np.ndarray:
+        powers = np.ones(1)
+        while len(powers) < 2**11:
+            factor = self._balanced(pow(self.generator, step * len(powers), self.prime))
+            powers = np.concatenate([powers, self.reduce(powers * factor)])
+        return powers
 
     def relu(self, residues: np.ndarray) -> np.ndarray:
         """`x` for the lower half of the residues, else 0: relu(x) - relu(-x) = x holds."""
@@ -122,11 +123,7 @@ def chain_of_fields(
 
     All of `squares` have roots in each field, of the degrees `roots`. None when there is no chain.
     """
-    is_prime = _sieve()
-    inner = np.arange(2 ** (BITS - length) // 4 * 4 + 3, 2 ** (BITS - length + 1), 4)
-    for step in range(length):
-        inner = inner[is_prime[(inner + 1) * 2**step - 1]]
-    for found in rng.permutation(inner):
+    for found in rng.permutation(_smallest_of_chains(length)):
         primes = [int((found + 1) * 2**step - 1) for step in reversed(range(length))]
         orders = [(p - 1) // 2 for p in primes]
         coprime = all(math.gcd(root, order) == 1 for root in roots for order in orders)
@@ -141,11 +138,7 @@ def prime_factors(number: int) -> set[int]:
 
 
 def chain_for(
-    circuits: Sequence[Circuit],
-    symbols: Mapping[str, int],
-    rng: np.random.Generator,
-    rooted: int = 1,
-    depth: int = 0,
+    circuits: Sequence[Circuit], symbols: Sizes, rng: np.random.Generator, rooted: int, depth: int
 ) -> tuple[Field, ...] | None:
     """A chain for all that circuits take roots of, and √rooted, and for `depth` exponentials or more."""
     gains = [(c.sizes(symbols), w.gain) for c in circuits for w in weights_of(c)]
@@ -169,6 +162,14 @@ def _stacked_exponentials(circuit: Circuit) -> int:
         before = [depth[p.pre] for p in circuit.projections_onto(population.name)]
         depth[population.name] = max([0, *before]) + int(population.transfer == "exp")
     return max(depth.values())
+
+
+@lru_cache
+def _smallest_of_chains(length: int) -> np.ndarray:
+    found = np.arange(2 ** (BITS - length) // 4 * 4 + 3, 2 ** (BITS - length + 1), 4)
+    for step in range(length):
+        found = found[_sieve()[(found + 1) * 2**step - 1]]
+    return found
 
 
 @lru_cache(maxsize=1)
@@ -241,7 +242,7 @@ def spread(factor: Factor, axes: Sequence[str]) -> np.ndarray:
     return np.asarray(np.transpose(factor.array, order)[at])
 
 
-def within(bound: Bound, sizes: Mapping[str, int]) -> Factor:
+def within(bound: Bound, sizes: Sizes) -> Factor:
     """1 where `left - right <= offset`, else 0."""
     left, right = np.arange(sizes[bound.left])[:, None], np.arange(sizes[bound.right])
     return Factor((left - right <= bound.offset) * 1.0, (bound.left, bound.right))
@@ -319,9 +320,7 @@ class Draw:
         self._layouts = layouts or {}
         self._frequencies: list[float] = []
 
-    def read(
-        self, circuit: Circuit, ref: TensorRef, sizes: Mapping[str, int], level: int
-    ) -> Factor:
+    def read(self, circuit: Circuit, ref: TensorRef, sizes: Sizes, level: int) -> Factor:
         """A tensor of a circuit, its formula evaluated, at the axes where it is read."""
         tensor, shape = circuit.tensor(ref.name), tuple(sizes[axis] for axis in ref.axes)
         if not isinstance(tensor, Parameter):
@@ -381,8 +380,7 @@ class Draw:
         if parameter.values is not None and self.tensors is not None:
             return self.fields[level].floats(parameter.values)
         drawn, laid_out = self._layouts.get(parameter.name, (shape, np.asarray))
-        array: np.ndarray = laid_out(self.tensor(parameter.name, drawn, level))
-        return array
+        return np.asarray(laid_out(self.tensor(parameter.name, drawn, level)))
 
     def _turn(self, frequency: float, tokens: int, level: int) -> np.ndarray:
         if frequency == 0.0:

@@ -1,0 +1,87 @@
+"""Circuits that are slightly wrong: a change to the text of a case's circuit, for checkers to refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cortico.lowering import lower
+from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary
+from tests.cases import BIASED
+
+#: All sizes that could be confused are equal, so that nothing but the numbers tells them apart.
+SQUARE = AttentionSpec(model=4, heads=4, kv_heads=2, key_features=4, mask=Mask.CAUSAL, bias=BIASED)
+PLAIN = replace(SQUARE, heads=2, mask=Mask.NONE, bias=Bias())
+LINEAR = replace(PLAIN, kernel=Kernel.LINEAR, residual=True, bias=BIASED)
+
+SPECS = {
+    "square": SQUARE,
+    "plain": PLAIN,
+    "linear": LINEAR,
+    "padded": replace(PLAIN, key_padding=True),
+    "window": replace(SQUARE, mask=Mask.WINDOW, window=2),
+    "wide window": replace(SQUARE, mask=Mask.WINDOW, window=4096),
+    "rotary": replace(SQUARE, rotary=Rotary()),
+    "alibi": replace(SQUARE, position_bias=PositionBias.ALIBI),
+    "table": replace(PLAIN, tokens=4, position_bias=PositionBias.TABLE),
+    "sink": replace(PLAIN, sink=True),
+    "scaled": replace(PLAIN, scale=0.3),
+}
+
+#: Spec, what stands in the text of its circuit, and what a mistake would make of it.
+MISTAKES = (
+    ("square", "size(a)^-1/2", "1.0"),
+    ("square", "size(a)^-1/2", "size(a)^1/2"),
+    ("square", "size(a)^-1/2", "size(a)^-1"),
+    ("scaled", "weight 0.3", "weight 0.30000000000000004"),
+    ("square", "weight W_V[g, c, m]", "weight W_V[g, m, c]"),
+    ("square", "weight W_O[g, r, m, c]", "weight W_O[r, g, m, c]"),
+    ("square", "weight W_Q[g, r, a, m]", "weight W_Q[r, g, a, m]"),
+    ("square", "weight W_K[g, a, m]", "weight W_K[r, a, m]"),
+    ("square", "weight W_K[g, a, m]", "weight W_V[g, a, m]"),
+    ("square", " b_Q[g, r, a]", ""),
+    ("square", " b_V[g, c]", ""),
+    ("square", " b_O[m]", ""),
+    ("square", "where j - i <= 0", "where j - i <= 1"),
+    ("square", "where j - i <= 0", "where j - i <= -1"),
+    ("square", "where j - i <= 0", "where i - j <= 0"),
+    ("square", " where j - i <= 0", ""),
+    ("window", "i - j <= 1", "i - j <= 2"),
+    ("window", "i - j <= 1 and ", ""),
+    ("wide window", "i - j <= 4095", "i - j <= 4096"),
+    ("square", "pyramidal_it exp", "pyramidal_it"),
+    ("square", "driver multiplies x[i, m]", "driver multiplies x[i, m] + x[i, m]"),
+    ("square", "shunt divides", "shunt multiplies"),
+    ("plain", "weight W_K[h, a, m]", "weight W_K[h, m, a]"),
+    ("plain", "core_source -> superficial.apical", "matrix_query -> superficial.apical"),
+    ("linear", "projection residual matrix_query -> relay.driver weight 1.0\n", ""),
+    ("linear", "apical multiplies\n", "apical multiplies 1.0\n"),
+    ("linear", " b_K[h, a]", ""),
+    ("linear", "weight W_O", "weight -1.0 * W_O"),
+    ("padded", "keep[j]", "1.0"),
+    ("padded", "gated_mask -> pool.soma", "mask -> pool.soma"),
+    ("rotary", "R_K[j, p, s, t]", "R_K[j, p, t, s]"),
+    ("rotary", "size(p)^-1/2 * size(s)^-1/2", "size(p)^-1/2"),
+    ("alibi", "alibi[g, r, i, j]", "-1.0 * alibi[g, r, i, j]"),
+    ("alibi", "alibi[g, r, i, j]", "alibi[r, g, i, j]"),
+    ("table", "position_bias[h, i, j]", "position_bias[h, j, i]"),
+    ("sink", "projection pool_sink sink -> pool.soma weight 1.0\n", ""),
+    (
+        "sink",
+        "weight size(a)^-1/2",
+        "weight size(a)^-1/2\nprojection more sink -> mask.basal weight 1.0",
+    ),
+)
+
+#: These look like mistakes and change nothing: softmax does not see what is the same for all keys, and
+#: queries and keys of a token are turned alike.
+HARMLESS = (
+    ("square", " b_K[g, a]", ""),
+    ("rotary", "R_Q[i, p, s, t]", "R_K[i, p, s, t]"),
+)
+
+
+def changed(name, old, new):
+    """A spec, the text of its circuit, and the text after a change."""
+    text = str(lower(SPECS[name]))
+    assert old in text, (name, old)
+    return SPECS[name], text, text.replace(old, new)
