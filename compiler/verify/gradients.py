@@ -44,8 +44,13 @@ def gradient_of(tensor: str) -> str:
 def gradients(equations: Equations, wanted: Sequence[str]) -> Equations:
     """The equations, and after them those of the gradients of given tensors `wanted`.
 
-    The equations must have one output; `error` is the derivative of the loss by it.
+    The equations must have one output; `error` is the derivative of the loss by it. A tensor that
+    nothing reads has the gradient zero. ValueError when a tensor has the name of a derivative.
     """
+    taken = {*equations.given, *(each.tensor for each in equations.definitions)}
+    clash = taken & {ERROR, *map(gradient_of, taken)}
+    if clash:
+        raise ValueError(f"{', '.join(sorted(clash))} is the name of a derivative: rename it")
     (output,) = equations.outputs
     at = equations.definition(output).indices
     found: dict[str, list[_Share]] = {output: [_Share(at, Read(ERROR, at))]}
@@ -54,8 +59,7 @@ def gradients(equations: Equations, wanted: Sequence[str]) -> Equations:
         rows.append(_row(definition.tensor, definition.indices, found))
         for share in _shares(definition):
             found.setdefault(share.tensor, []).append(_Share(share.at, share.expression))
-    for tensor in wanted:
-        rows.append(_row(tensor, _formals(found[tensor][0].at), found))
+    rows += [_row(t, _formals(_where_read(t, equations, found)), found) for t in wanted]
     given = {**equations.given, ERROR: tuple(v.sort for v in at)}
     return replace(
         equations,
@@ -90,6 +94,15 @@ def _row(
     ]
     body = terms[0] if len(terms) == 1 else Add(tuple(terms))
     return Definition(gradient_of(tensor), indices, body)
+
+
+def _where_read(
+    tensor: str, equations: Equations, found: Mapping[str, Sequence[_Share]]
+) -> tuple[Index, ...]:
+    """The indices at which a given tensor is read first, or any if nothing reads it."""
+    if tensor in found:
+        return found[tensor][0].at
+    return tuple(Index(f"i{k}", sort) for k, sort in enumerate(equations.given[tensor]))
 
 
 def _formals(at: tuple[Index, ...]) -> tuple[Index, ...]:
@@ -134,10 +147,11 @@ def _derivatives(
 
 def _apart(expression: Sum, taken: set[str]) -> Sum:
     """A sum whose own indices have names that are not taken."""
-    used = taken | names_in(expression.body)
-    names = {
-        v: fresh_index(v, used) if v.name in taken else v for v in expression.indices
-    }
+    used = taken | names_in(expression.body) | {v.name for v in expression.indices}
+    names: dict[Index, Index] = {}
+    for v in expression.indices:
+        names[v] = fresh_index(v, used) if v.name in taken else v
+        used = used | {names[v].name}
     body = renamed_indices(expression.body, {v: n for v, n in names.items() if v != n})
     return Sum(tuple(names.values()), body)
 
