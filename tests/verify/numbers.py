@@ -1,0 +1,221 @@
+"""Numbers by routes that share nothing with the prover: the oracle, the interpreter, PyTorch.
+
+`given` arrays have the sides of the textbook's equations: heads as (group, member), rotated features
+as (plane, component). Sizes are by the textbook's sorts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from cortico.backends.reference import interpret
+from cortico.ir import Circuit
+from cortico.lowering import circuit_weights
+from cortico.lowering.streams import plane_order
+from cortico.spec import AttentionSpec, Kernel, PositionBias
+from cortico.verify.meaning import circuit_equations
+from cortico.verify.reference import reference
+from cortico.verify.sorts import unified
+from cortico.weights import required_shapes
+from tests.oracle import rotate, textbook_attention, visible
+
+Sizes = Mapping[str, int]
+Arrays = Mapping[str, np.ndarray]
+
+_HEADED = ("W_Q", "W_O", "b_Q", "alibi_slopes", "position_bias", "sink")
+_FEATURED = {"W_Q": 2, "W_K": 2, "b_Q": 1, "b_K": 1}  # where key features stand, from the end
+_INPUTS = ("x", "context", "keep")
+
+
+def resized(spec: AttentionSpec, sizes: Sizes) -> AttentionSpec:
+    """The spec at other sizes, all numbers."""
+    tokens = sizes["tokens"]
+    groups = sizes["groups"] if spec.members > 1 else sizes["heads"]
+    cross = {"context": sizes["context features"], "context_tokens": sizes["context tokens"]}
+    return replace(
+        spec,
+        model=sizes["model features"],
+        heads=groups * sizes.get("members", 1),
+        kv_heads=groups,
+        key_features=2 * sizes["planes"] if spec.rotary else sizes["key features"],
+        value_features=sizes["value features"],
+        output=sizes["model features" if spec.residual else "output features"],
+        tokens=tokens,
+        rotary=replace(spec.rotary, rotated=None) if spec.rotary else None,
+        **(cross if spec.cross else {}),
+    )
+
+
+def is_grouped(spec: AttentionSpec, given: Arrays) -> bool:
+    """Whether heads are pairs; a group may have been resized to one member."""
+    return np.ndim(given["W_Q"]) == 4 + bool(spec.rotary)
+
+
+def sizes_of(spec: AttentionSpec, tokens: int, source: int) -> dict[str, int]:
+    """The sizes of the textbook's sorts for a spec."""
+    return {
+        "tokens": tokens,
+        "context tokens": source,
+        "heads": spec.heads,
+        "groups": spec.groups,
+        "members": spec.members,
+        "key features": spec.d_key,
+        "planes": spec.d_key // 2,
+        "components": 2,
+        "value features": spec.d_value,
+        "model features": spec.model,
+        "context features": spec.d_context,
+        "output features": spec.d_output,
+    }
+
+
+def joined(spec: AttentionSpec, given: Arrays) -> dict[str, np.ndarray]:
+    """The weights as `tests.oracle` wants them: one side of heads, one of key features."""
+    weights = {}
+    for name in required_shapes(spec):
+        array = np.asarray(given[name], dtype=np.float64)
+        if name in _HEADED and is_grouped(spec, given):
+            array = array.reshape(-1, *array.shape[2:])
+        if name in _FEATURED and spec.rotary:
+            side, order = array.ndim - 1 - _FEATURED[name], plane_order(spec)
+            flat = array.reshape(*array.shape[:side], -1, *array.shape[side + 2 :])
+            array = np.empty_like(flat)
+            place = [slice(None)] * flat.ndim
+            place[side] = order.ravel()
+            array[tuple(place)] = flat
+        weights[name] = array
+    if spec.rotary:
+        weights["rotary_frequencies"] = np.asarray(given["frequencies"], dtype=np.float64)
+    return weights
+
+
+def textbook_numbers(spec: AttentionSpec, sizes: Sizes, given: Arrays) -> np.ndarray:
+    """y by the oracle."""
+    small = resized(spec, sizes)
+    inputs = {name: given[name] for name in _INPUTS if name in given}
+    return textbook_attention(small, joined(small, given), **inputs)
+
+
+def axis_sizes(spec: AttentionSpec, circuit: Circuit, sizes: Sizes) -> dict[str, int]:
+    """The sizes of a circuit's axes where the textbook's sorts have sizes `sizes`."""
+    equations = circuit_equations(circuit)
+    _, theirs = unified(reference(spec), equations)
+    sorts = {}
+    for mine, found in zip(equations.definitions, theirs.definitions, strict=True):
+        names = (index.name for index in mine.indices)
+        sorts |= dict(zip(names, (index.sort for index in found.indices), strict=True))
+    return {a.name: sizes[sorts[a.name]] for a in circuit.axes if a.name in sorts}
+
+
+def circuit_at(circuit: Circuit, sizes: Sizes) -> Circuit:
+    """The circuit with axes of other sizes, and without values."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    weights = [w for p in circuit.populations for c in p.compartments for w in c.drive]
+    for weight in (*weights, *(p.weight for p in circuit.projections)):
+        if weight.tensor:
+            shapes[weight.tensor.name] = tuple(sizes[a] for a in weight.tensor.axes)
+    for parameter in circuit.parameters:
+        if parameter.formula and parameter.name in shapes:
+            shape = shapes[parameter.name]
+            planes = parameter.formula.kind == "rotation"
+            argument = parameter.formula.arguments[0]
+            shapes[argument] = shape[1:2] if planes else shape[:-2]
+    return replace(
+        circuit,
+        axes=tuple(replace(a, extent=sizes.get(a.name, 1)) for a in circuit.axes),
+        inputs=tuple(replace(t, shape=shapes[t.name]) for t in circuit.inputs if t.name in shapes),
+        parameters=tuple(
+            replace(p, shape=shapes[p.name], values=None)
+            for p in circuit.parameters
+            if p.name in shapes
+        ),
+    )
+
+
+def circuit_numbers(circuit: Circuit, sizes: Sizes, given: Arrays) -> np.ndarray:
+    """y by the interpreter, at sizes of axes."""
+    small = circuit_at(circuit, sizes)
+    inputs = {t.name: given[t.name] for t in small.inputs}
+    plain = [p.name for p in small.parameters if p.formula is None]
+    (output,) = small.outputs
+    rates = interpret(small, inputs, {name: given[name] for name in plain})
+    axes = small.population(output.source.name).axes
+    order = [axes.index(axis) for axis in output.source.axes]
+    return np.transpose(rates[output.source.name], order)
+
+
+def split(spec: AttentionSpec, arrays: Arrays) -> dict[str, np.ndarray]:
+    """Arrays of the weights' shapes with the sides of the textbook's equations."""
+    wanted = {
+        name: arrays[name]
+        for name in (*required_shapes(spec), "rotary_frequencies")
+        if name in arrays
+    }
+    inputs = {name: arrays[name] for name in _INPUTS if name in arrays}
+    return {**circuit_weights(spec, wanted), **inputs}
+
+
+# ---- PyTorch -------------------------------------------------------------------------------------
+
+
+def torch_gradients(
+    spec: AttentionSpec, weights: Arrays, inputs: Arrays, error: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The gradients of Σ error · y by autograd, for every weight and the inputs, in float64."""
+    import torch
+
+    leaves = {
+        name: torch.tensor(np.asarray(array, dtype=np.float64), requires_grad=name != "keep")
+        for name, array in {**weights, **inputs}.items()
+        if name != "rotary_frequencies"
+    }
+    y = _torch_textbook(torch, spec, leaves, np.asarray(weights.get("rotary_frequencies", [])))
+    (y * torch.tensor(error)).sum().backward()
+    return {
+        name: np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.numpy()
+        for name, leaf in leaves.items()
+        if name != "keep"
+    }
+
+
+def _torch_textbook(torch, spec, t, frequencies):
+    source = t["context"] if spec.cross else t["x"]
+    q = torch.einsum("ham,im->hia", t["W_Q"], t["x"])
+    k = torch.einsum("gam,jm->gja", t["W_K"], source)
+    v = torch.einsum("gcm,jm->gjc", t["W_V"], source)
+    q, k, v = (
+        a + t[b][:, None, :] if b in t else a for a, b in ((q, "b_Q"), (k, "b_K"), (v, "b_V"))
+    )
+    if spec.rotary:
+        q, k = (_torch_rotated(torch, spec, frequencies, a) for a in (q, k))
+    members = q.shape[0] // k.shape[0]
+    k, v = (a.repeat_interleave(members, dim=0) for a in (k, v))
+    usual = q.shape[2] ** -0.5 if spec.kernel is Kernel.SOFTMAX else 1.0
+    score = (usual if spec.scale is None else spec.scale) * torch.einsum("hia,hja->hij", q, k)
+    i, j = np.arange(len(t["x"]))[:, None], np.arange(len(source))[None, :]
+    if spec.position_bias is PositionBias.ALIBI:
+        score = score + t["alibi_slopes"][:, None, None] * torch.tensor(j - i)
+    if spec.position_bias is PositionBias.TABLE:
+        score = score + t["position_bias"]
+    keep = t["keep"].detach().numpy() if "keep" in t else None
+    seen = torch.tensor(visible(spec, i, j, keep))
+    p = score * seen
+    if spec.kernel is Kernel.SOFTMAX:
+        weight = torch.exp(score) * seen
+        total = weight.sum(2, keepdim=True)
+        if spec.sink:
+            total = total + torch.exp(t["sink"])[:, None, None]
+        p = weight / torch.where(total > 0, total, torch.ones_like(total))
+    y = torch.einsum("hoc,hij,hjc->io", t["W_O"], p, v) + t.get("b_O", 0.0)
+    return y + t["x"] if spec.residual else y
+
+
+def _torch_rotated(torch, spec, frequencies, a):
+    """The rotation of the oracle as a matrix, which PyTorch then multiplies with."""
+    eye = np.eye(a.shape[2])
+    w = {"rotary_frequencies": frequencies} if len(frequencies) else {}
+    rows = [rotate(spec, w, np.tile(row, (1, a.shape[1], 1)))[0] for row in eye]  # (a, token, b)
+    return torch.einsum("hta,atb->htb", a, torch.tensor(np.stack(rows)))
