@@ -14,13 +14,17 @@ interpreter of its own (`exact_circuit`). Inputs and weights are random residues
 Numbers in the code that round a constant of the circuit are read as that constant: 0.7071067811865475
 as 2^-1/2 when the circuit says `size(a)^-1/2`. The largest relative distance of such a number is
 reported as `rounding`. Every other float is the dyadic rational that it is.
+
+Exact numbers do not overflow. So code that forgets to shift a softmax is right here.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,13 +41,31 @@ from cortico.verify.exact_circuit import (
     operations,
 )
 from cortico.verify.exact_numpy import run_emitted
-from cortico.verify.ring import Ring
+from cortico.verify.formal import (
+    MOST_OPERATIONS,
+    Formal,
+    TooLargeError,
+    first_difference,
+    symbol_tensors,
+    with_every_mask,
+)
+from cortico.verify.ring import Number, Ring
 
-#: Examples that run at once, so that the code's batch axes are used.
+#: Examples that run at once, so that the code's batch axes are used; one more without any token.
 _BATCH = 2
 
-#: Multiplications above which a check is refused; ten million take about a minute.
-_MOST_OPERATIONS = 20_000_000
+#: Multiplications above which a check is refused: so many take about a minute, and a gigabyte.
+_MOST_OPERATIONS = 10_000_000
+
+
+#: The place of the first entry that code and circuit do not have in common.
+Same = Callable[[Sequence[Any], Sequence[Number]], int | None]
+
+
+def same_numbers(found: Sequence[Any], expected: Sequence[Number]) -> int | None:
+    """Entry by entry with `==`."""
+    pairs = zip(found, expected, strict=True)
+    return next((k for k, (one, other) in enumerate(pairs) if other != one), None)
 
 
 @dataclass(frozen=True)
@@ -55,7 +77,9 @@ class EmittedResult:
     arithmetic: str
     entries: int  #: how many numbers were compared
     difference: str | None  #: where the first difference is, or why there is no result
-    rounding: float  #: largest relative distance of a number in the code from the constant it rounds
+    rounding: (
+        float  #: largest relative distance of a number in the code from the constant it rounds
+    )
     too_large: bool = False  #: nothing was compared
 
     @property
@@ -99,6 +123,37 @@ def check_emitted(
     return compare_runs(circuit, source or emit_source(circuit), inputs, parameters, sizes, ring)
 
 
+def check_emitted_symbolically(
+    circuit: Circuit, source: str | None = None, symbols: Mapping[str, int] | None = None
+) -> EmittedResult:
+    """The same on SymPy symbols, for every 0/1 input of the given sizes (by default 2).
+
+    Every entry of input and weight is a symbol of its own. Only for very small circuits: for others
+    the result says that it is too large.
+    """
+    sizes = dict(symbols or dict.fromkeys(circuit.symbols, 2))
+    ring = Formal()
+    try:
+        if operations(circuit, sizes) > MOST_OPERATIONS:
+            raise TooLargeError
+        learn_gains(ring, circuit, sizes)
+        tensors = symbol_tensors(circuit, sizes, ring)
+        inputs = with_every_mask(circuit, sizes, tensors)
+        parameters = {name: a for name, a in tensors.items() if name not in inputs}
+        text = source or emit_source(circuit)
+        return compare_runs(circuit, text, inputs, parameters, sizes, ring, same_expressions)
+    except TooLargeError as error:
+        return EmittedResult(False, sizes, ring.name, 0, str(error), 0.0, too_large=True)
+
+
+def same_expressions(found: Sequence[Any], expected: Sequence[Number]) -> int | None:
+    """Entry by entry, as functions of their symbols."""
+    ring = expected[0].ring
+    return first_difference(
+        [(ring.payload(one), other.payload) for one, other in zip(found, expected, strict=True)]
+    )
+
+
 def compare_runs(
     circuit: Circuit,
     source: str,
@@ -106,8 +161,9 @@ def compare_runs(
     parameters: Exact,
     symbols: Mapping[str, int],
     ring: Ring,
+    same: Same = same_numbers,
 ) -> EmittedResult:
-    """Code and circuit on given numbers; `inputs` have one batch axis."""
+    """Code and circuit on given numbers; `inputs` have one batch axis of the same length."""
     expected = _batched_outputs(circuit, inputs, parameters, symbols, ring)
     entries = sum(array.size for array in expected.values())
     try:
@@ -117,7 +173,7 @@ def compare_runs(
     except Exception as error:
         difference: str | None = f"the code stops with {type(error).__name__}: {error}"
     else:
-        difference = _first_difference(found, expected)
+        difference = _difference(found, expected, same)
     return EmittedResult(
         difference is None, dict(symbols), ring.name, entries, difference, ring.largest_rounding
     )
@@ -128,7 +184,7 @@ def small_sizes(circuit: Circuit) -> dict[str, int]:
 
     Where a bound reaches further than seven tokens it is not seen to act.
     """
-    domains = [p.domain for p in (*circuit.populations, *circuit.projections)]
+    domains = [p.domain for p in circuit.populations] + [p.domain for p in circuit.projections]
     reach = max((_reach(bound) for domain in domains for bound in domain), default=0)
     fixed = {axis.extent for axis in circuit.axes}
     sizes = sorted(range(max(3, min(reach, 7)), 20), key=lambda size: (size in fixed, size))
@@ -156,14 +212,16 @@ def random_parameters(
 def random_inputs(
     circuit: Circuit, symbols: Mapping[str, int], ring: Ring, draw: random.Random
 ) -> dict[str, np.ndarray]:
-    """Every input with one batch axis; 0/1 inputs are bool and have both."""
+    """Every input with one batch axis. In its last example nothing exists that a 0/1 input can deny."""
+    gated = any(tensor.kind is InputKind.MASK for tensor in circuit.inputs)
     arrays = {}
     for tensor in circuit.inputs:
-        shape = (_BATCH, *(resolve(side, symbols) for side in tensor.shape))
+        shape = (_BATCH + gated, *(resolve(side, symbols) for side in tensor.shape))
         if tensor.kind is InputKind.MASK:
-            live = np.array([draw.random() < 0.7 for _ in range(int(np.prod(shape)))], bool)
+            live = np.array([draw.random() < 0.7 for _ in range(math.prod(shape))], bool)
             live[:1], live[1:2] = False, True  # under a causal mask the first query sees nothing
             arrays[tensor.name] = live.reshape(shape)
+            arrays[tensor.name][-1] = False
         else:
             arrays[tensor.name] = _random(shape, symbols, ring, draw)
     return arrays
@@ -191,7 +249,7 @@ def _batched_outputs(
 ) -> dict[str, np.ndarray]:
     """The circuit's outputs for each example of a batch."""
     results = []
-    for example in range(_BATCH):
+    for example in range(max(map(len, inputs.values()), default=1)):
         one = {
             name: ring.array(a[example]) if a.dtype == bool else a[example]
             for name, a in inputs.items()
@@ -200,15 +258,15 @@ def _batched_outputs(
     return {name: np.stack([result[name] for result in results]) for name in results[0]}
 
 
-def _first_difference(found: Exact, expected: Exact) -> str | None:
+def _difference(found: Exact, expected: Exact, same: Same) -> str | None:
     for name, wanted in expected.items():
         array = found[name]
         if array.shape == wanted.shape[1:]:  # what depends on no input has no batch axes
             array = np.broadcast_to(array, wanted.shape)
         if array.shape != wanted.shape:
             return f"{name} has shape {array.shape}, expected {wanted.shape}"
-        for index, number in np.ndenumerate(wanted):
-            if not bool(number == array[index]):
-                place = ", ".join(map(str, index[1:]))
-                return f"first in {name}[{place}] of example {index[0]}"
+        place = same(list(array.flat), list(wanted.flat))
+        if place is not None:
+            example, *index = (int(k) for k in np.unravel_index(place, wanted.shape))
+            return f"first in {name}[{', '.join(map(str, index))}] of example {example}"
     return None

@@ -31,6 +31,8 @@ from cortico.verify.ring import Number, Ring
 Sizes = Mapping[str, int]
 Exact = Mapping[str, np.ndarray]  #: name to object array of numbers
 
+_MOST_PRODUCTS = 200
+
 #: An array and the names of its axes.
 Factor = tuple[np.ndarray, tuple[str, ...]]
 
@@ -70,12 +72,19 @@ def gains(circuit: Circuit) -> list[Gain]:
     return list(dict.fromkeys(w.gain for w in weights if not w.gain.is_one))
 
 
-def learn_gains(ring: Ring, circuit: Circuit, symbols: Sizes, factors: int = 3) -> None:
-    """Tell `ring` the gains of a circuit and their products, which emitted code holds as floats."""
-    sizes, known = circuit.sizes(symbols), gains(circuit)[:8]
-    for count in range(1, factors + 1):
+def learn_gains(ring: Ring, circuit: Circuit, symbols: Sizes) -> None:
+    """Tell `ring` the gains of a circuit and their products, which emitted code holds as floats.
+
+    Products of up to eight gains, as long as there are not more than two hundred of them.
+    """
+    sizes, known = circuit.sizes(symbols), gains(circuit)
+    learned = 0
+    for count in range(1, 9):
+        learned += math.comb(len(known) + count - 1, count) if known else 0
+        if learned > _MOST_PRODUCTS:
+            return
         for chosen in itertools.combinations_with_replacement(known, count):
-            ring.learn(math.prod(chosen, start=Gain()), sizes)
+            ring.learn(chosen, sizes)
 
 
 def operations(circuit: Circuit, symbols: Sizes) -> int:

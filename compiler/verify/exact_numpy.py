@@ -1,15 +1,16 @@
 """Running emitted source, its text unchanged, on object arrays of exact numbers.
 
 `import numpy` in that text gives a stand-in. It has the functions that the emitter uses and no others.
-Those that only move entries, add or multiply are NumPy's own. The others are listed in `exact_numpy`:
-`float64` makes exact numbers, `exp`, `sqrt`, `tanh`, `cos`, `sin` and `divide` are those of the ring.
+Those that only move entries, add or multiply are NumPy's own. `float64` makes exact numbers; functions
+of one number, `maximum` and `divide` are those of the ring. Two parts of an emitted file do not run:
+reading the weights file, and float32.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,12 +25,9 @@ from cortico.verify.ring import LEAST, Infinity, Ring
 #: NumPy's own functions: on object arrays they use the numbers' operators only.
 _PLAIN = (
     "arange",
-    "asarray",
     "broadcast_shapes",
     "einsum",
     "float32",
-    "maximum",
-    "result_type",
     "stack",
     "subtract",
     "tensordot",
@@ -90,17 +88,44 @@ def exact_numpy(ring: Ring) -> SimpleNamespace:
         def __new__(cls, value: Any) -> Any:
             return ring.array(value) if isinstance(value, np.ndarray) else ring.number(value)
 
+    class Bits(np.ndarray[Any, Any]):
+        """A bool array that becomes exact numbers, not Python's, when it is cast."""
+
+        def astype(self, dtype: Any, copy: bool = True) -> Any:  # type: ignore[override]
+            return self if dtype is bool else ring.array(self)
+
+    def asarray(values: Any) -> np.ndarray:
+        array = np.asarray(values)
+        return array.view(Bits) if array.dtype == bool else array
+
+    own = {"float64": Float64, "asarray": asarray, "inf": Infinity()}
+    functions = {name: np.frompyfunc(_applied(ring, name), 1, 1) for name in _FUNCTIONS}
+    plain = {name: getattr(np, name) for name in _PLAIN}
+    return SimpleNamespace(**plain, **own, **functions, **_own_functions(ring))
+
+
+def _own_functions(ring: Ring) -> dict[str, Callable[..., Any]]:
+    """Functions that are NumPy's in all but the numbers that they make, compare or divide."""
+
     def ones(shape: Any, dtype: Any) -> np.ndarray:
         return np.ones(shape, dtype) if dtype is bool else ring.array(np.ones(shape, np.int64))
 
     def isfinite(values: Any) -> np.ndarray:
-        return np.asarray(np.not_equal(values, LEAST), bool)
+        return np.asarray(np.frompyfunc(lambda value: value is not LEAST, 1, 1)(values), bool)
 
-    functions = {name: np.frompyfunc(_applied(ring, name), 1, 1) for name in _FUNCTIONS}
-    divide = np.frompyfunc(lambda first, second: ring.number(first) / second, 2, 1)
-    own = {"float64": Float64, "ones": ones, "isfinite": isfinite, "divide": divide}
-    plain = {name: getattr(np, name) for name in _PLAIN}
-    return SimpleNamespace(**plain, **own, **functions, inf=Infinity())
+    def result_type(*values: Any) -> np.dtype:
+        return np.result_type(*map(np.asarray, values))
+
+    def larger(*values: Any) -> Any:
+        return max(value if value is LEAST else ring.number(value) for value in values)
+
+    return {
+        "ones": ones,
+        "isfinite": isfinite,
+        "result_type": result_type,
+        "maximum": np.frompyfunc(larger, 2, 1),
+        "divide": np.frompyfunc(lambda first, second: ring.number(first) / second, 2, 1),
+    }
 
 
 def _applied(ring: Ring, function: str) -> Callable[[object], object]:

@@ -7,9 +7,9 @@ constant that the ring was told of: then it is read as that constant.
 
 from __future__ import annotations
 
-import math
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
@@ -22,7 +22,7 @@ from cortico.ir import Gain
 _AT_ZERO = {"cos": 1, "sin": 0, "tanh": 0, "sqrt": 0}
 
 #: Largest relative distance of a number in code from the constant of the circuit that it rounds.
-ROUNDING = 1e-15
+ROUNDING = Decimal("4e-15")
 
 
 #: What emitted code asks of an array that may be without axes.
@@ -194,9 +194,14 @@ class Ring(ABC):
             result[index] = self.number(known)
         return result
 
-    def learn(self, gain: Gain, sizes: dict[str, int]) -> None:
-        """From now on a float that is `gain` but for rounding is read as `gain`."""
-        self._constants.append((_decimal(gain, sizes), self.gain(gain, sizes)))
+    def learn(self, gains: Sequence[Gain], sizes: dict[str, int]) -> None:
+        """From now on a float that is the product of `gains`, but for rounding, is read as that."""
+        known, exact = Decimal(1), self.payload(1)
+        with localcontext(prec=40):
+            for gain in gains:
+                known *= _decimal(gain, sizes)
+                exact = self.multiply(exact, self.gain(gain, sizes))
+        self._constants.append((known, exact))
         self._readings.clear()
 
     def gain(self, gain: Gain, sizes: dict[str, int]) -> Any:
@@ -217,14 +222,14 @@ class Ring(ABC):
     def _reading(self, value: float) -> Any:
         exact = Decimal(value)
         off = [
-            (float(abs(exact / known - 1)), place)
+            (abs(exact / known - 1), place)
             for place, (known, _) in enumerate(self._constants)
             if known
         ]
-        distance, place = min(off, default=(math.inf, 0))
+        distance, place = min(off, default=(Decimal(1), 0))
         if distance > ROUNDING:
             return self.rational(Fraction(value))
-        self.largest_rounding = max(self.largest_rounding, distance)
+        self.largest_rounding = max(self.largest_rounding, float(distance))
         return self._constants[place][1]
 
     def apply(self, function: str, value: object) -> Number:
@@ -284,9 +289,8 @@ class Ring(ABC):
 
 
 def _decimal(gain: Gain, sizes: dict[str, int]) -> Decimal:
-    """A gain to forty digits."""
-    with localcontext(prec=40):
-        value = Decimal(gain.coefficient)
-        for axis, exponent in gain.sizes:
-            value *= Decimal(sizes[axis]) ** (Decimal(exponent.numerator) / exponent.denominator)
-        return value
+    """A gain to as many digits as the context has."""
+    value = Decimal(gain.coefficient)
+    for axis, exponent in gain.sizes:
+        value *= Decimal(sizes[axis]) ** (Decimal(exponent.numerator) / exponent.denominator)
+    return value

@@ -1,0 +1,153 @@
+"""Circuits against the textbook, entry by entry in SymPy."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import sympy
+
+from cortico.ir import Circuit, SpecError
+from cortico.lowering import lower
+from cortico.passes import parse_passes, run_passes
+from cortico.spec import (
+    AttentionSpec,
+    Bias,
+    Kernel,
+    Mask,
+    Microcircuit,
+    PositionBias,
+    Rotary,
+    RotaryStyle,
+)
+from cortico.verify.elementwise import (
+    check_elementwise,
+    elementwise_meaning,
+    spec_symbols,
+    textbook,
+)
+from cortico.verify.formal import TooLargeError
+from cortico.weights import random_weights
+from tests.oracle import textbook_attention
+
+BIASED = Bias(query=True, key=True, value=True, output=True)
+SOFT = AttentionSpec(model=2)
+LINEAR = replace(SOFT, kernel=Kernel.LINEAR)
+MEMORY = replace(LINEAR, microcircuit=Microcircuit.MEMORY)
+
+SPECS = {
+    "softmax": SOFT,
+    "softmax_biased": replace(SOFT, heads=2, bias=BIASED),
+    "linear": replace(LINEAR, heads=2),
+    "linear_biased": replace(LINEAR, bias=BIASED, key_padding=True),
+    "causal": replace(SOFT, heads=2, mask=Mask.CAUSAL, bias=BIASED),
+    "window": replace(SOFT, heads=2, mask=Mask.WINDOW, window=1),
+    "padded": replace(SOFT, key_padding=True, mask=Mask.CAUSAL),
+    "sink": replace(SOFT, sink=True, key_padding=True, residual=True),
+    "alibi": replace(SOFT, heads=2, position_bias=PositionBias.ALIBI),
+    "table": replace(SOFT, tokens=2, position_bias=PositionBias.TABLE),
+    "table_linear": replace(LINEAR, tokens=2, position_bias=PositionBias.TABLE),
+    "scaled": replace(SOFT, scale=0.3),
+    "rotary": replace(SOFT, rotary=Rotary()),
+    "rotary_interleaved": replace(LINEAR, rotary=Rotary(style=RotaryStyle.INTERLEAVED)),
+    "rotary_pairs": replace(SOFT, model=1, key_features=4, value_features=1, rotary=Rotary()),
+    "rotary_partial": replace(
+        SOFT, model=1, key_features=4, value_features=1, rotary=Rotary(rotated=2)
+    ),
+    "grouped": AttentionSpec(model=1, heads=2, kv_heads=1, key_features=1, bias=BIASED),
+    "wide": replace(SOFT, key_features=1, value_features=2, output=1),
+    "cross": replace(SOFT, cross=True, context=1, key_padding=True),
+    "memory": replace(MEMORY, mask=Mask.CAUSAL, bias=BIASED),
+    "memory_cross": replace(MEMORY, cross=True, context=1, key_padding=True),
+}
+
+
+def compiled(spec, passes):
+    return run_passes(lower(spec), parse_passes(passes))[0]
+
+
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("passes", ["none", "default", "aggressive"])
+def test_equals_the_textbook(name, passes):
+    result = check_elementwise(SPECS[name], compiled(SPECS[name], passes))
+    assert result.equal, result.text
+    assert result.entries >= 2 * SPECS[name].d_output
+
+
+def test_three_tokens():
+    spec = AttentionSpec(model=1, mask=Mask.WINDOW, window=2)
+    result = check_elementwise(spec, lower(spec), {"n": 3})
+    assert result.text == "the circuit equals the textbook in 3 SymPy expressions, n = 3"
+
+
+WRONG = {
+    "another mask": ("causal", {"mask": Mask.NONE}),
+    "another kernel": ("softmax", {"kernel": Kernel.LINEAR}),
+    "no scale": ("softmax", {"scale": 1.0}),
+    "a scale that is off in its last digit": ("scaled", {"scale": 0.30000000000000004}),
+    "no residual": ("sink", {"residual": False}),
+    "another window": ("window", {"window": 2}),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_another_circuit_is_refused(what):
+    name, change = WRONG[what]
+    result = check_elementwise(replace(SPECS[name], **change), lower(SPECS[name]))
+    assert not result.equal
+    assert "is not the textbook's attention" in result.text
+    assert "first in y[" in result.text
+
+
+def test_the_textbook_is_the_oracle_in_numbers():
+    rng = np.random.default_rng(0)
+    for spec in SPECS.values():
+        weights = random_weights(spec, 1)
+        x, keep = rng.standard_normal((2, spec.model)), np.array([False, True])
+        context = rng.standard_normal((2, spec.d_context)) if spec.cross else None
+        exact = {name: values(array) for name, array in weights.items()}
+        if spec.rotary:
+            exact["rotary_frequencies"] = values(
+                spec.rotary.base
+                ** (-2 * np.arange(spec.rotated_features // 2) / spec.rotated_features)
+            )
+        arguments = {"keep": keep} if spec.key_padding else {}
+        found = textbook(
+            spec, exact, values(x), None if context is None else values(context), **arguments
+        )
+        expected = textbook_attention(spec, weights, x, context, **arguments)
+        numbers = np.array([[float(sympy.N(entry)) for entry in row] for row in found])
+        np.testing.assert_allclose(numbers, expected, rtol=1e-11)
+
+
+def values(array):
+    return np.frompyfunc(sympy.Float, 1, 1)(array)
+
+
+def test_the_meaning_in_sympy():
+    spec = AttentionSpec(model=1, kernel=Kernel.LINEAR)
+    meaning = elementwise_meaning(lower(spec), {"n": 1})["y"]
+    x = sympy.Symbol("x[0, 0]", real=True)
+    weights = [spec_symbols(spec)[name].item() for name in ("W_K", "W_Q", "W_V", "W_O")]
+    assert sympy.expand(meaning[0, 0] - sympy.prod(weights) * x**3) == 0
+
+
+def test_too_large():
+    spec = AttentionSpec(model=8, heads=4)
+    result = check_elementwise(spec, lower(spec))
+    assert result.too_large
+    assert not result.equal
+    assert "too large" in result.text
+    with pytest.raises(TooLargeError):
+        elementwise_meaning(lower(spec), {"n": 2})
+    many = replace(SPECS["padded"], model=1)
+    assert check_elementwise(many, lower(many), {"n": 6}).too_large
+
+
+def test_tensors_that_the_spec_lacks():
+    circuit = lower(SOFT)
+    renamed = replace(
+        circuit, parameters=tuple(replace(p, name=f"{p.name}_v2") for p in circuit.parameters)
+    )
+    assert isinstance(renamed, Circuit)
+    with pytest.raises(SpecError, match="W_Q_v2, W_K_v2"):
+        check_elementwise(SOFT, renamed)

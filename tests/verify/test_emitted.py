@@ -1,0 +1,256 @@
+"""Emitted code on exact numbers equals its circuit, and wrong code does not."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from cortico.backends.numpy import emit_source
+from cortico.ir import SpecError, UnsupportedError
+from cortico.lowering import lower
+from cortico.passes import parse_passes, run_passes
+from cortico.pipeline import compile_attention
+from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary
+from cortico.verify.emitted import check_emitted, check_emitted_symbolically, small_sizes
+from cortico.verify.exact_circuit import gains
+from tests.cases import CASES
+from tests.strategies import circuits
+
+CASE = {case.name: case for case in CASES}
+PIPELINES = ("none", "default", "aggressive")
+
+
+def compiled(name, passes="none"):
+    case = CASE[name]
+    return run_passes(lower(case.spec, case.weights), parse_passes(passes))[0]
+
+
+# ---- right code ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_case_is_exact(case):
+    lowered = lower(case.spec, case.weights)
+    for passes in PIPELINES:
+        circuit, _ = run_passes(lowered, parse_passes(passes))
+        result = check_emitted(circuit)
+        assert result.equal, result.text
+        assert result.entries >= 2 * case.spec.d_output
+        assert result.rounding < 2e-16
+
+
+@pytest.mark.parametrize("name", ["everything", "bert", "memory_llama", "linear-mask_none"])
+@pytest.mark.parametrize("passes", ["default", "aggressive"])
+def test_stored_weights_are_taken_exactly(name, passes):
+    assert check_emitted(compiled(name, passes), stored=True).equal
+
+
+@pytest.mark.parametrize(
+    "name", ["linear-mask_causal-padded-biased", "alibi_linear_padded", "rotary_linear_causal"]
+)
+def test_rationals(name):
+    result = check_emitted(compiled(name), rational=True)
+    assert result.equal
+    assert result.arithmetic == "rationals"
+
+
+def test_rationals_have_no_exponential():
+    with pytest.raises(UnsupportedError, match="rationals lack"):
+        check_emitted(compiled("bert"), rational=True)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(circuit=circuits(), tokens=st.integers(1, 4), stored=st.booleans())
+def test_any_circuit_is_exact(circuit, tokens, stored):
+    # products of gains that underflow are not the rounding of anything
+    known = gains(circuit)
+    assume(all(g.coefficient == 0 or abs(g.coefficient) > 1e-30 for g in known))
+    assume(len(known) <= 3)  # else there are products that are not learned
+    result = check_emitted(circuit, symbols=dict.fromkeys(circuit.symbols, tokens), stored=stored)
+    assert result.equal, result.text
+
+
+def test_sizes_differ_and_make_every_bound_matter():
+    assert small_sizes(compiled("cross")) == {"n": 3, "n_context": 5}
+    assert small_sizes(compiled("gpt_oss")) == {"n": 5}
+    assert small_sizes(compiled("numbered_tokens")) == {}
+
+
+def test_the_file_in_a_folder_is_checked_as_it_is(tmp_path):
+    case = CASE["everything"]
+    compilation = compile_attention(case.spec, case.weights)
+    compilation.write(tmp_path / "made")
+    text = (tmp_path / "made" / "attention.py").read_text(encoding="utf-8")
+    result = check_emitted(compilation.circuit, text)
+    assert result.text == (
+        "the emitted code equals the circuit exactly in 120 numbers, n = 5 "
+        "(residues modulo primes near 2^61; constants rounded by at most 0e+00)"
+    )
+
+
+def test_constants_are_read_as_what_they_round():
+    circuit = compiled("rotary_partial")
+    assert "0.408248290463863" in emit_source(circuit)
+    result = check_emitted(circuit)
+    assert result.equal
+    assert 0 < result.rounding < 2e-16
+
+
+# ---- wrong code ------------------------------------------------------------------------------------
+
+MUTATIONS = {
+    "two axes swapped": ("everything", '"...jgc->...gjc"', '"...jgc->...jgc"'),
+    "two axes of one size swapped": ("everything", '"...igrpt->...gript"', '"...igrpt->...rgipt"'),
+    "a key transposed": ("bert", "key.swapaxes(-1, -2)", "key"),
+    "a bias dropped": ("bert", "value = b_V[:, None, :] + value_part", "value = value_part"),
+    "a bias subtracted": ("gpt2", "b_O + ", "b_O - "),
+    "the residual dropped": ("gpt2", " + x ", " "),
+    "a wrong constant": ("everything", "= 0.7 *", "= 0.71 *"),
+    "a constant wrong in its last digits": ("everything", "= 0.7 *", "= 0.70000000000001 *"),
+    "causal looks ahead": ("gpt2", "<= 0", "<= 1"),
+    "causal misses itself": ("gpt2", "<= 0", "<= -1"),
+    "a wider window": ("everything", "<= 2", "<= 3"),
+    "a narrower window": ("gpt_oss", "<= 3", "<= 2"),
+    "padding ignored": ("bert", "keep > 0", "keep >= 0"),
+    "padding reversed": ("bert", "keep > 0", "keep <= 0"),
+    "not divided": ("bert", "return np.divide(", "return np.multiply("),
+    "divided where it is zero": ("bert", "inhibition != 0", "inhibition == inhibition"),
+    "not guarded where nothing is live": ("bert", "peak = finite(", "peak = ("),
+    "no sink in the pool": ("sink", "pool_soma_part + sink_2", "pool_soma_part"),
+    "the sink not shifted": ("sink", "np.exp(sink[:, None] - peak)", "np.exp(sink[:, None])"),
+    "shifted along keys": ("bert", "peak[..., :, :, None]", "peak[..., :, None, :]"),
+    "another function": ("bert", "np.exp(", "np.tanh("),
+    "rotated backwards": ("llama", "[cos, -sin]", "[cos, sin]"),
+    "rotated by another angle": ("llama", "np.arange(shape[0])", "np.arange(1, shape[0] + 1)"),
+    "distance reversed": ("alibi", "return slopes", "return -slopes"),
+    "an output of another shape": ("bert", "return output", "return output[..., :1]"),
+    "code that stops": ("bert", "return output", "return output @ 1"),
+    "an unknown variable": ("bert", "return output", "return outputs"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", MUTATIONS)
+def test_wrong_code_is_refused(what):
+    name, right, wrong = MUTATIONS[what]
+    circuit = compiled(name)
+    source = emit_source(circuit)
+    assert right in source
+    result = check_emitted(circuit, source.replace(right, wrong))
+    assert not result.equal
+    assert result.text.startswith("the emitted code is not the circuit")
+
+
+HARMLESS = {
+    "a larger shift": ("bert", r"peak = (.*)  #", r"peak = \1 + 1  #"),
+    "three times the shift": ("bert", r"peak = (.*)  #", r"peak = 3 * \1  #"),
+    "no shift": ("gpt2", r"np.exp\((\w+) - [^)]*\)", r"np.exp(\1)"),
+    "the sink's shift too": ("sink", r"peak = (.*)  #", r"peak = 5 - \1  #"),
+    "a key bias, which softmax ignores": ("bert", r"b_K\[:, None, :\] \+ key_part", "key_part"),
+    "another order of factors": ("bert", r"0.5 \* \((query) @", r"(0.5 * \1 @"),
+}
+
+
+@pytest.mark.parametrize("what", HARMLESS)
+def test_code_that_differs_and_means_the_same_is_not_refused(what):
+    name, pattern, replacement = HARMLESS[what]
+    circuit = compiled(name)
+    source = emit_source(circuit)
+    changed = re.sub(pattern, replacement, source)
+    assert changed != source
+    result = check_emitted(circuit, changed)
+    assert result.equal, result.text
+
+
+def test_the_code_of_another_circuit_is_refused():
+    assert not check_emitted(compiled("bert"), emit_source(compiled("sink_causal_padded"))).equal
+    assert not check_emitted(
+        compiled("softmax-mask_none"), emit_source(compiled("softmax-mask_causal"))
+    ).equal
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("import os", "line 1: os"),
+        ("from os import path", "line 1: os"),
+        ("x = ().__class__", "line 1: __class__"),
+        ("__import__('os')", "line 1: __import__"),
+        ("'{0.x}'.format(1)", "line 1: format"),
+        ("x = (", "line 1: '\\(' was never closed"),
+    ],
+)
+def test_text_that_cortico_does_not_emit_is_not_run(line, named):
+    circuit = compiled("bert")
+    with pytest.raises(SpecError, match=f"not a file that cortico emits:\n  - {named}"):
+        check_emitted(circuit, f"{line}\n{emit_source(circuit)}")
+
+
+def test_numpy_beyond_what_the_emitter_uses_is_refused():
+    circuit = compiled("bert")
+    source = emit_source(circuit).replace("return output", "return np.load(output)")
+    assert "has no attribute 'load'" in check_emitted(circuit, source).text
+
+
+def test_a_circuit_that_is_too_large():
+    circuit = lower(AttentionSpec(model=4096, heads=32))
+    with pytest.raises(UnsupportedError, match="too large"):
+        check_emitted(circuit)
+
+
+# ---- symbols ---------------------------------------------------------------------------------------
+
+TINY = AttentionSpec(model=2)
+TINY_SPECS = {
+    "softmax": TINY,
+    "linear": replace(TINY, kernel=Kernel.LINEAR, bias=Bias(True, True, True, True)),
+    "causal": replace(TINY, heads=2, mask=Mask.CAUSAL, bias=Bias(True, True, True, True)),
+    "padded": replace(TINY, mask=Mask.CAUSAL, key_padding=True),
+    "sink": replace(TINY, sink=True, residual=True),
+    "alibi": replace(TINY, heads=2, position_bias=PositionBias.ALIBI),
+    "rotary": replace(TINY, rotary=Rotary()),
+    "grouped": AttentionSpec(model=1, heads=2, kv_heads=1, key_features=1, scale=0.3),
+}
+
+
+@pytest.mark.parametrize("name", TINY_SPECS)
+@pytest.mark.parametrize("passes", ["none", "default"])
+def test_symbols(name, passes):
+    circuit, _ = run_passes(lower(TINY_SPECS[name]), parse_passes(passes))
+    result = check_emitted_symbolically(circuit)
+    assert result.equal, result.text
+    assert result.arithmetic == "SymPy symbols"
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("softmax", "0.7071067811865476", "0.7071"),
+        ("causal", "<= 0", "<= 1"),
+        ("linear", "b_K[:, None, :] + ", ""),
+        ("rotary", "[cos, -sin]", "[cos, sin]"),
+        ("padded", "keep > 0", "keep <= 0"),
+    ],
+)
+def test_wrong_code_is_refused_on_symbols(name, right, wrong):
+    circuit = lower(TINY_SPECS[name])
+    source = emit_source(circuit)
+    assert right in source
+    assert not check_emitted_symbolically(circuit, source.replace(right, wrong)).equal
+
+
+def test_a_shift_cancels_on_symbols():
+    circuit = lower(TINY)
+    source = re.sub(r"peak = (.*)  #", r"peak = 2 * \1 + 1  #", emit_source(circuit))
+    assert check_emitted_symbolically(circuit, source).equal
+
+
+@pytest.mark.parametrize("symbols", [None, {"n": 50}])
+def test_too_large_for_symbols(symbols):
+    result = check_emitted_symbolically(compiled("everything"), symbols=symbols)
+    assert result.too_large
+    assert not result.equal
+    assert "not compared" in result.text
+    assert "too large" in result.text
