@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cortico.ir import Axis, Circuit, Parameter, PassError
-from cortico.passes import Pass, Step, relative_difference
+from cortico.passes import Pass, Step, named_apart, relative_difference
 from cortico.passes.edit import rename_parameters
 from cortico.verify.discovery import (
     find_facts,
@@ -105,10 +105,21 @@ def _unused(name: str, known: Mapping[str, Parameter]) -> str:
 
 
 def prove_stage(before: Circuit, after: Circuit) -> Stage:
-    """Prove one small step under the facts that its arrays tell."""
-    before, units = without_unit_gains(before)
-    restored, _ = without_unit_gains(after)
-    restored, constants = named_constants(before, restored)
+    """Prove one small step under the facts that its arrays tell.
+
+    A parameter of both circuits is the same tensor only if it has the same numbers.
+    """
+    apart = named_apart(before, after)
+    stage = _stage(before, apart, [])
+    if not stage.proved:
+        plain, units = without_unit_gains(before)
+        if units:
+            stage = _stage(plain, without_unit_gains(apart)[0], units)
+    return replace(stage, after=after)
+
+
+def _stage(before: Circuit, after: Circuit, units: list[Fact]) -> Stage:
+    restored, constants = named_constants(before, after)
     found = [*units, *constants, *find_facts(before, restored)]
     same = {axis.name for axis in before.axes if _same_size(axis, after)}
     pair = unified(circuit_equations(before), circuit_equations(restored), same)

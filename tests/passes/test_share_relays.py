@@ -45,8 +45,8 @@ CASE = {case.name: case for case in CASES}
 def test_a_relay_that_forgets_an_axis_is_caught(monkeypatch):
     """Wrong variant: keys are taken to be the same for all source tokens."""
     case = CASE["softmax-mask_none"]
-    right = share_relays.current_axes
-    monkeypatch.setattr(share_relays, "current_axes", lambda *args: right(*args) - {"j"})
+    right = share_relays.own_axes
+    monkeypatch.setattr(share_relays, "own_axes", lambda *args: right(*args) - {"j"})
     circuit = lower(case.spec, case.weights)
     with pytest.raises(PassError):
         compare_meaning(circuit, ShareRelays().run(circuit))
