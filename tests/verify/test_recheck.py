@@ -33,12 +33,12 @@ def certificate(spec, lowered, *steps):
     }
 
 
-@pytest.mark.parametrize("case", CASES[::2], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES[::4], ids=lambda case: case.name)
 def test_lowering_is_accepted(case):
     assert recheck(certificate(case.spec, str(lower(case.spec)))) == []
 
 
-@pytest.mark.parametrize("case", CASES[::5], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES[1::9], ids=lambda case: case.name)
 def test_passes_are_accepted(case):
     _, steps = run_passes(lower(case.spec), parse_passes("aggressive"))
     texts = [(str(step.after), []) for step in steps if step.changed]
@@ -332,7 +332,7 @@ def test_it_imports_nothing_of_ours():
 @pytest.mark.parametrize(
     "key", ["cortico_certificate", "spec", "files", "lowered", "steps", "claims"]
 )
-@pytest.mark.parametrize("value", [None, 0, "x", [], {}, [[]], {"x": 1}])
+@pytest.mark.parametrize("value", [None, "x", [], {}, {"x": 1}])
 def test_broken_certificates_get_an_answer(key, value, tmp_path):
     spec, before, after, facts = scaled()
     broken = certificate(spec, before, (after, facts))
