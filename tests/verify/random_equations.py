@@ -89,6 +89,18 @@ class Drawing:
             self.known = []
         return Equations(dict(GIVEN), tuple(definitions), ("y",), MASKS)
 
+    def quotients(self) -> Equations:
+        """y made of sums and their reciprocals only."""
+        names = self.random.sample(_NAMES[:4], self.random.randrange(3))
+        indices = tuple(Index(name, "s") for name in names)
+        body = self._quotient(indices)
+        if self.random.random() < 0.5:
+            return Equations(dict(GIVEN), (Definition("y", indices, body),), ("y",), MASKS)
+        first = Definition("P", indices, body)
+        at = tuple(self.random.choice(indices) for _ in indices)
+        body = Product((Read("P", at), self._leaf(indices)))
+        return Equations(dict(GIVEN), (first, Definition("y", indices, body)), ("y",), MASKS)
+
     def expression(self, scope: tuple[Index, ...], depth: int) -> Expression:
         """An expression whose free indices are in `scope`."""
         known = [e for e in self.known if len(e[1]) <= len(scope) or not e[1]]

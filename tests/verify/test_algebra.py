@@ -1,0 +1,470 @@
+"""The normal form never changes a value: random equations in 120 digits, and each rule by itself."""
+
+import decimal
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cortico.verify import algebra as algebra_module
+from cortico.verify import terms as terms_module
+from cortico.verify.algebra import Algebra, Known, TooLargeError
+from cortico.verify.equations import (
+    ONE,
+    Apply,
+    Definition,
+    Equations,
+    Index,
+    Number,
+    Read,
+    Size,
+    Within,
+    exp,
+    number,
+    product,
+    total,
+)
+from cortico.verify.equivalence import Verdict, compare
+from cortico.verify.evaluate import evaluate
+from cortico.verify.gradients import gradients
+from cortico.verify.normal_form import NormalForm, formal
+from cortico.verify.terms import Factor, TooSymmetricError, Var, canonical_term
+from tests.verify.random_equations import (
+    CONTEXT,
+    FUNCTIONS,
+    GIVEN,
+    MASKS,
+    SMOOTH,
+    Drawing,
+    OutOfRangeError,
+    Values,
+    draw_numbers,
+    near,
+)
+
+SIZES = ({"s": 2, "t": 2}, {"s": 1, "t": 2}, {"s": 3, "t": 1})
+UNDECIDED = (TooLargeError, TooSymmetricError, RecursionError)
+MANY = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+randoms = st.randoms(use_true_random=False)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """120 digits; large terms are given up early."""
+    monkeypatch.setattr(algebra_module, "_MOST_TERMS", 200)
+    monkeypatch.setattr(terms_module, "_MOST_ORDERS", 24)
+    with decimal.localcontext(CONTEXT):
+        yield
+
+
+def moved_value(random_, equations):
+    """The first index at which the normal form of y has another value, if there is one."""
+    own = Algebra(Known(MASKS))
+    try:
+        form = NormalForm(own, equations).of("y")
+    except UNDECIDED:
+        return None
+    indices = equations.definition("y").indices
+    for sizes in SIZES:
+        try:
+            values = Values(equations, sizes, draw_numbers(random_, sizes))
+            for at, expected in values.tensors["y"].items():
+                formals = (formal(v, place) for place, v in enumerate(indices))
+                found = values.polynomial(own, form, dict(zip(formals, at, strict=True)))
+                if not near(expected, found):
+                    return sizes, at, expected, found
+        except OutOfRangeError:
+            continue
+    return None
+
+
+@MANY
+@given(random_=randoms)
+def test_the_normal_form_has_the_same_values(random_):
+    with decimal.localcontext(CONTEXT):
+        equations = Drawing(random_, FUNCTIONS).equations()
+        assert moved_value(random_, equations) is None, equations
+
+
+@MANY
+@given(random_=randoms)
+def test_sums_and_their_reciprocals_have_the_same_values(random_):
+    with decimal.localcontext(CONTEXT):
+        equations = Drawing(random_, FUNCTIONS).quotients()
+        assert moved_value(random_, equations) is None, equations
+
+
+@settings(MANY, max_examples=150)
+@given(random_=randoms)
+def test_evaluate_agrees_with_the_definitions(random_):
+    """`evaluate`, which refutations rest on, against one scalar after another."""
+    with decimal.localcontext(CONTEXT):
+        equations = Drawing(random_, ("exp", "relu", "tanh")).equations()
+        for sizes in SIZES:
+            numbers = draw_numbers(random_, sizes)
+            try:
+                values = Values(equations, sizes, numbers).tensors["y"]
+            except OutOfRangeError:
+                continue
+            found = evaluate(equations, sizes, as_arrays(numbers, sizes))["y"]
+            for at, expected in values.items():
+                assert abs(found[at] - float(expected)) <= 1e-6 * max(1, abs(float(expected)))
+
+
+def as_arrays(numbers, sizes):
+    shapes = {name: tuple(sizes[s] for s in sides) for name, sides in GIVEN.items()}
+    return {
+        name: np.array([float(v) for v in table.values()]).reshape(shapes[name])
+        for name, table in numbers.items()
+    }
+
+
+@settings(MANY, max_examples=150)
+@given(random_=randoms)
+def test_gradients_are_slopes(random_):
+    """Of random smooth equations at random numbers: central differences in 120 digits."""
+    with decimal.localcontext(CONTEXT):
+        equations = Drawing(random_, SMOOTH).equations()
+        wanted = ["x", "c", "A"]
+        (output,) = equations.outputs
+        sizes = {"s": 2, "t": 2}
+        try:
+            derived = gradients(equations, wanted)
+        except NotImplementedError:  # a tensor read at the same index twice
+            return
+        numbers = draw_numbers(random_, sizes, generic=True)
+        shape = [sizes[v.sort] for v in equations.definition(output).indices]
+        numbers["error"] = {
+            at: decimal.Decimal(random_.randrange(-9, 10)) / 4 for at in np.ndindex(*shape)
+        }
+        try:
+            found = Values(derived, sizes, numbers).tensors
+            for name, at in [("x", (0,)), ("c", ()), ("A", (0, 1))]:
+                slope = _slope(equations, sizes, numbers, name, at)
+                assert abs(found[f"d.{name}"][at] - slope) <= decimal.Decimal("1e-12") * max(
+                    1, abs(slope)
+                ), equations
+        except OutOfRangeError:
+            return
+
+
+def _slope(equations, sizes, numbers, name, at):
+    step = decimal.Decimal("1e-20")
+    sides = []
+    for sign in (1, -1):
+        moved = {**numbers, name: {**numbers[name], at: numbers[name][at] + sign * step}}
+        y = Values(equations, sizes, moved).tensors["y"]
+        sides.append(sum(y[k] * e for k, e in numbers["error"].items()))
+    return (sides[0] - sides[1]) / (2 * step)
+
+
+# ---- one name for each term ----------------------------------------------------------------------
+
+
+@MANY
+@given(random_=randoms)
+def test_a_term_has_one_name_whatever_its_indices_are_called(random_):
+    """Bound indices renamed, factors reordered, symmetric heads turned: the same object."""
+    symmetries = {
+        0: ((0,),),
+        1: ((0, 1),),
+        2: ((0, 1), (1, 0)),
+        3: ((0, 1, 2), (1, 2, 0), (2, 0, 1)),
+    }
+    count = random_.randrange(1, 5)
+    bound = [Var(1, random_.choice("sst"), k) for k in range(count)]
+    pool = [*bound, Var(0, "s", "@00"), Var(0, "s", "@01")]
+    factors = {}
+    for _ in range(random_.randrange(1, 6)):
+        head = random_.randrange(4)
+        arity = len(symmetries[head][0])
+        indices = tuple(random_.choice(pool) for _ in range(arity))
+        least = min(tuple(indices[k] for k in order) for order in symmetries[head])
+        factors[head, least] = Factor(head, indices, random_.choice([1, 1, 2, Fraction(1, 2)]))
+    numbers = random_.sample(range(100), count)
+    names = {var: Var(1, var.sort, n) for var, n in zip(bound, numbers, strict=True)}
+    again = []
+    for head, indices, power in random_.sample(list(factors.values()), len(factors)):
+        order = random_.choice(symmetries[head])
+        again.append(Factor(head, tuple(names.get(indices[k], indices[k]) for k in order), power))
+    one = canonical_term({}, list(factors.values()), bound, symmetries.__getitem__)
+    other = canonical_term(
+        {}, again, random_.sample(list(names.values()), count), symmetries.__getitem__
+    )
+    assert one == other
+    assert all(v.rank == 0 or v.name < count for f in one.factors for v in f.indices)
+
+
+@MANY
+@given(random_=randoms)
+def test_terms_of_one_name_are_equal(random_):
+    """Two random terms with the same canonical form have the same value."""
+    bound = [Var(1, "s", k) for k in range(3)]
+    pool = [*bound, Var(0, "s", "@00")]
+    tables = np.random.default_rng(5).integers(1, 10**6, (2, 3, 3)).astype(object)
+
+    def draw():
+        factors = {(h, random_.choice(pool), random_.choice(pool)) for h in (0, 1, 0)}
+        return [Factor(h, (u, v), 1) for h, u, v in factors]
+
+    def value(factors):
+        rows = itertools.product(range(3), repeat=3)
+        return sum(
+            np.prod(
+                [
+                    tables[f.head][
+                        tuple(
+                            ({**dict(zip(bound, row, strict=True)), pool[3]: 1})[v]
+                            for v in f.indices
+                        )
+                    ]
+                    for f in factors
+                ],
+                dtype=object,
+            )
+            for row in rows
+        )
+
+    one, other = draw(), draw()
+    symmetry = {0: ((0, 1),), 1: ((0, 1),)}.__getitem__
+    same = canonical_term({}, one, bound, symmetry) == canonical_term({}, other, bound, symmetry)
+    assert not same or value(one) == value(other)
+
+
+# ---- one rule at a time --------------------------------------------------------------------------
+
+i, j, u, v, w = (Index(name, "s") for name in "ijuvw")
+p = Index("p", "t")
+x_i, x_j, t_i, z_p = Read("x", (i,)), Read("x", (j,)), Read("w", (i,)), Read("z", (p,))
+e_i, e_j, keep_i, keep_j = exp(x_i), exp(x_j), Read("keep", (i,)), Read("keep", (j,))
+A_ij, A_ji = Read("A", (i, j)), Read("A", (j, i))
+S_i = total(w, exp(Read("A", (i, w))))
+ZERO = Number(Fraction(0))
+
+
+def inverse(argument):
+    return Apply("inverse", argument)
+
+
+def relu(argument):
+    return Apply("relu", argument)
+
+
+def score(one, other, key="B"):
+    """Σ_p B[one, p] B[other, p]: symmetric in its indices."""
+    return total(p, Read(key, (one, p)) * Read(key, (other, p)))
+
+
+def verdict_of(one, other, indices=(i, j)):
+    systems = (
+        Equations(GIVEN, (Definition("y", indices, body),), ("y",), MASKS) for body in (one, other)
+    )
+    return compare(*systems)[0].verdict
+
+
+def after(definition, body):
+    return Equations(GIVEN, (definition, Definition("y", (i, j), body)), ("y",), MASKS)
+
+
+TRUE = {
+    "a sum over nothing used is a size": (total(u, x_i), x_i * Size("s")),
+    "a constant row cancels in a softmax": (
+        exp(x_i + x_j) / total(u, exp(Read("x", (u,)) + x_i)),
+        e_j / total(u, exp(Read("x", (u,)))),
+    ),
+    "softmax rows sum to one": (total(w, exp(Read("A", (i, w))) / S_i), ONE),
+    "the terms of a sum over it": (e_i / (e_i + e_j), ONE - e_j / (e_i + e_j)),
+    "the same with numbers": (
+        e_i / (e_i + number(2.0) * e_j),
+        ONE - number(2.0) * e_j / (e_i + number(2.0) * e_j),
+    ),
+    "the same with sizes": (e_i / (Size("t") + e_i), ONE - Size("t") / (Size("t") + e_i)),
+    "x/0 is 0": (ONE / ZERO, ZERO),
+    "0/x is 0": (ZERO / x_i, ZERO),
+    "1/(1/x) is x": (inverse(inverse(x_i)), x_i),
+    "1/(x y)": (inverse(x_i * x_j), inverse(x_i) * inverse(x_j)),
+    "1/x² is (1/x)²": (inverse(x_i * x_i), inverse(x_i) * inverse(x_i)),
+    "1/keep is keep": (inverse(keep_i), keep_i),
+    "exp of a mask": (exp(keep_i * x_j), ONE - keep_i + keep_i * e_j),
+    "exp of two masks": (
+        exp(keep_i * x_j + keep_j * x_i),
+        (ONE - keep_i + keep_i * e_j) * (ONE - keep_j + keep_j * e_i),
+    ),
+    "exp(0) is 1": (exp(x_i - x_i), ONE),
+    "exp of a half, twice": (exp(number(0.5) * x_i) * exp(number(0.5) * x_i), e_i),
+    "relu of a negative": (relu(-x_i), relu(x_i) - x_i),
+    "relu of a positive": (relu(e_i + relu(x_j)), e_i + relu(x_j)),
+    "relu of a negative sum": (relu(-e_i - e_j), ZERO),
+    "relu scaled": (relu(number(2.5) * x_i), number(2.5) * relu(x_i)),
+    "relu of a square": (relu(x_i * x_i), x_i * x_i),
+    "relu of a mask": (relu(keep_i * x_j), keep_i * relu(x_j)),
+    "tanh is odd": (Apply("tanh", -x_i), -Apply("tanh", x_i)),
+    "a mask twice": (keep_i * keep_i, keep_i),
+    "tighter bounds": (Within(i, j, 1) * Within(i, j, -1), Within(i, j, -1)),
+    "bounds that contradict": (Within(i, j, -1) * Within(j, i, 0), ZERO),
+    "a bound on one index": (Within(i, i, 0), ONE),
+    "an impossible bound on one index": (Within(i, i, -1), ZERO),
+    "masked row, guard dropped": (
+        total(w, Within(w, i, 0) * exp(Read("A", (i, w))))
+        / total(w, Within(w, i, 0) * exp(Read("A", (i, w)))),
+        ONE,
+    ),
+    "a product of sums": (
+        total(u, Read("x", (u,))) * total(v, Read("x", (v,))),
+        total((u, v), Read("x", (v,)) * Read("x", (u,))),
+    ),
+    "exp of a symmetric score": (exp(score(i, j)), exp(score(j, i))),
+    "a symmetric function, summed": (
+        total((u, v), exp(score(u, v)) * Read("x", (u,))),
+        total((u, v), exp(score(v, u)) * Read("x", (u,))),
+    ),
+    "1/(x - y)": (inverse(x_i - x_j), -inverse(x_j - x_i)),
+    "products that cancel": ((x_i + x_j) * (x_i - x_j), x_i * x_i - x_j * x_j),
+}
+
+FALSE = {
+    "x/x is not 1": (x_i / x_i, ONE),
+    "S/S is not 1 where S may be 0": (total(u, Read("x", (u,))) / total(u, Read("x", (u,))), ONE),
+    "keep/keep is not 1": (keep_i / keep_i, ONE),
+    "a row that may be empty": (
+        total(u, Read("keep", (u,)) * exp(Read("x", (u,))))
+        / total(u, Read("keep", (u,)) * exp(Read("x", (u,)))),
+        ONE,
+    ),
+    "strictly causal rows may be empty": (
+        total(w, Within(w, i, -1) * e_j) / total(w, Within(w, i, -1) * e_j),
+        ONE,
+    ),
+    "a window may exclude the index itself": (
+        total(w, Within(w, i, 0) * Within(i, w, -1) * exp(Read("x", (w,))))
+        / total(w, Within(w, i, 0) * Within(i, w, -1) * exp(Read("x", (w,)))),
+        ONE,
+    ),
+    "another sort may have no equal index": (
+        total(p, Within(i, p, 0) * exp(z_p)) / total(p, Within(i, p, 0) * exp(z_p)),
+        ONE,
+    ),
+    "a number of the leading term": (
+        e_i / (e_i + number(2.0) * e_j),
+        number(0.5) - e_j / (e_i + number(2.0) * e_j),
+    ),
+    "a number of the other term": (
+        e_j / (number(2.0) * e_i + e_j),
+        ONE - e_i / (number(2.0) * e_i + e_j),
+    ),
+    "a size of the leading term": (
+        e_i / (Size("t") + e_i),
+        Size("t", Fraction(-1)) - inverse(Size("t") + e_i),
+    ),
+    "two reciprocals at once": (
+        (
+            inverse(S_i + total(w, exp(Read("A", (w, i)))))
+            * inverse(total(w, exp(Read("x", (w,)))) + total(w, exp(Read("w", (w,)))))
+        )
+        * (total(w, exp(Read("A", (w, i)))) * total(w, exp(Read("w", (w,))))),
+        ONE
+        - S_i / (S_i + total(w, exp(Read("A", (w, i)))))
+        - total(w, exp(Read("x", (w,))))
+        / (total(w, exp(Read("x", (w,)))) + total(w, exp(Read("w", (w,)))))
+        + total(w, exp(Read("A", (i, w))) * exp(Read("x", (w,))))
+        * inverse(S_i + total(w, exp(Read("A", (w, i)))))
+        * inverse(total(w, exp(Read("x", (w,)))) + total(w, exp(Read("w", (w,))))),
+    ),
+    "sums over one index are not one sum": (
+        total(u, Read("x", (u,))) * total(u, Read("x", (u,))),
+        total(u, Read("x", (u,)) * Read("x", (u,))),
+    ),
+    "transposed": (A_ij, A_ji),
+    "exp of a transposed score": (exp(A_ij), exp(A_ji)),
+    "exp of a score that is not symmetric": (
+        exp(total(p, Read("B", (i, p)) * Read("z", (p,)) * x_j)),
+        exp(total(p, Read("B", (j, p)) * Read("z", (p,)) * x_i)),
+    ),
+    "a function of another number of indices": (exp(score(i, i)), exp(score(i, j))),
+    "sorts of one size": (Size("s"), Size("t")),
+    "exp twice is not exp of a square": (e_i * e_i, exp(x_i * x_i)),
+    "1/exp": (inverse(e_i), e_i),
+    "relu is not the identity": (relu(x_i), x_i),
+    "relu of a difference": (relu(e_i - e_j), e_i - e_j),
+    "relu with a negative gain": (relu(number(-2.0) * x_i), number(-2.0) * relu(x_i)),
+    "relu of an odd power": (relu(x_i * x_i * x_i), x_i * x_i * x_i),
+    "relu of a masked sum": (relu(keep_i * x_j + x_i), keep_i * relu(x_j) + relu(x_i)),
+    "tanh is not linear": (Apply("tanh", number(2.0) * x_i), number(2.0) * Apply("tanh", x_i)),
+    "exp of a mask, summed": (
+        exp(total(u, Read("keep", (u,)) * x_i)),
+        ONE - total(u, Read("keep", (u,))) + total(u, Read("keep", (u,))) * e_i,
+    ),
+    "looser bounds": (Within(i, j, 1) * Within(i, j, -1), Within(i, j, 1)),
+    "bounds the other way": (Within(i, j, 0), Within(j, i, 0)),
+    "bounds that just fit": (Within(i, j, 0) * Within(j, i, 0), ZERO),
+    "bounds with room": (Within(i, j, -1) * Within(j, i, 1), ZERO),
+    "a root of a square": (Apply("sqrt", x_i * x_i), x_i),
+    "step is 0 at 0": (Apply("step", x_i * x_i), ONE),
+    "half a power": (exp(number(0.5) * x_i), e_i),
+    "numbers that nearly agree": (number(0.333333) * x_i, Number(Fraction(1, 3)) * x_i),
+    "a common factor that may be 0": (x_i / (x_i * e_i + x_i * e_j), inverse(e_i + e_j)),
+}
+
+
+@pytest.mark.parametrize("pair", TRUE.values(), ids=TRUE)
+def test_equal(pair):
+    assert verdict_of(*pair) is Verdict.PROVED
+    assert verdict_of(*pair[::-1]) is Verdict.PROVED
+
+
+#: Different at numbers that counterexamples are not drawn from: zero, no token at all, 1e-7 apart.
+HARD = {
+    "x/x is not 1",
+    "S/S is not 1 where S may be 0",
+    "a row that may be empty",
+    "another sort may have no equal index",
+    "step is 0 at 0",
+    "a common factor that may be 0",
+    "numbers that nearly agree",
+}
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_not_equal(name):
+    for pair in (FALSE[name], FALSE[name][::-1]):
+        verdict = verdict_of(*pair)
+        assert verdict is Verdict.REFUTED or (name in HARD and verdict is Verdict.UNDECIDED)
+
+
+def test_columns_are_not_rows():
+    """Σ_uv exp(A[u,v]) / Σ_w exp(A[w,u]) is no size, also when it is read inside another term."""
+    value = total((u, v), exp(Read("A", (u, v))) / total(w, exp(Read("A", (w, u)))))
+    row = total((u, v), exp(Read("A", (u, v))) / total(w, exp(Read("A", (u, w)))))
+    b = Read("x", (i,))
+    for other, verdict in ((value, Verdict.REFUTED), (row, Verdict.PROVED)):
+        left = after(Definition("z", (), other), Read("z", ()) * b)
+        right = after(Definition("z", (), Size("s")), Read("z", ()) * b)
+        assert compare(left, right)[0].verdict is verdict
+
+
+def test_a_function_read_at_equal_indices():
+    """P[i, j] = 1/(e_i + 2 e_j), read at exchanged and at equal indices."""
+    whole = Definition("P", (i, j), inverse(e_i + number(2.0) * e_j))
+    swapped = Read("P", (j, i))
+    (outcome,) = compare(
+        after(whole, e_j * swapped), after(whole, ONE - number(2.0) * e_i * swapped)
+    )
+    assert outcome.verdict is Verdict.PROVED
+    (outcome,) = compare(after(whole, number(3.0) * e_i * Read("P", (i, i))), after(whole, ONE))
+    assert outcome.verdict is not Verdict.REFUTED
+
+
+def test_heads_of_equal_functions_are_one():
+    own = Algebra(Known())
+    one, other = Var(0, "s", "@00"), Var(0, "s", "@01")
+    a, b = (own.factor(own.heads.tensor("x", (var,))) for var in (one, other))
+    f = own.heads.function("exp", own.add(a, own.scale(b, Fraction(2))))
+    g = own.heads.function("exp", own.add(b, own.scale(a, Fraction(2))))
+    assert f.head == g.head
+    assert f.indices == g.indices[::-1]
+    symmetric = own.heads.function("exp", own.multiply(a, b))
+    assert len(own.heads.symmetries(symmetric.head)) == 2
+    assert product() == ONE
