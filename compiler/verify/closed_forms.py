@@ -150,6 +150,51 @@ class _ClosedForms(Textbook):
         return {"x": ((i, self.m), query + source)}
 
 
-def trained(spec: AttentionSpec) -> tuple[str, ...]:
-    """The tensors whose gradients are compared: every parameter, and the inputs that are rates."""
-    return tuple(name.removeprefix("d.") for name in closed_forms(spec).outputs)
+def memory_forms(spec: AttentionSpec) -> Equations:
+    """The same four gradients of linear attention by its memory, as the paper has them, per head:
+
+        M = Σ_j v_j k_jᵀ,  B = Σ_i δ_i q_iᵀ        causal: M_i = Σ_(j ≤ i),  B_j = Σ_(i ≥ j)
+        ∂W_O = Σ_i e_i (M q_i)ᵀ   ∂W_Q = Σ_i Mᵀ δ_i x_iᵀ   ∂W_K = Σ_j Bᵀ v_j x_jᵀ   ∂W_V = Σ_j B k_j x_jᵀ
+
+    For one head per group, without rotation and position bias. Granier & Senn, arXiv 2504.06354.
+    """
+    return _MemoryForms(spec).gradients()
+
+
+class _MemoryForms(Textbook):
+    """Gradients by the key-value memory M and the error-query memory B."""
+
+    def gradients(self) -> Equations:
+        forward = self.equations()
+        rows, last = self._memories(), self._of_maps()
+        return replace(
+            forward,
+            given={**forward.given, ERROR: (self.i.sort, self.o.sort)},
+            definitions=(*forward.definitions, *rows, *last),
+            outputs=tuple(row.tensor for row in last),
+        )
+
+    def _memories(self) -> list[Definition]:
+        h, i, j, c, o, a = self.h, self.i, self.j, self.c, self.o, self.a
+        delta = total(o, Read("W_O", (*h, o, c)) * Read(ERROR, (i, o)))
+        stored = Read("value", (*h, j, c)) * Read("key", (*h, j, *a)) * self.seen()
+        wanted = Read("delta", (*h, i, c)) * Read("query", (*h, i, *a)) * self.seen()
+        return [
+            Definition("delta", (*h, i, c), delta),
+            Definition("M", (*h, i, c, *a), product(*self.scale(), total(j, stored))),
+            Definition("B", (*h, j, c, *a), product(*self.scale(), total(i, wanted))),
+        ]
+
+    def _of_maps(self) -> list[Definition]:
+        h, i, j, c, o, a = self.h, self.i, self.j, self.c, self.o, self.a
+        memory, back = Read("M", (*h, i, c, *a)), Read("B", (*h, j, c, *a))
+        x, source = Read("x", (i, self.m)), Read(self.source, (j, self.l))
+        query, key = Read("query", (*h, i, *a)), Read("key", (*h, j, *a))
+        value, delta = Read("value", (*h, j, c)), Read("delta", (*h, i, c))
+        maps = {
+            "W_O": ((*h, o, c), total((i, *a), Read(ERROR, (i, o)) * memory * query)),
+            "W_Q": ((*h, *a, self.m), total((i, c), memory * delta * x)),
+            "W_K": ((*h, *a, self.l), total((j, c), back * value * source)),
+            "W_V": ((*h, c, self.l), total((j, *a), back * key * source)),
+        }
+        return [Definition(gradient_of(name), at, body) for name, (at, body) in maps.items()]
