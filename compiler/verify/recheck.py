@@ -18,7 +18,7 @@ import re
 import sys
 from collections import defaultdict
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, count
 from pathlib import Path
 from random import Random
@@ -127,6 +127,7 @@ def parse(text: str) -> SimpleNamespace:
 SQUARES = 8 * math.prod((3, 5, 7, 11, 13, 17, 19, 23, 29, 31))
 
 
+@lru_cache(maxsize=8)
 def primes(key: str) -> tuple[int, int, int]:
     """p and q with p = 2q + 1, and a base of order q modulo p."""
     rng = Random(f"{key} primes")
