@@ -134,7 +134,8 @@ def primes(key: str) -> tuple[int, int, int]:
     while True:
         q = rng.randrange(2**22, 2**23) * SQUARES - 1
         p = 2 * q + 1
-        if all(pow(n, q - 1, q) == 1 == pow(n, p - 1, p) for n in (2, 3, 5, 7)):
+        small = any(q % n == 0 or p % n == 0 for n in range(37, 400, 2))
+        if not small and all(pow(n, q - 1, q) == 1 == pow(n, p - 1, p) for n in (2, 3, 5, 7)):
             return p, q, rng.randrange(2, p - 1) ** 2 % p
 
 
