@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -52,9 +53,7 @@ class Pass:
 
 def last(circuit: Circuit, stages: Iterator[Circuit]) -> Circuit:
     """The last of several stages; `circuit` itself when there are none."""
-    for circuit in stages:
-        pass
-    return circuit
+    return deque([circuit, *stages], maxlen=1).pop()
 
 
 def nominal(circuit: Circuit) -> Circuit:

@@ -45,7 +45,9 @@ def own_axes(circuit: Circuit, population: Population, compartment: Compartment)
     These are the axes along which its current can differ, and those of what it hears: without one of
     them the synapses would sum along it, even where all its indices are alike.
     """
-    heard = {axis for p in _onto(circuit, population, compartment) for axis in _axes(circuit, p.pre)}
+    heard = {
+        axis for p in _onto(circuit, population, compartment) for axis in _axes(circuit, p.pre)
+    }
     return current_axes(circuit, population, compartment) | (heard & set(population.axes))
 
 

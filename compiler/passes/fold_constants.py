@@ -42,7 +42,8 @@ class FoldConstants(Pass):
 
     A relay that only passes on, one to one, what one population tells it is left out, where that
     lowers the number of synapses. Populations that sum or spread stay: they are memories,
-    collectors and the relays of share-relays, and save synapses.
+    collectors and the relays of share-relays, and save synapses. Interneurons stay, and so does the
+    minus sign of what they do: `split-sign` has put them there.
     """
 
     name = "fold-constants"
@@ -64,7 +65,7 @@ def _simpler(circuit: Circuit) -> Iterator[Circuit]:
         if joined is not None:
             yield joined
     for projection in circuit.projections:
-        if _is_foldable(projection.weight):
+        if _is_foldable(projection.weight) and not _inhibits(circuit, projection):
             yield from _one(_folded(circuit, projection))
     for population in circuit.populations:
         for compartment in population.compartments:
@@ -77,6 +78,12 @@ def _one(circuit: Circuit | None) -> Iterator[Circuit]:
 
 
 # ---- gains ---------------------------------------------------------------------------------------
+
+
+def _inhibits(circuit: Circuit, projection: Projection) -> bool:
+    """Whether a gain is the sign of inhibitory synapses, which their weights must not take on."""
+    inhibitory = circuit.population(projection.pre).cell_class.inhibitory
+    return inhibitory and projection.weight.gain.coefficient < 0
 
 
 def _is_foldable(weight: Weight) -> bool:
@@ -184,7 +191,7 @@ def _times(values: np.ndarray, factor: float) -> np.ndarray:
 
 def _joined(circuit: Circuit, relay: Population) -> Circuit | None:
     """The circuit without `relay`, its listeners fed by what feeds it; None unless synapses fall."""
-    entry = _lone_entry(circuit, relay)
+    entry = None if relay.cell_class.inhibitory else _lone_entry(circuit, relay)
     leaves = circuit.projections_from(relay.name)
     if entry is None or not _is_one_to_one(circuit, entry):
         return None

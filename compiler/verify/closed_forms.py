@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cortico.spec import AttentionSpec, Kernel, PositionBias
+from cortico.spec import AttentionSpec, Kernel
 from cortico.verify.equations import (
     Definition,
     Equations,
@@ -37,6 +37,11 @@ from cortico.verify.reference import Textbook
 def closed_forms(spec: AttentionSpec) -> Equations:
     """The equations of attention, and after them the gradient of every parameter and input."""
     return _ClosedForms(spec).gradients()
+
+
+def trained(spec: AttentionSpec) -> tuple[str, ...]:
+    """The tensors whose gradients are compared: every parameter, and the inputs that are rates."""
+    return tuple(name.removeprefix("d.") for name in closed_forms(spec).outputs)
 
 
 class _ClosedForms(Textbook):

@@ -7,15 +7,25 @@ cannot vouch for itself.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cortico.ir import Axis, Circuit, Gain, Role, TensorRef, Weight
 from cortico.passes.dependence import map_weights, reads, stored_of
-from cortico.verify.facts import Constant, Fact, NonNegative, Scaled, Selected, SignParts, Split, Zero
+from cortico.verify.facts import (
+    Constant,
+    Fact,
+    NonNegative,
+    Scaled,
+    Selected,
+    SignParts,
+    Split,
+    Zero,
+)
 
 #: Rounding up to which a number is taken for another: a few units of its type.
 _ROUNDING = {"float16": 2e-3, "float32": 1e-6, "float64": 1e-14}
@@ -175,7 +185,7 @@ def _is_part(part: np.ndarray, values: np.ndarray, sign: int) -> bool:
 
 def _cut_axes(before: Circuit, after: Circuit) -> Iterator[Selected]:
     old, new = _numbers(before), _numbers(after)
-    split = {axis.name for axis, _ in _split_pairs(before, after)}
+    split = {pair.axis.name for pair in _split_pairs(before, after)}
     for axis, size in new.items():
         if size < old.get(axis, 0) and axis not in split:
             fact = _selected(before, after, axis)
@@ -187,7 +197,9 @@ def _selected(before: Circuit, after: Circuit, axis: str) -> Selected | None:
     """Which indices of an axis were kept, head by head; None when the arrays do not say."""
     pairs = _pairs_along(before, after, axis)
     areas = [a.name for a in before.axes if a.role is Role.AREA and a.name != axis]
-    heads = tuple(a for a in areas if all(a in ref.axes for ref in pairs.values()))
+    sharing = [set(ref.axes) for ref in pairs.values()]
+    sharing += [set(p.axes) for p in before.populations if axis in p.axes]
+    heads = tuple(a for a in areas if all(a in axes for axes in sharing))
     joint = (*heads, axis)
     arrays = stored(before), stored(after)
     old = [_front(arrays[0][ref.name], ref, joint) for ref in pairs.values()]
@@ -196,7 +208,8 @@ def _selected(before: Circuit, after: Circuit, axis: str) -> Selected | None:
     if order is None:
         return None
     support = {
-        ref.name: array.any(axis=-1) for ref, array in zip(pairs.values(), old, strict=True)
+        ref.name: np.asarray(array.any(axis=-1))
+        for ref, array in zip(pairs.values(), old, strict=True)
     }
     return Selected(0.0, axis, heads, order, _numbers(before)[axis], pairs, support)
 
@@ -248,38 +261,50 @@ def _key(arrays: list[np.ndarray], index: tuple[int, ...]) -> bytes:
 
 
 def _split_axes(before: Circuit, after: Circuit) -> Iterator[Split]:
-    for axis, pair in _split_pairs(before, after):
-        fact = _split(before, after, axis, pair)
+    for pair in _split_pairs(before, after):
+        fact = _split(before, after, pair)
         if fact is not None:
             yield fact
 
 
-def _split_pairs(before: Circuit, after: Circuit) -> Iterator[tuple[Axis, tuple[Axis, Axis]]]:
+@dataclass(frozen=True)
+class _Pair:
+    """An area axis of the circuit before, and the two axes that stand in its place after."""
+
+    axis: Axis
+    group: Axis
+    member: Axis
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many groups, of how many members; (0, 0) while one is symbolic."""
+        groups, members = self.group.extent, self.member.extent
+        known = isinstance(groups, int) and isinstance(members, int)
+        return (int(groups), int(members)) if known else (0, 0)
+
+
+def _split_pairs(before: Circuit, after: Circuit) -> Iterator[_Pair]:
     """Area axes in whose place stand two, the second of them new, with as many indices in all."""
     old = {axis.name for axis in before.axes}
     for place, axis in enumerate(before.axes):
-        pair = after.axes[place : place + 2]
-        if axis.role is Role.AREA and len(pair) == 2 and pair[1].name not in old:
-            group, member = pair
-            sizes = (group.extent, member.extent, axis.extent)
-            if all(isinstance(n, int) for n in sizes) and sizes[0] * sizes[1] == sizes[2]:  # type: ignore[operator]
-                yield axis, (group, member)
+        found = after.axes[place : place + 2]
+        if axis.role is Role.AREA and len(found) == 2 and found[1].name not in old:
+            pair = _Pair(axis, *found)
+            if math.prod(pair.sizes) == axis.extent:
+                yield pair
 
 
-def _split(
-    before: Circuit, after: Circuit, axis: Axis, pair: tuple[Axis, ...]
-) -> Split | None:
+def _split(before: Circuit, after: Circuit, pair: _Pair) -> Split | None:
     """The split of an axis into a pair, if the arrays of all tensors along it fit."""
-    group, member = pair
     tensors: dict[str, tuple[str, int, bool]] = {}
-    for ref in _along(before, axis.name):
-        side = ref.axes.index(axis.name)
-        found = _split_tensor(before, after, ref.name, side, (group.extent, member.extent))
+    for ref in _along(before, pair.axis.name):
+        side = ref.axes.index(pair.axis.name)
+        found = _split_tensor(before, after, ref.name, side, pair.sizes)
         if found is None:
             return None
         tensors[ref.name] = found
-    assert isinstance(member.extent, int)
-    return Split(0.0, axis.name, group.name, member.name, member.extent, tensors)
+    members = pair.sizes[1]
+    return Split(0.0, pair.axis.name, pair.group.name, pair.member.name, members, tensors)
 
 
 def _along(circuit: Circuit, axis: str) -> list[TensorRef]:
@@ -289,12 +314,12 @@ def _along(circuit: Circuit, axis: str) -> list[TensorRef]:
 
 
 def _split_tensor(
-    before: Circuit, after: Circuit, old: str, side: int, sizes: tuple[object, object]
+    before: Circuit, after: Circuit, old: str, side: int, sizes: tuple[int, int]
 ) -> tuple[str, int, bool] | None:
     values = stored(before).get(old)
     if values is None:
         return None
-    blocks = values.reshape(*values.shape[:side], *sizes, *values.shape[side + 1 :])  # type: ignore[arg-type]
+    blocks = values.reshape(*values.shape[:side], *sizes, *values.shape[side + 1 :])
     for name, array in stored(after).items():
         if array.shape == blocks.shape and np.array_equal(array, blocks):
             return name, side, False

@@ -62,9 +62,7 @@ class Outcome:
     counterexample: Counterexample | None = None
 
 
-def compare(
-    left: Equations, right: Equations, known: Known | None = None
-) -> list[Outcome]:
+def compare(left: Equations, right: Equations, known: Known | None = None) -> list[Outcome]:
     """One outcome for each output of `left`; the same names are compared.
 
     Equality is over the real numbers, for every size of every sort from 1 on, with x/0 = 0. Where

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -71,10 +71,10 @@ def _value(expression: Expression, tensors: Arrays, sizes: Sizes) -> _Named:
             inside = np.subtract.outer(rows, columns) <= offset
             return _Named((left.name, right.name), inside.astype(float))
         case Sum(indices, body):
-            value = _value(body, tensors, sizes)
+            whole = _value(body, tensors, sizes)
             for index in indices:
-                value = _summed(value, index.name, sizes[index.sort])
-            return value
+                whole = _summed(whole, index.name, sizes[index.sort])
+            return whole
         case Product(parts):
             return _combined(np.multiply, 1.0, [_value(p, tensors, sizes) for p in parts])
         case Add(parts):
@@ -101,28 +101,30 @@ def _summed(value: _Named, name: str, size: int) -> _Named:
 
 def _combined(operation: np.ufunc, start: float, parts: Sequence[_Named]) -> _Named:
     names = tuple(dict.fromkeys(name for part in parts for name in part.names))
-    total = np.asarray(start)
+    total: np.ndarray = np.asarray(start)
     for part in parts:
         total = operation(total, _aligned(part, names))
-    return _Named(names, np.broadcast_to(total, np.broadcast_shapes(total.shape, (1,) * len(names))))
+    return _Named(
+        names, np.broadcast_to(total, np.broadcast_shapes(total.shape, (1,) * len(names)))
+    )
 
 
 def _aligned(value: _Named, names: tuple[str, ...]) -> np.ndarray:
     """The array with its axes in the order of `names`, of size one where it has none."""
     order = [value.names.index(name) for name in names if name in value.names]
     shape = [value.array.shape[value.names.index(n)] if n in value.names else 1 for n in names]
-    return np.transpose(value.array, order).reshape(shape)
+    return np.asarray(np.transpose(value.array, order).reshape(shape))
 
 
 def _inverse(x: np.ndarray) -> np.ndarray:
-    return np.divide(1.0, x, out=np.zeros(np.shape(x)), where=x != 0)
+    return np.asarray(np.divide(1.0, x, out=np.zeros(np.shape(x)), where=x != 0))
 
 
 def _step(x: np.ndarray) -> np.ndarray:
     return (x > 0).astype(float)
 
 
-_FUNCTIONS = {
+_FUNCTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "exp": np.exp,
     "inverse": _inverse,
     "relu": lambda x: np.maximum(x, 0.0),

@@ -107,7 +107,11 @@ class Scaled(Fact):
     gain: Gain
 
     def __str__(self) -> str:
-        return f"{self.new} = {self.old}" if self.gain.is_one else f"{self.new} = {self.gain} * {self.old}"
+        return (
+            f"{self.new} = {self.old}"
+            if self.gain.is_one
+            else f"{self.new} = {self.gain} * {self.old}"
+        )
 
     def apply(self, before: Equations, after: Equations) -> Pair:
         sorts = sort_of(before)
@@ -257,12 +261,11 @@ class Selected(Fact):
         sort = sort_of(after)[self.axis]
         after = within_sums(after, sort, self.live_name, self.heads)
         after = replace(after, masks=after.masks | {self.live_name})
-        for new, old in self.tensors.items():
-            indices = indices_of(after, new)
-            body = Read(old.name, indices)
-            after = defined(like(after, new, old.name), new, body)
-            if old.name in self.support:
-                after = with_tensor(after, old.name, old.axes, self.names[old.name], at)
+        for new, ref in self.tensors.items():
+            after = like(after, new, ref.name)
+            after = defined(after, new, Read(ref.name, indices_of(after, new)))
+            if ref.name in self.support:
+                after = with_tensor(after, ref.name, ref.axes, self.names[ref.name], at)
         after = self._same_formulas(before, after)
         return before, replace(after, masks=after.masks | set(self.names.values()))
 

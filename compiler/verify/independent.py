@@ -17,7 +17,7 @@ from cortico.ir import Circuit, UnsupportedError
 from cortico.lowering import circuit_weights, lower
 from cortico.spec import AttentionSpec, RotaryStyle
 from cortico.verify import elementwise, emitted, identity
-from cortico.verify.closed_forms import closed_forms
+from cortico.verify.closed_forms import trained
 from cortico.verify.equations import Equations
 from cortico.verify.evaluate import evaluate
 from cortico.verify.gradients import ERROR, gradients
@@ -176,15 +176,19 @@ class _Numbers:
         if spec.cross:
             self.inputs["context"] = rng.standard_normal((source, spec.d_context))
         if spec.key_padding:
-            self.inputs["keep"] = np.arange(source) != 0  # under a causal mask one query sees nothing
+            self.inputs["keep"] = (
+                np.arange(source) != 0
+            )  # under a causal mask one query sees nothing
         self.error = rng.standard_normal((tokens, spec.d_output))
-        self.sizes = {"tokens": tokens, "context tokens": source} if spec.cross else {"tokens": tokens}
+        self.sizes = (
+            {"tokens": tokens, "context tokens": source} if spec.cross else {"tokens": tokens}
+        )
         self.torch = torch_attention(spec, self.weights, self.inputs, self.error)
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Every gradient by the equations of the circuit, in the circuit's layout."""
         equations = circuit_equations(lower(self.spec, self.weights))
-        wanted = [name.removeprefix("d.") for name in closed_forms(self.spec).outputs]
+        wanted = trained(self.spec)
         given = {**circuit_weights(self.spec, self.weights), **self.inputs, ERROR: self.error}
         if self.spec.rotary:
             given["frequencies"] = self._frequencies()

@@ -78,10 +78,11 @@ class _Meaning:
                 classes.join(("axis", axis.name), ("extent", axis.extent))
         for weight in self._weights():
             if weight.tensor:
-                for name, axes in self._stored(weight):
-                    for side, axis in enumerate(axes):
-                        classes.join(("axis", axis), ("side", name, side))
+                for tensor, axes in self._stored(weight):
+                    for side, name in enumerate(axes):
+                        classes.join(("axis", name), ("side", tensor, side))
         return {axis.name: classes.find(("axis", axis.name))[1] for axis in self.circuit.axes}
+
     def _weights(self) -> Iterator[Weight]:
         for population in self.circuit.populations:
             for compartment in population.compartments:
@@ -107,14 +108,13 @@ class _Meaning:
 
     def equations(self) -> Equations:
         definitions = [self.rate(population) for population in self.circuit.order]
-        given = {tensor.name for tensor in (*self.circuit.inputs, *self.circuit.parameters)}
-        for output in self.circuit.outputs:
-            if output.name in given:
-                raise CircuitError(f"output {output.name!r} has the name of a tensor: rename it")
-            indices = self.indices(output.source.axes)
-            source = self.circuit.population(output.source.name)
-            read = Read(rate_of(source.name), self.indices(source.axes))
-            definitions.append(Definition(output.name, indices, read))
+        given = {t.name for t in self.circuit.inputs} | {p.name for p in self.circuit.parameters}
+        for name, source in ((o.name, o.source) for o in self.circuit.outputs):
+            if name in given:
+                raise CircuitError(f"output {name!r} has the name of a tensor: rename it")
+            axes = self.circuit.population(source.name).axes
+            read = Read(rate_of(source.name), self.indices(axes))
+            definitions.append(Definition(name, self.indices(source.axes), read))
         return Equations(
             self.sides,
             tuple(definitions),
@@ -177,5 +177,6 @@ class _Meaning:
         for parameter in self.circuit.parameters:
             if parameter.formula and str(parameter.formula) == name:
                 self.formulas[name] = parameter.formula
-                self.sides.setdefault(parameter.formula.arguments[0], indices[1:2] and (indices[1].sort,))
+                (frequencies,) = parameter.formula.arguments
+                self.sides[frequencies] = (indices[1].sort,)
         return Read(name, indices)

@@ -73,9 +73,7 @@ class NormalForm:
         names = {formal(v, place): indices[place] for place, v in enumerate(formals)}
         return self.algebra.rename(known, names)
 
-    def _sum(
-        self, indices: tuple[Index, ...], body: Expression, bindings: _Bindings
-    ) -> Polynomial:
+    def _sum(self, indices: tuple[Index, ...], body: Expression, bindings: _Bindings) -> Polynomial:
         fresh = {v.name: Var(0, v.sort, f"#{next(self._fresh)}") for v in indices}
         return self.algebra.sum_over(
             self._value(body, {**bindings, **fresh}), tuple(fresh.values())
@@ -85,5 +83,3 @@ class NormalForm:
 def formal(index: Index, place: int) -> Var:
     """The formal index at a place of a definition, whatever the definition calls it."""
     return Var(0, index.sort, f"@{place:02d}")
-
-

@@ -41,7 +41,7 @@ def torch_attention(
         for name, array in given.items()
     }
     y = _attention(spec, leaves, inputs.get("keep"))
-    y.backward(torch.tensor(error))
+    torch.autograd.backward(y, torch.tensor(error))
     gradients = {name: t.grad.numpy() for name, t in leaves.items() if t.grad is not None}
     return TorchResult(y.detach().numpy(), gradients)
 
@@ -84,7 +84,7 @@ def _turned(spec: AttentionSpec, w: Mapping[str, torch.Tensor], t: torch.Tensor)
     rotated, still = t[..., :count], t[..., count:]
     half = spec.rotary.style is RotaryStyle.HALF_SPLIT
     shape = (2, count // 2) if half else (count // 2, 2)
-    pairs = rotated.unflatten(-1, shape)
+    pairs = rotated.reshape(*rotated.shape[:-1], *shape)
     pairs = pairs.transpose(-1, -2) if half else pairs
     one, other = pairs[..., 0], pairs[..., 1]
     cos, sin = torch.cos(turns), torch.sin(turns)
@@ -101,7 +101,7 @@ def _seen(spec: AttentionSpec, n: int, sources: int, keep: np.ndarray | None) ->
     if spec.mask is not Mask.NONE:
         seen = seen & (away >= 0)
     if spec.mask is Mask.WINDOW:
-        seen = seen & (away < spec.window)
+        seen = seen & (away < (spec.window or 0))
     return seen if keep is None else seen & torch.tensor(np.asarray(keep, dtype=bool))
 
 

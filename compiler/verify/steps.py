@@ -153,7 +153,10 @@ def _without_proof(before: Circuit, after: Circuit, failed: Outcome) -> tuple[Ve
         return failed.verdict, failed.reason
     difference = relative_difference(before, after)
     if difference > _DIFFERENT:
-        return Verdict.REFUTED, f"on random inputs the outputs differ by {difference:.2e} (relative)"
+        return (
+            Verdict.REFUTED,
+            f"on random inputs the outputs differ by {difference:.2e} (relative)",
+        )
     return failed.verdict, failed.reason
 
 
@@ -175,5 +178,3 @@ def prove_steps(
                 raise PassError(f"pass {step.name} changed the circuit's output: {proof.reason}")
             proofs.append(proof)
     return proofs
-
-

@@ -64,9 +64,7 @@ def with_tensor(
         return part
 
     sorts = tuple(equations.given[tensor][side] for side in sides)
-    return replace(
-        map_bodies(equations, change), given={**equations.given, factor: sorts}
-    )
+    return replace(map_bodies(equations, change), given={**equations.given, factor: sorts})
 
 
 def within_sums(equations: Equations, sort: str, mask: str, heads: tuple[str, ...]) -> Equations:

@@ -59,7 +59,7 @@ def circuit_with_constant_cells():
 def test_alike_is_not_alone(text):
     before = circuit_with_constant_cells()
     passes = parse_passes(text)
-    after, steps = run_passes(before, passes, compare_meaning)
+    _, steps = run_passes(before, passes, compare_meaning)
     for step in steps:
         each = next(p for p in passes if str(p) == step.name)
         if step.changed:

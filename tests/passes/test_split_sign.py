@@ -22,6 +22,7 @@ from cortico.ir import (
 )
 from cortico.ir.neurons import parameter_values
 from cortico.lowering import lower
+from cortico.passes import parse_passes, run_passes
 from cortico.passes.base import nominal
 from cortico.passes.meaning import compare_meaning
 from cortico.passes.share_relays import ShareRelays
@@ -181,3 +182,11 @@ def test_forgetting_the_negative_weights_is_caught(monkeypatch):
         return list(right(self, weight))[:1]
 
     caught(monkeypatch, module._Splitter, "parts", positive)
+
+
+@pytest.mark.parametrize("case", CASES[::9], ids=lambda case: case.name)
+def test_folding_leaves_the_signs_alone(case):
+    """Once in two camps: fold-constants joined interneurons and signs that split-sign had made."""
+    passes = parse_passes("default,split-sign")
+    after, _ = run_passes(lower(case.spec, case.weights), passes, compare_meaning)
+    assert module.Signs(after).conforms
