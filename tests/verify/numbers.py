@@ -16,6 +16,7 @@ from cortico.ir import Circuit
 from cortico.lowering import circuit_weights
 from cortico.lowering.streams import plane_order
 from cortico.spec import AttentionSpec, Kernel, PositionBias
+from cortico.verify.equations import Equations
 from cortico.verify.meaning import circuit_equations
 from cortico.verify.reference import reference
 from cortico.verify.sorts import unified
@@ -32,20 +33,23 @@ _INPUTS = ("x", "context", "keep")
 
 def resized(spec: AttentionSpec, sizes: Sizes) -> AttentionSpec:
     """The spec at other sizes, all numbers."""
-    tokens = sizes["tokens"]
     groups = sizes["groups"] if spec.members > 1 else sizes["heads"]
-    cross = {"context": sizes["context features"], "context_tokens": sizes["context tokens"]}
+    members = sizes["members"] if spec.members > 1 else 1
+    cross = {}
+    if spec.cross:
+        cross["context"] = sizes["context features"]
+        cross["context_tokens"] = sizes["context tokens"]
     return replace(
         spec,
         model=sizes["model features"],
-        heads=groups * sizes.get("members", 1),
+        heads=groups * members,
         kv_heads=groups,
         key_features=2 * sizes["planes"] if spec.rotary else sizes["key features"],
         value_features=sizes["value features"],
         output=sizes["model features" if spec.residual else "output features"],
-        tokens=tokens,
+        tokens=sizes["tokens"],
         rotary=replace(spec.rotary, rotated=None) if spec.rotary else None,
-        **(cross if spec.cross else {}),
+        **cross,
     )
 
 
@@ -99,15 +103,34 @@ def textbook_numbers(spec: AttentionSpec, sizes: Sizes, given: Arrays) -> np.nda
     return textbook_attention(small, joined(small, given), **inputs)
 
 
-def axis_sizes(spec: AttentionSpec, circuit: Circuit, sizes: Sizes) -> dict[str, int]:
-    """The sizes of a circuit's axes where the textbook's sorts have sizes `sizes`."""
+def matched_sizes(
+    spec: AttentionSpec, circuit: Circuit, sizes: Sizes, like: Circuit | None = None
+) -> tuple[dict[str, int], dict[str, int]]:
+    """The sizes of the textbook's sorts, and of the circuit's axes.
+
+    `sizes` are of the sorts that both have once matched; those of textbook and `like`, if given.
+    """
+    book = reference(spec)
+    matched, _ = unified(book, circuit_equations(like or circuit))
+    mine = _sorts(book, matched)
+    by_sort = {sort: sizes[mine[sort]] for sort in mine}
     equations = circuit_equations(circuit)
-    _, theirs = unified(reference(spec), equations)
-    sorts = {}
-    for mine, found in zip(equations.definitions, theirs.definitions, strict=True):
-        names = (index.name for index in mine.indices)
-        sorts |= dict(zip(names, (index.sort for index in found.indices), strict=True))
-    return {a.name: sizes[sorts[a.name]] for a in circuit.axes if a.name in sorts}
+    again, theirs = unified(book, equations)
+    back = {new: by_sort[old] for old, new in _sorts(book, again).items()}
+    axes = {}
+    for old, new in zip(equations.definitions, theirs.definitions, strict=True):
+        for index, found in zip(old.indices, new.indices, strict=True):
+            axes[index.name] = back.get(found.sort, sizes.get(found.sort))
+    return by_sort, axes
+
+
+def _sorts(before: Equations, after: Equations) -> dict[str, str]:
+    """What the sorts of equations are called after a renaming."""
+    sides = ((before.given[name], after.given[name]) for name in before.given)
+    found = {s: t for one, other in sides for s, t in zip(one, other, strict=True)}
+    for one, other in zip(before.definitions, after.definitions, strict=True):
+        found |= {v.sort: w.sort for v, w in zip(one.indices, other.indices, strict=True)}
+    return found
 
 
 def circuit_at(circuit: Circuit, sizes: Sizes) -> Circuit:

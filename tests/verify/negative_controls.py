@@ -1,0 +1,442 @@
+"""Circuits and gradients that are wrong, each in one way that somebody might get wrong.
+
+`WRONG_CIRCUITS` are edits of lowered circuits, `WRONG_PASSES` pairs of a circuit and what a faulty
+pass would make of it, `WRONG_GRADIENTS` edits of the closed forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from cortico.ir import (
+    Bound,
+    CellClass,
+    Circuit,
+    Compartment,
+    Effect,
+    Gain,
+    Population,
+    Projection,
+    Region,
+    TensorRef,
+    Weight,
+)
+from cortico.lowering import lower
+from cortico.passes.edit import replace_projections
+from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit, PositionBias, Rotary
+from cortico.verify.closed_forms import closed_forms
+from cortico.verify.equations import (
+    Equations,
+    Expression,
+    Index,
+    Read,
+    Size,
+    Within,
+    number,
+    product,
+    total,
+)
+from tests.verify.edits import (
+    Edit,
+    added,
+    both,
+    cells,
+    compartments,
+    domains,
+    drive,
+    effect,
+    gain,
+    reads,
+    synapses,
+    twice,
+    weight,
+    without,
+)
+
+BIASED = Bias(query=True, key=True, value=True, output=True)
+SOFT = AttentionSpec(model=8, heads=2)
+SQUARE = AttentionSpec(model=4, heads=2, key_features=4)  # model, key and value features are 4
+LINEAR = replace(SOFT, kernel=Kernel.LINEAR)
+CAUSAL = replace(SOFT, mask=Mask.CAUSAL)
+WINDOW = replace(SOFT, mask=Mask.WINDOW, window=2)
+PADDED = replace(SOFT, key_padding=True)
+SINK = replace(SOFT, sink=True)
+GROUPED = replace(SOFT, heads=4, kv_heads=2, key_features=4)
+ROTARY = replace(GROUPED, rotary=Rotary())
+CROSS = replace(SOFT, cross=True, context=8)
+MEMORY = replace(LINEAR, microcircuit=Microcircuit.MEMORY)
+RUNNING = replace(MEMORY, mask=Mask.CAUSAL)
+ALIBI = replace(CAUSAL, position_bias=PositionBias.ALIBI)
+
+
+@dataclass(frozen=True)
+class WrongCircuit:
+    """A spec, and an edit after which its circuit computes something else."""
+
+    spec: AttentionSpec
+    edit: Edit
+
+    @property
+    def right(self) -> Circuit:
+        return lower(self.spec)
+
+    @property
+    def wrong(self) -> Circuit:
+        return self.edit(self.right)
+
+
+def _pooled_in_front(circuit: Circuit) -> Circuit:
+    """The mask multiplied with the score before the exponential."""
+    gate = Compartment("apical", drive=(reads("keep", "j"),))
+    circuit = compartments("mask", lambda c: c)(circuit)
+    mask = circuit.population("mask")
+    circuit = cells("mask", compartments=(*mask.compartments, gate))(circuit)
+    return synapses("keep", weight=Weight(gain=Gain(0.0)))(
+        drive("gated_mask", "apical", Weight())(circuit)
+    )
+
+
+def _value_bias_behind(circuit: Circuit) -> Circuit:
+    """The value bias given to each head's output, whatever the rows of its mask sum to."""
+    behind = Population(
+        "bias_cells",
+        ("h", "i", "c"),
+        Region.L5,
+        CellClass.PT,
+        (Compartment("basal", drive=(reads("b_V", "h", "c"),)),),
+    )
+    circuit = drive("deep", "basal")(circuit)
+    circuit = replace(circuit, populations=(*circuit.populations, behind))
+    return added("bias_output", "bias_cells", "relay", "driver", reads("W_O", "h", "m", "c"))(
+        circuit
+    )
+
+
+def _half_rectified(circuit: Circuit) -> Circuit:
+    """Cells that should carry a signed rate carry its positive part."""
+    return cells("superficial", transfer="relu")(circuit)
+
+
+# ---- wrong circuits ------------------------------------------------------------------------------
+
+HALF = Fraction(1, 2)
+_LATER, _EARLIER = Bound("j", "i", 0), Bound("i", "j", 0)
+
+WRONG_CIRCUITS: dict[str, WrongCircuit] = {
+    name: WrongCircuit(spec, edit)
+    for name, spec, edit in (
+        # weights and indices
+        ("W_K transposed", SQUARE, weight("key", "h", "m", "a")),
+        ("W_Q transposed", SQUARE, weight("query", "h", "m", "a")),
+        ("W_V transposed", SQUARE, weight("value", "h", "m", "c")),
+        ("W_O transposed", SQUARE, weight("output", "h", "c", "m")),
+        ("W_K for W_Q", SOFT, weight("query", tensor="W_K")),
+        ("W_K for W_V", SQUARE, weight("value", tensor="W_K")),
+        ("keys and queries exchanged", SOFT, both(synapses("key", compartment="basal", pre="matrix_query"), synapses("query", compartment="apical", pre="core_source"))),
+        ("keys of the query token", SOFT, synapses("key", pre="matrix_query")),
+        ("values of the query token", SOFT, synapses("value", pre="matrix_query")),
+        ("queries of the source token", SOFT, synapses("query", pre="core_source")),
+        ("x in place of the context", replace(CROSS, tokens=5, context_tokens=5), drive("core_source", "driver", reads("x", "j", "l"))),
+        ("the context's features in another order", replace(CROSS, context=4, context_tokens=4), drive("core_source", "driver", reads("context", "l", "j"))),
+        ("a query token's features in another order", replace(SOFT, tokens=8), drive("matrix_query", "driver", reads("x", "m", "i"))),
+        ("the output of the wrong head features", SQUARE, weight("output", "h", "c", "m")),
+        ("keys in group order of members", replace(GROUPED, kv_heads=2), weight("key", "r", "a", "m")),
+        ("values in group order of members", replace(GROUPED, kv_heads=2), weight("value", "r", "c", "m")),
+        ("groups and members of the query exchanged", GROUPED, weight("query", "r", "g", "a", "m")),
+        ("groups and members of the output exchanged", GROUPED, weight("output", "r", "g", "m", "c")),
+        # scale
+        ("1/√d forgotten", SOFT, gain("score")),
+        ("1/√d twice", SOFT, gain("score", a=Fraction(-1))),
+        ("√d for 1/√d", SOFT, gain("score", a=HALF)),
+        ("scaled by the value features", SOFT, gain("score", c=-HALF)),
+        ("scaled by the model features", SQUARE, gain("score", m=-HALF)),
+        ("scaled by the heads, as many as features", replace(SOFT, heads=4, key_features=4), gain("score", h=-HALF)),
+        ("scaled by the tokens, as many as features", replace(GROUPED, tokens=4), gain("score", j=-HALF)),
+        ("scaled by a number that fits this size only", SOFT, gain("score", 0.5)),
+        ("1/√d of the planes only", ROTARY, gain("score", p=-HALF)),
+        ("linear scores scaled like softmax", LINEAR, gain("gate", a=-HALF)),
+        ("the given scale's sign", replace(SOFT, scale=0.3), gain("score", -0.3)),
+        ("the given scale squared", replace(SOFT, scale=0.3), gain("score", 0.09)),
+        # masks
+        ("causal off by one, too many", CAUSAL, domains(Bound("j", "i", 1))),
+        ("causal off by one, too few", CAUSAL, domains(Bound("j", "i", -1))),
+        ("causal on the wrong side", CAUSAL, domains(_EARLIER)),
+        ("causal forgotten", CAUSAL, domains()),
+        ("causal forgotten in the pool", CAUSAL, both(cells("superficial", domain=()), cells("mask", domain=()))),
+        ("window off by one, too many", WINDOW, domains(Bound("i", "j", 2), _LATER)),
+        ("window off by one, too few", WINDOW, domains(Bound("i", "j", 0), _LATER)),
+        ("window without causality", WINDOW, domains(Bound("i", "j", 1))),
+        ("window in the future", WINDOW, domains(Bound("j", "i", 1), _EARLIER)),
+        ("padding forgotten", PADDED, both(without("mask"), without("keep"), drive("gated_mask", "apical", Weight()), added("mask", "mask", "gated_mask", "basal"))),
+        ("padding forgotten in the pool", PADDED, synapses("pool_mask", pre="mask")),
+        ("padding forgotten in the numerator", PADDED, synapses("gate", pre="mask")),
+        ("padding of the query", PADDED, drive("gated_mask", "apical", reads("keep", "i"))),
+        ("padding multiplied before the exponential", PADDED, _pooled_in_front),
+        ("padding forgotten in linear attention", replace(LINEAR, key_padding=True), both(without("keep"), drive("deep", "tuft", Weight()))),
+        # softmax
+        ("relu for exp", SOFT, cells("mask", transfer="relu")),
+        ("no exponential", SOFT, cells("mask", transfer="identity")),
+        ("tanh for exp", SOFT, cells("mask", transfer="tanh")),
+        ("the exponential twice", SOFT, both(cells("pool", transfer="exp"))),
+        ("softmax over the wrong axis", SOFT, both(cells("pool", axes=("h", "j")))),
+        ("softmax over heads too", SOFT, cells("pool", axes=("i",))),
+        ("one softmax for all", SOFT, cells("pool", axes=("h",))),
+        ("not divided", SOFT, both(compartments("deep", lambda c: None if c.name == "shunt" else c), without("shunt"))),
+        ("divided twice", SOFT, both(compartments("deep", lambda c: c), lambda circuit: cells("deep", compartments=(*circuit.population("deep").compartments, Compartment("shunt_2", Effect.DIVIDES)))(circuit), added("shunt_2", "pool", "deep", "shunt_2"))),
+        ("multiplied by the pool", SOFT, compartments("deep", effect("shunt", Effect.MULTIPLIES))),
+        ("divided by the mask", SOFT, compartments("deep", effect("apical", Effect.DIVIDES))),
+        ("a mean for a sum in the pool", SOFT, gain("pool_mask", j=Fraction(-1))),
+        ("one more in the pool", SOFT, drive("pool", "soma", Weight())),
+        ("sink dropped", SINK, without("pool_sink")),
+        ("sink twice", SINK, twice("pool_sink")),
+        ("sink not exponentiated", SINK, cells("sink", transfer="identity")),
+        ("sink kept in the output", SINK, added("sink_out", "sink", "deep", "apical")),
+        ("one sink for all tokens", SINK, gain("pool_sink", j=Fraction(1))),
+        # biases and positions
+        ("query bias dropped", replace(SOFT, bias=BIASED), both(drive("superficial", "basal"))),
+        ("key bias for query bias", replace(SOFT, bias=BIASED), drive("superficial", "basal", reads("b_K", "h", "a"))),
+        ("value bias dropped", replace(SOFT, bias=BIASED), drive("deep", "basal")),
+        ("value bias twice", replace(SOFT, bias=BIASED), drive("deep", "basal", reads("b_V", "h", "c"), reads("b_V", "h", "c"))),
+        ("query bias of another head", replace(SOFT, heads=4, bias=BIASED, key_features=4), drive("superficial", "basal", reads("b_Q", "a", "h"))),
+        ("output bias for each head", replace(SOFT, bias=BIASED), drive("relay", "driver", Weight(TensorRef("b_O", ("m",)), Gain(1.0, (("h", Fraction(1)),))))),
+        ("output bias dropped", replace(SOFT, bias=BIASED), drive("relay", "driver")),
+        ("value bias moved past a sink", replace(SINK, bias=Bias(value=True)), _value_bias_behind),
+        ("value bias moved past scores that are no softmax", replace(LINEAR, bias=Bias(value=True)), _value_bias_behind),
+        ("ALiBi with the other sign", ALIBI, drive("mask", "basal", Weight(TensorRef("alibi", ("h", "i", "j")), Gain(-1.0)))),
+        ("ALiBi of exchanged tokens", ALIBI, drive("mask", "basal", reads("alibi", "h", "j", "i"))),
+        ("ALiBi scaled like the scores", ALIBI, drive("mask", "basal", Weight(TensorRef("alibi", ("h", "i", "j")), Gain(1.0, (("a", -HALF),))))),
+        ("ALiBi forgotten", ALIBI, drive("mask", "basal")),
+        ("a table of exchanged tokens", replace(SOFT, tokens=5, position_bias=PositionBias.TABLE), drive("mask", "basal", reads("position_bias", "h", "j", "i"))),
+        ("rotation of keys transposed", ROTARY, weight("rotate_key", "j", "p", "t", "s")),
+        ("both rotations transposed", replace(ROTARY, bias=BIASED, key_padding=True, mask=Mask.CAUSAL, sink=True), both(weight("rotate_key", "j", "p", "t", "s"))),
+        ("rotation of the query by the source token", ROTARY, weight("rotate_query", "j", "p", "s", "t", tensor="R_K")),
+        ("rotation of planes by tokens", replace(ROTARY, tokens=2), weight("rotate_key", "p", "j", "s", "t")),
+        ("bias behind the rotation", replace(ROTARY, bias=Bias(query=True)), both(drive("query", "basal"), drive("superficial", "basal", reads("b_Q", "g", "r", "p", "s")))),
+        # heads, residual, memory
+        ("a head counted as often as there are heads", SOFT, gain("output", h=Fraction(1))),
+        ("heads averaged", SOFT, gain("output", h=Fraction(-1))),
+        ("residual twice", replace(SOFT, residual=True), twice("residual")),
+        ("residual forgotten", replace(SOFT, residual=True), without("residual")),
+        ("residual of the source tokens", replace(SOFT, residual=True), synapses("residual", pre="core_source")),
+        ("a residual that nobody asked for", SOFT, added("residual", "matrix_query", "relay", "driver")),
+        ("values twice", SOFT, twice("value")),
+        ("memory without j <= i", RUNNING, synapses("store", domain=())),
+        ("memory strictly causal", RUNNING, synapses("store", domain=(Bound("j", "i", -1),))),
+        ("memory of the future", RUNNING, synapses("store", domain=(_EARLIER,))),
+        ("memory recalled with a scale", MEMORY, gain("recall", a=-HALF)),
+        ("memory of keys only", MEMORY, both(without("value"), drive("association", "basal", Weight()))),
+        ("memory without padding", replace(MEMORY, key_padding=True), both(without("keep"), drive("association", "tuft", Weight()))),
+        ("memory averaged", MEMORY, gain("store", j=Fraction(-1))),
+        ("keys rectified", LINEAR, _half_rectified),
+        ("the output rectified", SOFT, cells("relay", transfer="relu")),
+        ("output axes exchanged", replace(SOFT, tokens=8), lambda c: replace(c, outputs=tuple(replace(o, source=TensorRef("relay", ("m", "i"))) for o in c.outputs))),
+    )
+}  # fmt: skip
+
+
+# ---- wrong passes --------------------------------------------------------------------------------
+
+
+def _unequal_merged(circuit: Circuit) -> Circuit:
+    """Keys and values relayed by the cells of queries, as if both relays were equal."""
+    return replace(
+        circuit,
+        projections=tuple(
+            replace(p, pre="matrix_query") if p.pre == "core_source" else p
+            for p in circuit.projections
+        ),
+    )
+
+
+def _relayed(
+    name: str, axes: tuple[str, ...], domain: tuple[Bound, ...] = (), again: bool = False
+) -> Edit:
+    """The keys relayed by cells over `axes`; `again` leaves the drive where it was, too."""
+
+    def edit(circuit: Circuit) -> Circuit:
+        (old,) = (p for p in circuit.projections if p.name == name)
+        compartment = circuit.population(old.post).compartment(old.compartment)
+        basal = Compartment("basal", drive=compartment.drive)
+        relay = Population(
+            "relay_cells", axes, Region.L4, CellClass.STELLATE, (basal,), domain=domain
+        )
+        link = Projection("relayed", "relay_cells", old.post, old.compartment)
+        new = replace(old, post="relay_cells", compartment="basal")
+        circuit = replace_projections(circuit, [old], [new, link])
+        if not again:
+            circuit = drive(old.post, old.compartment)(circuit)
+        return replace(circuit, populations=(*circuit.populations, relay))
+
+    return edit
+
+
+def _summed_before(circuit: Circuit) -> Circuit:
+    """Scores summed over source tokens in front of the exponential: exp of a sum for a sum of exp."""
+    early = Population(
+        "early", ("h", "i"), Region.L23, CellClass.IT, (Compartment("basal"),), "exp"
+    )
+    circuit = replace(circuit, populations=(*circuit.populations, early))
+    (score,) = (p for p in circuit.projections if p.name == "score")
+    circuit = replace(
+        circuit, projections=(*circuit.projections, replace(score, name="early", post="early"))
+    )
+    return synapses("pool_mask", pre="early")(circuit)
+
+
+def _halves(first: float, second: float) -> Edit:
+    def edit(circuit: Circuit) -> Circuit:
+        (old,) = (p for p in circuit.projections if p.name == "value")
+        parts = [
+            replace(old, name=f"value_{k}", weight=replace(old.weight, gain=Gain(g)))
+            for k, g in enumerate((first, second))
+        ]
+        return replace_projections(circuit, [old], parts)
+
+    return edit
+
+
+def _memory_of_a_window(circuit: Circuit) -> Circuit:
+    """The memory circuit of a causal spec, in the place of one with a window."""
+    return lower(replace(RUNNING))
+
+
+WRONG_PASSES: dict[str, WrongCircuit] = {
+    name: WrongCircuit(spec, edit)
+    for name, spec, edit in (
+        ("a live neuron pruned", replace(SOFT, bias=BIASED), without("value")),
+        ("live synapses of the query pruned", replace(SOFT, bias=BIASED), without("query")),
+        ("an output bias pruned with its unused look", replace(LINEAR, bias=BIASED), drive("relay", "driver")),
+        ("a gain dropped while folding", replace(SOFT, scale=0.7), gain("score")),
+        ("a gain folded twice", replace(SOFT, scale=0.7), gain("score", 0.49)),
+        ("unequal populations merged", SOFT, _unequal_merged),
+        ("unequal synapses merged", replace(SOFT, residual=True), both(without("residual"), gain("output", 2.0))),
+        ("the memory of a window", replace(LINEAR, mask=Mask.WINDOW, window=2), _memory_of_a_window),
+        ("the memory of a softmax", CAUSAL, _memory_of_a_window),
+        ("a relay over too few axes", replace(LINEAR, bias=BIASED), _relayed("key", ("h", "i", "j", "a"), (_LATER,))),
+        ("a relay with its drive left behind", replace(LINEAR, bias=BIASED), _relayed("key", ("h", "j", "a"), again=True)),
+        ("a relay of the wrong token", replace(LINEAR, bias=BIASED), _relayed("key", ("h", "i", "a"))),
+        ("summed before the exponential", SOFT, _summed_before),
+        ("split into parts that are more", SOFT, _halves(0.5, 0.6)),
+        ("split into parts of one sign", SOFT, _halves(1.0, 1.0)),
+        ("a domain restricted too far", SOFT, both(cells("deep", domain=(_LATER,)))),
+        ("a domain of synapses lost", replace(RUNNING, bias=BIASED), synapses("store", domain=())),
+        ("value bias moved past padding", replace(PADDED, bias=Bias(value=True), mask=Mask.CAUSAL), _value_bias_behind),
+    )
+}  # fmt: skip
+
+
+#: Wrong where no numbers are drawn: no live token at all, sizes that differ, long windows.
+NOT_FOUND: dict[str, WrongCircuit] = {
+    "value bias moved past padding, all tokens padded": WrongCircuit(
+        replace(PADDED, bias=Bias(value=True)), _value_bias_behind
+    ),
+    "scaled by the tokens": WrongCircuit(replace(SOFT, tokens=4), gain("score", j=-HALF)),
+    "a long window off by one": WrongCircuit(
+        replace(WINDOW, window=9), domains(Bound("i", "j", 9), _LATER)
+    ),
+}
+
+
+# ---- wrong gradients -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WrongGradient:
+    """The closed forms of a spec with the bodies of some equations changed."""
+
+    spec: AttentionSpec
+    change: Callable[[dict[str, Expression], Equations], dict[str, Expression]]
+
+    @property
+    def right(self) -> Equations:
+        return closed_forms(self.spec)
+
+    @property
+    def wrong(self) -> Equations:
+        right = self.right
+        bodies = {each.tensor: each.body for each in right.definitions}
+        changed = self.change(bodies, right)
+        definitions = tuple(
+            replace(each, body=changed.get(each.tensor, each.body)) for each in right.definitions
+        )
+        return replace(right, definitions=definitions)
+
+
+H, G, R = Index("h", "heads"), Index("g", "groups"), Index("r", "members")
+I, J, C = Index("i", "tokens"), Index("j", "tokens"), Index("c", "value features")  # noqa: E741
+A, M, O = Index("a", "key features"), Index("m", "model features"), Index("o", "output features")  # noqa: E741
+P, S, T = Index("p", "planes"), Index("s", "components"), Index("t", "components")
+MASK, GOOD, MEAN = Read("mask", (H, I, J)), Read("g", (H, I, J)), Read("mean", (H, I))
+Z, DELTA, VALUE = Read("z", (H, I, J)), Read("delta", (H, I, C)), Read("value", (H, J, C))
+QUERY, KEY, X_J = Read("query", (H, I, A)), Read("key", (H, J, A)), Read("x", (J, M))
+ROOT = Size("key features", -HALF)
+
+
+def to(**bodies: Expression) -> Callable[[dict[str, Expression], Equations], dict[str, Expression]]:
+    """Bodies of tensors; `d_` in front stands for `d.`, and `turned_` for `turned.`."""
+    return lambda old, equations: {
+        n.replace("D_", "d.").replace("turned_d", "turned.d"): body for n, body in bodies.items()
+    }
+
+
+def times(
+    tensor: str, *factors: Expression
+) -> Callable[[dict[str, Expression], Equations], dict[str, Expression]]:
+    """The body of a tensor times factors."""
+    return lambda old, equations: {tensor: product(*factors, old[tensor])}
+
+
+MINUS = number(-1.0)
+
+WRONG_GRADIENTS: dict[str, WrongGradient] = {
+    name: WrongGradient(spec, change)
+    for name, spec, change in (
+        ("the sign of ∂W_Q", SOFT, times("d.W_Q", MINUS)),
+        ("the sign of the error", LINEAR, times("delta", MINUS)),
+        ("∂W_V times two", SOFT, times("d.W_V", number(2.0))),
+        ("Jacobian of softmax without its second term", SOFT, to(z=MASK * GOOD)),
+        ("Jacobian of softmax without its first term", SOFT, to(z=-(MASK * MEAN))),
+        ("Jacobian of softmax with a plus", SOFT, to(z=MASK * (GOOD + MEAN))),
+        ("Jacobian of softmax without the mask in front", SOFT, to(z=GOOD - MEAN)),
+        ("Jacobian of softmax as if entries stood alone", SOFT, to(z=MASK * GOOD * (number(1.0) - MASK))),
+        ("mean without the mask", SOFT, to(mean=total(J, GOOD))),
+        ("mean over queries", SOFT, to(mean=total(J, Read("mask", (H, J, I)) * Read("g", (H, J, I))))),
+        ("1/√d missing in ∂q", SOFT, to(turned_d_query=total(J, Z * KEY))),
+        ("1/√d missing in ∂k", SOFT, to(turned_d_key=total(I, Z * QUERY))),
+        ("1/√d twice in ∂q", SOFT, times("turned.d_query", ROOT)),
+        ("1/√d in ∂v", SOFT, times("d_value", ROOT)),
+        ("∂q of exchanged tokens", SOFT, to(turned_d_query=product(ROOT, total(J, Read("z", (H, J, I)) * KEY)))),
+        ("∂k of exchanged tokens", SOFT, to(turned_d_key=product(ROOT, total(I, Read("z", (H, J, I)) * QUERY)))),
+        ("∂k of the key", SOFT, to(turned_d_key=product(ROOT, total(I, Z * KEY)))),
+        ("∂q of the query", SOFT, to(turned_d_query=product(ROOT, total(J, Z * QUERY)))),
+        ("∂v with scores before softmax", SOFT, to(d_value=total(I, Read("score", (H, I, J)) * DELTA))),
+        ("∂v with the mask transposed", SOFT, to(d_value=total(I, Read("mask", (H, J, I)) * DELTA))),
+        ("∂v with scores that padding does not mask", replace(LINEAR, key_padding=True), to(d_value=total(I, Read("score", (H, I, J)) * DELTA))),
+        ("∂v with scores that are not causal", replace(LINEAR, mask=Mask.CAUSAL), to(d_value=total(I, Read("score", (H, I, J)) * DELTA))),
+        ("causal on the wrong side", replace(LINEAR, mask=Mask.CAUSAL), to(z=GOOD * Within(I, J, 0))),
+        ("causal forgotten in z", replace(LINEAR, mask=Mask.CAUSAL), to(z=GOOD)),
+        ("causal strictly in z", replace(LINEAR, mask=Mask.CAUSAL), to(z=GOOD * Within(J, I, -1))),
+        ("padding forgotten in z", replace(LINEAR, key_padding=True), to(z=GOOD)),
+        ("linear z like softmax", LINEAR, to(z=MASK * (GOOD - MEAN))),
+        ("softmax z like linear", SOFT, to(z=GOOD)),
+        ("∂k of members averaged", GROUPED, times("turned.d_key", Size("members", Fraction(-1)))),
+        ("∂k of mixed members", GROUPED, to(turned_d_key=product(ROOT, total((R, I), Read("z", (G, R, I, J)) * total(Index("r'", "members"), Read("query", (G, Index("r'", "members"), I, A))))))),
+        ("∂v of members averaged", GROUPED, times("d_value", Size("members", Fraction(-1)))),
+        ("∂q not turned back", ROTARY, to(d_query=total(S, product(Read("rotation(frequencies)", (I, P, T, S)), Read("turned.d_query", (G, R, I, P, S)))))),
+        ("∂k turned by the query's token", ROTARY, to(d_key=total((S, I), product(Read("rotation(frequencies)", (I, P, S, T)), Read("turned.d_key", (G, J, P, S)))))),
+        ("∂W_O of the values", SOFT, to(D_W_O=total(I, Read("error", (I, O)) * total(J, VALUE)))),
+        ("∂W_K of the query's token", SOFT, to(D_W_K=total((I, J), Read("d_key", (H, J, A)) * Read("x", (I, M))))),
+        ("∂b_O of one token each", replace(SOFT, bias=BIASED), times("d.b_O", Size("tokens", Fraction(-1)))),
+        ("∂b_Q like ∂b_K", replace(SOFT, bias=BIASED), to(D_b_Q=total(J, Read("d_key", (H, J, A))))),
+        ("∂x without its residual", replace(SOFT, residual=True), lambda old, e: {"d.x": old["d.x"] - Read("error", (I, M))}),
+        ("∂x without the values", SOFT, lambda old, e: {"d.x": old["d.x"] - total((H, C), Read("W_V", (H, C, M)) * Read("d_value", (H, I, C)))}),
+        ("∂x without the keys", SOFT, lambda old, e: {"d.x": old["d.x"] - total((H, A), Read("W_K", (H, A, M)) * Read("d_key", (H, I, A)))}),
+        ("∂x without the queries", SOFT, lambda old, e: {"d.x": old["d.x"] - total((H, A), Read("W_Q", (H, A, M)) * Read("d_query", (H, I, A)))}),
+        ("the sign of ∂sink", SINK, times("d.sink", MINUS)),
+        ("∂sink without its share", SINK, to(D_sink=-total(I, MEAN))),
+        ("∂slopes of exchanged tokens", ALIBI, to(D_alibi_slopes=total((I, J), Z * Read("offset", (J, I))))),
+        ("∂slopes without distances", ALIBI, to(D_alibi_slopes=total((I, J), Z))),
+    )
+}  # fmt: skip
