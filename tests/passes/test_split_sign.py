@@ -189,4 +189,5 @@ def test_folding_leaves_the_signs_alone(case):
     """Once in two camps: fold-constants joined interneurons and signs that split-sign had made."""
     passes = parse_passes("default,split-sign")
     after, _ = run_passes(lower(case.spec, case.weights), passes, compare_meaning)
-    assert module.Signs(after).conforms
+    signs = module.Signs(after)
+    assert signs.conforms or not signs.splittable  # rotations of any number of tokens have no sign
