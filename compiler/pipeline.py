@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +18,10 @@ from cortico.lowering import lower
 from cortico.passes import Pass, Step, compare_meaning, parse_passes, run_passes
 from cortico.report import pass_table, report_markdown
 from cortico.spec import AttentionSpec
-from cortico.verify.certificate import certificate_text
-from cortico.verify.claims import Verification, verify_compilation
 from cortico.weights import Weights
+
+if TYPE_CHECKING:
+    from cortico.verify.claims import Verification
 
 #: The file that says what was proved of a compilation.
 CERTIFICATE = "certificate.json"
@@ -45,6 +47,8 @@ class Compilation:
             for name, text in {**self.files, **self._documents()}.items():
                 (staging / name).write_text(text, encoding="utf-8")
             if self.verification is not None:
+                from cortico.verify.certificate import certificate_text
+
                 written = {path.name: path.read_bytes() for path in sorted(staging.iterdir())}
                 text = certificate_text(self.verification, written)
                 (staging / CERTIFICATE).write_text(text, encoding="utf-8")
@@ -99,6 +103,8 @@ def compile_attention(
     compiled = Compilation(spec, circuit, tuple(steps), target.emit(circuit))
     if not verify:
         return compiled
+    from cortico.verify.claims import verify_compilation  # here, so that compiling stays quick
+
     source = compiled.files.get("attention.py") if backend == "numpy" else None
     proof = verify_compilation(spec, weights, chosen, steps, source, progress)
     return replace(compiled, verification=proof)

@@ -19,7 +19,10 @@ _HOLDS, _FAILS = 0, 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to verify, or a certificate to re-check; where to write proof and derivation."""
+    """What to verify, or a certificate to re-check; where to write proof and derivation.
+
+    The source may also be a folder written by `cortico compile --verify`.
+    """
     add_source_arguments(parser, optional=True)
     parser.add_argument(
         "--passes", default="default", metavar="P", help="passes to prove (default: default)"
@@ -41,8 +44,7 @@ def execute(arguments: argparse.Namespace) -> int:
         raise SpecError("give a source to verify, or --check with a certificate: one of the two")
     if arguments.check is not None:
         return _recheck(arguments.check)
-    certificate = arguments.source / "certificate.json"
-    if certificate.is_file():
+    if (arguments.source / "circuit.cortico").is_file():
         return _verify_folder(arguments.source)
     return _verify(arguments)
 
@@ -112,6 +114,7 @@ def _recheck(path: Path) -> int:
     from cortico.cli.console import console, print_line
     from cortico.verify.recheck import examine
 
+    path = path / "certificate.json" if path.is_dir() else path
     wrong, right = examine(_read_json(path), path.parent)
     out = console()
     for line in right:
@@ -128,7 +131,9 @@ def _read_json(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SpecError(f"no certificate {str(path)!r}") from None
+        raise SpecError(
+            f"no certificate {str(path)!r}: `cortico compile --verify` writes one"
+        ) from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise SpecError(f"{str(path)!r} is no certificate: {error}") from None
 
@@ -140,7 +145,7 @@ def _verify_folder(folder: Path) -> int:
     from cortico.ir import UnsupportedError
     from cortico.verify.emitted import check_emitted
 
-    code = _recheck(folder / "certificate.json")
+    code = _recheck(folder)
     source = folder / "attention.py"
     if source.is_file():
         try:

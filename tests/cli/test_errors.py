@@ -116,6 +116,15 @@ NAN = np.full((2, 4, 8), np.nan)
 HALF_WRITTEN = "model = 8\nheads = 2\nbias = {query = tru"
 
 CASES = [
+    Case("verify-nothing", "verify"),
+    Case("verify-two-things", "verify ok.toml --check c.json"),
+    Case("verify-no-such-file", "verify none.toml"),
+    Case("verify-unknown-pass", "verify ok.toml --passes share-relay"),
+    Case("certificate-lost", "verify --check none.json"),
+    Case("certificate-junk", "verify --check c.json", raw("c.json", bytes(range(256)))),
+    Case("certificate-deep", "verify --check c.json", text("c.json", "[" * 100_000)),
+    Case("certificate-not-in-folder", "verify out"),
+    Case("derivation-below-file", "verify ok.toml --latex ok.toml/p.tex"),
     # a spec
     Case("misspelt-field", "compile bad.toml -o out", text("bad.toml", "model = 8\nheds = 2\n")),
     Case("missing-field", "compile bad.toml -o out", text("bad.toml", "heads = 2\n")),

@@ -1,0 +1,96 @@
+"""`cortico verify`: claims on the terminal, certificates, and their re-check by other code."""
+
+import json
+
+import pytest
+
+from cortico.passes import dead_indices
+
+
+def test_a_spec(cortico, home):
+    code, printed, errors = cortico("verify", "ok.toml")
+    assert (code, errors) == (0, "")
+    assert "proved for all" in printed and "compared" in printed
+    assert "small: every claim holds" in printed
+    assert not any(path.suffix == ".json" for path in home.iterdir())  # nothing was asked for
+
+
+def test_a_checkpoint_layer_in_a_wide_terminal(cortico, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, printed, _ = cortico("verify", "bert", "--layer", "1")
+    assert code == 0
+    assert "W_K_v2 = size(a)^-1/2 * W_K" in printed
+
+
+def test_certificate_and_derivation(cortico, home):
+    command = ("verify", "ok.toml", "--random-weights", "1", "-o", "proof", "--latex", "p.tex")
+    code, printed, _ = cortico(*command)
+    assert code == 0 and "cortico verify --check proof/certificate.json" in printed
+    assert (home / "p.tex").read_text().startswith(r"\documentclass")
+    code, printed, _ = cortico("verify", "--check", "proof/certificate.json")
+    assert code == 0 and "the certificate holds" in printed
+    code, printed, _ = cortico("verify", "proof")  # the folder: its code is run, too
+    assert code == 0 and "attention.py: the emitted code equals the circuit" in printed
+
+
+def test_compile_writes_the_same_certificate(cortico, home):
+    assert cortico("compile", "ok.toml", "-o", "proof", "--verify")[0] == 0
+    found = json.loads((home / "proof" / "certificate.json").read_text())
+    assert {claim["verdict"] for claim in found["claims"]} == {
+        "proved for all sizes",
+        "checked exactly",
+        "compared numerically",
+    }
+    assert set(found["files"]) == {"attention.py", "circuit.cortico", "report.md", "spec.json"}
+
+
+TAMPERED = {
+    "spec": lambda c: c["spec"].update(mask="none"),
+    "circuit": lambda c: c.update(lowered=c["lowered"].replace("j - i <= 0", "j - i <= 1")),
+    "step": lambda c: c["steps"][0].update(
+        after=c["steps"][0]["after"].replace("size(a)^-1/2", "size(a)^-1")
+    ),
+    "hash": lambda c: c["files"].update({"attention.py": "0" * 64}),
+    "junk": lambda c: c.update(steps=[{"pass": 1}]),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_a_tampered_certificate_does_not_hold(cortico, home, what):
+    assert cortico("verify", "ok.toml", "-o", "proof")[0] == 0
+    path = home / "proof" / "certificate.json"
+    certificate = json.loads(path.read_text())
+    before = json.dumps(certificate)
+    TAMPERED[what](certificate)
+    assert json.dumps(certificate) != before
+    path.write_text(json.dumps(certificate))
+    code, printed, errors = cortico("verify", "--check", path)
+    assert (code, errors) == (1, "")
+    assert "WRONG" in printed and "the certificate does not hold" in printed
+
+
+def test_changed_code_is_noticed(cortico, home):
+    assert cortico("verify", "ok.toml", "-o", "proof")[0] == 0
+    code = home / "proof" / "attention.py"
+    text = code.read_text()
+    assert "<= 0" in text
+    code.write_text(text.replace("<= 0", "<= 1", 1))
+    status, printed, _ = cortico("verify", "proof")
+    assert status == 1
+    assert "attention.py: has changed" in printed and "is not the circuit" in printed
+
+
+def test_a_pass_at_fault_stops_it(cortico, home, monkeypatch):
+    monkeypatch.setattr(
+        dead_indices, "_live_rates", lambda circuit, p, joint, live: _first_dead(circuit, joint)
+    )
+    code, _, errors = cortico("verify", "ok.toml", "--random-weights", "1")
+    assert code == 1 and "pass prune-dead" in errors
+
+
+def _first_dead(circuit, joint):
+    import numpy as np
+
+    live = np.ones([int(circuit.axis(a).extent) for a in joint], dtype=bool)
+    live[..., 0] = False
+    return live
