@@ -28,8 +28,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cortico.lowering import lower
-from cortico.verify import algebra, terms
-from cortico.verify.equivalence import Verdict, compare
+from cortico.verify.normal import algebra, terms
+from cortico.verify.normal.equivalence import Verdict, compare
 from tests.verify.judge import equal_pair, judge
 from tests.verify.mutations import mutated
 from tests.verify.random_equations import CONTEXT, FUNCTIONS, Drawing

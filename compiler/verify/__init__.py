@@ -8,27 +8,49 @@ verify_compilation               every claim about a compilation
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cortico.verify.claims import Claim, Known, Verification, verify_compilation
-    from cortico.verify.closed_forms import closed_forms, memory_forms
-    from cortico.verify.equivalence import Outcome, Verdict, compare
-    from cortico.verify.gradients import gradients
-    from cortico.verify.meaning import circuit_equations
-    from cortico.verify.reference import reference
+    from cortico.verify.equations.closed_forms import closed_forms, memory_forms
+    from cortico.verify.equations.gradients import gradients
+    from cortico.verify.equations.meaning import circuit_equations
+    from cortico.verify.equations.reference import reference
+    from cortico.verify.normal.equivalence import Outcome, Verdict, compare
 
 _HOME = {
     "Claim": "claims",
     "Known": "claims",
-    "Outcome": "equivalence",
-    "Verdict": "equivalence",
+    "Outcome": "normal.equivalence",
+    "Verdict": "normal.equivalence",
     "Verification": "claims",
-    "circuit_equations": "meaning",
-    "closed_forms": "closed_forms",
-    "compare": "equivalence",
-    "gradients": "gradients",
-    "memory_forms": "closed_forms",
-    "reference": "reference",
+    "circuit_equations": "equations.meaning",
+    "closed_forms": "equations.closed_forms",
+    "compare": "normal.equivalence",
+    "gradients": "equations.gradients",
+    "memory_forms": "equations.closed_forms",
+    "reference": "equations.reference",
     "verify_compilation": "claims",
 }
+
+__all__ = [
+    "Claim",
+    "Known",
+    "Outcome",
+    "Verdict",
+    "Verification",
+    "circuit_equations",
+    "closed_forms",
+    "compare",
+    "gradients",
+    "memory_forms",
+    "reference",
+    "verify_compilation",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'cortico.verify' has no attribute {name!r}")
+    return getattr(import_module(f"cortico.verify.{_HOME[name]}"), name)

@@ -17,12 +17,12 @@ from cortico.lowering import lower
 from cortico.passes import Pass, Step
 from cortico.spec import AttentionSpec
 from cortico.verify import independent
-from cortico.verify.closed_forms import closed_forms, trained
-from cortico.verify.equivalence import Outcome, Verdict, compare
-from cortico.verify.gradients import gradients
-from cortico.verify.meaning import circuit_equations
-from cortico.verify.reference import reference
-from cortico.verify.steps import StepProof, prove_steps
+from cortico.verify.equations.closed_forms import closed_forms, trained
+from cortico.verify.equations.gradients import gradients
+from cortico.verify.equations.meaning import circuit_equations
+from cortico.verify.equations.reference import reference
+from cortico.verify.normal.equivalence import Outcome, Verdict, compare
+from cortico.verify.steps.validation import StepProof, prove_steps
 from cortico.weights import Weights
 
 

@@ -16,12 +16,13 @@ from cortico.backends import get_backend
 from cortico.ir import Circuit, UnsupportedError
 from cortico.lowering import circuit_weights, lower
 from cortico.spec import AttentionSpec, RotaryStyle
-from cortico.verify import elementwise, emitted, identity
-from cortico.verify.closed_forms import trained
-from cortico.verify.equations import Equations
-from cortico.verify.evaluate import evaluate
-from cortico.verify.gradients import ERROR, gradients
-from cortico.verify.meaning import circuit_equations
+from cortico.verify.equations.closed_forms import trained
+from cortico.verify.equations.evaluate import evaluate
+from cortico.verify.equations.gradients import ERROR, gradients
+from cortico.verify.equations.language import Equations
+from cortico.verify.equations.meaning import circuit_equations
+from cortico.verify.exact import elementwise, emitted
+from cortico.verify.identity import testing as identity
 from cortico.verify.pytorch import torch_attention
 from cortico.weights import random_weights, required_shapes, rotary_frequencies
 

@@ -16,8 +16,8 @@ from cortico.ir import (
     Weight,
 )
 from cortico.passes import compare_meaning, parse_passes, run_passes
-from cortico.verify.equivalence import Verdict
-from cortico.verify.steps import prove_step
+from cortico.verify.normal.equivalence import Verdict
+from cortico.verify.steps.validation import prove_step
 
 L23, L5, IT = Region.L23, Region.L5, CellClass.IT
 

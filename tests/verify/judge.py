@@ -11,13 +11,13 @@ import numpy as np
 from cortico.ir import Circuit
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec
-from cortico.verify.closed_forms import closed_forms
-from cortico.verify.equations import Equations, Number
-from cortico.verify.equivalence import Outcome, Verdict, compare
-from cortico.verify.gradients import gradients
-from cortico.verify.meaning import circuit_equations
-from cortico.verify.reference import reference
-from cortico.verify.sorts import all_sorts, unified
+from cortico.verify.equations.closed_forms import closed_forms
+from cortico.verify.equations.gradients import gradients
+from cortico.verify.equations.language import Equations, Number
+from cortico.verify.equations.meaning import circuit_equations
+from cortico.verify.equations.reference import reference
+from cortico.verify.equations.sorts import all_sorts, unified
+from cortico.verify.normal.equivalence import Outcome, Verdict, compare
 from tests.verify.numbers import circuit_numbers, matched_sizes, textbook_numbers
 from tests.verify.rewrites import rewritten, rewritten_equations
 

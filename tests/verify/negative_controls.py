@@ -26,8 +26,8 @@ from cortico.ir import (
 from cortico.lowering import lower
 from cortico.passes.edit import replace_projections
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit, PositionBias, Rotary
-from cortico.verify.closed_forms import closed_forms
-from cortico.verify.equations import (
+from cortico.verify.equations.closed_forms import closed_forms
+from cortico.verify.equations.language import (
     Equations,
     Expression,
     Index,

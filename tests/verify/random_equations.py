@@ -1,7 +1,7 @@
 """Random equations, and what they and their normal forms are in 120 digits.
 
 Both evaluators are written from the definitions alone, one scalar after another: nothing of
-`cortico.verify.evaluate` or of the rules of the normal form is in them.
+`cortico.verify.equations.evaluate` or of the rules of the normal form is in them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from random import Random
 
-from cortico.verify.algebra import Algebra
-from cortico.verify.equations import (
+from cortico.verify.equations.language import (
     Add,
     Apply,
     Definition,
@@ -30,7 +29,8 @@ from cortico.verify.equations import (
     children,
     renamed_indices,
 )
-from cortico.verify.terms import Factor, Polynomial, Var
+from cortico.verify.normal.algebra import Algebra
+from cortico.verify.normal.terms import Factor, Polynomial, Var
 
 #: Tensors to the sorts of their sides.
 GIVEN = {

@@ -20,7 +20,7 @@ from cortico.ir import (
 )
 from cortico.passes import PASSES
 from cortico.passes.edit import fresh_name, map_compartment, map_populations
-from cortico.verify.equations import (
+from cortico.verify.equations.language import (
     Add,
     Apply,
     Definition,

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cortico.verify import algebra as algebra_module
-from cortico.verify import terms as terms_module
-from cortico.verify.algebra import Algebra, Known, TooLargeError
-from cortico.verify.equations import (
+from cortico.verify.equations.evaluate import evaluate
+from cortico.verify.equations.gradients import gradients
+from cortico.verify.equations.language import (
     ONE,
     Apply,
     Definition,
@@ -27,11 +26,12 @@ from cortico.verify.equations import (
     product,
     total,
 )
-from cortico.verify.equivalence import Verdict, compare
-from cortico.verify.evaluate import evaluate
-from cortico.verify.gradients import gradients
-from cortico.verify.normal_form import NormalForm, formal
-from cortico.verify.terms import Factor, TooSymmetricError, Var, canonical_term
+from cortico.verify.normal import algebra as algebra_module
+from cortico.verify.normal import terms as terms_module
+from cortico.verify.normal.algebra import Algebra, Known, TooLargeError
+from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.normal.form import NormalForm, formal
+from cortico.verify.normal.terms import Factor, TooSymmetricError, Var, canonical_term
 from tests.verify.random_equations import (
     CONTEXT,
     FUNCTIONS,

@@ -15,8 +15,8 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
-from cortico.verify.equivalence import Verdict, compare
-from cortico.verify.meaning import circuit_equations
+from cortico.verify.equations.meaning import circuit_equations
+from cortico.verify.normal.equivalence import Verdict, compare
 
 
 def reads(name, *axes, **sizes):

@@ -19,13 +19,13 @@ from cortico.spec import (
     Rotary,
     RotaryStyle,
 )
-from cortico.verify.elementwise import (
+from cortico.verify.exact.elementwise import (
     check_elementwise,
     elementwise_meaning,
     spec_symbols,
     textbook,
 )
-from cortico.verify.formal import TooLargeError
+from cortico.verify.exact.symbols import TooLargeError
 from cortico.weights import random_weights
 from tests.oracle import textbook_attention
 

@@ -13,8 +13,8 @@ from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary
-from cortico.verify.emitted import check_emitted, check_emitted_symbolically, small_sizes
-from cortico.verify.exact_circuit import gains
+from cortico.verify.exact.circuit import gains
+from cortico.verify.exact.emitted import check_emitted, check_emitted_symbolically, small_sizes
 from tests.cases import CASES
 from tests.strategies import circuits
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cortico.lowering import lower
-from cortico.verify.equations import (
+from cortico.verify.equations.evaluate import evaluate
+from cortico.verify.equations.language import (
     Definition,
     Equations,
     Index,
@@ -17,10 +18,9 @@ from cortico.verify.equations import (
     renamed_indices,
     total,
 )
-from cortico.verify.equivalence import Verdict, compare
-from cortico.verify.evaluate import evaluate
-from cortico.verify.meaning import circuit_equations
-from cortico.verify.reference import reference
+from cortico.verify.equations.meaning import circuit_equations
+from cortico.verify.equations.reference import reference
+from cortico.verify.normal.equivalence import Verdict, compare
 from tests.cases import CASES
 from tests.oracle import textbook_attention
 from tests.verify.numbers import sizes_of, split

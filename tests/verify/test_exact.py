@@ -10,8 +10,8 @@ import pytest
 import sympy
 
 from cortico.ir import Gain, UnsupportedError
-from cortico.verify.exact import CHAIN, PrimeField, Rationals
-from cortico.verify.ring import LEAST
+from cortico.verify.exact.arithmetic import CHAIN, PrimeField, Rationals
+from cortico.verify.exact.ring import LEAST
 
 RINGS = [PrimeField(0), PrimeField(1), PrimeField(2), Rationals()]
 

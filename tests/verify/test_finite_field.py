@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cortico.verify.finite_field import Draw, Factor, Field, add, chain_of_fields, contract
+from cortico.verify.identity.finite_field import Draw, Factor, Field, add, chain_of_fields, contract
 
 RNG = np.random.default_rng(0)
 P, Q = chain_of_fields(2, RNG, squares=(2, 3), roots=(2,))

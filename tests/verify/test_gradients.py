@@ -8,8 +8,10 @@ import sympy
 
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask
-from cortico.verify.closed_forms import closed_forms, trained
-from cortico.verify.equations import (
+from cortico.verify.equations.closed_forms import closed_forms, trained
+from cortico.verify.equations.evaluate import evaluate
+from cortico.verify.equations.gradients import gradient_of, gradients
+from cortico.verify.equations.language import (
     Apply,
     Definition,
     Equations,
@@ -21,10 +23,8 @@ from cortico.verify.equations import (
     exp,
     total,
 )
-from cortico.verify.equivalence import Verdict, compare
-from cortico.verify.evaluate import evaluate
-from cortico.verify.gradients import gradient_of, gradients
-from cortico.verify.meaning import circuit_equations
+from cortico.verify.equations.meaning import circuit_equations
+from cortico.verify.normal.equivalence import Verdict, compare
 from tests.cases import CASES
 from tests.verify.numbers import split, torch_gradients
 from tests.verify.test_equivalence import numbers_of

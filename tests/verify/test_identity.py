@@ -20,8 +20,8 @@ from cortico.ir.text import parse_circuit
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.spec import AttentionSpec, Kernel, Mask
-from cortico.verify.finite_field import Draw, chain_of_fields
-from cortico.verify.identity import NotCheckableError, check_equal, check_spec, evaluate
+from cortico.verify.identity.finite_field import Draw, chain_of_fields
+from cortico.verify.identity.testing import NotCheckableError, check_equal, check_spec, evaluate
 from cortico.weights import random_weights
 from tests.cases import CASES
 from tests.ir.circuits import attention, tensor

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cortico import compile_attention
 from cortico.ir import Gain
 from cortico.lowering import lower
-from cortico.verify.equations import (
+from cortico.verify.equations.language import (
     Apply,
     Definition,
     Index,
@@ -26,8 +26,8 @@ from cortico.verify.equations import (
     exp,
     total,
 )
-from cortico.verify.latex import derivation
-from cortico.verify.latex_notation import display, escaped, inline, lines, width
+from cortico.verify.equations.latex import derivation
+from cortico.verify.equations.latex_notation import display, escaped, inline, lines, width
 from tests.cases import CASES
 
 BY_NAME = {case.name: case for case in CASES}
@@ -125,7 +125,7 @@ def test_every_population_and_parameter_is_there():
 
 
 def test_text_and_latex_need_no_sympy():
-    code = "import sys, cortico.verify.latex; sys.exit('sympy' in sys.modules)"
+    code = "import sys, cortico.verify.equations.latex; sys.exit('sympy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

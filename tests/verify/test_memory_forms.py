@@ -6,12 +6,12 @@ import pytest
 
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit
-from cortico.verify.closed_forms import memory_forms
-from cortico.verify.equations import Within
-from cortico.verify.equivalence import Verdict, compare
-from cortico.verify.gradients import gradients
-from cortico.verify.meaning import circuit_equations
-from cortico.verify.substitute import rewritten
+from cortico.verify.equations.closed_forms import memory_forms
+from cortico.verify.equations.gradients import gradients
+from cortico.verify.equations.language import Within
+from cortico.verify.equations.meaning import circuit_equations
+from cortico.verify.equations.substitute import rewritten
+from cortico.verify.normal.equivalence import Verdict, compare
 
 LINEAR = AttentionSpec(model=8, heads=2, kernel=Kernel.LINEAR)
 SPECS = {

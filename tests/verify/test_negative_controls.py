@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from cortico.ir import check
-from cortico.verify.equivalence import Verdict, compare
-from cortico.verify.evaluate import evaluate
-from cortico.verify.gradients import gradients
-from cortico.verify.meaning import circuit_equations
-from cortico.verify.reference import reference
+from cortico.verify.equations.evaluate import evaluate
+from cortico.verify.equations.gradients import gradients
+from cortico.verify.equations.meaning import circuit_equations
+from cortico.verify.equations.reference import reference
+from cortico.verify.normal.equivalence import Verdict, compare
 from tests.verify.negative_controls import (
     NOT_FOUND,
     WRONG_CIRCUITS,

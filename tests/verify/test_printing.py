@@ -5,8 +5,7 @@ from fractions import Fraction
 import pytest
 
 from cortico.lowering import lower
-from cortico.verify.algebra import Algebra, Known
-from cortico.verify.equations import (
+from cortico.verify.equations.language import (
     ONE,
     ZERO,
     Apply,
@@ -21,17 +20,18 @@ from cortico.verify.equations import (
     number,
     total,
 )
-from cortico.verify.meaning import circuit_equations
-from cortico.verify.normal_form import NormalForm, formal
-from cortico.verify.printing import (
+from cortico.verify.equations.meaning import circuit_equations
+from cortico.verify.equations.printing import (
     decimal,
     letters_of,
     normal_form_expression,
     polynomial_text,
     tidy,
 )
-from cortico.verify.reference import reference
-from cortico.verify.sorts import unified
+from cortico.verify.equations.reference import reference
+from cortico.verify.equations.sorts import unified
+from cortico.verify.normal.algebra import Algebra, Known
+from cortico.verify.normal.form import NormalForm, formal
 from tests.cases import CASES
 
 BY_NAME = {case.name: case for case in CASES}
@@ -124,7 +124,7 @@ def test_no_index_hides_another_in_a_normal_form():
     normal_form = NormalForm(Algebra(), textbook)
 
     def check(expression, above):
-        from cortico.verify.equations import Sum, children
+        from cortico.verify.equations.language import Sum, children
 
         if isinstance(expression, Sum):
             own = {index.name for index in expression.indices}

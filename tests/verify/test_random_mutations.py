@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from cortico.ir import InputKind
 from cortico.lowering import lower
 from cortico.passes import PASSES
-from cortico.verify.equivalence import Verdict, compare
-from cortico.verify.meaning import circuit_equations
-from cortico.verify.reference import reference
-from cortico.verify.sorts import unified
+from cortico.verify.equations.meaning import circuit_equations
+from cortico.verify.equations.reference import reference
+from cortico.verify.equations.sorts import unified
+from cortico.verify.normal.equivalence import Verdict, compare
 from tests.cases import CASES
 from tests.strategies import circuits
 from tests.verify.judge import equal_pair, gradient_pair, judge

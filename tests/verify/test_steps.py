@@ -16,9 +16,9 @@ from cortico.passes.prune_dead import PruneDead
 from cortico.passes.share_relays import ShareRelays
 from cortico.passes.split_sign import SplitSign
 from cortico.spec import AttentionSpec, Bias, Kernel
-from cortico.verify.equivalence import Verdict
-from cortico.verify.facts import Constant, Scaled, Selected, SignParts, Split, Summed, Zero
-from cortico.verify.steps import prove_stage, prove_step, prove_steps
+from cortico.verify.normal.equivalence import Verdict
+from cortico.verify.steps.facts import Constant, Scaled, Selected, SignParts, Split, Summed, Zero
+from cortico.verify.steps.validation import prove_stage, prove_step, prove_steps
 from cortico.weights import random_weights
 from tests.cases import CASES
 from tests.verify.planted import planted_weights

@@ -13,8 +13,8 @@ from cortico.backends.reference import interpret
 from cortico.ir import CircuitError, Formula
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
-from cortico.verify.equations import Apply, Index, Product, Read, Within, total
-from cortico.verify.sympy_form import (
+from cortico.verify.equations.language import Apply, Index, Product, Read, Within, total
+from cortico.verify.equations.sympy_form import (
     Reciprocal,
     index_symbol,
     output_expression,
@@ -173,7 +173,7 @@ def test_numbers_are_exact():
     third = Product((total(A, Read("w", (A,))), Apply("inverse", X)))
     assert to_sympy(third, sizes={"key features": sympy.Integer(3)}).has(sympy.Sum)
     assert to_sympy(Apply("identity", Product(()))) == 1
-    from cortico.verify.equations import Number, Size
+    from cortico.verify.equations.language import Number, Size
 
     scaled = Product((Number(Fraction(7, 10)), Size("key features", Fraction(-1, 2))))
     assert to_sympy(scaled) == sympy.Rational(7, 10) / sympy.sqrt(size_symbol("key features"))

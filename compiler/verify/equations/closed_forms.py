@@ -1,0 +1,205 @@
+"""The gradients of attention in closed form, as a paper writes them: what circuits are held against.
+
+With e_i = ∂L/∂y_i (y_i - t_i for the squared error) and δ_hic = Σ_o W_O[h,o,c] e_io:
+
+    g_hij = Σ_c δ_hic v_hjc                                   how mask_hij should change
+    z_hij = g_hij for linear, mask_hij (g_hij - Σ_l mask_hil g_hil) for softmax, where i sees j
+    ∂q_hia = scale Σ_j z_hij k_hja        ∂W_Q = Σ_i ∂q_hia x_im        ∂b_Q = Σ_i ∂q_hia
+    ∂k_gja = scale Σ_r,i z_hij q_hia      ∂W_K = Σ_j ∂k_gja x_jm        ∂b_K = Σ_j ∂k_gja
+    ∂v_gjc = Σ_r,i mask_hij δ_hic         ∂W_V = Σ_j ∂v_gjc x_jm        ∂b_V = Σ_j ∂v_gjc
+    ∂W_O = Σ_i e_io head_hic              ∂b_O = Σ_i e_io
+    ∂sink_h = -Σ_i (exp(sink_h) / normaliser_hi) Σ_j mask_hij g_hij
+
+For linear attention these are the closed forms of Granier & Senn, arXiv 2504.06354, with the sums over
+tokens written out: ∂W_Q = Σ_i Mᵀ δ_i x_iᵀ with M = Σ_j v_j k_jᵀ. Softmax: z is its Jacobian, derived.
+Rotary turns ∂q and ∂k back by the transposed rotation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cortico.spec import AttentionSpec, Kernel
+from cortico.verify.equations.gradients import ERROR, gradient_of
+from cortico.verify.equations.language import (
+    Definition,
+    Equations,
+    Expression,
+    Index,
+    Read,
+    exp,
+    product,
+    total,
+)
+from cortico.verify.equations.reference import Textbook
+
+
+def closed_forms(spec: AttentionSpec) -> Equations:
+    """The equations of attention, and after them the gradient of every parameter and input."""
+    return _ClosedForms(spec).gradients()
+
+
+def trained(spec: AttentionSpec) -> tuple[str, ...]:
+    """The tensors whose gradients are compared: every parameter, and the inputs that are rates."""
+    return tuple(name.removeprefix("d.") for name in closed_forms(spec).outputs)
+
+
+class _ClosedForms(Textbook):
+    """Textbook attention with its gradients."""
+
+    def gradients(self) -> Equations:
+        forward = self.equations()
+        rows = [*self._towards_content(), *self._of_content()]
+        found = {**self._of_weights(), **self._of_positions(), **self._of_inputs()}
+        last = [
+            Definition(gradient_of(name), indices, body)
+            for name, (indices, body) in found.items()
+            if name in forward.given
+        ]
+        return replace(
+            forward,
+            given={**forward.given, ERROR: (self.i.sort, self.o.sort)},
+            definitions=(*forward.definitions, *rows, *last),
+            outputs=tuple(row.tensor for row in last),
+        )
+
+    # ---- from the error to queries, keys and values ------------------------------------------------
+
+    def _towards_content(self) -> list[Definition]:
+        """δ, g and z."""
+        h, i, j, c, o = self.h, self.i, self.j, self.c, self.o
+        delta = total(o, Read("W_O", (*h, o, c)) * Read(ERROR, (i, o)))
+        wish = total(c, Read("delta", (*h, i, c)) * Read("value", (*self.g, j, c)))
+        g = Read("g", (*h, i, j))
+        if self.spec.kernel is Kernel.LINEAR:
+            z = g * self.seen()
+        else:
+            mask = Read("mask", (*h, i, j))
+            z = mask * (g - Read("mean", (*h, i)))
+        mean = total(j, Read("mask", (*h, i, j)) * g)
+        return [
+            Definition("delta", (*h, i, c), delta),
+            Definition("g", (*h, i, j), wish),
+            Definition("mean", (*h, i), mean),
+            Definition("z", (*h, i, j), z),
+        ]
+
+    def _of_content(self) -> list[Definition]:
+        """∂q, ∂k and ∂v, before rotation."""
+        h, g, i, j, a, c = self.h, self.g, self.i, self.j, self.a, self.c
+        turned = "turned_" if self.spec.rotary else ""
+        members, z = self.h[1:], Read("z", (*h, i, j))
+        query, key = Read(f"{turned}query", (*h, i, *a)), Read(f"{turned}key", (*g, j, *a))
+        d_query = product(*self.scale(), total(j, z * key))
+        d_key = product(*self.scale(), total((*members, i), z * query))
+        d_value = total((*members, i), Read("mask", (*h, i, j)) * Read("delta", (*h, i, c)))
+        return [
+            Definition("turned.d_query", (*h, i, *a), d_query),
+            Definition("turned.d_key", (*g, j, *a), d_key),
+            Definition("d_query", (*h, i, *self.b), self._turned_back("d_query", h, i)),
+            Definition("d_key", (*g, j, *self.b), self._turned_back("d_key", g, j)),
+            Definition("d_value", (*g, j, c), d_value),
+        ]
+
+    def _turned_back(self, name: str, head: tuple[Index, ...], token: Index) -> Expression:
+        """A gradient behind the rotation, brought in front of it."""
+        there = Read(f"turned.{name}", (*head, token, *self.a))
+        if self.spec.rotary is None:
+            return there
+        turn = Read("rotation(frequencies)", (token, *self.a, self.b[-1]))
+        return total(self.a[-1], turn * there)
+
+    # ---- parameters and inputs ---------------------------------------------------------------------
+
+    def _of_weights(self) -> dict[str, tuple[tuple[Index, ...], Expression]]:
+        h, g, i, j, b, c, o = self.h, self.g, self.i, self.j, self.b, self.c, self.o
+        x, source = Read("x", (i, self.m)), Read(self.source, (j, self.l))
+        d_query, d_key = Read("d_query", (*h, i, *b)), Read("d_key", (*g, j, *b))
+        d_value, error = Read("d_value", (*g, j, c)), Read(ERROR, (i, o))
+        return {
+            "W_Q": ((*h, *b, self.m), total(i, d_query * x)),
+            "W_K": ((*g, *b, self.l), total(j, d_key * source)),
+            "W_V": ((*g, c, self.l), total(j, d_value * source)),
+            "W_O": ((*h, o, c), total(i, error * Read("head", (*h, i, c)))),
+            "b_Q": ((*h, *b), total(i, d_query)),
+            "b_K": ((*g, *b), total(j, d_key)),
+            "b_V": ((*g, c), total(j, d_value)),
+            "b_O": ((o,), total(i, error)),
+        }
+
+    def _of_positions(self) -> dict[str, tuple[tuple[Index, ...], Expression]]:
+        """The table of biases, the slopes of ALiBi, the logits of sinks."""
+        h, i, j, spec = self.h, self.i, self.j, self.spec
+        d_score = Read("z", (*h, i, j))
+        found = {
+            "position_bias": ((*h, i, j), d_score),
+            "alibi_slopes": (h, total((i, j), d_score * Read("offset", (i, j)))),
+        }
+        if spec.sink:
+            share = exp(Read("sink", h)) / Read("normaliser", (*h, i))
+            found["sink"] = (h, -total(i, share * Read("mean", (*h, i))))
+        return found
+
+    def _of_inputs(self) -> dict[str, tuple[tuple[Index, ...], Expression]]:
+        """The inputs, each in all its roles: query token, source token, residual."""
+        h, g, i, j, b, c = self.h, self.g, self.i, self.j, self.b, self.c
+        query = total((*h, *b), Read("W_Q", (*h, *b, self.m)) * Read("d_query", (*h, i, *b)))
+        if self.spec.residual:
+            query = query + Read(ERROR, (i, self.m))
+        at = j if self.spec.cross else i
+        key = Read("W_K", (*g, *b, self.l)) * Read("d_key", (*g, at, *b))
+        value = Read("W_V", (*g, c, self.l)) * Read("d_value", (*g, at, c))
+        source = total((*g, *b), key) + total((*g, c), value)
+        if self.spec.cross:
+            return {"x": ((i, self.m), query), "context": ((j, self.l), source)}
+        return {"x": ((i, self.m), query + source)}
+
+
+def memory_forms(spec: AttentionSpec) -> Equations:
+    """The same four gradients of linear attention by its memory, as the paper has them, per head:
+
+        M = Σ_j v_j k_jᵀ,  B = Σ_i δ_i q_iᵀ        causal: M_i = Σ_(j ≤ i),  B_j = Σ_(i ≥ j)
+        ∂W_O = Σ_i e_i (M q_i)ᵀ   ∂W_Q = Σ_i Mᵀ δ_i x_iᵀ   ∂W_K = Σ_j Bᵀ v_j x_jᵀ   ∂W_V = Σ_j B k_j x_jᵀ
+
+    For one head per group, without rotation and position bias. Granier & Senn, arXiv 2504.06354.
+    """
+    return _MemoryForms(spec).gradients()
+
+
+class _MemoryForms(Textbook):
+    """Gradients by the key-value memory M and the error-query memory B."""
+
+    def gradients(self) -> Equations:
+        forward = self.equations()
+        rows, last = self._memories(), self._of_maps()
+        return replace(
+            forward,
+            given={**forward.given, ERROR: (self.i.sort, self.o.sort)},
+            definitions=(*forward.definitions, *rows, *last),
+            outputs=tuple(row.tensor for row in last),
+        )
+
+    def _memories(self) -> list[Definition]:
+        h, i, j, c, o, a = self.h, self.i, self.j, self.c, self.o, self.a
+        delta = total(o, Read("W_O", (*h, o, c)) * Read(ERROR, (i, o)))
+        stored = Read("value", (*h, j, c)) * Read("key", (*h, j, *a)) * self.seen()
+        wanted = Read("delta", (*h, i, c)) * Read("query", (*h, i, *a)) * self.seen()
+        return [
+            Definition("delta", (*h, i, c), delta),
+            Definition("M", (*h, i, c, *a), product(*self.scale(), total(j, stored))),
+            Definition("B", (*h, j, c, *a), product(*self.scale(), total(i, wanted))),
+        ]
+
+    def _of_maps(self) -> list[Definition]:
+        h, i, j, c, o, a = self.h, self.i, self.j, self.c, self.o, self.a
+        memory, back = Read("M", (*h, i, c, *a)), Read("B", (*h, j, c, *a))
+        x, source = Read("x", (i, self.m)), Read(self.source, (j, self.l))
+        query, key = Read("query", (*h, i, *a)), Read("key", (*h, j, *a))
+        value, delta = Read("value", (*h, j, c)), Read("delta", (*h, i, c))
+        maps = {
+            "W_O": ((*h, o, c), total((i, *a), Read(ERROR, (i, o)) * memory * query)),
+            "W_Q": ((*h, *a, self.m), total((i, c), memory * delta * x)),
+            "W_K": ((*h, *a, self.l), total((j, c), back * value * source)),
+            "W_V": ((*h, c, self.l), total((j, *a), back * key * source)),
+        }
+        return [Definition(gradient_of(name), at, body) for name, (at, body) in maps.items()]

@@ -1,0 +1,182 @@
+"""The symbolic meaning of a circuit: one equation per population, for symbolic sizes.
+
+    mask.rate[h, i, j] = exp(Σ_a size(a)^(-1/2) · superficial.rate[h, i, j, a]) · [j - i <= 0]
+
+It restates `cortico.backends.reference` in symbols, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from cortico.ir import (
+    Circuit,
+    CircuitError,
+    Compartment,
+    Effect,
+    Formula,
+    Gain,
+    InputKind,
+    Parameter,
+    Population,
+    Projection,
+    Weight,
+)
+from cortico.ir.domain import Domain
+from cortico.verify.equations.language import (
+    ONE,
+    Add,
+    Apply,
+    Definition,
+    Equations,
+    Expression,
+    Index,
+    Read,
+    Size,
+    Within,
+    number,
+    product,
+    total,
+)
+from cortico.verify.equations.sorts import Classes
+
+#: The tensor `offset[i, j] = j - i`, for biases that depend on distance.
+OFFSET = "offset"
+
+
+def rate_of(population: str) -> str:
+    """The name of the tensor of a population's rates. No tensor of a circuit has a dot."""
+    return f"{population}.rate"
+
+
+def circuit_equations(circuit: Circuit) -> Equations:
+    """The rates of all populations, and the outputs, in terms of inputs and parameters.
+
+    CircuitError when an output has the name of an input or a parameter.
+    """
+    return _Meaning(circuit).equations()
+
+
+class _Meaning:
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+        self.formulas: dict[str, Formula] = {}
+        self.sides: dict[str, tuple[str, ...]] = {}
+        self.sorts = self._sorts()
+
+    # ---- sorts -----------------------------------------------------------------------------------
+
+    def _sorts(self) -> Mapping[str, str]:
+        """Axis to sort: axes of the same symbolic size, or at which the same side of a tensor is read.
+
+        Numbers that happen to be equal say nothing.
+        """
+        classes = Classes()
+        for axis in self.circuit.axes:
+            classes.find(("axis", axis.name))
+            if isinstance(axis.extent, str):
+                classes.join(("axis", axis.name), ("extent", axis.extent))
+        for weight in self._weights():
+            if weight.tensor:
+                for tensor, axes in self._stored(weight):
+                    for side, name in enumerate(axes):
+                        classes.join(("axis", name), ("side", tensor, side))
+        return {axis.name: classes.find(("axis", axis.name))[1] for axis in self.circuit.axes}
+
+    def _weights(self) -> Iterator[Weight]:
+        for population in self.circuit.populations:
+            for compartment in population.compartments:
+                yield from compartment.drive
+        for projection in self.circuit.projections:
+            yield projection.weight
+
+    def _stored(self, weight: Weight) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The tensors that a weight reads once formulas are written out, and at which axes."""
+        assert weight.tensor is not None
+        name, axes = weight.tensor.name, weight.tensor.axes
+        tensor = self.circuit.tensor(name)
+        formula = tensor.formula if isinstance(tensor, Parameter) else None
+        if formula is None:
+            yield name, axes
+        elif formula.kind == "distance":
+            yield formula.arguments[0], axes[:-2]
+            yield OFFSET, axes[-2:]
+        else:
+            yield str(formula), axes
+
+    # ---- equations -------------------------------------------------------------------------------
+
+    def equations(self) -> Equations:
+        definitions = [self.rate(population) for population in self.circuit.order]
+        given = {t.name for t in self.circuit.inputs} | {p.name for p in self.circuit.parameters}
+        for name, source in ((o.name, o.source) for o in self.circuit.outputs):
+            if name in given:
+                raise CircuitError(f"output {name!r} has the name of a tensor: rename it")
+            axes = self.circuit.population(source.name).axes
+            read = Read(rate_of(source.name), self.indices(axes))
+            definitions.append(Definition(name, self.indices(source.axes), read))
+        return Equations(
+            self.sides,
+            tuple(definitions),
+            tuple(output.name for output in self.circuit.outputs),
+            frozenset(t.name for t in self.circuit.inputs if t.kind is InputKind.MASK),
+            self.formulas,
+        )
+
+    def indices(self, axes: tuple[str, ...]) -> tuple[Index, ...]:
+        return tuple(Index(axis, self.sorts[axis]) for axis in axes)
+
+    def rate(self, population: Population) -> Definition:
+        """`φ(Π multiplying currents / Π dividing currents) · [domain]`."""
+        factors = [self.factor(population, c) for c in population.compartments]
+        rate: Expression = product(*factors)
+        if population.transfer != "identity":
+            rate = Apply(population.transfer, rate)
+        rate = product(rate, *self.domain(population.domain))
+        return Definition(rate_of(population.name), self.indices(population.axes), rate)
+
+    def factor(self, population: Population, compartment: Compartment) -> Expression:
+        terms = [self.weight(weight) for weight in compartment.drive]
+        heard = self.circuit.projections_onto(population.name, compartment.name)
+        terms += [self.synaptic(population, projection) for projection in heard]
+        current: Expression = terms[0] if len(terms) == 1 else Add(tuple(terms))
+        divides = compartment.effect is Effect.DIVIDES
+        return Apply("inverse", current) if divides else current
+
+    def synaptic(self, post: Population, projection: Projection) -> Expression:
+        """`Σ_(axes only in pre) weight · rate_pre · [domain]`."""
+        pre = self.circuit.population(projection.pre)
+        rate = Read(rate_of(pre.name), self.indices(pre.axes))
+        summed = tuple(axis for axis in pre.axes if axis not in post.axes)
+        parts = (self.weight(projection.weight), rate, *self.domain(projection.domain))
+        return total(self.indices(summed), product(*(p for p in parts if p != ONE)))
+
+    def domain(self, domain: Domain) -> Iterator[Expression]:
+        for bound in domain:
+            left, right = self.indices((bound.left, bound.right))
+            yield Within(left, right, bound.offset)
+
+    def weight(self, weight: Weight) -> Expression:
+        factors = list(self.gain(weight.gain))
+        if weight.tensor:
+            for name, axes in self._stored(weight):
+                factors.append(self.tensor(name, axes))
+        return factors[0] if len(factors) == 1 else product(*factors)
+
+    def gain(self, gain: Gain) -> Iterator[Expression]:
+        if gain.coefficient != 1.0:
+            yield number(gain.coefficient)
+        for axis, exponent in gain.sizes:
+            yield Size(self.sorts[axis], exponent)
+
+    def tensor(self, name: str, axes: tuple[str, ...]) -> Expression:
+        indices = self.indices(axes)
+        self.sides[name] = tuple(index.sort for index in indices)
+        if name == OFFSET:
+            self.formulas[name] = Formula(OFFSET, ())
+        for parameter in self.circuit.parameters:
+            if parameter.formula and str(parameter.formula) == name:
+                self.formulas[name] = parameter.formula
+                (frequencies,) = parameter.formula.arguments
+                self.sides[frequencies] = (indices[1].sort,)
+        return Read(name, indices)

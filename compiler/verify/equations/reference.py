@@ -1,0 +1,199 @@
+"""Multihead attention as the textbook writes it: the equations that circuits are held against.
+
+    query_hia = Σ_m W_Q[h,a,m] x[i,m] + b_Q[h,a]        key, value likewise, of source tokens j
+    score_hij = scale · Σ_a query_hia key_hja + bias     scale: 1/√d for softmax, 1 for linear
+    mask_hij  = exp(score_hij) / Σ_l exp(score_hil)      over the tokens that i may see; or score_hij
+    head_hic  = Σ_j mask_hij value_hjc
+    y_io      = Σ_h,c W_O[h,o,c] head_hic + b_O[o] (+ x[i,o])
+
+Vaswani et al., arXiv 1706.03762, equation 1; linear: Granier & Senn, arXiv 2504.06354. Grouped heads
+are pairs (g, r) of a group and a member, rotated features pairs (p, s) of a plane and a component.
+Written independently of lowering; `print(reference(spec))` shows it.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from cortico.ir import Formula
+from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias
+from cortico.verify.equations.language import (
+    ONE,
+    Definition,
+    Equations,
+    Expression,
+    Index,
+    Read,
+    Size,
+    Within,
+    exp,
+    number,
+    product,
+    total,
+)
+from cortico.weights import required_shapes
+
+
+class Textbook:
+    """The indices and the equations of one spec."""
+
+    def __init__(self, spec: AttentionSpec) -> None:
+        self.spec = spec
+        self.tensors = required_shapes(spec)
+        self.i = Index("i", "tokens")
+        self.j = Index("j", "context tokens" if spec.cross else "tokens")
+        self.c = Index("c", "value features")
+        self.m = Index("m", "model features")
+        self.l = Index("l", "context features") if spec.cross else self.m
+        self.o = Index("o", "model features" if spec.residual else "output features")
+        grouped = (Index("g", "groups"), Index("r", "members"))
+        self.h = grouped if spec.members > 1 else (Index("h", "heads"),)
+        self.g = self.h[:1]
+        p, s, t = Index("p", "planes"), Index("s", "components"), Index("t", "components")
+        self.a = (p, s) if spec.rotary else (Index("a", "key features"),)
+        self.b = (p, t) if spec.rotary else self.a  # features before rotation
+        self.source = "context" if spec.cross else "x"
+
+    # ---- what is given ---------------------------------------------------------------------------
+
+    def given(self) -> dict[str, tuple[str, ...]]:
+        """Input and parameter names to the sorts of their sides."""
+        h, g, i, j = self.h, self.g, self.i, self.j
+        sides: dict[str, tuple[Index, ...]] = {
+            "x": (i, self.m),
+            "context": (j, self.l),
+            "keep": (j,),
+            "W_Q": (*h, *self.b, self.m),
+            "W_K": (*g, *self.b, self.l),
+            "W_V": (*g, self.c, self.l),
+            "W_O": (*h, self.o, self.c),
+            "b_Q": (*h, *self.b),
+            "b_K": (*g, *self.b),
+            "b_V": (*g, self.c),
+            "b_O": (self.o,),
+            "alibi_slopes": h,
+            "position_bias": (*h, i, j),
+            "sink": h,
+            "offset": (i, j),
+            "rotation(frequencies)": (i, *self.a, self.b[-1]),
+            "frequencies": self.a[:1],
+        }
+        return {name: tuple(v.sort for v in sides[name]) for name in self._given_names()}
+
+    def _given_names(self) -> list[str]:
+        spec = self.spec
+        names = ["x", *["context"] * spec.cross, *["keep"] * spec.key_padding, *self.tensors]
+        names += ["offset"] * (spec.position_bias is PositionBias.ALIBI)
+        return names + ["rotation(frequencies)", "frequencies"] * (spec.rotary is not None)
+
+    def formulas(self) -> dict[str, Formula]:
+        """Given tensors that are computed: rotations from frequencies, offsets from nothing."""
+        known = {
+            "offset": Formula("offset", ()),
+            "rotation(frequencies)": Formula("rotation", ("frequencies",)),
+        }
+        return {name: known[name] for name in self._given_names() if name in known}
+
+    # ---- the equations ---------------------------------------------------------------------------
+
+    def equations(self) -> Equations:
+        """All of them, the output `y` last."""
+        return Equations(
+            self.given(),
+            (*self.content(), *self.attention(), self.head(), self.output()),
+            ("y",),
+            frozenset(["keep"] * self.spec.key_padding),
+            self.formulas(),
+        )
+
+    def content(self) -> list[Definition]:
+        """Queries, keys and values, turned by position when rotary."""
+        h, g, i, j, a, b = self.h, self.g, self.i, self.j, self.a, self.b
+        x, source = Read("x", (i, self.m)), Read(self.source, (j, self.l))
+        query = total(self.m, Read("W_Q", (*h, *b, self.m)) * x) + self.bias("b_Q", *h, *b)
+        key = total(self.l, Read("W_K", (*g, *b, self.l)) * source) + self.bias("b_K", *g, *b)
+        value = total(self.l, Read("W_V", (*g, self.c, self.l)) * source)
+        value = value + self.bias("b_V", *g, self.c)
+        rows = [
+            Definition("query", (*h, i, *b), query),
+            Definition("key", (*g, j, *b), key),
+            Definition("value", (*g, j, self.c), value),
+        ]
+        if self.spec.rotary:
+            for name, head, token in (("query", h, i), ("key", g, j)):
+                turn = Read("rotation(frequencies)", (token, *a, b[-1]))
+                turned = total(b[-1], turn * Read(name, (*head, token, *b)))
+                rows.append(Definition(f"turned_{name}", (*head, token, *a), turned))
+        return rows
+
+    def attention(self) -> list[Definition]:
+        """Scores, and the mask that they become."""
+        h, i, j = self.h, self.i, self.j
+        turned = "turned_" if self.spec.rotary else ""
+        query = Read(f"{turned}query", (*h, i, *self.a))
+        key = Read(f"{turned}key", (*self.g, j, *self.a))
+        score = product(*self.scale(), total(self.a, query * key)) + self.position_bias()
+        at = (*h, i, j)
+        rows = [Definition("score", at, score)]
+        if self.spec.kernel is Kernel.LINEAR:
+            return [*rows, Definition("mask", at, Read("score", at) * self.seen())]
+        rows.append(Definition("weight", at, exp(Read("score", at)) * self.seen()))
+        everything = total(j, Read("weight", at)) + self.sink()
+        rows.append(Definition("normaliser", (*h, i), everything))
+        return [*rows, Definition("mask", at, Read("weight", at) / Read("normaliser", (*h, i)))]
+
+    def head(self) -> Definition:
+        """What each head gives: values, averaged under its mask."""
+        h, i, j, c = self.h, self.i, self.j, self.c
+        mask, value = Read("mask", (*h, i, j)), Read("value", (*self.g, j, c))
+        return Definition("head", (*h, i, c), total(j, mask * value))
+
+    def output(self) -> Definition:
+        """The heads joined."""
+        h, i, c, o = self.h, self.i, self.c, self.o
+        joined = total((*h, c), Read("W_O", (*h, o, c)) * Read("head", (*h, i, c)))
+        residual = Read("x", (i, o)) if self.spec.residual else number(Fraction(0))
+        return Definition("y", (i, o), joined + self.bias("b_O", o) + residual)
+
+    # ---- their parts -----------------------------------------------------------------------------
+
+    def bias(self, name: str, *indices: Index) -> Expression:
+        """`name[indices]` if the spec has it, else 0."""
+        return Read(name, indices) if name in self.tensors else number(Fraction(0))
+
+    def scale(self) -> tuple[Expression, ...]:
+        """The scale of scores."""
+        if self.spec.scale is not None:
+            return (number(self.spec.scale),)
+        if self.spec.kernel is Kernel.LINEAR:
+            return ()
+        return tuple(Size(a.sort, Fraction(-1, 2)) for a in self.a)
+
+    def position_bias(self) -> Expression:
+        """What positions add to the scaled scores."""
+        match self.spec.position_bias:
+            case PositionBias.NONE:
+                return number(Fraction(0))
+            case PositionBias.TABLE:
+                return Read("position_bias", (*self.h, self.i, self.j))
+            case PositionBias.ALIBI:
+                return Read("alibi_slopes", self.h) * Read("offset", (self.i, self.j))
+
+    def seen(self) -> Expression:
+        """1 where query i may attend to source token j, else 0."""
+        seen: Expression = ONE
+        if self.spec.mask is not Mask.NONE:
+            seen = seen * Within(self.j, self.i, 0)
+        if self.spec.mask is Mask.WINDOW:
+            assert self.spec.window is not None
+            seen = seen * Within(self.i, self.j, self.spec.window - 1)
+        return seen * Read("keep", (self.j,)) if self.spec.key_padding else seen
+
+    def sink(self) -> Expression:
+        """What an attention sink adds to the normaliser."""
+        return exp(Read("sink", self.h)) if self.spec.sink else number(Fraction(0))
+
+
+def reference(spec: AttentionSpec) -> Equations:
+    """The textbook's equations for `spec`."""
+    return Textbook(spec).equations()

@@ -1,0 +1,153 @@
+"""Which indices run through the same set: sorts, found by union-find over the sides of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from cortico.verify.equations.language import (
+    Add,
+    Apply,
+    Definition,
+    Equations,
+    Expression,
+    Index,
+    Product,
+    Read,
+    Size,
+    Sum,
+    Within,
+)
+
+
+class Classes:
+    """Disjoint classes of anything; the first member that was named speaks for its class."""
+
+    def __init__(self) -> None:
+        self._parent: dict[Any, Any] = {}
+
+    def find(self, member: Any) -> Any:
+        """The representative of a class; an unknown member makes a class of its own."""
+        parent = self._parent.setdefault(member, member)
+        while parent != self._parent[parent]:
+            parent = self._parent[parent]
+        return parent
+
+    def join(self, one: Any, other: Any) -> None:
+        """Make one class of two; the representative of the first stays."""
+        first, second = self.find(one), self.find(other)
+        if self._rank(second) < self._rank(first):
+            first, second = second, first
+        self._parent[second] = first
+
+    def _rank(self, member: Any) -> int:
+        return list(self._parent).index(member)
+
+
+def unified(
+    left: Equations, right: Equations, same: Iterable[str] = ()
+) -> tuple[Equations, Equations]:
+    """Both with the sorts of `left`, matched by the tensors and outputs that they share.
+
+    Indices called by a name of `same` run through the same set on both sides, too. A sort of `right`
+    that `left` does not know keeps its name, marked so that it stands apart.
+    """
+    classes = Classes()
+    for sort in all_sorts(left):
+        classes.find(("left", sort))
+    for sort in all_sorts(right):
+        classes.find(("right", sort))
+    for mine, theirs in _shared_sides(left, right):
+        for a, b in zip(mine, theirs, strict=True):
+            classes.join(("left", a), ("right", b))
+    one, other = sort_of(left), sort_of(right)
+    for name in same:
+        if name in one and name in other:
+            classes.join(("left", one[name]), ("right", other[name]))
+
+    def names(side: str, equations: Equations) -> dict[str, str]:
+        found = {sort: classes.find((side, sort)) for sort in all_sorts(equations)}
+        return {s: sort if home == "left" else f"{sort}'" for s, (home, sort) in found.items()}
+
+    return with_sorts(left, names("left", left)), with_sorts(right, names("right", right))
+
+
+def sort_of(equations: Equations) -> dict[str, str]:
+    """Index name to sort. The indices of a circuit's equations are called by its axes."""
+    return {v.name: v.sort for each in equations.definitions for v in each.indices}
+
+
+def _shared_sides(
+    left: Equations, right: Equations
+) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    shared = [(left.given[name], right.given[name]) for name in left.given if name in right.given]
+    for name in left.outputs:
+        if name in right.outputs:
+            one, other = left.definition(name).indices, right.definition(name).indices
+            shared.append((tuple(v.sort for v in one), tuple(v.sort for v in other)))
+    return [(one, other) for one, other in shared if len(one) == len(other)]
+
+
+def all_sorts(equations: Equations) -> list[str]:
+    """Every sort that equations mention."""
+    found = [sort for sides in equations.given.values() for sort in sides]
+    found += [v.sort for each in equations.definitions for v in each.indices]
+    for each in equations.definitions:
+        found += _sorts_of(each.body)
+    return list(dict.fromkeys(found))
+
+
+def _sorts_of(expression: Expression) -> list[str]:
+    match expression:
+        case Size(sort, _):
+            return [sort]
+        case Sum(indices, body):
+            return [v.sort for v in indices] + _sorts_of(body)
+        case Product(parts) | Add(parts):
+            return [sort for part in parts for sort in _sorts_of(part)]
+        case Apply(_, argument):
+            return _sorts_of(argument)
+        case _:
+            return []
+
+
+def with_sorts(equations: Equations, names: Mapping[str, str]) -> Equations:
+    """The equations with sorts called by `names`."""
+
+    def index(old: Index) -> Index:
+        return Index(old.name, names.get(old.sort, old.sort))
+
+    def indices(old: tuple[Index, ...]) -> tuple[Index, ...]:
+        return tuple(map(index, old))
+
+    def new(old: Expression) -> Expression:
+        match old:
+            case Size(sort, exponent):
+                return Size(names.get(sort, sort), exponent)
+            case Read(tensor, at):
+                return Read(tensor, indices(at))
+            case Within(left, right, offset):
+                return Within(index(left), index(right), offset)
+            case Sum(over, body):
+                return Sum(indices(over), new(body))
+            case Product(factors):
+                return Product(tuple(map(new, factors)))
+            case Add(terms):
+                return Add(tuple(map(new, terms)))
+            case Apply(function, argument):
+                return Apply(function, new(argument))
+            case _:
+                return old
+
+    return replace(
+        equations,
+        given={
+            name: tuple(names.get(sort, sort) for sort in sides)
+            for name, sides in equations.given.items()
+        },
+        definitions=tuple(
+            Definition(each.tensor, indices(each.indices), new(each.body))
+            for each in equations.definitions
+        ),
+    )

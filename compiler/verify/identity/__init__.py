@@ -1,0 +1,1 @@
+"""Identity testing: circuits compared at real sizes, exactly, modulo primes."""

@@ -1,0 +1,398 @@
+"""Identity testing: two circuits, or a circuit and the textbook, compared exactly modulo primes.
+
+A polynomial of degree d that is not zero is zero at a random point modulo p with probability at most
+d/p (Schwartz, Zippel). So random tensors tell circuits of any size apart, in exact arithmetic. An
+exponential is `g^a`, which keeps `exp(a + b) = exp(a) exp(b)`: equal circuits still agree, but for
+different ones there is no comparable bound. Of `relu`, `tanh` and `sqrt` only `relu(x) - relu(-x) = x`,
+`tanh(-x) = -tanh(x)` and `f(0) = 0` hold: circuits that rely on more are found different. Nothing here
+is shared with the prover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
+
+from cortico import ir
+from cortico.ir.circuit import resolve
+from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, RotaryStyle
+from cortico.verify.identity import finite_field as ff
+from cortico.verify.identity.finite_field import Draw, Factor, add, contract
+
+Arrays = Mapping[str, np.ndarray]
+Factors = Mapping[str, Factor]
+Symbols = Mapping[str, int]
+
+
+class NotCheckableError(ir.UnsupportedError):
+    """Identity testing can say nothing about these circuits. The message says why."""
+
+
+@dataclass(frozen=True)
+class IdentityResult:
+    """What a comparison found, and how far to trust it; `text` says it in words.
+
+    `degree` bounds the degree of the polynomials compared, and `error_bound` the probability that
+    different circuits are found equal; both are None where a transfer function is no polynomial.
+    """
+
+    equal: bool
+    sizes: Symbols
+    trials: int
+    prime: int
+    degree: int | None
+    error_bound: float | None
+    has_exp: bool
+    text: str
+
+
+def evaluate(circuit: ir.Circuit, symbols: Symbols, draw: Draw) -> dict[str, np.ndarray]:
+    """Output name to residues (int64, 0 … p-1) modulo the first field of `draw`."""
+    found = _Evaluation(circuit, circuit.sizes(symbols), draw).outputs()
+    return {name: draw.fields[0].canonical(factor.array) for name, factor in found.items()}
+
+
+def check_equal(
+    before: ir.Circuit,
+    after: ir.Circuit,
+    symbols: Symbols,
+    seed: int = 0,
+    trials: int = 2,
+    tensors: Arrays | None = None,
+) -> IdentityResult:
+    """Whether two circuits give equal outputs, on random inputs. Every size should be 2 or more.
+
+    Without `tensors` parameters are random, equal by name. With `tensors` they are the numbers that
+    a circuit stores, or else those of `tensors`, exactly. NotCheckableError when `after` reads a
+    parameter that `before` lacks and that has no numbers, and for too many stacked exponentials.
+    """
+    _require_numbers(after, {p.name for p in before.parameters}, tensors)
+    left, right = (partial(_Evaluation, c, c.sizes(symbols)) for c in (before, after))
+    test = _Test((before, after), symbols, partial(Draw, tensors=tensors))
+    return test.run(left, right, seed, trials)
+
+
+def check_spec(
+    spec: AttentionSpec,
+    circuit: ir.Circuit,
+    symbols: Symbols,
+    seed: int = 0,
+    trials: int = 2,
+    tensors: Arrays | None = None,
+) -> IdentityResult:
+    """Whether a circuit computes the attention of `spec`, on random inputs.
+
+    The circuit has the spec's tensors by name, heads in groups and rotated features in planes.
+    Without `tensors` they are random. With `tensors`, the spec's weights, the textbook takes these,
+    and the circuit the numbers that it stores. NotCheckableError as for `check_equal`.
+    """
+    layouts = _layouts(spec, symbols)
+    _require_numbers(circuit, set(layouts), tensors)
+    draw = partial(Draw, tensors=tensors, layouts=layouts)
+    test = _Test((circuit,), symbols, draw, spec.d_key, int(spec.kernel is Kernel.SOFTMAX))
+    side = partial(_Evaluation, circuit, circuit.sizes(symbols))
+    return test.run(partial(_Textbook, spec, symbols), side, seed, trials)
+
+
+# ---- comparing -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Test:
+    """A comparison: sizes, and how tensors are drawn so that √rooted and `depth` exps exist."""
+
+    circuits: tuple[ir.Circuit, ...]
+    symbols: Symbols
+    draw: Callable[..., Draw]
+    rooted: int = 1
+    depth: int = 0
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {k: v for c in reversed(self.circuits) for k, v in c.sizes(self.symbols).items()}
+
+    def run(self, left: _Side, right: _Side, seed: int, trials: int) -> IdentityResult:
+        """Compare the outputs of both sides, on as many draws as there are trials."""
+        difference, degree, prime = "", 0, 2**ff.BITS
+        for trial in range(trials):
+            rng = np.random.default_rng((seed, trial))
+            fields = ff.chain_for(self.circuits, self.symbols, rng, self.rooted, self.depth)
+            if fields is None:
+                raise NotCheckableError("no primes for that many stacked exponentials and roots")
+            draw = self.draw(fields, (seed, trial))
+            one, two = left(draw), right(draw)
+            first, second = one.outputs(), two.outputs()
+            difference = difference or _difference(first, second, draw.fields[0])
+            pairs = [(first[name], second[name]) for name in first if name in second]
+            crossed = [max(a.above + b.below, b.above + a.below) for a, b in pairs]
+            degree = max([0, *crossed]) + one.divisors + two.divisors
+            prime = min(prime, draw.fields[0].prime)
+        return self._result(difference, trials, prime, degree)
+
+    def _result(self, difference: str, trials: int, prime: int, degree: int) -> IdentityResult:
+        transfers = {p.transfer for c in self.circuits for p in c.populations} - {"identity"}
+        transfers |= {"exp"} if self.depth else set()
+        bound = None if transfers else min(1.0, degree / prime) ** trials
+        unknown = f"not known, with {', '.join(sorted(transfers))}"
+        chance = f"chance to miss one {unknown if bound is None else f'at most {bound:.1g}'}"
+        shown = " ".join(f"{axis}={size}" for axis, size in self.sizes.items())
+        found = difference or f"no difference in {trials} random draws, {chance}"
+        text = "; ".join([f"sizes {shown}: {found}", *self._remarks()])
+        known, exp = None if transfers else degree, "exp" in transfers
+        return IdentityResult(not difference, self.sizes, trials, prime, known, bound, exp, text)
+
+    def _remarks(self) -> Iterator[str]:
+        """What these sizes cannot show."""
+        powers = [power for c in self.circuits for w in ff.weights_of(c) for power in w.gain.sizes]
+        ones = {axis for axis, _ in powers if self.sizes[axis] == 1}
+        if ones:
+            yield f"scales by a size of 1 are not seen ({', '.join(sorted(ones))})"
+        domains = [p.domain for c in self.circuits for p in c.populations]
+        domains += [p.domain for c in self.circuits for p in c.projections]
+        loose = {str(b) for d in domains for b in d if b.offset >= self.sizes[b.left] - 1}
+        if loose:
+            yield f"bounds that hold for all tokens are not seen ({', '.join(sorted(loose))})"
+
+
+def _difference(first: Factors, second: Factors, field: ff.Field) -> str:
+    """Where two sets of outputs differ first, in words; empty when they are equal."""
+    if set(first) != set(second):
+        return f"outputs {', '.join(first)} against {', '.join(second)}"
+    for name in first:
+        one, two = (field.canonical(found[name].array) for found in (first, second))
+        if one.shape != two.shape:
+            return f"{name} has shape {one.shape} against {two.shape}"
+        unequal = np.argwhere(one != two)
+        if len(unequal):
+            where = ", ".join(map(str, unequal[0]))
+            return f"{len(unequal)} of {one.size} numbers differ, the first is {name}[{where}]"
+    return ""
+
+
+def _require_numbers(circuit: ir.Circuit, known: set[str], tensors: Arrays | None) -> None:
+    """NotCheckableError unless every parameter read has a twin on the other side, or numbers."""
+    read = {weight.tensor.name for weight in ff.weights_of(circuit) if weight.tensor}
+    formulas = [p.formula for p in circuit.parameters if p.formula and p.name in read]
+    read |= {name for f in formulas if f.kind == "distance" for name in f.arguments}
+    plain = [p for p in circuit.parameters if p.formula is None and p.name in read - known]
+    given = set() if tensors is None else {p.name for p in plain if p.values is not None}
+    strange = [p.name for p in plain if p.name not in given | set(tensors or ())]
+    if strange:
+        raise NotCheckableError(f"only one side has {', '.join(strange)}, without numbers")
+
+
+# ---- evaluating ----------------------------------------------------------------------------------
+
+
+class _Evaluation:
+    """The rates of populations at levels of a chain of fields, as products of factors.
+
+    A population that multiplies and divides is never written out: its factors go into the sums of
+    those that hear it. So no array is over all axes of, say, `superficial[h, i, j, a]`.
+    """
+
+    def __init__(self, circuit: ir.Circuit, sizes: Symbols, draw: Draw) -> None:
+        self._circuit, self._sizes, self._draw = circuit, sizes, draw
+        self._rates: dict[tuple[str, int], list[Factor]] = {}
+        self.divisors = 0  #: the degrees of all that divides, together
+
+    def outputs(self) -> dict[str, Factor]:
+        return {output.name: self._output(output.source) for output in self._circuit.outputs}
+
+    def _output(self, source: ir.TensorRef) -> Factor:
+        found = contract(self._draw.fields[0], self._rate(source.name, 0), source.axes)
+        shape = [self._sizes[axis] for axis in source.axes]
+        return found._replace(array=np.broadcast_to(ff.spread(found, source.axes), shape))
+
+    def _rate(self, name: str, level: int) -> list[Factor]:
+        if (name, level) not in self._rates:
+            population = self._circuit.population(name)
+            inside = [ff.within(bound, self._sizes) for bound in population.domain]
+            self._rates[name, level] = [*self._factors(population, level), *inside]
+        return self._rates[name, level]
+
+    def _factors(self, population: ir.Population, level: int) -> list[Factor]:
+        if population.transfer == "identity":
+            return self._driven(population, level)
+        below = level + 1 if population.transfer == "exp" else level
+        factors = self._driven(population, below)
+        argument = contract(self._draw.fields[below], factors, population.axes)
+        rates = self._draw.transferred(population.transfer, argument.array, level)
+        return [Factor(rates, argument.axes)]
+
+    def _driven(self, population: ir.Population, level: int) -> list[Factor]:
+        """The product of the multiplying compartments over that of the dividing ones."""
+        found: list[Factor] = []
+        for compartment in population.compartments:
+            factors = self._current(population, compartment, level)
+            if compartment.effect is ir.Effect.DIVIDES:
+                self.divisors += sum(f.above * f.array.size for f in factors)
+                inverse = self._draw.fields[level].inverse
+                factors = [Factor(inverse(f.array), f.axes, f.below, f.above) for f in factors]
+            found += factors
+        return found
+
+    def _current(self, post: ir.Population, onto: ir.Compartment, level: int) -> list[Factor]:
+        terms = [(self._read(weight, level), False) for weight in onto.drive]
+        for projection in self._circuit.projections_onto(post.name, onto.name):
+            pre = self._circuit.population(projection.pre)
+            gone = [axis for axis in pre.axes if axis not in post.axes]
+            factors = [*self._rate(pre.name, level), *self._read(projection.weight, level)]
+            factors += [ff.within(bound, self._sizes) for bound in projection.domain]
+            factors += [Factor(np.ones(self._sizes[axis]), (axis,)) for axis in gone]
+            terms.append((factors, bool(gone)))
+        if len(terms) == 1 and not terms[0][1]:
+            return terms[0][0]
+        field = self._draw.fields[level]
+        return [add(field, [contract(field, f, post.axes) for f, _ in terms], post.axes)]
+
+    def _read(self, weight: ir.Weight, level: int) -> list[Factor]:
+        """The gain and the tensor of a weight."""
+        field, gain = self._draw.fields[level], weight.gain
+        scales = [field.power_of(self._sizes[axis], exponent) for axis, exponent in gain.sizes]
+        factors = [Factor(np.array(f), ()) for f in (field.number(gain.coefficient), *scales)]
+        if weight.tensor is not None:
+            factors.append(self._draw.read(self._circuit, weight.tensor, self._sizes, level))
+        return factors
+
+
+# ---- the textbook --------------------------------------------------------------------------------
+
+#: The tensors of a spec and their sides: H query heads, g their groups, the others as in a circuit.
+_TENSORS = {
+    "W_Q": "Ham", "W_K": "gal", "W_V": "gcl", "W_O": "Hoc", "b_Q": "Ha", "b_K": "ga", "b_V": "gc",
+    "b_O": "o", "alibi_slopes": "H", "position_bias": "Hij", "sink": "H",
+}  # fmt: skip
+
+
+def _spec_sizes(spec: AttentionSpec, symbols: Symbols) -> dict[str, int]:
+    width = spec.d_context if spec.cross else spec.model
+    i, j = (resolve(extent, symbols) for extent in (spec.tokens, spec.source_tokens))
+    features = {"a": spec.d_key, "c": spec.d_value, "m": spec.model, "l": width, "o": spec.d_output}
+    return {"H": spec.heads, "g": spec.groups, "i": i, "j": j, **features}
+
+
+def _pairs(spec: AttentionSpec) -> np.ndarray:
+    """Features that turn together, shape (rotated/2, 2)."""
+    half = np.arange(spec.rotated_features // 2)
+    if spec.rotary is not None and spec.rotary.style is RotaryStyle.HALF_SPLIT:
+        return np.stack([half, half + len(half)], 1)
+    return np.stack([2 * half, 2 * half + 1], 1)
+
+
+def _layouts(spec: AttentionSpec, symbols: Symbols) -> dict[str, ff.Layout]:
+    """Every tensor of the spec to its shape there, and its layout in a circuit."""
+
+    def laid_out(sides: str, array: np.ndarray) -> np.ndarray:
+        if spec.rotary and "a" in sides:
+            still = np.arange(spec.rotated_features, spec.d_key).reshape(-1, 2)
+            array = np.take(array, np.concatenate([_pairs(spec), still]), axis=sides.index("a"))
+        grouped = sides[0] == "H" and spec.members > 1
+        return array.reshape(spec.groups, spec.members, *array.shape[1:]) if grouped else array
+
+    sizes = _spec_sizes(spec, symbols)
+    shapes = {name: tuple(sizes[side] for side in sides) for name, sides in _TENSORS.items()}
+    return {name: (shapes[name], partial(laid_out, sides)) for name, sides in _TENSORS.items()}
+
+
+class _Textbook:
+    """Attention from its formulas. Head h is member r of group g, which shares keys and values."""
+
+    divisors = 0
+
+    def __init__(self, spec: AttentionSpec, symbols: Symbols, draw: Draw) -> None:
+        self._spec, self._draw, self._sizes = spec, draw, _spec_sizes(spec, symbols)
+        self._soft = spec.kernel is Kernel.SOFTMAX
+
+    def outputs(self) -> dict[str, Factor]:
+        """`y_i = Σ_h W_O[h] Σ_j p_hij v_hj + b_O (+ x_i)`, with p the scores or their softmax."""
+        spec, field = self._spec, self._draw.fields[0]
+        gates = [self._scores(int(self._soft)), self._seen()]
+        gates = self._softmax(*gates) if self._soft else gates
+        values = self._linear("W_V", "b_V", spec.bias.value, "jl", 0)
+        terms = [contract(field, [self._read("W_O", 0), *gates, values], "io")]
+        terms += [self._read("b_O", 0)] if spec.bias.output else []
+        terms += [self._tokens("io", 0)] if spec.residual else []
+        return {"y": add(field, terms, "io")}
+
+    def _read(self, name: str, level: int) -> Factor:
+        sides, heads = _TENSORS[name], (self._spec.groups, self._spec.members)
+        array = self._draw.tensor(name, tuple(self._sizes[side] for side in sides), level)
+        array = array.reshape(*heads, *array.shape[1:]) if sides[0] == "H" else array
+        return Factor(array, tuple(sides.replace("H", "gr")), 1)
+
+    def _tokens(self, sides: str, level: int) -> Factor:
+        name = "context" if self._spec.cross and sides[0] == "j" else "x"
+        shape = tuple(self._sizes[side] for side in sides)
+        return Factor(self._draw.tensor(name, shape, level), tuple(sides), 1)
+
+    def _linear(self, weight: str, bias: str, biased: bool, sides: str, level: int) -> Factor:
+        """`W x + b`, tokens and features last."""
+        field, read = self._draw.fields[level], self._read(weight, level)
+        onto = [
+            *(a for a in read.axes if a in "gr"),
+            sides[0],
+            *(a for a in read.axes if a in "ac"),
+        ]
+        terms = [contract(field, [read, self._tokens(sides, level)], onto)]
+        return add(field, terms + ([self._read(bias, level)] if biased else []), onto)
+
+    def _scores(self, level: int) -> Factor:
+        """`scale · q_hi · k_hj + bias_hij`."""
+        spec, field = self._spec, self._draw.fields[level]
+        q = self._turned(self._linear("W_Q", "b_Q", spec.bias.query, "im", level), level)
+        k = self._turned(self._linear("W_K", "b_K", spec.bias.key, "jl", level), level)
+        usual = field.power_of(spec.d_key, Fraction(-1, 2)) if self._soft else 1.0
+        scale = np.array(usual if spec.scale is None else field.number(spec.scale))
+        terms = [contract(field, [Factor(scale, ()), q, k], "grij")]
+        if spec.position_bias is PositionBias.TABLE:
+            terms.append(self._read("position_bias", level))
+        if spec.position_bias is PositionBias.ALIBI:
+            i, j = np.ogrid[: self._sizes["i"], : self._sizes["j"]]
+            offset = Factor((j - i) * 1.0, ("i", "j"))
+            terms.append(contract(field, [self._read("alibi_slopes", level), offset], "grij"))
+        return add(field, terms, "grij")
+
+    def _turned(self, vectors: Factor, level: int) -> Factor:
+        """Feature pairs p turned by `token · base^(-2p/rotated)`."""
+        spec, field, array = self._spec, self._draw.fields[level], vectors.array
+        if spec.rotary is None:
+            return vectors
+        usual = spec.rotary.base ** (-2 * np.arange(len(_pairs(spec))) / spec.rotated_features)
+        frequencies = (self._draw.tensors or {}).get("rotary_frequencies", usual)
+        cosine, sine = self._draw.turns(frequencies, array.shape[-2], level)
+        first, second = _pairs(spec).T
+        one, two, turned = array[..., first], array[..., second], array.copy()
+        turned[..., first] = field.reduce(cosine * one - sine * two)
+        turned[..., second] = field.reduce(sine * one + cosine * two)
+        return vectors._replace(array=turned, above=vectors.above + 1)
+
+    def _seen(self) -> Factor:
+        """Which source tokens j query i may see."""
+        i, j = np.ogrid[: self._sizes["i"], : self._sizes["j"]]
+        seen = np.ones((len(i), j.size))
+        if self._spec.mask is not Mask.NONE:
+            seen *= j <= i
+        if self._spec.window is not None:
+            seen *= i - j < self._spec.window
+        if self._spec.key_padding:
+            seen *= self._draw.mask("keep", (j.size,))
+        return Factor(seen, ("i", "j"))
+
+    def _softmax(self, scores: Factor, seen: Factor) -> list[Factor]:
+        """`exp(score) / (Σ_j exp(score) + exp(sink))` over the tokens seen, as two factors."""
+        field, draw = self._draw.fields[0], self._draw
+        shares = Factor(draw.transferred("exp", scores.array, 0), scores.axes)
+        totals = [contract(field, [shares, seen], "gri")]
+        if self._spec.sink:
+            sink = self._read("sink", 1)
+            totals.append(Factor(draw.transferred("exp", sink.array, 0), sink.axes))
+        total = add(field, totals, "gri")
+        return [shares, seen, Factor(field.inverse(total.array), total.axes)]
+
+
+_Side = Callable[[Draw], _Evaluation | _Textbook]

@@ -1,0 +1,173 @@
+"""Are two systems of equations equal, for every size? Proved, refuted by numbers, or not decided."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+
+from cortico.verify.equations.evaluate import draw, evaluate
+from cortico.verify.equations.language import Equations
+from cortico.verify.equations.sorts import all_sorts, unified
+from cortico.verify.normal.algebra import Algebra, Known, TooLargeError
+from cortico.verify.normal.form import NormalForm
+from cortico.verify.normal.terms import TooSymmetricError
+
+#: Numbers that differ by more than this, relative to the larger, are different.
+_DIFFERENT = 1e-6
+
+_SEEDS = range(4)
+
+#: What is raised where no normal form is reached.
+UNDECIDABLE = (TooSymmetricError, TooLargeError, RecursionError)
+
+
+class Verdict(StrEnum):
+    """What is known of a claim, in the only words that the reports use."""
+
+    PROVED = "proved for all sizes"
+    REFUTED = "refuted"
+    UNDECIDED = "not decided"
+
+
+@dataclass(frozen=True, eq=False)
+class Counterexample:
+    """Sizes and numbers at which two systems differ, and one entry where they do."""
+
+    sizes: Mapping[str, int]
+    given: Mapping[str, np.ndarray]
+    output: str
+    index: tuple[int, ...]
+    left: float
+    right: float
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{sort} = {size}" for sort, size in self.sizes.items())
+        at = ", ".join(map(str, self.index))
+        return f"{self.output}[{at}] is {self.left:.9g} and {self.right:.9g} at {sizes}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The verdict on one output or gradient, its reason, and the seconds that it took."""
+
+    output: str
+    verdict: Verdict
+    reason: str
+    seconds: float
+    terms: int = 0  #: of the common normal form
+    counterexample: Counterexample | None = None
+
+
+def compare(left: Equations, right: Equations, known: Known | None = None) -> list[Outcome]:
+    """One outcome for each output of `left`; the same names are compared.
+
+    Equality is over the real numbers, for every size of every sort from 1 on, with x/0 = 0. Where
+    something is `known` of given tensors, no counterexample is looked for: numbers would have to fit.
+    """
+    misfit = _misfit(left, right)
+    if misfit is not None:
+        return [Outcome(output, Verdict.UNDECIDED, misfit, 0.0) for output in left.outputs]
+    left, right = unified(left, right)
+    masks = left.masks | right.masks
+    algebra = Algebra(replace(known or Known(), masks=masks))
+    forms = NormalForm(algebra, left), NormalForm(algebra, right)
+    return [_outcome(output, left, right, forms, known is None) for output in left.outputs]
+
+
+def _misfit(left: Equations, right: Equations) -> str | None:
+    """Why two systems cannot be compared at all: a tensor of both with another number of sides."""
+    for name, sides in left.given.items():
+        if len(right.given.get(name, sides)) != len(sides):
+            return f"{name} has {len(sides)} sides on one side and {len(right.given[name])} on the other"
+    return None
+
+
+def _outcome(
+    output: str,
+    left: Equations,
+    right: Equations,
+    forms: tuple[NormalForm, NormalForm],
+    refute: bool,
+) -> Outcome:
+    start = time.perf_counter()
+    if output not in right.outputs:
+        return Outcome(output, Verdict.UNDECIDED, f"{output} is missing on one side", 0.0)
+    reason, terms = "the normal forms differ, but no numbers that tell them apart are known", 0
+    try:
+        one, other = (form.of(output) for form in forms)
+        if one == other:
+            seconds = time.perf_counter() - start
+            return Outcome(output, Verdict.PROVED, "normal forms are equal", seconds, len(one))
+        terms = len(one)
+    except UNDECIDABLE as error:
+        reason = f"no normal form was reached: {error or type(error).__name__}"
+    found = counterexample(left, right, output) if refute else None
+    seconds = time.perf_counter() - start
+    if found is not None:
+        return Outcome(output, Verdict.REFUTED, str(found), seconds, terms, found)
+    return Outcome(output, Verdict.UNDECIDED, reason, seconds, terms)
+
+
+# ---- counterexamples -----------------------------------------------------------------------------
+
+
+def counterexample(left: Equations, right: Equations, output: str) -> Counterexample | None:
+    """Small numbers at which an output differs, at sizes that cannot be lowered one by one."""
+    for sizes in _sizes(left, right):
+        for seed in _SEEDS:
+            found = _difference(left, right, output, sizes, seed)
+            if found is not None:
+                return _smallest(left, right, found)
+    return None
+
+
+def _sizes(left: Equations, right: Equations) -> Iterator[dict[str, int]]:
+    """All sorts of size 2, then all different, then larger: one hides 1/√d, and off by two."""
+    sorts = list(dict.fromkeys([*all_sorts(left), *all_sorts(right)]))
+    fixed = dict.fromkeys(_components(left) | _components(right), 2)
+    yield dict.fromkeys(sorts, 2) | fixed
+    yield {sort: 2 + k % 3 for k, sort in enumerate(sorts)} | fixed
+    yield dict.fromkeys(sorts, 6 if len(sorts) < 5 else 4) | fixed
+
+
+def _components(equations: Equations) -> set[str]:
+    """The sorts of the two components that a rotation turns: their size is two."""
+    rotations = (name for name, f in equations.formulas.items() if f.kind == "rotation")
+    return {sort for name in rotations for sort in equations.given[name][2:]}
+
+
+def _smallest(left: Equations, right: Equations, found: Counterexample) -> Counterexample:
+    """The counterexample with each size lowered as far as it stays one."""
+    fixed = _components(left) | _components(right)
+    for sort in found.sizes:
+        for size in range(1, found.sizes[sort]):
+            if sort in fixed:
+                break
+            sizes = {**found.sizes, sort: size}
+            smaller = (_difference(left, right, found.output, sizes, seed) for seed in _SEEDS)
+            better = next((each for each in smaller if each is not None), None)
+            if better is not None:
+                found = better
+                break
+    return found
+
+
+def _difference(
+    left: Equations, right: Equations, output: str, sizes: Mapping[str, int], seed: int
+) -> Counterexample | None:
+    given = draw((left, right), sizes, seed)
+    with np.errstate(all="ignore"):
+        one, other = (evaluate(each, sizes, given)[output] for each in (left, right))
+        if one.shape != other.shape or not (np.isfinite(one).all() and np.isfinite(other).all()):
+            return None
+        scale = max(1.0, float(np.abs(one).max(initial=0)), float(np.abs(other).max(initial=0)))
+        apart = np.abs(one - other)
+    if not apart.size or apart.max() <= _DIFFERENT * scale:
+        return None
+    index = tuple(map(int, np.unravel_index(int(apart.argmax()), apart.shape)))
+    values = float(one[index]), float(other[index])
+    return Counterexample(dict(sizes), given, output, index, *values)

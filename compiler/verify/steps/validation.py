@@ -1,0 +1,180 @@
+"""Validation of passes: each step of a compilation proved to keep what the circuit computes.
+
+A step is validated on the very circuits that it had and made, by its small stages. Numbers that a
+pass used enter as facts, each checked on the arrays; for everything else any numbers will do.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cortico.ir import Axis, Circuit, Parameter, PassError
+from cortico.passes import Pass, Step, named_apart, relative_difference
+from cortico.passes.edit import rename_parameters
+from cortico.verify.equations.meaning import circuit_equations
+from cortico.verify.equations.sorts import unified
+from cortico.verify.normal.equivalence import Outcome, Verdict, compare
+from cortico.verify.steps.discovery import (
+    find_facts,
+    named_constants,
+    nonnegative,
+    stem,
+    without_unit_gains,
+)
+from cortico.verify.steps.facts import Fact, Pair, known_by, variants
+from cortico.verify.steps.solve import solved
+
+#: A change of the outputs by more than this, relative to the largest, is no rounding.
+_DIFFERENT = 1e-6
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One small step of a pass: the circuit after it, and the facts under which nothing changed."""
+
+    after: Circuit
+    facts: tuple[Fact, ...]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def proved(self) -> bool:
+        return all(each.verdict is Verdict.PROVED for each in self.outcomes)
+
+
+@dataclass(frozen=True)
+class StepProof:
+    """What is known of one pass that ran."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+    stages: tuple[Stage, ...]
+    seconds: float
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """The facts of all stages."""
+        return tuple(fact for stage in self.stages for fact in stage.facts)
+
+    @property
+    def rounding(self) -> float:
+        """The largest relative error by which the arrays miss a fact."""
+        return max((fact.error for fact in self.facts), default=0.0)
+
+
+def prove_step(each: Pass, before: Circuit, after: Circuit) -> StepProof:
+    """Prove that `after`, which a pass made of `before`, gives the same outputs.
+
+    The last stage ends at `after` itself, as the pass manager names its parameters.
+    """
+    start = time.perf_counter()
+    stages: list[Stage] = []
+    current = before
+    for circuit in (*list(_named_stages(each, before))[:-1], after):
+        stage = prove_stage(current, circuit)
+        stages.append(stage)
+        current = circuit
+    failed = [o for stage in stages for o in stage.outcomes if o.verdict is not Verdict.PROVED]
+    verdict, reason = Verdict.PROVED, "normal forms are equal"
+    if failed:
+        verdict, reason = _without_proof(before, after, failed[0])
+    return StepProof(str(each), verdict, reason, tuple(stages), time.perf_counter() - start)
+
+
+def _named_stages(each: Pass, before: Circuit) -> Iterator[Circuit]:
+    """The stages of a pass, with another name wherever a parameter's numbers change."""
+    known = {p.name: p for p in before.parameters}
+    for circuit in each.stages(before):
+        names: dict[str, str] = {}
+        for parameter in circuit.parameters:
+            aliases = (a for a in known if stem(a) == stem(parameter.name))
+            same = (a for a in aliases if known[a] == replace(parameter, name=a))
+            alias = next(same, None) or _unused(parameter.name, known)
+            names[parameter.name] = alias
+            known.setdefault(alias, replace(parameter, name=alias))
+        yield rename_parameters(circuit, names)
+
+
+def _unused(name: str, known: Mapping[str, Parameter]) -> str:
+    """`name`, or `name_stage1` and so on."""
+    numbered = (f"{stem(name)}_stage{k}" for k in itertools.count(1))
+    return next(n for n in itertools.chain([name], numbered) if n not in known)
+
+
+def prove_stage(before: Circuit, after: Circuit) -> Stage:
+    """Prove one small step under the facts that its arrays tell.
+
+    A parameter of both circuits is the same tensor only if it has the same numbers.
+    """
+    apart = named_apart(before, after)
+    stage = _stage(before, apart, [])
+    if not stage.proved:
+        plain, units = without_unit_gains(before)
+        if units:
+            stage = _stage(plain, without_unit_gains(apart)[0], units)
+    return replace(stage, after=after)
+
+
+def _stage(before: Circuit, after: Circuit, units: list[Fact]) -> Stage:
+    restored, constants = named_constants(before, after)
+    found = [*units, *constants, *find_facts(before, restored)]
+    same = {axis.name for axis in before.axes if _same_size(axis, after)}
+    pair = unified(circuit_equations(before), circuit_equations(restored), same)
+    for facts in (*variants(found), (*found, *nonnegative(before))):
+        outcomes = _compared(pair, facts)
+        if all(each.verdict is Verdict.PROVED for each in outcomes):
+            return Stage(after, facts, tuple(outcomes))
+    facts = (*found, *solved(*_applied(pair, found), before, after))
+    return Stage(after, facts, tuple(_compared(pair, facts)))
+
+
+def _applied(pair: Pair, facts: Sequence[Fact]) -> Pair:
+    """Both systems with all facts used, one after another."""
+    for fact in facts:
+        pair = unified(*fact.apply(*pair))
+    return pair
+
+
+def _compared(pair: Pair, facts: Sequence[Fact]) -> list[Outcome]:
+    return compare(*_applied(pair, facts), known_by(facts))
+
+
+def _same_size(axis: Axis, circuit: Circuit) -> bool:
+    """Whether a circuit has an axis of the same name and extent."""
+    return any((a.name, a.extent) == (axis.name, axis.extent) for a in circuit.axes)
+
+
+def _without_proof(before: Circuit, after: Circuit, failed: Outcome) -> tuple[Verdict, str]:
+    """What to say of a step that was not proved: refuted if its circuits give different numbers."""
+    if failed.verdict is Verdict.REFUTED:
+        return failed.verdict, failed.reason
+    difference = relative_difference(before, after)
+    if difference > _DIFFERENT:
+        return (
+            Verdict.REFUTED,
+            f"on random inputs the outputs differ by {difference:.2e} (relative)",
+        )
+    return failed.verdict, failed.reason
+
+
+def prove_steps(
+    passes: Sequence[Pass], steps: Sequence[Step], progress: Callable[[str], None]
+) -> list[StepProof]:
+    """A proof for each step of an exact pass that changed the circuit.
+
+    PassError when one is refuted: the pass is at fault.
+    """
+    by_name = {str(each): each for each in passes}
+    proofs: list[StepProof] = []
+    for step in steps:
+        each = by_name[step.name]
+        if step.changed and each.exact:
+            progress(f"proving {step.name}")
+            proof = prove_step(each, step.before, step.after)
+            if proof.verdict is Verdict.REFUTED:
+                raise PassError(f"pass {step.name} changed the circuit's output: {proof.reason}")
+            proofs.append(proof)
+    return proofs
