@@ -458,6 +458,26 @@ def test_a_function_read_at_equal_indices():
     assert outcome.verdict is not Verdict.REFUTED
 
 
+def test_masks_that_imply_each_other_do_not_both_vanish():
+    """keep -> live and live -> keep: keep · live is keep or live, and not 1."""
+    given = {"keep": ("s",), "live": ("s",)}
+    keep, live = Read("keep", (i,)), Read("live", (i,))
+    both = ((frozenset(["keep"]), "live"), (frozenset(["live"]), "keep"))
+    for implications in (both, ((frozenset(["keep"]), "keep"),), both[:1]):
+        known = Known(implications=implications)
+        bodies = (keep * live, ONE), (keep * live, keep)
+        systems = [
+            [
+                Equations(given, (Definition("y", (i,), body),), ("y",), frozenset(given))
+                for body in pair
+            ]
+            for pair in bodies
+        ]
+        assert compare(*systems[0], known)[0].verdict is not Verdict.PROVED
+        proved = compare(*systems[1], known)[0].verdict is Verdict.PROVED
+        assert proved is (implications == both[:1])
+
+
 def test_heads_of_equal_functions_are_one():
     own = Algebra(Known())
     one, other = Var(0, "s", "@00"), Var(0, "s", "@01")

@@ -168,14 +168,16 @@ class Algebra:
         """`factors` without 0/1 tensors that are 1 wherever others of them are."""
         if not self._known.implications:
             return factors
-        present = {(self.heads[f.head].label, f.indices) for f in factors}
-        implied = {
-            (name, f.indices)
-            for f in factors
-            for premises, name in self._known.implications
-            if all((premise, f.indices) in present for premise in premises)
-        }
-        return [f for f in factors if (self.heads[f.head].label, f.indices) not in implied]
+        kept = list(factors)
+        for factor in factors:
+            others = {(self.heads[f.head].label, f.indices) for f in kept if f is not factor}
+            if any(
+                name == self.heads[factor.head].label
+                and all((premise, factor.indices) in others for premise in premises)
+                for premises, name in self._known.implications
+            ):
+                kept.remove(factor)
+        return kept
 
     def _with_nonzero(self, factors: list[Factor]) -> list[Factor]:
         """`factors` without `[S ≠ 0]` where 1/S says it already."""
