@@ -52,6 +52,7 @@ class Planner:
         self.program.taken.update(self.names.values())
         self._rates: dict[str, Product] = {}
         self._domains: dict[Bound, Variable] = {}
+        self._silent: dict[str, list[TensorRef]] = {}
 
     def outputs(self) -> list[Variable]:
         """Plan every output; returns the variables that hold them, axes as the outputs ask."""
@@ -176,30 +177,40 @@ class Planner:
         return indexed(Variable(code, kept, exponent.batched), onto)
 
     def _gates(self, member: Population) -> list[Variable]:
-        """0/1 inputs that multiply `member` in every population that it reaches."""
-        gates: list[list[Variable]] = []
+        """0/1 inputs that silence every population that hears `member`, where they are 0."""
+        heard: list[list[TensorRef]] = []
         for projection in self.circuit.projections_from(member.name):
             post = self.circuit.population(projection.post)
-            here: list[Variable] = []
-            for compartment in post.compartments:
-                if (
-                    compartment.name != projection.compartment
-                    and compartment.effect is Effect.MULTIPLIES
-                ):
-                    single = self._gate_of(post, compartment)
-                    if single and set(single.axes) <= set(member.axes):
-                        here.append(single)
-            gates.append(here)
-        first, *others = gates or [[]]
-        return [gate for gate in first if all(gate in other for other in others)]
+            others = [c for c in post.compartments if c.name != projection.compartment]
+            heard.append([ref for c in others for ref in self._silencers(post, c)])
+        gates = [ref for ref in _in_all(heard) if set(ref.axes) <= set(member.axes)]
+        return [factor for ref in gates for factor in self._tensor(Weight(ref)).factors]
 
-    def _gate_of(self, post: Population, compartment: Compartment) -> Variable | None:
-        """The 0/1 input behind a compartment, when a lone relay population is all it hears."""
-        synapses = self.circuit.projections_onto(post.name, compartment.name)
-        if compartment.drive or len(synapses) != 1 or synapses[0].weight != Weight():
-            return None
-        single = self.rate(self.circuit.population(synapses[0].pre)).single
-        return single if single and single.gate else None
+    def _silencers(self, population: Population, compartment: Compartment) -> list[TensorRef]:
+        """0/1 inputs over axes of the population where the compartment multiplies with 0.
+
+        Read off the synapses, not off rates: those of a gradient circuit wait for `member` itself.
+        """
+        if compartment.effect is Effect.DIVIDES:
+            return []
+        synapses = self.circuit.projections_onto(population.name, compartment.name)
+        heard = [self._silenced_by(self.circuit.population(p.pre)) for p in synapses]
+        heard += [self._gate_of(weight) for weight in compartment.drive]
+        return [ref for ref in _in_all(heard) if set(ref.axes) <= set(population.axes)]
+
+    def _silenced_by(self, population: Population) -> list[TensorRef]:
+        """0/1 inputs that silence a population where they are 0."""
+        if population.name not in self._silent:
+            parts = population.compartments if population.transfer == "identity" else ()
+            found = [ref for part in parts for ref in self._silencers(population, part)]
+            self._silent[population.name] = list(dict.fromkeys(found))
+        return self._silent[population.name]
+
+    def _gate_of(self, drive: Weight) -> list[TensorRef]:
+        """The 0/1 input that drives a compartment, if it is one."""
+        tensor = self.circuit.tensor(drive.tensor.name) if drive.tensor else None
+        is_gate = isinstance(tensor, Input) and tensor.kind is InputKind.MASK
+        return [drive.tensor] if drive.tensor and is_gate else []
 
     # ---- currents ----------------------------------------------------------------------------------
 
@@ -304,3 +315,9 @@ class Planner:
             weight = "" if projection.weight == Weight() else f"{projection.weight} * "
             terms.append(f"{sigma}{weight}{pre.name}[{', '.join(pre.axes)}]")
         self.program.comment(f"{cells}, {compartment.name} = {' + '.join(terms)}")
+
+
+def _in_all(lists: list[list[TensorRef]]) -> list[TensorRef]:
+    """What all lists hold, in the order of the first."""
+    first, *others = lists or [[]]
+    return [ref for ref in first if all(ref in other for other in others)]

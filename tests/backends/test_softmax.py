@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from cortico.backends import get_backend
 from cortico.backends.softmax import shift_groups
 from cortico.ir import (
     CellClass,
@@ -17,8 +19,10 @@ from cortico.ir import (
     Weight,
 )
 from cortico.ir.invariants import check
+from cortico.learning import differentiate, gradient_circuit
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel
+from cortico.weights import random_weights
 from tests.cases import CASES
 
 
@@ -108,3 +112,20 @@ def test_a_numerator_summed_over_queries_stops_the_shift():
     b.project("divisor", "pool", "y", "shunt")
     b.output("y", "y", (i, j))
     assert shift_groups(b.build()) == {}
+
+
+@pytest.mark.parametrize("learning", [False, True], ids=["attention", "gradients"])
+def test_a_token_that_does_not_exist_does_not_set_the_shift(learning):
+    """Its score is above 1000, so that all others would vanish; error cells hear keep from afar."""
+    spec = AttentionSpec(model=4, heads=2, cross=True, key_padding=True)
+    circuit = lower(spec, random_weights(spec))
+    x = np.random.default_rng(0).standard_normal((7, 3, 4))
+    inputs = {"x": x[0]} | ({"target": x[1]} if learning else {})
+    circuit = gradient_circuit(differentiate(circuit)) if learning else circuit
+    context = np.concatenate([x[2], 1e4 * x[3, :1], 1e4 * x[4, :1]])
+    found = get_backend("numpy").run(
+        circuit, {**inputs, "context": context, "keep": np.array([1, 1, 1, 0, 0], bool)}
+    )
+    expected = get_backend("numpy").run(circuit, {**inputs, "context": x[2]})
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-12, atol=1e-12)
