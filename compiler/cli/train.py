@@ -1,0 +1,254 @@
+"""Train a spec's weights on examples, by the plasticity rules of its circuit."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cortico.cli.sources import add_source_arguments, read_source
+
+if TYPE_CHECKING:
+    from cortico.learning.training import Settings, Snapshot, Training, TrainingResult
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Source, data, settings and output folder. The first weights are given or drawn."""
+    add_source_arguments(parser)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".npz of x (samples, tokens, model), target (samples, tokens, output), and context, keep",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder")
+    parser.add_argument("--epochs", type=_integer, default=10, metavar="N", help="default: 10")
+    parser.add_argument(
+        "--batch-size", type=_integer, default=32, metavar="B", help="samples a step (default: 32)"
+    )
+    parser.add_argument(
+        "--learning-rate", type=_number, default=0.01, metavar="R", help="default: 0.01"
+    )
+    parser.add_argument("--momentum", type=_number, default=0.0, metavar="M", help="default: 0")
+    parser.add_argument(
+        "--seed", type=_integer, default=0, metavar="S", help="of the order of samples (default: 0)"
+    )
+    parser.add_argument(
+        "--train", metavar="W,W", help="tensors to train, as in W_Q,W_K (default: all)"
+    )
+    parser.add_argument(
+        "--reduction",
+        choices=("mean", "sum"),
+        default="mean",
+        help="mean or sum of ½ Σ (y - target)² over a batch's tokens (default: mean)",
+    )
+    parser.add_argument(
+        "--validation",
+        type=_number,
+        default=0.0,
+        metavar="F",
+        help="share of the samples to hold out (default: 0)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last whole epoch in DIR"
+    )
+
+
+def _integer(text: str) -> int:
+    """An integer; which ones make sense is said by the settings, all at once."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected an integer, found {text[:40]!r}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, found {text[:40]!r}") from None
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Train, writing a checkpoint after each epoch; then weights, history and picture."""
+    from cortico.cli.console import stages
+
+    with stages() as progress:
+        training = _set_up(arguments, progress)
+        start = _start(arguments.output, training, arguments.resume)
+    with _stopped_in_words(arguments.output, training, start) as seen, _bar(training) as show:
+        result = _run(arguments.output, training, start, seen, show)
+    drawn = _write(arguments.output, training, result)
+    _print(arguments.output, training, result, drawn)
+    return 0
+
+
+# ---- setting up ----------------------------------------------------------------------------------
+
+
+def _set_up(arguments: argparse.Namespace, progress: Any) -> Training:
+    from cortico.cli.run import read_arrays
+    from cortico.ir import SpecError
+    from cortico.learning.emission import training_circuit
+    from cortico.learning.training import Training
+
+    settings = _settings(arguments)
+    spec, weights = read_source(arguments, progress)
+    if weights is None:
+        raise SpecError(
+            "training starts from weights: give --weights FILE, or --random-weights SEED"
+        )
+    progress("deriving the plasticity rules")
+    circuit = training_circuit(spec, settings.trained)
+    progress(f"reading {arguments.data}")
+    return Training(spec, weights, read_arrays(arguments.data, circuit), settings)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    from cortico.learning.training import Settings
+
+    names = ("epochs", "batch_size", "learning_rate", "momentum", "seed", "reduction", "validation")
+    given = {name: getattr(arguments, name) for name in names}
+    trained = arguments.train
+    listed = None if trained is None else tuple(n.strip() for n in trained.split(",") if n.strip())
+    return Settings(**given, trained=listed)
+
+
+def _start(folder: Path, training: Training, resume: bool) -> Snapshot:
+    """The checkpoint in the folder, or the first state. SpecError rather than losing a training."""
+    from cortico.ir import SpecError
+    from cortico.learning.checkpoint import CHECKPOINT, load_checkpoint
+
+    if resume:
+        return load_checkpoint(folder, training)
+    if (folder / CHECKPOINT).exists():
+        raise SpecError(
+            f"{str(folder)!r} holds a training already: give --resume to go on with it, "
+            f"another folder, or remove its {CHECKPOINT}"
+        )
+    return training.start()
+
+
+# ---- running -------------------------------------------------------------------------------------
+
+
+def _run(
+    folder: Path, training: Training, start: Snapshot, seen: list[Snapshot], show: Any
+) -> TrainingResult:
+    from cortico.learning.checkpoint import save_checkpoint
+
+    def on_epoch(snapshot: Snapshot) -> None:
+        save_checkpoint(folder, training, snapshot)
+        seen.append(snapshot)
+        show(snapshot, 0, 1)
+
+    def on_batch(done: int, count: int) -> None:
+        show(seen[-1], done, count)
+
+    show(start, 0, 1)
+    return training.run(on_epoch, on_batch, start)
+
+
+@contextmanager
+def _stopped_in_words(
+    folder: Path, training: Training, start: Snapshot
+) -> Iterator[list[Snapshot]]:
+    """A list of states that are on disk; after Ctrl-C it says what is kept and how to go on."""
+    from cortico.report import one_line
+
+    seen = [start]
+    try:
+        yield seen
+    except KeyboardInterrupt:
+        done, place = seen[-1].epoch, one_line(str(folder))
+        kept = (
+            f"{done} of {training.settings.epochs} epochs are kept in {place}; "
+            "the same command with --resume goes on"
+            if done
+            else f"no epoch was done, nothing is in {place}"
+        )
+        print(f"cortico: training stopped: {kept}", file=sys.stderr)
+        raise
+
+
+@contextmanager
+def _bar(training: Training) -> Iterator[Any]:
+    """A function of (last state, batches done, batches) that moves a bar on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}/{task.total:.0f}"),
+        BarColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        total = training.settings.epochs
+        task = bar.add_task("", total=total, epoch=0, loss="-")
+
+        def show(last: Snapshot, done: int, count: int) -> None:
+            number = min(last.epoch + (done > 0), total)
+            loss = _loss_text(last) if last.history else "-"
+            bar.update(task, completed=last.epoch + done / count, epoch=number, loss=loss)
+
+        yield show
+
+
+def _loss_text(snapshot: Snapshot) -> str:
+    last = snapshot.history[-1]
+    held_out = "" if last.validation is None else f", validation {last.validation:.6g}"
+    return f"{last.loss:.6g}{held_out}"
+
+
+# ---- results -------------------------------------------------------------------------------------
+
+
+def _write(folder: Path, training: Training, result: TrainingResult) -> bool:
+    """Weights, history, code, spec, and the picture where it can be drawn; whether it was."""
+    from safetensors.numpy import save_file
+
+    from cortico.files import replacing_files
+    from cortico.frontends.spec_file import spec_to_json
+    from cortico.learning.curve import can_draw, draw_losses
+    from cortico.learning.training import history_json
+    from cortico.report import one_line
+
+    drawn = can_draw()
+    with replacing_files(folder) as staging:
+        save_file(dict(result.weights), staging / "weights.safetensors")
+        (staging / "history.json").write_text(history_json(training, result), encoding="utf-8")
+        (staging / "train.py").write_text(training.source, encoding="utf-8")
+        (staging / "spec.json").write_text(spec_to_json(training.spec), encoding="utf-8")
+        if drawn:
+            loss = f"loss, {training.settings.reduction} over tokens"
+            title = one_line(training.spec.name)
+            draw_losses(result.history, title, loss, staging / "loss.svg")
+    return drawn
+
+
+def _print(folder: Path, training: Training, result: TrainingResult, drawn: bool) -> None:
+    from cortico.cli.console import console, print_line
+    from cortico.report import one_line
+
+    out, place = console(), one_line(str(folder))
+    first, last = result.history[0], result.history[-1]
+    held_out = "" if last.validation is None else f", validation {last.validation:.6g}"
+    print_line(
+        f"{one_line(training.spec.name)}: loss {first.loss:.6g} in epoch 1, {last.loss:.6g} in "
+        f"epoch {last.number}{held_out}",
+        out,
+    )
+    names = ["weights.safetensors", "history.json", "train.py", "spec.json", *["loss.svg"] * drawn]
+    print_line(f"written to {place}: {', '.join(names)}, checkpoint.safetensors", out)
+    if not drawn:
+        print_line("no loss.svg: drawing it needs matplotlib, pip install 'cortico[plots]'", out)
+    print_line(
+        f"compile with: cortico compile {place}/spec.json --weights {place}/weights.safetensors",
+        out,
+    )
