@@ -2,11 +2,25 @@
 
 learning = differentiate(circuit)
 gradient_circuit(learning)        # an ordinary circuit whose outputs are the gradients
+locality(learning)                # where each rule finds what it needs
 """
 
 from cortico.learning.differentiate import differentiate
+from cortico.learning.feedback import draw_feedback, feedback_of, with_values
 from cortico.learning.gradients import gradient_circuit
 from cortico.learning.loss import SquaredError
-from cortico.learning.rules import Learning, Rule, Term
+from cortico.learning.rules import ErrorNeurons, Feedback, Learning, Rule, Term
 
-__all__ = ["Learning", "Rule", "SquaredError", "Term", "differentiate", "gradient_circuit"]
+__all__ = [
+    "ErrorNeurons",
+    "Feedback",
+    "Learning",
+    "Rule",
+    "SquaredError",
+    "Term",
+    "differentiate",
+    "draw_feedback",
+    "feedback_of",
+    "gradient_circuit",
+    "with_values",
+]

@@ -13,7 +13,8 @@ of the presynaptic rate and the postsynaptic error: Hebbian by construction (Gra
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from cortico.ir import (
     Formula,
     Gain,
     Input,
+    Output,
     Parameter,
     Population,
     Projection,
@@ -33,97 +35,108 @@ from cortico.ir import (
     Weight,
     check,
 )
-from cortico.ir.circuit import Output
-from cortico.learning.cells import excitatory
-from cortico.learning.loss import SquaredError
-from cortico.learning.rules import Learning, Rule, Term
+from cortico.learning.cells import MINUS, excitatory, slope
+from cortico.learning.feedback import DECAY, BackwardTensors
+from cortico.learning.loss import SQUARED_ERROR, SquaredError
+from cortico.learning.rules import ErrorNeurons, Feedback, Learning, Rule, Term
 
-_MINUS = Gain(-1.0)
+#: The compartment of error neurons that errors arrive at.
+_HEARS = "error"
 
 
-def differentiate(circuit: Circuit, loss: SquaredError = SquaredError()) -> Learning:
+def differentiate(
+    circuit: Circuit,
+    loss: SquaredError = SQUARED_ERROR,
+    feedback: Feedback | str = Feedback.TRANSPOSED,
+    decay: float = DECAY,
+) -> Learning:
     """The circuit with a target input, error neurons and plasticity rules.
 
-    SpecError for circuits with several outputs, and for names that are taken.
+    `feedback` is what projections that bring errors back carry in place of a parameter; `decay` is
+    that of parameters whose feedback is learned. SpecError for circuits with several outputs, and for
+    names that are taken.
     """
-    return _Differentiation(circuit, loss).learning()
+    if feedback not in list(Feedback):
+        choices = ", ".join(Feedback)
+        raise SpecError(f"feedback must be one of {choices}, found {feedback!r}")
+    return _Differentiation(circuit, loss, Feedback(feedback)).learning(decay)
 
 
 class _Differentiation:
-    def __init__(self, circuit: Circuit, loss: SquaredError) -> None:
+    def __init__(self, circuit: Circuit, loss: SquaredError, feedback: Feedback) -> None:
         if len(circuit.outputs) != 1:
             raise SpecError(f"circuit {circuit.name!r} has {len(circuit.outputs)} outputs, not one")
-        if any(t.name == loss.target for t in (*circuit.inputs, *circuit.parameters)):
+        if any(t.name == loss.target for t in circuit.inputs + circuit.parameters):
             raise SpecError(f"circuit {circuit.name!r} has a tensor {loss.target!r} already")
         self.old, self.loss = circuit, loss
-        self.output = circuit.outputs[0]
+        self.output = circuit.outputs[0].source
+        self.backwards = BackwardTensors(circuit, feedback)
         self.populations: list[Population] = []
         self.projections: list[Projection] = []
+        self.errors: dict[tuple[str, str], ErrorNeurons] = {}
         self.terms: dict[str, list[Term]] = {}
-        self.errors: dict[tuple[str, str], str] = {}
-        self.units: dict[str, tuple[Parameter, Parameter]] = {}
+        self.distances: dict[str, tuple[Parameter, Parameter]] = {}
+        self.live = self.learning_compartments()
 
-    def learning(self) -> Learning:
-        self.output_error()
+    def learning(self, decay: float) -> Learning:
+        self.output_error = self.add_output_error()
         for population in reversed(self.old.order):
-            self.errors_of(population)
-        populations = (*self.old.populations, *self.populations)
-        found = replace(
-            self.old,
-            inputs=(*self.old.inputs, self.target()),
-            parameters=(*self.old.parameters, *(p for pair in self.units.values() for p in pair)),
-            populations=populations,
-            projections=(*self.old.projections, *self.projections),
-            outputs=(*self.old.outputs, Output("error", TensorRef(self.error, self.at))),
-        )
+            if self.is_heard(population):
+                for compartment in population.compartments:
+                    if (population.name, compartment.name) in self.live:
+                        self.add_errors(population, compartment)
+        found = self.circuit()
         check(found)
-        rules = tuple(
-            Rule(p.name, tuple(self.terms[p.name]))
-            for p in self.old.parameters
-            if p.name in self.terms
+        known = (p.name for p in self.old.parameters if p.name in self.terms)
+        rules = (Rule(name, tuple(self.terms[name])) for name in known)
+        return Learning(
+            found,
+            self.backwards.rules(rules, decay),
+            self.loss,
+            tuple(self.errors.values()),
+            self.output_error,
+            self.backwards.feedback,
         )
-        return Learning(found, rules, self.loss)
 
-    # ---- errors ----------------------------------------------------------------------------------
-
-    @property
-    def at(self) -> tuple[str, ...]:
-        """The axes of the output."""
-        return self.output.source.axes
-
-    def target(self) -> Input:
-        return Input(self.loss.target, tuple(self.old.axis(axis).extent for axis in self.at))
-
-    def output_error(self) -> None:
-        """Error neurons of the output: the loss by what the circuit gives."""
-        source = self.old.population(self.output.source.name)
-        self.error = self.fresh(f"{source.name}_error")
-        basal = Compartment("basal", drive=self.loss.error_drive(self.at))
-        self.populations.append(
-            Population(self.error, self.at, source.region, excitatory(source), (basal,))
+    def circuit(self) -> Circuit:
+        distances = (p for pair in self.distances.values() for p in pair)
+        target = tuple(self.old.axis(axis).extent for axis in self.output.axes)
+        return replace(
+            self.old,
+            inputs=(*self.old.inputs, Input(self.loss.target, target)),
+            parameters=(*self.old.parameters, *distances, *self.backwards.parameters),
+            populations=(*self.old.populations, *self.populations),
+            projections=(*self.old.projections, *self.projections),
+            outputs=(
+                *self.old.outputs,
+                Output("error", replace(self.output, name=self.output_error)),
+            ),
         )
-        self.project(source.name, self.error, "basal", Weight())
 
-    def errors_of(self, population: Population) -> None:
-        """Error neurons and rule terms of every compartment that learns, or that something before does."""
-        for compartment in population.compartments:
-            if self.learns(population, compartment):
-                name = self.compartment_error(population, compartment)
-                self.errors[population.name, compartment.name] = name
-                self.add_terms(population, compartment, name)
+    # ---- what learns -----------------------------------------------------------------------------
 
-    def learns(self, population: Population, compartment: Compartment) -> bool:
-        """Whether a parameter acts on a compartment, directly or through what it hears."""
-        heard = self.old.projections_onto(population.name, compartment.name)
-        weights = [*compartment.drive, *(p.weight for p in heard)]
-        return any(self.trained(weight) for weight in weights) or any(
-            self.learns(self.old.population(p.pre), c)
-            for p in heard
-            for c in self.old.population(p.pre).compartments
+    def learning_compartments(self) -> set[tuple[str, str]]:
+        """Compartments that a parameter acts on, directly or through what they hear."""
+        live: set[tuple[str, str]] = set()
+        reached: set[str] = set()
+        for population in self.old.order:
+            for compartment in population.compartments:
+                heard = self.old.projections_onto(population.name, compartment.name)
+                weights = (*compartment.drive, *(p.weight for p in heard))
+                if any(map(self.trained, weights)) or any(p.pre in reached for p in heard):
+                    live.add((population.name, compartment.name))
+                    reached.add(population.name)
+        return live
+
+    def is_heard(self, population: Population) -> bool:
+        """Whether a population acts on the output; asked when that of all it projects to is known."""
+        targets = self.old.projections_from(population.name)
+        return population.name == self.output.name or any(
+            (target.post, target.compartment) in self.errors for target in targets
         )
 
     def trained(self, weight: Weight) -> TensorRef | None:
-        """The plain parameter that a weight is made of; None for inputs and rotations."""
+        """The parameter that a weight is made of and that learns; None for inputs and rotations."""
         tensor = self.old.tensor(weight.tensor.name) if weight.tensor else None
         if weight.tensor is None or not isinstance(tensor, Parameter):
             return None
@@ -133,70 +146,73 @@ class _Differentiation:
             return None
         return TensorRef(tensor.formula.arguments[0], weight.tensor.axes[:-2])
 
-    def compartment_error(self, population: Population, compartment: Compartment) -> str:
-        """Add the error neurons of one compartment."""
-        name = self.fresh(f"{population.name}_{compartment.name}_error")
-        others = [c for c in population.compartments if c is not compartment]
-        divides = compartment.effect is Effect.DIVIDES
-        # the slope of 1/x is -1/x²: a dividing compartment divides twice
-        copies = [(c, f"own_{c.name}") for c in others]
-        copies += [(compartment, f"own_{compartment.name}_{k}") for k in (1, 2) if divides]
-        slopes = self.slope(population)
-        parts = [Compartment("error"), *(replace(c, name=own) for c, own in copies)]
-        parts += [c for c, _ in slopes]
-        self.populations.append(
-            Population(
-                name,
-                population.axes,
-                population.region,
-                excitatory(population),
-                tuple(parts),
-                domain=population.domain,
-            )
-        )
-        self.hear_errors(population, name, _MINUS if divides else Gain())
-        for each, own in copies:
-            for projection in self.old.projections_onto(population.name, each.name):
-                self.copy(projection, name, own)
-        for part, weight in slopes:
-            if weight is not None:
-                self.project(population.name, name, part.name, weight)
+    # ---- error neurons ---------------------------------------------------------------------------
+
+    def add_output_error(self) -> str:
+        """Add error neurons of the output: the loss by what the circuit gives."""
+        source = self.old.population(self.output.name)
+        name = self.free_population(f"{source.name}_error")
+        basal = Compartment("basal", drive=self.loss.error_drive(self.output.axes))
+        cells = excitatory(source)
+        self.populations.append(Population(name, self.output.axes, source.region, cells, (basal,)))
+        self.project(source.name, name, "basal")
         return name
 
-    def slope(self, population: Population) -> list[tuple[Compartment, Weight | None]]:
-        """Compartments that multiply with φ' of the population's argument, and what they hear of it.
+    def add_errors(self, population: Population, compartment: Compartment) -> None:
+        """Add the error neurons of one compartment, and the rule terms of its synapses."""
+        name = self.free_population(f"{population.name}_{compartment.name}_error")
+        copies = tuple(self.copied_compartments(population, compartment))
+        slopes = slope(population.transfer)
+        parts = [Compartment(_HEARS)]
+        parts += [replace(original, name=own) for original, own in copies]
+        parts += [each.compartment for each in slopes]
+        cells = replace(
+            population,
+            name=name,
+            cell_class=excitatory(population),
+            compartments=tuple(parts),
+            transfer="identity",
+        )
+        self.populations.append(cells)
+        divides = compartment.effect is Effect.DIVIDES
+        self.hear_errors(population, name, MINUS if divides else Gain())
+        for original, own in copies:
+            self.hear_the_same(population, original, name, own)
+        for each in slopes:
+            self.project(population.name, name, each.compartment.name, each.weight)
+        self.errors[population.name, compartment.name] = ErrorNeurons(
+            name, population.name, compartment.name, _HEARS
+        )
+        self.add_terms(population, compartment, name)
 
-        exp' = exp, tanh' = (1 - tanh)(1 + tanh), sqrt' = 1/(2 sqrt), relu' is 1 where relu is not 0.
-        """
-        one = (Weight(),)
-        match population.transfer:
-            case "identity":
-                return []
-            case "exp":
-                return [(Compartment("slope"), Weight())]
-            case "tanh":
-                return [
-                    (Compartment("below_one", drive=one), Weight(gain=_MINUS)),
-                    (Compartment("above_minus_one", drive=one), Weight()),
-                ]
-            case "sqrt":
-                return [(Compartment("slope", Effect.DIVIDES), Weight(gain=Gain(2.0)))]
-            case "relu":  # r / r is 1 where r is not 0, and x / 0 is 0
-                return [
-                    (Compartment("fires"), Weight()),
-                    (Compartment("fires_at", Effect.DIVIDES), Weight()),
-                ]
-        raise SpecError(f"no derivative of {population.transfer!r} is known")
+    def copied_compartments(
+        self, population: Population, compartment: Compartment
+    ) -> Iterator[tuple[Compartment, str]]:
+        """The compartments whose currents are factors of the slope, each with a name for its copy."""
+        for other in population.compartments:
+            if other is not compartment:
+                yield other, f"own_{other.name}"
+        if compartment.effect is Effect.DIVIDES:  # the slope of 1/x is -1/x²
+            yield compartment, f"own_{compartment.name}_1"
+            yield compartment, f"own_{compartment.name}_2"
 
     def hear_errors(self, population: Population, name: str, sign: Gain) -> None:
         """Project onto error neurons the errors of all that the population projects to."""
-        if population.name == self.output.source.name:
-            self.project(self.error, name, "error", Weight(gain=sign))
+        if population.name == self.output.name:
+            self.project(self.output_error, name, _HEARS, Weight(gain=sign))
         for projection in self.old.projections_from(population.name):
-            error = self.errors.get((projection.post, projection.compartment))
-            if error is not None:
-                weight = replace(projection.weight, gain=sign * projection.weight.gain)
-                self.project(error, name, "error", weight, projection.domain)
+            target = self.errors.get((projection.post, projection.compartment))
+            if target is not None:
+                weight = self.backwards.backward(projection.weight)
+                weight = replace(weight, gain=sign * weight.gain)
+                self.project(target.name, name, _HEARS, weight, projection.domain)
+
+    def hear_the_same(
+        self, population: Population, original: Compartment, post: str, copy: str
+    ) -> None:
+        """Give a copied compartment the synapses of the original."""
+        for p in self.old.projections_onto(population.name, original.name):
+            self.project(p.pre, post, copy, p.weight, p.domain)
 
     # ---- rules -----------------------------------------------------------------------------------
 
@@ -208,44 +224,46 @@ class _Differentiation:
 
     def add_term(self, weight: Weight, pre: str | None, error: str, domain: Domain) -> None:
         at = self.trained(weight)
-        if at is not None:
-            assert weight.tensor is not None
-            is_plain = at == weight.tensor
-            factor = Weight(None if is_plain else self.unit_distance(weight.tensor), weight.gain)
-            self.terms.setdefault(at.name, []).append(Term(at, pre, error, factor, domain))
+        if at is None or weight.tensor is None:
+            return
+        factor = None if at == weight.tensor else self.unit_distance(weight.tensor)
+        term = Term(at, pre, error, Weight(factor, weight.gain), domain)
+        self.terms.setdefault(at.name, []).append(term)
 
     def unit_distance(self, ref: TensorRef) -> TensorRef:
         """The distance that a bias by distance has for slopes of one."""
-        if ref.name not in self.units:
+        if ref.name not in self.distances:
             bias = self.old.tensor(ref.name)
             assert isinstance(bias, Parameter) and bias.formula is not None
             slopes = self.old.tensor(bias.formula.arguments[0])
-            ones = np.ones([int(side) for side in slopes.shape])
-            flat = Parameter(f"{slopes.name}_of_one", slopes.shape, ones)
-            unit = replace(
-                bias, name=f"{ref.name}_of_one", formula=Formula("distance", (flat.name,))
-            )
-            self.units[ref.name] = flat, unit
-        return replace(ref, name=self.units[ref.name][1].name)
+            shape = [int(side) for side in slopes.shape]
+            ones = Parameter(f"{slopes.name}_of_one", slopes.shape, np.ones(shape))
+            formula = Formula("distance", (ones.name,))
+            unit = replace(bias, name=f"{ref.name}_of_one", formula=formula)
+            self.distances[ref.name] = ones, unit
+        return replace(ref, name=self.distances[ref.name][1].name)
 
     # ---- adding ----------------------------------------------------------------------------------
 
-    def fresh(self, name: str) -> str:
-        taken = {p.name for p in (*self.old.populations, *self.populations)}
-        candidate, number = name, 2
-        while candidate in taken:
-            candidate, number = f"{name}_{number}", number + 1
-        return candidate
+    def free_population(self, name: str) -> str:
+        return _free(name, {p.name for p in (*self.old.populations, *self.populations)})
 
     def project(
-        self, pre: str, post: str, compartment: str, weight: Weight, domain: Domain = ()
+        self,
+        pre: str,
+        post: str,
+        compartment: str,
+        weight: Weight = Weight(),
+        domain: Domain = (),
     ) -> None:
         taken = {p.name for p in (*self.old.projections, *self.projections)}
-        name, number = f"{pre}_to_{post}", 2
-        while name in taken:
-            name, number = f"{pre}_to_{post}_{number}", number + 1
+        name = _free(f"{pre}_to_{post}", taken)
         self.projections.append(Projection(name, pre, post, compartment, weight, domain))
 
-    def copy(self, projection: Projection, post: str, compartment: str) -> None:
-        """The same synapses onto another population."""
-        self.project(projection.pre, post, compartment, projection.weight, projection.domain)
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, numbered from 2 on when it is taken."""
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate

@@ -22,3 +22,7 @@ class SquaredError:
     def error_drive(self, axes: tuple[str, ...]) -> tuple[Weight, ...]:
         """What drives the error neurons over `axes`, beside the output itself."""
         return (Weight(TensorRef(self.target, axes), Gain(-1.0)),)
+
+
+#: The loss where none is named.
+SQUARED_ERROR = SquaredError()

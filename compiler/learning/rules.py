@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from cortico.ir import Circuit, Domain, TensorRef, Weight
 from cortico.learning.loss import SquaredError
+
+
+class Feedback(StrEnum):
+    """What synapses that bring errors back carry, where the synapses forward carry a parameter W."""
+
+    TRANSPOSED = "transposed"  #: W itself, read the other way round: weight transport
+    RANDOM = "random"  #: a tensor of their own that stays as it is: feedback alignment
+    LEARNED = "learned"  #: a tensor of their own that learns by the rule of W: Kolen and Pollack
 
 
 @dataclass(frozen=True)
@@ -24,10 +33,24 @@ class Term:
 
 @dataclass(frozen=True)
 class Rule:
-    """`∂L/∂parameter` as a sum of terms; a step of learning goes against it."""
+    """`∂L/∂parameter` as a sum of terms; a step of learning goes against it.
+
+    A step of rate η is `W -= η (gradient + decay · W)`.
+    """
 
     parameter: str
     terms: tuple[Term, ...]
+    decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class ErrorNeurons:
+    """The population `name` of ∂L/∂(current of a compartment), one for each neuron that has it."""
+
+    name: str
+    population: str
+    compartment: str
+    hears_errors: str  #: the compartment of the error neurons that errors arrive at
 
 
 @dataclass(frozen=True)
@@ -37,3 +60,13 @@ class Learning:
     circuit: Circuit
     rules: tuple[Rule, ...]
     loss: SquaredError
+    errors: tuple[ErrorNeurons, ...] = ()
+    output_error: str = ""  #: the population of ∂L/∂output
+    feedback: Feedback = Feedback.TRANSPOSED
+
+    def rule(self, parameter: str) -> Rule:
+        """The rule of a parameter. KeyError when it has none."""
+        for rule in self.rules:
+            if rule.parameter == parameter:
+                return rule
+        raise KeyError(parameter)
