@@ -68,7 +68,7 @@ def _write(
 ) -> None:
     """Write the compilation with its certificate, and the derivation, where they are asked for."""
     from cortico.files import replacing_files
-    from cortico.verify.latex import derivation
+    from cortico.verify.equations.latex import derivation
 
     proof = compilation.verification
     if arguments.output is not None:
@@ -143,7 +143,7 @@ def _verify_folder(folder: Path) -> int:
     from cortico.cli.circuits import read_circuit
     from cortico.cli.console import console, print_line
     from cortico.ir import UnsupportedError
-    from cortico.verify.emitted import check_emitted
+    from cortico.verify.exact.emitted import check_emitted
 
     code = _recheck(folder)
     source = folder / "attention.py"

@@ -35,6 +35,7 @@ from cortico.verify.equations.language import (
     Size,
     Within,
     number,
+    offset,
     product,
     total,
 )
@@ -436,7 +437,7 @@ WRONG_GRADIENTS: dict[str, WrongGradient] = {
         ("∂x without the queries", SOFT, lambda old, e: {"d.x": old["d.x"] - total((H, A), Read("W_Q", (H, A, M)) * Read("d_query", (H, I, A)))}),
         ("the sign of ∂sink", SINK, times("d.sink", MINUS)),
         ("∂sink without its share", SINK, to(D_sink=-total(I, MEAN))),
-        ("∂slopes of exchanged tokens", ALIBI, to(D_alibi_slopes=total((I, J), Z * Read("offset", (J, I))))),
+        ("∂slopes of exchanged tokens", ALIBI, to(D_alibi_slopes=total((I, J), Z * offset(J, I)))),
         ("∂slopes without distances", ALIBI, to(D_alibi_slopes=total((I, J), Z))),
     )
 }  # fmt: skip

@@ -2,8 +2,6 @@
 
 from fractions import Fraction
 
-import pytest
-
 from cortico.ir import (
     CellClass,
     CircuitBuilder,
@@ -45,7 +43,6 @@ def with_tokens(*extra):
     return builder
 
 
-@pytest.mark.xfail(reason="meaning.py: a parameter called offset is taken for j - i")
 def test_a_parameter_called_offset_is_no_distance():
     far = with_tokens()
     far.parameter("far", (2, "n", "n"), formula=Formula("distance", ("slopes",)))
@@ -57,7 +54,6 @@ def test_a_parameter_called_offset_is_no_distance():
     assert verdict(one, other) is not Verdict.PROVED
 
 
-@pytest.mark.xfail(reason="meaning.py: axes of different extents join through a formula's sides")
 def test_axes_of_different_extents_are_not_one_through_a_formula():
     def scaled_by(axis):
         builder = with_tokens(("k", "m"), ("l", "m"))
@@ -72,7 +68,6 @@ def test_axes_of_different_extents_are_not_one_through_a_formula():
     assert verdict(scaled_by("i"), scaled_by("k")) is not Verdict.PROVED
 
 
-@pytest.mark.xfail(reason="sorts.py: an axis that no tensor is read at has no partner")
 def test_a_circuit_is_itself():
     """Also where an axis occurs in gains only."""
     builder = with_tokens(("k", 3))

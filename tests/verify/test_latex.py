@@ -16,6 +16,7 @@ from cortico import compile_attention
 from cortico.ir import Gain
 from cortico.lowering import lower
 from cortico.verify.equations.language import (
+    OFFSET,
     Apply,
     Definition,
     Index,
@@ -181,7 +182,7 @@ def test_any_text_is_escaped(text):
         (Apply("sqrt", X), "$(x_{i})^{1/2}$"),
         (Apply("relu", total(QUERY, X)), r"$\operatorname{relu}\Bigl(\sum_{i} x_{i}\Bigr)$"),
         (Apply("nonzero", X), r"$[x_{i} \ne 0]$"),
-        (Read("offset", (QUERY, SOURCE)), "$(j' - i)$"),
+        (Read(OFFSET, (QUERY, SOURCE)), "$(j' - i)$"),
         (Read("gated_mask.rate", (QUERY,)), r"$\mathsf{gated\_mask}_{i}$"),
         (Read("d.W_Q", (QUERY,)), r"$\partial W^{Q}_{i}$"),
         (Read("turned.d_query", ()), r"$\partial\mathrm{turned\_query}$"),

@@ -13,7 +13,7 @@ from cortico.backends.reference import interpret
 from cortico.ir import CircuitError, Formula
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
-from cortico.verify.equations.language import Apply, Index, Product, Read, Within, total
+from cortico.verify.equations.language import OFFSET, Apply, Index, Product, Read, Within, total
 from cortico.verify.equations.sympy_form import (
     Reciprocal,
     index_symbol,
@@ -156,7 +156,6 @@ def test_formulas_are_written_out():
     at = tuple(Index(name, name) for name in ("t", "p", "s", "u"))
     formulas = {
         "turn": Formula("rotation", ("frequencies",)),
-        "offset": Formula("offset", ()),
     }
     t, p, s, u = (index_symbol(v.name) for v in at)
     turn = to_sympy(Read("turn", at), formulas=formulas)
@@ -165,7 +164,7 @@ def test_formulas_are_written_out():
         entry = turn.subs({t: 3, p: 0, s: row, u: column})
         table = [[sympy.cos(angle), -sympy.sin(angle)], [sympy.sin(angle), sympy.cos(angle)]]
         assert entry == table[row][column]
-    offset = to_sympy(Read("offset", (QUERY, SOURCE)), formulas=formulas)
+    offset = to_sympy(Read(OFFSET, (QUERY, SOURCE)), formulas=formulas)
     assert offset == index_symbol("j") - index_symbol("i")
 
 

@@ -28,6 +28,7 @@ from cortico.verify.equations.language import (
     Index,
     Read,
     exp,
+    offset,
     product,
     total,
 )
@@ -133,7 +134,7 @@ class _ClosedForms(Textbook):
         d_score = Read("z", (*h, i, j))
         found = {
             "position_bias": ((*h, i, j), d_score),
-            "alibi_slopes": (h, total((i, j), d_score * Read("offset", (i, j)))),
+            "alibi_slopes": (h, total((i, j), d_score * offset(i, j))),
         }
         if spec.sink:
             share = exp(Read("sink", h)) / Read("normaliser", (*h, i))

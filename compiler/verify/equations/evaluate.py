@@ -10,6 +10,7 @@ import numpy as np
 
 from cortico.ir.tensors import FORMULAS
 from cortico.verify.equations.language import (
+    OFFSET,
     Add,
     Apply,
     Equations,
@@ -42,12 +43,9 @@ def evaluate(equations: Equations, sizes: Sizes, given: Mapping[str, np.ndarray]
     tensors: Arrays = dict(given)
     for name, formula in equations.formulas.items():
         shape = tuple(sizes[sort] for sort in equations.given[name])
-        if formula.kind == "offset":
-            tensors[name] = np.arange(shape[1])[None, :] - np.arange(shape[0])[:, None]
-        else:
-            if shape[2:] != (2, 2):
-                raise ValueError(f"a rotation has two components, not {shape[2:]}")
-            tensors[name] = FORMULAS[formula.kind](shape, *(given[a] for a in formula.arguments))
+        if shape[2:] != (2, 2):
+            raise ValueError(f"a rotation has two components, not {shape[2:]}")
+        tensors[name] = FORMULAS[formula.kind](shape, *(given[a] for a in formula.arguments))
     for definition in equations.definitions:
         value = _value(definition.body, tensors, sizes)
         names = tuple(index.name for index in definition.indices)
@@ -62,6 +60,9 @@ def _value(expression: Expression, tensors: Arrays, sizes: Sizes) -> _Named:
             return _Named((), np.asarray(float(value)))
         case Size(sort, exponent):
             return _Named((), np.asarray(float(sizes[sort]) ** float(exponent)))
+        case Read(tensor, (i, j)) if tensor == OFFSET:
+            away = np.arange(sizes[j.sort]) - np.arange(sizes[i.sort])[:, None]
+            return _read(away.astype(float), (i.name, j.name))
         case Read(tensor, indices):
             return _read(tensors[tensor], tuple(index.name for index in indices))
         case Within(left, right, offset):

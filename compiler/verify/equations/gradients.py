@@ -24,7 +24,7 @@ from cortico.verify.equations.language import (
     Product,
     Read,
     Sum,
-    fresh_index,
+    fresh_indices,
     names_in,
     number,
     product,
@@ -147,11 +147,7 @@ def _derivatives(
 
 def _apart(expression: Sum, taken: set[str]) -> Sum:
     """A sum whose own indices have names that are not taken."""
-    used = taken | names_in(expression.body) | {v.name for v in expression.indices}
-    names: dict[Index, Index] = {}
-    for v in expression.indices:
-        names[v] = fresh_index(v, used) if v.name in taken else v
-        used = used | {names[v].name}
+    names = fresh_indices(expression.indices, taken, names_in(expression))
     body = renamed_indices(expression.body, {v: n for v, n in names.items() if v != n})
     return Sum(tuple(names.values()), body)
 

@@ -10,7 +10,7 @@ here. What holds of equations therefore holds for every size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
@@ -116,6 +116,9 @@ class Apply(Expression):
     argument: Expression
 
 
+#: The tensor `j - i` of two indices. It is given to everyone, and no circuit can name one so.
+OFFSET = "offset()"
+
 ZERO: Expression = Add(())
 ONE: Expression = Product(())
 
@@ -134,6 +137,11 @@ def total(indices: Index | tuple[Index, ...], body: Expression) -> Expression:
 def exp(argument: Expression) -> Expression:
     """The exponential."""
     return Apply("exp", argument)
+
+
+def offset(i: Index, j: Index) -> Expression:
+    """How far j is behind i: `j - i`."""
+    return Read(OFFSET, (i, j))
 
 
 def product(*factors: Expression) -> Expression:
@@ -222,6 +230,16 @@ def fresh_index(index: Index, taken: set[str]) -> Index:
     return index
 
 
+def fresh_indices(indices: Iterable[Index], taken: set[str], used: set[str]) -> dict[Index, Index]:
+    """Each index, or another where its name is taken; new names are neither taken nor `used`."""
+    found: dict[Index, Index] = {}
+    for v in indices:
+        new = fresh_index(v, taken | used) if v.name in taken else v
+        found[v] = new
+        taken, used = taken | {new.name}, used | {new.name}
+    return found
+
+
 def renamed_indices(expression: Expression, names: Mapping[Index, Index]) -> Expression:
     """`expression` with free indices replaced; indices bound inside move out of their way."""
 
@@ -236,11 +254,8 @@ def renamed_indices(expression: Expression, names: Mapping[Index, Index]) -> Exp
         case Sum(indices, body):
             free = {old: name for old, name in names.items() if old not in indices}
             taken = {index.name for index in free.values()}
-            bound = tuple(
-                fresh_index(v, taken | names_in(body)) if v.name in taken else v for v in indices
-            )
-            moved = dict(zip(indices, bound, strict=True))
-            return Sum(bound, renamed_indices(body, {**free, **moved}))
+            moved = fresh_indices(indices, taken, names_in(expression))
+            return Sum(tuple(moved.values()), renamed_indices(body, {**free, **moved}))
         case Product(factors):
             return Product(tuple(renamed_indices(part, names) for part in factors))
         case Add(terms):

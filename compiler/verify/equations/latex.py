@@ -189,8 +189,7 @@ class _Document:
         """How equations are read, and what is given."""
         rows = []
         for name, sorts in self.textbook.given.items():
-            note = {"offset": " (j minus i)"}.get(name, "")
-            note = ", entries 0 or 1" if name in self.textbook.masks else note
+            note = ", entries 0 or 1" if name in self.textbook.masks else ""
             sides = escaped(", ".join(sorts))
             rows.append(rf"\item ${tensor_name(name)}$: {sides}{note}")
         turned = (

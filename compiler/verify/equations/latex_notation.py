@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from cortico.verify.equations.language import (
+    OFFSET,
     Add,
     Apply,
     Definition,
@@ -95,7 +96,7 @@ class LatexWriter(Writer):
         return text if exponent == 1 else f"{text}^{{{exponent}}}"
 
     def read(self, tensor: str, indices: Sequence[Index]) -> str:
-        if tensor == "offset" and len(indices) == 2:
+        if tensor == OFFSET and len(indices) == 2:
             return f"({index_name(indices[1])} - {index_name(indices[0])})"
         return tensor_name(tensor) + (f"_{{{indices_text(indices)}}}" if indices else "")
 

@@ -24,6 +24,7 @@ from cortico.ir import (
 )
 from cortico.ir.domain import Domain
 from cortico.verify.equations.language import (
+    OFFSET,
     ONE,
     Add,
     Apply,
@@ -35,13 +36,11 @@ from cortico.verify.equations.language import (
     Size,
     Within,
     number,
+    offset,
     product,
     total,
 )
 from cortico.verify.equations.sorts import Classes
-
-#: The tensor `offset[i, j] = j - i`, for biases that depend on distance.
-OFFSET = "offset"
 
 
 def rate_of(population: str) -> str:
@@ -79,7 +78,7 @@ class _Meaning:
         for weight in self._weights():
             if weight.tensor:
                 for tensor, axes in self._stored(weight):
-                    for side, name in enumerate(axes):
+                    for side, name in enumerate(axes if tensor != OFFSET else ()):
                         classes.join(("axis", name), ("side", tensor, side))
         return {axis.name: classes.find(("axis", axis.name))[1] for axis in self.circuit.axes}
 
@@ -171,9 +170,9 @@ class _Meaning:
 
     def tensor(self, name: str, axes: tuple[str, ...]) -> Expression:
         indices = self.indices(axes)
-        self.sides[name] = tuple(index.sort for index in indices)
         if name == OFFSET:
-            self.formulas[name] = Formula(OFFSET, ())
+            return offset(*indices)
+        self.sides[name] = tuple(index.sort for index in indices)
         for parameter in self.circuit.parameters:
             if parameter.formula and str(parameter.formula) == name:
                 self.formulas[name] = parameter.formula

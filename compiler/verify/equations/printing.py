@@ -15,6 +15,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from cortico.verify.equations.language import (
+    OFFSET,
     Add,
     Apply,
     Definition,
@@ -167,6 +168,8 @@ class Writer:
 
     def read(self, tensor: str, indices: Sequence[Index]) -> str:
         """A tensor at indices."""
+        if tensor == OFFSET:
+            return f"({indices[1].name} - {indices[0].name})"
         return f"{tensor}[{', '.join(v.name for v in indices)}]" if indices else tensor
 
     def within(self, left: Index, right: Index, offset: int) -> str:

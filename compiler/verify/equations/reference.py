@@ -28,6 +28,7 @@ from cortico.verify.equations.language import (
     Within,
     exp,
     number,
+    offset,
     product,
     total,
 )
@@ -74,7 +75,6 @@ class Textbook:
             "alibi_slopes": h,
             "position_bias": (*h, i, j),
             "sink": h,
-            "offset": (i, j),
             "rotation(frequencies)": (i, *self.a, self.b[-1]),
             "frequencies": self.a[:1],
         }
@@ -83,16 +83,13 @@ class Textbook:
     def _given_names(self) -> list[str]:
         spec = self.spec
         names = ["x", *["context"] * spec.cross, *["keep"] * spec.key_padding, *self.tensors]
-        names += ["offset"] * (spec.position_bias is PositionBias.ALIBI)
         return names + ["rotation(frequencies)", "frequencies"] * (spec.rotary is not None)
 
     def formulas(self) -> dict[str, Formula]:
-        """Given tensors that are computed: rotations from frequencies, offsets from nothing."""
-        known = {
-            "offset": Formula("offset", ()),
-            "rotation(frequencies)": Formula("rotation", ("frequencies",)),
-        }
-        return {name: known[name] for name in self._given_names() if name in known}
+        """Given tensors that are computed: rotations from frequencies."""
+        if self.spec.rotary is None:
+            return {}
+        return {"rotation(frequencies)": Formula("rotation", ("frequencies",))}
 
     # ---- the equations ---------------------------------------------------------------------------
 
@@ -177,7 +174,7 @@ class Textbook:
             case PositionBias.TABLE:
                 return Read("position_bias", (*self.h, self.i, self.j))
             case PositionBias.ALIBI:
-                return Read("alibi_slopes", self.h) * Read("offset", (self.i, self.j))
+                return Read("alibi_slopes", self.h) * offset(self.i, self.j)
 
     def seen(self) -> Expression:
         """1 where query i may attend to source token j, else 0."""

@@ -29,6 +29,7 @@ import sympy
 
 from cortico.ir import Circuit, CircuitError, Formula
 from cortico.verify.equations.language import (
+    OFFSET,
     Add,
     Apply,
     Definition,
@@ -45,7 +46,7 @@ from cortico.verify.equations.language import (
     names_in,
     renamed_indices,
 )
-from cortico.verify.equations.meaning import OFFSET, circuit_equations, rate_of
+from cortico.verify.equations.meaning import circuit_equations, rate_of
 from cortico.verify.equations.printing import tidy
 
 #: A SymPy expression. SymPy has no types of its own.
@@ -269,7 +270,7 @@ class _Conversion:
     def read(self, tensor: str, at: Sequence[Expr]) -> Expr:
         """A tensor; one with a formula is written out."""
         formula = self.formulas.get(tensor)
-        if formula is not None and formula.kind == OFFSET:
+        if tensor == OFFSET:
             query, source = at
             return source - query
         if formula is not None and formula.kind == "rotation":

@@ -75,11 +75,23 @@ def compare(left: Equations, right: Equations, known: Known | None = None) -> li
     masks = left.masks | right.masks
     algebra = Algebra(replace(known or Known(), masks=masks))
     forms = NormalForm(algebra, left), NormalForm(algebra, right)
-    return [_outcome(output, left, right, forms, known is None) for output in left.outputs]
+    refute = known is None and _sizes_are_tied(left, right)
+    return [_outcome(output, left, right, forms, refute) for output in left.outputs]
+
+
+def _sizes_are_tied(left: Equations, right: Equations) -> bool:
+    """Whether no size of one side might be one of the other: only then may they differ."""
+    mine, theirs = set(all_sorts(left)), set(all_sorts(right))
+    return not (mine - theirs and theirs - mine)
 
 
 def _misfit(left: Equations, right: Equations) -> str | None:
     """Why two systems cannot be compared at all: a tensor of both with another number of sides."""
+    for name in left.outputs:
+        if name in right.outputs:
+            one, other = (len(side.definition(name).indices) for side in (left, right))
+            if one != other:
+                return f"output {name} has {one} indices on one side and {other} on the other"
     for name, sides in left.given.items():
         if len(right.given.get(name, sides)) != len(sides):
             return f"{name} has {len(sides)} sides on one side and {len(right.given[name])} on the other"
@@ -160,12 +172,15 @@ def _difference(
     left: Equations, right: Equations, output: str, sizes: Mapping[str, int], seed: int
 ) -> Counterexample | None:
     given = draw((left, right), sizes, seed)
-    with np.errstate(all="ignore"):
-        one, other = (evaluate(each, sizes, given)[output] for each in (left, right))
-        if one.shape != other.shape or not (np.isfinite(one).all() and np.isfinite(other).all()):
-            return None
-        scale = max(1.0, float(np.abs(one).max(initial=0)), float(np.abs(other).max(initial=0)))
-        apart = np.abs(one - other)
+    try:
+        with np.errstate(all="raise"):  # what no float holds tells nothing apart
+            one, other = (evaluate(each, sizes, given)[output] for each in (left, right))
+    except FloatingPointError:
+        return None
+    if one.shape != other.shape:
+        return None
+    scale = max(1.0, float(np.abs(one).max(initial=0)), float(np.abs(other).max(initial=0)))
+    apart = np.abs(one - other)
     if not apart.size or apart.max() <= _DIFFERENT * scale:
         return None
     index = tuple(map(int, np.unravel_index(int(apart.argmax()), apart.shape)))
