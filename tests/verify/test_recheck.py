@@ -308,8 +308,7 @@ def test_no_file_elsewhere_is_opened(tmp_path):
 def test_the_command_line(tmp_path):
     path = tmp_path / "certificate.json"
     path.write_text(json.dumps(written(tmp_path)), encoding="utf-8")
-    # -I: a Python that knows nothing of cortico's folder; the file stands alone
-    command = [sys.executable, "-I", str(Path(module.__file__).resolve()), str(path)]
+    command = [sys.executable, "-m", "cortico.verify.recheck", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert "first circuit: is attention" in done.stdout
@@ -319,11 +318,21 @@ def test_the_command_line(tmp_path):
     assert "WRONG first circuit: the output y is another" in done.stdout
 
 
-def test_it_imports_nothing_of_ours():
-    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
-    found = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    found |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in found} - set(sys.stdlib_module_names) == {"numpy"}
+def test_it_imports_nothing_else_of_ours():
+    for file in Path(module.__file__).parent.glob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        found = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        found |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        others = {name for name in found if not name.startswith("cortico.verify.recheck")}
+        assert {n.partition(".")[0] for n in others} <= {*sys.stdlib_module_names, "numpy"}
+
+
+def test_nor_is_anything_else_loaded():
+    look = "import sys, cortico.verify.recheck; print(*[m for m in sys.modules if 'cortico' in m])"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60)
+    loaded = {name for name in done.stdout.split() if not name.startswith("__editable")}
+    ours = {name for name in loaded if not name.startswith("cortico.verify.recheck")}
+    assert ours <= {"cortico", "cortico.verify"}
 
 
 # ---- broken and hostile ----------------------------------------------------------------------------

@@ -1,0 +1,96 @@
+"""Circuits evaluated modulo p, the arguments of exponentials modulo q: exp(a) is g^a."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cortico.verify.recheck.text import require
+from cortico.verify.recheck.world import LARGEST, Array, Arrays, World, contract
+
+
+class Run:
+    """The rates of a circuit: level 0 modulo p, and level 1, the arguments of exp, modulo q."""
+
+    def __init__(self, circuit: Any, world: World, tensors: list[Arrays]) -> None:
+        self.circuit, self.world, self.tensors = circuit, world, tensors
+        self.sizes = {axis: world.sizes[extent] for axis, extent in circuit.axes.items()}
+        self.constants: dict[Fraction, Any] = {}
+        self.known: dict[Any, Array] = {}
+
+    def outputs(self) -> Arrays:
+        """Output name to its numbers."""
+        found = self.circuit.outputs.items()
+        return {name: contract([self.rate(source, 0)], axes) for name, (source, axes) in found}
+
+    def rate(self, name: str, level: int) -> Any:
+        """The rates of a population and their axes."""
+        axes, transfer, domain, compartments = self.circuit.populations[name]
+        if (name, level) not in self.known:
+            inner = level + (transfer == "exp")
+            require(inner < 2, "an exponential of an exponential cannot be re-checked")
+            require(math.prod(self.sizes[a] for a in axes) <= LARGEST, f"{name} is too large")
+            inside = contract([self.within(bound) for bound in domain], axes, self.sizes)
+            drive, p = inside, self.world.primes[inner]
+            for effect, terms in compartments.values():
+                current = sum((self.current(axes, term, inner) for term in terms), 0 * inside) % p
+                if effect == "divides":
+                    current = np.frompyfunc(lambda x, p=p: pow(x, p - 2, p), 1, 1)(current)
+                drive = drive * current % p
+            self.known[name, level] = self.transferred(transfer, drive, level) * inside
+        return self.known[name, level], axes
+
+    def current(self, axes: Any, term: Any, level: int) -> Array:
+        """`gain · Σ tensor · rate · [inside]`, over the axes of the population."""
+        pre, w, domain = term
+        operands = [self.within(bound) for bound in domain]
+        operands += [self.rate(pre, level)] if pre else []
+        operands += [(self.tensor(w.tensor, level), w.axes)] if w.tensor else []
+        factor, powers = self.constants.get(w.factor, (w.factor, []))
+        powers = [*powers, *((self.sizes[axis], exponent) for axis, exponent in w.sizes)]
+        return self.world.power(factor, powers, level) * contract(operands, axes, self.sizes)
+
+    def within(self, bound: Any) -> Any:
+        """1 where a bound holds, else 0, and its axes."""
+        left, right = (np.arange(self.sizes[axis]) for axis in bound[:2])
+        most = math.copysign(self.world.near[abs(bound[2])], bound[2])
+        return (left[:, None] - right <= most).astype(int).astype(object), bound[:2]
+
+    def transferred(self, transfer: str | None, x: Array, level: int) -> Array:
+        """exp as a power, relu as the lower half of the numbers, others as random functions."""
+        p, base, hashed = self.world.primes[level], self.world.base, self.world.hashed
+        functions: dict[str | None, Any] = {
+            None: lambda a: a,
+            "exp": lambda a: pow(base, a, p),
+            "relu": lambda a: a if a <= p // 2 else 0,
+            "tanh": lambda a: hashed(level, a) - hashed(level, (p - a) % p),
+            "sqrt": lambda a: hashed(level, a, "sqrt") if a else 0,
+        }
+        return np.frompyfunc(functions[transfer], 1, 1)(x)
+
+    def tensor(self, name: str, level: int) -> Array:
+        """A tensor, its formula evaluated; cosine and sine of an angle are random."""
+        if name not in self.circuit.formulas:
+            return self.tensors[level][name]
+        kind, argument = self.circuit.formulas[name]
+        shape = [self.world.sizes[side] for side in self.circuit.shapes[name]]
+        given = self.tensors[level][argument]
+        if kind == "distance":
+            i, j = np.ogrid[: shape[-2], : shape[-1]]
+            return given[..., None, None] * (j - i).astype(object)
+        require(kind == "rotation", f"unknown formula {kind}")
+        return rotation(self.world, given, shape[0], level)
+
+
+def rotation(world: World, frequencies: Array, tokens: int, level: int) -> Array:
+    """Matrices (token, plane, 2, 2) with random numbers for the cosine and sine of each angle."""
+    angles = np.array([[(f, t) for f in frequencies] for t in range(tokens)], dtype=object)
+    cosine, sine = (
+        np.frompyfunc(partial(world.hashed, level, k), 2, 1)(*np.moveaxis(angles, -1, 0))
+        for k in "cs"
+    )
+    return np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)

@@ -1,0 +1,104 @@
+"""Attention from its formulas, once more: modulo primes."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from cortico.verify.recheck.run import rotation
+from cortico.verify.recheck.text import number, require
+from cortico.verify.recheck.world import Array, Arrays, World
+
+FIELDS = """model heads kv_heads key_features value_features output cross context tokens context_tokens
+kernel mask window key_padding scale bias rotary position_bias sink residual thalamus microcircuit name"""
+
+#: Heads h are members r of groups g; key features a, to be turned, are components t of planes p.
+SIDES = """x:im context:jl keep:j W_Q:ham W_K:gal W_V:gcl W_O:hoc b_Q:ha b_K:ga b_V:gc b_O:o
+alibi_slopes:h position_bias:hij sink:h frequencies:p"""
+
+
+class Textbook:
+    """Attention of a spec, on the tensors of a circuit for it."""
+
+    def __init__(self, spec: dict[str, Any], circuit: Any) -> None:
+        require(set(spec) <= set(FIELDS.split()), "the spec has unknown fields")
+        self.s = s = defaultdict(lambda: None, spec)
+        heads, d = s["heads"] or 1, s["key_features"] or s["model"] // (s["heads"] or 1)
+        groups, tokens, width = s["kv_heads"] or heads, s["tokens"] or "n", s["model"]
+        self.rotary, source = s["rotary"] is not None, s["context_tokens"] or "n_context"
+        extents = {"h": heads, "g": groups, "r": heads // groups, "a": d, "p": d // 2, "t": 2}
+        extents |= {"i": tokens, "j": source if s["cross"] else tokens, "m": width}
+        extents |= {"l": s["context"] or width, "o": s["output"] or width}
+        extents |= {"c": s["value_features"] or d}
+        self.extents = {letter: str(extent) for letter, extent in extents.items()}
+        self.split = {"h": "gr" if heads > groups else "h", "a": "pt" if self.rotary else "a"}
+        self.sides = dict(part.split(":") for part in SIDES.split())
+        self.circuit, self.level = circuit, int(s["kernel"] != "linear")
+
+    def output(self, world: World, tensors: list[Arrays]) -> Array:
+        """`y_i = Σ_h W_O[h] Σ_j p_hij v_hj + b_O (+ x_i)`, p the scores or their softmax."""
+        self.world, self.tensors, p = world, tensors, world.primes[0]
+        share = self.shares(self.scores() % world.primes[self.level], self.seen())
+        v = self.linear("value", "j", 0)
+        v = np.repeat(v, len(share) // len(v), 0)
+        y = np.einsum("hoc,hij,hjc->io", self.read("W_O", 0), share, v)
+        y = y + (self.read("b_O", 0) if (self.s["bias"] or {}).get("output") else 0)
+        return (y + (self.read("x", 0) if self.s["residual"] else 0)) % p
+
+    def read(self, name: str, level: int) -> Array:
+        """A tensor with the sides of `SIDES`; the circuit may have split them, not changed them."""
+        parts = [self.split.get(side, side) for side in self.sides[name]]
+        declared = [self.extents[letter] for part in parts for letter in part]
+        require(self.circuit.shapes.get(name) == declared, f"{name} is not as the spec wants it")
+        sizes = [math.prod(self.world.sizes[self.extents[x]] for x in part) for part in parts]
+        return self.tensors[level][name].reshape(sizes)
+
+    def linear(self, kind: str, tokens: str, level: int) -> Array:
+        """`W x + b` (heads, tokens, features) of query, key or value."""
+        x = self.read("context" if self.s["cross"] and tokens == "j" else "x", level)
+        y = np.einsum("ham,im->hia", self.read(f"W_{kind[0].upper()}", level), x)
+        if (self.s["bias"] or {}).get(kind):
+            y = y + self.read(f"b_{kind[0].upper()}", level)[:, None]
+        if not self.rotary or kind == "value":
+            return y % self.world.primes[level]
+        turns = rotation(self.world, self.read("frequencies", level), len(x), level)
+        turned = np.einsum("ipst,hipt->hips", turns, y.reshape(*y.shape[:2], -1, 2))
+        return turned.reshape(y.shape) % self.world.primes[level]
+
+    def scores(self) -> Array:
+        """`scale · q_hi · k_hj + bias_hij`."""
+        s, level = self.s, self.level
+        q, k = self.linear("query", "i", level), self.linear("key", "j", level)
+        root = [(q.shape[2], Fraction(-level, 2))]
+        scale = (Fraction(1), root) if s["scale"] is None else (number(repr(s["scale"])), [])
+        k = np.repeat(k, len(q) // len(k), 0)
+        found = self.world.power(*scale, level) * np.einsum("hia,hja->hij", q, k)
+        if s["position_bias"] == "alibi":
+            i, j = np.ogrid[: found.shape[1], : found.shape[2]]
+            found = found + self.read("alibi_slopes", level)[:, None, None] * (j - i).astype(object)
+        table = s["position_bias"] == "table"
+        return found + (self.read("position_bias", level) if table else 0)
+
+    def seen(self) -> Array:
+        """1 where query i may see source token j, else 0."""
+        s, sizes = self.s, [self.world.sizes[self.extents[token]] for token in "ij"]
+        (i, j), found = np.ogrid[: sizes[0], : sizes[1]], np.ones(sizes, dtype=int)
+        if s["mask"] in ("causal", "window"):
+            found = found * (j <= i)
+        if s["window"]:
+            found = found * (i - j <= self.world.near[s["window"] - 1])
+        return found.astype(object) * (self.read("keep", 0) if s["key_padding"] else 1)
+
+    def shares(self, scores: Array, seen: Array) -> Array:
+        """The scores, or their softmax, of the source tokens seen."""
+        if not self.level:
+            return scores * seen
+        p, base = self.world.primes[0], self.world.base
+        exp = np.frompyfunc(lambda a: pow(base, a, p), 1, 1)
+        e = exp(scores) * seen
+        total = e.sum(2) + (exp(self.read("sink", 1))[:, None] if self.s["sink"] else 0)
+        return e * np.frompyfunc(lambda x: pow(x, p - 2, p), 1, 1)(total % p)[..., None] % p
