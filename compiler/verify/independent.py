@@ -58,13 +58,16 @@ def elementwise_sympy(subject: Subject) -> tuple[bool, str]:
     found = elementwise.check_elementwise(spec, lower(spec))
     if found.too_large:
         raise UnsupportedError(found.text)
-    return found.equal, found.text
+    size = f"{spec.tokens} tokens, {spec.heads} heads of {spec.d_key} key features"
+    return found.equal, f"{found.entries} expressions; {size}" if found.equal else found.text
 
 
 def emitted_code(subject: Subject) -> tuple[bool, str]:
     """The emitted NumPy file against the compiled circuit, on exact numbers."""
     found = emitted.check_emitted(subject.circuit, subject.source)
-    return found.equal, found.text
+    at = "".join(f"{symbol} = {size}, " for symbol, size in found.sizes.items())
+    numbers = f"{found.entries} numbers; {at}{found.arithmetic}"
+    return found.equal, numbers if found.equal else found.text
 
 
 def pytorch_output(subject: Subject) -> tuple[bool, str]:
