@@ -1,0 +1,150 @@
+"""Untying: a tensor for the synapses of each cell, where cells share one.
+
+    association.apical[h, j, c, a] = Σ_m W_K[h, a, m] x[j, m]             tied: the same for all c
+    association.apical[h, j, c, a] = Σ_m W_K_untied[h, a, m, c] x[j, m]   untied
+
+With equal copies both compute the same, and the tied gradient is the sum of those of the copies. Untied,
+each synapse changes by what its own cell knows: the key and value rules of a memory become local.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cortico.ir import Circuit, Parameter, Population, Role, TensorRef, Weight, check
+from cortico.ir.circuit import resolve
+
+#: A weight and the axes of its synapses to the weight that stands in its place.
+_Renamer = Callable[[Weight, tuple[str, ...]], Weight]
+
+#: The roles of axes that number cells; columns are tokens, which share all weights of attention.
+_CELLS = (Role.AREA, Role.FEATURE)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """A tensor as one set of synapses reads it, and the axes of cells that it lacks."""
+
+    tied: TensorRef
+    name: str  #: of the untied tensor
+    over: tuple[str, ...]
+
+    @property
+    def untied(self) -> TensorRef:
+        """The tensor with its further sides, which stand last."""
+        return TensorRef(self.name, (*self.tied.axes, *self.over))
+
+
+def copies(circuit: Circuit) -> tuple[Copies, ...]:
+    """Every reading of a plain parameter by more cells than it has entries for."""
+    taken = {t.name for t in circuit.inputs + circuit.parameters}
+    found: dict[tuple[TensorRef, tuple[str, ...]], Copies] = {}
+    for weight, axes in _readings(circuit):
+        over = _lacking(circuit, weight, axes)
+        if over and weight.tensor is not None and (weight.tensor, over) not in found:
+            name = _free(f"{weight.tensor.name}_untied", taken)
+            taken.add(name)
+            found[weight.tensor, over] = Copies(weight.tensor, name, over)
+    return tuple(found.values())
+
+
+def untie(circuit: Circuit) -> Circuit:
+    """The circuit with a tensor for the synapses of each cell; stored numbers are copied.
+
+    Tensors that nothing reads any more are gone. Formulas stay as they are.
+    """
+    names = {(each.tied, each.over): each.untied for each in copies(circuit)}
+
+    def new(weight: Weight, axes: tuple[str, ...]) -> Weight:
+        over = _lacking(circuit, weight, axes)
+        if weight.tensor is None or not over:
+            return weight
+        return replace(weight, tensor=names[weight.tensor, over])
+
+    result = replace(
+        circuit,
+        populations=tuple(_population(p, new) for p in circuit.populations),
+        projections=tuple(
+            replace(p, weight=new(p.weight, circuit.synapse_axes(p))) for p in circuit.projections
+        ),
+    )
+    result = replace(result, parameters=tuple(_parameters(result, circuit)))
+    check(result)
+    return result
+
+
+def untied_values(circuit: Circuit, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights of the tied circuit as weights of `untie(circuit)`: equal copies."""
+    found = dict(weights)
+    for each in copies(circuit):
+        if each.tied.name in weights:
+            found[each.name] = _copied(circuit, each, weights[each.tied.name])
+    kept = {p.name for p in untie(circuit).parameters}
+    return {name: array for name, array in found.items() if name in kept}
+
+
+def _readings(circuit: Circuit) -> Iterator[tuple[Weight, tuple[str, ...]]]:
+    """Every weight, with the axes of its synapses or of the neurons that it drives."""
+    for projection in circuit.projections:
+        yield projection.weight, circuit.synapse_axes(projection)
+    for population in circuit.populations:
+        for compartment in population.compartments:
+            for weight in compartment.drive:
+                yield weight, population.axes
+
+
+def _lacking(circuit: Circuit, weight: Weight, axes: tuple[str, ...]) -> tuple[str, ...]:
+    """The axes of cells that a plain parameter lacks."""
+    tensor = circuit.tensor(weight.tensor.name) if weight.tensor else None
+    if not isinstance(tensor, Parameter) or tensor.formula is not None:
+        return ()
+    cells = (axis for axis in axes if circuit.axis(axis).role in _CELLS)
+    return tuple(axis for axis in cells if axis not in weight.axes)
+
+
+def _population(population: Population, new: _Renamer) -> Population:
+    """A population whose drives are read anew."""
+    compartments = tuple(
+        replace(each, drive=tuple(new(weight, population.axes) for weight in each.drive))
+        for each in population.compartments
+    )
+    return replace(population, compartments=compartments)
+
+
+def _parameters(result: Circuit, old: Circuit) -> Iterator[Parameter]:
+    """The untied tensors in the place of those that they are copies of."""
+    read = {w.tensor.name for w, _ in _readings(result) if w.tensor}
+    formulas = (p.formula for p in old.parameters if p.formula)
+    arguments = {name for formula in formulas for name in formula.arguments}
+    found = copies(old)
+    for parameter in old.parameters:
+        if parameter.name in read | arguments or not any(
+            each.tied.name == parameter.name for each in found
+        ):
+            yield parameter
+        for each in found:
+            if each.tied.name == parameter.name:
+                yield _untied(old, each, parameter)
+
+
+def _untied(circuit: Circuit, each: Copies, parameter: Parameter) -> Parameter:
+    sides = tuple(circuit.axis(axis).extent for axis in each.over)
+    values = parameter.values
+    copied = None if values is None else _copied(circuit, each, values)
+    return Parameter(each.name, (*parameter.shape, *sides), copied)
+
+
+def _copied(circuit: Circuit, each: Copies, values: np.ndarray) -> np.ndarray:
+    """Equal copies along the axes of cells, whose sizes must be numbers."""
+    sides = tuple(resolve(circuit.axis(axis).extent, {}) for axis in each.over)
+    return np.array(np.broadcast_to(values[(..., *[None] * len(sides))], (*values.shape, *sides)))
+
+
+def _free(name: str, taken: set[str]) -> str:
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate
