@@ -16,7 +16,6 @@ _BLUE, _VERMILLION = "#0072B2", "#D55E00"
 
 _STYLE: Any = {
     "svg.hashsalt": "cortico",  # the same losses give the same file
-    "text.parse_math": False,  # a dollar in a name is a dollar
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.spines.top": False,
@@ -26,6 +25,7 @@ _STYLE: Any = {
 }
 
 _SPREAD = 10  #: a loss that falls by this factor is drawn on a logarithmic axis
+_DECADES = 1000  #: up to this factor the logarithmic axis has ticks at 2 and 5, too
 _FEW = 40  #: up to so many epochs each has a mark
 
 
@@ -50,15 +50,13 @@ def draw_losses(history: Sequence[Epoch], title: str, loss: str, path: Path) -> 
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         _draw(axes, history)
-        axes.set_title(title)
+        axes.set_title(title, parse_math=False)  # a dollar in a name is a dollar
         axes.set_xlabel("epoch")
         axes.set_ylabel(loss)
         figure.savefig(path, format="svg", metadata={"Date": None})
 
 
 def _draw(axes: Axes, history: Sequence[Epoch]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     epochs = [epoch.number for epoch in history]
     training = [epoch.loss for epoch in history]
     validation = [epoch.validation for epoch in history if epoch.validation is not None]
@@ -69,13 +67,25 @@ def _draw(axes: Axes, history: Sequence[Epoch]) -> None:
     if validation:
         axes.plot(epochs, validation, "--", marker=marks[1], ms=3.5, color=_VERMILLION)
         _label(axes, epochs[-1], validation[-1], "validation", _VERMILLION, below=not below)
-    losses = [*training, *validation]
+    _scale(axes, len(history), [*training, *validation])
+    axes.grid(axis="y", color="0.9", linewidth=0.6)
+
+
+def _scale(axes: Axes, epochs: int, losses: Sequence[float]) -> None:
+    """Limits and ticks: whole epochs, and losses from zero on or by their logarithm."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+    room = max(0.5, 0.03 * epochs)
+    axes.set_xlim(1 - room, epochs + room)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     if 0 < _SPREAD * min(losses) < max(losses):
         axes.set_yscale("log")
+        between = (1, 2, 5) if max(losses) < _DECADES * min(losses) else (1,)
+        axes.yaxis.set_major_locator(LogLocator(subs=between))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
-        axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(axis="y", color="0.9", linewidth=0.6)
+        axes.set_ylim(0, 1.08 * max(losses) or 1)
 
 
 def _label(axes: Axes, x: float, y: float, text: str, colour: str, *, below: bool) -> None:
@@ -83,9 +93,9 @@ def _label(axes: Axes, x: float, y: float, text: str, colour: str, *, below: boo
     axes.annotate(
         text,
         (x, y),
-        xytext=(6, -3 if below else 3),
+        xytext=(7, -5 if below else 5),
         textcoords="offset points",
-        va="top" if below else "bottom",
+        va="center",
         color=colour,
         annotation_clip=False,
     )
