@@ -243,6 +243,7 @@ x_i, x_j, t_i, z_p = Read("x", (i,)), Read("x", (j,)), Read("w", (i,)), Read("z"
 e_i, e_j, keep_i, keep_j = exp(x_i), exp(x_j), Read("keep", (i,)), Read("keep", (j,))
 A_ij, A_ji = Read("A", (i, j)), Read("A", (j, i))
 S_i = total(w, exp(Read("A", (i, w))))
+R_i, X, W = (total(w, exp(Read(*each))) for each in (("A", (w, i)), ("x", (w,)), ("w", (w,))))
 ZERO = Number(Fraction(0))
 
 
@@ -283,6 +284,10 @@ TRUE = {
         ONE - number(2.0) * e_j / (e_i + number(2.0) * e_j),
     ),
     "the same with sizes": (e_i / (Size("t") + e_i), ONE - Size("t") / (Size("t") + e_i)),
+    "two reciprocals at once": (
+        (inverse(S_i + R_i) * inverse(X + W)) * (R_i * W),
+        (ONE - S_i / (S_i + R_i)) * (ONE - X / (X + W)),
+    ),
     "x/0 is 0": (ONE / ZERO, ZERO),
     "0/x is 0": (ZERO / x_i, ZERO),
     "1/(1/x) is x": (inverse(inverse(x_i)), x_i),
