@@ -12,9 +12,9 @@ from cortico.verify.normal.equivalence import Verdict, compare
 from tests.verify.negative_controls import (
     NOT_FOUND,
     WRONG_CIRCUITS,
-    WRONG_GRADIENTS,
     WRONG_PASSES,
 )
+from tests.verify.negative_gradients import WRONG_GRADIENTS
 from tests.verify.numbers import (
     circuit_numbers,
     joined,
