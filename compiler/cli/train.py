@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--reduction",
-        choices=("mean", "sum"),
         default="mean",
+        metavar="R",
         help="mean or sum of ½ Σ (y - target)² over a batch's tokens (default: mean)",
     )
     parser.add_argument(
@@ -211,7 +211,7 @@ def _loss_text(snapshot: Snapshot) -> str:
 
 def _write(folder: Path, training: Training, result: TrainingResult) -> bool:
     """Weights, history, code, spec, and the picture where it can be drawn; whether it was."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     from cortico.files import replacing_files
     from cortico.frontends.spec_file import spec_to_json
@@ -221,7 +221,7 @@ def _write(folder: Path, training: Training, result: TrainingResult) -> bool:
 
     drawn = can_draw()
     with replacing_files(folder) as staging:
-        save_file(dict(result.weights), staging / "weights.safetensors")
+        (staging / "weights.safetensors").write_bytes(save(dict(result.weights)))
         (staging / "history.json").write_text(history_json(training, result), encoding="utf-8")
         (staging / "train.py").write_text(training.source, encoding="utf-8")
         (staging / "spec.json").write_text(spec_to_json(training.spec), encoding="utf-8")

@@ -35,7 +35,7 @@ def save_checkpoint(folder: Path, training: Training, snapshot: Snapshot) -> Non
 
 def write_checkpoint(path: Path, training: Training, snapshot: Snapshot) -> None:
     """Write the state after an epoch to a file."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     tensors = {
         **{_WEIGHTS + name: np.ascontiguousarray(a) for name, a in snapshot.weights.items()},
@@ -47,7 +47,7 @@ def write_checkpoint(path: Path, training: Training, snapshot: Snapshot) -> None
         "random_state": snapshot.random_state,
         "history": [asdict(epoch) for epoch in snapshot.history],
     }
-    save_file(tensors, path, metadata={_KEY: json.dumps(state)})
+    path.write_bytes(save(tensors, metadata={_KEY: json.dumps(state)}))
 
 
 def load_checkpoint(folder: Path, training: Training) -> Snapshot:

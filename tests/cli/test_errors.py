@@ -111,7 +111,23 @@ def huge(folder):
     assert main(["compile", "huge.toml", "-o", "huge", *options]) == 0
 
 
+def trained(change=lambda folder: None, epochs=1):
+    """The folder t with a training of the data d.npz, changed afterwards."""
+
+    def prepare(folder):
+        archive("d.npz", x=XS, target=XS)(folder)
+        from cortico.cli import main
+
+        command = f"{TRAIN} --data d.npz --random-weights 1 --epochs {epochs}"
+        assert main(shlex.split(command)) == 0  # the last --epochs counts
+        change(folder)
+
+    return prepare
+
+
 X = np.ones((5, 8))
+XS = np.arange(120.0).reshape(3, 5, 8) / 120
+TRAIN = "train ok.toml -o t --epochs 1"
 NAN = np.full((2, 4, 8), np.nan)
 HALF_WRITTEN = "model = 8\nheads = 2\nbias = {query = tru"
 
@@ -276,6 +292,73 @@ CASES = [
     Case("bind-negative", "show bare --bind n=-4"),
     Case("bind-too-large", f"show bare --bind n={'9' * 5000}"),
     Case("bind-unknown", "show bare --bind m=4"),
+    # training
+    Case("train-no-data", f"{TRAIN} --data lost.npz --random-weights 1"),
+    Case("train-npy", f"{TRAIN} --data x.npy --random-weights 1"),
+    Case("train-junk", f"{TRAIN} --data d.npz --random-weights 1", raw("d.npz", b"PK junk")),
+    Case("train-no-weights", f"{TRAIN} --data d.npz", archive("d.npz", x=XS, target=XS)),
+    Case(
+        "train-wrong-data",
+        f"{TRAIN} --data d.npz --random-weights 1",
+        archive("d.npz", x=np.full_like(XS, np.inf), targets=XS, target=XS[:, :2], keep=XS),
+    ),
+    Case(
+        "train-other-samples",
+        f"{TRAIN} --data d.npz --random-weights 1",
+        archive("d.npz", x=XS, target=XS[:2]),
+    ),
+    Case(
+        "train-settings",
+        f"{TRAIN} --data d.npz --random-weights 1 --epochs 0 --batch-size -3 --learning-rate nan "
+        "--momentum 1 --seed -1 --validation 1 --train ,",
+    ),
+    Case("train-no-number", f"{TRAIN} --data d.npz --learning-rate fast"),
+    Case("train-no-integer", f"{TRAIN} --data d.npz --epochs 2.5"),
+    Case("train-reduction", f"{TRAIN} --data d.npz --reduction max"),
+    Case(
+        "train-unknown-tensor",
+        f"{TRAIN} --data d.npz --random-weights 1 --train W_Q,W_X",
+        archive("d.npz", x=XS, target=XS),
+    ),
+    Case(
+        "train-validation",
+        f"{TRAIN} --data d.npz --random-weights 1 --validation 0.01",
+        archive("d.npz", x=XS, target=XS),
+    ),
+    Case(
+        "train-nothing-to-resume",
+        f"{TRAIN} --data d.npz --random-weights 1 --resume",
+        archive("d.npz", x=XS, target=XS),
+    ),
+    Case("train-over-another", f"{TRAIN} --data d.npz --random-weights 1", trained()),
+    Case(
+        "train-resume-other-settings",
+        f"{TRAIN} --data d.npz --random-weights 2 --momentum 0.5 --seed 3 --resume",
+        trained(),
+    ),
+    Case(
+        "train-resume-other-data",
+        f"{TRAIN} --data d.npz --random-weights 1 --resume",
+        trained(archive("d.npz", x=XS, target=-XS)),
+    ),
+    Case(
+        "train-resume-fewer", f"{TRAIN} --data d.npz --random-weights 1 --resume", trained(epochs=2)
+    ),
+    Case(
+        "train-resume-cut",
+        f"{TRAIN} --data d.npz --random-weights 1 --resume",
+        trained(cut("t/checkpoint.safetensors", 900)),
+    ),
+    Case(
+        "train-resume-no-checkpoint",
+        f"{TRAIN} --data d.npz --random-weights 1 --resume",
+        trained(lambda f: save_file({"W_Q": X}, f / "t" / "checkpoint.safetensors")),
+    ),
+    Case(
+        "train-below-file",
+        "train ok.toml -o ok.toml/t --data d.npz --random-weights 1",
+        archive("d.npz", x=XS, target=XS),
+    ),
 ]
 
 LONG = re.compile(r"9{100,}")
