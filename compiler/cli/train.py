@@ -143,7 +143,7 @@ def _run(
 
     def on_epoch(snapshot: Snapshot) -> None:
         save_checkpoint(folder, training, snapshot)
-        seen.append(snapshot)
+        seen[:] = [snapshot]
         show(snapshot, 0, 1)
 
     def on_batch(done: int, count: int) -> None:
@@ -157,7 +157,9 @@ def _run(
 def _stopped_in_words(
     folder: Path, training: Training, start: Snapshot
 ) -> Iterator[list[Snapshot]]:
-    """A list of states that are on disk; after Ctrl-C it says what is kept and how to go on."""
+    """A list of the last state that is on disk; when training stops early it says what is kept."""
+    from cortico.learning.checkpoint import WEIGHTS
+    from cortico.learning.training import DivergenceError
     from cortico.report import one_line
 
     seen = [start]
@@ -173,6 +175,10 @@ def _stopped_in_words(
         )
         print(f"cortico: training stopped: {kept}", file=sys.stderr)
         raise
+    except DivergenceError as error:
+        place = f"{one_line(str(folder))}/{WEIGHTS}"
+        kept = f"; weights after epoch {seen[-1].epoch} are in {place}" if seen[-1].epoch else ""
+        raise DivergenceError(f"{error}{kept}") from None
 
 
 @contextmanager
@@ -210,9 +216,7 @@ def _loss_text(snapshot: Snapshot) -> str:
 
 
 def _write(folder: Path, training: Training, result: TrainingResult) -> bool:
-    """Weights, history, code, spec, and the picture where it can be drawn; whether it was."""
-    from safetensors.numpy import save
-
+    """History, code, spec, and the picture where it can be drawn; whether it was."""
     from cortico.files import replacing_files
     from cortico.frontends.spec_file import spec_to_json
     from cortico.learning.curve import can_draw, draw_losses
@@ -221,7 +225,6 @@ def _write(folder: Path, training: Training, result: TrainingResult) -> bool:
 
     drawn = can_draw()
     with replacing_files(folder) as staging:
-        (staging / "weights.safetensors").write_bytes(save(dict(result.weights)))
         (staging / "history.json").write_text(history_json(training, result), encoding="utf-8")
         (staging / "train.py").write_text(training.source, encoding="utf-8")
         (staging / "spec.json").write_text(spec_to_json(training.spec), encoding="utf-8")

@@ -20,17 +20,20 @@ from cortico.ir import SpecError
 from cortico.ir.errors import bullet_list
 from cortico.learning.training import Epoch, Snapshot, Training
 
-#: The file in the folder of a training.
-CHECKPOINT = "checkpoint.safetensors"
+#: Files in the folder of a training: all that it needs to go on, and the weights alone.
+CHECKPOINT, WEIGHTS = "checkpoint.safetensors", "weights.safetensors"
 
 _KEY, _VERSION = "cortico training", 1
 _WEIGHTS, _VELOCITY = "weights.", "velocity."
 
 
 def save_checkpoint(folder: Path, training: Training, snapshot: Snapshot) -> None:
-    """Write the state after an epoch, in place of what was there, at once or not at all."""
+    """Write the state after an epoch, in place of what was there, and its weights beside it."""
+    from safetensors.numpy import save
+
     with replacing_files(folder) as staging:
         write_checkpoint(staging / CHECKPOINT, training, snapshot)
+        (staging / WEIGHTS).write_bytes(save(dict(snapshot.weights)))
 
 
 def write_checkpoint(path: Path, training: Training, snapshot: Snapshot) -> None:
@@ -43,7 +46,7 @@ def write_checkpoint(path: Path, training: Training, snapshot: Snapshot) -> None
     }
     state = {
         "version": _VERSION,
-        "fingerprint": training.fingerprint(),
+        "fingerprint": training.fingerprint,
         "random_state": snapshot.random_state,
         "history": [asdict(epoch) for epoch in snapshot.history],
     }
@@ -60,15 +63,16 @@ def load_checkpoint(folder: Path, training: Training) -> Snapshot:
     if not path.exists():
         raise SpecError(f"nothing to resume in {str(folder)!r}: it has no {CHECKPOINT}")
     state = _state(path)
-    _require_same(path, state["fingerprint"], training.fingerprint())
+    _require_same(path, state["fingerprint"], training.fingerprint)
     tensors = open_tensors(path)
     arrays = {name: np.array(tensors[name]) for name in tensors}
-    snapshot = Snapshot(
-        _with_prefix(arrays, _WEIGHTS),
-        _with_prefix(arrays, _VELOCITY),
-        state["random_state"],
-        tuple(Epoch(**epoch) for epoch in state["history"]),
-    )
+    weights, velocity = _with_prefix(arrays, _WEIGHTS), _with_prefix(arrays, _VELOCITY)
+    try:
+        history = tuple(Epoch(**epoch) for epoch in state["history"])
+        np.random.PCG64().state = state["random_state"]
+    except (TypeError, ValueError, KeyError) as error:
+        raise SpecError(f"{str(path)!r} is broken: {error}") from None
+    snapshot = Snapshot(weights, velocity, state["random_state"], history)
     _require_whole(path, snapshot, training)
     return snapshot
 
@@ -83,8 +87,9 @@ def _state(path: Path) -> dict[str, Any]:
     if not isinstance(text, str):
         raise SpecError(f"{str(path)!r} is no checkpoint of a training")
     state = parse_json_object(text.encode(), str(path))
-    wanted = {"version", "fingerprint", "random_state", "history"}
-    if state.get("version") != _VERSION or set(state) != wanted:
+    wanted = {"version": int, "fingerprint": dict, "random_state": dict, "history": list}
+    found = {name: type(value) for name, value in state.items()}
+    if state.get("version") != _VERSION or found != wanted:
         raise SpecError(f"{str(path)!r} is a checkpoint of another version of cortico")
     return state
 

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -142,7 +143,7 @@ def train(
 
     Computes in float32 when all data are float32, else in float64. With a snapshot of the same
     training it goes on from there, to the very same numbers. SpecError for what does not fit,
-    DivergenceError when the loss is no finite number any more; `on_epoch` saw the last good one.
+    DivergenceError when a number is not finite any more; `on_epoch` saw the state before.
     """
     training = Training(spec, weights, data, settings)
     return training.run(on_epoch, on_batch, resume)
@@ -171,7 +172,8 @@ class Training:
         """The tensors that change."""
         return trained_parameters(self.circuit)
 
-    def fingerprint(self) -> dict[str, str]:
+    @cached_property
+    def fingerprint(self) -> Mapping[str, str]:
         """What a training that goes on must have in common with its beginning, in words: value."""
         settings = {name.replace("_", " "): repr(v) for name, v in asdict(self.settings).items()}
         del settings["epochs"]  # more may follow
@@ -265,10 +267,10 @@ class Training:
             return
         what = f"{', '.join(broken)} became" if math.isfinite(loss) else "the loss is"
         rate = self.settings.learning_rate
-        kept = f"the state after epoch {number - 1} is the last good one; " if number > 1 else ""
+        last = f"after epoch {number - 1} all numbers were finite; " if number > 1 else ""
         raise DivergenceError(
             f"training of {self.spec.name!r} diverged in epoch {number}: {what} NaN or infinite; "
-            f"{kept}try a smaller learning rate than {rate:g}, such as {rate / 10:g}"
+            f"{last}try a smaller learning rate than {rate:g}, such as {rate / 10:g}"
         )
 
 

@@ -24,6 +24,8 @@ WRITTEN = {
     "weights.safetensors",
 }
 
+KEPT = {"checkpoint.safetensors", "weights.safetensors"}
+
 
 @pytest.fixture
 def data(home):
@@ -107,13 +109,13 @@ def test_ctrl_c_keeps_the_last_whole_epoch(cortico, home, data, step, kept):
         "cortico: training stopped: 2 of 5 epochs are kept in t; "
         "the same command with --resume goes on"
     )
-    assert [path.name for path in (home / "t").iterdir()] == ["checkpoint.safetensors"]
+    assert {path.name for path in (home / "t").iterdir()} == KEPT
     assert cortico(*command, "--resume")[0] == 0
     assert cortico(*command[:-1], "whole")[0] == 0
     assert tree(home / "t") == tree(home / "whole")
 
 
-def test_divergence_keeps_the_last_good_epoch(cortico, home, data):
+def test_divergence_keeps_the_last_finite_epoch(cortico, home, data):
     (home / "linear.toml").write_text('model = 8\nheads = 2\nkernel = "linear"\nname = "steep"\n')
     options = "--data d.npz --random-weights 1 --batch-size 12 --epochs 50"
     command = ["train", "linear.toml", *shlex.split(options)]
@@ -121,8 +123,9 @@ def test_divergence_keeps_the_last_good_epoch(cortico, home, data):
     assert (code, printed) == (1, "")
     assert errors.startswith("cortico: training of 'steep' diverged in epoch ")
     assert "try a smaller learning rate than 0.1, such as 0.01" in errors
-    assert [path.name for path in (home / "t").iterdir()] == ["checkpoint.safetensors"]
-    arrays = load_file(home / "t" / "checkpoint.safetensors")
+    assert {path.name for path in (home / "t").iterdir()} == KEPT
+    assert errors.endswith(" are in t/weights.safetensors\n")
+    arrays = load_file(home / "t" / "weights.safetensors")
     assert all(np.isfinite(array).all() for array in arrays.values())
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -347,3 +348,19 @@ def test_more_epochs_may_follow_but_not_fewer(tmp_path):
     assert more.history[:2] == done.history
     with pytest.raises(SpecError, match="2 epochs are done already, more than the 1 asked for"):
         train(case.spec, case.weights, data, Settings(epochs=1), resume=done)
+
+
+def test_a_broken_checkpoint(tmp_path):
+    case = CASE["one_head"]
+    training = Training(case.spec, case.weights, examples(case), Settings(epochs=2))
+    good = training.epoch(training.start())
+    fewer = {name: a for name, a in good.weights.items() if name != "W_Q"}
+    broken = {
+        "is broken": replace(good, random_state={"bit_generator": "PCG64"}),
+        "tensors of .* are not those of the training": replace(good, weights=fewer),
+        "tensors of .* are not those of": replace(good, velocity={}),
+    }
+    for message, snapshot in broken.items():
+        save_checkpoint(tmp_path, training, snapshot)
+        with pytest.raises(SpecError, match=message):
+            load_checkpoint(tmp_path, training)
