@@ -13,7 +13,7 @@ of the presynaptic rate and the postsynaptic error: Hebbian by construction (Gra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -162,27 +162,16 @@ class _Differentiation:
         """Add the error neurons of one compartment, and the rule terms of its synapses."""
         name = self.free_population(f"{population.name}_{compartment.name}_error")
         copies = tuple(self.copied_compartments(population, compartment))
-        slopes = slope(population.transfer)
-        parts = [Compartment(_HEARS)]
-        parts += [replace(original, name=own) for original, own in copies]
-        parts += [each.compartment for each in slopes]
-        cells = replace(
-            population,
-            name=name,
-            cell_class=excitatory(population),
-            compartments=tuple(parts),
-            transfer="identity",
+        self.populations.append(_error_neurons(population, name, copies))
+        self.hear_errors(
+            population, name, MINUS if compartment.effect is Effect.DIVIDES else Gain()
         )
-        self.populations.append(cells)
-        divides = compartment.effect is Effect.DIVIDES
-        self.hear_errors(population, name, MINUS if divides else Gain())
         for original, own in copies:
             self.hear_the_same(population, original, name, own)
-        for each in slopes:
-            self.project(population.name, name, each.compartment.name, each.weight)
-        self.errors[population.name, compartment.name] = ErrorNeurons(
-            name, population.name, compartment.name, _HEARS
-        )
+        for factor in slope(population.transfer):
+            self.project(population.name, name, factor.compartment.name, factor.weight)
+        found = ErrorNeurons(name, population.name, compartment.name, _HEARS)
+        self.errors[population.name, compartment.name] = found
         self.add_terms(population, compartment, name)
 
     def copied_compartments(
@@ -259,6 +248,22 @@ class _Differentiation:
         taken = {p.name for p in (*self.old.projections, *self.projections)}
         name = _free(f"{pre}_to_{post}", taken)
         self.projections.append(Projection(name, pre, post, compartment, weight, domain))
+
+
+def _error_neurons(
+    population: Population, name: str, copies: Iterable[tuple[Compartment, str]]
+) -> Population:
+    """Neurons that multiply the errors they hear with copied compartments and the slope of φ."""
+    parts = [Compartment(_HEARS)]
+    parts += [replace(original, name=own) for original, own in copies]
+    parts += [factor.compartment for factor in slope(population.transfer)]
+    return replace(
+        population,
+        name=name,
+        cell_class=excitatory(population),
+        compartments=tuple(parts),
+        transfer="identity",
+    )
 
 
 def _free(name: str, taken: set[str]) -> str:
