@@ -49,10 +49,20 @@ class ShareRelays(Pass):
         while changed:
             changed = False
             for candidate in _candidates(circuit):
-                if nominal(candidate).counts().synapses < nominal(circuit).counts().synapses:
+                if _saves(circuit, candidate):
                     circuit, changed = candidate, True
                     break
         return circuit
+
+
+def _saves(before: Circuit, after: Circuit) -> bool:
+    """Whether `after` has fewer synapses. Only the projections in which they differ are counted."""
+    same = set(before.projections) & set(after.projections)
+    new, old = (
+        replace(c, projections=tuple(p for p in c.projections if p not in same))
+        for c in (after, before)
+    )
+    return bool(nominal(new).counts().synapses < nominal(old).counts().synapses)
 
 
 def _candidates(circuit: Circuit) -> Iterator[Circuit]:
