@@ -48,6 +48,8 @@ golden: $(DEV_STAMP) ## rewrite golden files and generated docs
 bench: $(DEV_STAMP) ## run the benchmarks; tables on the terminal, JSON in benchmarks/results
 	$(BIN)/python benchmarks/compile_time.py
 	$(BIN)/python benchmarks/pass_counts.py
+	$(BIN)/python benchmarks/proof_time.py
+	$(BIN)/python benchmarks/prover_soundness.py
 
 .PHONY: clean
 clean: ## remove what was built
