@@ -23,7 +23,7 @@ from cortico.verify.equations.language import (
 )
 from cortico.verify.normal.algebra import Algebra, Known
 from cortico.verify.normal.equivalence import Verdict, compare
-from cortico.verify.normal.terms import Var
+from cortico.verify.normal.terms import Factor, Var, canonical_term
 from tests.verify.random_equations import CONTEXT, GIVEN, MASKS
 from tests.verify.test_algebra import value_moved
 
@@ -188,6 +188,7 @@ FALSE = {
     "sorts of one size": (Size("s"), Size("t")),
     "exp twice is not exp of a square": (e_i * e_i, exp(x_i * x_i)),
     "1/exp": (inverse(e_i), e_i),
+    "relu twice": (relu(x_i) * relu(x_i), relu(x_i)),
     "relu of a reciprocal": (relu(inverse(x_i)), inverse(x_i)),
     "relu of a reciprocal of a sum": (relu(inverse(x_i + e_j)), inverse(x_i + e_j)),
     "relu is not the identity": (relu(x_i), x_i),
@@ -305,6 +306,26 @@ def test_masks_that_imply_each_other_do_not_both_vanish():
         assert compare(*systems[0], known)[0].verdict is not Verdict.PROVED
         proved = compare(*systems[1], known)[0].verdict is Verdict.PROVED
         assert proved is (implications == both[:1])
+
+
+def test_a_function_symmetric_in_two_of_three_indices():
+    """exp(x_i x_j w_u) is the same for i and j exchanged, and not for j and u."""
+    x_u, w_j, w_u = Read("x", (u,)), Read("w", (j,)), Read("w", (u,))
+    function = exp(x_i * x_j * w_u)
+    assert verdict_of(function, exp(x_j * x_i * w_u), (i, j, u)) is Verdict.PROVED
+    assert verdict_of(function, exp(x_i * x_u * w_j), (i, j, u)) is Verdict.REFUTED
+
+
+def test_indices_that_meet_free_ones_in_a_symmetric_head():
+    """Σ_uv S(u, i) S(v, j) has one name, whichever way round each S is written."""
+    one, other = Var(1, "s", 0), Var(1, "s", 1)
+    free, second = Var(0, "s", "@00"), Var(0, "s", "@01")
+    names = set()
+    for first in ((one, free), (free, one)):
+        for then in ((other, second), (second, other)):
+            factors = [Factor(0, first), Factor(0, then)]
+            names.add(canonical_term({}, factors, [one, other], lambda head: ((0, 1), (1, 0))))
+    assert len(names) == 1
 
 
 def test_heads_of_equal_functions_are_one():
