@@ -85,3 +85,12 @@ def test_equal_extents_are_no_reason():
 
     assert verdict(scaled_by("h"), scaled_by("h")) is Verdict.PROVED
     assert verdict(scaled_by("h"), scaled_by("k")) is Verdict.REFUTED
+
+
+def test_axes_of_one_name_are_not_one_axis():
+    """Gains of an axis `k` that has three indices here and five there."""
+
+    def of_size(extent):
+        return circuit(with_tokens(("k", extent)), ("i",), reads("x", "i", k=-1))
+
+    assert verdict(of_size(3), of_size(5)) is not Verdict.PROVED

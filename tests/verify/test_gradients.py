@@ -164,6 +164,12 @@ CAPTURES = {
             / total(j, Read("P", (i, j))),
         ),
     ),
+    "every function": system(
+        Definition("P", (i,), Apply("relu", Read("x", (i,))) * Apply("tanh", Read("w", (i,)))),
+        Definition(
+            "y", (i,), Apply("sqrt", exp(Read("x", (i,)) * Read("w", (i,)))) / exp(Read("P", (i,)))
+        ),
+    ),
     "one of three factors": system(
         Definition("P", (i,), Product((Read("x", (i,)), Read("x", (i,)), Read("w", (i,))))),
         Definition("y", (j,), Read("P", (j,)) / (exp(Read("x", (j,))) + exp(Read("w", (j,))))),
