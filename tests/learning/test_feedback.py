@@ -41,7 +41,7 @@ def test_equal_tensors_give_the_transposed_gradients_for_every_size(case, feedba
     assert {o.verdict for o in outcomes} == {Verdict.PROVED}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: case.name)
 def test_only_tensors_differ(case):
     transposed = differentiate(lower(case.spec)).circuit
     own = differentiate(lower(case.spec), feedback="random").circuit

@@ -62,7 +62,7 @@ def test_rationals_have_no_exponential():
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(circuit=circuits(), tokens=st.integers(1, 4), stored=st.booleans())
 def test_any_circuit_is_exact(circuit, tokens, stored):
     # products of gains that underflow are not the rounding of anything
