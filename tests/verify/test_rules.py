@@ -4,8 +4,10 @@ import decimal
 from fractions import Fraction
 from random import Random
 
+import numpy as np
 import pytest
 
+from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.language import (
     ONE,
     Apply,
@@ -306,6 +308,15 @@ def test_masks_that_imply_each_other_do_not_both_vanish():
         assert compare(*systems[0], known)[0].verdict is not Verdict.PROVED
         proved = compare(*systems[1], known)[0].verdict is Verdict.PROVED
         assert proved is (implications == both[:1])
+
+
+def test_what_numbers_say_at_zero():
+    """1/0 is 0, and the step is 0 at 0; both decide counterexamples."""
+    for function in ("inverse", "step", "relu"):
+        system = Equations(
+            {"x": ("s",)}, (Definition("y", (i,), Apply(function, x_i)),), ("y",), frozenset()
+        )
+        assert evaluate(system, {"s": 1}, {"x": np.zeros(1)})["y"] == 0.0
 
 
 def test_a_function_symmetric_in_two_of_three_indices():
