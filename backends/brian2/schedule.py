@@ -1,0 +1,121 @@
+"""Axes in time: which tokens are presented when, and which synapses write a memory.
+
+All axes in time share one clock. Where a population sums over tokens that are presented one after
+another, the compartment integrates: a gate opens once per presentation, when what arrives has settled.
+What reads a memory that must be full first belongs to a later phase, in which all tokens come again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cortico.ir import Bound, Circuit, Population, Projection
+from cortico.ir.domain import restrict
+
+
+@dataclass(frozen=True)
+class Write:
+    """When a compartment integrates: while the tokens of `axis` pass in a phase."""
+
+    axis: str
+    phase: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The phase in which each population is right, and the projections that write memories."""
+
+    phase_of: dict[str, int]
+    writes: dict[str, Write]  #: projection name to when it is integrated
+
+    @property
+    def phases(self) -> range:
+        return range(max(self.phase_of.values(), default=0) + 1)
+
+
+def time_axes(circuit: Circuit, axes: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `axes` that are in time."""
+    return tuple(axis for axis in axes if circuit.axis(axis).in_time)
+
+
+def summed_in_time(circuit: Circuit, projection: Projection) -> tuple[str, ...]:
+    """The axes in time over which a projection sums."""
+    pre, post = circuit.population(projection.pre), circuit.population(projection.post)
+    return tuple(axis for axis in time_axes(circuit, pre.axes) if axis not in post.axes)
+
+
+def schedule(circuit: Circuit) -> Schedule:
+    """When each population is right. For circuits of which `unscheduled` says nothing."""
+    phase_of: dict[str, int] = {}
+    writes: dict[str, Write] = {}
+    for population in circuit.order:
+        phase = 0
+        for projection in circuit.projections_onto(population.name):
+            arrives = phase_of[projection.pre]
+            for axis in summed_in_time(circuit, projection):
+                writes[projection.name] = Write(axis, arrives)
+                arrives += not time_axes(circuit, population.axes)
+            phase = max(phase, arrives)
+        phase_of[population.name] = phase
+    return Schedule(phase_of, writes)
+
+
+def unscheduled(circuit: Circuit) -> Iterator[str]:
+    """Everything about axes in time that cannot be presented on one clock."""
+    for population in circuit.populations:
+        axes = time_axes(circuit, population.axes)
+        if len(axes) > 1:
+            names = " and ".join(axes)
+            yield f"population {population.name!r} has two axes in time, {names}, on one clock"
+    for projection in circuit.projections:
+        yield from _unheard(circuit, projection)
+    yield from _rewritten(circuit)
+
+
+def _unheard(circuit: Circuit, projection: Projection) -> Iterator[str]:
+    """What a projection sums over time that a running memory does not hold."""
+    post = circuit.population(projection.post)
+    domain = circuit.synapse_domain(projection)
+    for summed in summed_in_time(circuit, projection):
+        for axis in time_axes(circuit, post.axes):
+            bounds = restrict(domain, (summed, axis))
+            if bounds != (Bound(summed, axis, 0),):
+                known = " and ".join(map(str, bounds)) or "all of them"
+                yield (
+                    f"projection {projection.name!r} sums {summed} for each {axis} ({known}): a "
+                    f"memory that runs along holds {summed} - {axis} <= 0"
+                )
+
+
+def _rewritten(circuit: Circuit) -> Iterator[str]:
+    """Memories that run along and are read while they are written, and again in a later phase."""
+    if any(unscheduled_so_far for unscheduled_so_far in _two_clocks(circuit)):
+        return
+    plan = schedule(circuit)
+    for name, write in plan.writes.items():
+        post = next(p.post for p in circuit.projections if p.name == name)
+        runs = bool(time_axes(circuit, circuit.population(post).axes))
+        if runs and write.phase < plan.phases[-1]:
+            yield f"memory {post!r} runs along in one pass over the tokens and is read in another"
+        if runs and _hears_memory(circuit, plan, write, name):
+            yield f"memory {post!r} stores what another memory gives at the same step"
+
+
+def _two_clocks(circuit: Circuit) -> Iterator[Population]:
+    return (p for p in circuit.populations if len(time_axes(circuit, p.axes)) > 1)
+
+
+def _hears_memory(circuit: Circuit, plan: Schedule, write: Write, name: str) -> bool:
+    """Whether what a projection writes depends on another memory that runs along in its phase."""
+    frontier = [next(p.pre for p in circuit.projections if p.name == name)]
+    seen = set(frontier)
+    while frontier:
+        for projection in circuit.projections_onto(frontier.pop()):
+            other = plan.writes.get(projection.name)
+            if other and other.phase == write.phase:
+                return True
+            if projection.pre not in seen:
+                seen.add(projection.pre)
+                frontier.append(projection.pre)
+    return False
