@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cortico.ir import Bound, Circuit, Population, Projection
+from cortico.ir import Bound, Circuit, Projection
 from cortico.ir.domain import restrict
 
 
@@ -89,31 +89,30 @@ def _unheard(circuit: Circuit, projection: Projection) -> Iterator[str]:
 
 
 def _rewritten(circuit: Circuit) -> Iterator[str]:
-    """Memories that run along and are read while they are written, and again in a later phase."""
-    if any(unscheduled_so_far for unscheduled_so_far in _two_clocks(circuit)):
-        return
+    """Memories that run along and are read in another pass; compartments that store two things."""
     plan = schedule(circuit)
-    for name, write in plan.writes.items():
-        post = next(p.post for p in circuit.projections if p.name == name)
-        runs = bool(time_axes(circuit, circuit.population(post).axes))
-        if runs and write.phase < plan.phases[-1]:
-            yield f"memory {post!r} runs along in one pass over the tokens and is read in another"
-        if runs and _hears_memory(circuit, plan, write, name):
-            yield f"memory {post!r} stores what another memory gives at the same step"
+    for population in circuit.populations:
+        for compartment in population.compartments:
+            onto = circuit.projections_onto(population.name, compartment.name)
+            writes = [plan.writes[p.name] for p in onto if p.name in plan.writes]
+            if len(set(writes)) > 1:
+                yield f"{population.name}.{compartment.name} stores tokens of two kinds or passes"
+            if not writes or not time_axes(circuit, population.axes):
+                continue
+            if writes[0].phase < plan.phases[-1]:
+                yield f"memory {population.name!r} runs along in one pass and is read in another"
+            if any(_hears_memory(circuit, plan, p) for p in onto if p.name in plan.writes):
+                yield f"memory {population.name!r} stores what another gives at the same step"
 
 
-def _two_clocks(circuit: Circuit) -> Iterator[Population]:
-    return (p for p in circuit.populations if len(time_axes(circuit, p.axes)) > 1)
-
-
-def _hears_memory(circuit: Circuit, plan: Schedule, write: Write, name: str) -> bool:
-    """Whether what a projection writes depends on another memory that runs along in its phase."""
-    frontier = [next(p.pre for p in circuit.projections if p.name == name)]
-    seen = set(frontier)
+def _hears_memory(circuit: Circuit, plan: Schedule, store: Projection) -> bool:
+    """Whether what a projection stores depends on another memory that is written in its phase."""
+    phase = plan.writes[store.name].phase
+    frontier, seen = [store.pre], {store.pre}
     while frontier:
         for projection in circuit.projections_onto(frontier.pop()):
             other = plan.writes.get(projection.name)
-            if other and other.phase == write.phase:
+            if other and other.phase == phase:
                 return True
             if projection.pre not in seen:
                 seen.add(projection.pre)
