@@ -63,9 +63,12 @@ def _shape_text(shape: tuple[Extent, ...]) -> str:
 
 
 def two_blank_lines_between_functions(source: str) -> str:
+    """`source` with the blank lines that a formatter would put before functions and classes."""
     lines: list[str] = []
     for line in source.splitlines():
-        if line.startswith(("def ", "@")) and not (lines and lines[-1].startswith("@")):
+        if line.startswith(("def ", "class ", "@", "if __name__")) and not (
+            lines and lines[-1].startswith("@")
+        ):
             while lines and not lines[-1]:
                 lines.pop()
             lines += ["", ""]

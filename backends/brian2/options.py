@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 from cortico.ir import SpecError
 from cortico.ir.errors import near_name
@@ -43,6 +44,18 @@ class Options:
                 raise SpecError(
                     f"option {name} of backend brian2 must be a positive number, found {found!r}"
                 )
+
+    @classmethod
+    def of(cls, given: Mapping[str, object]) -> Options:
+        """Options by name. SpecError for a name that is none."""
+        names = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in names:
+                raise SpecError(
+                    f"backend brian2 has no option {name!r}{near_name(name, names)}; "
+                    f"it has: {', '.join(names)}"
+                )
+        return cls(**given)  # type: ignore[arg-type]  # checked after
 
     def of_script(self) -> dict[str, object]:
         """What the script takes as arguments, with its defaults."""

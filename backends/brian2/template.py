@@ -199,23 +199,26 @@ def settle(network, groups, target, dt, part, depth, tolerance, duration):
         network.add(NetworkOperation(watch.look, when="end"))
     start(network, target, steps * dt if duration is None else duration)
     if watch and not watch.settled:
-        raise RuntimeError(f"the network has not settled in {duration} ms: the last step moved it by {watch.moved}")
+        raise RuntimeError(f"not settled in {duration} ms: the last step moved by {watch.moved}")
 
 
 class Watch:
-    """Stops the network when the largest move of a step is small beside the largest rate."""
+    """Stops the network when no group moves more in a step than a small part of its largest rate."""
 
     def __init__(self, network, groups, depth, tolerance):
         self.network, self.groups, self.tolerance = network, groups, tolerance
-        self.last, self.left, self.moved, self.settled = 0.0, depth, np.inf, False
+        self.rates, self.left, self.moved, self.settled = [0.0] * len(groups), depth, np.inf, False
 
     def look(self):
         """Compare the rates with those of the step before."""
-        rates = np.concatenate([group.r[:] for group in self.groups])
-        self.moved, self.last, self.left = np.abs(rates - self.last).max(), rates, self.left - 1
-        if not np.isfinite(rates).all():
-            raise FloatingPointError("a rate is NaN or infinite")
-        if self.left < 0 and self.moved <= self.tolerance * np.abs(rates).max():
+        last, self.left = self.rates, self.left - 1
+        self.rates = [np.array(group.r) for group in self.groups]
+        moved = [np.abs(new - old).max() for new, old in zip(self.rates, last)]
+        largest = [np.abs(rates).max() for rates in self.rates]
+        if not np.isfinite(largest).all():
+            raise FloatingPointError("a rate is NaN or infinite: is dt too long for tau?")
+        self.moved = max((m / size for m, size in zip(moved, largest) if m), default=0.0)
+        if self.left < 0 and self.moved <= self.tolerance:
             self.settled = True
             self.network.stop()
 '''
