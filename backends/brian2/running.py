@@ -42,16 +42,17 @@ def run_script(source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.nda
         _save(folder / "inputs.npz", inputs)
         _save(folder / "weights.npz", weights)
         arguments = ["inputs.npz", "-o", "outputs.npz", "--weights", "weights.npz"]
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, SCRIPT, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True
-        )
-        try:
-            words = _watched(process)
-        finally:
-            process.kill()
-        if process.wait() != 0:
+        ) as process:
+            try:
+                words = _watched(process)
+            finally:
+                process.kill()
+        if process.returncode != 0:
             raise UnsupportedError(f"the Brian2 network failed: {words}")
-        return dict(np.load(folder / "outputs.npz", allow_pickle=False))
+        with np.load(folder / "outputs.npz", allow_pickle=False) as outputs:
+            return dict(outputs)
 
 
 def _save(path: Path, arrays: Arrays) -> None:

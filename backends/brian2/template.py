@@ -217,7 +217,8 @@ class Watch:
         largest = [np.abs(rates).max() for rates in self.rates]
         if not np.isfinite(largest).all():
             raise FloatingPointError("a rate is NaN or infinite: is dt too long for tau?")
-        self.moved = max((m / size for m, size in zip(moved, largest) if m), default=0.0)
+        parts = [m / size if size else np.inf for m, size in zip(moved, largest) if m]
+        self.moved = max(parts, default=0.0)
         if self.left < 0 and self.moved <= self.tolerance:
             self.settled = True
             self.network.stop()
