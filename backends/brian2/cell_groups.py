@@ -173,11 +173,23 @@ def _varies(circuit: Circuit, projection: Projection) -> bool:
     )
 
 
-def equations(group: CellGroup) -> list[str]:
-    """The equations of a group, in Brian2's language, one per line."""
+def equations(group: CellGroup, spiking: bool = False) -> list[str]:
+    """The equations of a group, in Brian2's language, one per line.
+
+    With `spiking`, r follows its target only while the network is calibrated; then it is what the
+    spikes of the group's somas leave behind.
+    """
     alive = "alive(t, i)*" if group.comes_and_goes else ""
-    transfer = TRANSFERS[group.transfer].brian2.format(x=_fires(group.currents))
-    lines = [f"dr/dt = (-r + {alive}{transfer}) / tau : 1", "tau : second (constant)"]
+    target = alive + TRANSFERS[group.transfer].brian2.format(x=_fires(group.currents))
+    lines = [f"dr/dt = (-r + {target}) / tau : 1", "tau : second (constant)"]
+    if spiking:
+        lines = [
+            "dr/dt = (-r + calibrating*target - resting) / tau : 1",
+            f"target = {target} : 1",
+            "calibrating : 1 (shared)",
+            "resting : 1 (constant)",
+            "tau : second (constant)",
+        ]
     for current in group.currents:
         lines += _current_lines(current)
     return lines

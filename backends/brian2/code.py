@@ -96,9 +96,10 @@ class Coder:
     tensors: dict[str, str]
     axes: dict[str, str]
     populations: dict[str, str]
+    spiking: bool
 
     @staticmethod
-    def of(circuit: Circuit, plan: Schedule) -> Coder:
+    def of(circuit: Circuit, plan: Schedule, spiking: bool = False) -> Coder:
         names = Names(RESERVED)
         tensors = [t.name for t in circuit.inputs] + [p.name for p in circuit.parameters]
         return Coder(
@@ -109,6 +110,7 @@ class Coder:
             symbols=names.of(circuit.symbols),
             axes=names.of(axis.name for axis in circuit.axes),
             populations=names.of(p.name for p in circuit.populations),
+            spiking=spiking,
         )
 
     @property

@@ -13,6 +13,7 @@ from cortico.backends.brian2.depth import depth
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.results import finish
 from cortico.backends.brian2.schedule import schedule, time_axes
+from cortico.backends.brian2.spiking import SPIKING, SPIKING_ARGUMENTS, SPIKING_NAMES
 from cortico.backends.brian2.statements import cells, synapses
 from cortico.backends.script_parts import (
     FORMULAS,
@@ -27,10 +28,11 @@ from cortico.ir.physiology import cell_type
 
 def emit_script(circuit: Circuit, options: Options) -> str:
     """A standalone Python script that imports brian2 and numpy and runs `circuit`."""
-    coder = Coder.of(circuit, schedule(circuit))
+    spiking = options.cells == "lif"
+    coder = Coder.of(circuit, schedule(circuit), spiking)
     kinds = dict.fromkeys(p.formula.kind for p in circuit.parameters if p.formula)
     parts = [
-        _header(circuit),
+        _header(circuit, spiking),
         LOAD_WEIGHTS if stores_weights(circuit) else "",
         _simulate(coder, options),
         _main(coder, options),
@@ -40,6 +42,7 @@ def emit_script(circuit: Circuit, options: Options) -> str:
         template.SETTLING_STEPS,
         template.IN_TIME if coder.in_time else template.IN_SPACE,
         template.START,
+        SPIKING if spiking else "",
         template.RECORD,
         *(FORMULAS[kind] for kind in kinds),
         'if __name__ == "__main__":\n    main()\n',
@@ -47,11 +50,12 @@ def emit_script(circuit: Circuit, options: Options) -> str:
     return two_blank_lines_between_functions("\n".join(part for part in parts if part))
 
 
-def _header(circuit: Circuit) -> str:
+def _header(circuit: Circuit, spiking: bool) -> str:
     return template.HEADER.format(
         title=json.dumps(circuit.name).replace("\\", "\\\\"),
         tensors="\n".join([*tensor_lines(circuit), *_time_constants(circuit)]),
         json="import json\n" if stores_weights(circuit) else "",
+        spiking_names=SPIKING_NAMES if spiking else "",
     )
 
 
@@ -185,5 +189,6 @@ def _main(coder: Coder, options: Options) -> str:
     return template.MAIN.format(
         inputs={t.name: (coder.tensors[t.name], len(t.shape)) for t in circuit.inputs},
         weights_required=needs,
+        spiking_arguments=SPIKING_ARGUMENTS.format(**vars(options)) if coder.spiking else "",
         **{name: repr(value) for name, value in options.of_script().items()},
     )

@@ -10,6 +10,7 @@ from cortico.ir.errors import near_name
 
 TARGETS = ("numpy", "cython", "cpp_standalone")
 METHODS = ("euler", "exponential_euler", "rk2", "rk4", "heun")
+CELLS = ("rate", "lif")
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,10 @@ class Options:
     `tau` replaces all membrane time constants by one; with `method="euler"` and `dt` equal to it a step
     is one synchronous update of all cells. Without `duration` the network runs until no rate moves by
     more than `tolerance` (relative to the largest).
+
+    `cells="lif"` puts `neurons` leaky integrate-and-fire cells in place of each rate unit. They fire at up
+    to `peak` Hz, their synapses decay in `synapse` ms, and they run for `duration` ms (1000 when not
+    given); rates are averaged over the second half. `seed` draws where in their cycle they start.
     """
 
     target: str = "numpy"
@@ -27,23 +32,36 @@ class Options:
     tau: float | None = None
     tolerance: float = 1e-9
     duration: float | None = None
+    cells: str = "rate"
+    neurons: int = 100
+    peak: float = 100.0
+    synapse: float = 50.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in (("target", TARGETS), ("method", METHODS)):
+        for name, choices in (("target", TARGETS), ("method", METHODS), ("cells", CELLS)):
             found = getattr(self, name)
             if found not in choices:
                 raise SpecError(
                     f"option {name} of backend brian2 must be one of {', '.join(choices)}, "
                     f"found {found!r}{near_name(str(found), choices)}"
                 )
-        for name in ("dt", "tau", "tolerance", "duration"):
-            found = getattr(self, name)
-            if found is None and name in ("tau", "duration"):
-                continue
-            if not isinstance(found, int | float) or isinstance(found, bool) or not 0 < found < 1e9:
-                raise SpecError(
-                    f"option {name} of backend brian2 must be a positive number, found {found!r}"
-                )
+        for name in ("dt", "tau", "tolerance", "duration", "peak", "synapse"):
+            if getattr(self, name) is not None or name not in ("tau", "duration"):
+                self._require(name, 1e-12, 1e9, "a positive number", (int, float))
+        self._require("neurons", 1, 10**6, "a number from 1 on", (int,))
+        self._require("seed", 0, 2**32 - 1, "a number from 0 to 2^32 - 1", (int,))
+        if self.cells == "lif" and self.method != "exponential_euler":
+            raise SpecError("cells=lif of backend brian2 is integrated by exponential_euler only")
+        if self.cells == "lif" and self.target == "cpp_standalone":
+            raise SpecError("cells=lif of backend brian2 runs on target numpy or cython, not C++")
+
+    def _require(
+        self, name: str, low: float, high: float, what: str, kinds: tuple[type, ...]
+    ) -> None:
+        found = getattr(self, name)
+        if not isinstance(found, kinds) or isinstance(found, bool) or not low <= found <= high:
+            raise SpecError(f"option {name} of backend brian2 must be {what}, found {found!r}")
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Options:
@@ -59,4 +77,6 @@ class Options:
 
     def of_script(self) -> dict[str, object]:
         """What the script takes as arguments, with its defaults."""
-        return dict(vars(self))
+        spiking = ("neurons", "peak", "synapse", "seed")
+        left_out = {"cells", *(() if self.cells == "lif" else spiking)}
+        return {name: value for name, value in vars(self).items() if name not in left_out}

@@ -32,7 +32,12 @@ def finish(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
     else:
         chain = depth(circuit, coder.plan).through
         yield "network = Network(groups, synapses, list(monitors.values()))"
-        yield f"settle(network, groups, target, dt, part, {chain}, tolerance, duration)"
+        lasting = "None" if coder.spiking else "duration"
+        yield f"settle(network, groups, target, dt, part, {chain}, tolerance, {lasting})"
+    if coder.spiking:
+        yield "rates = spike("
+        yield "    network, groups, populations, neurons, peak, synapse, duration or 1000.0, seed"
+        yield ")"
     yield "outputs = {"
     for output in circuit.outputs:
         yield f'    "{output.name}": {_value(coder, output)},'
@@ -47,6 +52,8 @@ def _value(coder: Coder, output: Output) -> str:
     time = time_axes(coder.circuit, population.axes)
     axes = (*time, *(axis for axis in population.axes if axis not in time))
     rates = f'rates_of(*populations["{name}"])'
+    if coder.spiking:
+        rates = f'rates["{name}"]'
     if coder.in_time:
         first, count = _when(coder, name, time)
         cells = coder.populations[name]

@@ -21,12 +21,14 @@ def cells(coder: Coder, group: CellGroup) -> Iterator[str]:
         yield from _numbered(coder, population)
     yield f"{group.name} = NeuronGroup("
     yield "    cells.size,"
-    yield from _quoted(equations(group))
+    yield from _quoted(equations(group, coder.spiking))
     yield "    method=method,"
     yield f'    name="{group.name}",'
     yield from _namespace(_changing(coder, group))
     yield ")"
     yield f"{group.name}.tau = cells.tau(tau)"
+    if coder.spiking:
+        yield f"{group.name}.calibrating = 1"
     for current in group.currents:
         if current.driven and not current.drive_in_time:
             drive = f"{group.name}.drive_{current.compartment} = over_cells("

@@ -33,7 +33,7 @@ from brian2 import (
     prefs,
     second,
     set_device,
-)
+{spiking_names})
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 
 
@@ -60,7 +60,7 @@ def main():
     parser.add_argument("--tau", type=float, default={tau}, help="one membrane time constant, in ms, for all")
     parser.add_argument("--tolerance", type=float, default={tolerance}, help="stop when nothing moves more")
     parser.add_argument("--duration", type=float, default={duration}, help="run for so many ms instead")
-    parser.add_argument("--monitor", nargs="+", default=[], metavar="POPULATION")
+{spiking_arguments}    parser.add_argument("--monitor", nargs="+", default=[], metavar="POPULATION")
     parser.add_argument("--activity", type=Path, default="activity.npz", help=".npz for what is monitored")
     options = vars(parser.parse_args())
     inputs, output, activity = (options.pop(name) for name in ("inputs", "output", "activity"))
@@ -196,8 +196,11 @@ def settle(network, groups, target, dt, part, depth, tolerance, duration):
     if duration is None and target != "cpp_standalone":
         duration = 20 * steps * dt
         watch = Watch(network, groups, depth, part * tolerance)
-        network.add(NetworkOperation(watch.look, when="end"))
+        watching = NetworkOperation(watch.look, when="end")
+        network.add(watching)
     start(network, target, steps * dt if duration is None else duration)
+    if watch:
+        network.remove(watching)
     if watch and not watch.settled:
         raise RuntimeError(f"not settled in {duration} ms: the last step moved by {watch.moved}")
 
