@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cortico.anatomy.findings import Audit, Finding, Verdict
 from cortico.anatomy.links import Link
+from cortico.anatomy.measures import measures
 from cortico.anatomy.rules import RULES
 from cortico.ir import Circuit
 
@@ -14,7 +15,7 @@ def audit(circuit: Circuit) -> Audit:
     """What published anatomy says about each projection. Inputs from outside are no projections."""
     links = (Link(circuit, projection) for projection in circuit.projections)
     findings = tuple(finding for link in links for finding in _findings(link))
-    return Audit(circuit, findings)
+    return Audit(circuit, findings, tuple(measures(circuit)))
 
 
 def _findings(link: Link) -> Iterator[Finding]:

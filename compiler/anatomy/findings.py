@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from cortico.anatomy.data import CellCount, Pathway, Reference
@@ -86,7 +87,7 @@ class Audit:
         own = (finding for finding in self.findings if finding.projection == projection)
         return tuple(sorted(own, key=lambda finding: -finding.verdict.gravity))
 
-    @property
+    @cached_property
     def verdicts(self) -> dict[str, Verdict]:
         """Projection to the gravest verdict on it."""
         return {p.name: self.of(p.name)[0].verdict for p in self.circuit.projections}

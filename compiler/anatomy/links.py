@@ -109,6 +109,7 @@ def cells_of(population: Population) -> Cells:
 
 
 def is_pyramidal(population: Population) -> bool:
+    """Whether cells are excitatory, with an apical dendrite: not stellate."""
     return population.cell_class in (CellClass.IT, CellClass.PT, CellClass.CT)
 
 

@@ -29,7 +29,6 @@ Rule = Callable[[Link], Claims]
 
 _DEEP = (Region.L5, Region.L6)
 _SUPERFICIAL = (Region.L1, Region.L23, Region.L4)
-_CORTEX = tuple(region for region in Region if region.in_cortex)
 
 
 def _claim(verdict: Verdict, statement: str, *ids: str) -> Claim:
@@ -153,17 +152,23 @@ def relays_do_not_excite_relays(link: Link) -> Claims:
 
 
 def core_drives_middle_and_deep_layers(link: Link) -> Claims:
-    """Unsupported: core axons on layer 1 and 2/3 cells, or on apical dendrites."""
+    """Core axons on layer 1 and 2/3 cells, or on apical dendrites: rare at best."""
     if not link.is_from(Region.CORE) or not link.post.region.in_cortex:
         return
-    if link.is_onto(Region.L1, Region.L23) or link.dendrite == "apical":
+    superficial = link.is_onto(Region.L1, Region.L23)
+    if superficial and link.dendrite == "basal":
+        statement = (
+            "Core relay cells drive layers 4, 5B and 6. Layer 2/3 cells rarely get input from them."
+        )
+        yield _claim(Verdict.CONTESTED, statement, "P42", "P06")
+    elif superficial or link.dendrite == "apical":
         yield _claim(
             Verdict.UNSUPPORTED,
-            "Core relay cells drive layer 4, layer 5B and upper layer 6, on basal dendrites and "
-            f"somata; not {link.target} cells, {link.projection.compartment}.",
+            "Core relay cells drive layers 4, 5B and 6, on basal dendrites and somata. Layer 2/3 cells "
+            "rarely get input from them, and no row has any end on apical dendrites.",
             "P01",
             "P02",
-            "P06",
+            "P42",
         )
 
 
@@ -201,11 +206,21 @@ def superficial_cells_reach_basal_dendrites(link: Link) -> Claims:
             return
         yield _claim(
             Verdict.CONTESTED,
-            "Granier & Senn place this input on the apical dendrite. The subcellular map has it mainly "
-            "on basal dendrites (Petreanu et al. 2009); that layer 2/3 scales layer 5 is published.",
+            "Granier & Senn place this input on the apical dendrite. By the subcellular map it is mainly "
+            "basal and depends on the depth of the layer 5 cell. That layer 2/3 scales layer 5 is known.",
             "P21",
             "P20",
         )
+
+
+def superficial_input_to_deep_parvalbumin_cells_is_sparse(link: Link) -> Claims:
+    """Contested: PV cells of layer 5 listen to their own layer more than to layer 2/3."""
+    onto_pv = link.is_onto(Region.L5) and link.post.cell_class is CellClass.PV
+    if onto_pv and link.is_from(Region.L23) and is_pyramidal(link.pre):
+        statement = (
+            "Fast-spiking cells of layer 5 are driven by their own layer, less by layer 2/3."
+        )
+        yield _claim(Verdict.CONTESTED, statement, "P41", "P30")
 
 
 def deep_cells_are_weak_on_superficial_ones(link: Link) -> Claims:
@@ -231,8 +246,8 @@ def parvalbumin_cells_divide(link: Link) -> Claims:
         does = "divide" if link.divides else "subtract"
         yield _claim(
             Verdict.CONTESTED,
-            f"Here PV cells {does}. Wilson et al. 2012 found that they principally divide; Seybold et "
-            "al. 2015 and Atallah et al. 2012 found mixtures of division and subtraction.",
+            f"Here PV cells {does}. Wilson et al. found that they principally divide; Seybold et al. "
+            "and Atallah et al. found mixtures of division and subtraction.",
             "P29",
         )
 
@@ -264,6 +279,7 @@ RULES: tuple[Rule, ...] = (
     core_is_weak_on_corticothalamic_cells,
     matrix_reaches_apical_tufts,
     superficial_cells_reach_basal_dendrites,
+    superficial_input_to_deep_parvalbumin_cells_is_sparse,
     deep_cells_are_weak_on_superficial_ones,
     pyramidal_tract_cells_do_not_drive_their_neighbours,
     parvalbumin_cells_divide,
