@@ -204,7 +204,7 @@ def _cell(text: str) -> Cells:
     if label not in regions:
         raise SpecError(f"no region {label!r}{near_name(label, regions)}")
     if cell_class not in list(CellClass):
-        raise SpecError(f"no cell class {cell_class!r}{near_name(cell_class, CellClass)}")
+        raise SpecError(f"no cell class {cell_class!r}{near_name(cell_class, map(str, CellClass))}")
     return Cells(regions[label], CellClass(cell_class))
 
 

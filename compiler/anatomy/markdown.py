@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from cortico.anatomy.data import Reference
-from cortico.anatomy.findings import Audit, Verdict
+from cortico.anatomy.findings import Audit, Measure, Verdict
 
 
 def audit_markdown(found: Audit) -> str:
@@ -15,6 +15,7 @@ def audit_markdown(found: Audit) -> str:
         summary(found),
         *_section("Pathways", finding_table(found)),
         *_section("Numbers", measure_table(found)),
+        *_suggestions(found),
         *_section("Rows quoted", _row_table(found)),
         "## Bibliography",
         "\n".join(bibliography(found.references)),
@@ -35,20 +36,36 @@ Rows = Iterable[Sequence[str]]
 
 def finding_table(found: Audit) -> Rows:
     """A row for each finding, the gravest of a projection first, under a header."""
-    yield ("projection", "pathway", "verdict", "what is published", "try")
+    yield ("projection", "pathway", "verdict", "what is published")
     for p in found.circuit.projections:
         pathway = f"{p.pre} to {p.post}.{p.compartment}"
         for f in found.of(p.name):
-            yield (p.name, pathway, f.verdict, f.statement, f.suggestion or "")
+            yield (p.name, pathway, f.verdict, f.statement)
 
 
 def measure_table(found: Audit) -> Rows:
     """A row for each measure, under a header."""
-    yield ("of", "found", "published", "verdict", "what it says", "try")
+    yield ("of", "found", "published", "verdict", "what it says")
     for m in found.measures:
         verdict = m.verdict or "not decided"
-        subject = f"{m.subject}: {m.rule.replace('_', ' ')}"
-        yield (subject, m.found, m.published, verdict, m.statement, m.suggestion or "")
+        yield (_subject(m), m.found, m.published, verdict, m.statement)
+
+
+def _subject(measure: Measure) -> str:
+    return f"{measure.subject}: {measure.rule.replace('_', ' ')}"
+
+
+def suggestions(found: Audit) -> Iterator[str]:
+    """What would help, and which warnings it would resolve: a line for each change."""
+    resolved: dict[str, list[str]] = {}
+    for finding in found.findings:
+        if finding.suggestion:
+            resolved.setdefault(finding.suggestion, []).append(finding.projection)
+    for measure in found.measures:
+        if measure.suggestion:
+            resolved.setdefault(measure.suggestion, []).append(_subject(measure))
+    for change, subjects in resolved.items():
+        yield f"{change} resolves {', '.join(dict.fromkeys(subjects))}"
 
 
 def _row_table(found: Audit) -> Rows:
@@ -63,6 +80,13 @@ def bibliography(references: Iterable[Reference]) -> Iterator[str]:
     for each in references:
         link = f" [doi:{each.doi}](https://doi.org/{each.doi})" if each.doi else " no DOI"
         yield f"* {_cell(each.label)},{link} (DOI checked: {each.checked.replace('_', ' ')})"
+
+
+def _suggestions(found: Audit) -> Iterator[str]:
+    lines = [f"* {_cell(line)}" for line in suggestions(found)]
+    if lines:
+        yield "## Suggestions"
+        yield "\n".join(lines)
 
 
 def _section(title: str, rows: Rows) -> Iterator[str]:

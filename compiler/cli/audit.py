@@ -122,13 +122,15 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _print(found: Audit) -> None:
-    from cortico.anatomy.markdown import finding_table, measure_table, summary
+    from cortico.anatomy.markdown import finding_table, measure_table, suggestions, summary
     from cortico.cli.console import console, print_line
 
     out = console()
     _print_rows("Pathways", finding_table(found))
     _print_rows("Numbers", measure_table(found))
     print_line(f"\n{summary(found)}", out, style="bold")
+    for line in suggestions(found):
+        print_line(f"* {line}", out)
     if found.sources:
         print_line("", out)
     for line in _sources(found):
@@ -136,15 +138,13 @@ def _print(found: Audit) -> None:
 
 
 def _print_rows(title: str, rows: Iterable[Sequence[str]]) -> None:
-    """A table, without columns in which nothing stands."""
+    """A table, if there is anything in it."""
     from cortico.cli.console import console, print_table
     from cortico.report import Table
 
     header, *body = rows
-    kept = [k for k in range(len(header)) if any(row[k] for row in body)]
     if body:
-        picked = tuple(tuple(row[k] for k in kept) for row in body)
-        print_table(Table(title, tuple(header[k] for k in kept), picked, 0), console())
+        print_table(Table(title, tuple(header), tuple(map(tuple, body)), 0), console())
 
 
 def _sources(found: Audit) -> Iterator[str]:
