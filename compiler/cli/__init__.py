@@ -15,6 +15,7 @@ from cortico.cli import (
     demo,
     diff,
     learn,
+    lesion,
     passes,
     run,
     show,
@@ -22,7 +23,7 @@ from cortico.cli import (
     verify,
 )
 
-_COMMANDS = (compile, run, show, diff, verify, learn, train, audit, demo, passes, backends)
+_COMMANDS = (compile, run, show, diff, verify, learn, train, audit, lesion, demo, passes, backends)
 
 _INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
