@@ -57,6 +57,22 @@ def test_where_attention_goes_with_half_the_query():
         assert seen.areas[head].populations["superficial"] == pytest.approx(0.5)
 
 
+def test_attention_leaves_out_padding():
+    """The mask cells that hear which tokens exist are those that hold attention."""
+    spec = replace(SPEC, key_padding=True)
+    circuit, keep = lower(spec, WEIGHTS), np.array([1, 0, 1, 1, 1])
+    cut = lesion(circuit, "population:matrix_query", 0.5)
+    seen = effects(circuit, cut, {"x": X, "keep": keep})
+
+    def kept(weights):
+        p = shares(weights, 2) * keep
+        return p / p.sum(axis=1, keepdims=True)
+
+    halved = {**WEIGHTS, "W_Q": WEIGHTS["W_Q"] / 2}
+    expected = relative(kept(WEIGHTS), kept(halved))
+    assert seen.areas[2].attention == pytest.approx(expected, rel=1e-12)
+
+
 def test_scaling_all_mask_cells_moves_no_attention():
     seen = found("population:mask", 4.0)
     assert seen.outputs["y"] < 1e-14
