@@ -25,6 +25,9 @@ Measures = Iterator[Measure]
 #: How far from the published range a probability may be: studies of one pathway differ by up to 3.
 _ALLOWED = 2
 
+#: Longer formulas are not shown.
+_LONGEST = 30
+
 NEEDS_SIZES = "Not decided without numbers: give the sizes (--tokens)."
 NEEDS_WEIGHTS = "Not decided without weights."
 
@@ -261,7 +264,9 @@ def _ratio(above: Count, below: Count) -> Any:
         return above / below if below else 0.0
     import sympy
 
-    return sympy.simplify(above / below)
+    ratio = sympy.sympify(above) / below
+    stepped = ratio.has(sympy.Min, sympy.Max, sympy.Piecewise)  # these take seconds to simplify
+    return ratio if stepped else sympy.cancel(ratio)
 
 
 def _is_number(found: Any) -> bool:
@@ -271,7 +276,8 @@ def _is_number(found: Any) -> bool:
 def _number(found: Any) -> str:
     if not _is_number(found):
         text = str(found).replace("**", "^").replace("*", "·")
-        return re.sub(r"(\w+)\^\(-(\d+)\)", r"1/\1^\2", text)
+        text = re.sub(r"(\w+)\^\(-(\d+)\)", r"1/\1^\2", text)
+        return text if len(text) <= _LONGEST else "depends on the sizes"
     return f"{float(found):,.0f}" if found >= 10 else f"{float(found):.3g}"
 
 

@@ -15,7 +15,7 @@ TABLE = (files("cortico.anatomy") / "pathways.csv").read_text(encoding="utf-8")
 
 
 def test_all_rows_are_read():
-    assert list(pathways()) == [f"P{n:02}" for n in range(1, 43)]
+    assert list(pathways()) == [f"P{n:02}" for n in range(1, 44)]
     assert list(cell_counts()) == [f"C{n:02}" for n in range(1, 6)]
 
 
