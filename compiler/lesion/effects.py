@@ -1,13 +1,15 @@
 """What a lesion changes on given input: outputs, and in each area its cells and its attention.
 
 Changes are relative, ‖r' - r‖ / ‖r‖ in the Euclidean norm over all cells, tokens and examples: 0 is no
-change, 1 is what silencing does. None where cells were silent that fire after the lesion.
+change, 1 is what silencing does. None where cells were silent that fire after the lesion. Circuits run in
+float64 here: the exponentials of scores, which mask cells fire, are too large for less.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,9 +42,16 @@ class Effects:
     def record(self) -> dict[str, Any]:
         """The same as JSON has it, without the arrays."""
         return {
-            "outputs": dict(self.outputs),
-            "areas": [asdict(area) for area in self.areas],
-            "shared": dict(self.shared),
+            "outputs": _json(self.outputs),
+            "areas": [
+                {
+                    "area": a.area,
+                    **_json({"attention": a.attention}),
+                    "populations": _json(a.populations),
+                }
+                for a in self.areas
+            ],
+            "shared": _json(self.shared),
         }
 
 
@@ -78,10 +87,20 @@ def effects(
 
 def change(before: np.ndarray, after: np.ndarray) -> Change:
     """`‖after - before‖ / ‖before‖`; 0 when both are 0, None when only `before` is."""
-    moved, size = float(np.linalg.norm(after - before)), float(np.linalg.norm(before))
+    largest = max(np.abs(before).max(initial=0), np.abs(after).max(initial=0)) or 1.0
+    one, other = before / largest, after / largest  # squares of large rates would overflow
+    moved, size = float(np.linalg.norm(other - one)), float(np.linalg.norm(one))
     if size:
         return moved / size
     return None if moved else 0.0
+
+
+def _json(changes: Mapping[str, Change]) -> dict[str, float | str | None]:
+    """JSON has no NaN and no infinity: these become texts."""
+    return {
+        name: value if value is None or math.isfinite(value) else str(value)
+        for name, value in changes.items()
+    }
 
 
 def _observed(
@@ -103,7 +122,8 @@ def _observed(
     probed = replace(circuit, outputs=(*circuit.outputs, *read))
     runner = get_backend(backend)
     require_support(runner, probed)
-    found = runner.run(probed, inputs, parameters)
+    doubled = {name: np.asarray(array, dtype=np.float64) for name, array in inputs.items()}
+    found = runner.run(probed, doubled, parameters)
     return {probes.get(name, name): array for name, array in found.items()}
 
 

@@ -16,7 +16,7 @@ from tests.cases import CASES
 
 NAMES = (
     "softmax-mask_causal-padded-biased",
-    "linear-mask_window-padded-grouped",
+    "linear-mask_window-padded",
     "softmax-mask_none-padded-grouped-biased",
     "sink_causal_padded",
     "everything",

@@ -95,13 +95,29 @@ def test_linear_circuits_have_no_mask_cells():
     assert json.loads(json.dumps(seen.record()))["areas"][1]["attention"] is None
 
 
+def test_large_scores_in_single_precision():
+    """exp(100) is no number in float32; the mask cells fire it all the same."""
+    x = (15 * X).astype(np.float32)
+    seen = found("layer:L2/3@area=1", x=x, backend="numpy")
+    assert seen.areas[1].populations["mask"] == 1.0
+    assert seen.areas[0].populations["mask"] == 0.0
+
+
+def test_what_is_no_number_is_a_text_in_json():
+    with np.errstate(all="ignore"):
+        seen = found("layer:L2/3@area=1", x=1000 * X)
+    assert np.isnan(seen.areas[0].populations["mask"])
+    assert seen.record()["areas"][0]["populations"]["mask"] == "nan"
+    assert seen.areas[0].populations["superficial"] == 0.0
+
+
 def test_change():
     one, zero = np.ones(4), np.zeros(4)
     assert change(one, one) == 0
     assert change(one, zero) == 1
     assert change(zero, zero) == 0
     assert change(zero, one) is None
-    assert change(one, 3 * one) == 2
+    assert change(one, 3 * one) == pytest.approx(2, rel=1e-15)
 
 
 def test_outputs_may_be_called_like_probes():
