@@ -47,8 +47,8 @@ def measures(circuit: Circuit) -> Measures:
 def connection_probability(link: Link) -> Measures:
     """Synapses over pairs of cells, in one microcolumn and in one area, beside what was recorded.
 
-    Recordings are of cells up to about 100 µm apart: of one microcolumn and of those around it. So
-    published numbers should be met at one of the two scales. A synapse of weight zero is none.
+    Recordings are of cells near each other: of one microcolumn and of those around it. So published
+    numbers should be met at one of the two scales. A synapse of weight zero is none.
     """
     known = [pathway for pathway in link.published_here if pathway.probability is not None]
     ranges = [pathway.probability for pathway in known if pathway.probability is not None]
