@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.backends import get_backend, require_support
+from cortico.backends import Backend, get_backend, require_support
 from cortico.backends.inputs import Arrays
 from cortico.ir import Circuit, Output, Population, Role, TensorRef
 
@@ -60,11 +60,12 @@ def effects(
     lesioned: Circuit,
     inputs: Arrays,
     parameters: Arrays | None = None,
-    backend: str = "reference",
+    backend: Backend | str = "reference",
 ) -> Effects:
     """What differs between a circuit and its lesion on `inputs`; both are run by `backend`."""
+    runner = get_backend(backend) if isinstance(backend, str) else backend
     names = [population.name for population in circuit.populations]
-    before, after = (_observed(c, names, inputs, parameters, backend) for c in (circuit, lesioned))
+    before, after = (_observed(c, names, inputs, parameters, runner) for c in (circuit, lesioned))
     rates = {name: (before[k], after[k]) for k, name in enumerate(names)}
     outputs = [output.name for output in circuit.outputs]
     own = [p for p in circuit.populations if set(circuit.areas.axes) <= set(p.axes)]
@@ -108,7 +109,7 @@ def _observed(
     names: list[str],
     inputs: Arrays,
     parameters: Arrays | None,
-    backend: str,
+    runner: Backend,
 ) -> dict[Any, np.ndarray]:
     """Outputs by name, and rates by the number of their population in `names`."""
     prefix = "rate_"
@@ -120,7 +121,6 @@ def _observed(
         for probe, k in probes.items()
     )
     probed = replace(circuit, outputs=(*circuit.outputs, *read))
-    runner = get_backend(backend)
     require_support(runner, probed)
     doubled = {name: np.asarray(array, dtype=np.float64) for name, array in inputs.items()}
     found = runner.run(probed, doubled, parameters)
