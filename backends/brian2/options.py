@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from cortico.ir import SpecError
 from cortico.ir.errors import near_name
@@ -59,7 +60,7 @@ class Options:
     def _require(
         self, name: str, low: float, high: float, what: str, kinds: tuple[type, ...]
     ) -> None:
-        found = getattr(self, name)
+        found: Any = getattr(self, name)
         if not isinstance(found, kinds) or isinstance(found, bool) or not low <= found <= high:
             raise SpecError(f"option {name} of backend brian2 must be {what}, found {found!r}")
 

@@ -29,7 +29,8 @@ SPIKING_ARGUMENTS = """\
 SPIKING = '''\
 REFRACTORY = 2 * ms  # placeholder, no source
 RESTING = 0.2  # of the peak rate; placeholder, no source
-HEADROOM = 1.25  # the peak rate stands for so much more than the largest rate seen
+HEADROOM = 1.25  # the peak rate stands for so much more than the settled rate of a cell
+FLOOR = 0.05  # of the largest settled rate in the population: no cell's range is smaller
 
 
 def spike(network, groups, populations, neurons, peak, synapse, duration, seed):
@@ -59,7 +60,8 @@ def code_range(group, populations):
         own = cells[cells >= 0]
         if owner is group and own.size:
             rates = np.asarray(group.r)[own]
-            high[own] = HEADROOM * np.abs(rates).max() or 1.0
+            largest = np.abs(rates).max() or 1.0
+            high[own] = HEADROOM * np.maximum(np.abs(rates), FLOOR * largest)
             low[own] = -high[own] if rates.min() < 0 else 0.0
     return low, high
 
