@@ -34,7 +34,7 @@ class Brian2Backend:
         self.options = Options.of(options)
 
     def unsupported(self, circuit: Circuit) -> list[str]:
-        return list(_unsupported(circuit))
+        return list(_unsupported(circuit, self.options))
 
     def emit(self, circuit: Circuit) -> Mapping[str, str]:
         return {SCRIPT: emit_script(circuit, self.options)}
@@ -51,8 +51,12 @@ class Brian2Backend:
         return run_script(emit_script(circuit, self.options), inputs, weights)
 
 
-def _unsupported(circuit: Circuit) -> Iterator[str]:
+def _unsupported(circuit: Circuit, options: Options) -> Iterator[str]:
     yield from unscheduled(circuit)
+    if any(axis.in_time for axis in circuit.axes):
+        for name, value in (("form", "fast"), ("cells", "lif")):
+            if getattr(options, name) == value:
+                yield f"axes in time, which {name}={value} has not"
     if len(circuit.axes) > _MOST_AXES:
         yield f"{len(circuit.axes)} axes, NumPy arrays have at most {_MOST_AXES} beside time"
     for parameter in circuit.parameters:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.schedule import Schedule, time_axes
 from cortico.backends.names import Names
 from cortico.ir import Bound, Circuit, Extent, Gain, Population, Weight
@@ -96,10 +97,10 @@ class Coder:
     tensors: dict[str, str]
     axes: dict[str, str]
     populations: dict[str, str]
-    spiking: bool
+    options: Options
 
     @staticmethod
-    def of(circuit: Circuit, plan: Schedule, spiking: bool = False) -> Coder:
+    def of(circuit: Circuit, plan: Schedule, options: Options) -> Coder:
         names = Names(RESERVED)
         tensors = [t.name for t in circuit.inputs] + [p.name for p in circuit.parameters]
         return Coder(
@@ -110,8 +111,12 @@ class Coder:
             symbols=names.of(circuit.symbols),
             axes=names.of(axis.name for axis in circuit.axes),
             populations=names.of(p.name for p in circuit.populations),
-            spiking=spiking,
+            options=options,
         )
+
+    @property
+    def spiking(self) -> bool:
+        return self.options.cells == "lif"
 
     @property
     def in_time(self) -> bool:

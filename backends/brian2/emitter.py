@@ -7,10 +7,11 @@ import textwrap
 from collections.abc import Iterator
 
 from cortico.backends.brian2 import template
-from cortico.backends.brian2.cell_groups import cell_groups
+from cortico.backends.brian2.cell_groups import CellGroup, cell_groups
 from cortico.backends.brian2.code import Coder
 from cortico.backends.brian2.depth import depth
-from cortico.backends.brian2.options import Options
+from cortico.backends.brian2.fast import currents
+from cortico.backends.brian2.options import TARGETS, Options
 from cortico.backends.brian2.results import finish
 from cortico.backends.brian2.schedule import schedule, time_axes
 from cortico.backends.brian2.spiking import SPIKING, SPIKING_ARGUMENTS, SPIKING_NAMES
@@ -28,8 +29,8 @@ from cortico.ir.physiology import cell_type
 
 def emit_script(circuit: Circuit, options: Options) -> str:
     """A standalone Python script that imports brian2 and numpy and runs `circuit`."""
-    spiking = options.cells == "lif"
-    coder = Coder.of(circuit, schedule(circuit), spiking)
+    coder = Coder.of(circuit, schedule(circuit), options)
+    spiking = coder.spiking
     kinds = dict.fromkeys(p.formula.kind for p in circuit.parameters if p.formula)
     parts = [
         _header(circuit, spiking),
@@ -74,14 +75,23 @@ def _simulate(coder: Coder, options: Options) -> str:
     body = [*_bind(coder), "", *_grid(coder), "", *_start(coder), ""]
     for group in groups:
         body += [*cells(coder, group), ""]
-    for group in groups:
-        for current in group.currents:
-            for pathway in current.pathways:
-                body += [*synapses(coder, groups, group, pathway), ""]
+    body += [*_wiring(coder, groups), ""]
     body += finish(coder, groups)
     lines = [template.SIMULATE_DOC, *body]
     text = textwrap.indent("\n".join(lines), "    ")
     return f"def simulate(\n{_arguments(coder, options)}):\n{text}\n"
+
+
+def _wiring(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
+    """A Synapses per pathway, or one function that sets all currents."""
+    if coder.options.form == "fast":
+        yield from currents(coder, groups)
+        return
+    for group in groups:
+        for current in group.currents:
+            for pathway in current.pathways:
+                yield from synapses(coder, groups, group, pathway)
+                yield ""
 
 
 def _arguments(coder: Coder, options: Options) -> str:
@@ -189,6 +199,7 @@ def _main(coder: Coder, options: Options) -> str:
     return template.MAIN.format(
         inputs={t.name: (coder.tensors[t.name], len(t.shape)) for t in circuit.inputs},
         weights_required=needs,
+        targets=[t for t in TARGETS if t != "cpp_standalone" or coder.options.compiles],
         spiking_arguments=SPIKING_ARGUMENTS.format(**vars(options)) if coder.spiking else "",
         **{name: repr(value) for name, value in options.of_script().items()},
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 from cortico.ir import SpecError
 from cortico.ir.errors import near_name
@@ -12,6 +11,7 @@ from cortico.ir.errors import near_name
 TARGETS = ("numpy", "cython", "cpp_standalone")
 METHODS = ("euler", "exponential_euler", "rk2", "rk4", "heun")
 CELLS = ("rate", "lif")
+FORMS = ("synapses", "fast")
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Options:
     `tau` replaces all membrane time constants by one; with `method="euler"` and `dt` equal to it a step
     is one synchronous update of all cells. Without `duration` the network runs until no rate moves by
     more than `tolerance` (relative to the largest).
+
+    `form="synapses"` makes each synapse, `"fast"` takes products of arrays instead.
 
     `cells="lif"` puts `neurons` leaky integrate-and-fire cells in place of each rate unit. They fire at up
     to `peak` Hz, their synapses decay in `synapse` ms, and they run for `duration` ms (1000 when not
@@ -33,6 +35,7 @@ class Options:
     tau: float | None = None
     tolerance: float = 1e-9
     duration: float | None = None
+    form: str = "synapses"
     cells: str = "rate"
     neurons: int = 100
     peak: float = 100.0
@@ -40,7 +43,12 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in (("target", TARGETS), ("method", METHODS), ("cells", CELLS)):
+        for name, choices in (
+            ("target", TARGETS),
+            ("method", METHODS),
+            ("cells", CELLS),
+            ("form", FORMS),
+        ):
             found = getattr(self, name)
             if found not in choices:
                 raise SpecError(
@@ -52,6 +60,8 @@ class Options:
                 self._require(name, 1e-12, 1e9, "a positive number", (int, float))
         self._require("neurons", 1, 10**6, "a number from 1 on", (int,))
         self._require("seed", 0, 2**32 - 1, "a number from 0 to 2^32 - 1", (int,))
+        if self.form == "fast" and self.target == "cpp_standalone":
+            raise SpecError("form=fast of backend brian2 runs on target numpy or cython, not C++")
         if self.cells == "lif" and self.method != "exponential_euler":
             raise SpecError("cells=lif of backend brian2 is integrated by exponential_euler only")
         if self.cells == "lif" and self.target == "cpp_standalone":
@@ -60,9 +70,15 @@ class Options:
     def _require(
         self, name: str, low: float, high: float, what: str, kinds: tuple[type, ...]
     ) -> None:
-        found: Any = getattr(self, name)
-        if not isinstance(found, kinds) or isinstance(found, bool) or not low <= found <= high:
+        found = getattr(self, name)
+        fits = isinstance(found, kinds) and not isinstance(found, bool)
+        if not fits or not low <= float(found) <= high:
             raise SpecError(f"option {name} of backend brian2 must be {what}, found {found!r}")
+
+    @property
+    def compiles(self) -> bool:
+        """Whether the network can be a C++ program, which no Python function takes part in."""
+        return self.form == "synapses" and self.cells == "rate"
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Options:
@@ -79,5 +95,5 @@ class Options:
     def of_script(self) -> dict[str, object]:
         """What the script takes as arguments, with its defaults."""
         spiking = ("neurons", "peak", "synapse", "seed")
-        left_out = {"cells", *(() if self.cells == "lif" else spiking)}
+        left_out = {"form", "cells", *(() if self.cells == "lif" else spiking)}
         return {name: value for name, value in vars(self).items() if name not in left_out}

@@ -17,7 +17,10 @@ def finish(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
     group_of = {p.name: group.name for group in groups for p in group.populations}
     pathways = [p.name for g in groups for c in g.currents for p in c.pathways]
     yield f"groups = [{', '.join(group.name for group in groups)}]"
-    yield f"synapses = [{', '.join(pathways)}]"
+    if coder.options.form == "fast":
+        yield 'synapses = [NetworkOperation(currents, when="start")]'
+    else:
+        yield f"synapses = [{', '.join(pathways)}]"
     yield "populations = {"
     for population in circuit.populations:
         pair = f"({group_of[population.name]}, {coder.populations[population.name]})"

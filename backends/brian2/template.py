@@ -54,7 +54,7 @@ def main():
     parser.add_argument("inputs", type=Path, help=".npz of the inputs by name")
     parser.add_argument("-o", "--output", type=Path, default="outputs.npz", help=".npz to write")
     parser.add_argument("--weights", type=Path{weights_required}, help=".npz of the weights by name")
-    parser.add_argument("--target", default={target}, choices=["numpy", "cython", "cpp_standalone"])
+    parser.add_argument("--target", default={target}, choices={targets})
     parser.add_argument("--method", default={method}, help="euler, exponential_euler, rk2, rk4, heun")
     parser.add_argument("--dt", type=float, default={dt}, help="time step in ms")
     parser.add_argument("--tau", type=float, default={tau}, help="one membrane time constant, in ms, for all")

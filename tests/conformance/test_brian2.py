@@ -52,6 +52,29 @@ def test_after_passes(case, passes):
     assert error(circuit, second_example(case), **SYNCHRONOUS) < 1e-8
 
 
+@pytest.mark.parametrize("case", CASES[::7], ids=lambda case: case.name)
+def test_fast_form(case):
+    """Products of arrays in place of synapses: the same trajectories."""
+    passes = "default" if case.seed % 2 else "none"
+    circuit = compile_attention(case.spec, case.weights, passes=passes).circuit
+    fast = get_backend("brian2", form="fast")
+    if any(axis.in_time for axis in circuit.axes):
+        assert "axes in time, which form=fast has not" in fast.unsupported(circuit)
+        return
+    courses = [
+        simulate(
+            circuit,
+            second_example(case),
+            backend_options={"form": form},
+            duration=40.0,
+            monitor=[p.name for p in circuit.populations],
+        )[1]
+        for form in ("synapses", "fast")
+    ]
+    for name, course in courses[0].items():
+        assert np.allclose(courses[1][name], course, rtol=1e-9, atol=1e-12), name
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["cython", "cpp_standalone"])
 def test_compiled_targets(target):
