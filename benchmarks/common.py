@@ -1,0 +1,39 @@
+"""What the benchmarks of Brian2 share: the machine, its load, and results as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def machine() -> dict[str, Any]:
+    """What the figures are measured on, and how busy it was with other things (load, 1 minute)."""
+    return {
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numpy", "brian2", "cython")},
+    }
+
+
+def say_if_busy() -> None:
+    """One line when others use the machine: seconds are then upper bounds."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > 0.5 * cores:
+        print(f"the machine is busy: load {load:.1f} on {cores} cores; seconds are upper bounds")
+
+
+def write_results(name: str, results: dict[str, Any]) -> None:
+    """Write results/NAME.json, under a temporary name first."""
+    path = RESULTS / f"{name}.json"
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,118 @@
+"""Error of a softmax head of spiking cells, against cells per rate and against simulated time.
+
+    python benchmarks/spiking_error.py [--seeds 5] [--quick]
+
+One head of two features attends to four tokens of four features. Each rate is coded by `neurons` leaky
+integrate-and-fire cells (`cells="lif"`, dt = 0.1 ms). The error is that of the output: its root mean
+square over that of exact attention. Seeds draw where in their cycle cells start. Writes
+results/spiking_error.json after each seed; `docs/draw_brian2.py` draws it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from common import machine, say_if_busy, write_results
+
+from cortico import AttentionSpec, get_backend, lower, random_weights
+from cortico.backends.brian2 import Options, emit_script, load_simulate
+
+SPEC = AttentionSpec(model=4, heads=1, key_features=2, tokens=4, name="head")
+NEURONS = (10, 30, 100, 300, 1000)
+MILLISECONDS = (250, 500, 1000, 2000, 4000)
+USUAL_NEURONS, USUAL_MILLISECONDS = 100, 1000
+
+Sample = dict[str, Any]
+
+
+def head(target: str) -> Callable[..., Sample]:
+    """A function that simulates the head once: neurons, ms, seed to a sample."""
+    weights = random_weights(SPEC, seed=0)
+    circuit = lower(SPEC, weights)
+    x = np.random.default_rng(0).standard_normal((4, 4))
+    exact = get_backend("reference").run(circuit, {"x": x})["y"]
+    simulate = load_simulate(emit_script(circuit, Options(cells="lif", dt=0.1)))
+
+    def sample(neurons: int, ms: int, seed: int) -> Sample:
+        options = {"weights": weights, "target": target, "neurons": neurons, "seed": seed}
+        start = time.perf_counter()
+        with contextlib.redirect_stderr(io.StringIO()):
+            outputs, _ = simulate(x, duration=float(ms), **options)
+        error = np.sqrt(((outputs["y"] - exact) ** 2).mean() / (exact**2).mean())
+        seconds = time.perf_counter() - start
+        return {
+            "neurons": neurons,
+            "ms": ms,
+            "seed": seed,
+            "error": float(error),
+            "seconds": seconds,
+        }
+
+    return sample
+
+
+def runs(seeds: int, neurons: Sequence[int], ms: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Neurons, ms and seed of each run, all of one seed before the next."""
+    for seed in range(seeds):
+        yield from ((count, USUAL_MILLISECONDS, seed) for count in neurons)
+        yield from ((USUAL_NEURONS, time, seed) for time in ms if time != USUAL_MILLISECONDS)
+
+
+def slope(samples: Sequence[Sample], name: str, usual: Sample) -> float:
+    """Exponent of the mean error as a power of `name`, the other number being the usual one."""
+    chosen = [s for s in samples if all(s[key] == value for key, value in usual.items())]
+    values = sorted({s[name] for s in chosen})
+    errors = [np.mean([s["error"] for s in chosen if s[name] == value]) for value in values]
+    return float(np.polyfit(np.log(values), np.log(errors), 1)[0])
+
+
+def summary(samples: Sequence[Sample]) -> Sample:
+    """All samples, and the exponents of both curves."""
+    return {
+        "machine": machine(),
+        "rates": int(lower(SPEC).counts().neurons),
+        "slope_neurons": slope(samples, "neurons", {"ms": USUAL_MILLISECONDS}),
+        "slope_ms": slope(samples, "ms", {"neurons": USUAL_NEURONS}),
+        "samples": samples,
+    }
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--target", default="cython", choices=["numpy", "cython"])
+    parser.add_argument(
+        "--quick", action="store_true", help="few cells, two seeds, nothing written"
+    )
+    arguments = parser.parse_args()
+    say_if_busy()
+    sample, samples = head(arguments.target), []
+    seeds, neurons, ms = arguments.seeds, NEURONS, MILLISECONDS
+    if arguments.quick:
+        seeds, neurons, ms = 2, NEURONS[:2], MILLISECONDS[:2]
+    print("neurons per rate     ms  seed   error  seconds")
+    for run in runs(seeds, neurons, ms):
+        samples.append(sample(*run))
+        print("{neurons:16}  {ms:5}  {seed:4}  {error:6.4f}  {seconds:7.1f}".format(**samples[-1]))
+        if run[:2] == (USUAL_NEURONS, ms[-1]) and not arguments.quick:
+            write_results("spiking_error", summary(samples))
+    if not arguments.quick:
+        found = summary(samples)
+        print(f"error ~ neurons^{found['slope_neurons']:.2f}, time^{found['slope_ms']:.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
