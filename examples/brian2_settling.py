@@ -4,8 +4,8 @@
     python examples/brian2_settling.py [folder]
 
 A softmax head attends to four tokens, in Brian2, with the membrane time constants of each cell class.
-Written are microcolumn.svg (the cells of query 1 and source 2) and thalamus.svg (the output for query
-1). Dashed lines are the exact values, from the formula of attention in NumPy. Exit code 1 when a rate
+Written are microcolumn.svg (the cells of query 2 and source 0) and thalamus.svg (the output for query
+2). Dashed lines are the exact values, from the formula of attention in NumPy. Exit code 1 when a rate
 drawn ends further from its exact value than 1e-3 of the largest.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 from cortico import AttentionSpec, lower, random_weights
 from cortico.backends.brian2 import Options, emit_script, load_simulate
 
-QUERY, SOURCE = 1, 2
+QUERY, SOURCE = 2, 0
 MILLISECONDS = 300.0
 TOLERANCE = 1e-3
 SPEC = AttentionSpec(model=6, heads=1, key_features=4, tokens=4, name="head")
@@ -40,9 +40,9 @@ Arrays = dict[str, np.ndarray]
 
 def numbers() -> tuple[Arrays, np.ndarray]:
     """Weights, and four tokens; products of key and query are made large enough to see a choice."""
-    weights = random_weights(SPEC, seed=2)
-    weights["W_Q"] = 3 * weights["W_Q"]
-    return weights, np.random.default_rng(4).standard_normal((4, SPEC.model))
+    weights = random_weights(SPEC, seed=3)
+    weights["W_Q"] = 2.5 * weights["W_Q"]
+    return weights, np.random.default_rng(2).standard_normal((4, SPEC.model))
 
 
 def activity(weights: Arrays, x: np.ndarray) -> tuple[np.ndarray, Arrays]:
