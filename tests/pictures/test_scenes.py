@@ -147,6 +147,10 @@ def test_kinds_of_pathways():
     assert kinds["shunt"] is Kind.INHIBITION
     assert kinds["key"] is kinds["gate"] is kinds["keep"] is Kind.GAIN
     assert kinds["query"] is kinds["value"] is kinds["output"] is Kind.DRIVER
+    excitatory = drawn("all cells")
+    onto = {p.name: kind_of(excitatory, p) for p in excitatory.projections}
+    assert onto["onto_veto"] is Kind.INHIBITION  # divides, though relay cells excite
+    assert onto["onto_tuft"] is Kind.GAIN and onto["gating"] is Kind.INHIBITION
 
 
 # ---- areas ---------------------------------------------------------------------------------------
