@@ -8,9 +8,37 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cortico.cli import backends, compile, demo, diff, draw, learn, passes, run, show, train, verify
+from cortico.cli import (
+    audit,
+    backends,
+    compile,
+    demo,
+    diff,
+    draw,
+    learn,
+    lesion,
+    passes,
+    run,
+    show,
+    train,
+    verify,
+)
 
-_COMMANDS = (compile, run, show, draw, diff, verify, learn, train, demo, passes, backends)
+_COMMANDS = (
+    compile,
+    run,
+    show,
+    draw,
+    diff,
+    verify,
+    learn,
+    train,
+    audit,
+    lesion,
+    demo,
+    passes,
+    backends,
+)
 
 _INTERRUPTED = 130  # what a shell reports after Ctrl-C
 

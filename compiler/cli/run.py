@@ -49,11 +49,11 @@ def execute(arguments: argparse.Namespace) -> int:
     with stages() as progress:
         progress(f"reading {arguments.circuit}")
         circuit = read_circuit(arguments.circuit)
-        _check_output(arguments.output, circuit)
+        check_output(arguments.output, circuit)
         backend = get_backend(arguments.backend)
         require_support(backend, circuit)
         inputs = read_arrays(arguments.input, circuit)
-        weights = _weights(arguments.weights, arguments.circuit, circuit)
+        weights = read_weights(arguments.weights, arguments.circuit, circuit)
         progress(f"running {arguments.backend}")
         with np.errstate(all="ignore"):  # the summary tells of NaN and infinity
             outputs = backend.run(circuit, inputs, weights)
@@ -142,7 +142,8 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
                     np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def _check_output(path: Path | None, circuit: Circuit) -> None:
+def check_output(path: Path | None, circuit: Circuit) -> None:
+    """SpecError when the file's suffix does not fit what is written."""
     from cortico.ir import SpecError
 
     if path is None:
@@ -154,7 +155,7 @@ def _check_output(path: Path | None, circuit: Circuit) -> None:
         raise SpecError(f"output {str(path)!r} must end in .npz to hold all of {', '.join(names)}")
 
 
-def _weights(path: Path | None, source: Path, circuit: Circuit) -> dict[str, np.ndarray] | None:
+def read_weights(path: Path | None, source: Path, circuit: Circuit) -> dict[str, np.ndarray] | None:
     """Arrays for the parameters of a circuit that was compiled without weights.
 
     With the spec beside the circuit the file has the spec's tensors (W_Q and so on), else the

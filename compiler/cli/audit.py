@@ -1,0 +1,152 @@
+"""Hold a circuit against published anatomy: which pathways are known, contested or absent."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cortico.cli.circuits import read_circuit
+from cortico.cli.sources import add_source_arguments, read_source
+
+if TYPE_CHECKING:
+    from cortico.anatomy import Audit
+    from cortico.anatomy.suggestions import Alternative
+    from cortico.ir import Circuit
+    from cortico.spec import AttentionSpec
+    from cortico.weights import Weights
+
+_SOUND, _CONTRADICTED = 0, 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to audit, what to add to the audit, and where to write it."""
+    add_source_arguments(parser)
+    parser.add_argument(
+        "--passes", metavar="P", help="passes to run before the audit of a spec (default: none)"
+    )
+    parser.add_argument(
+        "--suggest", action="store_true", help="try settings and passes that resolve warnings"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the audit as JSON")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write it as Markdown, with a bibliography"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="exit code 1 when something is contradicted"
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print the audit; 1 when `--strict` and something is contradicted."""
+    from cortico.anatomy import Verdict
+    from cortico.cli.console import stages
+
+    with stages() as progress:
+        found = _audited(arguments, progress)
+        _write(found, arguments)
+    _print(found)
+    verdicts = [*found.verdicts.values(), *(m.verdict for m in found.measures)]
+    broken = arguments.strict and Verdict.CONTRADICTED in verdicts
+    return _CONTRADICTED if broken else _SOUND
+
+
+def _audited(arguments: argparse.Namespace, progress: Callable[[str], None]) -> Audit:
+    from cortico.anatomy import audit
+    from cortico.anatomy.suggestions import pass_alternatives, suggest
+
+    spec, weights, circuit = _read(arguments, progress)
+    progress("holding it against published anatomy")
+    found = audit(circuit)
+    if not arguments.suggest:
+        return found
+    progress("trying other settings and passes")
+    alternatives = list(_spec_alternatives(arguments, spec, weights)) if spec else []
+    return suggest(found, [*alternatives, *pass_alternatives(circuit)])
+
+
+def _spec_alternatives(
+    arguments: argparse.Namespace, spec: AttentionSpec, weights: Weights | None
+) -> Iterable[Alternative]:
+    from cortico.anatomy.suggestions import spec_alternatives
+    from cortico.passes import parse_passes
+
+    return spec_alternatives(spec, weights, parse_passes(arguments.passes or "none"))
+
+
+def _read(
+    arguments: argparse.Namespace, progress: Callable[[str], None]
+) -> tuple[AttentionSpec | None, Weights | None, Circuit]:
+    """The circuit, and the spec and weights that it was lowered from here, if any."""
+    source: Path = arguments.source
+    if source.suffix == ".cortico" or (source / "circuit.cortico").is_file():
+        return None, None, _compiled(arguments, progress)
+    from cortico.lowering import lower
+    from cortico.passes import parse_passes, run_passes
+
+    spec, weights = read_source(arguments, progress)
+    circuit, _ = run_passes(lower(spec, weights), parse_passes(arguments.passes or "none"))
+    return spec, weights, circuit
+
+
+def _compiled(arguments: argparse.Namespace, progress: Callable[[str], None]) -> Circuit:
+    """A circuit that was compiled before, with all its sizes set to `--tokens`."""
+    from cortico.ir import SpecError
+
+    for option in ("layer", "heads", "prefix", "weights", "random_weights", "passes"):
+        if getattr(arguments, option) is not None:
+            raise SpecError(f"--{option.replace('_', '-')} does not apply to a compiled circuit")
+    progress(f"reading {arguments.source}")
+    circuit = read_circuit(arguments.source)
+    if arguments.tokens is None:
+        return circuit
+    return read_circuit(arguments.source, dict.fromkeys(circuit.symbols, arguments.tokens))
+
+
+def _write(found: Audit, arguments: argparse.Namespace) -> None:
+    from cortico.anatomy.markdown import audit_markdown
+
+    if arguments.json is not None:
+        _write_text(arguments.json, json.dumps(found.record(), indent=2) + "\n")
+    if arguments.markdown is not None:
+        _write_text(arguments.markdown, audit_markdown(found))
+
+
+def _write_text(path: Path, text: str) -> None:
+    from cortico.files import replacing_files
+
+    with replacing_files(path.parent) as staging:
+        (staging / path.name).write_text(text, encoding="utf-8")
+
+
+def _print(found: Audit) -> None:
+    from cortico.anatomy.markdown import finding_table, measure_table, suggestions, summary
+    from cortico.cli.console import console, print_line
+
+    out = console()
+    _print_rows("Pathways", finding_table(found))
+    _print_rows("Numbers", measure_table(found))
+    print_line(f"\n{summary(found)}", out, style="bold")
+    for line in suggestions(found):
+        print_line(f"* {line}", out)
+    if found.sources:
+        print_line("", out)
+    for line in _sources(found):
+        print_line(line, out)
+
+
+def _print_rows(title: str, rows: Iterable[Sequence[str]]) -> None:
+    """A table, if there is anything in it."""
+    from cortico.cli.console import console, print_table
+    from cortico.report import Table
+
+    header, *body = rows
+    if body:
+        print_table(Table(title, tuple(header), tuple(map(tuple, body)), 0), console())
+
+
+def _sources(found: Audit) -> Iterator[str]:
+    for row in found.sources:
+        yield f"{row.id}  {'; '.join(map(str, row.references))} ({row.species})"

@@ -1,0 +1,182 @@
+"""Silence or scale cells or pathways of a circuit, and show what changes on given input."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cortico.cli.circuits import add_circuit_argument, read_circuit
+
+if TYPE_CHECKING:
+    from cortico.ir import Circuit
+    from cortico.lesion import Effects
+    from cortico.report import Table
+
+#: What is done: a target as text, and the factor of its rates or synapses.
+Cut = tuple[str, float]
+
+_TARGETS = (
+    "TARGET is population:NAME, layer:L2/3, cell:pv, nucleus:matrix or projection:NAME; "
+    "TARGET@area=0,3 is in these areas (heads) only."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Circuit, lesions, input, and where to write what came of it."""
+    parser.epilog = _TARGETS
+    add_circuit_argument(parser)
+    parser.add_argument(
+        "--silence",
+        action="append",
+        type=lambda text: (text, 0.0),
+        dest="cuts",
+        default=[],
+        metavar="TARGET",
+        help="rates (or synapses) become 0; repeatable",
+    )
+    parser.add_argument(
+        "--scale",
+        action="append",
+        type=_scaling,
+        dest="cuts",
+        metavar="TARGET=FACTOR",
+        help="rates (or synapses) times a factor; repeatable",
+    )
+    parser.add_argument(
+        "-i",
+        "--input",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".npy of x, or .npz by input name",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="write the lesioned outputs, .npy or .npz"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the changes as JSON")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="safetensors file for a circuit without values"
+    )
+    parser.add_argument("--backend", default="numpy", help="what runs it (default: numpy)")
+
+
+def _scaling(text: str) -> Cut:
+    """The target and factor of a text such as `nucleus:matrix=0.5`, for argparse's `type`."""
+    target, _, factor = text.rpartition("=")
+    try:
+        return target, float(factor)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected TARGET=FACTOR, such as nucleus:matrix=0.5, found {text!r}"
+        ) from None
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the circuit and its lesion, write what was asked for, and print the changes."""
+    from cortico.cli.console import stages
+    from cortico.cli.run import check_output, write_arrays
+    from cortico.ir import SpecError
+
+    if not arguments.cuts:
+        raise SpecError(
+            f"nothing to do: give --silence TARGET or --scale TARGET=FACTOR. {_TARGETS}"
+        )
+    with stages() as progress:
+        progress(f"reading {arguments.circuit}")
+        circuit = read_circuit(arguments.circuit)
+        check_output(arguments.output, circuit)
+        found = _changes(arguments, circuit, progress)
+        if arguments.output:
+            write_arrays(arguments.output, dict(found.given))
+        if arguments.json:
+            _write_json(arguments.json, arguments.cuts, found)
+    _print(circuit, arguments.cuts, found)
+    return 0
+
+
+def _changes(
+    arguments: argparse.Namespace, circuit: Circuit, progress: Callable[[str], None]
+) -> Effects:
+    import numpy as np
+
+    from cortico.cli.run import read_arrays, read_weights
+    from cortico.lesion import effects, lesions
+
+    inputs = read_arrays(arguments.input, circuit)
+    weights = read_weights(arguments.weights, arguments.circuit, circuit)
+    lesioned = lesions(circuit, arguments.cuts)
+    progress(f"running {arguments.backend}, whole and lesioned")
+    with np.errstate(all="ignore"):  # a change of NaN is shown as such
+        return effects(circuit, lesioned, inputs, weights, arguments.backend)
+
+
+def _write_json(path: Path, cuts: list[Cut], found: Effects) -> None:
+    from cortico.files import replacing_files
+
+    record = {"lesions": [{"target": t, "factor": f} for t, f in cuts], **found.record()}
+    with replacing_files(path.parent) as staging:
+        (staging / path.name).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+# ---- printing ------------------------------------------------------------------------------------
+
+
+def _print(circuit: Circuit, cuts: list[Cut], found: Effects) -> None:
+    from cortico.cli.console import console, print_line, print_table
+
+    out = console()
+    for target, factor in cuts:
+        print_line(f"{target} {'silenced' if factor == 0 else f'times {factor:g}'}", out)
+    for note in _notes(circuit, cuts):
+        print_line(note, out)
+    for table in _tables(found):
+        print_table(table, out)
+
+
+def _notes(circuit: Circuit, cuts: list[Cut]) -> Iterator[str]:
+    """Where a silenced divisor is no disinhibition."""
+    from cortico.lesion.cut import divided_by
+    from cortico.lesion.targets import read_target
+
+    for target, factor in cuts:
+        divided = divided_by(circuit, read_target(target)) if factor == 0 else ()
+        if divided:
+            yield (
+                f"note: {target} divides {', '.join(divided)}, and x/0 is 0 in a circuit: these cells "
+                "fall silent. To weaken inhibition, use --scale."
+            )
+
+
+def _tables(found: Effects) -> Iterator[Table]:
+    """Outputs and shared cells, then a row for each area."""
+    from cortico.report import Table
+
+    whole = {**{f"output {n}": c for n, c in found.outputs.items()}, **found.shared}
+    rows = tuple((name, _percent(change)) for name, change in whole.items())
+    yield Table("Relative change", ("of", "change"), rows, 1)
+    if found.areas:
+        yield _area_table(found)
+
+
+def _area_table(found: Effects) -> Table:
+    from cortico.report import Table
+
+    populations = list(found.areas[0].populations)
+    attends = any(area.attention is not None for area in found.areas)
+    header = ("area", *["attention"] * attends, *populations)
+    rows = tuple(
+        (
+            str(area.area),
+            *[_percent(area.attention)] * attends,
+            *(_percent(area.populations[name]) for name in populations),
+        )
+        for area in found.areas
+    )
+    return Table("Relative change by area (head)", header, rows, len(header) - 1)
+
+
+def _percent(change: float | None) -> str:
+    return "was silent" if change is None else f"{100 * change:.3g}%"

@@ -1,0 +1,160 @@
+"""Lesions of circuits: rates or synapses times a factor. A lesioned circuit is a circuit again.
+
+    rate' = s · rate     for the cells of a lesion, s = 0 when they are silenced
+    w'    = s · w        for its synapses
+
+This holds for every transfer function: a silenced cell with rate exp(I) has rate 0, not exp(0) = 1. What
+divides by silenced cells gives 0, as x/0 is 0 in a circuit (`docs/ir.md`); it is not released.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from cortico.ir import (
+    Circuit,
+    Compartment,
+    Effect,
+    Gain,
+    Parameter,
+    Population,
+    Projection,
+    SpecError,
+    TensorRef,
+    Weight,
+    check,
+)
+from cortico.lesion.targets import Kind, Target, read_target
+from cortico.passes.edit import fresh_name, map_projections
+
+
+def lesion(circuit: Circuit, target: Target | str, factor: float = 0.0) -> Circuit:
+    """The circuit with the rates or synapses that `target` names times `factor`; 0 silences them.
+
+    Targets are parts of the circuit given: passes may have merged or removed what a spec was lowered
+    to. SpecError for targets that there are not, and for factors that are negative or not finite.
+    """
+    return lesions(circuit, [(target, factor)])
+
+
+def lesions(circuit: Circuit, cuts: Iterable[tuple[Target | str, float]]) -> Circuit:
+    """Several lesions at once. All targets are parts of `circuit`, not of what the first ones left."""
+    result = circuit
+    for text, factor in cuts:
+        if not (math.isfinite(factor) and factor >= 0):
+            raise SpecError(f"a lesion's factor must be finite and at least 0, found {factor!r}")
+        target = read_target(text) if isinstance(text, str) else text
+        if target.kind is Kind.PROJECTION:
+            for projection in target.projections(circuit):
+                result = _scaled_synapses(result, projection.name, target, factor)
+        else:
+            for population in target.populations(circuit):
+                result = _scaled_rate(result, population.name, target, factor)
+    check(result)
+    return result
+
+
+def divided_by(circuit: Circuit, target: Target) -> tuple[str, ...]:
+    """The populations that are divided by cells of `target`: silencing it gives them 0."""
+    if target.kind is Kind.PROJECTION:
+        own = target.projections(circuit)
+    else:
+        cells = {p.name for p in target.populations(circuit)}
+        own = tuple(p for p in circuit.projections if p.pre in cells)
+    return tuple(dict.fromkeys(p.post for p in own if _divides(circuit, p)))
+
+
+def _divides(circuit: Circuit, projection: Projection) -> bool:
+    compartment = circuit.population(projection.post).compartment(projection.compartment)
+    return compartment.effect is Effect.DIVIDES
+
+
+# ---- cells ---------------------------------------------------------------------------------------
+
+
+def _scaled_rate(circuit: Circuit, name: str, target: Target, factor: float) -> Circuit:
+    """The rate of a population times `factor`; outputs and synapses read it under its own name."""
+    population = circuit.population(name)
+    circuit, weight = _factor(circuit, population.name, population.axes, target, factor)
+    if population.transfer in ("identity", "relu"):  # φ(s·I) = s·φ(I) for s >= 0
+        part = Compartment(_free_compartment(population), drive=(weight,))
+        scaled = replace(population, compartments=(*population.compartments, part))
+        return _with_populations(circuit, population.name, scaled)
+    intact = replace(population, name=fresh_name(circuit, f"{population.name}_intact"))
+    follower = _follower(population, population.name, population.axes, weight)
+    circuit = map_projections(
+        circuit, lambda p: replace(p, post=intact.name) if p.post == population.name else p
+    )
+    circuit = _with_populations(circuit, population.name, intact, follower)
+    return _with_link(circuit, intact.name, follower.name)
+
+
+# ---- synapses ------------------------------------------------------------------------------------
+
+
+def _scaled_synapses(circuit: Circuit, name: str, target: Target, factor: float) -> Circuit:
+    """The synapses of a projection times `factor`; of some areas only, by way of cells that follow."""
+    (projection,) = (p for p in circuit.projections if p.name == name)
+    if target.areas is None:
+        weight = replace(projection.weight, gain=Gain(factor) * projection.weight.gain)
+        return _with_projection(circuit, replace(projection, weight=weight))
+    axes = circuit.synapse_axes(projection)
+    circuit, weight = _factor(circuit, projection.name, axes, target, factor)
+    pre = circuit.population(projection.pre)
+    added = tuple(axis for axis in weight.axes if axis not in pre.axes)
+    follower = _follower(pre, fresh_name(circuit, f"{name}_lesioned"), pre.axes + added, weight)
+    circuit = _with_populations(circuit, pre.name, pre, follower)
+    circuit = _with_projection(circuit, replace(projection, pre=follower.name))
+    return _with_link(circuit, pre.name, follower.name)
+
+
+# ---- parts ---------------------------------------------------------------------------------------
+
+
+def _factor(
+    circuit: Circuit, what: str, axes: tuple[str, ...], target: Target, factor: float
+) -> tuple[Circuit, Weight]:
+    """The circuit with a parameter that holds the factors of its areas, where these differ."""
+    if target.areas is None:
+        return circuit, Weight(gain=Gain(factor))
+    kept, values = target.factors(circuit, what, axes, factor)
+    stored = [p.values.dtype for p in circuit.parameters if p.values is not None]
+    values = values.astype(np.result_type(*stored) if stored else np.float64)
+    name = fresh_name(circuit, f"lesion_{what}")
+    parameters = (*circuit.parameters, Parameter(name, values.shape, values))
+    return replace(circuit, parameters=parameters), Weight(TensorRef(name, kept))
+
+
+def _follower(source: Population, name: str, axes: tuple[str, ...], weight: Weight) -> Population:
+    """Cells like those of `source` that hear them one to one, and multiply with the factor."""
+    parts = (Compartment("basal"), Compartment("lesion", drive=(weight,)))
+    return replace(source, name=name, axes=axes, compartments=parts, transfer="identity")
+
+
+def _free_compartment(population: Population) -> str:
+    taken = {part.name for part in population.compartments}
+    numbered = (f"lesion_{number}" for number in itertools.count(2))
+    return next(n for n in itertools.chain(["lesion"], numbered) if n not in taken)
+
+
+def _with_populations(circuit: Circuit, old: str, *new: Population) -> Circuit:
+    """The circuit with other populations in the place of one."""
+    listed = ([*new] if p.name == old else [p] for p in circuit.populations)
+    return replace(circuit, populations=tuple(itertools.chain.from_iterable(listed)))
+
+
+def _with_projection(circuit: Circuit, new: Projection) -> Circuit:
+    return map_projections(circuit, lambda p: new if p.name == new.name else p)
+
+
+def _with_link(circuit: Circuit, pre: str, post: str) -> Circuit:
+    """The circuit with synapses of weight 1 from cells to those that follow them."""
+    name = fresh_name(circuit, f"{pre}_to_{post}")
+    return replace(
+        circuit, projections=(*circuit.projections, Projection(name, pre, post, "basal"))
+    )
