@@ -43,7 +43,7 @@ class Activity:
     @cached_property
     def attention(self) -> Attention | None:
         """The gate of the first cells that have one for every pair of tokens; None without such."""
-        tokens = _token_axes(self.circuit)
+        tokens = token_axes(self.circuit)
         if tokens is None:
             return None
         for population in self.circuit.order:
@@ -94,6 +94,14 @@ def observe(circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None) 
     return Activity(bound, inputs, parameters, rates)
 
 
+def token_axes(circuit: Circuit) -> tuple[str, str] | None:
+    """The axes of query and source tokens: the column of the output, and the other one."""
+    columns = [axis.name for axis in circuit.axes if axis.role is Role.COLUMN]
+    query = [axis for axis in circuit.outputs[0].source.axes if axis in columns]
+    source = [axis for axis in columns if axis not in query]
+    return (query[0], source[0]) if len(query) == 1 == len(source) else None
+
+
 def gate_compartments(circuit: Circuit, population: Population) -> list[Compartment]:
     """The compartments that all cells of a microcolumn share, where others tell them apart."""
     own = {a for a in population.axes if circuit.axis(a).role is Role.FEATURE}
@@ -107,14 +115,6 @@ def _dependence(circuit: Circuit, population: Population, compartment: Compartme
     for projection in circuit.projections_onto(population.name, compartment.name):
         found |= {*projection.weight.axes, *circuit.population(projection.pre).axes}
     return found
-
-
-def _token_axes(circuit: Circuit) -> tuple[str, str] | None:
-    """The axes of query and source tokens: of the output's columns, and the other one."""
-    columns = [axis.name for axis in circuit.axes if axis.role is Role.COLUMN]
-    query = [axis for axis in circuit.outputs[0].source.axes if axis in columns]
-    source = [axis for axis in columns if axis not in query]
-    return (query[0], source[0]) if len(query) == 1 == len(source) else None
 
 
 def _shape(circuit: Circuit, name: str) -> tuple[object, ...]:
