@@ -22,7 +22,7 @@ def svg(scene: Scene, view: str, label: str) -> str:
 
 
 def _group(group: Group, view: str) -> str:
-    marks = "".join(_mark(mark) for mark in group.marks)
+    marks = "".join(_reaches(group)) + "".join(map(_mark, group.marks))
     return f'<g id="{view}-{group.id}"{_attributes(group)}>{marks}</g>'
 
 
@@ -51,17 +51,27 @@ def _mark(mark: Mark) -> str:
             return _words(mark)
 
 
-def _shape(shape: Shape) -> str:
-    steps = "".join(
+def _reaches(group: Group) -> Iterator[str]:
+    """Wide lines that are not seen, by which a pointer finds the thin ones of a pathway."""
+    if group.id.startswith("projection-"):
+        for mark in group.marks:
+            if isinstance(mark, Shape) and not mark.closed:
+                yield f'<path class="reach" d="{_steps(mark)}"/>'
+
+
+def _steps(shape: Shape) -> str:
+    return "".join(
         letter + " ".join(f"{_number(x)} {_number(y)}" for x, y in points)
         for letter, points in shape.commands()
     )
+
+
+def _shape(shape: Shape) -> str:
     dash = f' stroke-dasharray="{" ".join(map(_number, shape.dash))}"' if shape.dash else ""
-    line = (
-        f'<path d="{steps}" fill="{shape.fill or "none"}" stroke="{shape.colour}" '
+    return (
+        f'<path d="{_steps(shape)}" fill="{shape.fill or "none"}" stroke="{shape.colour}" '
         f'stroke-width="{_number(shape.width)}"{dash}/>'
     )
-    return line if shape.closed else f'<path class="reach" d="{steps}"/>{line}'
 
 
 def _words(words: Words) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ THALAMUS = "thalamus"
 BANDS = ("L1", "L2/3", "L4", "L5", "L6", THALAMUS)
 
 _FEWEST, _MOST = 2, 5  #: columns
+_BROAD = 4  #: up to so many populations of a band stand in one row
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def band_of(population: Population) -> str:
 
 def arrange(circuit: Circuit) -> Grid:
     """A grid in which populations that project to each other stand near."""
-    columns = min(max(_FEWEST, math.ceil(math.sqrt(len(circuit.populations)))), _MOST)
+    columns = _columns(circuit)
     bands: list[str] = []
     slots: dict[str, Slot] = {}
     for band in BANDS:
@@ -54,6 +56,13 @@ def arrange(circuit: Circuit) -> Grid:
         bands += [band] * math.ceil(len(here) / columns)
     edges = [(p.pre, p.post) for p in circuit.projections]
     return Grid(tuple(bands), columns, _shortened(slots, bands, columns, edges))
+
+
+def _columns(circuit: Circuit) -> int:
+    """About as many as rows, and one row for each band where that is not too wide."""
+    widest = max(Counter(map(band_of, circuit.populations)).values())
+    square = math.ceil(math.sqrt(len(circuit.populations)))
+    return min(max(_FEWEST, square, min(widest, _BROAD)), _MOST)
 
 
 def _by_region(circuit: Circuit) -> list[Population]:

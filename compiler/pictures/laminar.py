@@ -16,7 +16,7 @@ from cortico.pictures.style import kind_of
 from cortico.pictures.titles import area_count
 from cortico.pictures.wires import branches, wire
 
-_GUTTER = 44.0  #: on the left, for the names of layers
+_GUTTER = 54.0  #: on the left, for the names of layers
 _CELL_LEFT = 27.0  #: room left of a soma
 
 

@@ -85,7 +85,7 @@ function words(label, list) {
 
 function areasBox() {
   const what = activity.attention
-    ? "Words that each area lets through to its deep cells, for the query token"
+    ? "Words that the superficial cells of each area mask in, for the query token"
     : "Areas";
   const table = element("table", { class: "areas" }, element("caption", {}, what), parts.areas);
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Areas" }, table);
@@ -164,7 +164,7 @@ function strongest(area) {
   const shares = attentionOf(area)[state.query];
   const most = largest([shares]);
   const order = [...shares.keys()].sort((a, b) => Math.abs(shares[b]) - Math.abs(shares[a])).slice(0, 4);
-  return order.filter((k) => shares[k] !== 0).map((k) =>
+  return order.filter((k) => Math.abs(shares[k]) > 0.0005 * most).map((k) =>
     element("span", { class: "share", style: shade(shares[k], most) }, `${activity.sources[k]} ${asText(shares[k])}`));
 }
 
