@@ -71,7 +71,7 @@ def proof_html(claims: Sequence[Claim]) -> str:
 def audit_html(audit: Audit) -> str:
     """Findings by projection, numbers beside published ones, and the publications."""
     findings = _table(
-        "Pathways",
+        "Pathways beside published ones",
         ("projection", "verdict", "what is published", "sources"),
         (row for p in audit.circuit.projections for row in _finding_rows(audit.of(p.name))),
         4,
@@ -103,7 +103,7 @@ def _measures(measures: Sequence[Measure]) -> str:
         for m in measures
     )
     header = ("of", "found", "published", "verdict", "what it says")
-    return _table("Numbers", header, rows, 5)
+    return _table("Numbers beside published ones", header, rows, 5)
 
 
 def verdict_html(verdict: str) -> str:

@@ -62,6 +62,11 @@ def test_links_lead_somewhere():
             assert attributes.get(name, found.ids[0]) in found.ids
 
 
+def test_regions_have_names_of_their_own():
+    names = [a["aria-label"] for _, a in outline("bert").elements if a.get("role") == "region"]
+    assert len(names) == len(set(names)) > 3
+
+
 def test_names_and_tokens_are_made_safe():
     html = page_html(page("bert", title=HOSTILE))
     assert "<script>window.hacked" not in html and "<img" not in html

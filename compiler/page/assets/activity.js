@@ -5,6 +5,8 @@ const panel = byId("activity");
 const state = { area: 0, query: 0, source: 0 };
 let parts = null; // elements that change
 
+const MOST_WIDE = 24; // source tokens up to which the fields of the grid are large
+
 /** Rates of a population as numbers, decoded when they are first needed. */
 function rates(cells) {
   if (!cells.values) {
@@ -45,7 +47,7 @@ function asText(value) {
 function shade(value, most) {
   const share = most ? Math.min(1, Math.abs(value) / most) : 0;
   const colour = value < 0 ? "213, 94, 0" : "0, 114, 178";
-  const letters = share > 0.55 ? "#fff" : "#1a1a1a";
+  const letters = value > 0 && share > 0.9 ? "#fff" : "#1a1a1a";
   return `background: rgba(${colour}, ${share.toFixed(3)}); color: ${letters}`;
 }
 
@@ -65,6 +67,8 @@ function buildActivity() {
   }
   parts = {
     areas: element("tbody"),
+    thumbnails: [],
+    gridArea: null, // the area that the grid shows
     queries: element("div", { class: "words", role: "group", "aria-label": "Query token" }),
     sources: element("div", { class: "words", role: "group", "aria-label": "Source token" }),
     grid: element("table", { class: "grid", role: "grid" }),
@@ -96,7 +100,7 @@ function columnsBox() {
   if (activity.attention) {
     box.append(
       element("p", { class: "hint" }, "A row for each query token, a column for each source token, a microcolumn in every field. Arrow keys move between them."),
-      element("div", { class: "scroll" }, parts.grid),
+      element("div", { class: "scroll tall" }, parts.grid),
     );
   } else {
     box.append(element("p", {}, "This circuit has no microcolumn for a pair of tokens, and so no attention mask: its cells keep a memory of the tokens that came."));
@@ -168,8 +172,13 @@ function strongest(area) {
     element("span", { class: "share", style: shade(shares[k], most) }, `${activity.sources[k]} ${asText(shares[k])}`));
 }
 
-/** The attention of an area as a small picture; the table beside it says the same. */
+/** The attention of an area as a small picture, drawn once; the table beside it says the same. */
 function thumbnail(area) {
+  parts.thumbnails[area] = parts.thumbnails[area] || drawThumbnail(area);
+  return parts.thumbnails[area];
+}
+
+function drawThumbnail(area) {
   const rows = attentionOf(area);
   const most = largest(rows);
   const canvas = element("canvas", { class: "thumbnail", width: rows[0].length, height: rows.length, "aria-hidden": "true" });
@@ -183,30 +192,46 @@ function thumbnail(area) {
 }
 
 function drawGrid(rows) {
-  const most = largest(rows);
+  if (parts.gridArea !== state.area) {
+    parts.gridArea = state.area;
+    buildGrid(rows);
+  }
   const focused = parts.grid.contains(document.activeElement);
+  for (const cell of parts.grid.querySelectorAll("[aria-selected='true']")) markCell(cell, false);
+  const here = parts.grid.querySelector(`[data-query="${state.query}"][data-source="${state.source}"]`);
+  markCell(here, true);
+  if (focused) here.focus();
+}
+
+function markCell(cell, here) {
+  cell.tabIndex = here ? 0 : -1;
+  cell.setAttribute("aria-selected", String(here));
+  cell.textContent = here ? "●" : "";
+}
+
+function buildGrid(rows) {
+  const most = largest(rows);
   const head = element("tr", {}, element("td"), ...activity.sources.map((name) =>
     element("th", { scope: "col" }, element("span", {}, name))));
   const body = rows.map((row, query) => element("tr", {},
     element("th", { scope: "row" }, activity.queries[query]),
     ...row.map((value, source) => gridCell(value, query, source, most))));
+  parts.grid.classList.toggle("dense", activity.sources.length > MOST_WIDE);
   parts.grid.replaceChildren(
     element("caption", { class: "hidden" }, `Attention of area ${data.areas[state.area]}, by query and source token`),
     element("thead", {}, head), element("tbody", {}, ...body));
-  if (focused) parts.grid.querySelector("[tabindex='0']").focus();
 }
 
 function gridCell(value, query, source, most) {
-  const here = state.query === query && state.source === source;
+  const words = `${activity.queries[query]} → ${activity.sources[source]}: ${asText(value)}`;
   return element("td", {
     style: shade(value, most),
-    tabindex: here ? "0" : "-1",
-    "aria-selected": String(here),
+    tabindex: "-1",
     "data-query": query,
     "data-source": source,
-    "aria-label": `query ${activity.queries[query]}, source ${activity.sources[source]}: ${asText(value)}`,
-    title: `${activity.queries[query]} → ${activity.sources[source]}: ${asText(value)}`,
-  }, here ? "●" : "");
+    "aria-label": words,
+    title: words,
+  });
 }
 
 function followGrid() {
