@@ -134,7 +134,7 @@ def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], wor
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     body = "\n".join(f"<tr>{''.join(_cells(row, words))}</tr>" for row in rows)
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Table: {escape(title)}">'
         f"<table><caption>{escape(title)}</caption>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
