@@ -10,6 +10,7 @@ With softmax it is the attention probability, mask cell over pool; with linear a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +19,9 @@ import numpy as np
 from cortico.backends.inputs import Arrays, bind_symbols
 from cortico.backends.reference import currents, interpret
 from cortico.ir import Circuit, Compartment, Effect, Population, Role, SpecError
+
+#: Rates that one input may give; more would not fit into memory.
+MOST_RATES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,13 @@ class Activity:
 
 
 def observe(circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None) -> Activity:
-    """Run a circuit on one example. SpecError for inputs that do not fit, or rates that overflow."""
+    """Run a circuit on one example. SpecError for inputs that do not fit, rates that overflow or are too many."""
     sizes = bind_symbols(circuit, inputs)
     bound = circuit.bind(**{s: n for s, n in sizes.items() if s in circuit.symbols})
     batch = [n for n, array in inputs.items() if array.ndim > len(_shape(bound, n))]
     if batch:
         raise SpecError(f"input {batch[0]!r} has a batch: give one example, without batch axes")
+    _require_small(bound)
     with np.errstate(all="ignore"):
         rates = interpret(bound, inputs, parameters)
     wild = [name for name, rate in rates.items() if not np.isfinite(rate).all()]
@@ -100,6 +105,16 @@ def token_axes(circuit: Circuit) -> tuple[str, str] | None:
     query = [axis for axis in circuit.outputs[0].source.axes if axis in columns]
     source = [axis for axis in columns if axis not in query]
     return (query[0], source[0]) if len(query) == 1 == len(source) else None
+
+
+def _require_small(circuit: Circuit) -> None:
+    sizes = circuit.sizes()
+    rates = sum(math.prod(sizes[axis] for axis in p.axes) for p in circuit.populations)
+    if rates > MOST_RATES:
+        raise SpecError(
+            f"circuit {circuit.name!r} gives {rates:,} rates on this input, at most {MOST_RATES:,} are "
+            "computed: give a shorter input"
+        )
 
 
 def gate_compartments(circuit: Circuit, population: Population) -> list[Compartment]:

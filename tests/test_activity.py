@@ -54,5 +54,8 @@ def test_wrong_inputs():
         observe(circuit, case.inputs)
     with pytest.raises(SpecError, match="too large for numbers"):
         observe(circuit, {"x": 1e6 * np.random.default_rng(0).standard_normal((3, 8))})
+    long = np.ones((4000, 8))
+    with pytest.raises(SpecError, match="at most 100,000,000 are computed: give a shorter input"):
+        observe(circuit, {"x": long})
     with pytest.raises(SpecError, match="parameter 'W_Q' has no values"):
         observe(lower(case.spec), {"x": np.ones((3, 8))})

@@ -52,8 +52,6 @@ def circuits_of(lowered: Circuit, steps: Sequence[Step]) -> list[tuple[str, Circ
 
 def _dots(axes: Axes, what: str, counts: Sequence[int]) -> None:
     """A mark for each count, with the number beside it."""
-    from matplotlib.ticker import NullFormatter
-
     numbers = [max(int(count), 1) for count in counts]
     floor, most = 10 ** (len(str(min(numbers))) - 1), max(numbers)
     axes.set_xscale("log")
@@ -72,6 +70,13 @@ def _dots(axes: Axes, what: str, counts: Sequence[int]) -> None:
             fontsize=7.5,
             bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1},
         )
+    _frame(axes, what)
+
+
+def _frame(axes: Axes, what: str) -> None:
+    """A title, and ticks without a box."""
+    from matplotlib.ticker import NullFormatter
+
     axes.set_title(what, loc="left", fontsize=8.5)
     axes.tick_params(axis="x", which="both", labelsize=6.5, color=RULE)
     axes.tick_params(axis="x", which="minor", length=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from cortico.report import number, one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _CELL, _SMALL, _MARGIN = 40.0, 6.5, 16.0
 _MOST_NAME = 34
@@ -34,7 +34,7 @@ def draw_matrix(circuit: Circuit, path: Path) -> None:
                 _CELL * len(matrix.rows) / matrix.height,
             )
         )
-        matrix.draw(axes)
+        matrix.draw(axes, figure)
         save(figure, path)
 
 
@@ -59,7 +59,7 @@ class _Matrix:
     def _hears(self, population: str, compartment: str) -> bool:
         return bool(self.circuit.projections_onto(population, compartment))
 
-    def draw(self, axes: Axes) -> None:
+    def draw(self, axes: Axes, figure: Figure) -> None:
         axes.set_xlim(0, len(self.columns))
         axes.set_ylim(len(self.rows), 0)
         axes.set_xticks([k + 0.5 for k in range(len(self.columns))], self.column_names, rotation=90)
@@ -72,7 +72,8 @@ class _Matrix:
             axes.axhline(k, color=RULE, linewidth=0.4, zorder=0)
         for projection in self.circuit.projections:
             self._entry(axes, projection)
-        self._words(axes)
+        self._title(figure)
+        self._legend(figure)
 
     def _entry(self, axes: Axes, projection: Projection) -> None:
         """A filled cell: colour by the logarithm of the synapses, border by the kind of pathway."""
@@ -105,42 +106,34 @@ class _Matrix:
         counts = self.circuit.counts().synapses_of.values()
         return max([1.0, *(math.log10(max(int(c), 1)) for c in counts)])
 
-    def _words(self, axes: Axes) -> None:
-        """Title above, what borders mean below."""
-        figure = axes.figure
+    def _title(self, figure: Figure) -> None:
+        """The circuit's name, and how to read the matrix."""
         name = elided(one_line(self.circuit.name), 60)
-        top = 1 - 20 / self.height
-        left = _MARGIN / self.width
+        top, left = 1 - 20 / self.height, _MARGIN / self.width
         total = number(self.circuit.counts().synapses)
-        figure.text(left, top, name, fontsize=11, fontweight="bold", parse_math=False)
         under = (
             f"from the row to the column; {total} synapses in all, darker is more{self._sizes()}"
         )
+        figure.text(left, top, name, fontsize=11, fontweight="bold", parse_math=False)
         figure.text(left, top - 16 / self.height, under, color=GREY)
-        for k, (kind, words) in enumerate(self._kinds()):
-            x = (self.left + 100 * k) / self.width
-            y = 30 / self.height
-            look = LINES[kind]
-            axes.plot(
-                [x, x + 24 / self.width],
-                [y, y],
-                transform=figure.transFigure,
-                clip_on=False,
-                color=look.colour,
-                linewidth=1.8,
-                dashes=[d / 1.8 for d in look.dash] or (None, None),
-            )
-            figure.text(x + 30 / self.width, y - 3 / self.height, words)
+
+    def _legend(self, figure: Figure) -> None:
+        """What the borders mean, below the matrix."""
+        from matplotlib.lines import Line2D
+
+        present = {kind_of(self.circuit, p) for p in self.circuit.projections}
+        y = 30 / self.height
+        for k, kind in enumerate(kind for kind in Kind if kind in present):
+            x, look = (self.left + 100 * k) / self.width, LINES[kind]
+            dashes: Any = [d / 1.8 for d in look.dash] or (None, None)
+            sample = Line2D([x, x + 24 / self.width], [y, y], color=look.colour, linewidth=1.8)
+            sample.set_dashes(dashes)
+            figure.add_artist(sample)
+            figure.text(x + 30 / self.width, y - 3 / self.height, kind.value)
 
     def _sizes(self) -> str:
         columns = [a for a in self.circuit.axes if a.role == "column"]
         return "".join(f", {a.name} = {a.extent}" for a in columns)
-
-    def _kinds(self) -> Iterator[tuple[Kind, str]]:
-        present = {kind_of(self.circuit, p) for p in self.circuit.projections}
-        for kind in Kind:
-            if kind in present:
-                yield kind, kind.value
 
 
 def short(count: int) -> str:
