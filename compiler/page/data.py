@@ -125,7 +125,7 @@ def _columns(circuit: Circuit) -> list[str]:
 
 def _token_names(tokens: Sequence[str], size: int) -> list[str]:
     """The given names where there are as many, else numbers."""
-    return list(tokens) if len(tokens) == size else [str(k) for k in range(size)]
+    return list(tokens) if len(tokens) == size else [f"#{k}" for k in range(size)]
 
 
 def _attention(activity: Activity) -> Record | None:

@@ -227,8 +227,16 @@ def test_words_that_are_masked_in(open_page):
     assert [text.startswith(token) for text, token in zip(shown, TOKENS, strict=True)] == [True] * 5
 
 
+def test_it_starts_in_the_middle(open_page):
+    browser = open_page()
+    best = int(np.argmax(page("bert").activity.attention.gate[0, 2]))
+    here = browser.one(".grid [aria-selected='true']")
+    assert (here.get_attribute("data-query"), here.get_attribute("data-source")) == ("2", str(best))
+
+
 def test_arrow_keys_move_between_microcolumns(open_page):
     browser = open_page()
+    browser.click("[data-query='0'][data-source='0']")
     browser.run("document.querySelector('.grid [tabindex=\"0\"]').focus()")
     browser.press(Keys.ARROW_DOWN, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     here = browser.one(".grid [aria-selected='true']")

@@ -92,7 +92,7 @@ function areasBox() {
     ? "Words that the superficial cells of each area mask in, for the query token"
     : "Areas";
   const table = element("table", { class: "areas" }, element("caption", {}, what), parts.areas);
-  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Areas" }, table);
+  return element("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Areas" }, table);
 }
 
 function columnsBox() {
@@ -303,6 +303,14 @@ function showArea(name) {
   }
 }
 
+/** A query token in the middle of the input, and what it attends to most. */
+function startInTheMiddle() {
+  state.query = Math.floor(activity.queries.length / 2);
+  const shares = activity.attention ? attentionOf(0)[state.query] : [0];
+  state.source = shares.indexOf(Math.max(...shares));
+}
+
 buildActivity();
+if (activity) startInTheMiddle();
 if (activity && activity.attention) followGrid();
 redraw();
