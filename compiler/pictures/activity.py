@@ -126,7 +126,7 @@ class _Page:
     def _name_rows(self, axes: Axes, axis: str, size: int) -> None:
         words = self._labels(axis, size)
         if words:
-            axes.set_yticks(range(size), words)
+            axes.set_yticks(range(size), words, parse_math=False)
             axes.tick_params(axis="y", labelsize=5, length=0, pad=1)
         elif axis:
             axes.set_ylabel(f"{axis} ↓", fontsize=6.5, labelpad=2, rotation=0, ha="right")
@@ -134,7 +134,7 @@ class _Page:
     def _labels(self, axis: str, size: int) -> list[str]:
         known = len(self.tokens) == size <= _MOST_LABELS
         is_token = axis in _column_axes(self.circuit)
-        return [elided(t, 9) for t in self.tokens] if known and is_token else []
+        return [elided(one_line(t), 9) for t in self.tokens] if known and is_token else []
 
     def _axes(self, x: float, top: float, width: float) -> Axes:
         height = _ROW - 30

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +69,8 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure, under a temporary name first. SpecError for formats that are not known."""
     kind = require_format(path)
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
-    with replacing_files(path.parent) as staging:
+    with replacing_files(path.parent) as staging, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box
         figure.savefig(staging / path.name, format=kind, dpi=200, metadata=dates[kind])
 
 

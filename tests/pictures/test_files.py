@@ -2,6 +2,7 @@
 
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,10 +112,23 @@ def test_the_activity_has_the_rates(tmp_path, monkeypatch):
 
 def test_names_of_tokens_are_drawn_as_they_are(tmp_path):
     _, activity, _ = example("bert")
-    tokens = ["[CLS]", "<b>$x$</b>", "&amp;", "a" * 50, "[SEP]"]
+    tokens = ["<b>", "$x^2$", "&amp;", "a" * 50, "two\nlines"]
     draw(activity.circuit, "activity", tmp_path / "a.svg", activity=activity, tokens=tokens)
     words = texts(tmp_path / "a.svg")
-    assert "[CLS]" in words and "&amp;" in words and "a" * 50 not in words
+    assert {"<b>", "$x^2$", "&amp;", "two lines"} <= {*words} and "a" * 50 not in words
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_titles_in_any_writing(kind, suffix, tmp_path):
+    circuit, activity, steps = example("bert")
+    named = [replace(c, name="脳 🧠 $x^2$ <b> \n\x07") for c in (circuit, activity.circuit)]
+    steps = [replace(s, before=replace(s.before, name=named[0].name)) for s in steps]
+    seen = replace(activity, circuit=named[1])
+    path = tmp_path / f"a.{suffix}"
+    draw(named[0], kind, path, activity=seen, steps=steps)
+    if suffix == "svg":
+        assert any("脳 🧠 $x^2$ <b>" in text for text in texts(path))
 
 
 # ---- what is refused -----------------------------------------------------------------------------
