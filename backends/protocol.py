@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Protocol
@@ -47,15 +48,21 @@ def backend_names() -> list[str]:
     return sorted(entry_points(group="cortico.backends").names)
 
 
-def get_backend(name: str) -> Backend:
-    """The backend called `name`. SpecError when none is installed under that name."""
+def get_backend(name: str, **options: object) -> Backend:
+    """The backend called `name`, with these options.
+
+    SpecError when none is installed under that name, or it does not take an option.
+    """
     found = entry_points(group="cortico.backends", name=name)
     if not found:
         names = backend_names()
         raise SpecError(
             f"no backend called {name!r}{near_name(name, names)}; there are: {', '.join(names)}"
         )
-    backend: Backend = next(iter(found)).load()()
+    make = next(iter(found)).load()
+    if options and inspect.signature(make).parameters == {}:
+        raise SpecError(f"backend {name!r} has no options, found {', '.join(options)}")
+    backend: Backend = make(**options)
     return backend
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cortico.backends import get_backend, require_support
+from cortico.backends import Backend, get_backend, require_support
 from cortico.files import replacing_files
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit
@@ -80,11 +80,11 @@ def compile_attention(
     spec: AttentionSpec,
     weights: Weights | None = None,
     passes: str | Sequence[Pass] = "default",
-    backend: str = "numpy",
+    backend: str | Backend = "numpy",
     progress: Progress = lambda stage: None,
     verify: bool = False,
 ) -> Compilation:
-    """Compile `spec` to a circuit and to the files of `backend`.
+    """Compile `spec` to a circuit and to the files of `backend`, a name or what `get_backend` gives.
 
     `passes` names a pipeline or passes (`"none"`, `"share-relays,prune-dead"`), or lists them. With
     `verify` circuit, gradients, passes and code are proved or checked, see `cortico.verify.claims`.
@@ -97,14 +97,14 @@ def compile_attention(
     lowered = lower(spec, weights)
     progress("running passes")
     circuit, steps = run_passes(lowered, chosen, compare_meaning if verify else None)
-    target = get_backend(backend)
+    target = get_backend(backend) if isinstance(backend, str) else backend
     require_support(target, circuit)
-    progress(f"emitting {backend} code")
+    progress(f"emitting {target.name} code")
     compiled = Compilation(spec, circuit, tuple(steps), target.emit(circuit))
     if not verify:
         return compiled
     from cortico.verify.claims import verify_compilation  # here, so that compiling stays quick
 
-    source = compiled.files.get("attention.py") if backend == "numpy" else None
+    source = compiled.files.get("attention.py") if target.name == "numpy" else None
     proof = verify_compilation(spec, weights, chosen, steps, source, progress)
     return replace(compiled, verification=proof)

@@ -137,7 +137,9 @@ def _clamped_sum(upto: IntArray, columns: int) -> IntArray:
 def _triangle(number: IntArray) -> IntArray:
     """0 + 1 + … + number. Halving the even factor first keeps it right when int64 wraps around."""
     even = number % 2 == 0
-    return np.where(even, number // 2, number) * np.where(even, number + 1, (number + 1) // 2)
+    product: IntArray = np.where(even, number // 2, number)
+    product *= np.where(even, number + 1, (number + 1) // 2)
+    return product
 
 
 def _interval(axis: str, low: int, high: int, extent: int) -> _Run:

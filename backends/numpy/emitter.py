@@ -7,7 +7,13 @@ import textwrap
 
 from cortico.backends.numpy.letters import axis_letters, with_letters
 from cortico.backends.numpy.planner import Planner, tensor_names
-from cortico.backends.numpy.template import CHECKED, HELPERS, LOAD_WEIGHTS
+from cortico.backends.numpy.template import CHECKED, HELPERS
+from cortico.backends.script_parts import (
+    LOAD_WEIGHTS,
+    stores_weights,
+    tensor_lines,
+    two_blank_lines_between_functions,
+)
 from cortico.ir import Circuit, Extent, Formula, Input, InputKind, Parameter
 
 
@@ -18,7 +24,7 @@ def emit_source(circuit: Circuit) -> str:
     helpers = planner.program.helpers | {p.formula.kind for p in circuit.parameters if p.formula}
     parts = [
         _header(circuit),
-        LOAD_WEIGHTS if _stores_weights(circuit) else "",
+        LOAD_WEIGHTS if stores_weights(circuit) else "",
         _signature(circuit),
         textwrap.indent("\n".join(_prologue(circuit)), "    "),
         textwrap.indent("\n".join(planner.program.lines), "    "),
@@ -27,32 +33,21 @@ def emit_source(circuit: Circuit) -> str:
         *(HELPERS[name] for name in HELPERS if name in helpers),
     ]
     spaced = "\n".join(part for part in parts if part)
-    return _two_blank_lines_between_functions(spaced)
+    return two_blank_lines_between_functions(spaced)
 
 
 def _header(circuit: Circuit) -> str:
     title = json.dumps(circuit.name)
-    shapes = [f"    {t.name} {_shape_text(t.shape)}" for t in circuit.inputs]
-    outputs = [
-        f"    {o.name} {_shape_text(tuple(circuit.axis(a).extent for a in o.source.axes))}"
-        for o in circuit.outputs
-    ]
-    weights = [f"    {p.name} {_shape_text(p.shape)}" for p in circuit.parameters if not p.formula]
     standard = (
         "import functools\nimport json\nfrom pathlib import Path\n\n"
-        if _stores_weights(circuit)
+        if stores_weights(circuit)
         else ""
     )
     return "\n".join(
         [
             f'"""Circuit {title}, compiled by cortico to NumPy.',
             "",
-            "Inputs (any axes before these are a batch):",
-            *shapes,
-            "Outputs:",
-            *outputs,
-            "Weights:",
-            *weights,
+            *tensor_lines(circuit),
             "",
             "float32 inputs are computed in float32, all others in float64. In the comments, axes stand in",
             "brackets; the batch axes in front of them are left out.",
@@ -67,12 +62,12 @@ def _signature(circuit: Circuit) -> str:
     names = tensor_names(circuit)
     arguments = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
     gates = [f"{names[t.name]}=None" for t in circuit.inputs if t.kind is InputKind.MASK]
-    weights = "weights=None" if _stores_weights(circuit) else "weights"
+    weights = "weights=None" if stores_weights(circuit) else "weights"
     listed = ", ".join([*arguments, "*", *gates, weights])
     outputs = ", ".join(output.name for output in circuit.outputs)
     source = (
         "`weights` maps names to arrays; by default they are read from the file beside this one."
-        if _stores_weights(circuit)
+        if stores_weights(circuit)
         else "`weights` maps the names above to arrays."
     )
     missing = "\n\n    A 0/1 input that is None is all ones." if gates else ""
@@ -87,7 +82,7 @@ def _prologue(circuit: Circuit) -> list[str]:
     lines = [f"dtype = np.float32 if {single or 'False'} else np.float64", "sizes = {}"]
     for tensor in sorted(circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
         lines += _checked_input(tensor, names[tensor.name])
-    if _stores_weights(circuit):
+    if stores_weights(circuit):
         lines.append("weights = load_weights() if weights is None else weights")
     for parameter in circuit.parameters:
         if parameter.formula is None:
@@ -116,29 +111,12 @@ def _checked_parameter(parameter: Parameter, name: str) -> str:
 
 def _formula_code(parameter: Parameter, formula: Formula) -> str:
     # in double precision whatever the rates are computed in: angles grow with the position
-    arguments = ", ".join(f'np.float64(weights["{name}"])' for name in formula.arguments)
+    arguments = ", ".join(
+        f'np.asarray(weights["{name}"], np.float64)' for name in formula.arguments
+    )
     shape = ", ".join(_side_code(side) for side in parameter.shape)
     return f"{formula.kind}([{shape}], {arguments}).astype(dtype)"
 
 
 def _side_code(side: Extent) -> str:
     return str(side) if isinstance(side, int) else f'sizes["{side}"]'
-
-
-def _shape_text(shape: tuple[Extent, ...]) -> str:
-    return f"({', '.join(str(side) for side in shape)})"
-
-
-def _stores_weights(circuit: Circuit) -> bool:
-    return all(p.values is not None for p in circuit.parameters if p.formula is None)
-
-
-def _two_blank_lines_between_functions(source: str) -> str:
-    lines: list[str] = []
-    for line in source.splitlines():
-        if line.startswith(("def ", "@")) and not (lines and lines[-1].startswith("@")):
-            while lines and not lines[-1]:
-                lines.pop()
-            lines += ["", ""]
-        lines.append(line)
-    return "\n".join(lines).rstrip() + "\n"

@@ -49,7 +49,7 @@ class Planner:
         }
         self.groups = shift_groups(circuit)
         self.names = tensor_names(circuit)
-        self.program.taken.update(self.names.values())
+        self.program.names.take(self.names.values())
         self._rates: dict[str, Product] = {}
         self._domains: dict[Bound, Variable] = {}
         self._silent: dict[str, list[TensorRef]] = {}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from cortico.backends.names import Names
 from cortico.backends.numpy.terms import Variable, indexed, subscripts, transposed
 
 #: Names that the emitted file uses itself.
@@ -33,36 +33,23 @@ RESERVED = frozenset(
 
 def safe_names(names: Iterable[str]) -> dict[str, str]:
     """Name to a Python identifier that is neither a keyword nor a name of the emitted file."""
-    program = Program()
-    return {name: program.fresh(name) for name in names}
+    return Names(RESERVED).of(names)
 
 
 @dataclass
 class Program:
-    """Lines of the emitted function body, and the helpers they call."""
+    """Lines of the emitted function body, the helpers they call, and the names they use."""
 
-    taken: set[str] = field(default_factory=lambda: set(RESERVED))
+    names: Names = field(default_factory=lambda: Names(RESERVED))
     lines: list[str] = field(default_factory=list)
     helpers: set[str] = field(default_factory=set)
-
-    def fresh(self, name: str) -> str:
-        """A Python identifier close to `name` that nothing else uses."""
-        candidate, number = name, 2
-        while (
-            candidate in self.taken
-            or keyword.iskeyword(candidate)
-            or keyword.issoftkeyword(candidate)
-        ):
-            candidate, number = f"{name}_{number}", number + 1
-        self.taken.add(candidate)
-        return candidate
 
     def comment(self, text: str) -> None:
         self.lines.append(f"# {text}")
 
     def assign(self, name: str, code: str, axes: Iterable[str], batched: bool) -> Variable:
         """Add the statement `name = code`; returns the variable, whose axes the line tells."""
-        variable = Variable(self.fresh(name), tuple(axes), batched)
+        variable = Variable(self.names.fresh(name), tuple(axes), batched)
         shape = f"  # [{', '.join(variable.axes)}]" if variable.axes else ""
         self.lines.append(f"{variable.code} = {code}{shape}")
         return variable

@@ -1,23 +1,8 @@
-"""The fixed parts of an emitted file: header, loading of weights, and helper functions."""
+"""The fixed parts of an emitted NumPy file: checks and helper functions."""
 
 from __future__ import annotations
 
-LOAD_WEIGHTS = '''\
-@functools.cache
-def load_weights(path=Path(__file__).with_name("circuit.safetensors")):
-    """Tensor name to memory-mapped array, from a safetensors file."""
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    data = np.memmap(path, np.uint8, mode="r", offset=8 + length)
-    kinds = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
-    arrays = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            start, stop = entry["data_offsets"]
-            arrays[name] = data[start:stop].view(kinds[entry["dtype"]]).reshape(entry["shape"])
-    return arrays
-'''
+from cortico.backends.script_parts import FORMULAS
 
 CHECKED = '''\
 def checked(name, array, shape, sizes, dtype):
@@ -55,16 +40,5 @@ def merge_columns(array, count):
     """The last `count` axes as one."""
     return array.reshape(*array.shape[:-count], -1)
 ''',
-    "rotation": '''\
-def rotation(shape, frequencies):
-    """Rotary embedding: the matrix [[cos, -sin], [sin, cos]] per token and plane, shape (t, p, 2, 2)."""
-    angles = np.arange(shape[0])[:, None] * frequencies
-    cos, sin = np.cos(angles), np.sin(angles)
-    return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
-''',
-    "distance": '''\
-def distance(shape, slopes):
-    """Linear position bias slopes[..., None, None] * (j - i), shape (..., i, j)."""
-    return slopes[..., None, None] * (np.arange(shape[-1]) - np.arange(shape[-2])[:, None])
-''',
+    **FORMULAS,
 }

@@ -25,6 +25,9 @@ Measures = Iterator[Measure]
 #: How far from the published range a probability may be: studies of one pathway differ by up to 3.
 _ALLOWED = 2
 
+#: Longer formulas are not shown.
+_LONGEST = 30
+
 NEEDS_SIZES = "Not decided without numbers: give the sizes (--tokens)."
 NEEDS_WEIGHTS = "Not decided without weights."
 
@@ -44,8 +47,8 @@ def measures(circuit: Circuit) -> Measures:
 def connection_probability(link: Link) -> Measures:
     """Synapses over pairs of cells, in one microcolumn and in one area, beside what was recorded.
 
-    Recordings are of cells up to about 100 µm apart: of one microcolumn and of those around it. So
-    published numbers should be met at one of the two scales. A synapse of weight zero is none.
+    Recordings are of cells near each other: of one microcolumn and of those around it. So published
+    numbers should be met at one of the two scales. A synapse of weight zero is none.
     """
     known = [pathway for pathway in link.published_here if pathway.probability is not None]
     ranges = [pathway.probability for pathway in known if pathway.probability is not None]
@@ -261,7 +264,9 @@ def _ratio(above: Count, below: Count) -> Any:
         return above / below if below else 0.0
     import sympy
 
-    return sympy.simplify(above / below)
+    ratio = sympy.sympify(above) / below
+    stepped = ratio.has(sympy.Min, sympy.Max, sympy.Piecewise)  # these take seconds to simplify
+    return ratio if stepped else sympy.cancel(ratio)
 
 
 def _is_number(found: Any) -> bool:
@@ -271,7 +276,8 @@ def _is_number(found: Any) -> bool:
 def _number(found: Any) -> str:
     if not _is_number(found):
         text = str(found).replace("**", "^").replace("*", "·")
-        return re.sub(r"(\w+)\^\(-(\d+)\)", r"1/\1^\2", text)
+        text = re.sub(r"(\w+)\^\(-(\d+)\)", r"1/\1^\2", text)
+        return text if len(text) <= _LONGEST else "depends on the sizes"
     return f"{float(found):,.0f}" if found >= 10 else f"{float(found):.3g}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortico.cli.sources import add_source_arguments, read_source
+from cortico.cli.targets import add_backend_arguments, read_backend
 
 if TYPE_CHECKING:
     from cortico.passes import Step
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Source, layer, sizes, weights, backend and output folder."""
     add_source_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write")
-    parser.add_argument("--backend", default="numpy", help="what to emit (default: numpy)")
+    add_backend_arguments(parser, "what to emit")
     parser.add_argument(
         "--passes",
         default="default",
@@ -64,7 +65,7 @@ def execute(arguments: argparse.Namespace) -> int:
             spec,
             weights,
             passes=arguments.passes,
-            backend=arguments.backend,
+            backend=read_backend(arguments),
             progress=progress,
             verify=arguments.verify,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.circuits import add_circuit_argument, read_circuit
+from cortico.cli.targets import add_backend_arguments, read_backend
 
 if TYPE_CHECKING:
     from cortico.ir import Circuit
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="safetensors file for a circuit without values"
     )
-    parser.add_argument("--backend", default="numpy", help="what runs it (default: numpy)")
+    add_backend_arguments(parser, "what runs it")
 
 
 def _scaling(text: str) -> Cut:
@@ -110,7 +111,7 @@ def _changes(
     lesioned = lesions(circuit, arguments.cuts)
     progress(f"running {arguments.backend}, whole and lesioned")
     with np.errstate(all="ignore"):  # a change of NaN is shown as such
-        return effects(circuit, lesioned, inputs, weights, arguments.backend)
+        return effects(circuit, lesioned, inputs, weights, read_backend(arguments))
 
 
 def _write_json(path: Path, cuts: list[Cut], found: Effects) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortico.cli.circuits import add_circuit_argument, read_circuit
+from cortico.cli.targets import add_backend_arguments, read_backend
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,14 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="safetensors file for a circuit without values"
     )
-    parser.add_argument("--backend", default="numpy", help="what runs it (default: numpy)")
+    add_backend_arguments(parser, "what runs it")
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run, write the outputs, and print their shapes."""
     import numpy as np
 
-    from cortico.backends import get_backend, require_support
+    from cortico.backends import require_support
     from cortico.cli.console import console, print_line, stages
     from cortico.report import one_line
 
@@ -50,7 +51,7 @@ def execute(arguments: argparse.Namespace) -> int:
         progress(f"reading {arguments.circuit}")
         circuit = read_circuit(arguments.circuit)
         check_output(arguments.output, circuit)
-        backend = get_backend(arguments.backend)
+        backend = read_backend(arguments)
         require_support(backend, circuit)
         inputs = read_arrays(arguments.input, circuit)
         weights = read_weights(arguments.weights, arguments.circuit, circuit)
@@ -139,7 +140,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         with zipfile.ZipFile(staging / path.name, "w") as archive:  # savez reserves some names
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
+                    np.save(member, array, allow_pickle=False)
 
 
 def check_output(path: Path | None, circuit: Circuit) -> None:

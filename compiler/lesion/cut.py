@@ -14,8 +14,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-import numpy as np
-
 from cortico.ir import (
     Circuit,
     Compartment,
@@ -123,8 +121,6 @@ def _factor(
     if target.areas is None:
         return circuit, Weight(gain=Gain(factor))
     kept, values = target.factors(circuit, what, axes, factor)
-    stored = [p.values.dtype for p in circuit.parameters if p.values is not None]
-    values = values.astype(np.result_type(*stored) if stored else np.float64)
     name = fresh_name(circuit, f"lesion_{what}")
     parameters = (*circuit.parameters, Parameter(name, values.shape, values))
     return replace(circuit, parameters=parameters), Weight(TensorRef(name, kept))

@@ -1,18 +1,20 @@
 """What a lesion changes on given input: outputs, and in each area its cells and its attention.
 
 Changes are relative, ‖r' - r‖ / ‖r‖ in the Euclidean norm over all cells, tokens and examples: 0 is no
-change, 1 is what silencing does. None where cells were silent that fire after the lesion.
+change, 1 is what silencing does. None where cells were silent that fire after the lesion. Circuits run in
+float64 here: the exponentials of scores, which mask cells fire, are too large for less.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from cortico.backends import get_backend, require_support
+from cortico.backends import Backend, get_backend, require_support
 from cortico.backends.inputs import Arrays
 from cortico.ir import Circuit, Output, Population, Role, TensorRef
 
@@ -40,9 +42,16 @@ class Effects:
     def record(self) -> dict[str, Any]:
         """The same as JSON has it, without the arrays."""
         return {
-            "outputs": dict(self.outputs),
-            "areas": [asdict(area) for area in self.areas],
-            "shared": dict(self.shared),
+            "outputs": _json(self.outputs),
+            "areas": [
+                {
+                    "area": a.area,
+                    **_json({"attention": a.attention}),
+                    "populations": _json(a.populations),
+                }
+                for a in self.areas
+            ],
+            "shared": _json(self.shared),
         }
 
 
@@ -51,11 +60,12 @@ def effects(
     lesioned: Circuit,
     inputs: Arrays,
     parameters: Arrays | None = None,
-    backend: str = "reference",
+    backend: Backend | str = "reference",
 ) -> Effects:
     """What differs between a circuit and its lesion on `inputs`; both are run by `backend`."""
+    runner = get_backend(backend) if isinstance(backend, str) else backend
     names = [population.name for population in circuit.populations]
-    before, after = (_observed(c, names, inputs, parameters, backend) for c in (circuit, lesioned))
+    before, after = (_observed(c, names, inputs, parameters, runner) for c in (circuit, lesioned))
     rates = {name: (before[k], after[k]) for k, name in enumerate(names)}
     outputs = [output.name for output in circuit.outputs]
     own = [p for p in circuit.populations if set(circuit.areas.axes) <= set(p.axes)]
@@ -78,10 +88,20 @@ def effects(
 
 def change(before: np.ndarray, after: np.ndarray) -> Change:
     """`‖after - before‖ / ‖before‖`; 0 when both are 0, None when only `before` is."""
-    moved, size = float(np.linalg.norm(after - before)), float(np.linalg.norm(before))
+    largest = max(np.abs(before).max(initial=0), np.abs(after).max(initial=0)) or 1.0
+    one, other = before / largest, after / largest  # squares of large rates would overflow
+    moved, size = float(np.linalg.norm(other - one)), float(np.linalg.norm(one))
     if size:
         return moved / size
     return None if moved else 0.0
+
+
+def _json(changes: Mapping[str, Change]) -> dict[str, float | str | None]:
+    """JSON has no NaN and no infinity: these become texts."""
+    return {
+        name: value if value is None or math.isfinite(value) else str(value)
+        for name, value in changes.items()
+    }
 
 
 def _observed(
@@ -89,7 +109,7 @@ def _observed(
     names: list[str],
     inputs: Arrays,
     parameters: Arrays | None,
-    backend: str,
+    runner: Backend,
 ) -> dict[Any, np.ndarray]:
     """Outputs by name, and rates by the number of their population in `names`."""
     prefix = "rate_"
@@ -101,9 +121,9 @@ def _observed(
         for probe, k in probes.items()
     )
     probed = replace(circuit, outputs=(*circuit.outputs, *read))
-    runner = get_backend(backend)
     require_support(runner, probed)
-    found = runner.run(probed, inputs, parameters)
+    doubled = {name: np.asarray(array, dtype=np.float64) for name, array in inputs.items()}
+    found = runner.run(probed, doubled, parameters)
     return {probes.get(name, name): array for name, array in found.items()}
 
 

@@ -1,6 +1,7 @@
 """The audits of the circuits that specs give by default: golden files, and the table in the docs."""
 
 import html
+import inspect
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,8 @@ from cortico import lower, random_weights
 from cortico.anatomy import Verdict, audit
 from cortico.anatomy.links import Link
 from cortico.anatomy.markdown import audit_markdown, markdown_table
+from cortico.anatomy.measures import CIRCUIT_MEASURES, LINK_MEASURES
+from cortico.anatomy.rules import RULES
 from cortico.spec import AttentionSpec, Kernel, Microcircuit
 from tests.anatomy.circuits import joined
 
@@ -28,7 +31,12 @@ SPECS = {
     "softmax": AttentionSpec(**SHAPE, name="softmax circuit"),
 }
 
-TABLE = re.compile(r"(?<=`make golden` rewrites this table -->\n\n)(.*?)(?=\n<!-- end -->)", re.S)
+RULES_LISTED = re.compile(
+    r"(?<=`make golden` rewrites the rules -->\n\n)(.*?)(?=\n<!-- rules end -->)", re.S
+)
+TABLE = re.compile(
+    r"(?<=`make golden` rewrites this table -->\n\n)(.*?)(?=\n<!-- table end -->)", re.S
+)
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -37,27 +45,54 @@ def test_audit(name, golden):
     golden(audit_markdown(audit(lower(spec, random_weights(spec)))), f"{name}.md", GOLDEN)
 
 
-def test_the_table_in_the_docs(golden):
+def test_the_tables_in_the_docs(golden):
     text = (DOCS / "anatomy.md").read_text(encoding="utf-8")
+    for place, table in ((TABLE, three_audits()), (RULES_LISTED, rules_listed())):
+        assert place.search(text)
+        text = place.sub(lambda _, table=table: table + "\n", text)
+    golden(text, "anatomy.md", DOCS)
+
+
+def test_the_table_in_the_readme(golden):
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
     assert TABLE.search(text)
-    golden(TABLE.sub(lambda _: three_audits() + "\n", text), "anatomy.md", DOCS)
+    golden(TABLE.sub(lambda _: three_audits() + "\n", text), "README.md", DOCS.parent)
+
+
+def rules_listed() -> str:
+    """Every rule and measure with the first paragraph of its docstring."""
+    listed = (*RULES, *LINK_MEASURES, *CIRCUIT_MEASURES)
+    said = ((f"`{rule.__name__}`", first_paragraph(rule)) for rule in listed)
+    return "\n".join(
+        f"| {name} | {text} |" for name, text in (("rule", "says"), ("---", "---"), *said)
+    )
+
+
+def first_paragraph(rule) -> str:
+    return " ".join(inspect.getdoc(rule).partition("\n\n")[0].split())
 
 
 def three_audits() -> str:
-    """One row for each projection and finding of the three circuits."""
-    header = ("circuit", "projection", "pathway", "verdict", "rows")
-    return "\n".join(markdown_table(header, (row for name in SPECS for row in rows(name))))
+    """A row for each pathway of the three circuits, with the projections that take it in each."""
+    found = {name: audit(lower(spec)) for name, spec in SPECS.items()}
+    links = [(name, link) for name in SPECS for link in links_of(found[name].circuit)]
+    pathways = dict.fromkeys(str(link) for _, link in links)
+    header = ("pathway", *SPECS, "verdict", "rows")
+    return "\n".join(markdown_table(header, (row(each, links, found) for each in pathways)))
 
 
-def rows(name: str):
-    circuit = lower(SPECS[name])
-    found = audit(circuit)
-    for projection in circuit.projections:
-        findings = found.of(projection.name)
-        quoted = sorted({row.id for finding in findings for row in finding.pathways})
-        verdict = findings[0].verdict
-        shown = verdict if verdict is Verdict.SUPPORTED else f"**{verdict}**"
-        yield (name, projection.name, str(Link(circuit, projection)), shown, ", ".join(quoted))
+def links_of(circuit):
+    return [Link(circuit, projection) for projection in circuit.projections]
+
+
+def row(pathway, links, found):
+    taken = [(name, link.projection.name) for name, link in links if str(link) == pathway]
+    columns = [", ".join(p for n, p in taken if n == name) for name in SPECS]
+    findings = [finding for name, projection in taken for finding in found[name].of(projection)]
+    (verdict,) = {found[name].verdicts[projection] for name, projection in taken}
+    quoted = sorted({row.id for finding in findings for row in finding.pathways})
+    shown = verdict if verdict is Verdict.SUPPORTED else f"**{verdict}**"
+    return (pathway.replace("->", "to"), *columns, shown, ", ".join(quoted))
 
 
 def test_every_projection_is_judged():

@@ -15,7 +15,7 @@ TABLE = (files("cortico.anatomy") / "pathways.csv").read_text(encoding="utf-8")
 
 
 def test_all_rows_are_read():
-    assert list(pathways()) == [f"P{n:02}" for n in range(1, 43)]
+    assert list(pathways()) == [f"P{n:02}" for n in range(1, 44)]
     assert list(cell_counts()) == [f"C{n:02}" for n in range(1, 6)]
 
 
@@ -36,7 +36,8 @@ def test_ranges_are_made_of_the_numbers_in_the_text():
     """The ends of each range of probabilities stand in the column that gives them in words."""
     for row in csv.DictReader(TABLE.splitlines()):
         if row["p_low"]:
-            stated = [float(n) for n in re.findall(r"\d*\.?\d+", row["p_connect"])]
+            sure = re.sub(r"\S+ \[memory\]", "", row["p_connect"])  # those are placeholders
+            stated = [float(n) for n in re.findall(r"\d*\.?\d+", sure)]
             assert float(row["p_low"]) in stated, row["id"]
             assert float(row["p_high"]) in stated, row["id"]
 
@@ -62,7 +63,7 @@ def test_every_row_that_rules_quote_is_there():
         ("pre", "cor:relay", "no region 'cor' (did you mean 'core'?)"),
         ("post", "", "pre and post must both be given"),
         ("evidence", "D", "evidence must begin with A, B or C, found 'D'"),
-        ("p_low", "0.9", "a range must rise from 0 on, found '0.9' to '0.43'"),
+        ("p_low", "0.9", "a range must rise from 0 on, found '0.9' to '0.0983'"),
         ("p_low", "many", "could not convert string to float: 'many'"),
         ("doi", "science.1", "a DOI begins with 10., found 'science.1'"),
         ("doi", "10.1/a; 10.1/b", "must list equally many"),

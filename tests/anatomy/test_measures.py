@@ -98,6 +98,16 @@ def test_symbols_are_not_decided():
     assert (key.verdict, key.statement) == (None, "Not decided without weights.")
 
 
+def test_long_formulas_are_not_shown():
+    """Counts under a window are no polynomials; the audit does not take seconds to simplify them."""
+    spec = AttentionSpec(6, heads=3, mask=Mask.WINDOW, window=2)
+    value = measures(audit(lower(spec)), "connection_probability")["gate"]
+    assert (value.verdict, value.found) == (
+        None,
+        "1 in a microcolumn, depends on the sizes in an area",
+    )
+
+
 def test_signs():
     weights = random_weights(SOFTMAX)
     weights["W_K"] = np.abs(weights["W_K"])

@@ -252,6 +252,7 @@ def test_the_gravest_verdict_counts():
         ("L6:pyramidal_ct > reticular:reticular.soma", SUPPORTED),
         ("L4:stellate > L2/3:pyramidal_it.basal", SUPPORTED),
         ("L5:sst > L5:pyramidal_pt.apical", SUPPORTED),
+        ("matrix:relay > L2/3:pyramidal_it.tuft", SUPPORTED),
         ("L2/3:vip > L2/3:sst.soma", SUPPORTED),
         ("L5:pv > L2/3:pyramidal_it.soma", CONTESTED),  # not of one layer; and PV
         ("L2/3:pv > L2/3:pyramidal_it.soma", CONTESTED),

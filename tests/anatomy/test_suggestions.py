@@ -101,6 +101,21 @@ def test_what_makes_something_else_worse_is_not_suggested():
     assert tried().suggestion is None
 
 
+def test_another_problem_as_grave_is_no_help():
+    before = audit(joined("core:relay > L2/3:pyramidal_it.apical"))
+    other = audit(joined("matrix:relay > L4:stellate.basal"))
+    assert before.verdicts == other.verdicts == {"p0": Verdict.UNSUPPORTED}
+    assert suggest(before, [Alternative("other", other)]).of("p0")[0].suggestion is None
+
+
+def test_renaming_is_no_help():
+    """A projection that is gone is no solution when others have come in its place."""
+    circuit = joined("core:relay > L2/3:pyramidal_it.apical")
+    renamed = tuple(replace(p, name="renamed") for p in circuit.projections)
+    other = Alternative("rename", audit(replace(circuit, projections=renamed)))
+    assert suggest(audit(circuit), [other]).of("p0")[0].suggestion is None
+
+
 @pytest.mark.parametrize("spec", [SPEC, replace(SPEC, kernel=Kernel.LINEAR)])
 def test_what_is_supported_needs_no_suggestion(spec):
     found = suggested(spec, random_weights(spec))

@@ -28,7 +28,7 @@ from cortico.ir import (
 from cortico.lowering import lower
 from cortico.passes.dependence import reads
 from cortico.pipeline import compile_attention
-from cortico.spec import AttentionSpec, Kernel, Mask
+from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias
 from cortico.weights import random_weights
 from tests.cases import CASES
 from tests.oracle import textbook_attention
@@ -206,3 +206,11 @@ np.save({str(tmp_path / "y.npy")!r}, attention(inputs.pop("x"), **inputs))
     subprocess.run([sys.executable, "-I", "-c", script], check=True)
     expected = get_backend("reference").run(lower(case.spec, case.weights), case.inputs)["y"]
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_formula_of_one_number():
+    """One head has one slope: NumPy before 2.4 makes a scalar of an array of one number."""
+    spec = AttentionSpec(model=4, heads=1, position_bias=PositionBias.ALIBI)
+    weights, x = random_weights(spec, 0), np.random.default_rng(0).standard_normal((3, 4))
+    found = get_backend("numpy").run(lower(spec, weights), {"x": x})["y"]
+    assert np.allclose(found, textbook_attention(spec, weights, x), rtol=0, atol=1e-12)

@@ -1,0 +1,156 @@
+"""Python text for pieces of a circuit: sizes, weights, index expressions, bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cortico.backends.brian2.schedule import Schedule, time_axes
+from cortico.backends.names import Names
+from cortico.ir import Bound, Circuit, Extent, Gain, Population, Weight
+
+#: Names that the emitted script uses itself; those of brian2 among them.
+RESERVED = [
+    "_",
+    "CPPStandaloneDevice",
+    "Cells",
+    "Network",
+    "NetworkOperation",
+    "NeuronGroup",
+    "Path",
+    "StateMonitor",
+    "Synapses",
+    "TimedArray",
+    "Timing",
+    "Watch",
+    "activity",
+    "argparse",
+    "batch",
+    "cells",
+    "examples",
+    "split",
+    "checked",
+    "connect",
+    "courses",
+    "defaultclock",
+    "device",
+    "distance",
+    "dt",
+    "duration",
+    "edges",
+    "ends",
+    "functools",
+    "get_device",
+    "groups",
+    "join",
+    "json",
+    "load_weights",
+    "main",
+    "method",
+    "monitor",
+    "monitors",
+    "ms",
+    "network",
+    "np",
+    "outputs",
+    "over_cells",
+    "part",
+    "passes",
+    "populations",
+    "post",
+    "pre",
+    "prefs",
+    "prepare",
+    "presented",
+    "rates_of",
+    "read",
+    "record",
+    "rotation",
+    "sampled",
+    "second",
+    "set_device",
+    "settle",
+    "settling_steps",
+    "simulate",
+    "sizes",
+    "slowest",
+    "start",
+    "synapses",
+    "target",
+    "tau",
+    "timing",
+    "tolerance",
+    "weight",
+    "weights",
+]
+
+
+@dataclass(frozen=True)
+class Coder:
+    """Writes pieces of a circuit as Python; holds the names everything has in the script."""
+
+    circuit: Circuit
+    plan: Schedule
+    names: Names
+    symbols: dict[str, str]
+    tensors: dict[str, str]
+    axes: dict[str, str]
+    populations: dict[str, str]
+
+    @staticmethod
+    def of(circuit: Circuit, plan: Schedule) -> Coder:
+        names = Names(RESERVED)
+        tensors = [t.name for t in circuit.inputs] + [p.name for p in circuit.parameters]
+        return Coder(
+            circuit,
+            plan,
+            names,
+            tensors=names.of(tensors),
+            symbols=names.of(circuit.symbols),
+            axes=names.of(axis.name for axis in circuit.axes),
+            populations=names.of(p.name for p in circuit.populations),
+        )
+
+    @property
+    def in_time(self) -> bool:
+        return any(axis.in_time for axis in self.circuit.axes)
+
+    def size(self, extent: Extent) -> str:
+        return str(extent) if isinstance(extent, int) else self.symbols[extent]
+
+    def space_axes(self, population: Population) -> list[str]:
+        """Names of the axes that number the cells of a population."""
+        time = time_axes(self.circuit, population.axes)
+        return [self.axes[axis] for axis in population.axes if axis not in time]
+
+    def cells(self, population: Population) -> str:
+        """The numbers of a population's cells at the indices of the grid: `deep[h, i, j, c]`."""
+        index = ", ".join(self.space_axes(population)) or "0"
+        return f"{self.populations[population.name]}[{index}]"
+
+    def weight(self, weight: Weight) -> str:
+        """`gain * tensor[axes]`."""
+        gain = self.gain(weight.gain)
+        if weight.tensor is None:
+            return gain
+        index = ", ".join(self.axes[axis] for axis in weight.tensor.axes)
+        tensor = self.tensors[weight.tensor.name] + (f"[{index}]" if index else "")
+        return tensor if weight.gain.is_one else f"{gain} * {tensor}"
+
+    def gain(self, gain: Gain) -> str:
+        """A number, times powers of sizes that are known only when the script runs."""
+        extents = {axis.name: axis.extent for axis in self.circuit.axes}
+        fixed = tuple((a, p) for a, p in gain.sizes if isinstance(extents[a], int))
+        sizes = {a: e for a, e in extents.items() if isinstance(e, int)}
+        number = Gain(gain.coefficient, fixed).value(sizes)
+        free = [(a, p) for a, p in gain.sizes if (a, p) not in fixed]
+        powers = [f"{self.size(extents[a])} ** {float(p)}" for a, p in free]
+        return " * ".join([repr(number)] * (number != 1 or not powers) + powers)
+
+    def where(self, bounds: Iterable[Bound]) -> str:
+        """The truth of all bounds at the indices of the grid; empty when there are none."""
+        texts = []
+        for bound in bounds:
+            left, right = self.axes[bound.left], self.axes[bound.right]
+            texts.append(f"({left} - {right} <= {bound.offset})")
+        return " & ".join(texts)

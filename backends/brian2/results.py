@@ -1,0 +1,65 @@
+"""Statements that run the network and read its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cortico.backends.brian2.cell_groups import CellGroup
+from cortico.backends.brian2.code import Coder
+from cortico.backends.brian2.depth import depth
+from cortico.backends.brian2.schedule import time_axes
+from cortico.ir import Output
+
+
+def finish(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
+    """Statements after the last Synapses, up to the return."""
+    circuit = coder.circuit
+    group_of = {p.name: group.name for group in groups for p in group.populations}
+    pathways = [p.name for g in groups for c in g.currents for p in c.pathways]
+    yield f"groups = [{', '.join(group.name for group in groups)}]"
+    yield f"synapses = [{', '.join(pathways)}]"
+    yield "populations = {"
+    for population in circuit.populations:
+        pair = f"({group_of[population.name]}, {coder.populations[population.name]})"
+        yield f'    "{population.name}": {pair},'
+    yield "}"
+    yield "monitors = record(populations, monitor)"
+    outputs = dict.fromkeys(output.source.name for output in circuit.outputs)
+    if coder.in_time:
+        yield f"ends = {{name: timing.sample(*populations[name]) for name in {list(outputs)}}}"
+        yield "network = Network(groups, synapses, list(monitors.values()), list(ends.values()))"
+        yield "start(network, target, (sum(passes) * timing.steps + 1) * dt)"
+    else:
+        chain = depth(circuit, coder.plan).through
+        yield "network = Network(groups, synapses, list(monitors.values()))"
+        yield f"settle(network, groups, target, dt, part, {chain}, tolerance, duration)"
+    yield "outputs = {"
+    for output in circuit.outputs:
+        yield f'    "{output.name}": {_value(coder, output)},'
+    yield "}"
+    yield "return outputs, courses(monitors, populations)"
+
+
+def _value(coder: Coder, output: Output) -> str:
+    """Code for the array of an output, its axes in the order asked for."""
+    name = output.source.name
+    population = coder.circuit.population(name)
+    time = time_axes(coder.circuit, population.axes)
+    axes = (*time, *(axis for axis in population.axes if axis not in time))
+    rates = f'rates_of(*populations["{name}"])'
+    if coder.in_time:
+        first, count = _when(coder, name, time)
+        cells = coder.populations[name]
+        rates = f'sampled(ends["{name}"], {cells}, {first}, {count})' + "[0]" * (not time)
+    if len(axes) == len(time):
+        rates += "[..., 0]"  # one cell, which is no axis of the output
+    order = tuple(axes.index(axis) for axis in output.source.axes)
+    return rates if order == tuple(range(len(order))) else f"{rates}.transpose{order}"
+
+
+def _when(coder: Coder, population: str, time: tuple[str, ...]) -> tuple[str, str]:
+    """The first presentation at which a population's rates count, and how many do."""
+    if not time:
+        return "sum(passes) - 1", "1"
+    phase = coder.plan.phase_of[population]
+    return f"sum(passes[:{phase}])", coder.size(coder.circuit.axis(time[0]).extent)

@@ -1,0 +1,140 @@
+"""Statements that make the network: a NeuronGroup per group of cells, a Synapses per pathway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from cortico.backends.brian2.cell_groups import CellGroup, Current, Pathway, equations
+from cortico.backends.brian2.code import Coder
+from cortico.backends.brian2.roles import role
+from cortico.backends.brian2.schedule import time_axes
+from cortico.ir import Population, Projection
+from cortico.ir.domain import restrict
+from cortico.ir.physiology import cell_type
+
+
+def cells(coder: Coder, group: CellGroup) -> Iterator[str]:
+    """Statements that number the cells of a group and make its NeuronGroup."""
+    yield f"# {role(group)}"
+    yield "cells = Cells()"
+    for population in group.populations:
+        yield from _numbered(coder, population)
+    yield f"{group.name} = NeuronGroup("
+    yield "    cells.size,"
+    yield from _quoted(equations(group))
+    yield "    method=method,"
+    yield f'    name="{group.name}",'
+    yield from _namespace(_changing(coder, group))
+    yield ")"
+    yield f"{group.name}.tau = cells.tau(tau)"
+    for current in group.currents:
+        if current.driven and not current.drive_in_time:
+            drive = f"{group.name}.drive_{current.compartment} = over_cells("
+            yield from _called(
+                drive, ["cells.size", *_drives(coder, group, current)], ")" + "[0]" * coder.in_time
+            )
+
+
+def _numbered(coder: Coder, population: Population) -> Iterator[str]:
+    """Statements that number the cells of a population."""
+    time = cell_type(population.region, population.cell_class).membrane_time
+    space = [axis for axis in population.axes if not coder.circuit.axis(axis).in_time]
+    where = coder.where(restrict(population.domain, space))
+    arguments = coder.space_axes(population) or ["np.arange(1)"]
+    arguments += [f"tau={time.value:g}", *([f"where={where}"] if where else [])]
+    place = f"{population.region.value} [{', '.join(population.axes)}]"
+    yield f"{coder.populations[population.name]} = cells.add({', '.join(arguments)})  # {place}"
+
+
+def _changing(coder: Coder, group: CellGroup) -> Iterator[str]:
+    """Entries of the namespace for what changes from presentation to presentation."""
+    for current in group.currents:
+        name = current.compartment
+        if current.drive_in_time:
+            drives = ", ".join(_drives(coder, group, current))
+            yield f'"drive_{name}_at": timing.table(over_cells(cells.size, {drives}))'
+        if current.write:
+            size = coder.size(coder.circuit.axis(current.write.axis).extent)
+            first = f"sum(passes[:{current.write.phase}])"
+            yield f'"write_{name}": timing.gate({first}, {size})'
+    if any(current.write for current in group.currents):
+        yield '"write_time": timing.open * dt * ms'
+    if group.comes_and_goes:
+        parts = ", ".join(_alive(coder, population) for population in group.populations)
+        yield f'"alive": timing.table(over_cells(cells.size, {parts}))'
+
+
+def _alive(coder: Coder, population: Population) -> str:
+    """Code for the presentations at which the cells of a population exist."""
+    bounds = [b for b in population.domain if time_axes(coder.circuit, (b.left, b.right))]
+    return f"({coder.cells(population)}, {coder.where(bounds) or '1.0'})"
+
+
+def _drives(coder: Coder, group: CellGroup, current: Current) -> Iterator[str]:
+    """Code for the cells of each population and what drives their compartment."""
+    for population in group.populations:
+        for drive in population.compartment(current.compartment).drive:
+            yield f"({coder.cells(population)}, {coder.weight(drive)})"
+
+
+def _called(head: str, arguments: list[str], tail: str) -> Iterator[str]:
+    """A call on one line, or with an argument per line where that would be long."""
+    line = f"{head}{', '.join(arguments)}{tail}"
+    if len(line) <= 96:
+        yield line
+        return
+    yield head
+    yield from (f"    {argument}," for argument in arguments)
+    yield tail
+
+
+def synapses(
+    coder: Coder, groups: Iterable[CellGroup], group: CellGroup, pathway: Pathway
+) -> Iterator[str]:
+    """Statements that list the synapses of a pathway and make its Synapses."""
+    pre = next(g.name for g in groups if g.stem == pathway.pre)
+    weight = "weight_at(t, k)" if pathway.in_time else "w"
+    yield "pre, post, weight = join("
+    for projection in pathway.projections:
+        yield f"    {_edges(coder, projection)},  # {projection.name}"
+    yield ")"
+    yield f"{pathway.name} = Synapses("
+    yield f"    {pre},"
+    yield f"    {group.name},"
+    own = "k : integer (constant)" if pathway.in_time else "w : 1 (constant)"
+    yield from _quoted([own, f"{pathway.variable}_post = {weight}*r_pre : 1 (summed)"])
+    yield f'    name="{pathway.name}",'
+    table = '"weight_at": timing.table(weight)'
+    yield from _namespace([table] if pathway.in_time else [])
+    yield ")"
+    constant = "weight[0]" if coder.in_time else "weight"
+    values = "k=np.arange(len(pre))" if pathway.in_time else f"w={constant}"
+    yield f"connect({pathway.name}, pre, post, {values})"
+
+
+def _edges(coder: Coder, projection: Projection) -> str:
+    """Code for the synapses of a projection."""
+    circuit = coder.circuit
+    bounds = [b for b in projection.domain if len(time_axes(circuit, (b.left, b.right))) < 2]
+    ends = (circuit.population(projection.pre), circuit.population(projection.post))
+    where = coder.where(bounds)
+    arguments = [*map(coder.cells, ends), coder.weight(projection.weight), *filter(None, [where])]
+    return f"edges({', '.join(arguments)})"
+
+
+def _quoted(lines: Iterable[str]) -> Iterator[str]:
+    """An argument that is a text of several lines."""
+    yield '    """'
+    yield from (f"    {line}" for line in lines)
+    yield '    """,'
+
+
+def _namespace(entries: Iterable[str]) -> Iterator[str]:
+    """The argument `namespace`: nothing outside it is looked up."""
+    found = list(entries)
+    if not found:
+        yield "    namespace={},"
+        return
+    yield "    namespace={"
+    yield from (f"        {entry}," for entry in found)
+    yield "    },"

@@ -1,0 +1,76 @@
+"""Parts that emitted Python files share: weights from disk, and parameters that are formulas."""
+
+from __future__ import annotations
+
+from cortico.ir import Circuit, Extent
+
+LOAD_WEIGHTS = '''\
+@functools.cache
+def load_weights(path=Path(__file__).with_name("circuit.safetensors")):
+    """Tensor name to memory-mapped array, from a safetensors file."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    data = np.memmap(path, np.uint8, mode="r", offset=8 + length)
+    kinds = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+    arrays = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            start, stop = entry["data_offsets"]
+            arrays[name] = data[start:stop].view(kinds[entry["dtype"]]).reshape(entry["shape"])
+    return arrays
+'''
+
+#: Formula kind to the function that evaluates it, as in `cortico.ir.tensors`.
+FORMULAS = {
+    "rotation": '''\
+def rotation(shape, frequencies):
+    """Rotary embedding: the matrix [[cos, -sin], [sin, cos]] per token and plane, shape (t, p, 2, 2)."""
+    angles = np.arange(shape[0])[:, None] * frequencies
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+''',
+    "distance": '''\
+def distance(shape, slopes):
+    """Linear position bias slopes[..., None, None] * (j - i), shape (..., i, j)."""
+    return slopes[..., None, None] * (np.arange(shape[-1]) - np.arange(shape[-2])[:, None])
+''',
+}
+
+
+def stores_weights(circuit: Circuit) -> bool:
+    """Whether all weights have values, which lie in a file beside the emitted one."""
+    return all(p.values is not None for p in circuit.parameters if p.formula is None)
+
+
+def tensor_lines(circuit: Circuit) -> list[str]:
+    """Lines for the head of an emitted file: names and shapes of inputs, outputs and weights."""
+    outputs = [
+        (o.name, tuple(circuit.axis(a).extent for a in o.source.axes)) for o in circuit.outputs
+    ]
+    return [
+        "Inputs (any axes before these are a batch):",
+        *(f"    {t.name} {_shape_text(t.shape)}" for t in circuit.inputs),
+        "Outputs:",
+        *(f"    {name} {_shape_text(shape)}" for name, shape in outputs),
+        "Weights:",
+        *(f"    {p.name} {_shape_text(p.shape)}" for p in circuit.parameters if not p.formula),
+    ]
+
+
+def _shape_text(shape: tuple[Extent, ...]) -> str:
+    return f"({', '.join(str(side) for side in shape)})"
+
+
+def two_blank_lines_between_functions(source: str) -> str:
+    """`source` with the blank lines that a formatter would put before functions and classes."""
+    lines: list[str] = []
+    for line in source.splitlines():
+        if line.startswith(("def ", "class ", "@", "if __name__")) and not (
+            lines and lines[-1].startswith("@")
+        ):
+            while lines and not lines[-1]:
+                lines.pop()
+            lines += ["", ""]
+        lines.append(line)
+    return "\n".join(lines).rstrip() + "\n"

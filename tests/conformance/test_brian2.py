@@ -1,0 +1,69 @@
+"""Brian2 networks settle to the reference interpreter: every case, other passes, all targets."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cortico.backends import get_backend
+from cortico.lowering import lower
+from cortico.pipeline import compile_attention
+from tests.backends.brian2.simulation import IN_TIME, SYNCHRONOUS, second_example, simulate
+from tests.cases import CASES
+from tests.conformance.test_backends import relative_error
+
+CASE = {case.name: case for case in CASES}
+
+
+def error(circuit, example, **options):
+    outputs, _ = simulate(circuit, example, **options)
+    expected = get_backend("reference").run(circuit, example)
+    assert outputs.keys() == expected.keys()
+    return max(relative_error(outputs[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_settles_to_the_reference(case):
+    circuit, example = lower(case.spec, case.weights), second_example(case)
+    assert get_backend("brian2").unsupported(circuit) == []
+    assert error(circuit, example, **SYNCHRONOUS) < 1e-9
+    assert error(circuit, example, **IN_TIME) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "memory_llama", "cross_padded_residual"])
+def test_with_the_time_constants_of_each_class(name):
+    case = CASE[name]
+    assert error(lower(case.spec, case.weights), second_example(case)) < 1e-6
+
+
+PASSES = ["default", "default,serialize", "default,serialize(axis=tokens)", "default,split-sign"]
+
+
+@pytest.mark.parametrize("passes", PASSES)
+@pytest.mark.parametrize("case", CASES[::9], ids=lambda case: case.name)
+def test_after_passes(case, passes):
+    """Pruned, with queries in time, with all tokens in time, with non-negative rates."""
+    circuit = compile_attention(case.spec, case.weights, passes=passes).circuit
+    refused = get_backend("brian2").unsupported(circuit)
+    if "tokens" in passes and refused:  # two axes in time meet in one population: nothing to run
+        assert any("two axes in time" in reason for reason in refused)
+        return
+    assert refused == []
+    assert error(circuit, second_example(case), **SYNCHRONOUS) < 1e-8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["cython", "cpp_standalone"])
+def test_compiled_targets(target):
+    """Both axes in time and a memory: everything that the targets treat differently."""
+    case = CASE["memory_rotary"]
+    spec = dataclasses.replace(case.spec, model=4)
+    circuit = lower(spec, random(spec))
+    example = {"x": np.random.default_rng(0).standard_normal((3, 4))}
+    assert error(circuit, example, target=target, **SYNCHRONOUS) < 1e-9
+
+
+def random(spec):
+    from cortico.weights import random_weights
+
+    return random_weights(spec, 0)
