@@ -35,6 +35,9 @@ class Subject:
 def add_subject_arguments(parser: argparse.ArgumentParser) -> None:
     """Source, sizes, passes and input. The source may also be a compiled folder or a .cortico file."""
     add_source_arguments(parser)
+    parser.epilog = (
+        "The source may also be a folder written by `cortico compile`, or a .cortico file."
+    )
     parser.add_argument(
         "--bind",
         action="append",
