@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 INSTALL := $(PIP) --config-settings editable_mode=strict -e
 # strict editable installs list their files: reinstall when the list changes
-FILES := $(shell find ir compiler backends -name '*.py' | sort | cksum | cut -d' ' -f1)
+FILES := $(shell find ir compiler backends -name '*.py' -o -name '*.csv' -o -path '*/assets/*' | sort | cksum | cut -d' ' -f1)
 DEMO_STAMP := $(VENV)/.stamp-demo-$(FILES)
 DEV_STAMP := $(VENV)/.stamp-dev-$(FILES)
 

@@ -53,11 +53,28 @@ def interpret(
     circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None
 ) -> dict[str, np.ndarray]:
     """The rates of every population (float64, over its axes) for one example without batch axes."""
+    return _interpreter(circuit, inputs, parameters).rates()
+
+
+def currents(
+    circuit: Circuit,
+    rates: Arrays,
+    population: Population,
+    inputs: Arrays,
+    parameters: Arrays | None = None,
+) -> dict[str, np.ndarray]:
+    """The current of every compartment of a population, over its axes, at rates from `interpret`."""
+    interpreter = _interpreter(circuit, inputs, parameters)
+    interpreter.computed = dict(rates)
+    return {c.name: interpreter.current(population, c) for c in population.compartments}
+
+
+def _interpreter(circuit: Circuit, inputs: Arrays, parameters: Arrays | None) -> _Interpreter:
     symbols = bind_symbols(circuit, inputs)
     given = all_live(circuit, inputs, symbols)
     tensors = {**parameter_values(circuit, symbols, parameters), **given}
     tensors = {name: np.asarray(array, dtype=np.float64) for name, array in tensors.items()}
-    return _Interpreter(circuit, circuit.sizes(symbols), tensors).rates()
+    return _Interpreter(circuit, circuit.sizes(symbols), tensors)
 
 
 class _Interpreter:

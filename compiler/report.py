@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cortico.ir import Circuit, Population, Projection, Role
+from cortico.ir import Circuit, Effect, Population, Projection, Role
 from cortico.passes import Step
 
 Row = Sequence[str]
@@ -52,6 +52,20 @@ def report_markdown(circuit: Circuit) -> str:
         "",
     ]
     return "\n".join(head) + "\n".join(table.markdown() for table in report_tables(circuit))
+
+
+def equation(circuit: Circuit, population: Population) -> str:
+    """`deep[h, i, j, c] = basal · apical / shunt`, with the transfer function where there is one."""
+    parts: dict[Effect, list[str]] = {effect: [] for effect in Effect}
+    for compartment in population.compartments:
+        parts[compartment.effect].append(compartment.name)
+    text = " · ".join(parts[Effect.MULTIPLIES]) or "1"
+    if parts[Effect.DIVIDES]:
+        text += f" / {' / '.join(parts[Effect.DIVIDES])}"
+    if population.transfer != "identity":
+        text = f"{population.transfer}({text})"
+    where = f"  where {', '.join(map(str, population.domain))}" if population.domain else ""
+    return f"{population.name}[{', '.join(population.axes)}] = {text}{where}"
 
 
 def cell_table(circuit: Circuit) -> Table:

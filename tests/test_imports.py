@@ -5,7 +5,17 @@ import sys
 
 import cortico
 
-HEAVY = ("sympy", "networkx", "torch", "transformers", "rich", "yaml", "safetensors", "tokenizers")
+HEAVY = (
+    "sympy",
+    "networkx",
+    "matplotlib",
+    "torch",
+    "transformers",
+    "rich",
+    "yaml",
+    "safetensors",
+    "tokenizers",
+)
 
 
 def loaded_by(statement):

@@ -14,16 +14,33 @@ from cortico.cli import (
     compile,
     demo,
     diff,
+    draw,
     learn,
     lesion,
     passes,
+    report,
     run,
     show,
     train,
     verify,
 )
 
-_COMMANDS = (compile, run, show, diff, verify, learn, train, audit, lesion, demo, passes, backends)
+_COMMANDS = (
+    compile,
+    run,
+    show,
+    draw,
+    report,
+    diff,
+    verify,
+    learn,
+    train,
+    audit,
+    lesion,
+    demo,
+    passes,
+    backends,
+)
 
 _INTERRUPTED = 130  # what a shell reports after Ctrl-C
 

@@ -72,7 +72,7 @@ def _tree(circuit: Circuit) -> rich.tree.Tree:
     from rich.tree import Tree
 
     from cortico.ir import Region
-    from cortico.report import one_line
+    from cortico.report import equation, one_line
 
     root = Tree(Text(one_line(circuit.name), style="bold"))
     cortex = root.add(f"cortex: {len(circuit.areas)} areas (heads), each with")
@@ -86,26 +86,10 @@ def _tree(circuit: Circuit) -> rich.tree.Tree:
     return root
 
 
-def equation(circuit: Circuit, population: Population) -> str:
-    """`deep[h, i, j, c] = basal · apical / shunt`, with the transfer function where there is one."""
-    from cortico.ir import Effect
-
-    parts: dict[Effect, list[str]] = {effect: [] for effect in Effect}
-    for compartment in population.compartments:
-        parts[compartment.effect].append(compartment.name)
-    text = " · ".join(parts[Effect.MULTIPLIES]) or "1"
-    if parts[Effect.DIVIDES]:
-        text += f" / {' / '.join(parts[Effect.DIVIDES])}"
-    if population.transfer != "identity":
-        text = f"{population.transfer}({text})"
-    where = f"  where {', '.join(map(str, population.domain))}" if population.domain else ""
-    return f"{population.name}[{', '.join(population.axes)}] = {text}{where}"
-
-
 def _show_population(circuit: Circuit, name: str, out: rich.console.Console) -> None:
     from cortico.cli.console import print_line
     from cortico.ir import CircuitError, SpecError
-    from cortico.report import quantity
+    from cortico.report import equation, quantity
 
     try:
         population = circuit.population(name)
@@ -152,6 +136,7 @@ def _efferents(circuit: Circuit, population: Population) -> Iterator[str]:
 def _show_neuron(circuit: Circuit, name: str, out: rich.console.Console) -> None:
     from cortico.cli.console import print_line
     from cortico.ir import CircuitError, SpecError
+    from cortico.report import equation
 
     if circuit.symbols:
         bindings = " ".join(f"--bind {symbol}=16" for symbol in circuit.symbols)

@@ -18,7 +18,11 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-@pytest.fixture(params=backend_names())
+#: Backends that compute at once. A network that settles has a suite of its own: test_brian2.py.
+AT_ONCE = [name for name in backend_names() if name != "brian2"]
+
+
+@pytest.fixture(params=AT_ONCE)
 def backend(request):
     return get_backend(request.param)
 

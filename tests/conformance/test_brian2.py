@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cortico.backends import get_backend
+from cortico.ir import Unfold
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
 from tests.backends.brian2.simulation import IN_TIME, SYNCHRONOUS, second_example, simulate
@@ -90,3 +91,23 @@ def random(spec):
     from cortico.weights import random_weights
 
     return random_weights(spec, 0)
+
+
+@pytest.mark.parametrize("form", ["synapses", "fast"])
+@pytest.mark.parametrize("in_time", ["", "i", "j", "ij"])
+def test_bounds_on_synapses(form, in_time):
+    """A causal memory stores j <= i: between cells side by side, or as queries or tokens pass."""
+    case = CASE["memory_causal_biased_padded"]
+    circuit = lower(case.spec, case.weights)
+    axes = [
+        dataclasses.replace(axis, unfold=Unfold.TIME if axis.name in in_time else Unfold.SPACE)
+        for axis in circuit.axes
+    ]
+    circuit = dataclasses.replace(circuit, axes=tuple(axes))
+    backend = get_backend("brian2", form=form)
+    if form == "fast" and in_time:
+        assert backend.unsupported(circuit) != []
+        return
+    assert backend.unsupported(circuit) == []
+    options = {"backend_options": {"form": form}, **SYNCHRONOUS}
+    assert error(circuit, second_example(case), **options) < 1e-9

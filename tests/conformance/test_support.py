@@ -6,6 +6,7 @@ from pathlib import Path
 from cortico import UnsupportedError, get_backend, lower
 from cortico.backends import require_support
 from cortico.frontends import spec_to_mapping
+from tests.backends.brian2.simulation import SYNCHRONOUS, second_example, simulate
 from tests.cases import CASES, Case
 from tests.conformance.test_backends import expected_output, relative_error
 
@@ -25,6 +26,10 @@ and compared with attention written down from its formulas (`tests/oracle.py`). 
 of the largest relative error: largest difference over largest expected number. The same cases are
 also run in float32 (at most 1e-5, `tests/conformance/test_backends.py`), and as graphs of single
 neurons and synapses (at most 1e-12, `tests/conformance/test_neurons.py`).
+
+Brian2 networks run here with one example and steps as long as the membrane time constant, in which a
+network settles exactly. Integrated in ten steps to a time constant they come within 1e-6
+(`tests/conformance/test_brian2.py`).
 """
 
 
@@ -100,6 +105,9 @@ def outcome(case: Case, name: str) -> float | str:
     problems = backend.unsupported(circuit)
     try:
         require_support(backend, circuit)
+        if name == "brian2":  # in this process, one example: a process each would take minutes
+            outputs, _ = simulate(circuit, second_example(case), **SYNCHRONOUS)
+            return relative_error(outputs["y"], expected_output(case)[1])
         found = backend.run(circuit, case.inputs)["y"]
     except UnsupportedError as error:
         return "; ".join(problems) or str(error)

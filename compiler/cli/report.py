@@ -1,0 +1,108 @@
+"""Write a page to explore a circuit: pictures, attention on an input, anatomy, passes, proofs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cortico.cli.subjects import (
+    Subject,
+    add_subject_arguments,
+    bound_steps,
+    read_activity,
+    read_subject,
+)
+
+if TYPE_CHECKING:
+    from cortico.ir import Circuit
+    from cortico.page import Page
+    from cortico.verify.claims import Claim
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the page is about, and where to write it."""
+    add_subject_arguments(parser)
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="prove the circuit and its passes, and show the claims",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="page to write: .html"
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Write the page."""
+    from cortico.cli.console import console, print_line, stages
+    from cortico.page import write_page
+    from cortico.report import one_line
+
+    with stages() as progress:
+        _check(arguments)
+        page = _page(arguments, progress)
+        progress(f"writing {arguments.output}")
+        write_page(page, arguments.output)
+    size = f"{arguments.output.stat().st_size:,} bytes"
+    print_line(f"written to {one_line(str(arguments.output))}: {size}", console())
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from cortico.ir import SpecError
+
+    if arguments.output.suffix.lower() not in (".html", ".htm"):
+        raise SpecError(f"output {str(arguments.output)!r} must end in .html")
+
+
+def _page(arguments: argparse.Namespace, progress: Callable[[str], None]) -> Page:
+    from cortico.anatomy import audit
+    from cortico.page import Page
+
+    subject = read_subject(arguments, progress, verify=arguments.verify)
+    activity, tokens = read_activity(arguments, subject, progress)
+    circuit = activity.circuit if activity else subject.circuit
+    progress("holding it against published anatomy")
+    return Page(
+        circuit,
+        audit(circuit),
+        subject.compilation.spec if subject.compilation else None,
+        bound_steps(subject, {**_sizes(subject.circuit, circuit), **dict(arguments.bind)}),
+        _claims(arguments, subject),
+        activity,
+        tokens,
+    )
+
+
+def _sizes(before: Circuit, after: Circuit) -> dict[str, int]:
+    """The numbers that `after` has for the symbols of `before`."""
+    pairs = ((a.extent, b.extent) for a, b in zip(before.axes, after.axes, strict=True))
+    return {a: b for a, b in pairs if isinstance(a, str) and isinstance(b, int)}
+
+
+def _claims(arguments: argparse.Namespace, subject: Subject) -> tuple[Claim, ...]:
+    """What was proved just now, or what the certificate beside a compiled circuit says."""
+    from cortico.ir import SpecError
+
+    if subject.compilation and subject.compilation.verification:
+        return subject.compilation.verification.claims
+    certificate = arguments.source / "certificate.json"
+    if subject.compilation is None and arguments.verify:
+        raise SpecError("--verify is for a spec or a checkpoint; `cortico verify` checks a folder")
+    return _read_claims(certificate) if certificate.is_file() else ()
+
+
+def _read_claims(path: Path) -> tuple[Claim, ...]:
+    from cortico.ir import SpecError
+    from cortico.verify.claims import Claim, Known
+
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))["claims"]
+        return tuple(
+            Claim(c["claim"], Known(c["verdict"]), c["detail"], tuple(c["given"])) for c in written
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SpecError(f"{str(path)!r} is no certificate: {error}") from None

@@ -1,0 +1,87 @@
+"""Pictures of circuits, drawn with matplotlib (extra `plots`): one file per kind, made from the circuit.
+
+    from cortico.pictures import draw
+
+    draw(compile_attention(spec).circuit, "laminar", Path("area.svg"))
+
+`style` says what colours, dashes and shapes mean, `scene` and `paint` turn them into files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from cortico.activity import Activity
+from cortico.ir import Circuit, SpecError
+from cortico.ir.errors import near_name
+from cortico.passes import Step
+from cortico.pictures.areas import areas_scene
+from cortico.pictures.laminar import laminar_scene
+from cortico.pictures.microcolumn import microcolumn_scene
+from cortico.pictures.paint import paint, require_format
+from cortico.pictures.scene import Scene
+
+#: Kinds that are drawn from the circuit alone, with its sizes as symbols or numbers.
+SCENES: Mapping[str, Callable[[Circuit], Scene]] = MappingProxyType(
+    {"laminar": laminar_scene, "areas": areas_scene, "microcolumn": microcolumn_scene}
+)
+
+#: All kinds of pictures, each with what it shows.
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "laminar": "layers, cells and pathways of an area, thalamus below",
+        "areas": "all areas, and the pathways between them and the thalamus",
+        "microcolumn": "one microcolumn cell by cell",
+        "matrix": "synapses from every population to every compartment",
+        "activity": "rates on one input, and the attention that they carry",
+        "counts": "neurons and synapses before and after every pass",
+    }
+)
+
+#: Size of a symbolic axis where a picture needs numbers and nothing gave one.
+NOMINAL = 16
+
+
+def draw(
+    circuit: Circuit,
+    kind: str,
+    path: Path,
+    *,
+    activity: Activity | None = None,
+    tokens: Sequence[str] = (),
+    steps: Sequence[Step] = (),
+) -> None:
+    """Write one picture of `circuit` to an .svg, .png or .pdf file.
+
+    `activity` (and names for its `tokens`) is for the kind `activity`, `steps` of the passes for
+    `counts`. Symbolic sizes count as 16 where numbers are needed; bind them before for others.
+    SpecError for other kinds and formats, and where matplotlib is not installed.
+    """
+    require_format(path)
+    if kind in SCENES:
+        paint(SCENES[kind](circuit), path)
+    elif kind == "matrix":
+        from cortico.pictures.matrix import draw_matrix
+
+        draw_matrix(numbered(circuit), path)
+    elif kind == "activity":
+        from cortico.pictures.activity import draw_activity
+
+        if activity is None:
+            raise SpecError("a picture of the activity needs an input")
+        draw_activity(activity, path, tokens)
+    elif kind == "counts":
+        from cortico.pictures.counts import circuits_of, draw_counts
+
+        lowered = steps[0].before if steps else circuit
+        draw_counts([(n, numbered(c)) for n, c in circuits_of(lowered, steps)], path)
+    else:
+        known = ", ".join(KINDS)
+        raise SpecError(f"no kind of picture {kind!r}{near_name(kind, KINDS)}; there are: {known}")
+
+
+def numbered(circuit: Circuit) -> Circuit:
+    """`circuit` with `NOMINAL` for every symbolic size."""
+    return circuit.bind(**dict.fromkeys(circuit.symbols, NOMINAL))
