@@ -10,7 +10,8 @@
   five tokens) in cython and C++.
 
 Writes results/brian2_speed.json. Exit code 1 when a goal is missed. About eight minutes on two free
-cores. Processor seconds stand beside the wall's, which others on the machine lengthen.
+cores. Beside the wall's seconds to start stand those of the processor, which others on the machine lengthen
+less.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.started = time.perf_counter()
         self.built = self.started
+        self.built_processor = self.ready_processor = processor_seconds()
         self.ticks: list[float] = []
         self.connecting = 0.0
 
@@ -93,13 +95,18 @@ class Stopwatch:
 
         class Watched(Network):  # type: ignore[misc]
             def run(self, *arguments: Any, **options: Any) -> None:
-                watch.built = time.perf_counter()
+                watch.built, watch.built_processor = time.perf_counter(), processor_seconds()
                 if ticking:
-                    tick = NetworkOperation(lambda: watch.ticks.append(time.perf_counter()))
-                    self.add(tick)
+                    self.add(NetworkOperation(watch.tick))
                 super().run(*arguments, **options)
 
         return Watched
+
+    def tick(self) -> None:
+        """A step starts."""
+        if not self.ticks:
+            self.ready_processor = processor_seconds()
+        self.ticks.append(time.perf_counter())
 
     def timed(self, connect: Callable[..., None]) -> Callable[..., None]:
         """The same function, its seconds added up."""
@@ -112,14 +119,21 @@ class Stopwatch:
         return run
 
     def seconds(self) -> Found:
-        """Seconds to build, in `connect`, from there to the first step, and per step (median)."""
+        """Seconds to build, in `connect`, to start (also of the processor), and per step (median)."""
         steps = np.diff(self.ticks)
         return {
             "build": self.built - self.started,
             "connect": self.connecting,
             "start": self.ticks[0] - self.built if self.ticks else None,
+            "processor": self.ready_processor - self.built_processor,
             "step": float(np.median(steps)) if len(steps) else None,
         }
+
+
+def processor_seconds() -> float:
+    """Seconds of the processor that this process and its ended children took so far."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def simulate_emitted(
@@ -140,7 +154,11 @@ def simulate_emitted(
         from brian2 import device
 
         ran = float(device._last_run_time)
-        seconds |= {"step": ran / steps, "start": time.perf_counter() - watch.built - ran}
+        seconds |= {
+            "step": ran / steps,
+            "start": time.perf_counter() - watch.built - ran,
+            "processor": processor_seconds() - watch.built_processor - ran,
+        }
     return outputs["y"], seconds
 
 
@@ -200,8 +218,7 @@ def child(circuit: str, target: str, form: str, tokens: int, steps: int) -> Foun
     row["ns per synapse"] = 1e9 * seconds["step"] / synapses
     if target != "cpp_standalone":  # its network is another process
         row["bytes per synapse"] = (_resident("VmHWM") - before) / synapses
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return {**row, "processor": sum(u.ru_utime + u.ru_stime for u in used)}
+    return row
 
 
 def _resident(field: str) -> float:
@@ -245,7 +262,8 @@ def missed_goals(results: Found) -> Iterator[str]:
     for row in results["table"]:
         most = MOST_FIRST_RUN.get(row["target"])
         if row["circuit"] == "minilm" and most and row["start"] > most:
-            yield f"first run of MiniLM's layer, {row['target']}: {row['start']:.0f} s, goal {most:.0f} s"
+            took = f"{row['start']:.0f} s ({row['processor']:.0f} s of the processor)"
+            yield f"first run of MiniLM's layer, {row['target']}: {took}, goal {most:.0f} s"
 
 
 def print_by_hand(found: Iterable[Found]) -> None:

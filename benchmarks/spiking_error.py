@@ -1,6 +1,6 @@
 """Error of a softmax head of spiking cells, against cells per rate and against simulated time.
 
-    python benchmarks/spiking_error.py [--seeds 5] [--quick]
+    python benchmarks/spiking_error.py [--seeds 3] [--quick]
 
 One head of two features attends to four tokens of four features. Each rate is coded by `neurons` leaky
 integrate-and-fire cells (`cells="lif"`, dt = 0.1 ms). The error is that of the output: its root mean
@@ -36,13 +36,17 @@ USUAL_NEURONS, USUAL_MILLISECONDS = 100, 1000
 Sample = dict[str, Any]
 
 
+def network() -> tuple[Callable[..., Any], dict[str, np.ndarray], np.ndarray]:
+    """The head as a function to simulate it, its weights, and four tokens."""
+    weights = random_weights(SPEC, seed=0)
+    source = emit_script(lower(SPEC, weights), Options(cells="lif", dt=0.1))
+    return load_simulate(source), weights, np.random.default_rng(0).standard_normal((4, 4))
+
+
 def head(target: str) -> Callable[..., Sample]:
     """A function that simulates the head once: neurons, ms, seed to a sample."""
-    weights = random_weights(SPEC, seed=0)
-    circuit = lower(SPEC, weights)
-    x = np.random.default_rng(0).standard_normal((4, 4))
-    exact = get_backend("reference").run(circuit, {"x": x})["y"]
-    simulate = load_simulate(emit_script(circuit, Options(cells="lif", dt=0.1)))
+    simulate, weights, x = network()
+    exact = get_backend("reference").run(lower(SPEC, weights), {"x": x})["y"]
 
     def sample(neurons: int, ms: int, seed: int) -> Sample:
         options = {"weights": weights, "target": target, "neurons": neurons, "seed": seed}
@@ -60,6 +64,31 @@ def head(target: str) -> Callable[..., Sample]:
         }
 
     return sample
+
+
+def in_step(target: str, neurons: int, ms: int) -> float:
+    """How far the cells of a rate are in step after `ms`: 1 is all at once, 1/√neurons is chance."""
+    simulate, weights, x = network()
+    groups: list[Any] = []
+    lif = simulate.__globals__["lif"]
+
+    def noted(*arguments: Any) -> Any:
+        somas, spikes = lif(*arguments)
+        groups.append(somas)
+        return somas, spikes
+
+    simulate.__globals__["lif"] = noted
+    with contextlib.redirect_stderr(io.StringIO()):
+        simulate(x, weights=weights, target=target, neurons=neurons, duration=float(ms))
+    turns = np.concatenate([phases(somas) for somas in groups]).reshape(-1, neurons)
+    return float(np.abs(np.exp(2j * np.pi * turns).mean(axis=1)).mean())
+
+
+def phases(somas: Any) -> np.ndarray:
+    """Where in its cycle each cell is, from 0 to 1: the time that v takes from 0 to where it is."""
+    v, current = np.asarray(somas.v), np.asarray(somas.current[:])
+    left = np.clip(1 - v / current, 1e-12, 1)
+    return -np.log(left) * np.asarray(somas.tau_m) / np.asarray(somas.cycle[:])
 
 
 def runs(seeds: int, neurons: Sequence[int], ms: Sequence[int]) -> Iterator[tuple[int, int, int]]:
@@ -88,10 +117,15 @@ def summary(samples: Sequence[Sample]) -> Sample:
     }
 
 
+def steps_taken(target: str) -> dict[int, float]:
+    """Milliseconds to how far cells are in step."""
+    return {ms: in_step(target, USUAL_NEURONS, ms) for ms in (1, 1000, 4000)}
+
+
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--target", default="cython", choices=["numpy", "cython"])
     parser.add_argument(
         "--quick", action="store_true", help="few cells, two seeds, nothing written"
@@ -109,7 +143,8 @@ def main() -> int:
         if run[:2] == (USUAL_NEURONS, ms[-1]) and not arguments.quick:
             write_results("spiking_error", summary(samples))
     if not arguments.quick:
-        found = summary(samples)
+        found = summary(samples) | {"in_step": steps_taken(arguments.target)}
+        write_results("spiking_error", found)
         print(f"error ~ neurons^{found['slope_neurons']:.2f}, time^{found['slope_ms']:.2f}")
     return 0
 

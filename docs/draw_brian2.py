@@ -99,6 +99,8 @@ def error_tables(spiking: Found) -> Iterator[str]:
         f"{seeds} seeds. Fitted: error ~ cells^{spiking['slope_neurons']:.2f}, "
         f"error ~ time^{spiking['slope_ms']:.2f}."
     )
+    steps = [(ms, f"{value:.2f}") for ms, value in spiking["in_step"].items()]
+    yield table(("ms simulated", "how far cells of a rate are in step"), steps)
 
 
 def curve(spiking: Found, name: str) -> dict[int, list[float]]:
