@@ -40,8 +40,8 @@ _ERROR = re.compile(
 
 def page(text: str, speed: Found, spiking: Found) -> str:
     """The page with its tables made anew."""
-    text = _SPEED.sub(lambda _: "\n\n".join(speed_tables(speed)) + "\n\n", text)
-    return _ERROR.sub(lambda _: "\n\n".join(error_tables(spiking)) + "\n\n", text)
+    text = _SPEED.sub(lambda _: "\n\n".join(speed_tables(speed)) + "\n\n", text, count=1)
+    return _ERROR.sub(lambda _: "\n\n".join(error_tables(spiking)) + "\n\n", text, count=1)
 
 
 def speed_tables(speed: Found) -> Iterator[str]:
@@ -72,7 +72,7 @@ def speed_row(row: Found) -> list[str]:
         f"{row['synapses']:,}",
         f"{row['build']:.2f}",
         f"{row['start']:.1f}",
-        f"{row['processor']:.0f}",
+        f"{row['processor']:.1f}",
         f"{1e3 * row['step']:.2f}",
         f"{row['ns per synapse']:.2f}",
         "–" if memory is None else f"{memory:.0f}",

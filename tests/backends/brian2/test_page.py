@@ -9,6 +9,7 @@ import runpy
 import sys
 from contextlib import redirect_stderr
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,6 +109,15 @@ def test_the_exponent_is_that_of_the_errors(benchmark):
     ]
     other = {"neurons": 100, "ms": 250, "seed": 0, "error": 7.0}
     assert bench["slope"]([*samples, other], "neurons", {"ms": 1000}) == pytest.approx(-0.5)
+
+
+def test_phases_are_times_since_the_last_spike(benchmark):
+    """A leaky cell from 0 on: v = current (1 - exp(-t/tau)), t a part of its cycle."""
+    wanted, tau, cycle = np.array([0.0, 0.25, 0.9]), np.array([12.0, 20.0, 10.0]), 30.0
+    current = np.array([1.2, 3.0, 1.01])
+    v = current * (1 - np.exp(-wanted * cycle / tau))
+    somas = SimpleNamespace(v=v, current=current, tau_m=tau, cycle=np.full(3, cycle))
+    assert benchmark("spiking_error.py")["phases"](somas) == pytest.approx(wanted)
 
 
 # ---- examples ----------------------------------------------------------------------------------------
