@@ -16,7 +16,8 @@ circuits, arXiv 2504.06354. Rates have no unit: they are relative to a baseline 
 
 import argparse
 import functools
-{json}from pathlib import Path
+{json}import os
+from pathlib import Path
 
 import numpy as np
 from brian2 import (
@@ -107,21 +108,25 @@ class Cells:
     """Numbers the cells of a NeuronGroup, population by population, and keeps their time constants."""
 
     def __init__(self):
-        self.size, self.taus = 0, []
+        self.taus = []
+
+    @property
+    def size(self):
+        """How many there are; a group without any gets one that nobody hears, as Brian2 wants."""
+        return len(self.taus) or 1
 
     def add(self, *axes, tau, where=True):
         """Numbers of a population's cells, an array over its axes; -1 where there is no cell."""
         exists, *indices = np.broadcast_arrays(where, *axes)
         numbers = np.full([axis.size for axis in axes], -1)
-        count = np.count_nonzero(exists)
-        numbers[tuple(index[exists] for index in indices)] = self.size + np.arange(count)
-        self.size += count
-        self.taus += [tau] * count
+        inside = tuple(index[exists] for index in indices)
+        numbers[inside] = len(self.taus) + np.arange(np.count_nonzero(exists))
+        self.taus += [tau] * np.count_nonzero(exists)
         return numbers
 
     def tau(self, same=None):
         """Membrane time constants, or one for all."""
-        return (np.array(self.taus) if same is None else np.full(self.size, float(same))) * ms
+        return np.array(self.taus or [1.0] if same is None else [float(same)] * self.size) * ms
 '''
 
 START = '''\
@@ -130,6 +135,7 @@ def prepare(target, dt):
     if isinstance(get_device(), CPPStandaloneDevice):
         get_device().reinit()
     set_device("cpp_standalone" if target == "cpp_standalone" else "runtime", build_on_run=False)
+    prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count()}"]
     prefs.codegen.target = "numpy"
     defaultclock.dt = dt * ms
 
