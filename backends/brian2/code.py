@@ -98,8 +98,8 @@ class Coder:
     populations: dict[str, str]
 
     @staticmethod
-    def of(circuit: Circuit, plan: Schedule) -> Coder:
-        names = Names(RESERVED)
+    def of(circuit: Circuit, plan: Schedule, reserved: Iterable[str] = ()) -> Coder:
+        names = Names([*RESERVED, *reserved])
         tensors = [t.name for t in circuit.inputs] + [p.name for p in circuit.parameters]
         return Coder(
             circuit,

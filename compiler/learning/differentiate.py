@@ -170,7 +170,8 @@ class _Differentiation:
             self.hear_the_same(population, original, name, own)
         for factor in slope(population.transfer):
             self.project(population.name, name, factor.compartment.name, factor.weight)
-        found = ErrorNeurons(name, population.name, compartment.name, _HEARS)
+        originals = tuple((own, original.name) for original, own in copies)
+        found = ErrorNeurons(name, population.name, compartment.name, _HEARS, originals)
         self.errors[population.name, compartment.name] = found
         self.add_terms(population, compartment, name)
 

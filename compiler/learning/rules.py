@@ -51,6 +51,9 @@ class ErrorNeurons:
     population: str
     compartment: str
     hears_errors: str  #: the compartment of the error neurons that errors arrive at
+    copies: tuple[
+        tuple[str, str], ...
+    ] = ()  #: compartments that are copies, each with its original
 
 
 @dataclass(frozen=True)
