@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from cortico.backends.brian2.cell_groups import CellGroup, Pathway
+from cortico.backends.brian2.cell_groups import CellGroup, Current, Pathway
 from cortico.backends.brian2.code import Coder
 from cortico.backends.brian2.plasticity import Plasticity, PlasticTensor, Reading
 from cortico.backends.brian2.statements import edges, namespace, quoted
 from cortico.ir import Gain
 
+#: A bias of a group that learns, with the name of its variable.
+_Bias = tuple[PlasticTensor, Reading, str]
+
 _COURSE = ('"gate": gate', '"tau_w": tau_w')
 
 
 def comment_lines(plasticity: Plasticity) -> Iterator[str]:
-    """Which tensors learn by what is there in the synapse, and which do not."""
+    """Lines that say which tensors learn by what is there in the synapse, and which do not."""
     shared = [tensor.name for tensor in plasticity.tensors if tensor.shared]
     local = [tensor.name for tensor in plasticity.tensors if not tensor.shared]
+    copied = [t.name for t in plasticity.tensors if any(not r.own for r in t.readings)]
     if local:
-        yield f"Local: {', '.join(local)}. Each synapse has a weight of its own, which changes by the"
-        yield "two rates that meet there, and by nothing else."
+        yield from _wrapped(
+            f"Local: {', '.join(local)}. Each synapse has a weight of its own, which changes by the two "
+            "rates that meet there."
+        )
     if shared:
-        yield f"Not local: {', '.join(shared)}. Synapses share an entry of these. The change of each is"
-        yield "local; that they are added up, and the sum given to all, is done by a network operation."
-    for tensor in plasticity.tensors:
-        if any(not reading.own for reading in tensor.readings):
-            yield _copies(tensor)
+        yield from _wrapped(
+            f"Not local: {', '.join(shared)}. Several synapses share an entry. The change of each is "
+            "local, but it takes a network operation to add them up and give the sum to all."
+        )
+    if copied:
+        yield from _wrapped(
+            f"Error neurons have synapses that carry the same numbers: {', '.join(copied)}. Where "
+            "weights are local these start alike and change alike, by rates that meet there; that they "
+            "start alike is assumed. Shared ones are given to them, which is weight transport."
+        )
 
 
-def _copies(tensor: PlasticTensor) -> str:
-    copies = sum(not reading.own for reading in tensor.readings)
-    how = "are given it" if tensor.shared else "start with the same numbers and change alike"
-    return f"{tensor.name}: {copies} other sets of synapses (of error neurons) read it; they {how}."
+def _wrapped(text: str) -> list[str]:
+    return [*textwrap.wrap(text, 104), ""]
 
 
 # ---- biases ------------------------------------------------------------------------------------------
@@ -40,48 +51,54 @@ def _copies(tensor: PlasticTensor) -> str:
 
 def with_biases(coder: Coder, plasticity: Plasticity, group: CellGroup) -> CellGroup:
     """The group with the rates of partners that its plasticity needs, and with biases that learn."""
-    (population,) = group.populations
-    found = plasticity.readings(population.name)
-    heard = dict.fromkeys(r.compartment for t, r in found if t.changes(r))
-    lines = [f"partner_{compartment} : 1 (linked)" for compartment in heard]
-    names: list[str] = []
-    currents = []
-    for current in group.currents:
-        terms = []
-        for tensor, reading, name in _biases(plasticity, group):
-            if reading.compartment == current.compartment:
-                factor, needs = _factor(coder, reading.weight.gain, f"efficacy_of_{name}")
-                terms.append(f"{factor}{name}")
-                line, more = _bias_line(coder, tensor, reading, name)
-                lines.append(line)
-                names += [*needs, *more]
-        currents.append(replace(current, own_terms=tuple(terms)))
+    found = plasticity.readings(group.populations[0].name)
+    heard = dict.fromkeys(r.compartment for tensor, r in found if tensor.changes(r))
+    biases = tuple(_biases(plasticity, group))
+    names = (entry for tensor, r, name in biases for entry in _bias_names(coder, tensor, r, name))
     return replace(
         group,
-        currents=tuple(currents),
-        own_lines=tuple(lines),
+        currents=tuple(_with_terms(current, biases) for current in group.currents),
+        own_lines=(
+            *(f"partner_{compartment} : 1 (linked)" for compartment in heard),
+            *(_bias_line(*bias) for bias in biases),
+        ),
         own_names=tuple(dict.fromkeys(names)),
     )
 
 
-def _biases(
-    plasticity: Plasticity, group: CellGroup
-) -> Iterator[tuple[PlasticTensor, Reading, str]]:
-    """The biases of a group that learn, each with the name of its variable."""
+def _with_terms(current: Current, biases: tuple[_Bias, ...]) -> Current:
+    terms = (
+        f"{_times(reading.weight.gain, f'efficacy_of_{name}')}{name}"
+        for _, reading, name in biases
+        if reading.compartment == current.compartment
+    )
+    return replace(current, own_terms=tuple(terms))
+
+
+def _biases(plasticity: Plasticity, group: CellGroup) -> Iterator[_Bias]:
+    """The biases of a group that learn."""
     drives = [(t, r) for t, r in plasticity.readings(group.populations[0].name) if not r.projection]
-    for number, (tensor, reading) in enumerate(drives):
-        yield tensor, reading, f"bias_{number}_{reading.compartment}"
+    seen: Counter[str] = Counter()
+    for tensor, reading in drives:
+        seen[reading.compartment] += 1
+        number = seen[reading.compartment]
+        yield tensor, reading, f"bias_{f'{number}_' * (number > 1)}{reading.compartment}"
 
 
-def _bias_line(
-    coder: Coder, tensor: PlasticTensor, reading: Reading, name: str
-) -> tuple[str, list[str]]:
-    """The equation of a bias, and the entries of the namespace that it needs."""
+def _bias_line(tensor: PlasticTensor, reading: Reading, name: str) -> str:
+    """The equation of a bias."""
     if not tensor.changes(reading):
-        return f"{name} : 1", []
-    factor, needs = _factor(coder, reading.gain, f"gain_of_{name}")
-    change = _change(f"{factor}partner_{reading.compartment}", tensor, name)
-    return f"d{name}/dt = -gate(t)*{change}/tau_w : 1", [*needs, *_COURSE]
+        return f"{name} : 1"
+    product = f"{_times(reading.gain, f'gain_of_{name}')}partner_{reading.compartment}"
+    return f"d{name}/dt = -gate(t)*{_change(product, tensor, name)}/tau_w : 1"
+
+
+def _bias_names(coder: Coder, tensor: PlasticTensor, reading: Reading, name: str) -> Iterator[str]:
+    """What the equations of a bias need in the namespace."""
+    yield from _entry(coder, reading.weight.gain, f"efficacy_of_{name}")
+    if tensor.changes(reading):
+        yield from _entry(coder, reading.gain, f"gain_of_{name}")
+        yield from _COURSE
 
 
 def _change(product: str, tensor: PlasticTensor, name: str) -> str:
@@ -91,9 +108,14 @@ def _change(product: str, tensor: PlasticTensor, name: str) -> str:
     return f"({product} + {tensor.decay!r}*{name})"
 
 
-def _factor(coder: Coder, gain: Gain, name: str) -> tuple[str, list[str]]:
-    """`name*`, and its entry of the namespace; nothing for one."""
-    return ("", []) if gain.is_one else (f"{name}*", [f'"{name}": {coder.gain(gain)}'])
+def _times(gain: Gain, name: str) -> str:
+    """A factor in an equation; nothing for one."""
+    return "" if gain.is_one else f"{name}*"
+
+
+def _entry(coder: Coder, gain: Gain, name: str) -> list[str]:
+    """The entry of the namespace for a factor; none for one."""
+    return [] if gain.is_one else [f'"{name}": {coder.gain(gain)}']
 
 
 def bias_values(coder: Coder, plasticity: Plasticity, group: CellGroup) -> Iterator[str]:
@@ -150,31 +172,36 @@ def _synapses(
 ) -> Iterator[str]:
     projection, array = pathway.projections[0], coder.tensors[tensor.name]
     index = ", ".join(coder.axes[axis] for axis in reading.weight.axes)
-    weight, needs = _weight_line(coder, tensor, reading)
-    factor, efficacy = _factor(coder, reading.weight.gain, "efficacy")
-    arriving = f"{pathway.variable}_post = {factor}w*r_pre : 1 (summed)"
+    arriving = f"{_times(reading.weight.gain, 'efficacy')}w*r_pre"
+    changes = tensor.changes(reading)
     yield f"# {_why(tensor, reading)}"
     yield f"pre, post, entries = {edges(coder, projection, f'places({array})[{index}]')}"
     yield "entries = entries[0].astype(int)"
     yield f"{pathway.name} = Synapses("
     yield from (f"    {end}," for end in ends)
-    yield from quoted([weight, arriving])
-    if tensor.changes(reading):
-        yield '    method="euler",'
+    yield from quoted(
+        [_weight_line(tensor, reading), f"{pathway.variable}_post = {arriving} : 1 (summed)"]
+    )
+    yield from ['    method="euler",'] * changes
     yield f'    name="{pathway.name}",'
-    yield from namespace([*efficacy, *needs])
+    yield from namespace(
+        [
+            *_entry(coder, reading.weight.gain, "efficacy"),
+            *(_entry(coder, reading.gain, "gain") if changes else ()),
+            *(_COURSE if changes else ()),
+        ]
+    )
     yield ")"
     yield f"connect({pathway.name}, pre, post, w={array}.flat[entries])"
-    yield _hold(tensor, pathway.name, "w", tensor.changes(reading))
+    yield _hold(tensor, pathway.name, "w", changes)
 
 
-def _weight_line(coder: Coder, tensor: PlasticTensor, reading: Reading) -> tuple[str, list[str]]:
-    """The equation of a weight, and the entries of the namespace that it needs."""
+def _weight_line(tensor: PlasticTensor, reading: Reading) -> str:
+    """The equation of a weight."""
     if not tensor.changes(reading):
-        return "w : 1", []
-    factor, needs = _factor(coder, reading.gain, "gain")
-    change = _change(f"{factor}r_pre*partner_{reading.compartment}_post", tensor, "w")
-    return f"dw/dt = -gate(t)*{change}/tau_w : 1 (clock-driven)", [*needs, *_COURSE]
+        return "w : 1"
+    product = f"{_times(reading.gain, 'gain')}r_pre*partner_{reading.compartment}_post"
+    return f"dw/dt = -gate(t)*{_change(product, tensor, 'w')}/tau_w : 1 (clock-driven)"
 
 
 def _why(tensor: PlasticTensor, reading: Reading) -> str:

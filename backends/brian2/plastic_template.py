@@ -15,10 +15,9 @@ network settles, then a gate opens, and every plastic weight follows
 
 The partner of a cell is the error neuron of the compartment that the synapse ends on, that of an error
 neuron the cell that it serves. The loss is sum((y - target)**2) / 2. A presentation changes weights by
-learning_rate * gradient, as long as errors come back through the weights that they should.
+learning_rate * gradient where errors come back through the weights forwards or equal ones.
 
 {locality}
-
 {tensors}
 """
 
