@@ -142,7 +142,7 @@ def _finish(coder: Coder, plasticity: Plasticity, groups: tuple[CellGroup, ...])
     shared = ", ".join(f'tensors["{t.name}"]' for t in plasticity.tensors if t.shared)
     yield f"groups = [{', '.join(group.name for group in groups)}]"
     yield f"synapses = [{', '.join(pathways)}]"
-    yield f"operation = timing.watch({error.name}, [{shared}])"
+    yield f"operation = timing.watch(groups, {error.name}, [{shared}])"
     yield "network = Network(groups, synapses, operation)"
     yield "start(network, target, timing.count * timing.steps * dt)"
     yield "learned = {name: tensor.values() for name, tensor in tensors.items()}"

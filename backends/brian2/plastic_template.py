@@ -130,16 +130,23 @@ class Lessons:
         course[:, self.before :] = 1
         return TimedArray(np.append(course.ravel(), 0.0), dt=self.dt * ms)
 
-    def watch(self, error, tensors):
-        """What is done after each step: note the loss when the gate opens, then add up changes."""
+    def watch(self, groups, error, tensors):
+        """What is done after each step: note the loss when the gate opens, then add up changes.
+
+        Each presentation starts from rest: where all that inhibition divides by fades away, what is left
+        of the example before would be divided by what is left of its inhibition.
+        """
 
         def look():
             now, self.step = self.step % self.steps, self.step + 1
             if now == self.before - 1:
                 self.note(0.5 * np.square(error.r[:]).sum())
-            elif now >= self.before:
+            if now >= self.before:
                 for tensor in tensors:
                     tensor.add_up()
+            if now == self.steps - 1:
+                for group in groups:
+                    group.r = 0
 
         return NetworkOperation(look, when="end")
 

@@ -48,7 +48,8 @@ def emit_online(learning: Learning, file: str = "learn_brian2.py") -> str:
         name = learning.circuit.name
         raise UnsupportedError(f"circuit {name!r} cannot learn in brian2:{bullet_list(problems)}")
     plasticity = Plasticity(tuple(_tensors(learning)), learning.output_error, _SAMPLE)
-    return emit_plastic_script(presented(_without_biases(learning)), plasticity, file)
+    circuit = _without_biases(presented(learning.circuit), learning)
+    return emit_plastic_script(circuit, plasticity, file)
 
 
 def starting_weights(
@@ -73,8 +74,8 @@ def _unsupported(learning: Learning) -> Iterator[str]:
     in_time = [axis.name for axis in circuit.axes if axis.in_time]
     if in_time:
         yield (
-            f"axis {', '.join(in_time)} is in time, and examples come one after another: plasticity "
-            "over tokens in time would need traces, which are not emitted; take the mask circuit"
+            f"{', '.join(in_time)}: in time, as examples are; plasticity over tokens in time would need "
+            "traces, which are not emitted; the mask circuit has its tokens side by side"
         )
     for rule in learning.rules:
         if any(term.weight.tensor for term in rule.terms):
@@ -122,7 +123,7 @@ def _presented_output(output: Output) -> Output:
 # ---- what learns -----------------------------------------------------------------------------------
 
 
-def _without_biases(learning: Learning) -> Circuit:
+def _without_biases(circuit: Circuit, learning: Learning) -> Circuit:
     """The circuit without drives that learn, which become variables of their cells."""
     learned = {rule.parameter for rule in learning.rules}
 
@@ -130,7 +131,6 @@ def _without_biases(learning: Learning) -> Circuit:
         kept = (w for w in compartment.drive if not (w.tensor and w.tensor.name in learned))
         return replace(compartment, drive=tuple(kept))
 
-    circuit = learning.circuit
     populations = (
         replace(p, compartments=tuple(map(without, p.compartments))) for p in circuit.populations
     )

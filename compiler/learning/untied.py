@@ -17,8 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cortico.ir import Axis, Circuit, Parameter, Population, Role, TensorRef, Weight, check
-from cortico.ir.circuit import resolve
+from cortico.ir import Axis, Circuit, Parameter, Population, Role, SpecError, TensorRef, Weight, check
 
 #: A weight and the axes of its synapses to the weight that stands in its place.
 _Renamer = Callable[[Weight, tuple[str, ...]], Weight]
@@ -154,8 +153,13 @@ def _untied(circuit: Circuit, each: Copies, parameter: Parameter) -> Parameter:
 
 
 def _copied(circuit: Circuit, each: Copies, values: np.ndarray) -> np.ndarray:
-    """Equal copies along the axes of cells, whose sizes must be numbers."""
-    sides = tuple(resolve(circuit.axis(axis).extent, {}) for axis in each.over)
+    """Equal copies along the axes of cells. SpecError when their sizes are no numbers."""
+    sides = tuple(circuit.axis(axis).extent for axis in each.over)
+    if any(isinstance(side, str) for side in sides):
+        raise SpecError(
+            f"{each.name} has a copy of {each.tied.name} for each of {', '.join(each.over)}, of sizes "
+            f"{', '.join(map(str, sides))}: copies need numbers, fix the number of tokens"
+        )
     return np.array(np.broadcast_to(values[(..., *[None] * len(sides))], (*values.shape, *sides)))
 
 
