@@ -17,7 +17,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cortico.ir import Axis, Circuit, Parameter, Population, Role, SpecError, TensorRef, Weight, check
+from cortico.ir import (
+    Axis,
+    Circuit,
+    Parameter,
+    Population,
+    Role,
+    SpecError,
+    TensorRef,
+    Weight,
+    check,
+)
 
 #: A weight and the axes of its synapses to the weight that stands in its place.
 _Renamer = Callable[[Weight, tuple[str, ...]], Weight]

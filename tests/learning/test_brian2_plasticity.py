@@ -107,7 +107,10 @@ def network(kernel, feedback="transposed", columns=False):
     circuit, weights = lower(spec), random_weights(spec, 1)
     names = {name: name for name in FORWARD}
     if columns:
-        weights, circuit = untied_values(circuit, weights, columns=True), untie(circuit, columns=True)
+        weights, circuit = (
+            untied_values(circuit, weights, columns=True),
+            untie(circuit, columns=True),
+        )
         rng = np.random.default_rng(2)  # copies that are not equal
         weights = {n: a + 0.1 * rng.standard_normal(a.shape) for n, a in weights.items()}
         names = {name: f"{name}_untied" for name in FORWARD}
@@ -146,3 +149,186 @@ def test_each_presentation_is_a_step_down_the_gradient(kernel, feedback, columns
         assert np.abs(found[mine] - expected[name]).max() < 1e-10 * moved if moved else True
         assert (moved > 0) == ((name, feedback) != ("B", "random"))
     assert found.keys() == weights.keys()
+
+
+@pytest.mark.parametrize("kernel", Kernel)
+def test_a_short_time_from_a_settled_network(kernel):
+    """In time, with the cells' own time constants: change = -gradient · time / tau_w."""
+    learning, weights, _ = network(kernel)
+    arrays, rate = examples(samples=1), 1e-7
+    found, losses = learn(
+        emit_online(learning),
+        arrays,
+        weights,
+        epochs=1,
+        learning_rate=rate,
+        tolerance=1e-7,
+        dt=4.0,
+        window=8.0,
+    )
+    loss, gradients = loss_and_changes(
+        kernel, weights, weights["W_O"], *(array[0] for array in arrays)
+    )
+    assert losses == pytest.approx([loss], rel=1e-5)
+    for name, gradient in gradients.items():
+        change = (found[name] - weights[name]) / -rate
+        assert np.abs(change - gradient).max() < 1e-5 * np.abs(gradient).max()
+
+
+def test_a_longer_window_changes_no_more():
+    """The change of a presentation is spread over the window; what moves while it lasts is small here."""
+    learning, weights, names = network(Kernel.LINEAR)
+    arrays = examples(samples=1)
+    options = {**SYNCHRONOUS, "epochs": 1, "learning_rate": 1e-6}
+    short, long = (
+        learn(emit_online(learning), arrays, weights, **{**options, "window": window})[0]
+        for window in (10.0, 40.0)
+    )
+    for name in names.values():
+        moved = np.abs(short[name] - weights[name]).max()
+        assert np.abs(long[name] - short[name]).max() < 1e-3 * moved
+
+
+def test_what_fades_divides_nothing():
+    """A query loses all its keys from one example to the next: its attention is zero, not old over old."""
+    spec = AttentionSpec(model=D, heads=H, tokens=N, mask=Mask.CAUSAL, key_padding=True)
+    learning, weights = differentiate(lower(spec)), random_weights(spec, 4)
+    x, target = examples(samples=2)
+    keep = np.ones((2, N))
+    order = np.random.default_rng(0).permutation(2)
+    keep[order[1], 0] = 0
+    options = {"epochs": 1, "learning_rate": 1e-9, "dt": 5.0, "tolerance": 1e-6}
+    _, losses = learn(emit_online(learning), (x, target), weights, keep=keep, **options)
+    expected = []
+    for k in order:
+        q, key, v = (np.einsum("ham,im->hia", weights[name], x[k]) for name in FORWARD[:3])
+        mask = np.exp(q @ key.swapaxes(1, 2) * 2**-0.5) * np.tri(N) * keep[k]
+        pool = mask.sum(-1, keepdims=True)
+        shares = np.divide(mask, pool, out=np.zeros_like(mask), where=pool != 0)
+        y = np.einsum("hmc,hic->im", weights["W_O"], shares @ v)
+        expected.append(0.5 * ((y - target[k]) ** 2).sum())
+    assert np.allclose(losses, expected, rtol=1e-4)
+
+
+# ---- what is local ----------------------------------------------------------------------------------------
+
+
+def test_untied_columns_need_no_operation():
+    """Every weight changes by its own equation; nothing adds up, nothing is handed over."""
+    source = emit_online(network(Kernel.SOFTMAX, "learned", columns=True)[0])
+    assert "Not local" not in source and "w : 1\n" not in source
+    assert "timing.watch(groups, relay_error_cells, [])" in source
+    shared = emit_online(network(Kernel.SOFTMAX, "learned")[0])
+    assert "Local:" not in shared and "w : 1\n" in shared
+
+
+def test_random_feedback_stays_as_it_is():
+    source = emit_online(network(Kernel.SOFTMAX, "random")[0])
+    assert "W_O_feedback[h, m, c]" in source and 'tensors["W_O_feedback"]' not in source
+
+
+# ---- learning a task -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", [False, True])
+def test_the_loss_falls(columns):
+    """In-context regression: y = w·x for a w that eight examples show, asked for one more x."""
+    spec = AttentionSpec(
+        model=3, context=3, output=1, cross=True, heads=1, kernel=Kernel.LINEAR, tokens=1,
+        context_tokens=8,
+    )  # fmt: skip
+    circuit, weights = lower(spec), random_weights(spec, 0)
+    if columns:
+        weights, circuit = untied_values(circuit, weights, columns), untie(circuit, columns)
+    learning = differentiate(circuit, feedback="learned" if columns else "transposed")
+    rng = np.random.default_rng(0)
+    w, x = rng.standard_normal((60, 2, 1)), rng.uniform(-1, 1, (60, 9, 2))
+    tokens = np.concatenate([x, x @ w], axis=-1)
+    arrays = (tokens[:, 8:] * [1, 1, 0], tokens[:, :8], tokens[:, 8:, 2:])
+    _, losses = learn(
+        emit_online(learning),
+        arrays,
+        starting_weights(learning, weights),
+        epochs=5,
+        learning_rate=0.05 if columns else 0.03,
+        **SYNCHRONOUS,
+    )
+    first, *_, last = losses.reshape(5, -1).mean(1)
+    assert last < 0.6 * first
+
+
+# ---- on the command line, and what is refused --------------------------------------------------------------
+
+
+@pytest.fixture
+def spec_file(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text('model = 4\nheads = 2\nkernel = "linear"\nname = "a \\"small\\" one"\n')
+    return path
+
+
+def test_the_script_runs_by_itself(tmp_path, spec_file, capsys):
+    script = tmp_path / "learn.py"
+    options = ["--random-weights", "0", "--feedback", "learned", "--brian2", str(script)]
+    assert main(["learn", str(spec_file), *options]) == 0
+    assert "written: " in capsys.readouterr().out
+    x, target = examples()
+    np.savez(tmp_path / "examples.npz", x=x, target=target)
+    flags = ["--epochs", "2", "--learning-rate", "1e-4", "--method", "euler", "--dt", "10"]
+    flags += ["--tau", "10", "--window", "10"]
+    command = [sys.executable, str(script), "examples.npz", "-o", "learned.npz", *flags]
+    done = subprocess.run(
+        command, cwd=tmp_path, check=True, capture_output=True, text=True, env={**os.environ}
+    )
+    first, second = (float(line.split()[-1]) for line in done.stdout.splitlines())
+    assert second < first
+    start, learned = np.load(tmp_path / "learn.npz"), np.load(tmp_path / "learned.npz")
+    assert set(start) == set(learned) == {*FORWARD, "W_O_feedback"}
+    assert all((start[name] != learned[name]).any() for name in start)
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+    (example,) = {p.name for p in tmp_path.glob("*.toml")}
+    assert example == "small.toml"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--brian2", "learn.py"], "give --weights FILE, or --random-weights SEED"),
+        (["--brian2", "learn.txt", "--random-weights", "0"], "must end in .py"),
+        (
+            ["--brian2", "learn.py", "--random-weights", "0", "--untied-columns"],
+            "fix the number of tokens",
+        ),
+    ],
+)
+def test_what_a_user_gets_wrong(spec_file, options, message, capsys, monkeypatch):
+    monkeypatch.chdir(spec_file.parent)
+    assert main(["learn", str(spec_file), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert [p.name for p in spec_file.parent.iterdir()] == ["small.toml"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kernel": Kernel.LINEAR, "microcircuit": Microcircuit.MEMORY}, "would need traces"),
+        ({"position_bias": PositionBias.ALIBI}, "alibi_slopes is read through a formula"),
+    ],
+)
+def test_what_is_refused(changes, message):
+    with pytest.raises(UnsupportedError, match=message):
+        emit_online(differentiate(lower(replace(SPEC, tokens=None, **changes))))
+
+
+def test_missing_weights():
+    learning = differentiate(lower(SPEC), feedback="random")
+    with pytest.raises(SpecError, match="W_O_feedback is drawn like W_O, which has no numbers"):
+        starting_weights(learning, {})
+    weights = random_weights(SPEC, 0)
+    del weights["W_K"]
+    with pytest.raises(SpecError, match="W_K have no numbers"):
+        starting_weights(learning, weights)
+    drawn = draw_feedback(learning, like=weights)["W_O_feedback"]
+    assert (
+        starting_weights(learning, {**weights, "W_K": weights["W_Q"]})["W_O_feedback"] == drawn
+    ).all()
