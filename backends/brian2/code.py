@@ -133,9 +133,13 @@ class Coder:
         gain = self.gain(weight.gain)
         if weight.tensor is None:
             return gain
-        index = ", ".join(self.axes[axis] for axis in weight.tensor.axes)
-        tensor = self.tensors[weight.tensor.name] + (f"[{index}]" if index else "")
+        tensor = self.read(self.tensors[weight.tensor.name], weight.tensor.axes)
         return tensor if weight.gain.is_one else f"{gain} * {tensor}"
+
+    def read(self, array: str, axes: Iterable[str]) -> str:
+        """`array[axes]`."""
+        index = ", ".join(self.axes[axis] for axis in axes)
+        return array + (f"[{index}]" if index else "")
 
     def gain(self, gain: Gain) -> str:
         """A number, times powers of sizes that are known only when the script runs."""

@@ -11,7 +11,7 @@ from cortico.backends.brian2.cell_groups import CellGroup, Current, Pathway
 from cortico.backends.brian2.code import Coder
 from cortico.backends.brian2.plasticity import Plasticity, PlasticTensor, Reading
 from cortico.backends.brian2.statements import edges, namespace, quoted
-from cortico.ir import Gain
+from cortico.ir import Gain, Weight
 
 #: A bias of a group that learns, with the name of its variable.
 _Bias = tuple[PlasticTensor, Reading, str]
@@ -60,7 +60,7 @@ def with_biases(coder: Coder, plasticity: Plasticity, group: CellGroup) -> CellG
         currents=tuple(_with_terms(current, biases) for current in group.currents),
         own_lines=(
             *(f"partner_{compartment} : 1 (linked)" for compartment in heard),
-            *(_bias_line(*bias) for bias in biases),
+            *(line for bias in biases for line in _bias_lines(*bias)),
         ),
         own_names=tuple(dict.fromkeys(names)),
     )
@@ -68,7 +68,7 @@ def with_biases(coder: Coder, plasticity: Plasticity, group: CellGroup) -> CellG
 
 def _with_terms(current: Current, biases: tuple[_Bias, ...]) -> Current:
     terms = (
-        f"{_times(reading.weight.gain, f'efficacy_of_{name}')}{name}"
+        f"{_times(reading.weight.gain, f'efficacy_of_{name}')}{_distance(reading, name)}{name}"
         for _, reading, name in biases
         if reading.compartment == current.compartment
     )
@@ -85,12 +85,20 @@ def _biases(plasticity: Plasticity, group: CellGroup) -> Iterator[_Bias]:
         yield tensor, reading, f"bias_{f'{number}_' * (number > 1)}{reading.compartment}"
 
 
-def _bias_line(tensor: PlasticTensor, reading: Reading, name: str) -> str:
-    """The equation of a bias."""
+def _bias_lines(tensor: PlasticTensor, reading: Reading, name: str) -> Iterator[str]:
+    """The equation of a bias; that of a slope has a distance at each cell."""
+    if reading.distance is not None:
+        yield f"distance_{name} : 1 (constant)"
     if not tensor.changes(reading):
-        return f"{name} : 1"
-    product = f"{_times(reading.gain, f'gain_of_{name}')}partner_{reading.compartment}"
-    return f"d{name}/dt = -gate(t)*{_change(product, tensor, name)}/tau_w : 1"
+        yield f"{name} : 1"
+        return
+    factors = f"{_times(reading.gain, f'gain_of_{name}')}{_distance(reading, name)}"
+    change = _change(f"{factors}partner_{reading.compartment}", tensor, name)
+    yield f"d{name}/dt = -gate(t)*{change}/tau_w : 1"
+
+
+def _distance(reading: Reading, name: str) -> str:
+    return "" if reading.distance is None else f"distance_{name}*"
 
 
 def _bias_names(coder: Coder, tensor: PlasticTensor, reading: Reading, name: str) -> Iterator[str]:
@@ -120,14 +128,20 @@ def _entry(coder: Coder, gain: Gain, name: str) -> list[str]:
 
 def bias_values(coder: Coder, plasticity: Plasticity, group: CellGroup) -> Iterator[str]:
     """Statements that give biases their first values."""
-    (population,) = group.populations
     for tensor, reading, name in _biases(plasticity, group):
-        index = ", ".join(coder.axes[axis] for axis in reading.weight.axes)
         array = coder.tensors[tensor.name]
-        numbers = f"({coder.cells(population)}, places({array})[{index}])"
-        yield f"entries = over_cells(cells.size, {numbers})[0].astype(int)"
+        places = coder.read(f"places({array})", reading.weight.axes)
+        yield f"entries = {_at_cells(coder, group, places)}.astype(int)"
         yield f"{group.name}.{name} = {array}.flat[entries]"
+        if reading.distance is not None:
+            distance = coder.weight(Weight(reading.distance))
+            yield f"{group.name}.distance_{name} = {_at_cells(coder, group, distance)}"
         yield _hold(tensor, group.name, name, tensor.changes(reading))
+
+
+def _at_cells(coder: Coder, group: CellGroup, numbers: str) -> str:
+    """Code for a number of each cell."""
+    return f"over_cells(cells.size, ({coder.cells(group.populations[0])}, {numbers}))[0]"
 
 
 def _hold(tensor: PlasticTensor, owner: str, variable: str, changes: bool) -> str:
@@ -171,11 +185,11 @@ def _synapses(
     coder: Coder, ends: tuple[str, str], pathway: Pathway, tensor: PlasticTensor, reading: Reading
 ) -> Iterator[str]:
     projection, array = pathway.projections[0], coder.tensors[tensor.name]
-    index = ", ".join(coder.axes[axis] for axis in reading.weight.axes)
+    places = coder.read(f"places({array})", reading.weight.axes)
     arriving = f"{_times(reading.weight.gain, 'efficacy')}w*r_pre"
     changes = tensor.changes(reading)
     yield f"# {_why(tensor, reading)}"
-    yield f"pre, post, entries = {edges(coder, projection, f'places({array})[{index}]')}"
+    yield f"pre, post, entries = {edges(coder, projection, places)}"
     yield "entries = entries[0].astype(int)"
     yield f"{pathway.name} = Synapses("
     yield from (f"    {end}," for end in ends)

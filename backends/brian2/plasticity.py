@@ -12,22 +12,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cortico.ir import Gain, Weight
+from cortico.ir import Gain, TensorRef, Weight
 
 
 @dataclass(frozen=True)
 class Reading:
     """Synapses that read a tensor that learns; without `projection`, a bias of a compartment."""
 
-    weight: Weight
+    weight: Weight  #: a gain times the tensor
     population: str  #: the postsynaptic cells
     compartment: str
     projection: str | None
     partner: str | None  #: population whose rates are brought here one to one; None: no error comes
     gain: Gain  #: of the rule
-    own: (
-        bool  #: whether the changes of these synapses add up to the gradient; other ones are copies
-    )
+    own: bool  #: whether the changes of these synapses are the gradient; else they are copies
+    distance: TensorRef | None = None  #: what a slope is multiplied with, at each cell
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from cortico.ir import (
     Projection,
     Role,
     SpecError,
+    TensorRef,
     UnsupportedError,
     Weight,
     check,
@@ -31,7 +32,7 @@ from cortico.ir import (
 from cortico.ir.axes import Unfold
 from cortico.ir.errors import bullet_list
 from cortico.learning.feedback import draw_feedback
-from cortico.learning.rules import Learning, Rule, Term
+from cortico.learning.rules import Learning, Rule, Term, learned_tensor
 
 #: The axis along which examples are presented, and its size, the number of samples.
 _SAMPLE, _SAMPLES = "sample", "samples"
@@ -40,8 +41,7 @@ _SAMPLE, _SAMPLES = "sample", "samples"
 def emit_online(learning: Learning, file: str = "learn_brian2.py") -> str:
     """The text of a standalone script, called `file`, that trains the circuit on examples.
 
-    UnsupportedError for circuits with axes in time, whose rules would need traces, and for rules of
-    tensors that synapses read through a formula.
+    UnsupportedError for circuits with axes in time, whose rules would need traces.
     """
     problems = list(_unsupported(learning))
     if problems:
@@ -77,9 +77,6 @@ def _unsupported(learning: Learning) -> Iterator[str]:
             f"{', '.join(in_time)}: in time, as examples are; plasticity over tokens in time would need "
             "traces, which are not emitted; the mask circuit has its tokens side by side"
         )
-    for rule in learning.rules:
-        if any(term.weight.tensor for term in rule.terms):
-            yield f"{rule.parameter} is read through a formula of distances"
     taken = {_SAMPLE, _SAMPLES} & {*circuit.symbols, *(axis.name for axis in circuit.axes)}
     if taken:
         yield f"the names {', '.join(sorted(taken))} are taken"
@@ -128,13 +125,19 @@ def _without_biases(circuit: Circuit, learning: Learning) -> Circuit:
     learned = {rule.parameter for rule in learning.rules}
 
     def without(compartment: Compartment) -> Compartment:
-        kept = (w for w in compartment.drive if not (w.tensor and w.tensor.name in learned))
+        kept = (w for w in compartment.drive if _name(circuit, w) not in learned)
         return replace(compartment, drive=tuple(kept))
 
     populations = (
         replace(p, compartments=tuple(map(without, p.compartments))) for p in circuit.populations
     )
     return replace(circuit, populations=tuple(populations))
+
+
+def _name(circuit: Circuit, weight: Weight) -> str | None:
+    """The parameter that a weight is made of and that learns."""
+    found = learned_tensor(circuit, weight)
+    return found.name if found else None
 
 
 def _tensors(learning: Learning) -> Iterator[PlasticTensor]:
@@ -170,42 +173,49 @@ def _readings(
     """All that read a tensor; the first that has both rates of a term has the term's own synapses."""
     unseen = list(rule.terms)
     for weight, population, compartment, projection in _all_weights(circuit, rule.parameter):
+        at = learned_tensor(circuit, weight)
         partner = partners.get((population, compartment))
-        same = [term for term in rule.terms if _has_rates(term, weight, projection, partner)]
+        same = [term for term in rule.terms if _has_rates(term, at, projection, partner)]
         own = bool(same) and same[0] in unseen
         if own:
             unseen.remove(same[0])
         yield Reading(
-            weight,
+            Weight(at, weight.gain),
             population,
             compartment,
             projection.name if projection else None,
             partner if same else None,
             same[0].weight.gain if same else weight.gain,
             own,
+            None if at == weight.tensor else _distance(rule, weight),
         )
     assert not unseen, f"no synapses have the rates of {unseen}"
 
 
 def _has_rates(
-    term: Term, weight: Weight, projection: Projection | None, partner: str | None
+    term: Term, at: TensorRef | None, projection: Projection | None, partner: str | None
 ) -> bool:
     """Whether synapses with this partner multiply the two rates of a term, forwards or backwards."""
     pre, domain = (projection.pre, projection.domain) if projection else (None, ())
-    return {term.pre, term.error} == {pre, partner} and (
-        (term.at, term.domain) == (weight.tensor, domain)
-    )
+    same_rates = {term.pre, term.error} == {pre, partner}
+    return same_rates and (term.at, term.domain) == (at, domain)
+
+
+def _distance(rule: Rule, weight: Weight) -> TensorRef | None:
+    """The distance that a bias by distance has for slopes of one, read as the bias is."""
+    unit = next(term.weight.tensor for term in rule.terms if term.weight.tensor)
+    return replace(unit, axes=weight.axes)
 
 
 def _all_weights(
     circuit: Circuit, parameter: str
 ) -> Iterator[tuple[Weight, str, str, Projection | None]]:
-    """Every weight that reads a parameter: with the cells and compartment, and the projection or none."""
+    """Every weight made of a parameter: with the cells and compartment, and the projection or none."""
     for projection in circuit.projections:
-        if projection.weight.tensor and projection.weight.tensor.name == parameter:
+        if _name(circuit, projection.weight) == parameter:
             yield projection.weight, projection.post, projection.compartment, projection
     for population in circuit.populations:
         for compartment in population.compartments:
             for weight in compartment.drive:
-                if weight.tensor and weight.tensor.name == parameter:
+                if _name(circuit, weight) == parameter:
                     yield weight, population.name, compartment.name, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cortico.ir import Circuit, Domain, TensorRef, Weight
+from cortico.ir import Circuit, Domain, Parameter, TensorRef, Weight
 from cortico.learning.loss import SquaredError
 
 
@@ -73,3 +73,18 @@ class Learning:
             if rule.parameter == parameter:
                 return rule
         raise KeyError(parameter)
+
+
+def learned_tensor(circuit: Circuit, weight: Weight) -> TensorRef | None:
+    """The parameter that a weight is made of and that learns; None for inputs and rotations.
+
+    Of a bias by distance, it is the slopes.
+    """
+    tensor = circuit.tensor(weight.tensor.name) if weight.tensor else None
+    if weight.tensor is None or not isinstance(tensor, Parameter):
+        return None
+    if tensor.formula is None:
+        return weight.tensor
+    if tensor.formula.kind != "distance":
+        return None
+    return TensorRef(tensor.formula.arguments[0], weight.tensor.axes[:-2])

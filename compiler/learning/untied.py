@@ -165,12 +165,13 @@ def _untied(circuit: Circuit, each: Copies, parameter: Parameter) -> Parameter:
 def _copied(circuit: Circuit, each: Copies, values: np.ndarray) -> np.ndarray:
     """Equal copies along the axes of cells. SpecError when their sizes are no numbers."""
     sides = tuple(circuit.axis(axis).extent for axis in each.over)
-    if any(isinstance(side, str) for side in sides):
+    numbers = tuple(side for side in sides if isinstance(side, int))
+    if numbers != sides:
         raise SpecError(
             f"{each.name} has a copy of {each.tied.name} for each of {', '.join(each.over)}, of sizes "
             f"{', '.join(map(str, sides))}: copies need numbers, fix the number of tokens"
         )
-    return np.array(np.broadcast_to(values[(..., *[None] * len(sides))], (*values.shape, *sides)))
+    return np.array(np.broadcast_to(values[(..., *[None] * len(sides))], (*values.shape, *numbers)))
 
 
 def _free(name: str, taken: set[str]) -> str:

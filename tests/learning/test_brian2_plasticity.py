@@ -19,9 +19,11 @@ from cortico.cli import main
 from cortico.ir import Gain, SpecError, UnsupportedError
 from cortico.learning import differentiate, draw_feedback, untie, untied_values
 from cortico.learning.online import emit_online, starting_weights
-from cortico.lowering import lower
-from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit, PositionBias
+from cortico.lowering import circuit_weights, lower
+from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit
 from cortico.weights import random_weights
+from tests.cases import CASES
+from tests.learning.numbers import autograd, largest, target_of
 
 N, D, H, SAMPLES = 3, 4, 2, 3
 RATE, DECAY = 2e-3, 0.1
@@ -177,6 +179,23 @@ def test_gains_of_synapses():
     compare(Kernel.LINEAR, "transposed", learning, weights, names, (0.5, -2.0))
 
 
+@pytest.mark.parametrize("name", ["alibi", "everything"])
+def test_all_that_attention_has(name):
+    """Slopes, sinks, rotations, groups, windows, padding: PyTorch's gradients of the table's cases."""
+    (case,) = (case for case in CASES if case.name == name)
+    learning = differentiate(lower(case.spec))
+    weights = starting_weights(learning, circuit_weights(case.spec, case.weights))
+    inputs = {n: array[1:] for n, array in (case.inputs | {"target": target_of(case)}).items()}
+    arrays, rate = (inputs.pop("x"), inputs.pop("target")), 1e-3
+    options = {"epochs": 1, "learning_rate": rate, **SYNCHRONOUS, **inputs}
+    found, _ = learn(emit_online(learning), arrays, weights, **options)
+    gradients = autograd(case)[0][1]
+    assert {rule.parameter for rule in learning.rules} == gradients.keys()
+    for tensor, gradient in gradients.items():
+        change = (found[tensor] - weights[tensor]) / -rate
+        assert np.abs(change - gradient).max() < 1e-9 * largest(gradients), tensor
+
+
 @pytest.mark.parametrize("kernel", Kernel)
 def test_a_short_time_from_a_settled_network(kernel):
     """In time, with the cells' own time constants: change = -gradient · time / tau_w."""
@@ -323,16 +342,10 @@ def test_what_a_user_gets_wrong(spec_file, options, message, capsys, monkeypatch
     assert [p.name for p in spec_file.parent.iterdir()] == ["small.toml"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"kernel": Kernel.LINEAR, "microcircuit": Microcircuit.MEMORY}, "would need traces"),
-        ({"position_bias": PositionBias.ALIBI}, "alibi_slopes is read through a formula"),
-    ],
-)
-def test_what_is_refused(changes, message):
-    with pytest.raises(UnsupportedError, match=message):
-        emit_online(differentiate(lower(replace(SPEC, tokens=None, **changes))))
+def test_tokens_in_time_are_refused():
+    spec = AttentionSpec(model=D, kernel=Kernel.LINEAR, microcircuit=Microcircuit.MEMORY)
+    with pytest.raises(UnsupportedError, match=r"i, j: in time, .* would need traces"):
+        emit_online(differentiate(lower(spec)))
 
 
 def test_missing_weights():
