@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from cortico.backends.brian2 import plastic_template, template
-from cortico.backends.brian2.cell_groups import CellGroup, Current, cell_groups
+from cortico.backends.brian2.cell_groups import CellGroup, Pathway, cell_groups
 from cortico.backends.brian2.code import Coder
 from cortico.backends.brian2.depth import depth
 from cortico.backends.brian2.emitter import bind, time_constants
@@ -74,17 +74,16 @@ def _learn(coder: Coder, plasticity: Plasticity) -> str:
     for group in groups:
         body += [*cells(coder, group), *bias_values(coder, plasticity, group), ""]
     body += [*partners(plasticity, groups), ""]
-    for group, current in _currents(groups):
-        for pathway in current.pathways:
-            make = plastic_synapses(coder, groups, group, pathway, plasticity)
-            body += [*(make or synapses(coder, groups, group, pathway)), ""]
+    for group, pathway in _pathways(groups):
+        made = plastic_synapses(coder, groups, group, pathway, plasticity)
+        body += [*(made or synapses(coder, groups, group, pathway)), ""]
     body += _finish(coder, plasticity, groups)
     text = textwrap.indent("\n".join([plastic_template.DOC, *body]), "    ")
     return f"def learn(\n{_arguments(coder)}):\n{text}\n"
 
 
-def _currents(groups: tuple[CellGroup, ...]) -> Iterator[tuple[CellGroup, Current]]:
-    return ((group, current) for group in groups for current in group.currents)
+def _pathways(groups: tuple[CellGroup, ...]) -> Iterator[tuple[CellGroup, Pathway]]:
+    return ((g, pathway) for g in groups for current in g.currents for pathway in current.pathways)
 
 
 def _arguments(coder: Coder) -> str:
@@ -137,7 +136,7 @@ def _tensors(coder: Coder, plasticity: Plasticity) -> Iterator[str]:
 
 def _finish(coder: Coder, plasticity: Plasticity, groups: tuple[CellGroup, ...]) -> Iterator[str]:
     """Statements after the last Synapses, up to the return."""
-    pathways = [p.name for _, current in _currents(groups) for p in current.pathways]
+    pathways = [pathway.name for _, pathway in _pathways(groups)]
     (error,) = (g for g in groups if g.populations[0].name == plasticity.output_error)
     shared = ", ".join(f'tensors["{t.name}"]' for t in plasticity.tensors if t.shared)
     yield f"groups = [{', '.join(group.name for group in groups)}]"

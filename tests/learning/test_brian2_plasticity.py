@@ -16,7 +16,18 @@ import pytest
 import torch
 
 from cortico.cli import main
-from cortico.ir import Gain, SpecError, UnsupportedError
+from cortico.ir import (
+    CellClass,
+    CircuitBuilder,
+    Compartment,
+    Gain,
+    Region,
+    Role,
+    SpecError,
+    TensorRef,
+    UnsupportedError,
+    Weight,
+)
 from cortico.learning import differentiate, draw_feedback, untie, untied_values
 from cortico.learning.online import emit_online, starting_weights
 from cortico.lowering import circuit_weights, lower
@@ -346,6 +357,30 @@ def test_tokens_in_time_are_refused():
     spec = AttentionSpec(model=D, kernel=Kernel.LINEAR, microcircuit=Microcircuit.MEMORY)
     with pytest.raises(UnsupportedError, match=r"i, j: in time, .* would need traces"):
         emit_online(differentiate(lower(spec)))
+
+
+@pytest.mark.parametrize(
+    "names", [("entries", "rng", "order", "gate"), ("lambda", "partner", "w", "bias")]
+)
+def test_any_name_learns(names):
+    """y = w x + b, each entry by itself; the names are those of the script, of Brian2 and of Python."""
+    first, second, weight, bias = names
+    builder = CircuitBuilder('""" \\ {x} %s')
+    builder.axis("tensors", Role.FEATURE, 2)
+    x = Weight(TensorRef(builder.input("t", (2,)), ("tensors",)))
+    refs = [TensorRef(builder.parameter(name, (2,)), ("tensors",)) for name in (weight, bias)]
+    cells = (("tensors",), Region.CORE, CellClass.RELAY)
+    builder.population(first, *cells, [Compartment("dt", drive=(x,))])
+    builder.population(second, *cells, [Compartment("i", drive=(Weight(refs[1]),))])
+    builder.project("learned", first, second, "i", Weight(refs[0]))
+    builder.output("y", second, ("tensors",))
+    arrays = np.array([[2.0, -1.0]]), np.array([[0.5, 3.0]])
+    start = {weight: np.array([1.5, 0.5]), bias: np.array([0.1, 0.2])}
+    source = emit_online(differentiate(builder.build()))
+    found, _ = learn(source, arrays, start, epochs=1, learning_rate=0.01, **SYNCHRONOUS)
+    error = start[weight] * arrays[0][0] + start[bias] - arrays[1][0]
+    assert np.allclose(found[weight], start[weight] - 0.01 * error * arrays[0][0], rtol=1e-12)
+    assert np.allclose(found[bias], start[bias] - 0.01 * error, rtol=1e-12)
 
 
 def test_missing_weights():
