@@ -287,7 +287,7 @@ def test_the_loss_falls(columns):
         weights, circuit = untied_values(circuit, weights, columns), untie(circuit, columns)
     learning = differentiate(circuit, feedback="learned" if columns else "transposed")
     rng = np.random.default_rng(0)
-    w, x = rng.standard_normal((60, 2, 1)), rng.uniform(-1, 1, (60, 9, 2))
+    w, x = rng.standard_normal((40, 2, 1)), rng.uniform(-1, 1, (40, 9, 2))
     tokens = np.concatenate([x, x @ w], axis=-1)
     arrays = (tokens[:, 8:] * [1, 1, 0], tokens[:, :8], tokens[:, 8:, 2:])
     _, losses = learn(
