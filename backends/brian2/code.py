@@ -100,8 +100,10 @@ class Coder:
     options: Options
 
     @staticmethod
-    def of(circuit: Circuit, plan: Schedule, options: Options) -> Coder:
-        names = Names(RESERVED)
+    def of(
+        circuit: Circuit, plan: Schedule, options: Options, reserved: Iterable[str] = ()
+    ) -> Coder:
+        names = Names([*RESERVED, *reserved])
         tensors = [t.name for t in circuit.inputs] + [p.name for p in circuit.parameters]
         return Coder(
             circuit,
@@ -140,9 +142,13 @@ class Coder:
         gain = self.gain(weight.gain)
         if weight.tensor is None:
             return gain
-        index = ", ".join(self.axes[axis] for axis in weight.tensor.axes)
-        tensor = self.tensors[weight.tensor.name] + (f"[{index}]" if index else "")
+        tensor = self.read(self.tensors[weight.tensor.name], weight.tensor.axes)
         return tensor if weight.gain.is_one else f"{gain} * {tensor}"
+
+    def read(self, array: str, axes: Iterable[str]) -> str:
+        """`array[axes]`."""
+        index = ", ".join(self.axes[axis] for axis in axes)
+        return array + (f"[{index}]" if index else "")
 
     def gain(self, gain: Gain) -> str:
         """A number, times powers of sizes that are known only when the script runs."""

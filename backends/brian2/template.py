@@ -233,13 +233,14 @@ class Watch:
             self.network.stop()
 '''
 
-IN_TIME = '''\
+PRESENTED = '''\
 def presented(size, passes, axes):
     """The token at each presentation, counted up in every pass; an array whose other axes are new."""
     tokens = [np.minimum(np.arange(count), size - 1) for count in passes]
     return np.concatenate(tokens).reshape(-1, *[1] * axes)
+'''
 
-
+EDGES_IN_TIME = '''\
 def over_cells(size, *parts):
     """A number per presentation (or one for all) and cell: the sum of all parts (numbers, values)."""
     parts = [np.broadcast_arrays(*part) for part in parts]
@@ -262,8 +263,9 @@ def join(*projections):
     pre, post, weight = zip(*projections)
     weight = [np.broadcast_to(each, (count, each.shape[1])) for each in weight]
     return np.concatenate(pre), np.concatenate(post), np.concatenate(weight, axis=1)
+'''
 
-
+TIMING = '''\
 class Timing:
     """The course of a presentation: what is stored settles, the gate opens, what reads it settles."""
 
@@ -296,6 +298,8 @@ def sampled(monitor, cells, first, count):
     rates[:, np.flatnonzero(cells >= 0)] = np.asarray(monitor.r).T[first + 1 : first + 1 + count]
     return rates[:, :-1].reshape(count, *cells.shape)
 '''
+
+IN_TIME = "\n\n".join((PRESENTED, EDGES_IN_TIME, TIMING))
 
 RECORD = '''\
 def record(populations, names):
