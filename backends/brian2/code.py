@@ -11,79 +11,16 @@ from cortico.backends.names import Names
 from cortico.ir import Bound, Circuit, Extent, Gain, Population, Weight
 
 #: Names that the emitted script uses itself; those of brian2 among them.
-RESERVED = [
-    "_",
-    "CPPStandaloneDevice",
-    "Cells",
-    "Network",
-    "NetworkOperation",
-    "NeuronGroup",
-    "Path",
-    "StateMonitor",
-    "Synapses",
-    "TimedArray",
-    "Timing",
-    "Watch",
-    "activity",
-    "argparse",
-    "batch",
-    "cells",
-    "examples",
-    "split",
-    "checked",
-    "connect",
-    "courses",
-    "defaultclock",
-    "device",
-    "distance",
-    "dt",
-    "duration",
-    "edges",
-    "ends",
-    "functools",
-    "get_device",
-    "groups",
-    "join",
-    "json",
-    "load_weights",
-    "main",
-    "method",
-    "monitor",
-    "monitors",
-    "ms",
-    "network",
-    "np",
-    "outputs",
-    "over_cells",
-    "part",
-    "passes",
-    "populations",
-    "post",
-    "pre",
-    "prefs",
-    "prepare",
-    "presented",
-    "rates_of",
-    "read",
-    "record",
-    "rotation",
-    "sampled",
-    "second",
-    "set_device",
-    "settle",
-    "settling_steps",
-    "simulate",
-    "sizes",
-    "slowest",
-    "start",
-    "synapses",
-    "target",
-    "tau",
-    "timing",
-    "tolerance",
-    "weight",
-    "weights",
-]
+_RESERVED = """
+_ activity argparse batch cells Cells checked connect courses CPPStandaloneDevice defaultclock
+device distance dt duration edges ends examples functools get_device groups join json
+load_weights main method monitor monitors ms network Network NetworkOperation NeuronGroup np
+outputs over_cells part passes Path populations post pre prefs prepare presented rates_of read
+record rotation sampled second set_device settle settling_steps simulate sizes slowest split
+start StateMonitor Synapses synapses target tau TimedArray Timing timing tolerance Watch weight
+weights
+"""
+RESERVED = frozenset(_RESERVED.split())
 
 
 @dataclass(frozen=True)
