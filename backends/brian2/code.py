@@ -12,13 +12,14 @@ from cortico.ir import Bound, Circuit, Extent, Gain, Population, Weight
 
 #: Names that the emitted script uses itself; those of brian2 among them.
 _RESERVED = """
-_ activity argparse batch cells Cells checked connect courses CPPStandaloneDevice defaultclock
-device distance dt duration edges ends examples functools get_device groups join json
-load_weights main method monitor monitors ms network Network NetworkOperation NeuronGroup np
-outputs over_cells part passes Path populations post pre prefs prepare presented rates_of read
-record rotation sampled second set_device settle settling_steps simulate sizes slowest split
-start StateMonitor Synapses synapses target tau TimedArray Timing timing tolerance Watch weight
-weights
+_ activity argparse batch cells Cells checked code_range connect courses CPPStandaloneDevice
+currents defaultclock device distance dt duration edges ends examples FLOOR functools get_device
+groups HEADROOM Hz join json lif linked_var load_weights main method monitor monitors ms name
+Network network NetworkOperation NeuronGroup neurons np os outputs over_cells part passes Path
+peak populations post pre prefs prepare presented rates rates_of read record REFRACTORY RESTING
+rotation sampled second seed set_device settle settling_steps simulate sizes slowest spike split
+start StateMonitor synapse synapses Synapses target tau TimedArray Timing timing tolerance Watch
+weight weights
 """
 RESERVED = frozenset(_RESERVED.split())
 
