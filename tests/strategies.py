@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from fractions import Fraction
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
+from cortico.backends.reference import interpret
 from cortico.ir import (
     TRANSFERS,
     Bound,
@@ -26,6 +29,7 @@ from cortico.ir import (
 )
 from cortico.ir.domain import conjunction
 from cortico.ir.tensors import FLOATS
+from cortico.passes.dependence import reads
 
 AXES = "ijabc"
 SYMBOLIC = "n"
@@ -167,3 +171,25 @@ class _Drawing:
     def fresh(self, stem):
         self.tensors += 1
         return f"{stem}{self.tensors}"
+
+
+def real_numbers(circuit, seed, tokens):
+    """Inputs, parameters and rates of a circuit, all of them numbers that floats hold well."""
+    # products of tiny gains underflow to zero in one order of multiplication and not in another
+    gains = [weight.gain.coefficient for weight in reads(circuit)]
+    assume(all(gain == 0 or abs(gain) > 1e-6 for gain in gains))
+    rng = np.random.default_rng(seed)
+
+    def draw(tensor):
+        shape = [tokens if isinstance(side, str) else side for side in tensor.shape]
+        if getattr(tensor, "kind", None) is InputKind.MASK:
+            return rng.integers(0, 2, shape).astype(bool)
+        return rng.uniform(0.2, 1.5, shape)
+
+    inputs = {tensor.name: draw(tensor) for tensor in circuit.inputs}
+    given = {p.name: draw(p) for p in circuit.parameters if p.formula is None and p.values is None}
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        rates = interpret(circuit, inputs, given)
+    assume(all(np.all(np.abs(rate) < 1e100) for rate in rates.values()))
+    return inputs, given, rates

@@ -37,6 +37,7 @@ class Current:
     driven: bool
     drive_in_time: bool
     pathways: tuple[Pathway, ...]
+    own_terms: tuple[str, ...] = ()  #: further terms, as of biases that learn
 
     @property
     def stored(self) -> tuple[Pathway, ...]:
@@ -62,19 +63,28 @@ class CellGroup:
     transfer: str
     currents: tuple[Current, ...]
     comes_and_goes: bool  #: some cells exist at some presentations only
+    own_lines: tuple[str, ...] = ()  #: further lines of the equations, as of biases that learn
+    own_names: tuple[str, ...] = ()  #: entries of the namespace that these lines need
 
 
-def cell_groups(circuit: Circuit, plan: Schedule, names: Names) -> tuple[CellGroup, ...]:
-    """The groups of a circuit, with names that `names` has not given out."""
+def cell_groups(
+    circuit: Circuit, plan: Schedule, names: Names, plastic: frozenset[str] | None = None
+) -> tuple[CellGroup, ...]:
+    """The groups of a circuit, with names that `names` has not given out.
+
+    With the names of the projections that are `plastic`, each population is a group of its own, and
+    each of these projections a pathway of its own.
+    """
     members: dict[object, list[Population]] = {}
     for population in circuit.order:
-        members.setdefault(_kind(circuit, plan, population), []).append(population)
+        kind = _kind(circuit, plan, population) if plastic is None else population.name
+        members.setdefault(kind, []).append(population)
     words = Names()
     stems = [words.fresh(_stem(group)) for group in members.values()]
     stem_of = {
         p.name: stem for stem, group in zip(stems, members.values(), strict=True) for p in group
     }
-    grouping = _Grouping(circuit, plan, names, stem_of)
+    grouping = _Grouping(circuit, plan, names, stem_of, plastic or frozenset())
     return tuple(
         grouping.group(stem, tuple(group))
         for stem, group in zip(stems, members.values(), strict=True)
@@ -114,6 +124,7 @@ class _Grouping:
     plan: Schedule
     names: Names
     stem_of: dict[str, str]
+    plastic: frozenset[str]
 
     def group(self, stem: str, populations: tuple[Population, ...]) -> CellGroup:
         first = populations[0]
@@ -141,18 +152,19 @@ class _Grouping:
     def pathways(
         self, stem: str, populations: tuple[Population, ...], compartment: Compartment
     ) -> Iterator[Pathway]:
-        def source(projection: Projection) -> tuple[str, bool]:
-            return self.stem_of[projection.pre], projection.name in self.plan.writes
+        def source(projection: Projection) -> tuple[str, bool, str]:
+            alone = projection.name if projection.name in self.plastic else ""
+            return self.stem_of[projection.pre], projection.name in self.plan.writes, alone
 
         circuit, name = self.circuit, compartment.name
         onto = [q for p in populations for q in circuit.projections_onto(p.name, name)]
-        for (pre, stored), found in groupby(sorted(onto, key=source), key=source):
+        for (pre, stored, alone), found in groupby(sorted(onto, key=source), key=source):
             projections = tuple(found)
             only = projections[0].name if len(projections) == 1 else f"{pre}_to_{stem}_{name}"
             yield Pathway(
                 self.names.fresh(f"{only}_synapses"),
                 pre,
-                f"{name}_{'stored_' * stored}from_{pre}",
+                f"{name}_{'stored_' * stored}from_{pre}" if not alone else f"{name}_by_{alone}",
                 projections,
                 self.plan.writes.get(projections[0].name),
                 any(_varies(circuit, projection) for projection in projections),
@@ -192,7 +204,7 @@ def equations(group: CellGroup, spiking: bool = False) -> list[str]:
         ]
     for current in group.currents:
         lines += _current_lines(current)
-    return lines
+    return [*lines, *group.own_lines]
 
 
 def _fires(currents: Iterable[Current]) -> str:
@@ -207,6 +219,7 @@ def _current_lines(current: Current) -> list[str]:
     name = current.compartment
     terms = [f"drive_{name}"] * current.driven + [p.variable for p in current.direct]
     terms += [f"memory_{name}"] * bool(current.stored)
+    terms += current.own_terms
     lines = [f"I_{name} = {' + '.join(terms)} : 1"]
     if current.driven:
         lines.append(

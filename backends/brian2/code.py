@@ -11,79 +11,17 @@ from cortico.backends.names import Names
 from cortico.ir import Bound, Circuit, Extent, Gain, Population, Weight
 
 #: Names that the emitted script uses itself; those of brian2 among them.
-RESERVED = [
-    "_",
-    "CPPStandaloneDevice",
-    "Cells",
-    "Network",
-    "NetworkOperation",
-    "NeuronGroup",
-    "Path",
-    "StateMonitor",
-    "Synapses",
-    "TimedArray",
-    "Timing",
-    "Watch",
-    "activity",
-    "argparse",
-    "batch",
-    "cells",
-    "examples",
-    "split",
-    "checked",
-    "connect",
-    "courses",
-    "defaultclock",
-    "device",
-    "distance",
-    "dt",
-    "duration",
-    "edges",
-    "ends",
-    "functools",
-    "get_device",
-    "groups",
-    "join",
-    "json",
-    "load_weights",
-    "main",
-    "method",
-    "monitor",
-    "monitors",
-    "ms",
-    "network",
-    "np",
-    "outputs",
-    "over_cells",
-    "part",
-    "passes",
-    "populations",
-    "post",
-    "pre",
-    "prefs",
-    "prepare",
-    "presented",
-    "rates_of",
-    "read",
-    "record",
-    "rotation",
-    "sampled",
-    "second",
-    "set_device",
-    "settle",
-    "settling_steps",
-    "simulate",
-    "sizes",
-    "slowest",
-    "start",
-    "synapses",
-    "target",
-    "tau",
-    "timing",
-    "tolerance",
-    "weight",
-    "weights",
-]
+_RESERVED = """
+_ activity argparse batch cells Cells checked code_range connect courses CPPStandaloneDevice
+currents defaultclock device distance dt duration edges ends examples FLOOR functools get_device
+groups HEADROOM Hz join json lif linked_var load_weights main method monitor monitors ms name
+Network network NetworkOperation NeuronGroup neurons np os outputs over_cells part passes Path
+peak populations post pre prefs prepare presented rates rates_of read record REFRACTORY RESTING
+rotation sampled second seed set_device settle settling_steps simulate sizes slowest spike split
+start StateMonitor synapse synapses Synapses target tau TimedArray Timing timing tolerance Watch
+weight weights
+"""
+RESERVED = frozenset(_RESERVED.split())
 
 
 @dataclass(frozen=True)
@@ -100,8 +38,10 @@ class Coder:
     options: Options
 
     @staticmethod
-    def of(circuit: Circuit, plan: Schedule, options: Options) -> Coder:
-        names = Names(RESERVED)
+    def of(
+        circuit: Circuit, plan: Schedule, options: Options, reserved: Iterable[str] = ()
+    ) -> Coder:
+        names = Names([*RESERVED, *reserved])
         tensors = [t.name for t in circuit.inputs] + [p.name for p in circuit.parameters]
         return Coder(
             circuit,
@@ -140,9 +80,13 @@ class Coder:
         gain = self.gain(weight.gain)
         if weight.tensor is None:
             return gain
-        index = ", ".join(self.axes[axis] for axis in weight.tensor.axes)
-        tensor = self.tensors[weight.tensor.name] + (f"[{index}]" if index else "")
+        tensor = self.read(self.tensors[weight.tensor.name], weight.tensor.axes)
         return tensor if weight.gain.is_one else f"{gain} * {tensor}"
+
+    def read(self, array: str, axes: Iterable[str]) -> str:
+        """`array[axes]`."""
+        index = ", ".join(self.axes[axis] for axis in axes)
+        return array + (f"[{index}]" if index else "")
 
     def gain(self, gain: Gain) -> str:
         """A number, times powers of sizes that are known only when the script runs."""

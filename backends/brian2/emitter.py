@@ -54,13 +54,13 @@ def emit_script(circuit: Circuit, options: Options) -> str:
 def _header(circuit: Circuit, spiking: bool) -> str:
     return template.HEADER.format(
         title=json.dumps(circuit.name).replace("\\", "\\\\"),
-        tensors="\n".join([*tensor_lines(circuit), *_time_constants(circuit)]),
+        tensors="\n".join([*tensor_lines(circuit), *time_constants(circuit)]),
         json="import json\n" if stores_weights(circuit) else "",
         spiking_names=SPIKING_NAMES if spiking else "",
     )
 
 
-def _time_constants(circuit: Circuit) -> Iterator[str]:
+def time_constants(circuit: Circuit) -> Iterator[str]:
     """Lines that say where the membrane time constants are from."""
     yield "Membrane time constants:"
     for region, kind in sorted({(p.region, p.cell_class) for p in circuit.populations}):
@@ -72,7 +72,7 @@ def _simulate(coder: Coder, options: Options) -> str:
     """The function that builds the network, runs it and reads its outputs."""
     circuit = coder.circuit
     groups = cell_groups(circuit, coder.plan, coder.names)
-    body = [*_bind(coder), "", *_grid(coder), "", *_start(coder), ""]
+    body = [*bind(coder), "", *_grid(coder), "", *_start(coder), ""]
     for group in groups:
         body += [*cells(coder, group), ""]
     body += [*_wiring(coder, groups), ""]
@@ -107,7 +107,7 @@ def _arguments(coder: Coder, options: Options) -> str:
 # ---- inputs, weights, sizes ------------------------------------------------------------------------
 
 
-def _bind(coder: Coder) -> Iterator[str]:
+def bind(coder: Coder) -> Iterator[str]:
     """Lines that check inputs and weights and name the sizes."""
     circuit = coder.circuit
     yield "sizes = {}"

@@ -39,7 +39,8 @@ def _part(coder: Coder, projection: Projection, rates: str) -> str:
     gain = "" if projection.weight.gain.is_one else f"{coder.gain(projection.weight.gain)} * "
     if not projection.weight.tensor and not projection.domain and set(pre.axes) <= set(post.axes):
         return f"({coder.cells(post)}, {gain}{rates}[{coder.cells(pre)}])"  # each hears one cell
-    factors = [(f"{rates}[{coder.populations[pre.name]}]", pre.axes)]
+    numbers = coder.populations[pre.name] + ("" if pre.axes else "[0]")
+    factors = [(f"{rates}[{numbers}]", pre.axes)]
     if projection.weight.tensor:
         plain = coder.weight(Weight(projection.weight.tensor)).partition("[")[0]
         factors.insert(0, (plain, projection.weight.axes))
@@ -53,5 +54,6 @@ def _part(coder: Coder, projection: Projection, rates: str) -> str:
     subscripts = f"{terms}->{''.join(letters[axis] for axis in kept)}"
     operands = ", ".join(code for code, _ in factors)
     index = ", ".join(coder.axes[axis] for axis in kept) or "()"
-    heard = f'{gain}np.einsum("{subscripts}", {operands}, optimize=True)[{index}]'
+    best = ", optimize=True" if sum(bool(axes) for _, axes in factors) > 1 else ""
+    heard = f'{gain}np.einsum("{subscripts}", {operands}{best})[{index}]'
     return f"({coder.cells(post)}, {heard})"

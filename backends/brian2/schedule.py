@@ -97,9 +97,8 @@ def _rewritten(circuit: Circuit) -> Iterator[str]:
             writes = [plan.writes[p.name] for p in onto if p.name in plan.writes]
             if len(set(writes)) > 1:
                 yield f"{population.name}.{compartment.name} stores tokens of two kinds or passes"
-            if not writes or not time_axes(circuit, population.axes):
-                continue
-            if writes[0].phase < plan.phases[-1]:
+            runs_along = bool(writes) and bool(time_axes(circuit, population.axes))
+            if runs_along and writes[0].phase < plan.phases[-1]:
                 yield f"memory {population.name!r} runs along in one pass and is read in another"
             if any(_hears_memory(circuit, plan, p) for p in onto if p.name in plan.writes):
                 yield f"memory {population.name!r} stores what another gives at the same step"

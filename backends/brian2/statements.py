@@ -21,10 +21,10 @@ def cells(coder: Coder, group: CellGroup) -> Iterator[str]:
         yield from _numbered(coder, population)
     yield f"{group.name} = NeuronGroup("
     yield "    cells.size,"
-    yield from _quoted(equations(group, coder.spiking))
+    yield from quoted(equations(group, coder.spiking))
     yield "    method=method,"
     yield f'    name="{group.name}",'
-    yield from _namespace(_changing(coder, group))
+    yield from namespace(_changing(coder, group))
     yield ")"
     yield f"{group.name}.tau = cells.tau(tau)"
     if coder.spiking:
@@ -64,6 +64,7 @@ def _changing(coder: Coder, group: CellGroup) -> Iterator[str]:
     if group.comes_and_goes:
         parts = ", ".join(_alive(coder, population) for population in group.populations)
         yield f'"alive": timing.table(over_cells(cells.size, {parts}))'
+    yield from group.own_names
 
 
 def _alive(coder: Coder, population: Population) -> str:
@@ -98,40 +99,40 @@ def synapses(
     weight = "weight_at(t, k)" if pathway.in_time else "w"
     yield "pre, post, weight = join("
     for projection in pathway.projections:
-        yield f"    {_edges(coder, projection)},  # {projection.name}"
+        yield f"    {edges(coder, projection)},  # {projection.name}"
     yield ")"
     yield f"{pathway.name} = Synapses("
     yield f"    {pre},"
     yield f"    {group.name},"
     own = "k : integer (constant)" if pathway.in_time else "w : 1 (constant)"
-    yield from _quoted([own, f"{pathway.variable}_post = {weight}*r_pre : 1 (summed)"])
+    yield from quoted([own, f"{pathway.variable}_post = {weight}*r_pre : 1 (summed)"])
     yield f'    name="{pathway.name}",'
     table = '"weight_at": timing.table(weight)'
-    yield from _namespace([table] if pathway.in_time else [])
+    yield from namespace([table] if pathway.in_time else [])
     yield ")"
     constant = "weight[0]" if coder.in_time else "weight"
     values = "k=np.arange(len(pre))" if pathway.in_time else f"w={constant}"
     yield f"connect({pathway.name}, pre, post, {values})"
 
 
-def _edges(coder: Coder, projection: Projection) -> str:
-    """Code for the synapses of a projection."""
+def edges(coder: Coder, projection: Projection, weight: str | None = None) -> str:
+    """Code for the synapses of a projection, with its weight or another number for each."""
     circuit = coder.circuit
     bounds = [b for b in projection.domain if len(time_axes(circuit, (b.left, b.right))) < 2]
     ends = (circuit.population(projection.pre), circuit.population(projection.post))
     where = coder.where(bounds)
-    arguments = [*map(coder.cells, ends), coder.weight(projection.weight), *filter(None, [where])]
-    return f"edges({', '.join(arguments)})"
+    weight = coder.weight(projection.weight) if weight is None else weight
+    return f"edges({', '.join([*map(coder.cells, ends), weight, *filter(None, [where])])})"
 
 
-def _quoted(lines: Iterable[str]) -> Iterator[str]:
+def quoted(lines: Iterable[str]) -> Iterator[str]:
     """An argument that is a text of several lines."""
     yield '    """'
     yield from (f"    {line}" for line in lines)
     yield '    """,'
 
 
-def _namespace(entries: Iterable[str]) -> Iterator[str]:
+def namespace(entries: Iterable[str]) -> Iterator[str]:
     """The argument `namespace`: nothing outside it is looked up."""
     found = list(entries)
     if not found:

@@ -16,7 +16,8 @@ circuits, arXiv 2504.06354. Rates have no unit: they are relative to a baseline 
 
 import argparse
 import functools
-{json}from pathlib import Path
+{json}import os
+from pathlib import Path
 
 import numpy as np
 from brian2 import (
@@ -107,21 +108,25 @@ class Cells:
     """Numbers the cells of a NeuronGroup, population by population, and keeps their time constants."""
 
     def __init__(self):
-        self.size, self.taus = 0, []
+        self.taus = []
+
+    @property
+    def size(self):
+        """How many there are; a group without any gets one that nobody hears, as Brian2 wants."""
+        return len(self.taus) or 1
 
     def add(self, *axes, tau, where=True):
         """Numbers of a population's cells, an array over its axes; -1 where there is no cell."""
         exists, *indices = np.broadcast_arrays(where, *axes)
         numbers = np.full([axis.size for axis in axes], -1)
-        count = np.count_nonzero(exists)
-        numbers[tuple(index[exists] for index in indices)] = self.size + np.arange(count)
-        self.size += count
-        self.taus += [tau] * count
+        inside = tuple(index[exists] for index in indices)
+        numbers[inside] = len(self.taus) + np.arange(np.count_nonzero(exists))
+        self.taus += [tau] * np.count_nonzero(exists)
         return numbers
 
     def tau(self, same=None):
         """Membrane time constants, or one for all."""
-        return (np.array(self.taus) if same is None else np.full(self.size, float(same))) * ms
+        return np.array(self.taus or [1.0] if same is None else [float(same)] * self.size) * ms
 '''
 
 START = '''\
@@ -130,6 +135,7 @@ def prepare(target, dt):
     if isinstance(get_device(), CPPStandaloneDevice):
         get_device().reinit()
     set_device("cpp_standalone" if target == "cpp_standalone" else "runtime", build_on_run=False)
+    prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count()}"]
     prefs.codegen.target = "numpy"
     defaultclock.dt = dt * ms
 
@@ -227,13 +233,14 @@ class Watch:
             self.network.stop()
 '''
 
-IN_TIME = '''\
+PRESENTED = '''\
 def presented(size, passes, axes):
     """The token at each presentation, counted up in every pass; an array whose other axes are new."""
     tokens = [np.minimum(np.arange(count), size - 1) for count in passes]
     return np.concatenate(tokens).reshape(-1, *[1] * axes)
+'''
 
-
+EDGES_IN_TIME = '''\
 def over_cells(size, *parts):
     """A number per presentation (or one for all) and cell: the sum of all parts (numbers, values)."""
     parts = [np.broadcast_arrays(*part) for part in parts]
@@ -256,8 +263,9 @@ def join(*projections):
     pre, post, weight = zip(*projections)
     weight = [np.broadcast_to(each, (count, each.shape[1])) for each in weight]
     return np.concatenate(pre), np.concatenate(post), np.concatenate(weight, axis=1)
+'''
 
-
+TIMING = '''\
 class Timing:
     """The course of a presentation: what is stored settles, the gate opens, what reads it settles."""
 
@@ -290,6 +298,8 @@ def sampled(monitor, cells, first, count):
     rates[:, np.flatnonzero(cells >= 0)] = np.asarray(monitor.r).T[first + 1 : first + 1 + count]
     return rates[:, :-1].reshape(count, *cells.shape)
 '''
+
+IN_TIME = "\n\n".join((PRESENTED, EDGES_IN_TIME, TIMING))
 
 RECORD = '''\
 def record(populations, names):

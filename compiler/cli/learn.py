@@ -1,4 +1,4 @@
-"""How a circuit learns: what each plasticity rule needs and where it is, or its gradients as formulas."""
+"""How a circuit learns: what each plasticity rule needs, its gradients as formulas, or a network that does."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cortico.learning import Learning, RuleLocality
     from cortico.learning.formulas import Formulas
     from cortico.report import Table
+    from cortico.weights import Weights
 
 _HOLDS, _FAILS = 0, 1
 
@@ -30,9 +31,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--latex", type=Path, metavar="FILE", help="write the formulas as a LaTeX document"
     )
+    parser.add_argument(
+        "--brian2",
+        type=Path,
+        metavar="FILE.py",
+        help="write a Brian2 script whose synapses learn, and FILE.npz, the weights that it starts from",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--untied", action="store_true", help="a tensor for the synapses of each cell"
+    )
+    parser.add_argument(
+        "--untied-columns",
+        action="store_true",
+        help="the same for the cells of each token's columns: a weight for each synapse",
     )
     parser.add_argument(
         "--feedback",
@@ -47,10 +59,14 @@ def execute(arguments: argparse.Namespace) -> int:
     from cortico.cli.console import stages
 
     with stages() as progress:
-        learning = _learning(arguments, progress)
+        learning, weights = _learning(arguments, progress)
         progress("making formulas")
         asked = arguments.formulas or arguments.latex is not None
         found = _formulas(learning) if asked else None
+    if arguments.brian2 is not None:
+        _write_network(learning, weights, arguments.brian2)
+        if not (arguments.explain or arguments.json or asked):
+            return _HOLDS
     if found is not None and arguments.latex is not None:
         _write(found, arguments.latex)
     explain = arguments.explain or not asked
@@ -61,15 +77,48 @@ def execute(arguments: argparse.Namespace) -> int:
     return _HOLDS if found is None or _is_proved(found) else _FAILS
 
 
-def _learning(arguments: argparse.Namespace, progress: Callable[[str], None]) -> Learning:
-    from cortico.learning import differentiate, untie
-    from cortico.lowering import lower
+def _learning(
+    arguments: argparse.Namespace, progress: Callable[[str], None]
+) -> tuple[Learning, Weights | None]:
+    """The circuit with its rules, and the weights by its names, if there are any."""
+    from cortico.learning import differentiate, untie, untied_values
+    from cortico.lowering import circuit_weights, lower
 
-    spec, _ = read_source(arguments, progress)
+    spec, given = read_source(arguments, progress)
     progress("differentiating")
     circuit = lower(spec)  # no rule depends on the numbers
-    circuit = untie(circuit) if arguments.untied else circuit
-    return differentiate(circuit, feedback=arguments.feedback)
+    weights = None if given is None or arguments.brian2 is None else circuit_weights(spec, given)
+    columns = arguments.untied_columns
+    if arguments.untied or columns:
+        weights = None if weights is None else untied_values(circuit, weights, columns)
+        circuit = untie(circuit, columns)
+    return differentiate(circuit, feedback=arguments.feedback), weights
+
+
+def _write_network(learning: Learning, weights: Weights | None, path: Path) -> None:
+    """Write the script, and beside it the weights that it starts from."""
+    import numpy as np
+
+    from cortico.cli.console import console, print_line
+    from cortico.files import replacing_files
+    from cortico.ir import SpecError
+    from cortico.learning.online import emit_online, starting_weights
+    from cortico.report import one_line
+
+    if path.suffix != ".py":
+        raise SpecError(f"--brian2 writes a script: {str(path)!r} must end in .py")
+    if weights is None:
+        raise SpecError(
+            "a network starts from weights: give --weights FILE, or --random-weights SEED"
+        )
+    source, start = emit_online(learning, path.name), starting_weights(learning, weights)
+    beside = path.with_suffix(".npz")
+    with replacing_files(path.parent) as staging:
+        (staging / path.name).write_text(source, encoding="utf-8")
+        np.savez(staging / beside.name, allow_pickle=False, **start)
+    place = one_line(str(path))
+    print_line(f"written: {place}, and {one_line(beside.name)} to start from", console())
+    print_line(f"run with: python {place} examples.npz -o learned.npz", console())
 
 
 def _formulas(learning: Learning) -> Formulas:

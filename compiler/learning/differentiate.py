@@ -38,7 +38,7 @@ from cortico.ir import (
 from cortico.learning.cells import MINUS, excitatory, slope
 from cortico.learning.feedback import DECAY, BackwardTensors
 from cortico.learning.loss import SQUARED_ERROR, SquaredError
-from cortico.learning.rules import ErrorNeurons, Feedback, Learning, Rule, Term
+from cortico.learning.rules import ErrorNeurons, Feedback, Learning, Rule, Term, learned_tensor
 
 #: The compartment of error neurons that errors arrive at.
 _HEARS = "error"
@@ -123,7 +123,9 @@ class _Differentiation:
             for compartment in population.compartments:
                 heard = self.old.projections_onto(population.name, compartment.name)
                 weights = (*compartment.drive, *(p.weight for p in heard))
-                if any(map(self.trained, weights)) or any(p.pre in reached for p in heard):
+                if any(learned_tensor(self.old, w) for w in weights) or any(
+                    p.pre in reached for p in heard
+                ):
                     live.add((population.name, compartment.name))
                     reached.add(population.name)
         return live
@@ -134,17 +136,6 @@ class _Differentiation:
         return population.name == self.output.name or any(
             (target.post, target.compartment) in self.errors for target in targets
         )
-
-    def trained(self, weight: Weight) -> TensorRef | None:
-        """The parameter that a weight is made of and that learns; None for inputs and rotations."""
-        tensor = self.old.tensor(weight.tensor.name) if weight.tensor else None
-        if weight.tensor is None or not isinstance(tensor, Parameter):
-            return None
-        if tensor.formula is None:
-            return weight.tensor
-        if tensor.formula.kind != "distance":
-            return None
-        return TensorRef(tensor.formula.arguments[0], weight.tensor.axes[:-2])
 
     # ---- error neurons ---------------------------------------------------------------------------
 
@@ -170,7 +161,8 @@ class _Differentiation:
             self.hear_the_same(population, original, name, own)
         for factor in slope(population.transfer):
             self.project(population.name, name, factor.compartment.name, factor.weight)
-        found = ErrorNeurons(name, population.name, compartment.name, _HEARS)
+        originals = tuple((own, original.name) for original, own in copies)
+        found = ErrorNeurons(name, population.name, compartment.name, _HEARS, originals)
         self.errors[population.name, compartment.name] = found
         self.add_terms(population, compartment, name)
 
@@ -212,7 +204,7 @@ class _Differentiation:
             self.add_term(projection.weight, projection.pre, error, projection.domain)
 
     def add_term(self, weight: Weight, pre: str | None, error: str, domain: Domain) -> None:
-        at = self.trained(weight)
+        at = learned_tensor(self.old, weight)
         if at is None or weight.tensor is None:
             return
         factor = None if at == weight.tensor else self.unit_distance(weight.tensor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cortico.ir import Circuit, Domain, TensorRef, Weight
+from cortico.ir import Circuit, Domain, Parameter, TensorRef, Weight
 from cortico.learning.loss import SquaredError
 
 
@@ -51,6 +51,9 @@ class ErrorNeurons:
     population: str
     compartment: str
     hears_errors: str  #: the compartment of the error neurons that errors arrive at
+    copies: tuple[
+        tuple[str, str], ...
+    ] = ()  #: compartments that are copies, each with its original
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,18 @@ class Learning:
             if rule.parameter == parameter:
                 return rule
         raise KeyError(parameter)
+
+
+def learned_tensor(circuit: Circuit, weight: Weight) -> TensorRef | None:
+    """The parameter that a weight is made of and that learns; None for inputs and rotations.
+
+    Of a bias by distance, it is the slopes.
+    """
+    tensor = circuit.tensor(weight.tensor.name) if weight.tensor else None
+    if weight.tensor is None or not isinstance(tensor, Parameter):
+        return None
+    if tensor.formula is None:
+        return weight.tensor
+    if tensor.formula.kind != "distance":
+        return None
+    return TensorRef(tensor.formula.arguments[0], weight.tensor.axes[:-2])

@@ -5,23 +5,36 @@
 
 With equal copies both compute the same, and the tied gradient is the sum of those of the copies. Untied,
 each synapse changes by what its own cell knows: the key and value rules of a memory become local.
+
+Tokens share all weights of attention: side by side in space, their columns still do. With `columns=True`
+they do not; every synapse then has a number of its own, and what is learned holds for that many tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cortico.ir import Circuit, Parameter, Population, Role, TensorRef, Weight, check
-from cortico.ir.circuit import resolve
+from cortico.ir import (
+    Axis,
+    Circuit,
+    Parameter,
+    Population,
+    Role,
+    SpecError,
+    TensorRef,
+    Weight,
+    check,
+)
 
 #: A weight and the axes of its synapses to the weight that stands in its place.
 _Renamer = Callable[[Weight, tuple[str, ...]], Weight]
 
-#: The roles of axes that number cells; columns are tokens, which share all weights of attention.
+#: The roles of axes that number cells within a column, and of all.
 _CELLS = (Role.AREA, Role.FEATURE)
+_ALL = tuple(Role)
 
 
 @dataclass(frozen=True)
@@ -38,12 +51,13 @@ class Copies:
         return TensorRef(self.name, (*self.tied.axes, *self.over))
 
 
-def copies(circuit: Circuit) -> tuple[Copies, ...]:
+def copies(circuit: Circuit, columns: bool = False) -> tuple[Copies, ...]:
     """Every reading of a plain parameter by more cells than it has entries for."""
+    roles = _ALL if columns else _CELLS
     taken = {t.name for t in circuit.inputs + circuit.parameters}
     found: dict[tuple[TensorRef, tuple[str, ...]], Copies] = {}
     for weight, axes in _readings(circuit):
-        over = _lacking(circuit, weight, axes)
+        over = _lacking(circuit, weight, axes, roles)
         if over and weight.tensor is not None and (weight.tensor, over) not in found:
             name = _free(f"{weight.tensor.name}_untied", taken)
             taken.add(name)
@@ -51,15 +65,18 @@ def copies(circuit: Circuit) -> tuple[Copies, ...]:
     return tuple(found.values())
 
 
-def untie(circuit: Circuit) -> Circuit:
+def untie(circuit: Circuit, columns: bool = False) -> Circuit:
     """The circuit with a tensor for the synapses of each cell; stored numbers are copied.
 
+    Cells of one column each have their own, with `columns` those of all columns (in space) do.
     Tensors that nothing reads any more are gone. Formulas stay as they are.
     """
-    names = {(each.tied, each.over): each.untied for each in copies(circuit)}
+    found = copies(circuit, columns)
+    names = {(each.tied, each.over): each.untied for each in found}
+    roles = _ALL if columns else _CELLS
 
     def new(weight: Weight, axes: tuple[str, ...]) -> Weight:
-        over = _lacking(circuit, weight, axes)
+        over = _lacking(circuit, weight, axes, roles)
         if weight.tensor is None or not over:
             return weight
         return replace(weight, tensor=names[weight.tensor, over])
@@ -71,18 +88,20 @@ def untie(circuit: Circuit) -> Circuit:
             replace(p, weight=new(p.weight, circuit.synapse_axes(p))) for p in circuit.projections
         ),
     )
-    result = replace(result, parameters=tuple(_parameters(result, circuit)))
+    result = replace(result, parameters=tuple(_parameters(result, circuit, found)))
     check(result)
     return result
 
 
-def untied_values(circuit: Circuit, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights of the tied circuit as weights of `untie(circuit)`: equal copies."""
+def untied_values(
+    circuit: Circuit, weights: Mapping[str, np.ndarray], columns: bool = False
+) -> dict[str, np.ndarray]:
+    """Weights of the tied circuit as weights of `untie(circuit, columns)`: equal copies."""
     found = dict(weights)
-    for each in copies(circuit):
+    for each in copies(circuit, columns):
         if each.tied.name in weights:
             found[each.name] = _copied(circuit, each, weights[each.tied.name])
-    kept = {p.name for p in untie(circuit).parameters}
+    kept = {p.name for p in untie(circuit, columns).parameters}
     return {name: array for name, array in found.items() if name in kept}
 
 
@@ -96,13 +115,20 @@ def _readings(circuit: Circuit) -> Iterator[tuple[Weight, tuple[str, ...]]]:
                 yield weight, population.axes
 
 
-def _lacking(circuit: Circuit, weight: Weight, axes: tuple[str, ...]) -> tuple[str, ...]:
-    """The axes of cells that a plain parameter lacks."""
+def _lacking(
+    circuit: Circuit, weight: Weight, axes: tuple[str, ...], roles: tuple[Role, ...]
+) -> tuple[str, ...]:
+    """The axes of cells, those of `roles`, that a plain parameter lacks."""
     tensor = circuit.tensor(weight.tensor.name) if weight.tensor else None
     if not isinstance(tensor, Parameter) or tensor.formula is not None:
         return ()
-    cells = (axis for axis in axes if circuit.axis(axis).role in _CELLS)
-    return tuple(axis for axis in cells if axis not in weight.axes)
+    known = ((axis, circuit.axis(axis)) for axis in axes if axis not in weight.axes)
+    return tuple(axis for axis, it in known if it.role in roles and not _is_token_in_time(it))
+
+
+def _is_token_in_time(axis: Axis) -> bool:
+    """Whether one cell stands for all indices: they share its synapses in any case."""
+    return axis.role is Role.COLUMN and axis.in_time
 
 
 def _population(population: Population, new: _Renamer) -> Population:
@@ -114,12 +140,11 @@ def _population(population: Population, new: _Renamer) -> Population:
     return replace(population, compartments=compartments)
 
 
-def _parameters(result: Circuit, old: Circuit) -> Iterator[Parameter]:
+def _parameters(result: Circuit, old: Circuit, found: Sequence[Copies]) -> Iterator[Parameter]:
     """The untied tensors in the place of those that they are copies of."""
     read = {w.tensor.name for w, _ in _readings(result) if w.tensor}
     formulas = (p.formula for p in old.parameters if p.formula)
     arguments = {name for formula in formulas for name in formula.arguments}
-    found = copies(old)
     for parameter in old.parameters:
         if parameter.name in read | arguments or not any(
             each.tied.name == parameter.name for each in found
@@ -138,9 +163,15 @@ def _untied(circuit: Circuit, each: Copies, parameter: Parameter) -> Parameter:
 
 
 def _copied(circuit: Circuit, each: Copies, values: np.ndarray) -> np.ndarray:
-    """Equal copies along the axes of cells, whose sizes must be numbers."""
-    sides = tuple(resolve(circuit.axis(axis).extent, {}) for axis in each.over)
-    return np.array(np.broadcast_to(values[(..., *[None] * len(sides))], (*values.shape, *sides)))
+    """Equal copies along the axes of cells. SpecError when their sizes are no numbers."""
+    sides = tuple(circuit.axis(axis).extent for axis in each.over)
+    numbers = tuple(side for side in sides if isinstance(side, int))
+    if numbers != sides:
+        raise SpecError(
+            f"{each.name} has a copy of {each.tied.name} for each of {', '.join(each.over)}, of sizes "
+            f"{', '.join(map(str, sides))}: copies need numbers, fix the number of tokens"
+        )
+    return np.array(np.broadcast_to(values[(..., *[None] * len(sides))], (*values.shape, *numbers)))
 
 
 def _free(name: str, taken: set[str]) -> str:

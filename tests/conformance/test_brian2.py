@@ -1,9 +1,12 @@
 """Brian2 networks settle to the reference interpreter: every case, other passes, all targets."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from cortico.backends import get_backend
 from cortico.ir import Unfold
@@ -12,6 +15,7 @@ from cortico.pipeline import compile_attention
 from tests.backends.brian2.simulation import IN_TIME, SYNCHRONOUS, second_example, simulate
 from tests.cases import CASES
 from tests.conformance.test_backends import relative_error
+from tests.strategies import circuits, real_numbers
 
 CASE = {case.name: case for case in CASES}
 
@@ -111,3 +115,31 @@ def test_bounds_on_synapses(form, in_time):
     assert backend.unsupported(circuit) == []
     options = {"backend_options": {"form": form}, **SYNCHRONOUS}
     assert error(circuit, second_example(case), **options) < 1e-9
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    circuit=circuits(time=False),
+    seed=st.integers(0, 9),
+    tokens=st.integers(1, 4),
+    form=st.sampled_from(["synapses", "fast"]),
+)
+def test_any_circuit_in_space(circuit, seed, tokens, form):
+    """Any compartments, transfer functions, domains, drives and orders of axes."""
+    inputs, weights, rates = real_numbers(circuit, seed, tokens)
+    lost = [
+        p.name
+        for p in circuit.parameters
+        if p.values is not None and not np.isfinite(p.values).all()
+    ]
+    assume(not lost)
+    options = {"backend_options": {"form": form}, **SYNCHRONOUS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = simulate(circuit, inputs, weights, duration=10.0 * (len(rates) + 1), **options)[0][
+            "y"
+        ]
+    expected = get_backend("reference").run(circuit, inputs, weights)["y"]
+    assert found.shape == expected.shape
+    largest = max(float(np.abs(rate).max(initial=1.0)) for rate in rates.values())
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12 * largest)

@@ -1,0 +1,155 @@
+"""A script whose synapses learn: the network of a circuit, with plastic synapses, biases and a course of lessons."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+
+from cortico.backends.brian2 import plastic_template, template
+from cortico.backends.brian2.cell_groups import CellGroup, Pathway, cell_groups
+from cortico.backends.brian2.code import Coder
+from cortico.backends.brian2.depth import depth
+from cortico.backends.brian2.emitter import bind, time_constants
+from cortico.backends.brian2.options import Options
+from cortico.backends.brian2.plastic_statements import (
+    bias_values,
+    comment_lines,
+    partners,
+    plastic_synapses,
+    with_biases,
+)
+from cortico.backends.brian2.plasticity import Plasticity
+from cortico.backends.brian2.schedule import schedule
+from cortico.backends.brian2.statements import cells, synapses
+from cortico.backends.script_parts import FORMULAS, tensor_lines, two_blank_lines_between_functions
+from cortico.ir import Circuit, InputKind
+from cortico.ir.physiology import cell_type
+
+
+def emit_plastic_script(circuit: Circuit, plasticity: Plasticity, file: str) -> str:
+    """A standalone Python script that imports brian2 and numpy and trains `circuit`.
+
+    All populations of the circuit, its inputs and outputs have the axis `plasticity.samples`, in time.
+    """
+    coder = Coder.of(circuit, schedule(circuit), Options(), plastic_template.RESERVED)
+    kinds = dict.fromkeys(p.formula.kind for p in circuit.parameters if p.formula)
+    parts = [
+        _header(circuit, plasticity, file),
+        _learn(coder, plasticity),
+        _main(coder),
+        template.CHECKED,
+        template.CELLS,
+        template.CONNECT,
+        template.SETTLING_STEPS,
+        template.EDGES_IN_TIME,
+        plastic_template.LEARNING,
+        template.START,
+        *(FORMULAS[kind] for kind in kinds),
+        'if __name__ == "__main__":\n    main()\n',
+    ]
+    return two_blank_lines_between_functions("\n".join(parts))
+
+
+def _header(circuit: Circuit, plasticity: Plasticity, file: str) -> str:
+    return plastic_template.HEADER.format(
+        title=_quoted(circuit.name),
+        file=_quoted(file)[1:-1],
+        locality="\n".join(comment_lines(plasticity)),
+        tensors="\n".join([*tensor_lines(circuit), *time_constants(circuit)]),
+    )
+
+
+def _quoted(text: str) -> str:
+    """Any text, in quotes, as a docstring may hold it."""
+    return json.dumps(text).replace("\\", "\\\\")
+
+
+def _learn(coder: Coder, plasticity: Plasticity) -> str:
+    """The function that builds the network, presents the examples and reads the weights."""
+    circuit = coder.circuit
+    groups = cell_groups(circuit, coder.plan, coder.names, plasticity.projections)
+    groups = tuple(with_biases(coder, plasticity, group) for group in groups)
+    body = [*bind(coder), "", *_lessons(coder, plasticity), ""]
+    body += [*_grid(coder, plasticity), "", *_tensors(coder, plasticity), ""]
+    for group in groups:
+        body += [*cells(coder, group), *bias_values(coder, plasticity, group), ""]
+    body += [*partners(plasticity, groups), ""]
+    for group, pathway in _pathways(groups):
+        made = plastic_synapses(coder, groups, group, pathway, plasticity)
+        body += [*(made or synapses(coder, groups, group, pathway)), ""]
+    body += _finish(coder, plasticity, groups)
+    text = textwrap.indent("\n".join([plastic_template.DOC, *body]), "    ")
+    return f"def learn(\n{_arguments(coder)}):\n{text}\n"
+
+
+def _pathways(groups: tuple[CellGroup, ...]) -> Iterator[tuple[CellGroup, Pathway]]:
+    return ((g, pathway) for g in groups for current in g.currents for pathway in current.pathways)
+
+
+def _arguments(coder: Coder) -> str:
+    circuit, names = coder.circuit, coder.tensors
+    rates = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
+    masks = [f"{names[t.name]}=None" for t in circuit.inputs if t.kind is InputKind.MASK]
+    chosen = [f"{name}={value!r}" for name, value in plastic_template.DEFAULTS.items()]
+    arguments = [*rates, "*", *masks, "weights", *chosen]
+    return "".join(f"    {argument},\n" for argument in arguments)
+
+
+def _lessons(coder: Coder, plasticity: Plasticity) -> Iterator[str]:
+    """Lines that choose target and step, draw the order of examples, and say when weights change."""
+    circuit = coder.circuit
+    samples = coder.size(circuit.axis(plasticity.samples).extent)
+    times = [cell_type(p.region, p.cell_class).membrane_time.value for p in circuit.populations]
+    yield "prepare(target, dt)"
+    yield f"slowest = {max(times)} if tau is None else tau"
+    yield 'part = dt / slowest if method == "euler" else 1 - np.exp(-dt / slowest)  # moved in a step'
+    yield "if settling is None:"
+    chain = depth(circuit, coder.plan).through
+    yield f"    settling = settling_steps({chain}, part, tolerance) * dt"
+    yield f"timing = Lessons(dt, settling, window, {samples}, epochs)"
+    yield "gate, tau_w = timing.gate(), window / learning_rate * ms"
+    yield "rng = np.random.default_rng(seed)"
+    yield f"order = np.concatenate([rng.permutation({samples}) for _ in range(epochs)])"
+    for tensor in circuit.inputs:
+        name = coder.tensors[tensor.name]
+        yield f"{name} = {name}[order]"
+
+
+def _grid(coder: Coder, plasticity: Plasticity) -> Iterator[str]:
+    """Lines that make the index of each axis an array along a dimension of its own."""
+    space = [axis for axis in coder.circuit.axes if not axis.in_time]
+    names = ["_", *(coder.axes[axis.name] for axis in space)]
+    ranges = [":1", *(f":{coder.size(axis.extent)}" for axis in space)]
+    yield f"{', '.join(names)} = np.ogrid[{', '.join(ranges)},]"
+    example = coder.axes[plasticity.samples]
+    yield f"{example} = np.arange(len(order)).reshape(-1, *{[1] * len(space)})  # the presentation"
+
+
+def _tensors(coder: Coder, plasticity: Plasticity) -> Iterator[str]:
+    """Lines that make a `Tensor` of everything that learns."""
+    yield "tensors = {"
+    for tensor in plasticity.tensors:
+        decay = f"{tensor.decay!r} * dt * ms / tau_w" if tensor.shared and tensor.decay else "0.0"
+        yield f'    "{tensor.name}": Tensor({coder.tensors[tensor.name]}, {decay}),'
+    yield "}"
+
+
+def _finish(coder: Coder, plasticity: Plasticity, groups: tuple[CellGroup, ...]) -> Iterator[str]:
+    """Statements after the last Synapses, up to the return."""
+    pathways = [pathway.name for _, pathway in _pathways(groups)]
+    (error,) = (g for g in groups if g.populations[0].name == plasticity.output_error)
+    shared = ", ".join(f'tensors["{t.name}"]' for t in plasticity.tensors if t.shared)
+    yield f"groups = [{', '.join(group.name for group in groups)}]"
+    yield f"synapses = [{', '.join(pathways)}]"
+    yield f"operation = timing.watch(groups, {error.name}, [{shared}])"
+    yield "network = Network(groups, synapses, operation)"
+    yield "start(network, target, timing.count * timing.steps * dt)"
+    yield "learned = {name: tensor.values() for name, tensor in tensors.items()}"
+    yield "return {**weights, **learned}, np.array(timing.losses)"
+
+
+def _main(coder: Coder) -> str:
+    defaults = {name: repr(value) for name, value in plastic_template.DEFAULTS.items()}
+    inputs = {t.name: coder.tensors[t.name] for t in coder.circuit.inputs}
+    return plastic_template.MAIN.format(inputs=inputs, **defaults)

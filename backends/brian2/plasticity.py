@@ -1,0 +1,63 @@
+"""What learns in a network, and how: the plain facts that a script with plastic synapses is made of.
+
+Every set of synapses that reads a tensor that learns changes by one product:
+
+    dw/dt = -gain · (rate that the synapse brings) · (rate of the partner of its postsynaptic cell) / tau_w
+
+The partner of a cell is the error neuron of the compartment that the synapse ends on; that of an error
+neuron is the cell whose rate the synapse forwards brings. Both are joined one to one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cortico.ir import Gain, TensorRef, Weight
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Synapses that read a tensor that learns; without `projection`, a bias of a compartment."""
+
+    weight: Weight  #: a gain times the tensor
+    population: str  #: the postsynaptic cells
+    compartment: str
+    projection: str | None
+    partner: str | None  #: population whose rates are brought here one to one; None: no error comes
+    gain: Gain  #: of the rule
+    own: bool  #: whether the changes of these synapses are the gradient; else they are copies
+    distance: TensorRef | None = None  #: what a slope is multiplied with, at each cell
+
+
+@dataclass(frozen=True)
+class PlasticTensor:
+    """A tensor that learns, and all that read it."""
+
+    name: str
+    readings: tuple[Reading, ...]
+    decay: float
+    shared: bool  #: whether several synapses have one entry, so that their changes must be added up
+
+    def changes(self, reading: Reading) -> bool:
+        """Whether synapses change by themselves; else they get the tensor's entries after each step."""
+        return reading.own or not self.shared
+
+
+@dataclass(frozen=True)
+class Plasticity:
+    """All that learns in a circuit."""
+
+    tensors: tuple[PlasticTensor, ...]
+    output_error: str  #: the population that fires output - target
+    samples: str  #: the axis in time along which examples are presented
+
+    @property
+    def projections(self) -> frozenset[str]:
+        """The projections that are plastic."""
+        readings = (reading for tensor in self.tensors for reading in tensor.readings)
+        return frozenset(r.projection for r in readings if r.projection is not None)
+
+    def readings(self, population: str) -> list[tuple[PlasticTensor, Reading]]:
+        """What learns at the cells of a population."""
+        pairs = ((tensor, reading) for tensor in self.tensors for reading in tensor.readings)
+        return [(t, r) for t, r in pairs if r.population == population]
