@@ -29,6 +29,7 @@ SPIKING_ARGUMENTS = """\
 SPIKING = '''\
 REFRACTORY = 2 * ms  # placeholder, no source
 RESTING = 0.2  # of the peak rate; placeholder, no source
+SPREAD = 0.3  # somas of a cell fire up to so much slower or faster: alike, they would fall into step
 HEADROOM = 1.25  # the peak rate stands for so much more than the settled rate of a cell
 FLOOR = 0.05  # of the largest settled rate in the population: no cell's range is smaller
 
@@ -76,7 +77,8 @@ def lif(group, populations, neurons, peak, synapse, random):
         dv/dt = (current - v) / tau_m : 1 (unless refractory)
         current = 1 / (1 - exp(-cycle / tau_m)) : 1
         cycle = 1/rate - refractory_time + dt : second  # Brian2 frees a cell one step early
-        rate = peak*(resting + (1 - resting)*clip((target - low)/(high - low), 0, 1)) : Hz
+        rate = peak*gain*(resting + (1 - resting)*clip((target - low)/(high - low), 0, 1)) : Hz
+        gain : 1 (constant)
         target : 1 (linked)
         tau_m : second (constant)
         low : 1 (constant)
@@ -94,6 +96,8 @@ def lif(group, populations, neurons, peak, synapse, random):
     somas.target = linked_var(group, "target", index=cell)
     somas.tau_m = np.asarray(group.tau)[cell] * second
     somas.low, somas.high = lowest[cell], highest[cell]
+    gains = random.uniform(1 - SPREAD, 1 + SPREAD, (group.N, neurons))
+    somas.gain = (gains / gains.mean(axis=1, keepdims=True)).ravel()  # together they code without bias
     somas.phase = random.uniform(0, 1, len(cell))
     somas.v = "current*(1 - exp(-phase*cycle / tau_m))"
     unit = (highest - lowest) / (1 - RESTING)  # the change of r from no spikes to the peak rate

@@ -135,6 +135,7 @@ def prepare(target, dt):
     if isinstance(get_device(), CPPStandaloneDevice):
         get_device().reinit()
     set_device("cpp_standalone" if target == "cpp_standalone" else "runtime", build_on_run=False)
+    prefs.codegen.cpp.extra_compile_args_gcc = ["-w", "-O1"]  # most time goes into compiling
     prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count()}"]
     prefs.codegen.target = "numpy"
     defaultclock.dt = dt * ms
