@@ -15,11 +15,11 @@ _RESERVED = """
 _ activity argparse batch cells Cells checked code_range connect courses CPPStandaloneDevice
 currents defaultclock device distance dt duration edges ends examples FLOOR functools get_device
 groups HEADROOM Hz join json lif linked_var load_weights main method monitor monitors ms name
-Network network NetworkOperation NeuronGroup neurons np os outputs over_cells part passes Path
+network Network NetworkOperation NeuronGroup neurons np os outputs over_cells part passes Path
 peak populations post pre prefs prepare presented rates rates_of read record REFRACTORY RESTING
 rotation sampled second seed set_device settle settling_steps simulate sizes slowest spike split
-start StateMonitor synapse synapses Synapses target tau TimedArray Timing timing tolerance Watch
-weight weights
+SPREAD start StateMonitor synapse synapses Synapses target tau TimedArray timing Timing
+tolerance Watch weight weights
 """
 RESERVED = frozenset(_RESERVED.split())
 
