@@ -22,7 +22,7 @@ demo: $(DEMO_STAMP) ## compile one real MiniLM layer and run it on a real senten
 
 .PHONY: test
 test: $(DEV_STAMP) ## run all tests and examples
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: quick
 quick: $(DEV_STAMP) ## run the tests that are not marked slow

