@@ -23,7 +23,7 @@ PICTURE = ROOT / "docs" / "pictures" / "brian2" / "spiking_error.svg"
 
 USUAL = {"neurons": 100, "ms": 1000}  #: what the other curve is measured at
 
-TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  #: of the error
+TICKS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  #: of the error
 
 Found = dict[str, Any]
 
@@ -136,6 +136,7 @@ def picture(spiking: Found, path: Path) -> None:
     left.plot(counts, line, color="0.3", linestyle="--", linewidth=1, label="slope −1/2")
     left.set(xlabel=f"cells per rate ({USUAL['ms']} ms)", ylabel="relative error of the output")
     right.set(xlabel=f"ms simulated ({USUAL['neurons']} cells per rate)")
+    left.set_ylim(TICKS[0], 0.8 * TICKS[-1])
     left.legend(frameon=False)
     with rc_context({"svg.hashsalt": path.stem}):
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
@@ -143,15 +144,13 @@ def picture(spiking: Found, path: Path) -> None:
 
 def draw_curve(axes: Any, errors: dict[int, list[float]], colour: str, mark: str) -> None:
     """A small open mark per seed, a line through the means; both axes logarithmic."""
-    every = [error for found in errors.values() for error in found]
-    axes.set_ylim(0.8 * min(every), 1.25 * max(every))
     for value, found in errors.items():
         axes.plot([value] * len(found), found, mark, color=colour, fillstyle="none", markersize=4)
     means = [np.mean(found) for found in errors.values()]
     axes.plot(list(errors), means, "-" + mark, color=colour, linewidth=1.4, markersize=5)
     axes.set(xscale="log", yscale="log")
     axes.set_xticks(list(errors), list(map(str, errors)))
-    axes.set_yticks(TICKS, [f"{tick:.1%}" for tick in TICKS])
+    axes.set_yticks(TICKS, [f"{tick:.2%}" for tick in TICKS])
     axes.minorticks_off()
     axes.grid(color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
