@@ -58,6 +58,12 @@ def tensor_lines(circuit: Circuit) -> list[str]:
     ]
 
 
+def sides_code(shape: tuple[Extent, ...]) -> str:
+    """The sides of a tensor in emitted code, where `sizes` holds those that are known when it runs."""
+    sides = (str(side) if isinstance(side, int) else f'sizes["{side}"]' for side in shape)
+    return ", ".join(sides)
+
+
 def _shape_text(shape: tuple[Extent, ...]) -> str:
     return f"({', '.join(str(side) for side in shape)})"
 

@@ -19,11 +19,12 @@ from cortico.backends.brian2.statements import cells, synapses
 from cortico.backends.script_parts import (
     FORMULAS,
     LOAD_WEIGHTS,
+    sides_code,
     stores_weights,
     tensor_lines,
     two_blank_lines_between_functions,
 )
-from cortico.ir import Circuit, Extent, Input, InputKind, Parameter
+from cortico.ir import Circuit, Input, InputKind, Parameter
 from cortico.ir.physiology import cell_type
 
 
@@ -131,7 +132,7 @@ def _checked_input(coder: Coder, tensor: Input) -> Iterator[str]:
     if tensor.kind is InputKind.RATE:
         yield f'{name} = checked("{tensor.name}", {name}, {shape}, sizes)'
         return
-    sides = ", ".join(map(_side, tensor.shape))
+    sides = sides_code(tensor.shape)
     yield f"if {name} is None:"
     yield f"    {name} = np.ones([{sides}])"
     yield f'{name} = 1.0 * (checked("{tensor.name}", {name}, {shape}, sizes) != 0)'
@@ -140,12 +141,8 @@ def _checked_input(coder: Coder, tensor: Input) -> Iterator[str]:
 def _formula(coder: Coder, parameter: Parameter) -> str:
     assert parameter.formula is not None
     arguments = ", ".join(coder.tensors[name] for name in parameter.formula.arguments)
-    shape = ", ".join(map(_side, parameter.shape))
+    shape = sides_code(parameter.shape)
     return f"{coder.tensors[parameter.name]} = {parameter.formula.kind}([{shape}], {arguments})"
-
-
-def _side(side: Extent) -> str:
-    return str(side) if isinstance(side, int) else f'sizes["{side}"]'
 
 
 # ---- indices and presentations -----------------------------------------------------------------------
@@ -182,15 +179,19 @@ def _longest(coder: Coder, phase: int) -> str:
 
 def _start(coder: Coder) -> Iterator[str]:
     """Lines that choose target and step, and how long settling takes."""
-    circuit = coder.circuit
+    yield from prepared(coder.circuit)
+    if coder.in_time:
+        found = depth(coder.circuit, coder.plan)
+        chains = f"{found.through}, {found.before_write}, {found.after_write}"
+        yield f"timing = Timing(dt, part, tolerance, {chains})"
+
+
+def prepared(circuit: Circuit) -> Iterator[str]:
+    """Lines that choose target and step, and say what part of its way the slowest cell moves in one."""
     times = [cell_type(p.region, p.cell_class).membrane_time.value for p in circuit.populations]
     yield "prepare(target, dt)"
     yield f"slowest = {max(times)} if tau is None else tau"
     yield 'part = dt / slowest if method == "euler" else 1 - np.exp(-dt / slowest)  # moved in a step'
-    if coder.in_time:
-        found = depth(circuit, coder.plan)
-        chains = f"{found.through}, {found.before_write}, {found.after_write}"
-        yield f"timing = Timing(dt, part, tolerance, {chains})"
 
 
 def _main(coder: Coder, options: Options) -> str:

@@ -10,7 +10,7 @@ from cortico.backends.brian2 import plastic_template, template
 from cortico.backends.brian2.cell_groups import CellGroup, Pathway, cell_groups
 from cortico.backends.brian2.code import Coder
 from cortico.backends.brian2.depth import depth
-from cortico.backends.brian2.emitter import bind, time_constants
+from cortico.backends.brian2.emitter import bind, prepared, time_constants
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.plastic_statements import (
     bias_values,
@@ -24,7 +24,6 @@ from cortico.backends.brian2.schedule import schedule
 from cortico.backends.brian2.statements import cells, synapses
 from cortico.backends.script_parts import FORMULAS, tensor_lines, two_blank_lines_between_functions
 from cortico.ir import Circuit, InputKind
-from cortico.ir.physiology import cell_type
 
 
 def emit_plastic_script(circuit: Circuit, plasticity: Plasticity, file: str) -> str:
@@ -100,10 +99,7 @@ def _lessons(coder: Coder, plasticity: Plasticity) -> Iterator[str]:
     """Lines that choose target and step, draw the order of examples, and say when weights change."""
     circuit = coder.circuit
     samples = coder.size(circuit.axis(plasticity.samples).extent)
-    times = [cell_type(p.region, p.cell_class).membrane_time.value for p in circuit.populations]
-    yield "prepare(target, dt)"
-    yield f"slowest = {max(times)} if tau is None else tau"
-    yield 'part = dt / slowest if method == "euler" else 1 - np.exp(-dt / slowest)  # moved in a step'
+    yield from prepared(circuit)
     yield "if settling is None:"
     chain = depth(circuit, coder.plan).through
     yield f"    settling = settling_steps({chain}, part, tolerance) * dt"

@@ -10,11 +10,12 @@ from cortico.backends.numpy.planner import Planner, tensor_names
 from cortico.backends.numpy.template import CHECKED, HELPERS
 from cortico.backends.script_parts import (
     LOAD_WEIGHTS,
+    sides_code,
     stores_weights,
     tensor_lines,
     two_blank_lines_between_functions,
 )
-from cortico.ir import Circuit, Extent, Formula, Input, InputKind, Parameter
+from cortico.ir import Circuit, Formula, Input, InputKind, Parameter
 
 
 def emit_source(circuit: Circuit) -> str:
@@ -99,7 +100,7 @@ def _checked_input(tensor: Input, name: str) -> list[str]:
         return [f'{name} = checked("{tensor.name}", {name}, {shape}, sizes, dtype)']
     # anything but zero counts as one
     check = f'{name} = checked("{tensor.name}", {name}, {shape}, sizes, bool).astype(dtype)'
-    sides = ", ".join(_side_code(side) for side in tensor.shape)
+    sides = sides_code(tensor.shape)
     return [f"if {name} is None:", f"    {name} = np.ones([{sides}], bool)", check]
 
 
@@ -114,9 +115,5 @@ def _formula_code(parameter: Parameter, formula: Formula) -> str:
     arguments = ", ".join(
         f'np.asarray(weights["{name}"], np.float64)' for name in formula.arguments
     )
-    shape = ", ".join(_side_code(side) for side in parameter.shape)
+    shape = sides_code(parameter.shape)
     return f"{formula.kind}([{shape}], {arguments}).astype(dtype)"
-
-
-def _side_code(side: Extent) -> str:
-    return str(side) if isinstance(side, int) else f'sizes["{side}"]'

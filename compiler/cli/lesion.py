@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.circuits import add_circuit_argument, read_circuit
+from cortico.cli.run import add_input_argument
 from cortico.cli.targets import add_backend_arguments, read_backend
 
 if TYPE_CHECKING:
@@ -46,14 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TARGET=FACTOR",
         help="rates (or synapses) times a factor; repeatable",
     )
-    parser.add_argument(
-        "-i",
-        "--input",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help=".npy of x, or .npz by input name",
-    )
+    add_input_argument(parser)
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="write the lesioned outputs, .npy or .npz"
     )

@@ -18,14 +18,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Circuit, inputs, backend and where to write the output."""
     add_circuit_argument(parser)
-    parser.add_argument(
-        "-i",
-        "--input",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help=".npy of x, or .npz by input name",
-    )
+    add_input_argument(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -37,6 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", type=Path, metavar="FILE", help="safetensors file for a circuit without values"
     )
     add_backend_arguments(parser, "what runs it")
+
+
+def add_input_argument(parser: argparse.ArgumentParser) -> None:
+    """The file with the arrays that a circuit runs on."""
+    parser.add_argument(
+        "-i",
+        "--input",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".npy of x, or .npz by input name",
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:
