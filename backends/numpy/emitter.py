@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import textwrap
 
-from cortico.backends.numpy.letters import axis_letters, with_letters
-from cortico.backends.numpy.planner import Planner, tensor_names
+from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_names
+from cortico.backends.arrays.program import Statement
+from cortico.backends.arrays.writer import Writer
+from cortico.backends.letters import axis_letters, with_letters
 from cortico.backends.numpy.template import CHECKED, HELPERS
 from cortico.backends.script_parts import (
     LOAD_WEIGHTS,
@@ -22,19 +24,28 @@ def emit_source(circuit: Circuit) -> str:
     """A standalone Python module with one function, `attention`, that runs `circuit`."""
     planner = Planner(with_letters(circuit, axis_letters(circuit)))
     results = planner.outputs()
-    helpers = planner.program.helpers | {p.formula.kind for p in circuit.parameters if p.formula}
+    write = Writer({axis.name: planner.size_code(axis.name) for axis in planner.circuit.axes})
+    body = [line for s in planner.program.statements for line in statement_lines(s, write)]
     parts = [
         _header(circuit),
         LOAD_WEIGHTS if stores_weights(circuit) else "",
         _signature(circuit),
         textwrap.indent("\n".join(_prologue(circuit)), "    "),
-        textwrap.indent("\n".join(planner.program.lines), "    "),
+        textwrap.indent("\n".join(body), "    "),
         f"    return {', '.join(result.code for result in results)}\n\n",
         CHECKED,
-        *(HELPERS[name] for name in HELPERS if name in helpers),
     ]
-    spaced = "\n".join(part for part in parts if part)
-    return two_blank_lines_between_functions(spaced)
+    text = "\n".join(part for part in parts if part)
+    helpers = (code for name, code in HELPERS.items() if f"{name}(" in text)
+    return two_blank_lines_between_functions("\n".join([text, *helpers]))
+
+
+def statement_lines(statement: Statement, write: Writer) -> list[str]:
+    """The comments of a statement, and the assignment with the axes of its result."""
+    result = statement.result
+    code = statement.operation.code(write, result, statement.operands)
+    axes = f"  # [{', '.join(result.axes)}]" if result.axes else ""
+    return [*(f"# {text}" for text in statement.comments), f"{result.code} = {code}{axes}"]
 
 
 def _header(circuit: Circuit) -> str:
@@ -89,7 +100,7 @@ def _prologue(circuit: Circuit) -> list[str]:
         if parameter.formula is None:
             lines.append(_checked_parameter(parameter, names[parameter.name]))
     for parameter in circuit.parameters:
-        if parameter.formula is not None:
+        if parameter.formula is not None and parameter.formula.kind not in PLANNED_FORMULAS:
             lines.append(f"{names[parameter.name]} = {_formula_code(parameter, parameter.formula)}")
     return lines
 

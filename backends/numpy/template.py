@@ -40,5 +40,26 @@ def merge_columns(array, count):
     """The last `count` axes as one."""
     return array.reshape(*array.shape[:-count], -1)
 ''',
-    **FORMULAS,
+    "split_columns": '''\
+def split_columns(array, *sizes):
+    """The last axis as several."""
+    return array.reshape(*array.shape[:-1], *sizes)
+''',
+    "past_product": '''\
+def past_product(query, key, value, chunk=64):
+    """Σ_{j <= i} (query_i · key_j) value_j over (..., i, c), in chunks of tokens.
+
+    Within a chunk it is a masked product; what came before lies in a memory of key times value.
+    """
+    tokens, batch = query.shape[-2], np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    result = np.empty((*batch, tokens, value.shape[-1]), query.dtype)
+    memory = np.zeros((*batch, key.shape[-1], value.shape[-1]), query.dtype)
+    for start in range(0, tokens, chunk):
+        rows = slice(start, start + chunk)
+        q, k, v = query[..., rows, :], key[..., rows, :], value[..., rows, :]
+        result[..., rows, :] = np.tril(q @ k.swapaxes(-1, -2)) @ v + q @ memory
+        memory += k.swapaxes(-1, -2) @ v
+    return result
+''',
+    **{kind: code for kind, code in FORMULAS.items() if kind != "distance"},
 }

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.backends.numpy.planner import tensor_names
+from cortico.backends.arrays.planner import tensor_names
 from cortico.ir import Circuit, SpecError
 from cortico.ir.errors import bullet_list
 from cortico.verify.exact.circuit import Exact
