@@ -274,7 +274,7 @@ class WeightReader:
         places = enumeration(space, [_place_terms(self._weight.axes, self._tensor.shape)])
 
         def read(start: int, stop: int) -> np.ndarray:
-            weights = entries.take(places.columns(start, stop)[0]).astype(np.float64)
+            weights: np.ndarray = entries.take(places.columns(start, stop)[0]).astype(np.float64)
             weights *= self._gain
             return weights
 
