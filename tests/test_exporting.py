@@ -1,6 +1,7 @@
 """Synapses in files, read back with pyarrow, pandas-like dictionaries and h5py."""
 
 import json
+import signal
 
 import h5py
 import numpy as np
@@ -112,6 +113,22 @@ def test_a_failed_run_leaves_the_old_file(path):
     with pytest.raises(RuntimeError, match="as if"):
         write_synapses(attention(tokens=4), path, block=10, progress=fail)
     assert tree(path.parent) == before
+
+
+def test_an_interrupt_waits_for_the_block(tmp_path, monkeypatch):
+    """HDF5 would lose a Ctrl-C that comes in the middle of a write."""
+    columns, write = [], h5py.Dataset.__setitem__
+
+    def interrupted(dataset, *arguments):
+        signal.raise_signal(signal.SIGINT)
+        write(dataset, *arguments)
+        columns.append(dataset.name)
+
+    monkeypatch.setattr(h5py.Dataset, "__setitem__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_synapses(attention(), tmp_path / "a.h5", block=10)
+    assert columns == ["/pre", "/post", "/weight", "/compartment", "/projection"]
+    assert not tree(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["synapses.csv", "synapses", "synapses.parque"])

@@ -125,6 +125,25 @@ def test_larger_circuits(causal, block):
     assert list(streamed(circuit, block=block)) == list(listed(circuit))
 
 
+@pytest.mark.parametrize("limit", [0, 1, 17, 18, 19, 100, 10**6])
+def test_a_limit_counts_all_projections(limit):
+    circuit = attention(tokens=2, softmax=True)
+    found = list(streamed(circuit, block=5, limit=limit))
+    assert found == list(listed(circuit))[:limit]
+    assert limit < 18 or len({name for name, *_ in found}) > 1
+
+
+@pytest.mark.parametrize(
+    "at", [{"h": 1}, {"a": 0}, {"i": 2, "j": 0}, {"i": 0, "j": 2}, {"m": 1, "c": 1}]
+)
+def test_at_leaves_out_projections_without_the_axis(at):
+    circuit = attention(causal=True, softmax=True)
+    found = list(streamed(circuit, block=5, at=at))
+    assert found == list(listed(circuit, at=at))
+    without = {p.name for p in circuit.projections if not set(at) <= set(circuit.synapse_axes(p))}
+    assert not without & {name for name, *_ in found}
+
+
 def test_rows_beyond_the_table():
     """Ids of single neurons in a causal circuit of 10^8 tokens, where no row is ever listed."""
     n = 10**8
