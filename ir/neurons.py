@@ -194,7 +194,7 @@ class NeuronView:
 
     def _require_indices(self, at: Mapping[str, int]) -> None:
         for axis, index in at.items():
-            size = self.sizes.get(self.circuit.axis(axis).name, 0)
+            size = self.sizes[self.circuit.axis(axis).name]
             if axis in self._in_time:
                 raise CircuitError(f"axis {axis!r} runs in time: neurons have no index on it")
             if not 0 <= index < size:
@@ -234,6 +234,8 @@ class NeuronView:
         self, projection: Projection, space: IndexSpace, count: int, block: int
     ) -> Iterator[SynapseBlock]:
         """The first `count` synapses of `space`, which are of `projection`."""
+        if not count:  # evaluate no formula for nothing
+            return
         ends = (projection.pre, projection.post)
         ids = enumeration(space, [self._spaces[end].terms() for end in ends])
         first_ids = np.array([[self.offset_of[end]] for end in ends])
