@@ -50,6 +50,7 @@ bench: $(DEV_STAMP) ## run the benchmarks; tables on the terminal, JSON in bench
 	$(BIN)/python benchmarks/pass_counts.py
 	$(BIN)/python benchmarks/proof_time.py
 	$(BIN)/python benchmarks/prover_soundness.py
+	$(BIN)/python benchmarks/neuron_view.py
 	$(BIN)/python benchmarks/brian2_speed.py
 	$(BIN)/python benchmarks/spiking_error.py
 	$(BIN)/python docs/draw_brian2.py

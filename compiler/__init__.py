@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cortico.backends import backend_names, get_backend, get_runner
+    from cortico.exporting import write_synapses
     from cortico.frontends import from_torch, read_checkpoint, read_spec
     from cortico.ir import Circuit, CircuitBuilder
     from cortico.ir.errors import (
@@ -55,6 +56,7 @@ _HOME = {
     "read_spec": "cortico.frontends",
     "required_shapes": "cortico.weights",
     "save_circuit": "cortico.ir.text",
+    "write_synapses": "cortico.exporting",
 }
 
 __all__ = [
@@ -79,6 +81,7 @@ __all__ = [
     "read_spec",
     "required_shapes",
     "save_circuit",
+    "write_synapses",
 ]
 
 
