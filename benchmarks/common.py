@@ -1,10 +1,11 @@
-"""What the benchmarks of Brian2 share: the machine, its load, and results as JSON."""
+"""What the benchmarks of speed share: the machine, its load, and results as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,14 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def machine() -> dict[str, Any]:
+def machine(packages: Iterable[str] = ("numpy", "brian2", "cython")) -> dict[str, Any]:
     """What the figures are measured on, and how busy it was with other things (load, 1 minute)."""
     return {
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "brian2", "cython")},
+        **{name: version(name) for name in packages},
     }
 
 
