@@ -33,6 +33,7 @@ from attention_stream import POSITIONS, stream
 from common import machine, say_if_busy, write_results
 from competitors import (
     EMITTED,
+    PACKAGES,
     Competitor,
     Run,
     assert_same,
@@ -55,8 +56,6 @@ PAUSE = 0.002  #: seconds before each, in which the threads of the one before co
 TURNS, MOST_TURNS = 5, 40
 SECONDS, QUICK_SECONDS = 2.0, 0.7  #: to spend on a size, if five turns take less
 PROBE = (1, 256)  #: batch and tokens that are tried first when only long inputs are asked for
-
-PACKAGES = ("numpy", "torch", "onnxruntime")  #: their versions are in the results
 
 Row = dict[str, Any]
 Size = tuple[int, int]  #: batch, tokens

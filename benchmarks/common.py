@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +31,21 @@ def say_if_busy() -> None:
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > 0.5 * cores:
         print(f"the machine is busy: load {load:.1f} on {cores} cores; seconds are upper bounds")
+
+
+def resident(field: str) -> float:
+    """A field of /proc/self/status in bytes; where there is none, the peak so far.
+
+    Not ru_maxrss on Linux: a new process inherits its parent's there.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
+        return 1024 * float(next(line.split()[1] for line in lines if line.startswith(field)))
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def write_results(name: str, results: dict[str, Any]) -> None:

@@ -28,6 +28,8 @@ Build = Callable[[AttentionSpec, Weights, Array], Run]
 
 EMITTED = "emitted NumPy"  #: ratios are to this one
 
+PACKAGES = ("numpy", "torch", "onnxruntime")  #: their versions are in the results
+
 SOFTMAX = ("softmax", "causal", "window", "grouped")
 LINEAR = ("linear", "linear causal")
 

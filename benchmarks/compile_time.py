@@ -23,6 +23,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from common import resident
+
 LAYERS = 12
 LENGTHS = (128, 1024, 8192, 65536, "n")  #: numbers of tokens, and one left symbolic
 RESULTS = Path(__file__).parent / "results" / "compile_time.json"
@@ -93,23 +97,8 @@ def gpt2_weights(spec: Any, layer: int) -> dict[str, Any]:
 
 def _resident_peak() -> Callable[[], float]:
     """From now on: the highest resident size of this process minus the present one, in MB."""
-    before = _resident("VmRSS")
-    return lambda: (_resident("VmHWM") - before) / 1e6
-
-
-def _resident(field: str) -> float:
-    """A field of /proc/self/status in bytes; elsewhere the peak so far.
-
-    Not ru_maxrss on Linux: a new process inherits its parent's there.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
-        return 1024 * float(next(line.split()[1] for line in lines if line.startswith(field)))
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    before = resident("VmRSS")
+    return lambda: (resident("VmHWM") - before) / 1e6
 
 
 def _traced_peak() -> Callable[[], float]:
