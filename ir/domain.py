@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,9 @@ def coupled_axes(domain: Domain, axes: Sequence[str]) -> list[tuple[str, ...]]:
     return groups
 
 
+@lru_cache(
+    maxsize=1024
+)  # the same few pairs of axes are counted for every circuit of a compilation
 def count_pairs(domain: Domain, first: str, second: str, rows: Any, columns: Any) -> Any:
     """Number of pairs (first < rows, second < columns) inside `domain`, in closed form.
 
