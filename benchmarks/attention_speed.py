@@ -140,7 +140,10 @@ def measure_kind(kind: str, sizes: Sequence[Size], only: str, seconds: float) ->
         predicted = {p.name: predict(rows, p.name, size) for p in everybody}
         least = min(predicted.values())
         stay = [p for p in everybody if worth_a_run(p.name, predicted[p.name], least)]
-        print(f"{kind}: batch {size[0]}, {size[1]} tokens, {len(stay)} of {len(everybody)}", flush=True)
+        print(
+            f"{kind}: batch {size[0]}, {size[1]} tokens, {len(stay)} of {len(everybody)}",
+            flush=True,
+        )
         found = list(measure(kind, size, stay, seconds)) if stay else []
         rows += found
         yield from found
