@@ -13,7 +13,6 @@ Names are imported when they are first used, so that `import cortico` is quick.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -87,6 +86,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("cortico")
     if name not in _HOME:
         raise AttributeError(f"module 'cortico' has no attribute {name!r}")
