@@ -42,21 +42,21 @@ def merge_columns(array, count):
 ''',
     "silence": '''\
 def silence(array, value, offset, least=None, most=None):
-    """Set array[i, j] to `value` where j - i - offset is less than `least` or more than `most`.
+    """Set array[..., i, j] to `value` where j - i - offset is less than `least` or more than `most`.
 
     Rows begin `offset` tokens after columns. Only the corners that change are touched.
     """
-    height, width = array.shape
+    height, width = array.shape[-2:]
     if most is not None:
         start = max(0, most + offset + 1)
-        corner = array[:, start:]
+        corner = array[..., start:]
         ahead = np.arange(start, max(start, width)) - np.arange(height)[:, None] > most + offset
-        corner[ahead] = value
+        corner[..., ahead] = value
     if least is not None:
         stop = min(width, max(0, height - 1 + least + offset))
-        corner = array[:, :stop]
+        corner = array[..., :stop]
         behind = np.arange(stop) - np.arange(height)[:, None] < least + offset
-        corner[behind] = value
+        corner[..., behind] = value
 ''',
     "in_range": '''\
 def in_range(rates):

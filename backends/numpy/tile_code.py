@@ -263,7 +263,9 @@ class TileCode:
             f"most={bound.offset}" if bound.left == self._tile.columns else f"least={-bound.offset}"
             for bound in bounds
         ]
-        matrix = self._write.transposed(local, (self._tile.rows, self._tile.columns))
+        pair = (self._tile.rows, self._tile.columns)
+        others = tuple(axis for axis in local.axes if axis not in pair)
+        matrix = self._write.transposed(local, (*others, *pair))
         first = "columns.start" if self._tile.bounds else "0"
         offset = f"rows.start - {first}"
         return f"silence({matrix}, {nothing}, {offset}, {', '.join(limits)})"
