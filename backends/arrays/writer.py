@@ -138,8 +138,7 @@ class Writer:
         if not summed:
             return self.product((first, second), onto), onto
         shared = [axis for axis in first.axes if axis in second.axes and axis in onto]
-        plain = len(first.axes) == len(second.axes) == 2 and not (first.batched or second.batched)
-        if not shared and not plain and not (first.batched and second.batched):
+        if not shared and not (first.batched and second.batched):
             return self._tensordot(first, second, summed, onto)
         return self._matmul(first, second, summed, onto)
 
@@ -170,7 +169,12 @@ class Writer:
         stack = tuple(axis for axis in onto if axis not in (row, column))
         left = self._matrix(first, stack, (row,), tuple(summed))
         right = self._matrix(second, stack, tuple(summed), (column,))
-        return f"{left} @ {right}", (*stack, row, column)
+        axes = (*stack, row, column)
+        return self.matmul(left, right, axes), axes
+
+    def matmul(self, left: str, right: str, axes: tuple[str, ...]) -> str:
+        """Code for a stack of matrix products over `axes`."""
+        return f"{left} @ {right}"
 
     def _matrix(
         self,

@@ -87,7 +87,7 @@ class _File:
 
     def _header(self, text: str) -> str:
         """The docstring and the imports that `text` needs."""
-        modules = [m for m in ("contextlib", "functools", "json", "os") if f"{m}." in text]
+        modules = [m for m in ("contextlib", "functools", "json") if f"{m}." in text]
         imports = [f"import {module}" for module in modules]
         if "namedtuple(" in text:
             imports.append("from collections import namedtuple")

@@ -40,6 +40,14 @@ def merge_columns(array, count):
     """The last `count` axes as one."""
     return array.reshape(*array.shape[:-count], -1)
 ''',
+    "product": '''\
+def product(left, right, scratch, place):
+    """left @ right, in memory that a thread keeps at this place from tile to tile."""
+    height, width = left.shape[0], right.shape[1]
+    if place not in scratch or scratch[place].size < height * width:
+        scratch[place] = np.empty(height * width, left.dtype)
+    return np.matmul(left, right, out=scratch[place][: height * width].reshape(height, width))
+''',
     "silence": '''\
 def silence(array, value, offset, least=None, most=None):
     """Set array[..., i, j] to `value` where j - i - offset is less than `least` or more than `most`.
@@ -49,14 +57,12 @@ def silence(array, value, offset, least=None, most=None):
     height, width = array.shape[-2:]
     if most is not None:
         start = max(0, most + offset + 1)
-        corner = array[..., start:]
-        ahead = np.arange(start, max(start, width)) - np.arange(height)[:, None] > most + offset
-        corner[..., ahead] = value
+        ahead = ~np.tri(height, max(0, width - start), most + offset - start, dtype=bool)
+        np.copyto(array[..., start:], value, where=ahead)
     if least is not None:
         stop = min(width, max(0, height - 1 + least + offset))
-        corner = array[..., :stop]
-        behind = np.arange(stop) - np.arange(height)[:, None] < least + offset
-        corner[..., behind] = value
+        behind = np.tri(height, stop, least + offset - 1, dtype=bool)
+        np.copyto(array[..., :stop], value, where=behind)
 ''',
     "in_range": '''\
 def in_range(rates):
@@ -68,7 +74,7 @@ TILE = (64, 256)  # fewest and most rows of a tile
 
 
 def in_tiles(tile, stack, tokens, width, dtype, threads):
-    """Run `tile(index, rows)` for every index of `stack` and every few rows, the last rows first.
+    """Run `tile(index, rows, scratch)` for every index of `stack` and every few rows, the last rows first.
 
     Each thread takes the next tile when it is free, and one thread of BLAS.
     """
@@ -78,9 +84,10 @@ def in_tiles(tile, stack, tokens, width, dtype, threads):
     pending = iter(tiles)
 
     def work():
+        scratch = {}
         with np.errstate(over="ignore"):
             for index, rows in pending:
-                tile(index, rows)
+                tile(index, rows, scratch)
 
     threads = min(len(tiles), default_threads() if threads is None else threads)
     if threads == 1:
@@ -94,9 +101,9 @@ def in_tiles(tile, stack, tokens, width, dtype, threads):
 
 
 def tile_rows(width, dtype):
-    """Rows of a tile of `width` columns: what half a megabyte holds, within TILE."""
+    """Rows of a tile of `width` columns: what four megabytes hold, within TILE."""
     fewest, most = TILE
-    return min(most, max(fewest, 2**19 // (width * np.dtype(dtype).itemsize)))
+    return min(most, max(fewest, 2**22 // (width * np.dtype(dtype).itemsize)))
 
 
 @functools.cache
@@ -120,10 +127,11 @@ def one_thread_of_blas():
 
 
 def default_threads():
-    """As many as there are cores for this process; one where BLAS would start threads of its own."""
+    """As many as BLAS would use; one where it cannot be kept from starting them."""
     if blas() is None:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    libraries = blas().select(user_api="blas").lib_controllers
+    return max((library.num_threads for library in libraries), default=1)
 ''',
     "split_columns": '''\
 def split_columns(array, *sizes):
@@ -131,16 +139,16 @@ def split_columns(array, *sizes):
     return array.reshape(*array.shape[:-1], *sizes)
 ''',
     "past_product": '''\
-def past_product(query, key, value, chunk=64):
-    """Σ_{j <= i} (query_i · key_j) value_j over (..., i, c), in chunks of tokens.
+CHUNK = 64  # tokens that are compared with each other; what came before lies in a memory
 
-    Within a chunk it is a masked product; what came before lies in a memory of key times value.
-    """
+
+def past_product(query, key, value):
+    """Σ_{j <= i} (query_i · key_j) value_j over (..., i, c)."""
     tokens, batch = query.shape[-2], np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
     result = np.empty((*batch, tokens, value.shape[-1]), query.dtype)
     memory = np.zeros((*batch, key.shape[-1], value.shape[-1]), query.dtype)
-    for start in range(0, tokens, chunk):
-        rows = slice(start, start + chunk)
+    for start in range(0, tokens, CHUNK):
+        rows = slice(start, start + CHUNK)
         q, k, v = query[..., rows, :], key[..., rows, :], value[..., rows, :]
         result[..., rows, :] = np.tril(q @ k.swapaxes(-1, -2)) @ v + q @ memory
         memory += k.swapaxes(-1, -2) @ v

@@ -15,6 +15,7 @@ from cortico.backends.arrays.operations import (
     Scale,
     Select,
     ShiftedExponential,
+    Sum,
 )
 from cortico.backends.arrays.program import Program, Statement
 from cortico.backends.arrays.variables import Variable
@@ -27,11 +28,25 @@ class TileWriter(Writer):
     """NumPy where rows and columns are those of a tile."""
 
     def __init__(self, sizes: Mapping[str, str], tile: Tile) -> None:
+        self._rows, self._columns = tile.rows, tile.columns
+        self._slots = 0
         self._places = {tile.rows: "rows"}
         if tile.bounds:
             self._places[tile.columns] = "columns"
         lengths = {axis: f"({name}.stop - {name}.start)" for axis, name in self._places.items()}
         super().__init__({**sizes, **lengths})
+
+    def _tensordot(
+        self, first: Variable, second: Variable, summed: list[str], onto: tuple[str, ...]
+    ) -> tuple[str, tuple[str, ...]]:
+        return self._matmul(first, second, summed, onto)
+
+    def matmul(self, left: str, right: str, axes: tuple[str, ...]) -> str:
+        """An array over the pairs of a tile lies in the memory of the thread."""
+        if set(axes) != {self._rows, self._columns}:
+            return super().matmul(left, right, axes)
+        self._slots += 1
+        return f"product({left}, {right}, scratch, {self._slots})"
 
     def positions(self, axis: str) -> str:
         if axis not in self._places:
@@ -69,7 +84,7 @@ class TileCode:
             yield f"{variable.code} = np.empty((*batch, {sides}), dtype){axes}"
         yield ""
         shifted = ", shifted=False" if self._divisors else ""
-        yield f"def tile(index, rows{shifted}):"
+        yield f"def tile(index, rows, scratch{shifted}):"
         yield from (f"    {line}" if line else "" for line in self._body())
         yield ""
         sides = ", ".join(self._sizes[axis] for axis in tile.areas)
@@ -105,7 +120,7 @@ class TileCode:
             yield from self._statement(statement)
             if statement.result.code in self._divisors:
                 yield f"if not shifted and not in_range({self._name(statement.result)}):"
-                yield "    return tile(index, rows, shifted=True)"
+                yield "    return tile(index, rows, scratch, shifted=True)"
         for variable in self._tile.exported:
             if variable.code not in self._last:
                 local = replace(self._local(variable), code=self._name(variable))
@@ -178,6 +193,10 @@ class TileCode:
                 return
             case ShiftedExponential():
                 yield from self._shifted(statement)
+            case Sum() if self._adds_up_rows(statement):
+                (operand,) = map(self._local, statement.operands)
+                ones = f"np.ones({operand.code}.shape[-1], dtype)"  # BLAS adds up faster than sum()
+                yield f"{self._local(statement.result).code} = {operand.code} @ {ones}{_axes(self._local(statement.result))}"
             case Add() | Multiply() | Scale() if self._reused(statement):
                 yield self._augmented(statement)
             case _:
@@ -195,6 +214,11 @@ class TileCode:
             return f"{self._target(statement.result)} = {code}"
         code = statement.operation.code(self._write, result, operands)
         return f"{result.code} = {code}{_axes(result)}"
+
+    def _adds_up_rows(self, statement: Statement) -> bool:
+        (operand,) = map(self._local, statement.operands)
+        exported = statement.result.code in {v.code for v in self._tile.exported}
+        return operand.axes == (self._tile.rows, self._tile.columns) and not exported
 
     def _is_large(self, variable: Variable) -> bool:
         return {self._tile.rows, self._tile.columns} <= {*variable.axes}
