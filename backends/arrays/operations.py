@@ -7,7 +7,7 @@ whole array, or one tile of it when some of the axes are dropped from every vari
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cortico.backends.arrays.variables import Variable
@@ -184,26 +184,57 @@ class PastProduct:
     past: str
 
     def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
+        parts = self.matrices(write, result, operands)
+        return self.shaped(write, f"past_product({', '.join(parts)})", result, operands)
+
+    def matrices(
+        self,
+        write: Writer,
+        result: Variable,
+        operands: Sequence[Variable],
+        dropped: frozenset[str] = frozenset(),
+    ) -> list[str]:
+        """Queries, keys and values with tokens along rows; without rows where those axes are `dropped`."""
         query, key, value = operands
         matched = tuple(a for a in key.axes if a in query.axes and a not in result.axes)
-        shown = tuple(a for a in value.axes if a not in (*query.axes, self.past))
+        shown = self._shown(operands)
         stack = tuple(a for a in result.axes if a not in (self.now, *shown))
-        parts = [
-            _as_matrix(write, query, stack, self.now, matched),
-            _as_matrix(write, key, stack, self.past, matched),
-            _as_matrix(write, value, stack, self.past, shown),
+        return [
+            _as_matrix(write, variable, stack, row, columns, dropped)
+            for variable, row, columns in (
+                (query, self.now, matched),
+                (key, self.past, matched),
+                (value, self.past, shown),
+            )
         ]
-        text, axes = f"past_product({', '.join(parts)})", (*stack, self.now, *shown)
+
+    def shaped(
+        self, write: Writer, text: str, result: Variable, operands: Sequence[Variable]
+    ) -> str:
+        """`text`, which gives rows of shown features, as an array over the axes of the result."""
+        shown = self._shown(operands)
         if len(shown) > 1:
-            sides = ", ".join(write.sizes[axis] for axis in shown)
-            text = f"split_columns({text}, {sides})"
-        return write.transposed(Variable(text, axes, result.batched), result.axes)
+            text = f"split_columns({text}, {', '.join(write.sizes[axis] for axis in shown)})"
+        row = [self.now] if self.now in result.axes else []
+        stack = [a for a in result.axes if a not in (self.now, *shown)]
+        return write.transposed(Variable(text, (*stack, *row, *shown), result.batched), result.axes)
+
+    def _shown(self, operands: Sequence[Variable]) -> tuple[str, ...]:
+        query, _, value = operands
+        return tuple(a for a in value.axes if a not in (*query.axes, self.past))
 
 
 def _as_matrix(
-    write: Writer, variable: Variable, stack: tuple[str, ...], row: str, columns: tuple[str, ...]
+    write: Writer,
+    variable: Variable,
+    stack: tuple[str, ...],
+    row: str,
+    columns: tuple[str, ...],
+    dropped: frozenset[str],
 ) -> str:
-    code = write.indexed(variable, (*stack, row, *columns))
+    rows = () if row in dropped else (row,)
+    there = replace(variable, axes=tuple(a for a in variable.axes if a not in dropped))
+    code = write.indexed(there, (*stack, *rows, *columns))
     return code if len(columns) == 1 else f"merge_columns({code}, {len(columns)})"
 
 

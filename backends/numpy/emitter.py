@@ -14,6 +14,7 @@ from cortico.backends.arrays.writer import Writer
 from cortico.backends.letters import axis_letters, with_letters
 from cortico.backends.numpy.operations import Bias, Project
 from cortico.backends.numpy.packing import Packing, pack
+from cortico.backends.numpy.streaming import StepCode, can_stream, kept, token_axes
 from cortico.backends.numpy.template import CHECKED, HELPERS
 from cortico.backends.numpy.tile_code import TileCode
 from cortico.backends.numpy.tiling import Tiling, tiled
@@ -24,7 +25,7 @@ from cortico.backends.script_parts import (
     tensor_lines,
     two_blank_lines_between_functions,
 )
-from cortico.ir import Circuit, Formula, Input, InputKind, Parameter, Role
+from cortico.ir import Circuit, Extent, Formula, Input, InputKind, Parameter, Role
 
 
 def emit_source(circuit: Circuit) -> str:
@@ -48,7 +49,8 @@ class _File:
     def __init__(self, circuit: Circuit) -> None:
         self.circuit = circuit
         self.names = tensor_names(circuit)
-        planner = Planner(with_letters(circuit, axis_letters(circuit)))
+        self.lettered = with_letters(circuit, axis_letters(circuit))
+        planner = Planner(self.lettered)
         self.results = planner.outputs()
         self.program, axes = planner.program, planner.circuit.axes
         self.sizes = {axis.name: planner.size_code(axis.name) for axis in axes}
@@ -63,7 +65,7 @@ class _File:
         self.tiling: Tiling = tiled(
             self.packing.statements,
             self.packing.results,
-            frozenset(axis.name for axis in axes if axis.role is Role.COLUMN),
+            token_axes(self.lettered),
             frozenset(axis.name for axis in axes if axis.role is Role.AREA),
             planner.sizes,
         )
@@ -75,6 +77,7 @@ class _File:
             LOAD_WEIGHTS if stores_weights(self.circuit) else "",
             self._signature(),
             textwrap.indent("\n".join(body), "    "),
+            *self._step(),
             *self._pack(),
             CHECKED,
         ]
@@ -144,23 +147,10 @@ class _File:
 
     def _prologue(self) -> list[str]:
         """Lines that check the inputs and bring every tensor under its name."""
-        rates = [self.names[t.name] for t in self.circuit.inputs if t.kind is InputKind.RATE]
-        single = " and ".join(f"np.asarray({name}).dtype == np.float32" for name in rates)
-        lines = [f"dtype = np.float32 if {single or 'False'} else np.float64", "sizes = {}"]
+        lines = [self._precision(), "sizes = {}"]
         for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
             lines += self._checked_input(tensor)
-        fields = self._fields()
-        if fields:
-            if stores_weights(self.circuit):
-                lines.append("packed = stored(dtype) if weights is None else weights")
-                lines.append(
-                    "packed = packed if isinstance(packed, Packed) else pack(packed, dtype)"
-                )
-            else:
-                lines.append(
-                    "packed = weights if isinstance(weights, Packed) else pack(weights, dtype)"
-                )
-            lines.append(f"{', '.join(fields)}{',' * (len(fields) == 1)} = packed")
+        lines += self._unpacked()
         lines += [self._checked(p, self.names[p.name]) for p in self._sized_later()]
         for parameter in self.circuit.parameters:
             formula = parameter.formula
@@ -168,27 +158,51 @@ class _File:
                 lines.append(f"{self.names[parameter.name]} = {self._formula(parameter, formula)}")
         return lines
 
+    def _precision(self) -> str:
+        rates = [self.names[t.name] for t in self.circuit.inputs if t.kind is InputKind.RATE]
+        single = " and ".join(f"np.asarray({name}).dtype == np.float32" for name in rates)
+        return f"dtype = np.float32 if {single or 'False'} else np.float64"
+
+    def _unpacked(self) -> list[str]:
+        """Lines that bring what `pack` gives under its names."""
+        fields = self._fields()
+        if not fields:
+            return []
+        given = "pack(weights, dtype)"
+        lines = []
+        if stores_weights(self.circuit):
+            lines = ["weights = stored(dtype) if weights is None else weights"]
+        return [
+            *lines,
+            f"packed = weights if isinstance(weights, Packed) else {given}",
+            f"{', '.join(fields)}{',' * (len(fields) == 1)} = packed",
+        ]
+
     def _sized_later(self) -> list[Parameter]:
         """Weights whose sizes are known only with the inputs."""
         known = self._weights()
         return [p for p in self.circuit.parameters if p.formula is None and p not in known]
 
-    def _checked_input(self, tensor: Input) -> list[str]:
-        shape, name = json.dumps(tensor.shape), self.names[tensor.name]
+    def _checked_input(self, tensor: Input, sides: tuple[Extent, ...] | None = None) -> list[str]:
+        """Lines that check an input of `sides`, by default its own."""
+        sides = tensor.shape if sides is None else sides
+        shape, name = json.dumps(sides), self.names[tensor.name]
         if tensor.kind is InputKind.RATE:
             return [f'{name} = checked("{tensor.name}", {name}, {shape}, sizes, dtype)']
         # anything but zero counts as one
         check = f'{name} = checked("{tensor.name}", {name}, {shape}, sizes, bool).astype(dtype)'
-        sides = sides_code(tensor.shape)
-        return [f"if {name} is None:", f"    {name} = np.ones([{sides}], bool)", check]
+        ones = f"np.ones([{sides_code(sides)}], bool)"
+        return [f"if {name} is None:", f"    {name} = {ones}", check]
 
     def _checked(self, parameter: Parameter, array: str, kind: str = "dtype") -> str:
         shape = json.dumps(parameter.shape)
         return f'{self.names[parameter.name]} = checked("{parameter.name}", {array}, {shape}, sizes, {kind})'
 
-    def _formula(self, parameter: Parameter, formula: Formula) -> str:
+    def _formula(self, parameter: Parameter, formula: Formula, positions: str = "") -> str:
+        """Code for a formula over tokens, by default over all of them."""
         arguments = ", ".join(self.names[name] for name in formula.arguments)
-        return f"{formula.kind}([{sides_code(parameter.shape)}], {arguments}).astype(dtype)"
+        positions = positions or f"np.arange({sides_code(parameter.shape[:1])})"
+        return f"{formula.kind}({positions}, {arguments}).astype(dtype)"
 
     def _angles(self) -> frozenset[str]:
         """Weights that only formulas read, in double precision: angles grow with the position."""
@@ -262,6 +276,63 @@ class _File:
         wanted = (result.axes for result in self.results)
         codes = [self.write.transposed(r, axes) for r, axes in zip(results, wanted, strict=True)]
         return [*lines, f"return {', '.join(codes)}\n\n"]
+
+    # ---- streaming ---------------------------------------------------------------------------------
+
+    def _step(self) -> list[str]:
+        """The function for one token at a time, where the circuit can be streamed."""
+        statements, results = self.packing.statements, self.packing.results
+        if self._sized_later() or not can_stream(self.lettered, statements, results):
+            return []
+        tokens = token_axes(self.lettered)
+        code = StepCode(self.sizes, tokens)
+        inputs = self.circuit.inputs
+        names = [self.names[t.name] for t in inputs if t.kind is InputKind.RATE]
+        gates = [f"{self.names[t.name]}=None" for t in inputs if t.kind is InputKind.MASK]
+        weights = "weights=None" if stores_weights(self.circuit) else "weights"
+        wanted = [tuple(a for a in r.axes if a not in tokens) for r in self.results]
+        local = map(code.local, results)
+        given = [self.write.transposed(r, axes) for r, axes in zip(local, wanted, strict=True)]
+        lines = [
+            *self._kept_state(kept(statements)),
+            *self._checked_token(),
+            *self._unpacked(),
+            *self._formulas_of_token(),
+            *code.lines(statements),
+            f"return state, {given[0] if len(given) == 1 else '(' + ', '.join(given) + ')'}\n\n",
+        ]
+        outputs = ", ".join(output.name for output in self.circuit.outputs)
+        return [
+            f"def step(state, {', '.join([*names, '*', *gates, weights])}):\n"
+            f'    """The state after one more token, and {outputs} of it. Inputs lack their axis of tokens.\n\n'
+            "    `state` is None before the first token. It is a dictionary of arrays, of one size at every\n"
+            '    position: `np.savez(file, **state)` and `dict(np.load(file))` keep and resume it.\n    """',
+            textwrap.indent("\n".join(lines), "    "),
+        ]
+
+    def _kept_state(self, names: list[str]) -> list[str]:
+        expected = ["position", *names]
+        return [
+            "state = dict(state or {})",
+            f"if state and set(state) != {{{', '.join(json.dumps(name) for name in expected)}}}:",
+            f'    raise ValueError(f"state has {{sorted(state)}}, expected {sorted(expected)}")',
+            'position = int(state.get("position", 0))',
+            'state["position"] = np.asarray(position + 1)',
+        ]
+
+    def _checked_token(self) -> list[str]:
+        clock = next(a.extent for a in self.circuit.axes if a.role is Role.COLUMN)
+        lines = [self._precision(), "sizes = {}"]
+        for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
+            lines += self._checked_input(tensor, tuple(s for s in tensor.shape if s != clock))
+        return lines
+
+    def _formulas_of_token(self) -> list[str]:
+        return [
+            f"{self.names[p.name]} = {self._formula(p, p.formula, 'np.array([position])')}[0]"
+            for p in self.circuit.parameters
+            if p.formula and p.formula.kind not in PLANNED_FORMULAS
+        ]
 
     def _batch(self) -> list[str]:
         """Lines for the batch axes: those of all inputs, broadcast, which arrays of a tile then have."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from cortico.backends.script_parts import FORMULAS
-
 CHECKED = '''\
 def checked(name, array, shape, sizes, dtype):
     """`array` as `dtype`. Its last axes must have `shape`; a symbol there gets its size at first sight."""
@@ -154,5 +152,22 @@ def past_product(query, key, value):
         memory += k.swapaxes(-1, -2) @ v
     return result
 ''',
-    **{kind: code for kind, code in FORMULAS.items() if kind != "distance"},
+    "remember": '''\
+def remember(memory, key, value):
+    """The memory of the past, with one more token: its key times its value."""
+    product = key[..., :, None] * value[..., None, :]
+    return product if memory is None else memory + product
+''',
+    "recall": '''\
+def recall(query, memory):
+    """What a query finds in the memory of the past."""
+    return (query[..., None, :] @ memory)[..., 0, :]
+''',
+    "rotation": '''\
+def rotation(positions, frequencies):
+    """Rotary embedding: the matrix [[cos, -sin], [sin, cos]] per token and plane, shape (t, p, 2, 2)."""
+    angles = positions[:, None] * frequencies
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+''',
 }
