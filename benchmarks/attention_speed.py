@@ -153,11 +153,11 @@ def measure_kind(kind: str, sizes: Sequence[Size], only: str, seconds: float) ->
 
 
 def predict(rows: Sequence[Row], who: str, size: Size) -> float:
-    """At most so many seconds, from smaller sizes; 0 when there are none."""
+    """At most so many seconds, from the least at smaller sizes; 0 when there are none."""
     batch, tokens = size
     return min(
         (
-            row["seconds"] * batch / row["batch"] * (tokens / row["tokens"]) ** 2
+            row["least"] * batch / row["batch"] * (tokens / row["tokens"]) ** 2
             for row in rows
             if row["who"] == who and row["batch"] <= batch and row["tokens"] <= tokens
         ),

@@ -1,4 +1,7 @@
-"""Causal linear attention one token at a time: seconds per step, early and late in a stream."""
+"""Causal linear attention one token at a time: seconds per step, early and late in a stream.
+
+On one thread each: a step is too short to be shared.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 import by_hand_numpy
 import numpy as np
 from attention_kinds import Array, Weights, layer, textbook, tokens_to_attend
-from competitors import EMITTED, assert_same, emitted_module
+from competitors import EMITTED, assert_same, emitted_module, limit_threads
 
 from cortico import AttentionSpec
 
@@ -51,6 +54,7 @@ def steppers(spec: AttentionSpec, weights: Weights) -> dict[str, Step]:
 
 def stream(positions: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Median seconds per step of each at each position; they take turns."""
+    limit_threads(1)
     spec, weights = layer("linear causal")
     tokens = tokens_to_attend(1, max(positions) + 2 * TURNS * STEPS)[0]
     steps = steppers(spec, weights)

@@ -141,15 +141,15 @@ def taking_part(kind: str) -> list[Competitor]:
     return [each for each in COMPETITORS if kind in each.kinds and each.is_here()]
 
 
-def limit_threads() -> None:
-    """Two cores and two threads for everybody in this process."""
+def limit_threads(count: int = THREADS) -> None:
+    """Two cores and `count` threads for everybody in this process."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     if importlib.util.find_spec("torch") is not None:
         import torch
 
-        torch.set_num_threads(THREADS)
-    threadpool_limits(limits=THREADS)
+        torch.set_num_threads(count)
+    threadpool_limits(limits=count)
 
 
 # ---- all must compute the same -------------------------------------------------------------------

@@ -108,16 +108,19 @@ def milliseconds(seconds: float) -> str:
 
 
 def measured_on(results: Found) -> str:
-    """One sentence on the machine."""
+    """The machine, and whether it was busy with other things."""
     m = results["machine"]
     known = {"python": "Python", "numpy": "NumPy", "torch": "PyTorch", "onnxruntime": "onnxruntime"}
     versions = ", ".join(f"{label} {m[name]}" for name, label in known.items() if name in m)
     loads = f"load {m['load']} at the start and {m['load at the end']} at the end"
-    return f"{m['cores']} cores, {loads}; {versions}."
+    busy = max(m["load"], m["load at the end"]) > 0.5 * m["cores"]
+    note = " **The machine was busy: times are upper bounds, ratios are rough.**" if busy else ""
+    return f"{m['cores']} cores, {loads}; {versions}.{note}"
 
 
 def standing(results: Results) -> Iterator[str]:
     """Ratios beside the best of each family: the least and the most over sizes."""
+    yield measured_on(results["attention_speed"])
     rows = [row for row in results["attention_speed"]["rows"] if row["who"] != EMITTED]
     kinds = dict.fromkeys(row["kind"] for row in rows)
     names = [name for name in dict.fromkeys(FAMILIES.values()) if name != EMITTED]
@@ -314,9 +317,14 @@ def draw_curve(axes: Any, points: Mapping[int, float], name: str) -> None:
 
 def finish(axes: Any, title: str) -> None:
     """Logarithmic axes, few ticks, a title."""
+    from matplotlib.ticker import LogLocator
+
     axes.set(xscale="log", yscale="log", title=title, xlabel="tokens")
     ticks = [64, 256, 1024, 4096] if min(axes.get_xlim()) < 500 else [1024, 2048, 4096, 8192]
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
+    axes.yaxis.set_major_formatter("{x:,g}")
     axes.minorticks_off()
     axes.grid(color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
