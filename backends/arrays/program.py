@@ -19,6 +19,9 @@ RESERVED = frozenset(
         *("checked", "divide", "finite", "in_range", "silence", "run_tiles", "tile_rows", "TILE"),
         *("merge_rows", "merge_columns", "split_columns", "past_product", "rotation", "distance"),
         *("in_tiles", "position", "count_threads", "silence_outside"),
+        *("nn", "F", "self", "Attention", "SHAPES", "device", "linear", "exact", "as_tensors"),
+        *("attend", "attend_window", "attend_masked", "within", "score_mask"),
+        *("merge_heads", "split_heads"),
     ]
 )
 
