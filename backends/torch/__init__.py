@@ -59,7 +59,7 @@ class TorchBackend:
         with torch.no_grad():
             result = module(**given)
         outputs = result if isinstance(result, tuple) else (result,)
-        arrays = [output.numpy() for output in outputs]
+        arrays = [output.detach().numpy() for output in outputs]
         return dict(zip((o.name for o in circuit.outputs), arrays, strict=True))
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 
+from cortico.backends.arrays.attend import Attend
 from cortico.backends.arrays.find_attention import optional_gates, with_attention
+from cortico.backends.arrays.operations import Inside, Select
 from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_names
 from cortico.backends.arrays.program import Statement
+from cortico.backends.arrays.variables import Variable
 from cortico.backends.letters import axis_letters, with_letters
 from cortico.backends.names import Names
 from cortico.backends.script_parts import (
@@ -45,6 +49,8 @@ class _Emitter:
         self.statements, layers = with_layers(
             program, self._fixed(), planner.sizes, planner.program.names, Names(MODULE_NAMES)
         )
+        inside = (s.result.code for s in program if isinstance(s.operation, Inside))
+        self.booleans = frozenset(inside)
         self.state = self._state(layers, read, planner.sizes)
 
     def _is_formula(self, parameter: Parameter, read: set[str]) -> bool:
@@ -111,7 +117,7 @@ class _Emitter:
                 f'"""{outputs} of the circuit.',
                 "",
                 f"`weights` {source}",
-                "`dtype` is by default the widest that they have, at least float32; `to` changes it, and the device.",
+                "`dtype` is by default that of the largest weight, at least float32; `to` changes it, and the device.",
                 '"""',
             ]
         )
@@ -129,7 +135,8 @@ class _Emitter:
         yield f'    """The outputs for inputs with any batch axes in front.{missing}"""'
         body = [*self._prologue(), *(line for s in self.statements for line in self._lines(s))]
         yield from (f"    {line}" for line in body)
-        yield f"    return {', '.join(result.code for result in self.results)}"
+        results = (self.write.transposed(result, result.axes) for result in self.results)
+        yield f"    return {', '.join(results)}"
 
     def _prologue(self) -> Iterator[str]:
         """Lines that check the inputs and bring every tensor under its name."""
@@ -164,10 +171,19 @@ class _Emitter:
         arguments = ", ".join(self.state.constant(self.names[name]) for name in formula.arguments)
         return f"{formula.kind}([{sides_code(parameter.shape)}], {arguments}).to(dtype)"
 
+    def _numbers(self, statement: Statement) -> tuple[Variable, ...]:
+        """The operands of a statement, booleans as numbers where it computes with them."""
+        if isinstance(statement.operation, Select | Attend):
+            return statement.operands
+        return tuple(
+            replace(o, code=f"{o.code}.to(dtype)") if o.code in self.booleans else o
+            for o in statement.operands
+        )
+
     def _lines(self, statement: Statement) -> Iterator[str]:
         """The comments of a statement, and the assignment with the axes of its result."""
         result = statement.result
         yield from (f"# {text}" for text in statement.comments)
         axes = f"  # [{', '.join(result.axes)}]" if result.axes else ""
-        code = statement.operation.code(self.write, result, statement.operands)
+        code = statement.operation.code(self.write, result, self._numbers(statement))
         yield f"{result.code} = {code}{axes}"

@@ -21,12 +21,13 @@ from cortico.backends.names import Names
 
 @dataclass(frozen=True)
 class Member:
-    """One product of a layer: `source` times `weight`, plus `bias`, is `result`."""
+    """One product of a layer: `gain` times `source` times `weight`, plus `bias`, is `result`."""
 
     source: Variable
     weight: Variable
     bias: Variable | None
     result: Variable
+    gain: str
     comments: tuple[str, ...]
 
     @property
@@ -86,12 +87,14 @@ class Rows:
     tokens: tuple[str, ...]
     rows: tuple[str, ...]
     part: str
+    gain: str
 
     def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
         text = operands[0].code + (f"[..., {self.part}]" if self.part else "")
         if len(self.rows) > 1:
             text = f"split_columns({text}, {', '.join(write.sizes[axis] for axis in self.rows)})"
-        return write.transposed(Variable(text, (*self.tokens, *self.rows), True), result.axes)
+        text = write.transposed(Variable(text, (*self.tokens, *self.rows), True), result.axes)
+        return f"{self.gain} * {text}" if self.gain else text
 
 
 def with_layers(
@@ -135,12 +138,12 @@ def _calls(layer: Layer, sizes: Mapping[str, int], names: Names) -> list[Stateme
     first = layer.members[0]
     project = Project(layer.name, first.columns)
     plain = (*first.tokens, *first.rows) == first.result.axes and len(first.rows) == 1
-    if plain and len(layer.members) == 1:
+    if plain and not first.gain and len(layer.members) == 1:
         return [Statement(first.result, project, (first.source,), first.comments)]
     projected = Variable(names.fresh("projected"), (*first.tokens, "…"), True)
     program = [Statement(projected, project, (first.source,))]
     for member, part in zip(layer.members, layer.parts(sizes), strict=True):
-        rows = Rows(member.tokens, member.rows, part)
+        rows = Rows(member.tokens, member.rows, part, member.gain)
         program.append(Statement(member.result, rows, (projected,), member.comments))
     return program
 
@@ -156,14 +159,15 @@ class _Search:
 
     def member(self, statement: Statement) -> Member | None:
         """The product of an array with a weight that this statement is, if it is one."""
-        if statement.operation != Contract():
+        if not isinstance(statement.operation, Contract):
             return None
+        gain, comments = statement.operation.gain, statement.comments
         for source, weight in (statement.operands, statement.operands[::-1]):
-            member = Member(source, weight, None, statement.result, statement.comments)
+            member = Member(source, weight, None, statement.result, gain, comments)
             shown = {*member.tokens, *member.rows}
             regular = source.batched and bool(member.rows) and shown == {*statement.result.axes}
             if weight.code in self.single and regular:
-                return self._with_bias(member)
+                return member if gain else self._with_bias(member)
         return None
 
     def _with_bias(self, member: Member) -> Member:

@@ -94,15 +94,15 @@ def checked(name, tensor, shape, sizes):
 '''
 AS_TENSORS = '''\
 def as_tensors(weights, dtype):
-    """Copies of the weights in `dtype`: by default the widest that they have, at least float32."""
+    """Copies of the weights in `dtype`: by default that of the largest, at least float32."""
     missing = [name for name in SHAPES if name not in weights]
     if missing:
         raise ValueError(f"weights are missing: {', '.join(missing)}")
     sizes, tensors = {}, {}
     for name, shape in SHAPES.items():
         tensors[name] = checked(name, torch.asarray(weights[name], copy=True), shape, sizes)
-    for tensor in tensors.values() if dtype is None else ():
-        dtype = torch.promote_types(tensor.dtype, dtype or torch.float32)
+    if dtype is None and tensors:
+        dtype = torch.promote_types(max(tensors.values(), key=torch.numel).dtype, torch.float32)
     return {name: tensor.to(dtype) for name, tensor in tensors.items()}
 '''
 
