@@ -81,7 +81,7 @@ class Attend:
             _over_heads(write, self.value, shared, self.column, self.shown),
         ]
         options = [f"{name}={text}" for name, text in self._options(write)]
-        text = f"{self.function}({', '.join([*arrays, *options])})"
+        text = f"{self.function}({', '.join([*arrays, *options, *write.attend_arguments])})"
         text = _split(write, text, self.heads, self.shown)
         axes = (*self.heads, self.row, *self.shown)
         return write.transposed(Variable(text, axes, result.batched), result.axes)

@@ -21,7 +21,16 @@ RESERVED = frozenset(
         *("in_tiles", "position", "count_threads", "silence_outside"),
         *("nn", "F", "self", "Attention", "SHAPES", "device", "linear", "exact", "as_tensors"),
         *("attend", "attend_window", "attend_masked", "within", "score_mask"),
-        *("merge_heads", "split_heads"),
+        *("merge_heads", "split_heads", "lax", "mesh", "AREAS", "BLOCK", "shard", "split_over"),
+        *(
+            "NamedSharding",
+            "PartitionSpec",
+            "by_query",
+            "with_heads",
+            "attend_blocks",
+            "attend_rows",
+        ),
+        *("pad_rows", "window_columns"),
     ]
 )
 
