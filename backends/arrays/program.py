@@ -30,7 +30,7 @@ RESERVED = frozenset(
             "attend_blocks",
             "attend_rows",
         ),
-        *("pad_rows", "window_columns"),
+        *("pad_rows", "window_columns", "Mesh", "automatic", "with_sink"),
     ]
 )
 

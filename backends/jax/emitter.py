@@ -70,7 +70,7 @@ class _Emitter:
         yield "import functools"
         yield "import json\nfrom pathlib import Path" * stored
         yield "\nimport jax\nimport numpy as np\nfrom jax import lax\nfrom jax import numpy as jnp"
-        yield "from jax.sharding import NamedSharding, PartitionSpec\n"
+        yield "from jax.sharding import Mesh, NamedSharding, PartitionSpec\n"
         yield "#: Weight to its axis of areas, over which it may be split."
         yield f"AREAS = {json.dumps(self._areas())}\n"
         if any(isinstance(s.operation, Attend) for s in self.statements):
@@ -122,7 +122,8 @@ class _Emitter:
     def _prologue(self) -> Iterator[str]:
         """Lines that check the inputs and bring every tensor under its name."""
         rates = [self.names[t.name] for t in self.circuit.inputs if t.kind is InputKind.RATE]
-        kinds = ", ".join([*(f"jnp.asarray({name})" for name in rates), "jnp.bfloat16"])
+        given = [*(f"jnp.asarray({name})" for name in rates), "jnp.bfloat16"]
+        kinds = ", ".join(given) if rates else "float"
         yield f"sizes, dtype = {{}}, jnp.result_type({kinds}).type"
         for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
             yield from self._checked_input(tensor, self.names[tensor.name])

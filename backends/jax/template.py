@@ -25,7 +25,7 @@ def shard(mesh, weights):
     Give the same mesh to `attention`: it splits softmax attention by area and by query, over the axes "areas"
     and "queries", and the outputs by query. What does not divide evenly is not split.
     """
-    placed = {}
+    mesh, placed = automatic(mesh), {}
     for name, array in weights.items():
         spec = [None] * np.ndim(array)
         if name in AREAS:
@@ -44,7 +44,7 @@ def split_over(mesh, axis, *sizes):
 BY_QUERY = '''\
 def by_query(array, place, mesh):
     """`array` with the axis at `place` split over the axis "queries" of the mesh."""
-    spec = [None] * array.ndim
+    mesh, spec = automatic(mesh), [None] * array.ndim
     spec[place] = split_over(mesh, "queries", array.shape[place])
     return lax.with_sharding_constraint(array, NamedSharding(mesh, PartitionSpec(*spec)))
 '''
@@ -62,6 +62,7 @@ def attend(query, key, value, scale, least=None, most=None, live=None, bias=None
     inside = functools.partial(attend_blocks, scale=scale, least=least, most=most)
     if mesh is None:
         return inside(query, key, value, extra, 0)
+    mesh = automatic(mesh)
     areas = split_over(mesh, "areas", query.shape[-3])
     queries = split_over(mesh, "queries", query.shape[-2])
 
@@ -190,10 +191,17 @@ def past_product(query, key, value, chunk=64):
     return recalled[..., :tokens, :]
 '''
 
+AUTOMATIC = '''\
+def automatic(mesh):
+    """The same mesh of devices, where JAX is free to place what is not told."""
+    return Mesh(mesh.devices, mesh.axis_names)
+'''
+
 #: Helper to its text. Those that call others come first.
 HELPERS = {
     "checked": CHECKED,
     "shard": SHARD,
+    "automatic": AUTOMATIC,
     "by_query": BY_QUERY,
     "past_product": PAST_PRODUCT,
     "attend_window": ATTEND_WINDOW,
