@@ -10,6 +10,7 @@ HEAVY = (
     "networkx",
     "matplotlib",
     "torch",
+    "jax",
     "transformers",
     "rich",
     "yaml",

@@ -148,7 +148,9 @@ class _Search:
         chosen = self._made(exponent, Select(silent=True))
         value, *conditions = chosen.operands if chosen else [exponent]
         scores = self._product(value, column)
-        for condition in conditions if scores else ():
+        if scores is None:
+            return None
+        for condition in conditions:
             made = self.made.get(condition.code)
             if made and isinstance(made.operation, Inside):
                 scores.bounds += made.operation.bounds
