@@ -12,25 +12,18 @@ from cortico.backends.names import Names
 #: Names that emitted files use themselves.
 RESERVED = frozenset(
     [
-        *("np", "torch", "jax", "jnp", "json", "functools", "itertools", "os", "Path"),
-        *("ThreadPoolExecutor", "Packed", "NamedTuple"),
+        *("np", "torch", "jax", "jnp", "json", "functools", "os", "Path", "namedtuple"),
+        *("ThreadPoolExecutor", "ThreadpoolController", "Packed", "TILE"),
         *("attention", "load_weights", "weights", "pack", "packed", "stored", "step", "state"),
-        *("sizes", "dtype", "threads", "batch", "rows", "columns", "tile", "shifted", "scratch"),
-        *("checked", "divide", "finite", "in_range", "silence", "run_tiles", "tile_rows", "TILE"),
-        *("merge_rows", "merge_columns", "split_columns", "past_product", "rotation", "distance"),
-        *("in_tiles", "position", "count_threads", "silence_outside"),
+        *("sizes", "dtype", "threads", "batch", "index", "example", "rows", "columns"),
+        *("tile", "in_tiles", "tile_rows", "default_threads", "thread_pool", "blas", "shifted"),
+        *("checked", "divide", "finite", "in_range", "silence", "rotation", "distance"),
+        *("merge_rows", "merge_columns", "split_columns", "past_product", "position"),
         *("nn", "F", "self", "Attention", "SHAPES", "device", "linear", "exact", "as_tensors"),
         *("attend", "attend_window", "attend_masked", "within", "score_mask"),
         *("merge_heads", "split_heads", "lax", "mesh", "AREAS", "BLOCK", "shard", "split_over"),
-        *(
-            "NamedSharding",
-            "PartitionSpec",
-            "by_query",
-            "with_heads",
-            "attend_blocks",
-            "attend_rows",
-        ),
-        *("pad_rows", "window_columns", "Mesh", "automatic", "with_sink"),
+        *("Mesh", "NamedSharding", "PartitionSpec", "automatic", "by_query", "with_heads"),
+        *("attend_blocks", "attend_rows", "pad_rows", "window_columns"),
     ]
 )
 
@@ -48,6 +41,7 @@ class Statement:
     operation: Operation
     operands: tuple[Variable, ...] = ()
     comments: tuple[str, ...] = ()
+    augments: bool = False  #: adds to the result, which is there already
 
 
 @dataclass

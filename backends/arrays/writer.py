@@ -44,9 +44,7 @@ class Writer:
         """Code for a view of `variable` with its axes in the order `axes`."""
         if variable.axes == axes:
             return variable.code
-        moved = [
-            k - len(axes) for k, pair in enumerate(zip(axes, variable.axes)) if len(set(pair)) > 1
-        ]
+        moved = [k - len(axes) for k, axis in enumerate(axes) if axis != variable.axes[k]]
         if len(moved) == 2:
             return f"{variable.code}.swapaxes({moved[0]}, {moved[1]})"
         if variable.batched:
@@ -143,14 +141,15 @@ class Writer:
         shared = [axis for axis in first.axes if axis in second.axes and axis in onto]
         plain = len(first.axes) == len(second.axes) == 2 and not (first.batched or second.batched)
         if not shared and not plain and not (first.batched and second.batched):
-            return self._tensordot(first, second, summed)
+            return self._tensordot(first, second, summed, onto)
         return self._matmul(first, second, summed, onto)
 
     def _tensordot(
-        self, first: Variable, second: Variable, summed: list[str]
+        self, first: Variable, second: Variable, summed: list[str], onto: tuple[str, ...]
     ) -> tuple[str, tuple[str, ...]]:
         """One matrix product over all free axes: at most one operand has batch axes, which stay in front."""
-        if second.batched:
+        leading = next((axis for axis in onto if axis in (*first.axes, *second.axes)), None)
+        if second.batched or (not first.batched and leading in second.axes):
             first, second = second, first
         places = [[v.axes.index(axis) - len(v.axes) for axis in summed] for v in (first, second)]
         result = tuple(axis for axis in (*first.axes, *second.axes) if axis not in summed)

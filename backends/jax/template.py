@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cortico.backends.arrays.attend import HEAD_HELPERS
 from cortico.backends.numpy.template import HELPERS as NUMPY_HELPERS
+from cortico.backends.script_parts import FORMULAS
 
 CHECKED = '''\
 def checked(name, array, shape, sizes):
@@ -228,7 +229,7 @@ def exact(numbers):
     """Numbers in the highest precision that JAX is set to, if they have it."""
     return jnp.asarray(numbers).astype(jnp.promote_types(jnp.asarray(numbers).dtype, jnp.float32))
 ''',
-    "rotation": NUMPY_HELPERS["rotation"].replace("np.", "jnp."),
+    "rotation": FORMULAS["rotation"].replace("np.", "jnp."),
     **{name: NUMPY_HELPERS[name] for name in ("merge_rows", "merge_columns", "split_columns")},
     **HEAD_HELPERS,
 }
