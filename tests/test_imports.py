@@ -12,6 +12,7 @@ HEAVY = (
     "networkx",
     "matplotlib",
     "torch",
+    "jax",
     "transformers",
     "rich",
     "yaml",

@@ -31,6 +31,11 @@ RESERVED = frozenset(
         ),
         *("checked", "divide", "finite", "in_range", "silence", "rotation", "distance"),
         *("merge_rows", "merge_columns", "split_columns", "past_product", "position"),
+        *("nn", "F", "self", "Attention", "SHAPES", "device", "linear", "exact", "as_tensors"),
+        *("attend", "attend_window", "attend_masked", "within", "score_mask"),
+        *("merge_heads", "split_heads", "lax", "mesh", "AREAS", "BLOCK", "shard", "split_over"),
+        *("Mesh", "NamedSharding", "PartitionSpec", "automatic", "by_query", "with_heads"),
+        *("attend_blocks", "attend_rows", "pad_rows", "window_columns"),
     ]
 )
 

@@ -16,6 +16,7 @@ class Writer:
     """Text of expressions. `sizes` gives the code for the size of each axis."""
 
     library = "np"
+    attend_arguments: tuple[str, ...] = ()  #: further arguments of the helper `attend`
 
     def __init__(self, sizes: Mapping[str, str]) -> None:
         self.sizes = sizes
