@@ -76,6 +76,8 @@ def in_tiles(tile, stack, tokens, width, dtype, threads):
 
     Each thread takes the next tile when it is free, and one thread of BLAS.
     """
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, found {threads}")
     height = tile_rows(width, dtype)
     starts = reversed(range(0, tokens, height))
     tiles = [(k, slice(s, min(s + height, tokens))) for s in starts for k in np.ndindex(stack)]
