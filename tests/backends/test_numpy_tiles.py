@@ -1,11 +1,15 @@
 """Emitted NumPy in tiles, on threads, with packed weights: the same numbers, and no array of all pairs."""
 
+import os
+import signal
 import sys
 import tracemalloc
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import threadpoolctl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -40,8 +44,7 @@ def test_tiles_of_any_height_on_any_number_of_threads(case):
     circuit, expected = lower(case.spec, case.weights), expected_output(case)
     for height, threads in ((1, 1), (2, 2), (3, 1)):
         attention = emitted(circuit, TILE=(height, height), CHUNK=height)
-        options = {"threads": threads} if in_tiles(attention) else {}
-        found = attention(**case.inputs, weights=stored(circuit), **options)
+        found = attention(**case.inputs, weights=stored(circuit), threads=threads)
         assert relative_error(found, expected) <= 1e-12
 
 
@@ -180,7 +183,7 @@ def test_threads():
     one, four = (
         attention(**case.inputs, weights=stored(circuit), threads=threads) for threads in (1, 4)
     )
-    np.testing.assert_array_equal(one, four)
+    np.testing.assert_allclose(one, four, rtol=1e-12, atol=1e-12)
     with pytest.raises(ValueError, match="threads must be at least 1, found 0"):
         attention(**case.inputs, weights=stored(circuit), threads=0)
 
@@ -190,7 +193,7 @@ def test_one_thread_where_blas_cannot_be_held(monkeypatch):
     case = next(case for case in CASES if case.name == "bert")
     circuit = lower(case.spec, case.weights)
     attention = emitted(circuit, TILE=(1, 1))
-    assert attention.__globals__["default_threads"]() == 1
+    assert attention.__globals__["number_of_threads"](None) == 1
     found = attention(**case.inputs, weights=stored(circuit), threads=2)
     assert relative_error(found, expected_output(case)) <= 1e-12
 
@@ -201,3 +204,51 @@ def test_an_error_in_a_thread_reaches_the_caller():
     attention = emitted(circuit, TILE=(1, 1), divide=lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         attention(**case.inputs, weights=stored(circuit), threads=2)
+
+
+def test_after_an_error_no_other_tile_is_begun():
+    case = next(case for case in CASES if case.name == "bert")
+    circuit = lower(case.spec, case.weights)
+    calls = []
+
+    def divide(*arguments):
+        calls.append(arguments)
+        raise KeyboardInterrupt
+
+    attention = emitted(circuit, TILE=(1, 1), divide=divide)
+    with pytest.raises(KeyboardInterrupt):
+        attention(**case.inputs, weights=stored(circuit), threads=2)
+    assert len(calls) <= 2  # one for each thread
+
+
+def test_calls_from_several_threads_leave_blas_as_it_was():
+    blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
+    before = [library.num_threads for library in blas.lib_controllers]
+    case = next(case for case in CASES if case.name == "bert")
+    circuit = lower(case.spec, case.weights)
+    attention, expected = emitted(circuit, TILE=(1, 1)), expected_output(case)
+
+    def call(_):
+        return relative_error(
+            attention(**case.inputs, weights=stored(circuit), threads=2), expected
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        assert max(pool.map(call, range(16))) <= 1e-12
+    assert [library.num_threads for library in blas.lib_controllers] == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_threads_that_it_lacks():
+    case = next(case for case in CASES if case.name == "bert")
+    circuit = lower(case.spec, case.weights)
+    attention = emitted(circuit, TILE=(1, 1))
+    inputs = {**case.inputs, "weights": stored(circuit), "threads": 2}
+    expected = attention(**inputs)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        same = np.allclose(attention(**inputs), expected, rtol=1e-12)
+        os._exit(0 if same else 1)
+    assert os.waitpid(child, 0)[1] == 0
