@@ -68,7 +68,7 @@ def in_range(rates):
     return bool(((rates > 2.0**-40) & (rates < 2.0**40)).all())
 ''',
     "in_tiles": '''\
-TILE = (64, 256)  # fewest and most rows of a tile
+TILE = (128, 256)  # fewest and most rows of a tile
 
 
 def in_tiles(tile, stack, tokens, width, dtype, threads):
@@ -80,9 +80,9 @@ def in_tiles(tile, stack, tokens, width, dtype, threads):
 
 
 def tile_rows(width, dtype):
-    """Rows of a tile of `width` columns: what four megabytes hold, within TILE."""
+    """Rows of a tile of `width` columns: what half a megabyte holds, within TILE."""
     fewest, most = TILE
-    return min(most, max(fewest, 2**22 // (width * np.dtype(dtype).itemsize)))
+    return min(most, max(fewest, 2**19 // (width * np.dtype(dtype).itemsize)))
 ''',
     "project": '''\
 def project(array, matrix, threads):
