@@ -21,6 +21,7 @@ RESERVED = frozenset(
             "TILE",
             "CHUNK",
             "ONE_CALL",
+            "SMALL",
         ),
         *("attention", "load_weights", "weights", "pack", "packed", "stored", "step", "state"),
         *("sizes", "dtype", "threads", "batch", "index", "example", "rows", "columns"),

@@ -123,7 +123,7 @@ class _File:
         arguments = [self.names[t.name] for t in inputs if t.kind is InputKind.RATE]
         gates = [f"{self.names[t.name]}=None" for t in inputs if t.kind is InputKind.MASK]
         options = [*gates, "weights=None" if stored else "weights"]
-        options += ["threads=None"] if self._has_threads() else []
+        options += ["threads=None", "work=None"] if self._has_threads() else []
         outputs = ", ".join(output.name for output in self.circuit.outputs)
         source = (
             "`weights` maps names to arrays, or is what `pack` gives; by default they are read from the\n"
@@ -132,7 +132,8 @@ class _File:
             else "`weights` maps the names above to arrays, or is what `pack` makes of them."
         )
         threads = (
-            "\n\n    `threads` share the work, by default one per core; `threads=1` starts none."
+            "\n\n    `threads` share the work, by default one per core; `threads=1` starts none. `work` is a dictionary\n"
+            "    in which memory is kept for the next call: of this file or of other layers, one call at a time."
             if self._has_threads()
             else ""
         )
@@ -159,6 +160,7 @@ class _File:
         lines = [self._precision(), "sizes = {}"]
         if self._has_threads():
             lines.append("threads = number_of_threads(threads)")
+            lines.append("work = {} if work is None else work")
         for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
             lines += self._checked_input(tensor)
         lines += self._unpacked()

@@ -22,6 +22,7 @@ class Project:
 
     matrix: str
     summed: tuple[str, ...]
+    stays: bool = False  #: in the file: nothing that it returns shares memory with the product
 
     def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
         (source,) = operands
@@ -30,7 +31,7 @@ class Project:
         if len(self.summed) > 1:
             code = f"merge_columns({code}, {len(self.summed)})"
         if isinstance(write, ThreadedWriter):
-            return f"project({code}, {self.matrix}, threads)"
+            return f"project({code}, {self.matrix}, threads, {'work' if self.stays else None})"
         return f"{code} @ {self.matrix}"
 
 

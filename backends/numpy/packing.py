@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from cortico.backends.arrays.operations import Reorder
 from cortico.backends.arrays.program import Program, Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
@@ -51,7 +52,23 @@ def pack(
             fuser.statements.append(part)
         else:
             fuser.fuse([m for m in found if isinstance(m, LinearMap) and m.key == part.key])
-    return Packing(constants, fuser.lines, fuser.statements, maps.results())
+    results = maps.results()
+    statements = _kept_apart(fuser.statements, results)
+    return Packing(constants, fuser.lines, statements, results)
+
+
+def _kept_apart(statements: list[Statement], results: Sequence[Variable]) -> list[Statement]:
+    """The statements, where no product that a result is a view of lies in memory for the next call."""
+    views = {result.code for result in results}
+    for statement in reversed(statements):
+        if isinstance(statement.operation, Part | Reorder) and statement.result.code in views:
+            views.update(operand.code for operand in statement.operands)
+    return [
+        replace(s, operation=replace(s.operation, stays=False))
+        if isinstance(s.operation, Project) and s.result.code in views
+        else s
+        for s in statements
+    ]
 
 
 def _split_constants(
@@ -111,7 +128,7 @@ class _Fuser:
             name = self._program.names.fresh(label)
             whole = Variable(name, (*rest, _COLUMNS), batched=True)
         comments = tuple(dict.fromkeys(text for item in maps for text in item.comments))
-        operation = Project(matrix, first.summed)
+        operation = Project(matrix, first.summed, stays=not self._is_whole(maps))
         self.statements.append(Statement(whole, operation, (first.source,), comments))
         return whole
 

@@ -38,13 +38,20 @@ def merge_columns(array, count):
     """The last `count` axes as one."""
     return array.reshape(*array.shape[:-count], -1)
 ''',
+    "close_by": '''\
+def close_by(array, index, scratch, place):
+    """A copy of `array` without gaps, which stays at this place while a thread stays with one `index`."""
+    copy = kept(scratch, place, array.shape, array.dtype)
+    if scratch["indices"].get(place) != index:
+        copy[...] = array
+        scratch["indices"][place] = index
+    return copy
+''',
     "product": '''\
 def product(left, right, scratch, place):
-    """left @ right, in memory that a thread keeps at this place from tile to tile."""
-    height, width = left.shape[0], right.shape[1]
-    if place not in scratch or scratch[place].size < height * width:
-        scratch[place] = np.empty(height * width, left.dtype)
-    return np.matmul(left, right, out=scratch[place][: height * width].reshape(height, width))
+    """left @ right, in memory that is used again for the next tile."""
+    shape = (len(left), right.shape[1])
+    return np.matmul(left, right, out=kept(scratch, place, shape, left.dtype))
 ''',
     "silence": '''\
 def silence(array, value, offset, least=None, most=None):
@@ -71,12 +78,12 @@ def in_range(rates):
 TILE = (128, 256)  # fewest and most rows of a tile
 
 
-def in_tiles(tile, stack, tokens, width, dtype, threads):
+def in_tiles(tile, stack, tokens, width, dtype, threads, work):
     """Run `tile(index, rows, scratch)` for every index of `stack` and every few rows, the last rows first."""
     height = tile_rows(width, dtype)
-    starts = reversed(range(0, tokens, height))
-    tiles = [(k, slice(s, min(s + height, tokens))) for s in starts for k in np.ndindex(stack)]
-    in_threads(tile, tiles, threads)
+    starts = range(0, tokens, height)[::-1]
+    tiles = [(k, slice(s, min(s + height, tokens))) for k in np.ndindex(stack) for s in starts]
+    in_threads(tile, tiles, threads if height * width > 2**15 else 1, work)
 
 
 def tile_rows(width, dtype):
@@ -85,14 +92,27 @@ def tile_rows(width, dtype):
     return min(most, max(fewest, 2**19 // (width * np.dtype(dtype).itemsize)))
 ''',
     "project": '''\
-def project(array, matrix, threads):
-    """array @ matrix, each thread with some of the rows."""
-    result = np.empty((*array.shape[:-1], matrix.shape[-1]), array.dtype)
-    rows, products = array.reshape(-1, len(matrix)), result.reshape(-1, matrix.shape[-1])
-    height = -(-len(rows) // threads)
-    parts = [(slice(start, start + height),) for start in range(0, len(rows), height)]
-    in_threads(lambda part, scratch: np.matmul(rows[part], matrix, out=products[part]), parts, threads)
-    return result
+def project(array, matrix, threads, work):
+    """array @ matrix, shared by threads if it is large: each has some rows, or some columns.
+
+    The result lies in `work`, if that is not None.
+    """
+    rows = array.reshape(-1, len(matrix))
+    height, width = len(rows), matrix.shape[1]
+    if threads == 1 or height * matrix.size < SMALL:
+        return array @ matrix
+    result = kept({} if work is None else work, "projected", (height, width), array.dtype)
+
+    def part(start, stop, scratch):
+        if height > width:
+            np.matmul(rows[start:stop], matrix, out=result[start:stop])
+        else:
+            np.matmul(rows, matrix[:, start:stop], out=result[:, start:stop])
+
+    longer = max(height, width)
+    cuts = [longer * k // threads for k in range(threads + 1)]
+    in_threads(part, list(zip(cuts, cuts[1:])), threads, {})
+    return result.reshape(*array.shape[:-1], width)
 ''',
     "past_product": '''\
 CHUNK = 64  # tokens that are compared with each other; what came before lies in a memory
@@ -112,40 +132,51 @@ def past_product(query, key, value, threads):
             result[*index, rows] = np.tril(q @ k.T) @ v + q @ memory
             memory += k.T @ v
 
-    in_threads(one, [(index,) for index in np.ndindex(stack)], threads)
+    in_threads(one, [(index,) for index in np.ndindex(stack)], threads, {})
     return result
 ''',
     "in_threads": '''\
+SMALL = 2**28  # multiplications of a product that is not worth sharing
 ONE_CALL = Lock()  # the number of BLAS threads is one for the whole process
 
 
-def in_threads(work, tasks, threads):
-    """Call `work(*task, scratch)` for all tasks. Each thread takes the next when it is free.
+def in_threads(function, tasks, threads, work):
+    """Call `function(*task, scratch)` for all tasks. Each thread takes the next when it is free.
 
     BLAS has one thread meanwhile: its own would wait in busy loops, on cores that are needed here.
-    `scratch` is a dictionary for memory that a thread keeps from task to task.
+    `scratch` is what the thread keeps from task to task; all of them lie in `work`.
     """
     pending = iter(tasks)
 
-    def take_turns():
-        scratch = {}
+    def take_turns(number):
+        scratch = work.setdefault(number, {})
+        scratch["indices"] = {}
         with np.errstate(over="ignore"):
             for task in pending:
-                work(*task, scratch)
+                function(*task, scratch)
 
     threads = min(len(tasks), threads)
     if threads == 1:
-        take_turns()
+        take_turns(0)
         return
     with ONE_CALL, one_thread_of_blas():
-        others = [thread_pool(threads - 1).submit(take_turns) for _ in range(threads - 1)]
+        others = [thread_pool(threads - 1).submit(take_turns, k) for k in range(1, threads)]
         try:
-            take_turns()
+            take_turns(0)
         finally:
             for _ in pending:  # after an error or Ctrl-C no other task is begun
                 pass
             for other in others:
                 other.cancel() or other.result()
+
+
+def kept(memory, place, shape, dtype):
+    """The array at this place of `memory`, made anew if it is too small or of another kind."""
+    size = int(np.prod(shape))
+    found = memory.get(place)
+    if found is None or found.size < size or found.dtype != dtype:
+        found = memory[place] = np.empty(size, dtype)
+    return found[:size].reshape(shape)
 
 
 @functools.cache

@@ -29,7 +29,7 @@ class TileWriter(Writer):
 
     def __init__(self, sizes: Mapping[str, str], tile: Tile) -> None:
         self._rows, self._columns = tile.rows, tile.columns
-        self._slots = 0
+        self.slots = 0
         self._places = {tile.rows: "rows"}
         if tile.bounds:
             self._places[tile.columns] = "columns"
@@ -45,8 +45,8 @@ class TileWriter(Writer):
         """An array over the pairs of a tile lies in the memory of the thread."""
         if set(axes) != {self._rows, self._columns}:
             return super().matmul(left, right, axes)
-        self._slots += 1
-        return f"product({left}, {right}, scratch, {self._slots})"
+        self.slots += 1
+        return f"product({left}, {right}, scratch, {self.slots})"
 
     def positions(self, axis: str) -> str:
         if axis not in self._places:
@@ -89,7 +89,7 @@ class TileCode:
         yield ""
         sides = ", ".join(self._sizes[axis] for axis in tile.areas)
         width = self._width()
-        yield f"in_tiles(tile, (*batch, {sides}), {self._sizes[tile.rows]}, {width}, dtype, threads)"
+        yield f"in_tiles(tile, (*batch, {sides}), {self._sizes[tile.rows]}, {width}, dtype, threads, work)"
 
     def _width(self) -> str:
         """Code for the number of columns of a tile, as far as it is known."""
@@ -138,19 +138,29 @@ class TileCode:
 
     def _imports(self) -> Iterator[str]:
         """Views of what the tile reads: the rows and columns of one area and example."""
-        seen: set[tuple[str, tuple[str, ...]]] = set()
-        for statement in self._tile.statements:
-            for operand in statement.operands:
-                key = (operand.code, operand.axes)
-                if operand.code in self._made or key in seen:
-                    continue
-                seen.add(key)
-                index = self._index(operand)
-                if index:
-                    name = self._program.names.fresh(f"{operand.code}_tile")
-                    self._now[self._key(operand)] = name
-                    axes = self._local(operand).axes
-                    yield f"{name} = {operand.code}[{index}]  # [{', '.join(axes)}]"
+        seen: set[str] = set()
+        operands = [o for s in self._tile.statements for o in s.operands]
+        for operand in operands:
+            if operand.code in self._made or self._key(operand) in seen:
+                continue
+            seen.add(self._key(operand))
+            index = self._index(operand)
+            if index:
+                name = self._program.names.fresh(f"{operand.code}_tile")
+                self._now[self._key(operand)] = name
+                axes = ", ".join(self._local(operand).axes)
+                yield f"{name} = {self._read(operand, index)}  # [{axes}]"
+
+    def _read(self, operand: Variable, index: str) -> str:
+        """Code for a part of an array. What all rows read, one tile after another, is kept close by."""
+        again = self._tile.columns in operand.axes and self._tile.rows not in operand.axes
+        if not again or len(operand.axes) < 2 or not operand.batched:
+            return f"{operand.code}[{index}]"
+        self._write.slots += 1
+        whole = f"{operand.code}[{index.replace('columns', ':')}]"
+        code = f"close_by({whole}, index, scratch, {self._write.slots})"
+        place = self._local(operand).axes.index(self._tile.columns)
+        return f"{code}[{':, ' * place}columns]" if self._tile.bounds else code
 
     def _key(self, variable: Variable) -> str:
         made = variable.code in self._made

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from cortico.backends.numpy import compile_source, emit_source
 from cortico.backends.reference import ReferenceBackend
+from cortico.ir import CellClass, CircuitBuilder, Compartment, Region, Role, TensorRef, Weight
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask
 from cortico.weights import random_weights
@@ -174,6 +175,50 @@ def test_packed_weights_are_used_as_they_are():
     attention.__globals__["pack"] = None  # not called again
     found = attention(**case.inputs, weights=packed)
     assert relative_error(found, expected_output(case)) <= 1e-12
+
+
+def test_memory_kept_for_the_next_call():
+    """Calls of several sizes, precisions and layers in turn, all in the same memory."""
+    work = {}
+    for name in ("bert", "gpt2", "sink_window_grouped", "bert", "memory_causal"):
+        case = next(case for case in CASES if case.name == name)
+        circuit, expected = lower(case.spec, case.weights), expected_output(case)
+        attention = emitted(circuit, TILE=(2, 2), SMALL=0)
+        inputs = {**case.inputs, "weights": stored(circuit), "threads": 2, "work": work}
+        first = attention(**inputs)
+        again = attention(**{**inputs, "x": 2 * case.inputs["x"]})
+        single = attention(**{**inputs, "x": case.inputs["x"].astype(np.float32)})
+        assert relative_error(first, expected) <= 1e-12  # not overwritten
+        assert relative_error(single, expected) <= 1e-5
+        assert relative_error(again, expected) > 1e-3
+
+
+def test_what_is_returned_is_not_in_memory_that_is_used_again():
+    """An output that is a part of a fused product, and nothing more."""
+    b = CircuitBuilder("projections")
+    t, h, a, m = (
+        b.axis("t", Role.COLUMN, "n"),
+        b.axis("h", Role.AREA, 2),
+        b.axis("a", Role.FEATURE, 3),
+        b.axis("m", Role.MODEL, 4),
+    )
+    b.input("x", ("n", 4))
+    drive = Compartment("driver", drive=(Weight(TensorRef("x", (t, m))),))
+    b.population("source", (t, m), Region.CORE, CellClass.RELAY, [drive])
+    rng = np.random.default_rng(0)
+    for name in ("first", "second"):
+        b.parameter(f"W_{name}", (2, 3, 4), rng.standard_normal((2, 3, 4)))
+        b.population(name, (h, t, a), Region.L4, CellClass.STELLATE, [Compartment("basal")])
+        b.project(f"to_{name}", "source", name, "basal", Weight(TensorRef(f"W_{name}", (h, a, m))))
+        b.output(name, name, (h, t, a))
+    circuit = b.build()
+    attention, work = emitted(circuit, SMALL=0), {}
+    x = rng.standard_normal((5, 4))
+    results = attention(x, weights=stored(circuit), threads=2, work=work)
+    before = [result.copy() for result in results]
+    attention(-x, weights=stored(circuit), threads=2, work=work)
+    for result, copy in zip(results, before, strict=True):
+        np.testing.assert_array_equal(result, copy)
 
 
 def test_threads():

@@ -73,8 +73,8 @@ def test_changed_code_is_noticed(cortico, home):
     assert cortico("verify", "ok.toml", "-o", "proof")[0] == 0
     code = home / "proof" / "attention.py"
     text = code.read_text()
-    assert "<= 0" in text
-    code.write_text(text.replace("<= 0", "<= 1", 1))
+    assert "most=0" in text
+    code.write_text(text.replace("most=0", "most=1", 1))
     status, printed, _ = cortico("verify", "proof")
     assert status == 1
     assert "attention.py: has changed" in printed and "is not the circuit" in printed

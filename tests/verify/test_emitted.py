@@ -135,7 +135,7 @@ MUTATIONS = {
     "shifted along keys": ("bert", "finite(score.max(axis=-1))[:, None]", "finite(score.max(axis=-2))"),
     "another function": ("bert", "np.exp(", "np.tanh("),
     "rotated backwards": ("llama", "[cos, -sin]", "[cos, sin]"),
-    "rotated by another angle": ("llama", "np.arange(shape[0])", "np.arange(1, shape[0] + 1)"),
+    "rotated by another angle": ("llama", "rotation(np.arange(", "rotation(1 + np.arange("),
     "distance reversed": ("alibi", "= alibi_slopes_tile *", "= -alibi_slopes_tile *"),
     "a memory that looks ahead": ("memory_causal", "np.tril(", "("),
     "a memory without what came before": ("memory_causal", " + q @ memory", ""),

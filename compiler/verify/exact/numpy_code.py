@@ -29,6 +29,7 @@ from cortico.verify.exact.ring import LEAST, Infinity, Ring
 #: NumPy's own functions: on object arrays they use the numbers' operators only.
 _PLAIN = (
     "arange",
+    "ascontiguousarray",
     "broadcast_shapes",
     "broadcast_to",
     "concatenate",
@@ -40,6 +41,7 @@ _PLAIN = (
     "float32",
     "matmul",
     "ndindex",
+    "prod",
     "stack",
     "subtract",
     "tensordot",
@@ -54,7 +56,7 @@ _FUNCTIONS = ("exp", "sqrt", "tanh", "cos", "sin")
 
 _BUILTINS = (
     *("ValueError", "ImportError", "all", "bool", "int", "isinstance", "iter", "len", "max", "min"),
-    *("open", "range", "reversed", "slice", "str", "zip"),
+    *("list", "open", "range", "slice", "str", "zip"),
 )
 
 #: Modules that emitted text imports, and what it takes of others.
