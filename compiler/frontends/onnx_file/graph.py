@@ -35,9 +35,16 @@ class OnnxGraph:
         self.constants: dict[str, np.ndarray] = {}
         for tensor in model.graph.initializer:
             self.constants[tensor.name] = _doubled(numpy_helper.to_array(tensor))
-        for node in model.graph.node:
-            self.add(node)
         self.inputs = [v for v in model.graph.input if v.name not in self.constants]
+        known = {"", *self.constants, *(value.name for value in self.inputs)}
+        for node in model.graph.node:
+            unknown = [name for name in node.input if name not in known]
+            if unknown:  # a cycle would be followed for ever
+                raise SpecError(
+                    f"{source}: nothing makes {unknown[0]!r} before {node.op_type} reads it"
+                )
+            known.update(node.output)
+            self.add(node)
 
     def add(self, node: onnx.NodeProto) -> None:
         """Take in a node that follows those before it."""
@@ -82,10 +89,6 @@ class OnnxGraph:
             for value in infos
             if value.type.tensor_type.HasField("shape")
         }
-
-    def fixed(self, name: str) -> bool:
-        """Whether all sides of a value are numbers."""
-        return None not in self.shapes.get(name, (None,))
 
     def is_bool(self, name: str) -> bool:
         """Whether a value is boolean, as far as the file says."""

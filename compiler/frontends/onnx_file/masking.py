@@ -10,7 +10,9 @@ from cortico.ir.errors import SpecError
 from cortico.spec import Mask, PositionBias
 
 #: Scores from which down a token is not seen: exporters write -10^4, -10^9 or the least float.
-_UNSEEN = -5e3
+UNSEEN = -5e3
+#: A difference of scores that is rounding in float32.
+_NOTHING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -25,19 +27,20 @@ class Masking:
 
 def read_masking(added: np.ndarray, causal: bool, window: int | None, source: str) -> Masking:
     """What `added` (H, i, j) does. SpecError when it is no mask that a spec has."""
-    live = added > _UNSEEN
+    live = added > UNSEEN
     if (live != live[0]).any():
         raise SpecError(f"{source}: heads see different tokens")
     mask, width = (Mask.WINDOW, window) if window else _mask(live[0], causal, source)
     if mask is not Mask.NONE:
         live = live & seen(mask, width, *added.shape[1:])
-    bias = np.where(live, added, 0)
-    bias = bias - bias[:, :, :1] * live  # softmax does not see what all of a row have
-    if np.abs(bias).max() < 1e-6:
+    first = live.argmax(2)[..., None]  # softmax does not see what a whole row has
+    bias = np.where(live, added, 0) - np.take_along_axis(np.where(live, added, 0), first, 2)
+    bias = np.where(live, bias, 0)
+    if np.abs(bias).max() < _NOTHING:
         return Masking(mask, width, PositionBias.NONE, {})
-    distance = np.arange(added.shape[2]) - np.arange(added.shape[1])[:, None]
-    slopes = (added[:, -1, -1] - added[:, -1, 0]) / max(added.shape[2] - 1, 1)
-    if np.abs(np.where(live, added - slopes[:, None, None] * distance, 0)).max() < 1e-5:
+    steps = np.arange(added.shape[2]) - first
+    slopes = bias[:, -1, -1] / max(int(steps[0, -1, -1]), 1)
+    if np.abs(np.where(live, bias - slopes[:, None, None] * steps, 0)).max() < _NOTHING:
         return Masking(mask, width, PositionBias.ALIBI, {"alibi_slopes": slopes})
     table = np.where(live, added, 0)
     return Masking(mask, width, PositionBias.TABLE, {"position_bias": table})

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 
 from cortico.frontends.onnx_file.graph import OnnxGraph
+from cortico.frontends.onnx_file.masking import UNSEEN
 from cortico.frontends.onnx_file.sites import Site, is_map
 from cortico.ir.errors import SpecError
 
@@ -41,6 +42,12 @@ class Probe:
     def __init__(self, graph: OnnxGraph, site: Site, queries: str, sources: str) -> None:
         self.graph, self.site = graph, site
         self.queries, self.sources = (_stream(graph, name) for name in (queries, sources))
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the graph takes one number of tokens only."""
+        streams = (self.queries.name, self.sources.name)
+        return all(self.graph.shapes.get(name, (None, None))[1] is not None for name in streams)
 
     # ---- maps in ---------------------------------------------------------------------------------
 
@@ -91,9 +98,11 @@ class Probe:
             self._logits(site.scores, site.logits, np.full(shape, float(number)))
             for number in (0, 2, 3)
         )
-        live = added > -1e4
-        factor = np.where(live, double - added, 0) / 2
-        if not np.allclose(np.where(live, thrice - added, 0), 3 * factor, rtol=1e-6, atol=1e-9):
+        live = added > UNSEEN
+        with np.errstate(invalid="ignore"):  # -inf less -inf, where nothing is seen
+            factor = np.where(live, double - added, 0) / 2
+            third = np.where(live, thrice - added, 0) / 3
+        if not np.allclose(third, factor, rtol=1e-6, atol=1e-9):
             raise SpecError(f"{self.graph.source}: scores go through more than a factor and a mask")
         return added, factor
 

@@ -11,7 +11,7 @@ import numpy as np
 from cortico.frontends.family import Attention
 from cortico.frontends.onnx_file.checking import check
 from cortico.frontends.onnx_file.graph import OnnxGraph, load
-from cortico.frontends.onnx_file.masking import Masking, read_masking
+from cortico.frontends.onnx_file.masking import UNSEEN, Masking, read_masking
 from cortico.frontends.onnx_file.microsoft import KINDS, microsoft_site
 from cortico.frontends.onnx_file.probe import Probe
 from cortico.frontends.onnx_file.rotation import Turning, find_rotation
@@ -133,9 +133,7 @@ class Reading:
             added, padded = np.broadcast_to(added, shape), self._padded(added)
         causal = bool(options.get("is_causal"))
         masking = read_masking(added, causal, options.get("window"), self.source)
-        if masking.position_bias is PositionBias.TABLE and not self.graph.fixed(
-            self.probe.queries.name
-        ):
+        if masking.position_bias is PositionBias.TABLE and not self.probe.fixed:
             raise SpecError(f"{self.source}: scores have a bias by position that is no ALiBi")
         return masking, factor, padded
 
@@ -164,7 +162,9 @@ class Reading:
             other = Probe(self.graph, self.site, self.probe.queries.name, self.probe.sources.name)
             other.inputs = {**self.probe.inputs, name: without}
             hidden, _ = other.scores()
-            if (hidden[..., -1] < -1e3).all() and np.array_equal(hidden[..., :-1], added[..., :-1]):
+            if (hidden[..., -1] < UNSEEN).all() and np.array_equal(
+                hidden[..., :-1], added[..., :-1]
+            ):
                 return True
         return False
 
@@ -215,12 +215,18 @@ class Reading:
             mask=masking.mask,
             window=masking.window,
             key_padding=padded,
-            scale=None if usual else scale,
+            scale=None if usual else _short(scale),
             bias=Bias(*(f"b_{name}" in weights for name in "QKVO")),
             rotary=turning.rotary if turning else None,
             position_bias=masking.position_bias,
             **sizes,
         )
+
+
+def _short(number: float) -> float:
+    """The decimal that a number in float32 was written as: 0.3 for 0.30000001192092896."""
+    short = float(str(np.float32(number)))
+    return short if np.isclose(short, number, rtol=1e-7, atol=0) else number
 
 
 def _still(maps: np.ndarray) -> bool:

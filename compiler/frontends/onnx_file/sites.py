@@ -137,7 +137,7 @@ def is_map(graph: OnnxGraph, node: onnx.NodeProto) -> bool:
 def _unfolded(graph: OnnxGraph, name: str) -> str:
     """What `name` is but for its shape: Gemm wants two axes."""
     node = graph.maker.get(name)
-    while node is not None and node.op_type in ("Reshape", "Cast", "Identity", "Flatten"):
+    while node is not None and node.op_type in ("Transpose", "Reshape", "Cast", "Identity"):
         name, node = node.input[0], graph.maker.get(node.input[0])
     return name
 
@@ -154,11 +154,20 @@ def output_of(graph: OnnxGraph, result: str) -> str:
         (node,) = users
         name = str(node.output[0])
         if is_map(graph, node):
-            return _with_bias(graph, name)
+            return _unfolding(graph, _with_bias(graph, name))
         if node.op_type not in ("Transpose", "Reshape", "Cast", "Identity", "Dropout", "Squeeze"):
             raise SpecError(
                 f"{graph.source}: attention {result!r} goes through {node.op_type}, expected a map out"
             )
+    return name
+
+
+def _unfolding(graph: OnnxGraph, name: str) -> str:
+    """What becomes of `name` while only its shape changes: Gemm gives two axes."""
+    users = graph.users.get(name, [])
+    while len(users) == 1 and users[0].op_type in ("Transpose", "Reshape", "Cast", "Identity"):
+        name = str(users[0].output[0])
+        users = graph.users.get(name, [])
     return name
 
 
