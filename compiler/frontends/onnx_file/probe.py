@@ -139,6 +139,12 @@ class Probe:
             return values.transpose(0, 2, 1, 3).reshape(*values.shape[:1], values.shape[2], -1)
         return values if rank == 4 else values.reshape(-1, *values.shape[2:])
 
+    def with_input(self, name: str, array: np.ndarray) -> Probe:
+        """The same probe, with another array for one of the graph's inputs."""
+        other = Probe(self.graph, self.site, self.queries.name, self.sources.name)
+        other.inputs = {**self.inputs, name: array}
+        return other
+
     # ---- what else the graph wants -----------------------------------------------------------------
 
     @cached_property

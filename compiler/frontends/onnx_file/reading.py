@@ -119,54 +119,58 @@ class Reading:
 
     def _scores(self, heads: int, features: int) -> tuple[Masking, float, bool]:
         """Mask, factor of the scores, and whether an input says which tokens exist."""
-        queries, keys = self.probe.queries.tokens, self.probe.sources.tokens
-        options, shape = self.site.options, (heads, queries, keys)
+        options, factor = self.site.options, features**-0.5
+        added = self._added(self.probe)
+        padded = self._padded(added) or options.get("padding") in self.graph.data
         if self.site.is_operator:
-            added = np.broadcast_to(self._operator_mask(shape), shape)
-            factor = float(options.get("scale") or features**-0.5)
-            padded = self._is_input(options.get("padding"))
+            factor = float(options.get("scale") or factor)
         else:
-            added, factors = self.probe.scores()
+            factors = self.probe.scores()[1]
             factor = float(factors[factors != 0].mean())
             if not np.allclose(factors[factors != 0], factor, rtol=1e-6):
                 raise SpecError(f"{self.source}: scores of different tokens have different factors")
-            added, padded = np.broadcast_to(added, shape), self._padded(added)
+        shape = (heads, self.probe.queries.tokens, self.probe.sources.tokens)
+        added = np.broadcast_to(added, shape)
         causal = bool(options.get("is_causal"))
         masking = read_masking(added, causal, options.get("window"), self.source)
         if masking.position_bias is PositionBias.TABLE and not self.probe.fixed:
             raise SpecError(f"{self.source}: scores have a bias by position that is no ALiBi")
         return masking, factor, padded
 
-    def _operator_mask(self, shape: tuple[int, ...]) -> np.ndarray:
+    def _added(self, probe: Probe) -> np.ndarray:
+        """What is added to the scores, (heads or 1, i, j)."""
+        if not self.site.is_operator:
+            return probe.scores()[0]
         name = self.site.mask
         if name is None:
-            return np.zeros(shape)
-        (found,) = self.graph.evaluate(self.probe.silence, [name])
+            return np.zeros((1, probe.queries.tokens, probe.sources.tokens))
+        (found,) = self.graph.evaluate(probe.silence, [name])
         found = found.reshape((1,) * (4 - found.ndim) + found.shape)[0]
-        if self.graph.is_bool(name):
-            return np.where(found > 0, 0.0, -np.inf)
-        return np.asarray(found)
-
-    def _is_input(self, name: str | None) -> bool:
-        return name is not None and name in self.graph.data
+        return np.where(found > 0, 0.0, -np.inf) if self.graph.is_bool(name) else np.asarray(found)
 
     def _padded(self, added: np.ndarray) -> bool:
         """Whether some input of ones hides the last token from all when its last entry is zero."""
-        assert self.site.scores is not None and self.site.logits is not None
-        given = {*self.probe.silence, self.site.scores}
-        between = self.graph.between(given, [self.site.logits])
-        names = {n for node in between for n in node.input} - {self.site.scores}
-        for name in sorted(names & set(self.probe.inputs)):
+        for name in self._mask_inputs():
             without = self.probe.inputs[name].copy()
             without[..., -1:] = 0
-            other = Probe(self.graph, self.site, self.probe.queries.name, self.probe.sources.name)
-            other.inputs = {**self.probe.inputs, name: without}
-            hidden, _ = other.scores()
-            if (hidden[..., -1] < UNSEEN).all() and np.array_equal(
-                hidden[..., :-1], added[..., :-1]
-            ):
+            hidden = self._added(self.probe.with_input(name, without))
+            if np.array_equal(hidden, added):
+                continue
+            if (hidden[..., -1] < UNSEEN).all() and (hidden == added)[..., :-1].all():
                 return True
+            raise SpecError(f"{self.source}: input {name!r} masks in a way that is no padding")
         return False
+
+    def _mask_inputs(self) -> list[str]:
+        """Inputs of the graph that what is added to the scores depends on."""
+        site = self.site
+        wanted = site.mask if site.is_operator else site.logits
+        if wanted is None:
+            return []
+        given = {*self.probe.silence, site.scores or wanted} - {wanted}
+        between = self.graph.between(given, [wanted])
+        names = {wanted} | {name for node in between for name in node.input}
+        return sorted(n for n in names & set(self.probe.inputs) if "position" not in n)
 
     def _weights(
         self, maps: dict[str, np.ndarray], factors: dict[str, float]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cortico import get_runner, lower
+from cortico import SpecError, get_runner, lower
 from cortico.frontends import read_checkpoint
 from cortico.spec import AttentionSpec, Mask, Rotary, RotaryStyle
 from cortico.weights import random_weights
@@ -61,6 +61,40 @@ def test_a_boolean_mask_of_the_operator(tmp_path):
         "Attention", *parts, np.tril(np.ones((5, 5), bool)), q_num_heads=2, kv_num_heads=2
     )
     check_file(write.save(tmp_path / "a.onnx", out(write, joined, weights)), spec, weights, x=X)
+
+
+def test_a_mask_of_the_operator_that_is_an_input(tmp_path):
+    """0 or 1 per token, as tokenizers give it."""
+    spec, weights = spec_and_weights(key_padding=True)
+    write = Writer(opset=23)
+    x = write.input("x", ["b", "n", 8])
+    keep = write.input("mask", ["b", "n"], TensorProto.INT64)
+    parts = [linear(write, x, weights, name) for name in "QKV"]
+    wide = write("Unsqueeze", write("Cast", keep, to=TensorProto.BOOL), np.array([1, 2]))
+    square = write(
+        "Concat",
+        write("Shape", wide, start=0, end=1),
+        np.array([1]),
+        *[write("Shape", x, start=1, end=2)] * 2,
+        axis=0,
+    )
+    seen = write("Expand", wide, square)
+    joined = write("Attention", *parts, seen, q_num_heads=2, kv_num_heads=2)
+    path = write.save(tmp_path / "a.onnx", out(write, joined, weights))
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    check_file(path, spec, weights, x=X, mask=mask)
+
+
+def test_a_mask_of_an_input_that_is_no_padding_is_refused(tmp_path):
+    _, weights = spec_and_weights()
+    write = Writer(opset=23)
+    x = write.input("x", ["b", "n", 8])
+    bias = write.input("bias", ["b", 1, "n", "n"])
+    parts = [linear(write, x, weights, name) for name in "QKV"]
+    joined = write("Attention", *parts, bias, q_num_heads=2, kv_num_heads=2)
+    path = write.save(tmp_path / "a.onnx", out(write, joined, weights))
+    with pytest.raises(SpecError, match="input 'bias' masks in a way that is no padding"):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize("unidirectional", [0, 1])
