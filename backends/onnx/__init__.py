@@ -1,7 +1,8 @@
 """The ONNX backend: the circuit as one ONNX graph, which onnxruntime runs.
 
 `model` records the NumPy backend's code as a graph, with the arrays of `array` and the functions of
-`numpy_on_onnx`; `graph` collects the nodes; `running` runs it.
+`numpy_on_onnx`; `graph` collects the nodes; `fuse` puts the operator `Attention` where it fits; `running`
+runs it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cortico.ir.errors import near_name
 __all__ = ["OnnxBackend"]
 
 _TYPES = ("float32", "float64")
+_FORMS = ("operator", "primitives")
 
 
 class OnnxBackend:
@@ -29,13 +31,12 @@ class OnnxBackend:
     name = "onnx"
     summary = "an ONNX graph, opset 23, with any number of tokens and examples"
 
-    def __init__(self, *, dtype: str = "float32") -> None:
-        if dtype not in _TYPES:
-            raise SpecError(
-                f"option dtype is {dtype!r}{near_name(str(dtype), _TYPES)}, "
-                f"expected {' or '.join(_TYPES)}"
-            )
-        self.dtype = np.dtype(dtype)
+    def __init__(self, *, dtype: str = "float32", form: str = "operator") -> None:
+        for name, given, known in (("dtype", dtype, _TYPES), ("form", form, _FORMS)):
+            if given not in known:
+                near = near_name(str(given), known)
+                raise SpecError(f"option {name} is {given!r}{near}, expected {' or '.join(known)}")
+        self.dtype, self.fuse = np.dtype(dtype), form == "operator"
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         return NumpyBackend().unsupported(circuit)
@@ -47,7 +48,7 @@ class OnnxBackend:
 
         progress("recording the ONNX graph")
         stored = {p.name: p.values for p in circuit.parameters if p.values is not None}
-        return save_model(make_model(circuit, stored, self.dtype), folder)
+        return save_model(make_model(circuit, stored, self.dtype, self.fuse), folder)
 
     def run(
         self,
@@ -62,4 +63,4 @@ class OnnxBackend:
 
         symbols = bind_symbols(circuit, inputs)
         weights = stored_values(circuit, symbols, parameters)
-        return run_model(circuit, inputs, symbols, weights)
+        return run_model(circuit, inputs, symbols, weights, self.fuse)

@@ -172,9 +172,9 @@ class Array:
         **attributes: Any,
     ) -> Array:
         name = self.graph.add(kind, *(array.name for array in inputs), **attributes)
-        return Array(
-            self.graph, name, dtype or inputs[0].dtype, inputs[0].ndim if ndim is None else ndim
-        )
+        axes = inputs[0].ndim if ndim is None else ndim
+        self.graph.ranks[name] = axes
+        return Array(self.graph, name, dtype or inputs[0].dtype, axes)
 
 
 def alike(*arrays: Array) -> tuple[Array, ...]:

@@ -21,11 +21,12 @@ FILE, DATA = "attention.onnx", "attention.onnx.data"
 
 
 def make_model(
-    circuit: Circuit, weights: Mapping[str, np.ndarray], dtype: np.dtype[Any]
+    circuit: Circuit, weights: Mapping[str, np.ndarray], dtype: np.dtype[Any], fuse: bool
 ) -> onnx.ModelProto:
     """The model of a circuit with these weights, in float32 or float64.
 
     Inputs and outputs have one batch axis in front. Parameters that are not in `weights` become inputs.
+    With `fuse` it has operators `Attention` where they fit, in float32: onnxruntime has none for float64.
     """
     symbolic = _symbolic(circuit, weights)
     taken = [*(t.name for t in circuit.inputs), *(p.name for p in symbolic)]
@@ -47,7 +48,7 @@ def make_model(
         front = (batch,) if result.ndim > len(sides) else ()
         value = result.astype(dtype)
         graph.output(outputs[output.name], value.name, dtype, (*front, *sides))
-    return graph.model(circuit.name)
+    return graph.model(circuit.name, fuse and dtype == np.float32)
 
 
 def save_model(model: onnx.ModelProto, folder: Path) -> tuple[str, ...]:

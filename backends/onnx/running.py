@@ -14,11 +14,11 @@ from cortico.ir import Circuit, InputKind
 
 
 def run_model(
-    circuit: Circuit, inputs: Arrays, symbols: Mapping[str, int], weights: Arrays
+    circuit: Circuit, inputs: Arrays, symbols: Mapping[str, int], weights: Arrays, fuse: bool
 ) -> dict[str, np.ndarray]:
     """Output name to array, any leading batch axes kept. The graph itself has one batch axis."""
     dtype = _dtype(circuit, inputs)
-    model = make_model(circuit, weights, dtype)
+    model = make_model(circuit, weights, dtype, fuse)
     given = all_live(circuit, inputs, symbols)
     own = {tensor.name: len(tensor.shape) for tensor in circuit.inputs}
     batch = np.broadcast_shapes(*(given[n].shape[: given[n].ndim - own[n]] for n in own))

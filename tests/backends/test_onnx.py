@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from cortico import SpecError, UnsupportedError, compile_attention, export_circuit, lower
 from cortico.backends import get_backend
-from cortico.spec import AttentionSpec, Mask
+from cortico.ir.text.parser import parse_circuit
+from cortico.spec import AttentionSpec, Kernel, Mask, Rotary
 from cortico.weights import random_weights
 from tests.backends.test_numpy_code import hostile_circuit, scores_of_size
 from tests.cases import BATCH, CASES
@@ -45,6 +46,63 @@ def test_the_file_is_valid_and_computes_the_textbook(case, tmp_path):
     (found,) = session(path).run(["y"], feeds)
     assert found.dtype == np.float32
     assert relative_error(found, expected_output(case)) < 1e-5
+
+
+def operators(spec, weights, folder, passes="none", **options):
+    backend = get_backend("onnx", **options)
+    compile_attention(spec, weights, passes, backend).write(folder)
+    return [node.op_type for node in onnx.load(folder / "attention.onnx").graph.node]
+
+
+FITS = [{}, {"mask": Mask.CAUSAL}, {"scale": 0.3, "value_features": 5}, {"cross": True, "context": 6},
+        {"rotary": Rotary(), "key_features": 4}]  # fmt: skip
+FITS_NOT = [{"key_padding": True}, {"sink": True}, {"mask": Mask.WINDOW, "window": 2}, {"kv_heads": 1},
+            {"kernel": Kernel.LINEAR}]  # fmt: skip
+
+
+@pytest.mark.parametrize("passes", ["none", "default"])
+@pytest.mark.parametrize("options", FITS + FITS_NOT, ids=str)
+def test_the_operator_stands_where_it_means_the_same(options, passes, tmp_path):
+    spec = AttentionSpec(8, 2, **options)
+    weights, x = random_weights(spec, 0), np.random.default_rng(0).standard_normal((2, 5, 8))
+    context = {"context": x[:, :3, :6]} if spec.cross else {}
+    fused = operators(spec, weights, tmp_path, passes)
+    assert ("Attention" in fused) == (options in FITS)
+    if options in FITS:
+        assert "Exp" not in fused and "ReduceMax" not in fused
+    assert "Attention" not in operators(spec, weights, tmp_path / "p", passes, form="primitives")
+    for path in (tmp_path, tmp_path / "p"):
+        onnx.checker.check_model(str(path / "attention.onnx"), full_check=True)
+        given = {n: a.astype(np.float32) for n, a in {"x": x, **context}.items()}
+        if spec.key_padding:
+            given["keep"] = np.ones((2, 5), bool)
+        (found,) = session(path / "attention.onnx").run(None, given)
+        for k in range(2):
+            one = {name: array[k] for name, array in context.items()}
+            expected = textbook_attention(spec, weights, x[k], **one)
+            np.testing.assert_allclose(found[k], expected, rtol=0, atol=1e-5 * abs(expected).max())
+
+
+def test_bounds_under_which_a_query_sees_nothing_are_no_attention(tmp_path):
+    """j < i: the first query gets zeros, which the operator has not."""
+    spec = AttentionSpec(4, 1, mask=Mask.CAUSAL)
+    text = str(lower(spec)).replace("j - i <= 0", "j - i <= -1")
+    circuit, weights = parse_circuit(text), random_weights(spec, 0)
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    found = get_backend("onnx").run(circuit, {"x": x}, weights)["y"]
+    expected = get_backend("reference").run(circuit, {"x": x}, weights)["y"]
+    assert not expected[0].any()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_gains_with_sizes_known_at_run_time_stay_in_single_precision(tmp_path):
+    text = str(lower(AttentionSpec(4, 1))).replace("size(a)^-1/2", "size(j)^-1/2")
+    export_circuit(parse_circuit(text), "onnx", tmp_path)
+    model = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "attention.onnx"))
+    doubles = [
+        v for v in model.graph.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE
+    ]
+    assert doubles and all(not v.type.tensor_type.shape.dim for v in doubles)
 
 
 @pytest.mark.parametrize(("batch", "tokens"), [(1, 1), (1, 9), (4, 3)])
@@ -145,6 +203,10 @@ def test_the_weights_are_stored_once_under_their_names(tmp_path):
 
 
 def test_options_and_missing_libraries(monkeypatch, tmp_path):
+    with pytest.raises(
+        SpecError, match=r"form is 'operators' \(did you mean 'operator'\?\), expected"
+    ):
+        get_backend("onnx", form="operators")
     with pytest.raises(SpecError, match=r"dtype is 'float' \(did you mean 'float64'\?\), expected"):
         get_backend("onnx", dtype="float")
     found = importlib.util.find_spec
