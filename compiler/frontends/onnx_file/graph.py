@@ -32,6 +32,7 @@ class OnnxGraph:
         self._inferred = _inferred(model)
         self.opsets = list(model.opset_import)
         self.nodes: list[onnx.NodeProto] = []
+        self._evaluators: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
         self.constants: dict[str, np.ndarray] = {}
         for tensor in model.graph.initializer:
             self.constants[tensor.name] = _doubled(numpy_helper.to_array(tensor))
@@ -122,6 +123,12 @@ class OnnxGraph:
         return [np.asarray(array, np.float64) for array in found]
 
     def _evaluator(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> Any:
+        """What runs the part between; kept, for a probe runs one many times."""
+        if (given, wanted) not in self._evaluators:
+            self._evaluators[given, wanted] = self._new_evaluator(given, wanted)
+        return self._evaluators[given, wanted]
+
+    def _new_evaluator(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> Any:
         from onnx.reference import ReferenceEvaluator
 
         nodes = self.between(given, wanted)

@@ -6,8 +6,8 @@ not) does not matter then: what it gives for the basis are its weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,7 +19,7 @@ from cortico.frontends.onnx_file.sites import Site, is_map
 from cortico.ir.errors import SpecError
 
 #: Examples and tokens of a probe where the graph takes any number.
-_EXAMPLES, _TOKENS = 32, 8
+_EXAMPLES, _TOKENS = 8, 16
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,20 @@ class Probe:
     # ---- maps in ---------------------------------------------------------------------------------
 
     def map_of(self, name: str, stream: Stream, transposed: bool, heads: int) -> np.ndarray:
-        """`name` as a map of the tokens: (tokens, heads, features, width + 1), the last its bias."""
-        zero = self._at(name, stream, np.zeros(stream.shape), transposed, heads)[0]
-        columns = []
-        for block in _blocks(stream.width, stream.examples):
-            tokens = np.zeros(stream.shape)
-            for example, feature in enumerate(block):
-                tokens[example, :, feature] = 1
-            found = self._at(name, stream, tokens, transposed, heads)
-            columns.append(found[: len(block)] - zero)
-        maps = np.concatenate([*columns, zero[None]])  # (width + 1, heads, tokens, features)
+        """`name` as a map of the tokens: (tokens, heads, features, width + 1), the last its bias.
+
+        One token stands for all where the map is the same at every position.
+        """
+
+        def rates(tokens: np.ndarray) -> np.ndarray:
+            return self._at(name, stream, tokens, transposed, heads)
+
+        zero = rates(np.zeros(stream.shape))[0]
+        some = np.random.default_rng(0).standard_normal(stream.width)
+        seen = rates(np.broadcast_to(some, stream.shape))[0]
+        columns = list(_columns(rates, stream, zero, still=is_still(seen.swapaxes(0, 1))))
+        tokens = columns[0].shape[2]
+        maps = np.concatenate([*columns, zero[None, :, :tokens]])
         return np.asarray(maps.transpose(2, 1, 3, 0))
 
     def _at(
@@ -116,21 +120,21 @@ class Probe:
 
     def map_out(self, output: str, heads: int, features: int) -> np.ndarray:
         """The map from the summed values to `output`: (heads, out, features), and a last column: bias."""
-        stream = self.queries
-        zero = self._out(output, np.zeros((stream.examples, heads, stream.tokens, features)))[0]
-        columns = []
-        for block in _blocks(heads * features, stream.examples):
-            values = np.zeros((stream.examples, heads, stream.tokens, features))
-            for example, place in enumerate(block):
-                values[example, place // features, :, place % features] = 1
-            columns.append(self._out(output, values)[: len(block)] - zero)
-        return np.concatenate([*columns, zero[None]])
+        stream = replace(self.queries, width=heads * features)
+
+        def rates(values: np.ndarray) -> np.ndarray:
+            split = values.reshape(*values.shape[:2], heads, features).transpose(0, 2, 1, 3)
+            return self._out(output, split)[:, None]
+
+        zero = rates(np.zeros(stream.shape))[0]
+        columns = [part[:, 0, 0] for part in _columns(rates, stream, zero, still=True)]
+        return np.concatenate([*columns, zero[:, 0]])
 
     def _out(self, output: str, values: np.ndarray) -> np.ndarray:
-        """The first token's output of every example."""
+        """The output (examples, tokens, out) for these summed values."""
         shaped = self.shaped(values)
         (found,) = self.graph.evaluate({**self.silence, self.site.result: shaped}, [output])
-        return found.reshape(self.queries.examples, self.queries.tokens, -1)[:, 0]
+        return found.reshape(self.queries.examples, self.queries.tokens, -1)
 
     def shaped(self, values: np.ndarray) -> np.ndarray:
         """Values (examples, heads, tokens, features) in the shape that the graph has them."""
@@ -170,6 +174,27 @@ class Probe:
         if dim.dim_value:
             return int(dim.dim_value)
         return self.queries.examples if place == 0 else self.sources.tokens
+
+
+def is_still(maps: np.ndarray) -> bool:
+    """Whether something (tokens, …) is the same at every position."""
+    return bool(np.allclose(maps, maps[:1], rtol=1e-6, atol=1e-9))
+
+
+def _columns(
+    rates: Callable[[np.ndarray], np.ndarray], stream: Stream, zero: np.ndarray, still: bool
+) -> Iterator[np.ndarray]:
+    """What each vector of the basis adds to `zero` (heads, tokens, features), block by block.
+
+    Of a map that is still every token of a probe is another vector, else every example is.
+    """
+    slots = stream.tokens if still else 1
+    for block in _blocks(stream.width, stream.examples * slots):
+        example, token = np.divmod(np.arange(len(block)), slots)
+        tokens = np.zeros(stream.shape)
+        tokens[example, token if still else slice(None), block] = 1
+        found = rates(tokens) - zero
+        yield found[example, :, token][:, :, None] if still else found[: len(block)]
 
 
 def _blocks(count: int, most: int) -> Iterator[range]:

@@ -13,7 +13,7 @@ from cortico.frontends.onnx_file.checking import check
 from cortico.frontends.onnx_file.graph import OnnxGraph, load
 from cortico.frontends.onnx_file.masking import UNSEEN, Masking, read_masking
 from cortico.frontends.onnx_file.microsoft import KINDS, microsoft_site
-from cortico.frontends.onnx_file.probe import Probe
+from cortico.frontends.onnx_file.probe import Probe, is_still
 from cortico.frontends.onnx_file.rotation import Turning, find_rotation
 from cortico.frontends.onnx_file.sites import Site, find_sites, output_of, scalar_factor, tokens_of
 from cortico.ir.errors import SpecError
@@ -81,6 +81,9 @@ class Reading:
             "K": probe.map_of(site.key, probe.sources, not site.is_operator, groups),
             "V": probe.map_of(site.value, probe.sources, False, groups),
         }
+        for name, array in maps.items():
+            if not np.isfinite(array).all():
+                raise SpecError(f"{self.source}: W_{name} has numbers that are NaN or infinite")
         heads, features = maps["Q"].shape[1], maps["Q"].shape[2]
         turning = self._turning(maps)
         masking, factor, padded = self._scores(heads, features)
@@ -108,14 +111,16 @@ class Reading:
         if options.get("rotary") is not None:
             style = RotaryStyle.INTERLEAVED if options["interleaved"] else RotaryStyle.HALF_SPLIT
             return _given(options["rotary"], style, maps["Q"].shape[2])
-        if _still(maps["V"]) and _still(maps["Q"]) and _still(maps["K"]):
+        moving = {name for name, array in maps.items() if not is_still(array)}
+        if not moving:
             return None
-        found = [find_rotation(maps[name][:, 0, :, :-1]) for name in "QK"]
-        if not _still(maps["V"]) or None in found or found[0].rotary != found[1].rotary:  # type: ignore[union-attr]
-            raise SpecError(
-                f"{self.source}: queries, keys or values change with position, and not by rotary embedding"
-            )
-        return found[0]
+        found = [find_rotation(maps[name][:, 0, :, :-1]) for name in sorted(moving)]
+        first, *others = found
+        if moving == {"K", "Q"} and first and all(o and o.rotary == first.rotary for o in others):
+            return first
+        raise SpecError(
+            f"{self.source}: queries, keys or values change with position, and not by rotary embedding"
+        )
 
     def _scores(self, heads: int, features: int) -> tuple[Masking, float, bool]:
         """Mask, factor of the scores, and whether an input says which tokens exist."""
@@ -231,11 +236,6 @@ def _short(number: float) -> float:
     """The decimal that a number in float32 was written as: 0.3 for 0.30000001192092896."""
     short = float(str(np.float32(number)))
     return short if np.isclose(short, number, rtol=1e-7, atol=0) else number
-
-
-def _still(maps: np.ndarray) -> bool:
-    """Whether maps (tokens, …) are the same at every position."""
-    return bool(np.allclose(maps, maps[:1], rtol=1e-6, atol=1e-9))
 
 
 def _groups(keys: np.ndarray, values: np.ndarray) -> int:

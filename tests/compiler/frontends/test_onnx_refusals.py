@@ -74,18 +74,18 @@ def softcap(write, scores):
 
 
 def strange(write, scores):
-    seen = np.array([[1, 1, 0, 1, 1, 0, 1, 0]] * 8, bool)
+    seen = np.array([[1, 1, 0, 1] * 4] * 16, bool)
     return write("Where", seen, scores, np.array(-1e9))
 
 
 def lonely(write, scores):
     """Head 1 sees all, head 0 sees itself."""
-    seen = np.stack([np.eye(8, dtype=bool), np.ones((8, 8), bool)])
+    seen = np.stack([np.eye(16, dtype=bool), np.ones((16, 16), bool)])
     return write("Where", seen, scores, np.array(-1e9))
 
 
 def hill(write, scores):
-    return write("Add", scores, np.sin(np.arange(8.0)))
+    return write("Add", scores, np.sin(np.arange(16.0)))
 
 
 REFUSED = {
@@ -94,7 +94,7 @@ REFUSED = {
     "elsewhere": ({"change": elsewhere}, "cannot read .*no ONNX model"),
     "enormous": ({"change": enormous}, "cannot evaluate"),
     "unknown_operator": ({"change": unknown_operator}, "Sorcery"),
-    "not_a_number": ({"change": not_a_number}, "a.onnx"),
+    "not_a_number": ({"change": not_a_number}, "W_. has numbers that are NaN or infinite"),
     "softcap": ({"mask": softcap}, "scores go through more than a factor and a mask"),
     "strange": ({"mask": strange}, "neither all, causal nor a window"),
     "lonely": ({"mask": lonely}, "heads see different tokens"),
