@@ -1,8 +1,7 @@
 """The ONNX backend: the circuit as one ONNX graph, which onnxruntime runs.
 
-`model` records the NumPy backend's code as a graph, with the arrays of `array` and the functions of
-`numpy_on_onnx`; `graph` collects the nodes; `fuse` puts the operator `Attention` where it fits; `running`
-runs it.
+`recording` runs the planned program of the array backends on the arrays of `array`, with the functions of
+`numpy_on_onnx`; `graph` collects the nodes, `model` makes the file of them, `running` runs it.
 """
 
 from __future__ import annotations

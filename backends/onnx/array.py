@@ -74,6 +74,9 @@ class Array:
     def __le__(self, other: Array | Number) -> Array:
         return self._with("LessOrEqual", other, np.dtype(bool))
 
+    def __ge__(self, other: Array | Number) -> Array:
+        return self._with("GreaterOrEqual", other, np.dtype(bool))
+
     def __and__(self, other: Array) -> Array:
         return self._with("And", other)
 
@@ -128,6 +131,21 @@ class Array:
         shape = parts[0] if len(parts) == 1 else parts[0].new("Concat", *parts, axis=0)
         return self.new("Reshape", self, shape, ndim=self.ndim - (last - first) + 1)
 
+    def split(self, place: int, sizes: Sequence[Array | int]) -> Array:
+        """The axis at `place` as several, of these sizes."""
+        parts = [self.constant(np.zeros(place, np.int64))] * (place > 0)
+        for size in sizes:
+            one = size if isinstance(size, Array) else self.constant(np.array(size, np.int64))
+            parts.append(one.unsqueeze([0]))
+        if place + 1 < self.ndim:
+            rest = self.graph.add("Shape", self.name, start=place + 1)
+            parts.append(Array(self.graph, rest, np.dtype(np.int64), 1))
+        shape = parts[0].new("Concat", *parts, axis=0)
+        return self.new("Reshape", self, shape, ndim=self.ndim - 1 + len(sizes))
+
+    def cumsum(self, axis: int) -> Array:
+        return self.new("CumSum", self, self.constant(np.array(axis, np.int64)))
+
     # ---- sums --------------------------------------------------------------------------------------
 
     def sum(self, axis: Axes) -> Array:
@@ -173,7 +191,6 @@ class Array:
     ) -> Array:
         name = self.graph.add(kind, *(array.name for array in inputs), **attributes)
         axes = inputs[0].ndim if ndim is None else ndim
-        self.graph.ranks[name] = axes
         return Array(self.graph, name, dtype or inputs[0].dtype, axes)
 
 

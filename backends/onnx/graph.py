@@ -9,8 +9,6 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from cortico.backends.onnx.fuse import fused
-
 #: The version of the operators, and of the file format that goes with it (onnx 1.18).
 OPSET, IR_VERSION = 23, 11
 
@@ -26,7 +24,6 @@ class Graph:
         self.inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[onnx.ValueInfoProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
-        self.ranks: dict[str, int] = {}  #: value to its number of axes
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._taken = set(reserved)
 
@@ -67,10 +64,9 @@ class Graph:
         self._taken.add(found)
         return found
 
-    def model(self, title: str, fuse: bool) -> onnx.ModelProto:
-        """The model, with all that was added and is used; with operators `Attention` if `fuse`."""
-        nodes = fused(self.nodes, self.initializers, self.ranks) if fuse else self.nodes
-        nodes = _used(nodes, {value.name for value in self.outputs})
+    def model(self, title: str) -> onnx.ModelProto:
+        """The model, with all that was added and is used."""
+        nodes = _used(self.nodes, {value.name for value in self.outputs})
         used = {name for node in nodes for name in node.input}
         stored = [tensor for name, tensor in self.initializers.items() if name in used]
         graph = helper.make_graph(

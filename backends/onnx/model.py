@@ -1,4 +1,4 @@
-"""A circuit as an ONNX model: the NumPy backend's code, recorded."""
+"""A circuit as an ONNX model, and the model as a file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from cortico.backends.numpy import compile_source
-from cortico.backends.numpy.emitter import emit_source
-from cortico.backends.numpy.planner import tensor_names
 from cortico.backends.onnx.array import Array
 from cortico.backends.onnx.graph import EXTERNAL, Graph, unlike
-from cortico.backends.onnx.numpy_on_onnx import helpers
+from cortico.backends.onnx.recording import Recording
 from cortico.ir import Circuit, Input, InputKind, Parameter
 
 FILE, DATA = "attention.onnx", "attention.onnx.data"
@@ -38,17 +35,16 @@ def make_model(
         shape = (*front, *tensor.shape)
         return Array(graph, graph.input(tensor.name, kind, shape), kind, len(shape))
 
-    names = tensor_names(circuit)
     types = {InputKind.RATE: dtype, InputKind.MASK: np.dtype(bool)}
-    arguments = {names[t.name]: given(t, (batch,), types[t.kind]) for t in circuit.inputs}
-    arrays = {**weights, **{p.name: given(p, (), dtype) for p in symbolic}}
-    results = _record(circuit, graph, arguments, arrays)
+    arrays: dict[str, Any] = {t.name: given(t, (batch,), types[t.kind]) for t in circuit.inputs}
+    arrays |= {**weights, **{p.name: given(p, (), dtype) for p in symbolic}}
+    results = Recording(circuit, graph, dtype, arrays).outputs(fuse and dtype == np.float32)
     for output, result in zip(circuit.outputs, results, strict=True):
         sides = tuple(circuit.axis(axis).extent for axis in output.source.axes)
         front = (batch,) if result.ndim > len(sides) else ()
         value = result.astype(dtype)
         graph.output(outputs[output.name], value.name, dtype, (*front, *sides))
-    return graph.model(circuit.name, fuse and dtype == np.float32)
+    return graph.model(circuit.name)
 
 
 def save_model(model: onnx.ModelProto, folder: Path) -> tuple[str, ...]:
@@ -65,19 +61,3 @@ def save_model(model: onnx.ModelProto, folder: Path) -> tuple[str, ...]:
 
 def _symbolic(circuit: Circuit, weights: Mapping[str, np.ndarray]) -> list[Parameter]:
     return [p for p in circuit.parameters if p.formula is None and p.name not in weights]
-
-
-def _record(
-    circuit: Circuit, graph: Graph, inputs: Mapping[str, Array], weights: Mapping[str, Any]
-) -> list[Array]:
-    """Run the NumPy code of the circuit on arrays that record; its outputs."""
-
-    def stored(name: str, array: np.ndarray) -> Array:
-        return Array(graph, graph.initializer(name, array), array.dtype, array.ndim)
-
-    run = compile_source(emit_source(circuit))
-    module = run.__globals__
-    module.update(helpers(graph, stored))
-    result = run(**inputs, weights=weights)
-    results = result if isinstance(result, tuple) else (result,)
-    return [r if isinstance(r, Array) else stored("constant", np.asarray(r)) for r in results]

@@ -1,12 +1,8 @@
-"""What emitted NumPy code calls, on arrays that record ONNX nodes.
-
-The code of the NumPy backend is run once on such arrays; what they recorded is the ONNX graph. So both
-multiply in the same order, and shift softmax by the same peak.
-"""
+"""What NumPy code calls, on arrays that record ONNX nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +24,9 @@ class NumpyOnOnnx:
         self.subtract = self  # for np.subtract.outer
 
     def asarray(self, array: Any, dtype: Any = None) -> Any:
-        return array if isinstance(array, Array) else np.asarray(array, dtype)
+        if isinstance(array, Array):
+            return array if dtype is None else array.astype(dtype)
+        return np.asarray(array, dtype)
 
     # ---- new arrays ------------------------------------------------------------------------------
 
@@ -115,35 +113,68 @@ def _order(before: str, after: str, ndim: int) -> list[int]:
     return [*range(hidden), *(hidden + names.index(axis) for axis in wanted)]
 
 
-def helpers(graph: Graph, weights: Callable[[str, np.ndarray], Array]) -> dict[str, Any]:
-    """The emitted file's own functions that look at shapes, for arrays that have none yet."""
+class Helpers:
+    """The functions that stand in emitted files, for arrays that have no shape yet."""
 
-    def checked(
-        name: str, array: Any, shape: Sequence[int | str], sizes: dict[str, Any], dtype: Any
-    ) -> Array:
-        if not isinstance(array, Array):
-            return weights(name, np.asarray(array, dtype))
-        for place, side in enumerate(shape):
-            if isinstance(side, str) and side not in sizes:
-                sizes[side] = array.size(place - len(shape))
-        return array if dtype is bool else array.astype(dtype)
+    def __init__(self, graph: Graph) -> None:
+        self.names = NumpyOnOnnx(graph)
 
-    def divide(excitation: Array | Number, inhibition: Array | Number) -> Array:
-        inhibition = names.array(inhibition)
+    def table(self) -> dict[str, Any]:
+        """Each function, and the library, under the name that code calls it by."""
+        own = ("divide", "finite", "merge_rows", "merge_columns", "merge_heads", "split_columns")
+        others = ("split_heads", "past_product", "attend")
+        return {"np": self.names, **{name: getattr(self, name) for name in (*own, *others)}}
+
+    def divide(self, excitation: Array | Number, inhibition: Array | Number) -> Array:
+        inhibition = self.names.array(inhibition)
         zero = inhibition.equals(0)
-        ratio = excitation / names.where(zero, 1, inhibition)
-        return names.where(zero, 0, ratio)
+        ratio = excitation / self.names.where(zero, 1, inhibition)
+        return self.names.where(zero, 0, ratio)
 
-    def finite(peak: Array | Number) -> Array:
-        peak = names.array(peak)
-        return names.where(peak.apply("IsInf", np.dtype(bool)), 0, peak)
+    def finite(self, peak: Array | Number) -> Array:
+        peak = self.names.array(peak)
+        return self.names.where(peak.apply("IsInf", np.dtype(bool)), 0, peak)
 
-    names = NumpyOnOnnx(graph)
-    return {
-        "np": names,
-        "checked": checked,
-        "divide": divide,
-        "finite": finite,
-        "merge_rows": lambda array, count: array.merged(array.ndim - 1 - count, array.ndim - 1),
-        "merge_columns": lambda array, count: array.merged(array.ndim - count, array.ndim),
-    }
+    def rotation(self, positions: Array, frequencies: Array | np.ndarray) -> Array:
+        """Rotary embedding, [[cos, -sin], [sin, cos]] per token and plane, in double precision."""
+        angles = positions.astype(np.float64)[:, None] * frequencies
+        cos, sin = self.names.cos(angles), self.names.sin(angles)
+        rows = [self.names.stack(pair, -1) for pair in ([cos, -sin], [sin, cos])]
+        return self.names.stack(rows, -2)
+
+    def past_product(self, query: Array, key: Array, value: Array) -> Array:
+        """Σ_{j <= i} (query_i · key_j) value_j over (..., i, c)."""
+        rows, columns = (self.names.arange(array.size(-2)) for array in (query, key))
+        seen = self.names.outer(rows, columns) >= 0
+        return self.names.where(seen, query @ key.swapaxes(-1, -2), 0) @ value
+
+    def attend(
+        self,
+        query: Array,
+        key: Array,
+        value: Array,
+        scale: Array | float,
+        least: int | None = None,
+    ) -> Array:
+        """The operator `Attention`: softmax over all tokens, or with `least` those up to the query."""
+        if isinstance(scale, Array):
+            query, scale = query * scale, 1.0
+        causal = int(least is not None)
+        return query.new("Attention", query, key, value, scale=float(scale), is_causal=causal)
+
+    # ---- axes that become one, or several --------------------------------------------------------
+
+    def merge_rows(self, array: Array, count: int) -> Array:
+        return array.merged(array.ndim - 1 - count, array.ndim - 1)
+
+    def merge_columns(self, array: Array, count: int) -> Array:
+        return array.merged(array.ndim - count, array.ndim)
+
+    def merge_heads(self, array: Array, count: int) -> Array:
+        return array.merged(array.ndim - 2 - count, array.ndim - 2)
+
+    def split_columns(self, array: Array, *sizes: Array | int) -> Array:
+        return array.split(array.ndim - 1, sizes)
+
+    def split_heads(self, array: Array, *sizes: Array | int) -> Array:
+        return array.split(array.ndim - 3, sizes)

@@ -22,6 +22,7 @@ from cortico.cli import (
     report,
     run,
     show,
+    synapses,
     train,
     verify,
 )
@@ -31,6 +32,7 @@ _COMMANDS = (
     import_,
     run,
     show,
+    synapses,
     draw,
     report,
     diff,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cortico import SpecError, UnsupportedError, compile_attention, export_circuit, lower
 from cortico.backends import get_backend
 from cortico.ir.text.parser import parse_circuit
-from cortico.spec import AttentionSpec, Kernel, Mask, Rotary
+from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, Rotary
 from cortico.weights import random_weights
 from tests.backends.test_numpy_code import hostile_circuit, scores_of_size
 from tests.cases import BATCH, CASES
@@ -55,9 +55,10 @@ def operators(spec, weights, folder, passes="none", **options):
 
 
 FITS = [{}, {"mask": Mask.CAUSAL}, {"scale": 0.3, "value_features": 5}, {"cross": True, "context": 6},
-        {"rotary": Rotary(), "key_features": 4}]  # fmt: skip
-FITS_NOT = [{"key_padding": True}, {"sink": True}, {"mask": Mask.WINDOW, "window": 2}, {"kv_heads": 1},
-            {"kernel": Kernel.LINEAR}]  # fmt: skip
+        {"rotary": Rotary(), "key_features": 4},
+        {"kv_heads": 1, "mask": Mask.CAUSAL, "rotary": Rotary()}]  # fmt: skip
+FITS_NOT = [{"key_padding": True}, {"sink": True}, {"mask": Mask.WINDOW, "window": 2}, {"kernel": Kernel.LINEAR},
+            {"mask": Mask.CAUSAL, "position_bias": PositionBias.ALIBI}]  # fmt: skip
 
 
 @pytest.mark.parametrize("passes", ["none", "default"])
