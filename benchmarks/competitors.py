@@ -59,45 +59,75 @@ class Competitor:
 
 # ---- emitted code --------------------------------------------------------------------------------
 
-#: Backend to its row, and what its arrays are made with.
+#: Backend to its row, and the file that it emits.
 BACKENDS = {
-    "numpy": (EMITTED, "numpy.asarray"),
-    "torch": ("emitted PyTorch", "torch.as_tensor"),
-    "jax": ("emitted JAX", "jax.numpy.asarray"),
+    "numpy": (EMITTED, "attention.py"),
+    "torch": ("emitted PyTorch", "attention_torch.py"),
+    "jax": ("emitted JAX", "attention_jax.py"),
 }
 
 
 def emitted_module(spec: AttentionSpec, weights: Weights, backend: str) -> ModuleType:
-    """The file that cortico emits for `spec`, imported from a folder with its weights beside it."""
+    """The file that cortico emits for `spec`, imported from a folder with its weights beside it.
+
+    What it makes of the weights is `ready` in it: the folder is gone when this returns.
+    """
     compiled = compile_attention(spec, weights, backend=backend)
     with tempfile.TemporaryDirectory() as folder:
         compiled.write(Path(folder) / "layer")
-        path = Path(folder) / "layer" / "attention.py"
-        found = importlib.util.spec_from_file_location("attention", path)
+        path = Path(folder) / "layer" / BACKENDS[backend][1]
+        found = importlib.util.spec_from_file_location(path.stem, path)
         assert found is not None
         assert found.loader is not None
         module = importlib.util.module_from_spec(found)
         found.loader.exec_module(module)
-        module.load_weights()  # before the folder is gone; it keeps them
+        make = {
+            "numpy": lambda: module.load_weights(),  # kept by the module itself
+            "torch": lambda: module.Attention().eval(),
+            "jax": lambda: {name: np.array(a) for name, a in module.load_weights().items()},
+        }
+        vars(module)["ready"] = make[backend]()
     return module
 
 
 def emitted(spec: AttentionSpec, weights: Weights, x: Array, backend: str) -> Run:
-    """`attention(x)` of the emitted file, on two threads where it takes a number of threads."""
-    attention = emitted_module(spec, weights, backend).attention
-    place, _, name = BACKENDS[backend][1].rpartition(".")
-    tokens = getattr(import_module(place), name)(x)
+    """The emitted function on `x`, on two threads where it takes a number of threads."""
+    module = emitted_module(spec, weights, backend)
+    return {"numpy": _numpy_run, "torch": _torch_run, "jax": _jax_run}[backend](module, x)
+
+
+def _numpy_run(module: ModuleType, x: Array) -> Run:
+    attention = module.attention
     if "threads" in inspect.signature(attention).parameters:
         attention = partial(attention, threads=THREADS)
-    return lambda: np.asarray(attention(tokens))
+    return lambda: np.asarray(attention(x))
+
+
+def _torch_run(module: ModuleType, x: Array) -> Run:
+    import torch
+
+    tokens = torch.as_tensor(x)
+
+    def run() -> Array:
+        with torch.inference_mode():
+            return np.asarray(module.ready(tokens).numpy())
+
+    return run
+
+
+def _jax_run(module: ModuleType, x: Array) -> Run:
+    import jax
+
+    attention, weights = jax.jit(module.attention), jax.device_put(module.ready)
+    tokens = jax.device_put(x)
+    return lambda: np.asarray(attention(weights, tokens))
 
 
 def _emitted_rows() -> Iterator[Competitor]:
-    for backend, (name, maker) in BACKENDS.items():
+    for backend, (name, _) in BACKENDS.items():
         if backend in backend_names():
-            needs = (maker.partition(".")[0],)
             options = {"backend": backend}
-            yield Competitor(name, "competitors", "emitted", SOFTMAX + LINEAR, needs, options)
+            yield Competitor(name, "competitors", "emitted", SOFTMAX + LINEAR, (backend,), options)
 
 
 # ---- everybody -----------------------------------------------------------------------------------

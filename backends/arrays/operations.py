@@ -185,7 +185,7 @@ class PastProduct:
 
     def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
         parts = self.matrices(write, result, operands)
-        return self.shaped(write, f"past_product({', '.join(parts)})", result, operands)
+        return self.shaped(write, write.past_product(*parts), result, operands)
 
     def matrices(
         self,

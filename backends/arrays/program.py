@@ -13,7 +13,15 @@ from cortico.backends.names import Names
 RESERVED = frozenset(
     [
         *("np", "torch", "jax", "jnp", "json", "functools", "os", "Path", "namedtuple"),
-        *("ThreadPoolExecutor", "ThreadpoolController", "Packed", "TILE"),
+        *(
+            "ThreadPoolExecutor",
+            "ThreadpoolController",
+            "Lock",
+            "Packed",
+            "TILE",
+            "CHUNK",
+            "ONE_CALL",
+        ),
         *("attention", "load_weights", "weights", "pack", "packed", "stored", "step", "state"),
         *("sizes", "dtype", "threads", "batch", "index", "example", "rows", "columns"),
         *(

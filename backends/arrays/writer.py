@@ -122,6 +122,10 @@ class Writer:
         """A division that gives zero where the divisor is zero: a helper of the emitted file."""
         return f"divide({numerator}, {divisor})"
 
+    def past_product(self, query: str, key: str, value: str) -> str:
+        """Σ over the past of (query · key) value: a helper of the emitted file."""
+        return f"past_product({query}, {key}, {value})"
+
     @property
     def infinity(self) -> str:
         return f"{self.library}.inf"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import replace
 
+from cortico.backends.arrays.operations import PastProduct
 from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_names
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.letters import axis_letters, with_letters
-from cortico.backends.numpy.operations import Bias, Project
+from cortico.backends.numpy.operations import Bias, Project, ThreadedWriter
 from cortico.backends.numpy.packing import Packing, pack
 from cortico.backends.numpy.streaming import StepCode, can_stream, kept, token_axes
 from cortico.backends.numpy.template import CHECKED, HELPERS
@@ -54,7 +56,7 @@ class _File:
         self.results = planner.outputs()
         self.program, axes = planner.program, planner.circuit.axes
         self.sizes = {axis.name: planner.size_code(axis.name) for axis in axes}
-        self.write = Writer(self.sizes)
+        self.write = ThreadedWriter(self.sizes)
         self.packing: Packing = pack(
             self.program,
             self.results,
@@ -82,8 +84,8 @@ class _File:
             CHECKED,
         ]
         text = "\n".join(part for part in parts if part)
-        for name in reversed(HELPERS):  # a helper may call those before it
-            text = f"{text}\n{HELPERS[name]}" if f"{name}(" in text else text
+        for name in HELPERS:  # a helper may call those after it
+            text = f"{text}\n{HELPERS[name]}" if re.search(rf"\b{name}\(", text) else text
         return two_blank_lines_between_functions(f"{self._header(text)}\n{text}")
 
     # ---- the head ----------------------------------------------------------------------------------
@@ -96,6 +98,8 @@ class _File:
             imports.append("from collections import namedtuple")
         if "ThreadPoolExecutor(" in text:
             imports.append("from concurrent.futures import ThreadPoolExecutor")
+        if "Lock(" in text:
+            imports.append("from threading import Lock")
         if "Path(" in text:
             imports.append("from pathlib import Path")
         return "\n".join(
@@ -119,7 +123,7 @@ class _File:
         arguments = [self.names[t.name] for t in inputs if t.kind is InputKind.RATE]
         gates = [f"{self.names[t.name]}=None" for t in inputs if t.kind is InputKind.MASK]
         options = [*gates, "weights=None" if stored else "weights"]
-        options += ["threads=None"] if self.tiling.tile else []
+        options += ["threads=None"] if self._has_threads() else []
         outputs = ", ".join(output.name for output in self.circuit.outputs)
         source = (
             "`weights` maps names to arrays, or is what `pack` gives; by default they are read from the\n"
@@ -128,8 +132,8 @@ class _File:
             else "`weights` maps the names above to arrays, or is what `pack` makes of them."
         )
         threads = (
-            "\n\n    `threads` work on tiles of queries, by default one per core; `threads=1` starts none."
-            if self.tiling.tile
+            "\n\n    `threads` share the work, by default one per core; `threads=1` starts none."
+            if self._has_threads()
             else ""
         )
         missing = "\n\n    A 0/1 input that is None is all ones." if gates else ""
@@ -137,6 +141,11 @@ class _File:
             f"def attention({', '.join([*arguments, '*', *options])}):\n"
             f'    """{outputs} of the circuit.\n\n    {source}{threads}{missing}\n    """'
         )
+
+    def _has_threads(self) -> bool:
+        """Whether some of the work is shared by threads."""
+        shared = (isinstance(s.operation, Project | PastProduct) for s in self.packing.statements)
+        return self.tiling.tile is not None or any(shared)
 
     # ---- inputs and weights ------------------------------------------------------------------------
 
@@ -148,6 +157,8 @@ class _File:
     def _prologue(self) -> list[str]:
         """Lines that check the inputs and bring every tensor under its name."""
         lines = [self._precision(), "sizes = {}"]
+        if self._has_threads():
+            lines.append("threads = number_of_threads(threads)")
         for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
             lines += self._checked_input(tensor)
         lines += self._unpacked()

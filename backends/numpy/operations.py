@@ -9,6 +9,13 @@ from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 
 
+class ThreadedWriter(Writer):
+    """NumPy where large products are shared by threads: the variable `threads` of the emitted file."""
+
+    def past_product(self, query: str, key: str, value: str) -> str:
+        return f"past_product({query}, {key}, {value}, threads)"
+
+
 @dataclass(frozen=True)
 class Project:
     """The operand times the packed matrix `matrix`, over its axes `summed`."""
@@ -22,6 +29,8 @@ class Project:
         code = write.transposed(source, (*rest, *self.summed))
         if len(self.summed) > 1:
             code = f"merge_columns({code}, {len(self.summed)})"
+        if isinstance(write, ThreadedWriter):
+            return f"project({code}, {self.matrix}, threads)"
         return f"{code} @ {self.matrix}"
 
 

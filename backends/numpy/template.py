@@ -68,40 +68,84 @@ def in_range(rates):
     return bool(((rates > 2.0**-40) & (rates < 2.0**40)).all())
 ''',
     "in_tiles": '''\
-TILE = (64, 256)  # fewest and most rows of a tile
+TILE = (128, 256)  # fewest and most rows of a tile
 
 
 def in_tiles(tile, stack, tokens, width, dtype, threads):
-    """Run `tile(index, rows, scratch)` for every index of `stack` and every few rows, the last rows first.
-
-    Each thread takes the next tile when it is free, and one thread of BLAS.
-    """
+    """Run `tile(index, rows, scratch)` for every index of `stack` and every few rows, the last rows first."""
     height = tile_rows(width, dtype)
     starts = reversed(range(0, tokens, height))
     tiles = [(k, slice(s, min(s + height, tokens))) for s in starts for k in np.ndindex(stack)]
-    pending = iter(tiles)
-
-    def work():
-        scratch = {}
-        with np.errstate(over="ignore"):
-            for index, rows in pending:
-                tile(index, rows, scratch)
-
-    threads = min(len(tiles), default_threads() if threads is None else threads)
-    if threads == 1:
-        work()
-        return
-    with one_thread_of_blas():
-        others = [thread_pool(threads - 1).submit(work) for _ in range(threads - 1)]
-        work()
-        for other in others:
-            other.result()
+    in_threads(tile, tiles, threads)
 
 
 def tile_rows(width, dtype):
-    """Rows of a tile of `width` columns: what four megabytes hold, within TILE."""
+    """Rows of a tile of `width` columns: what half a megabyte holds, within TILE."""
     fewest, most = TILE
-    return min(most, max(fewest, 2**22 // (width * np.dtype(dtype).itemsize)))
+    return min(most, max(fewest, 2**19 // (width * np.dtype(dtype).itemsize)))
+''',
+    "project": '''\
+def project(array, matrix, threads):
+    """array @ matrix, each thread with some of the rows."""
+    result = np.empty((*array.shape[:-1], matrix.shape[-1]), array.dtype)
+    rows, products = array.reshape(-1, len(matrix)), result.reshape(-1, matrix.shape[-1])
+    height = -(-len(rows) // threads)
+    parts = [(slice(start, start + height),) for start in range(0, len(rows), height)]
+    in_threads(lambda part, scratch: np.matmul(rows[part], matrix, out=products[part]), parts, threads)
+    return result
+''',
+    "past_product": '''\
+CHUNK = 64  # tokens that are compared with each other; what came before lies in a memory
+
+
+def past_product(query, key, value, threads):
+    """Σ_{j <= i} (query_i · key_j) value_j over (..., i, c)."""
+    stack = np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    query, key, value = (np.broadcast_to(a, (*stack, *a.shape[-2:])) for a in (query, key, value))
+    result = np.empty((*stack, query.shape[-2], value.shape[-1]), query.dtype)
+
+    def one(index, scratch):
+        memory = np.zeros((key.shape[-1], value.shape[-1]), query.dtype)
+        for start in range(0, query.shape[-2], CHUNK):
+            rows = slice(start, start + CHUNK)
+            q, k, v = query[*index, rows], key[*index, rows], value[*index, rows]
+            result[*index, rows] = np.tril(q @ k.T) @ v + q @ memory
+            memory += k.T @ v
+
+    in_threads(one, [(index,) for index in np.ndindex(stack)], threads)
+    return result
+''',
+    "in_threads": '''\
+ONE_CALL = Lock()  # the number of BLAS threads is one for the whole process
+
+
+def in_threads(work, tasks, threads):
+    """Call `work(*task, scratch)` for all tasks. Each thread takes the next when it is free.
+
+    BLAS has one thread meanwhile: its own would wait in busy loops, on cores that are needed here.
+    `scratch` is a dictionary for memory that a thread keeps from task to task.
+    """
+    pending = iter(tasks)
+
+    def take_turns():
+        scratch = {}
+        with np.errstate(over="ignore"):
+            for task in pending:
+                work(*task, scratch)
+
+    threads = min(len(tasks), threads)
+    if threads == 1:
+        take_turns()
+        return
+    with ONE_CALL, one_thread_of_blas():
+        others = [thread_pool(threads - 1).submit(take_turns) for _ in range(threads - 1)]
+        try:
+            take_turns()
+        finally:
+            for _ in pending:  # after an error or Ctrl-C no other task is begun
+                pass
+            for other in others:
+                other.cancel() or other.result()
 
 
 @functools.cache
@@ -124,8 +168,12 @@ def one_thread_of_blas():
     return blas().limit(limits=1, user_api="blas") if blas() else contextlib.nullcontext()
 
 
-def default_threads():
-    """As many as BLAS would use; one where it cannot be kept from starting them."""
+def number_of_threads(threads):
+    """`threads`; by default as many as BLAS would use, or one where it cannot be kept from starting them."""
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, found {threads}")
+        return threads
     if blas() is None:
         return 1
     libraries = blas().select(user_api="blas").lib_controllers
@@ -135,22 +183,6 @@ def default_threads():
 def split_columns(array, *sizes):
     """The last axis as several."""
     return array.reshape(*array.shape[:-1], *sizes)
-''',
-    "past_product": '''\
-CHUNK = 64  # tokens that are compared with each other; what came before lies in a memory
-
-
-def past_product(query, key, value):
-    """Σ_{j <= i} (query_i · key_j) value_j over (..., i, c)."""
-    tokens, batch = query.shape[-2], np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
-    result = np.empty((*batch, tokens, value.shape[-1]), query.dtype)
-    memory = np.zeros((*batch, key.shape[-1], value.shape[-1]), query.dtype)
-    for start in range(0, tokens, CHUNK):
-        rows = slice(start, start + CHUNK)
-        q, k, v = query[..., rows, :], key[..., rows, :], value[..., rows, :]
-        result[..., rows, :] = np.tril(q @ k.swapaxes(-1, -2)) @ v + q @ memory
-        memory += k.swapaxes(-1, -2) @ v
-    return result
 ''',
     "remember": '''\
 def remember(memory, key, value):

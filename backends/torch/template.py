@@ -110,7 +110,7 @@ ATTEND_WINDOW = '''\
 def attend_window(query, key, value, scale, least, most, live=None):
     """`attend` by blocks of rows, each of which hears columns of its own block and of the one before."""
     tokens, block = query.shape[-2], max(64, most)
-    if least < 0 or key.shape[-2] != tokens or tokens <= 2 * block:
+    if least < 0 or key.shape[-2] != tokens or tokens <= 4 * block:
         return attend(query, key, value, scale, least, most, live)
     count = -(-tokens // block)
     end = count * block - tokens

@@ -12,9 +12,15 @@ from hypothesis import strategies as st
 
 from cortico import UnsupportedError
 from cortico.backends import get_backend
+from cortico.backends.arrays.attend import Attend
+from cortico.backends.arrays.find_attention import optional_gates
+from cortico.backends.arrays.operations import Multiply
+from cortico.backends.arrays.program import Statement
+from cortico.backends.arrays.variables import Variable
 from cortico.backends.reference import ReferenceBackend
 from cortico.backends.torch import compile_module, emit_module
 from cortico.backends.torch.template import MODULE_NAMES
+from cortico.ir import Gain, Weight
 from cortico.learning import differentiate, gradient_circuit
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
@@ -102,7 +108,16 @@ def test_softmax_of_large_scores(size, sink):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("mask", [Mask.NONE, Mask.CAUSAL])
-def test_a_query_without_a_live_token_gets_zeros_and_no_nan(dtype, mask):
+def test_a_query_without_a_live_token_gets_zeros_and_no_nan(dtype, mask, monkeypatch):
+    fused = torch.nn.functional.scaled_dot_product_attention
+
+    def checking(
+        *arrays, attn_mask, **options
+    ):  # other kernels than the CPU's may make NaN of such rows
+        assert attn_mask.any(-1).all()
+        return fused(*arrays, attn_mask=attn_mask, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", checking)
     module = module_of(lowered(AttentionSpec(model=4, heads=2, key_padding=True, mask=mask)))
     x = tokens(3, 4).to(dtype).requires_grad_()
     keep = torch.tensor([False, mask is Mask.CAUSAL, False])
@@ -111,6 +126,30 @@ def test_a_query_without_a_live_token_gets_zeros_and_no_nan(dtype, mask):
     assert (y[0] == 0).all() and (mask is Mask.CAUSAL or (y == 0).all())
     gradients = [x.grad, *module.weights(gradients=True).values()]
     assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+def test_a_pool_of_something_else_is_no_softmax():
+    """A sink that counts half is not one more key: the statements stay, and compute what they say."""
+    circuit = lowered(AttentionSpec(8, 2, sink=True))
+    half = Weight(gain=Gain(0.5))
+    projections = tuple(
+        replace(p, weight=half) if p.pre == "sink" else p for p in circuit.projections
+    )
+    circuit = replace(circuit, projections=projections)
+    assert circuit.projections_from("sink")[0].weight == half
+    x = tokens(2, 5, 8).numpy()
+    found, expected = (get_backend(b).run(circuit, {"x": x})["y"] for b in ("torch", "reference"))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_an_input_that_something_else_reads_may_not_be_lacking():
+    query, key, value = (Variable(name, ("h", "i", "a"), True) for name in "qkv")
+    keep = Variable("keep", ("j",), True, gate="keep")
+    attend = Attend("i", "j", query, key, value, gates=(keep,))
+    alone = Statement(Variable("y", ("h", "i"), True), attend, attend.operands)
+    other = Statement(Variable("z", ("j",), True), Multiply(), (keep, keep))
+    assert optional_gates([alone]) == {"keep"}
+    assert optional_gates([alone, other]) == set()
 
 
 @pytest.mark.parametrize("padded", [False, True])

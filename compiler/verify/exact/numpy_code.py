@@ -63,6 +63,7 @@ _NAMES = {
     "collections": ("namedtuple",),
     "concurrent.futures": ("ThreadPoolExecutor",),
     "pathlib": ("Path",),
+    "threading": ("Lock",),
     "threadpoolctl": ("ThreadpoolController",),
 }
 
