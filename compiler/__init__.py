@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from cortico.ir.text import load_circuit, save_circuit
     from cortico.lowering import lower
-    from cortico.pipeline import Compilation, compile_attention
+    from cortico.pipeline import Compilation, compile_attention, export_circuit
     from cortico.spec import AttentionSpec
     from cortico.weights import random_weights, required_shapes
 
@@ -45,6 +45,7 @@ _HOME = {
     "UnsupportedError": "cortico.ir.errors",
     "backend_names": "cortico.backends",
     "compile_attention": "cortico.pipeline",
+    "export_circuit": "cortico.pipeline",
     "from_torch": "cortico.frontends",
     "get_backend": "cortico.backends",
     "get_runner": "cortico.backends",
@@ -70,6 +71,7 @@ __all__ = [
     "UnsupportedError",
     "backend_names",
     "compile_attention",
+    "export_circuit",
     "from_torch",
     "get_backend",
     "get_runner",

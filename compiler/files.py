@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import signal
 import tempfile
@@ -29,6 +30,12 @@ def replacing_files(folder: Path) -> Iterator[Path]:
                     path.replace(folder / path.name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal; the file may be larger than memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortico.backends import Backend, Emitter, Exporter, Progress, get_writer, require_support
-from cortico.files import replacing_files
+from cortico.files import replacing_files, sha256
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit
 from cortico.ir.text import save_circuit
@@ -43,18 +43,19 @@ class Compilation:
 
         Returns the names of the files.
         """
+        documents = self._documents()
         with replacing_files(Path(folder)) as staging:
-            save_circuit(self.circuit, staging / "circuit.cortico")
-            for name, text in {**self.files, **self._documents()}.items():
+            names = _write_circuit(self.circuit, self.files, self.exporter, staging, progress)
+            for name, text in documents.items():
                 (staging / name).write_text(text, encoding="utf-8")
-            exported = self.exporter.write(self.circuit, staging, progress) if self.exporter else ()
-            if self.verification is not None:
-                from cortico.verify.certificate import certificate_text
+            if self.verification is None:
+                return (*names, *documents)
+            from cortico.verify.certificate import certificate_text
 
-                written = {path.name: path.read_bytes() for path in sorted(staging.iterdir())}
-                text = certificate_text(self.verification, written)
-                (staging / CERTIFICATE).write_text(text, encoding="utf-8")
-        return self._names(exported)
+            digests = {path.name: sha256(path) for path in sorted(staging.iterdir())}
+            text = certificate_text(self.verification, digests)
+            (staging / CERTIFICATE).write_text(text, encoding="utf-8")
+        return (*names, *documents, CERTIFICATE)
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
@@ -64,17 +65,49 @@ class Compilation:
         """
         return {p.name: p.values for p in self.circuit.parameters if p.values is not None}
 
-    def _names(self, exported: Sequence[str]) -> tuple[str, ...]:
-        has_values = any(p.values is not None for p in self.circuit.parameters)
-        stored = ("circuit.cortico", *["circuit.safetensors"] * has_values)
-        proof = (CERTIFICATE,) if self.verification is not None else ()
-        return (*stored, *self.files, *exported, *self._documents(), *proof)
-
     def _documents(self) -> dict[str, str]:
         report = report_markdown(self.circuit)
         if self.steps:
             report += "\n" + pass_table(self.steps).markdown()
         return {"spec.json": spec_to_json(self.spec), "report.md": report}
+
+
+def export_circuit(
+    circuit: Circuit,
+    backend: str | Backend,
+    folder: Path | str,
+    progress: Progress = lambda stage: None,
+) -> tuple[str, ...]:
+    """Write any circuit and the files that `backend` makes of it; returns the names of the files.
+
+    Raises UnsupportedError for what the backend cannot do.
+    """
+    target = get_writer(backend)
+    require_support(target, circuit)
+    with replacing_files(Path(folder)) as staging:
+        return _write_circuit(circuit, *_files(target, circuit), staging, progress)
+
+
+def _files(target: Backend, circuit: Circuit) -> tuple[Mapping[str, str], Exporter | None]:
+    """The text files of a circuit, and what writes its other files."""
+    files = target.emit(circuit) if isinstance(target, Emitter) else {}
+    return files, target if isinstance(target, Exporter) else None
+
+
+def _write_circuit(
+    circuit: Circuit,
+    files: Mapping[str, str],
+    exporter: Exporter | None,
+    folder: Path,
+    progress: Progress,
+) -> tuple[str, ...]:
+    save_circuit(circuit, folder / "circuit.cortico")
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    exported = exporter.write(circuit, folder, progress) if exporter else ()
+    has_values = any(p.values is not None for p in circuit.parameters)
+    stored = ("circuit.cortico", *["circuit.safetensors"] * has_values)
+    return (*stored, *files, *exported)
 
 
 def compile_attention(
@@ -101,8 +134,7 @@ def compile_attention(
     circuit, steps = run_passes(lowered, chosen, compare_meaning if verify else None)
     require_support(target, circuit)
     progress(f"emitting {target.name} code")
-    files = target.emit(circuit) if isinstance(target, Emitter) else {}
-    exporter = target if isinstance(target, Exporter) else None
+    files, exporter = _files(target, circuit)
     compiled = Compilation(spec, circuit, tuple(steps), files, exporter=exporter)
     if not verify:
         return compiled

@@ -15,6 +15,7 @@ from cortico.cli import (
     demo,
     diff,
     draw,
+    import_,
     learn,
     lesion,
     passes,
@@ -28,6 +29,7 @@ from cortico.cli import (
 
 _COMMANDS = (
     compile,
+    import_,
     run,
     show,
     synapses,
@@ -110,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(debug=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in _COMMANDS:
-        name = module.__name__.rpartition(".")[2]
+        name = module.__name__.rpartition(".")[2].rstrip("_")  # import_, for `cortico import`
         summary = (module.__doc__ or "").partition("\n")[0]
         command = commands.add_parser(name, help=summary, description=summary, parents=[shared])
         module.add_arguments(command)

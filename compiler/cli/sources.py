@@ -24,10 +24,13 @@ def add_source_arguments(parser: argparse.ArgumentParser, optional: bool = False
         "source",
         type=Path,
         nargs="?" if optional else None,
-        help="a spec (.toml, .json, .yaml), a .safetensors file, or a checkpoint folder",
+        help="a spec (.toml, .json, .yaml), a .safetensors or .onnx file, or a checkpoint folder",
     )
     parser.add_argument(
-        "--layer", type=whole_number, metavar="N", help="layer of a checkpoint (default: 0)"
+        "--layer",
+        type=whole_number,
+        metavar="N",
+        help="layer of a checkpoint, or attention of an ONNX file (default: 0)",
     )
     parser.add_argument(
         "--heads", type=whole_number, metavar="H", help="heads, where a file does not say"
@@ -66,10 +69,10 @@ def read_source(
 def _check_source(source: Path) -> None:
     from cortico.ir import SpecError
 
-    if source.is_file() and source.suffix.lower() not in (*_SPEC_SUFFIXES, ".safetensors"):
+    if source.is_file() and source.suffix.lower() not in (*_SPEC_SUFFIXES, ".safetensors", ".onnx"):
         raise SpecError(
             f"{str(source)!r} is no spec ({', '.join(_SPEC_SUFFIXES)}), "
-            "no .safetensors file and no checkpoint folder"
+            "no .safetensors or .onnx file and no checkpoint folder"
         )
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from cortico.frontends import torch_mha
+from cortico.frontends import onnx_file, torch_mha
 from cortico.frontends.config import Config, read_config
 from cortico.frontends.families import FAMILIES, family_of
 from cortico.frontends.family import Attention
@@ -39,8 +39,12 @@ def read_checkpoint(
     needs `heads`. `prefix` is what stands before the model's names in the file, where it is not one
     that the family knows. Weights are views of the memory-mapped file where they can be.
 
+    `path` may be an `.onnx` file too; its attentions are numbered as they are computed.
+
     Raises SpecError when files, config, tensors or numbers are not what they should be.
     """
+    if Path(path).suffix.lower() == onnx_file.SUFFIX:
+        return _read_onnx(Path(path), layer, heads, prefix)
     found = _open(Path(path))
     count = _count_layers(found, prefix)
     if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < count:
@@ -56,7 +60,18 @@ def read_checkpoint(
 
 def layers(path: AnyPath, prefix: str | None = None) -> int:
     """Number of attention layers in a checkpoint. SpecError when it cannot be read."""
+    if Path(path).suffix.lower() == onnx_file.SUFFIX:
+        return onnx_file.count_onnx(Path(path))
     return _count_layers(_open(Path(path)), prefix)
+
+
+def _read_onnx(path: Path, layer: int, heads: int | None, prefix: str | None) -> Attention:
+    for name, given in (("heads", heads), ("prefix", prefix)):
+        if given is not None:
+            raise SpecError(f"{name} does not apply to an ONNX file")
+    spec, weights = onnx_file.read_onnx(path, layer)
+    check_weights(spec, weights)
+    return spec, weights
 
 
 def _read_layer(found: Checkpoint, layer: int, heads: int | None, prefix: str | None) -> Attention:

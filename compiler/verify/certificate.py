@@ -5,7 +5,6 @@ A certificate is JSON. `cortico.verify.recheck` reads it with nothing else of co
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,22 +16,22 @@ from cortico.verify.claims import Claim, Verification
 VERSION = 1
 
 
-def certificate(verification: Verification, files: Mapping[str, bytes]) -> dict[str, Any]:
-    """The certificate of a verification; `files` are those whose hashes it names.
+def certificate(verification: Verification, files: Mapping[str, str]) -> dict[str, Any]:
+    """The certificate of a verification; `files` are file names to SHA-256.
 
     Every stage of every pass is in it, with the circuit after it and the facts that it rests on.
     """
     return {
         "cortico_certificate": VERSION,
         "spec": json.loads(spec_to_json(verification.spec)),
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        "files": dict(files),
         "lowered": print_circuit(verification.lowered),
         "steps": list(_steps(verification)),
         "claims": [_claim(claim) for claim in verification.claims],
     }
 
 
-def certificate_text(verification: Verification, files: Mapping[str, bytes]) -> str:
+def certificate_text(verification: Verification, files: Mapping[str, str]) -> str:
     """The certificate as JSON text."""
     return json.dumps(certificate(verification, files), indent=1, ensure_ascii=False) + "\n"
 

@@ -312,7 +312,7 @@ def test_passes(cortico):
     assert "pipeline none: no passes\n" in printed
 
 
-COMMANDS = tuple(module.__name__.rpartition(".")[2] for module in cli._COMMANDS)
+COMMANDS = tuple(m.__name__.rpartition(".")[2].rstrip("_") for m in cli._COMMANDS)
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -1,0 +1,65 @@
+"""The ONNX backend: the circuit as one ONNX graph, which onnxruntime runs.
+
+`recording` runs the planned program of the array backends on the arrays of `array`, with the functions of
+`numpy_on_onnx`; `graph` collects the nodes, `model` makes the file of them, `running` runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cortico.backends.extras import require_extra
+from cortico.backends.inputs import bind_symbols, stored_values
+from cortico.backends.numpy import NumpyBackend
+from cortico.backends.protocol import Progress
+from cortico.ir import Circuit, SpecError
+from cortico.ir.errors import near_name
+
+__all__ = ["OnnxBackend"]
+
+_TYPES = ("float32", "float64")
+_FORMS = ("operator", "primitives")
+
+
+class OnnxBackend:
+    """Writes `attention.onnx` (opset 23), and runs such graphs with onnxruntime."""
+
+    name = "onnx"
+    summary = "an ONNX graph, opset 23, with any number of tokens and examples"
+
+    def __init__(self, *, dtype: str = "float32", form: str = "operator") -> None:
+        for name, given, known in (("dtype", dtype, _TYPES), ("form", form, _FORMS)):
+            if given not in known:
+                near = near_name(str(given), known)
+                raise SpecError(f"option {name} is {given!r}{near}, expected {' or '.join(known)}")
+        self.dtype, self.fuse = np.dtype(dtype), form == "operator"
+
+    def unsupported(self, circuit: Circuit) -> list[str]:
+        return NumpyBackend().unsupported(circuit)
+
+    def write(self, circuit: Circuit, folder: Path, progress: Progress) -> Sequence[str]:
+        """`attention.onnx`, and a file of weights beside it when they are more than a gigabyte."""
+        require_extra(self.name, "onnx")
+        from cortico.backends.onnx.model import make_model, save_model
+
+        progress("recording the ONNX graph")
+        stored = {p.name: p.values for p in circuit.parameters if p.values is not None}
+        return save_model(make_model(circuit, stored, self.dtype, self.fuse), folder)
+
+    def run(
+        self,
+        circuit: Circuit,
+        inputs: Mapping[str, np.ndarray],
+        parameters: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Output name to array; float32 inputs are computed in float32, all others in float64."""
+        require_extra(self.name, "onnx")
+        require_extra(self.name, "onnxruntime")
+        from cortico.backends.onnx.running import run_model
+
+        symbols = bind_symbols(circuit, inputs)
+        weights = stored_values(circuit, symbols, parameters)
+        return run_model(circuit, inputs, symbols, weights, self.fuse)

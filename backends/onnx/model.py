@@ -1,0 +1,63 @@
+"""A circuit as an ONNX model, and the model as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from cortico.backends.onnx.array import Array
+from cortico.backends.onnx.graph import EXTERNAL, Graph, unlike
+from cortico.backends.onnx.recording import Recording
+from cortico.ir import Circuit, Input, InputKind, Parameter
+
+FILE, DATA = "attention.onnx", "attention.onnx.data"
+
+
+def make_model(
+    circuit: Circuit, weights: Mapping[str, np.ndarray], dtype: np.dtype[Any], fuse: bool
+) -> onnx.ModelProto:
+    """The model of a circuit with these weights, in float32 or float64.
+
+    Inputs and outputs have one batch axis in front. Parameters that are not in `weights` become inputs.
+    With `fuse` it has operators `Attention` where they fit, in float32: onnxruntime has none for float64.
+    """
+    symbolic = _symbolic(circuit, weights)
+    taken = [*(t.name for t in circuit.inputs), *(p.name for p in symbolic)]
+    outputs = {o.name: unlike(o.name, taken) for o in circuit.outputs}
+    graph = Graph([*taken, *outputs.values()])
+    batch = unlike("batch", circuit.symbols)
+
+    def given(tensor: Input | Parameter, front: tuple[str, ...], kind: np.dtype[Any]) -> Array:
+        shape = (*front, *tensor.shape)
+        return Array(graph, graph.input(tensor.name, kind, shape), kind, len(shape))
+
+    types = {InputKind.RATE: dtype, InputKind.MASK: np.dtype(bool)}
+    arrays: dict[str, Any] = {t.name: given(t, (batch,), types[t.kind]) for t in circuit.inputs}
+    arrays |= {**weights, **{p.name: given(p, (), dtype) for p in symbolic}}
+    results = Recording(circuit, graph, dtype, arrays).outputs(fuse and dtype == np.float32)
+    for output, result in zip(circuit.outputs, results, strict=True):
+        sides = tuple(circuit.axis(axis).extent for axis in output.source.axes)
+        front = (batch,) if result.ndim > len(sides) else ()
+        value = result.astype(dtype)
+        graph.output(outputs[output.name], value.name, dtype, (*front, *sides))
+    return graph.model(circuit.name)
+
+
+def save_model(model: onnx.ModelProto, folder: Path) -> tuple[str, ...]:
+    """Write `attention.onnx`, weights in a file beside it when they are large; the names of the files."""
+    size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    if size < EXTERNAL:
+        onnx.save_model(model, folder / FILE)
+        return (FILE,)
+    onnx.save_model(
+        model, folder / FILE, save_as_external_data=True, location=DATA, size_threshold=128
+    )
+    return FILE, DATA
+
+
+def _symbolic(circuit: Circuit, weights: Mapping[str, np.ndarray]) -> list[Parameter]:
+    return [p for p in circuit.parameters if p.formula is None and p.name not in weights]

@@ -1,0 +1,109 @@
+"""A planned program, run once on arrays that record ONNX nodes.
+
+The program is that of the NumPy, PyTorch and JAX backends: its statements are read in NumPy's words, with
+`np` a library that records. So all multiply in the same order, and shift softmax by the same peak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cortico.backends.arrays.attend import Attend
+from cortico.backends.arrays.find_attention import with_attention
+from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_names
+from cortico.backends.arrays.program import Statement
+from cortico.backends.arrays.variables import Variable
+from cortico.backends.arrays.writer import Writer
+from cortico.backends.letters import axis_letters, with_letters
+from cortico.backends.onnx.array import Array
+from cortico.backends.onnx.graph import Graph
+from cortico.backends.onnx.numpy_on_onnx import Helpers
+from cortico.ir import Circuit, Extent, Parameter
+
+
+class Recording:
+    """Runs the program of a circuit. `given` are its inputs, and parameters as arrays of either kind."""
+
+    def __init__(
+        self, circuit: Circuit, graph: Graph, dtype: np.dtype[Any], given: Mapping[str, Any]
+    ) -> None:
+        self.circuit, self.graph, self.dtype = circuit, graph, dtype
+        self.helpers, self.given = Helpers(graph), given
+        self.names, self.sizes = tensor_names(circuit), self._sizes()
+        self.scope = {**self.helpers.table(), "dtype": dtype.type, "sizes": self.sizes}
+
+    def outputs(self, fuse: bool) -> list[Array]:
+        """The circuit's outputs; with operators `Attention` if `fuse`, where they mean the same."""
+        planner = Planner(with_letters(self.circuit, axis_letters(self.circuit)))
+        results = planner.outputs()
+        write = Writer({axis.name: planner.size_code(axis.name) for axis in planner.circuit.axes})
+        for name, variable in self.names.items():
+            self.scope[variable] = self._tensor(name)
+        statements = planner.program.statements
+        for statement in _fused(statements, results) if fuse else statements:
+            code = statement.operation.code(write, statement.result, statement.operands)
+            self.scope[statement.result.code] = self._value(code)
+        return [self.helpers.names.array(self._value(result.code)) for result in results]
+
+    def _value(self, code: str) -> Any:
+        """The value of an expression. Only ever called on text that cortico emitted."""
+        return eval(code, self.scope)
+
+    def _sizes(self) -> dict[str, Array]:
+        """Symbol to its size, read off the first input that has it."""
+        found: dict[str, Array] = {}
+        for tensor in self.circuit.inputs:
+            for place, side in enumerate(tensor.shape):
+                if isinstance(side, str) and side not in found:
+                    found[side] = self.given[tensor.name].size(place - len(tensor.shape))
+        return found
+
+    def _tensor(self, name: str) -> Array | None:
+        """An input or parameter as an array of rates; None for one that the program makes itself."""
+        tensor = self.circuit.tensor(name)
+        if isinstance(tensor, Parameter) and tensor.formula is not None:
+            if tensor.formula.kind in PLANNED_FORMULAS:
+                return None
+            (argument,) = (self._double(other) for other in tensor.formula.arguments)
+            places = self.helpers.names.arange(self._size(tensor.shape[0]))
+            return self.helpers.rotation(places, argument).astype(self.dtype)
+        array = self.given[name]
+        if isinstance(array, Array):
+            return array.astype(self.dtype)
+        return self._stored(name, np.asarray(array, self.dtype))
+
+    def _double(self, name: str) -> Array:
+        """A parameter in double precision: angles grow with the position."""
+        array = self.given[name]
+        if isinstance(array, Array):
+            return array.astype(np.float64)
+        return self._stored(name, np.asarray(array, np.float64))
+
+    def _stored(self, name: str, array: np.ndarray) -> Array:
+        return Array(self.graph, self.graph.initializer(name, array), array.dtype, array.ndim)
+
+    def _size(self, side: Extent) -> Array | int:
+        return self.sizes[side] if isinstance(side, str) else side
+
+
+def _fused(statements: Sequence[Statement], results: Sequence[Variable]) -> Sequence[Statement]:
+    """The program with `Attend` statements, if the operator can stand for all of them."""
+    found = with_attention(statements, results)
+    attends = [s.operation for s in found if isinstance(s.operation, Attend)]
+    return found if attends and all(map(_is_plain, attends)) else statements
+
+
+def _is_plain(attend: Attend) -> bool:
+    """Softmax over all tokens, or those up to the query: then every query sees some.
+
+    Where one sees none a circuit gives zeros and the operator NaN.
+    """
+    if attend.gates or attend.biases or attend.sinks:
+        return False
+    if not all(part.batched for part in (attend.query, attend.key, attend.value)):
+        return False
+    causal = [b.right == attend.row and b.offset == 0 for b in attend.bounds]
+    return causal in ([], [True])

@@ -1,0 +1,52 @@
+"""Runs circuits as ONNX graphs with onnxruntime, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from cortico.backends.inputs import Arrays, all_live
+from cortico.backends.onnx.model import make_model
+from cortico.ir import Circuit, InputKind
+
+
+def run_model(
+    circuit: Circuit, inputs: Arrays, symbols: Mapping[str, int], weights: Arrays, fuse: bool
+) -> dict[str, np.ndarray]:
+    """Output name to array, any leading batch axes kept. The graph itself has one batch axis."""
+    dtype = _dtype(circuit, inputs)
+    model = make_model(circuit, weights, dtype, fuse)
+    given = all_live(circuit, inputs, symbols)
+    own = {tensor.name: len(tensor.shape) for tensor in circuit.inputs}
+    batch = np.broadcast_shapes(*(given[n].shape[: given[n].ndim - own[n]] for n in own))
+    feeds = {}
+    for tensor in circuit.inputs:
+        array = given[tensor.name]
+        sides = array.shape[array.ndim - own[tensor.name] :]
+        kind = dtype if tensor.kind is InputKind.RATE else np.dtype(bool)
+        flat = np.broadcast_to(array, (*batch, *sides)).reshape(-1, *sides)
+        feeds[tensor.name] = np.ascontiguousarray(flat.astype(kind))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), _quiet())
+    found = session.run(None, feeds)
+    return {
+        output.name: array.reshape((*batch, *array.shape[1:]))
+        if array.ndim > len(output.source.axes)
+        else array
+        for output, array in zip(circuit.outputs, found, strict=True)
+    }
+
+
+def _dtype(circuit: Circuit, inputs: Arrays) -> np.dtype[Any]:
+    rates = [np.asarray(inputs[t.name]) for t in circuit.inputs if t.kind is InputKind.RATE]
+    single = bool(rates) and all(array.dtype == np.float32 for array in rates)
+    return np.dtype(np.float32 if single else np.float64)
+
+
+def _quiet() -> onnxruntime.SessionOptions:
+    """Errors only: onnxruntime warns of initializers that it folds."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return options

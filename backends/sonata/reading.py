@@ -1,0 +1,122 @@
+"""Back in: the circuit of a SONATA folder that cortico wrote, checked against its neurons and synapses.
+
+SONATA lists synapses and forgets the index relations they come from. These are in the circuit's text in
+the same folder; what is read here is that text, and that the HDF5 files still say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cortico.backends.extras import require_extra
+from cortico.backends.protocol import Progress
+from cortico.backends.sonata.types import CONFIG, EDGE_POPULATION, EDGES, NODE_POPULATION, NODES
+from cortico.ir import Circuit, CircuitError, SpecError
+from cortico.ir.text import load_circuit
+
+if TYPE_CHECKING:
+    import h5py
+
+#: The circuit's text, which `cortico compile` writes beside the SONATA files.
+TEXT = "circuit.cortico"
+
+#: Neurons or synapses in memory at once.
+_BLOCK = 1 << 18
+
+
+def read_sonata(folder: Path, progress: Progress = lambda stage: None) -> Circuit:
+    """The circuit of a SONATA folder. SpecError when it has none, or the files say something else."""
+    require_extra("sonata", "h5py")
+    if not (folder / TEXT).is_file():
+        raise SpecError(
+            f"{str(folder)!r} has no {TEXT}: cortico reads SONATA that it wrote itself, since the format "
+            "does not keep the index relations of projections"
+        )
+    try:
+        circuit = load_circuit(folder / TEXT)
+    except CircuitError as error:
+        raise SpecError(str(error)) from None
+    if circuit.symbols:
+        raise SpecError(f"{folder / TEXT} has no numbers of neurons, so {NODES} is not of it")
+    _check(folder / NODES, f"nodes/{NODE_POPULATION}", _neurons(circuit), progress)
+    _check(folder / EDGES, f"edges/{EDGE_POPULATION}", _synapses(circuit), progress)
+    return circuit
+
+
+def is_sonata(path: Path) -> bool:
+    """Whether a folder looks like SONATA."""
+    return (path / CONFIG).is_file()
+
+
+#: A block: what it is of, and the arrays that the file should have there, by name.
+_Expected = tuple[str, Mapping[str, np.ndarray]]
+
+
+def _neurons(circuit: Circuit) -> Iterator[_Expected]:
+    numbers = {population.name: k for k, population in enumerate(circuit.populations)}
+    for part in circuit.neurons().neurons(_BLOCK):
+        name = part.population.name
+        types = np.full(len(part.ids), numbers[name])
+        indices = {f"0/index_{axis}": index for axis, index in part.indices.items()}
+        yield f"population {name!r}", {"node_type_id": types, **indices}
+
+
+def _synapses(circuit: Circuit) -> Iterator[_Expected]:
+    numbers = {projection.name: k for k, projection in enumerate(circuit.projections)}
+    for part in circuit.neurons().synapses(_BLOCK):
+        name = part.projection.name
+        if part.weight is None:
+            raise SpecError(f"projection {name!r} has no weights in {TEXT}")
+        yield (
+            f"projection {name!r}",
+            {
+                "edge_type_id": np.full(len(part.pre), numbers[name]),
+                "source_node_id": part.pre,
+                "target_node_id": part.post,
+                "0/syn_weight": part.weight,
+            },
+        )
+
+
+def _check(path: Path, place: str, blocks: Iterator[_Expected], progress: Progress) -> None:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            _compare(path, file[place], blocks, progress)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SpecError(f"cannot read {path}: {error}") from None
+
+
+def _compare(
+    path: Path, group: h5py.Group, blocks: Iterator[_Expected], progress: Progress
+) -> None:
+    first, sizes = 0, set()
+    for what, expected in blocks:
+        last = first + len(next(iter(expected.values())))
+        progress(f"comparing {what}: {last:,} in {path.name}")
+        for name, wanted in expected.items():
+            sizes.add(len(group[name]))
+            found = group[name][first:last]
+            wrong = np.flatnonzero(found != wanted) if len(found) == len(wanted) else [len(found)]
+            if len(wrong):
+                raise SpecError(
+                    _difference(path, f"{group.name}/{name}", what, first, wrong[0], found, wanted)
+                )
+        first = last
+    if sizes - {first}:
+        raise SpecError(f"{path} has {max(sizes):,} rows, the circuit's text has {first:,}")
+
+
+def _difference(
+    path: Path, name: str, what: str, first: int, at: int, found: np.ndarray, wanted: np.ndarray
+) -> str:
+    value = found[at] if at < len(found) else "nothing"
+    return (
+        f"{path}: {name}[{first + at}] is {value}, but {TEXT} has {wanted[at]} there ({what}): "
+        "change the circuit, not its synapses"
+    )

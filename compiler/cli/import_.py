@@ -1,0 +1,95 @@
+"""Read a circuit from SONATA files or its text, or attention from an ONNX file, into a folder."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cortico.cli.numbers import whole_number
+
+if TYPE_CHECKING:
+    from cortico.ir import Circuit
+
+_ONNX = ".onnx"
+
+#: What an ONNX file becomes: a spec, and the weights that `cortico compile` takes with it.
+SPEC, WEIGHTS = "spec.json", "weights.safetensors"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to read, which layer, and where to write."""
+    parser.add_argument(
+        "source",
+        type=Path,
+        help="folder of SONATA files that cortico wrote, a compiled folder or .cortico file, or an .onnx file",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write"
+    )
+    parser.add_argument(
+        "--layer",
+        type=whole_number,
+        metavar="N",
+        help="which attention of an ONNX file (default: 0)",
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Read, check, write, and print what was found."""
+    from cortico.cli.console import console, print_line, stages
+    from cortico.ir import SpecError
+    from cortico.report import one_line
+
+    source: Path = arguments.source
+    with stages() as progress:
+        progress(f"reading {source}")
+        if source.suffix.lower() == _ONNX:
+            found, written = _attention(source, arguments.layer or 0, arguments.output)
+        elif arguments.layer is not None:
+            raise SpecError("--layer applies to ONNX files only")
+        else:
+            found, written = _circuit(source, arguments.output, progress)
+    print_line(found, console())
+    print_line(f"written to {one_line(str(arguments.output))}: {', '.join(written)}", console())
+    return 0
+
+
+def _attention(source: Path, layer: int, folder: Path) -> tuple[str, list[str]]:
+    from safetensors.numpy import save_file
+
+    from cortico.files import replacing_files
+    from cortico.frontends import layers, read_checkpoint, spec_to_json
+    from cortico.report import one_line, quantity
+
+    count = layers(source)
+    spec, weights = read_checkpoint(source, layer)
+    with replacing_files(folder) as staging:
+        (staging / SPEC).write_text(spec_to_json(spec), encoding="utf-8")
+        save_file({name: array.copy() for name, array in weights.items()}, staging / WEIGHTS)
+    heads = quantity(spec.heads, "head")
+    found = f"{one_line(spec.name)} of {count}: {heads}, {spec.model} features, mask {spec.mask}"
+    return found, [SPEC, WEIGHTS]
+
+
+def _circuit(source: Path, folder: Path, progress: Callable[[str], None]) -> tuple[str, list[str]]:
+    from cortico.files import replacing_files
+    from cortico.ir.text import save_circuit
+    from cortico.report import number, one_line, report_markdown
+
+    circuit = _read(source, progress)
+    with replacing_files(folder) as staging:
+        save_circuit(circuit, staging / "circuit.cortico")
+        (staging / "report.md").write_text(report_markdown(circuit), encoding="utf-8")
+        written = sorted(path.name for path in staging.iterdir())
+    counts = circuit.counts()
+    found = f"{number(counts.neurons)} neurons, {number(counts.synapses)} synapses"
+    return f"{one_line(circuit.name)}: {found}", written
+
+
+def _read(source: Path, progress: Callable[[str], None]) -> Circuit:
+    from cortico.backends.sonata.reading import is_sonata, read_sonata
+    from cortico.cli.circuits import read_circuit
+
+    return read_sonata(source, progress) if is_sonata(source) else read_circuit(source)

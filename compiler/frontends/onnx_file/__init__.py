@@ -1,0 +1,36 @@
+"""Attention of ONNX files: operators made for it, and softmax between two matrix products.
+
+`graph` reads and evaluates, `sites` and `microsoft` find attention, `probe` measures it, `rotation` and
+`masking` name what was measured, `reading` makes the spec, `checking` compares it with the graph.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from cortico.frontends.family import Attention
+from cortico.ir.errors import SpecError
+
+SUFFIX = ".onnx"
+
+
+def read_onnx(path: Path, layer: int = 0) -> Attention:
+    """Spec and weights of attention number `layer` of a file. SpecError when it cannot be read."""
+    _require_onnx()
+    from cortico.frontends.onnx_file import reading
+
+    return reading.read_onnx(path, layer)
+
+
+def count_onnx(path: Path) -> int:
+    """How many attentions a file has. SpecError when it cannot be read."""
+    _require_onnx()
+    from cortico.frontends.onnx_file import reading
+
+    return reading.count_onnx(path)
+
+
+def _require_onnx() -> None:
+    if find_spec("onnx") is None:
+        raise SpecError("reading ONNX files needs onnx: pip install 'cortico[onnx]'")

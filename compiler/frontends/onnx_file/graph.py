@@ -1,0 +1,227 @@
+"""An ONNX graph as it is read: who makes each value, what depends on data, and parts of it evaluated.
+
+Parts are evaluated by onnx's own reference evaluator, in double precision. Graphs with loops, branches or
+operators of unknown domains are refused where they would be evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from cortico.frontends.json_text import require_file
+from cortico.ir.errors import SpecError
+
+#: Operators whose result tells of their input nothing but its shape.
+_SHAPES = ("Shape", "Size")
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+
+
+class OnnxGraph:
+    """The graph of a model, functions inlined and numbers with a point doubled in precision."""
+
+    def __init__(self, model: onnx.ModelProto, source: str) -> None:
+        self.source = source
+        self.graph = model.graph
+        self._inferred = _inferred(model)
+        self.opsets = list(model.opset_import)
+        self.nodes: list[onnx.NodeProto] = []
+        self._evaluators: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
+        self.constants: dict[str, np.ndarray] = {}
+        for tensor in model.graph.initializer:
+            self.constants[tensor.name] = _doubled(numpy_helper.to_array(tensor))
+        self.inputs = [v for v in model.graph.input if v.name not in self.constants]
+        known = {"", *self.constants, *(value.name for value in self.inputs)}
+        for node in model.graph.node:
+            unknown = [name for name in node.input if name not in known]
+            if unknown:  # a cycle would be followed for ever
+                raise SpecError(
+                    f"{source}: nothing makes {unknown[0]!r} before {node.op_type} reads it"
+                )
+            known.update(node.output)
+            self.add(node)
+
+    def add(self, node: onnx.NodeProto) -> None:
+        """Take in a node that follows those before it."""
+        if node.op_type == "Constant" and not node.domain:
+            self.constants[node.output[0]] = _doubled(_constant(node))
+        else:
+            self.nodes.append(_in_doubles(node))
+
+    @cached_property
+    def maker(self) -> dict[str, onnx.NodeProto]:
+        """Value to the node that makes it."""
+        return {name: node for node in self.nodes for name in node.output if name}
+
+    @cached_property
+    def users(self) -> dict[str, list[onnx.NodeProto]]:
+        """Value to the nodes that read it."""
+        found: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.input):
+                found.setdefault(name, []).append(node)
+        return found
+
+    @cached_property
+    def data(self) -> frozenset[str]:
+        """Values that depend on the numbers, not only the shapes, of the graph's inputs."""
+        found = {value.name for value in self.inputs}
+        for node in self.nodes:
+            if node.op_type not in _SHAPES and found & set(node.input):
+                found.update(node.output)
+        return frozenset(found)
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        return frozenset(value.name for value in self.graph.output)
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Value to its shape, where the file says it or it can be told; None is a size not known."""
+        infos = [*self.graph.input, *self.graph.value_info, *self._inferred, *self.graph.output]
+        return {
+            value.name: tuple(dim.dim_value or None for dim in value.type.tensor_type.shape.dim)
+            for value in infos
+            if value.type.tensor_type.HasField("shape")
+        }
+
+    def is_bool(self, name: str) -> bool:
+        """Whether a value is boolean, as far as the file says."""
+        if name in self.constants:
+            return self.constants[name].dtype == np.bool_
+        infos = [*self.graph.input, *self.graph.value_info, *self._inferred]
+        types = [value.type.tensor_type.elem_type for value in infos if value.name == name]
+        return TensorProto.BOOL in types
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the weights: float32, or float64 where the file has that."""
+        doubles = any(t.data_type == TensorProto.DOUBLE and t.dims for t in self.graph.initializer)
+        return np.dtype(np.float64 if doubles else np.float32)
+
+    # ---- evaluation ------------------------------------------------------------------------------
+
+    def evaluate(self, given: Mapping[str, np.ndarray], wanted: Sequence[str]) -> list[np.ndarray]:
+        """The values `wanted`, with these given; nothing that comes before a given value is run.
+
+        SpecError when the part between is no plain ONNX.
+        """
+        run = self._evaluator(tuple(given), tuple(wanted))
+        try:
+            with np.errstate(all="ignore"):
+                found = run.run(None, {name: given[name] for name in run.input_names})
+        except Exception as error:  # whatever a broken graph makes of the evaluator
+            raise SpecError(
+                f"{self.source}: cannot evaluate {', '.join(wanted)}: {_one_line(error)}"
+            ) from None
+        return [np.asarray(array, np.float64) for array in found]
+
+    def _evaluator(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> Any:
+        """What runs the part between; kept, for a probe runs one many times."""
+        if (given, wanted) not in self._evaluators:
+            self._evaluators[given, wanted] = self._new_evaluator(given, wanted)
+        return self._evaluators[given, wanted]
+
+    def _new_evaluator(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> Any:
+        from onnx.reference import ReferenceEvaluator
+
+        nodes = self.between(given, wanted)
+        for node in nodes:
+            if any(a.type in (a.GRAPH, a.GRAPHS) for a in node.attribute):
+                raise SpecError(f"{self.source}: {node.op_type} {node.name!r} is not supported")
+        needed = {name for node in nodes for name in node.input} | set(wanted)
+        inputs = [_value(name) for name in given if name in needed]
+        stored = [
+            numpy_helper.from_array(array, name)
+            for name, array in self.constants.items()
+            if name in needed and name not in given
+        ]
+        graph = helper.make_graph(nodes, "part", inputs, [_value(n) for n in wanted], stored)
+        model = helper.make_model(graph, opset_imports=self.opsets)
+        try:
+            return ReferenceEvaluator(model)
+        except Exception as error:
+            raise SpecError(f"{self.source}: {_one_line(error)}") from None
+
+    def between(self, given: Iterable[str], wanted: Iterable[str]) -> list[onnx.NodeProto]:
+        """The nodes that make `wanted` from `given`, in order."""
+        needed, stop = set(wanted), set(given)
+        found: list[onnx.NodeProto] = []
+        for node in reversed(self.nodes):
+            if (needed - stop) & set(node.output):
+                found.append(node)
+                needed.update(name for name in node.input if name)
+        return found[::-1]
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Attribute name to value; texts are decoded."""
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def load(path: Path) -> OnnxGraph:
+    """The graph in a file. SpecError when it is no ONNX model."""
+    require_file(path)
+    try:
+        model = onnx.load(path)
+        if model.functions:
+            from onnx import inliner
+
+            model = inliner.inline_local_functions(model)
+        return OnnxGraph(model, path.name)
+    except SpecError:
+        raise
+    except Exception as error:  # protobuf, onnx and the operating system each have their own
+        reason = getattr(error, "strerror", None) or f"no ONNX model ({_one_line(error)})"
+        raise SpecError(f"cannot read {str(path)!r}: {reason}") from None
+
+
+def _inferred(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """What onnx can tell of shapes that the file does not; nothing for files that it refuses."""
+    try:
+        return list(onnx.shape_inference.infer_shapes(model).graph.value_info)
+    except Exception:  # a model of two gigabytes, or a broken one, of which others tell
+        return []
+
+
+def _constant(node: onnx.NodeProto) -> np.ndarray:
+    ((name, value),) = attributes(node).items()
+    if name == "value":
+        return numpy_helper.to_array(value)
+    if name not in ("value_float", "value_floats", "value_int", "value_ints"):
+        raise SpecError(f"Constant {node.name!r} with {name} is not supported")
+    return np.asarray(value, np.int64 if "int" in name else np.float64)
+
+
+def _doubled(array: np.ndarray) -> np.ndarray:
+    is_float = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+    return array.astype(np.float64) if is_float else array
+
+
+def _in_doubles(node: onnx.NodeProto) -> onnx.NodeProto:
+    """The node, making doubles where it would make floats."""
+    if node.op_type not in ("Cast", "ConstantOfShape") or node.domain:
+        return node
+    changed = onnx.NodeProto()
+    changed.CopyFrom(node)
+    for attribute in changed.attribute:
+        if attribute.name == "to" and attribute.i in _FLOATS:
+            attribute.i = TensorProto.DOUBLE
+        if attribute.name == "value":
+            array = _doubled(numpy_helper.to_array(attribute.t))
+            attribute.t.CopyFrom(numpy_helper.from_array(array))
+    return changed
+
+
+def _value(name: str) -> onnx.ValueInfoProto:
+    return helper.make_empty_tensor_value_info(name)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,184 @@
+"""Broken and hostile ONNX files, and attention that no spec can say: one readable error each."""
+
+import numpy as np
+import pytest
+
+from cortico import SpecError
+from cortico.frontends import layers, read_checkpoint
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+from tests.compiler.frontends.onnx_checks import spec_and_weights  # noqa: E402
+from tests.compiler.frontends.onnx_graphs import MICROSOFT, Writer, decomposed, linear  # noqa: E402
+
+
+def saved(path, mask=None, scale="scores", change=lambda model: None):
+    _, weights = spec_and_weights()
+    write = Writer()
+    write.save(path, decomposed(write, weights, scale, mask=mask))
+    model = onnx.load(path)
+    change(model)
+    onnx.save_model(model, path)
+
+
+def node(model, kind, place=0):
+    return [n for n in model.graph.node if n.op_type == kind][place]
+
+
+def cyclic(model):
+    node(model, "Softmax").input[0] = node(model, "Softmax").output[0]
+
+
+def missing_weights(model):
+    del model.graph.initializer[2:]
+
+
+def elsewhere(model):
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../../../etc/passwd")
+
+
+def enormous(model):
+    """The mask is a number for each of 2^50 tokens."""
+    model.graph.initializer.append(numpy_helper.from_array(np.array([2**25, 2**25]), "sides"))
+    softmax = node(model, "Softmax")
+    made = [
+        helper.make_node("ConstantOfShape", ["sides"], ["ones"]),
+        helper.make_node("Add", [softmax.input[0], "ones"], ["much"]),
+    ]
+    softmax.input[0] = "much"
+    nodes = [*model.graph.node]
+    place = nodes.index(softmax)
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes[:place], *made, *nodes[place:]])
+
+
+def unknown_operator(model):
+    node(model, "Div").domain, node(model, "Div").op_type = "com.example", "Sorcery"
+
+
+def not_a_number(model):
+    array = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    array.flat[0] = np.nan
+    model.graph.initializer[0].CopyFrom(
+        numpy_helper.from_array(array, model.graph.initializer[0].name)
+    )
+
+
+def softcap(write, scores):
+    return write("Tanh", scores)
+
+
+def strange(write, scores):
+    seen = np.array([[1, 1, 0, 1] * 4] * 16, bool)
+    return write("Where", seen, scores, np.array(-1e9))
+
+
+def lonely(write, scores):
+    """Head 1 sees all, head 0 sees itself."""
+    seen = np.stack([np.eye(16, dtype=bool), np.ones((16, 16), bool)])
+    return write("Where", seen, scores, np.array(-1e9))
+
+
+def hill(write, scores):
+    return write("Add", scores, np.sin(np.arange(16.0)))
+
+
+REFUSED = {
+    "cyclic": ({"change": cyclic}, "nothing makes .* before Softmax reads it"),
+    "missing_weights": ({"change": missing_weights}, "nothing makes"),
+    "elsewhere": ({"change": elsewhere}, "cannot read .*no ONNX model"),
+    "enormous": ({"change": enormous}, "cannot evaluate"),
+    "unknown_operator": ({"change": unknown_operator}, "Sorcery"),
+    "not_a_number": ({"change": not_a_number}, "W_. has numbers that are NaN or infinite"),
+    "softcap": ({"mask": softcap}, "scores go through more than a factor and a mask"),
+    "strange": ({"mask": strange}, "neither all, causal nor a window"),
+    "lonely": ({"mask": lonely}, "heads see different tokens"),
+    "hill": ({"mask": hill}, "a bias by position that is no ALiBi"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_graphs(tmp_path, name):
+    options, message = REFUSED[name]
+    saved(tmp_path / "a.onnx", **options)
+    with pytest.raises(SpecError, match=message) as caught:
+        read_checkpoint(tmp_path / "a.onnx")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_normalised_queries_are_refused(tmp_path):
+    """As in Qwen3: no linear map, found by comparing."""
+    saved(tmp_path / "a.onnx")
+    model = onnx.load(tmp_path / "a.onnx")
+    product = node(model, "MatMul", 3)
+    assert product.input[0] == node(model, "Transpose", 2).output[0]
+    nodes = [*model.graph.node]
+    place = nodes.index(product)
+    tanh = helper.make_node("Tanh", [product.input[0]], ["normal"])
+    product.input[0] = "normal"
+    nodes = [*nodes[:place], tanh, product, *nodes[place + 1 :]]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save_model(model, tmp_path / "a.onnx")
+    with pytest.raises(
+        SpecError, match="is none that a spec can say: what was read of it differs by"
+    ):
+        read_checkpoint(tmp_path / "a.onnx")
+
+
+FILES = {
+    "bytes": lambda path: path.write_bytes(bytes(range(256))),
+    "text": lambda path: path.write_text("hello"),
+    "truncated": lambda path: (saved(path), path.write_bytes(path.read_bytes()[:900])),
+    "folder": lambda path: path.mkdir(),
+    "missing": lambda path: None,
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_broken_files(tmp_path, name):
+    path = tmp_path / "a.onnx"
+    FILES[name](path)
+    with pytest.raises(SpecError, match="cannot read") as caught:
+        read_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_without_attention_and_layers_that_are_not(tmp_path):
+    write = Writer()
+    x = write.input("x", ["b", "n", 8])
+    write.save(tmp_path / "none.onnx", write("Softmax", write("MatMul", x, np.ones((8, 3)))))
+    with pytest.raises(SpecError, match="has no attention"):
+        read_checkpoint(tmp_path / "none.onnx")
+    saved(tmp_path / "a.onnx")
+    assert layers(tmp_path / "a.onnx") == 1
+    with pytest.raises(SpecError, match=r"layer 1 of .* does not exist, layers: 0"):
+        read_checkpoint(tmp_path / "a.onnx", 1)
+    with pytest.raises(SpecError, match="heads does not apply to an ONNX file"):
+        read_checkpoint(tmp_path / "a.onnx", heads=2)
+
+
+def test_what_operators_have_that_specs_have_not(tmp_path):
+    for domain, kind, options, message in (
+        ("", "Attention", {"q_num_heads": 2, "kv_num_heads": 2, "softcap": 5.0}, "has a softcap"),
+        (
+            MICROSOFT,
+            "GroupQueryAttention",
+            {"num_heads": 2, "kv_num_heads": 2, "softcap": 5.0},
+            "softcap",
+        ),
+        (MICROSOFT, "MultiHeadAttention", {"num_heads": 2, "packed": True}, "packed queries"),
+    ):
+        write = Writer(opset=23)
+        _, weights = spec_and_weights()
+        x = write.input("x", ["b", "n", 8])
+        packed = options.pop("packed", False)
+        parts = [linear(write, x, weights, name) for name in "QKV"][: 1 if packed else 3]
+        write.save(tmp_path / "a.onnx", write(kind, *parts, domain=domain, **options))
+        with pytest.raises(SpecError, match=message):
+            read_checkpoint(tmp_path / "a.onnx")
