@@ -37,7 +37,7 @@ def emit_plastic_script(circuit: Circuit, plasticity: Plasticity, file: str) -> 
         _header(circuit, plasticity, file),
         _learn(coder, plasticity),
         _main(coder),
-        template.CHECKED,
+        CHECKED,
         template.CELLS,
         template.CONNECT,
         template.SETTLING_STEPS,
