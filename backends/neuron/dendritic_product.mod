@@ -1,22 +1,22 @@
 COMMENT
-The membrane of a soma that multiplies what its dendrites sum, under shunting inhibition. At rest
+The membrane of a soma that multiplies what its dendrites sum, under shunting inhibition: it goes to
 
     v = f(a * b / d)        and v = f(0) where d is zero
 
 a and b are the voltages of two dendrites, d the conductance that the dividing one opens, in units of the
-leak's (g_leak). With f(x) = x and d >= 1 it is the current of a plain shunt, d * v - a * b. The
-conductance never falls below the leak's, so that no cell is slower than its membrane time constant.
+leak's (g_leak). Before each step it sets conductance g and reversal e of the section's fastpas. With
+f(x) = x and d >= 1 that is a plain shunt: g * (v - e) = g_leak * (d * v - a * b). The conductance never
+falls below the leak's, so that no cell is slower than its membrane time constant.
 ENDCOMMENT
 
 NEURON {
     SUFFIX dendritic_product
-    POINTER a, b, d
+    THREADSAFE
+    POINTER a, b, d, e, g
     RANGE g_leak, transfer, one
-    NONSPECIFIC_CURRENT i
 }
 
 UNITS {
-    (mA) = (milliamp)
     (mV) = (millivolt)
     (S) = (siemens)
 }
@@ -28,18 +28,16 @@ PARAMETER {
 }
 
 ASSIGNED {
-    v (mV)
-    i (mA/cm2)
     a (mV)
     b (mV)
     d (mV)
+    e (mV)
     g (S/cm2)
 }
 
-BREAKPOINT {
-    CONDUCTANCE g
+BEFORE BREAKPOINT {
     g = g_leak * conductance(d)
-    i = g * (v - f(quotient(a * b, d)))
+    e = f(quotient(a * b, d))
 }
 
 FUNCTION conductance(d) {

@@ -5,6 +5,7 @@ ENDCOMMENT
 
 NEURON {
     POINT_PROCESS RateSynapse
+    THREADSAFE
     RANGE r, w
     NONSPECIFIC_CURRENT i
 }
@@ -22,11 +23,8 @@ PARAMETER {
 
 ASSIGNED {
     i (nA)
-    g (uS)
 }
 
 BREAKPOINT {
-    CONDUCTANCE g
-    g = 0
     i = -w * r
 }

@@ -10,7 +10,7 @@ HEADER = '''\
     mpiexec -n 2 python attention_neuron.py inputs.npz -o outputs.npz
 
 Every compartment is a section of one segment, and its voltage is the number that it holds, in mV. A
-dendrite sums: pas leaks towards its drive from outside, a RateSynapse adds weight times presynaptic rate.
+dendrite sums: fastpas leaks towards its drive from outside, a RateSynapse adds weight times presynaptic rate.
 A soma multiplies what its dendrites sum and is divided by shunting inhibition (dendritic_product.mod); one
 with a single dendrite and nothing to compute is that dendrite. The voltage of the soma is the rate, which
 continuous transfer (ParallelContext.source_var, target_var) carries to all synapses of its axon.
@@ -75,22 +75,13 @@ TRANSFERS = {"identity": 0, "exp": 1, "relu": 2, "tanh": 3, "sqrt": 4}
 AREA = 100  # um2: 1 nA into a section is then 1 mA/cm2
 
 
-def section(name, tau, mechanism="pas"):
-    """A section of one segment of `AREA`, with this membrane and a time constant of `tau` ms."""
-    made = nrn.Section(name=name)
-    made.L = made.diam = (AREA / np.pi) ** 0.5
-    made.cm = 1  # uF/cm2
-    made.insert(mechanism)
-    return made
-
-
 class Cell:
     """A soma, and a dendrite for each of its compartments. `drives`: what dendrites get from outside."""
 
     def __init__(self, name, tau, transfer, drives, divide):
         self.name, self.leak = name, 1e-3 / tau  # S/cm2
-        self.dendrites = {dendrite: self.dendrite(dendrite, drive) for dendrite, drive in drives.items()}
-        self.sections = list(self.dendrites.values())
+        self.sections = []
+        self.dendrites = {dendrite: self.section(dendrite, drive) for dendrite, drive in drives.items()}
         factors = [s for name, s in self.dendrites.items() if name not in divide]
         divisors = [self.dendrites[name] for name in divide]
         if len(factors) == 1 and not divisors and transfer == "identity":
@@ -102,30 +93,27 @@ class Cell:
             divisors = [self.product(divisors[:2]), *divisors[2:]]
         self.soma = self.product(factors, divisors, transfer)
 
-    def section(self, name, membrane):
-        """A section of one segment with this membrane."""
+    def section(self, name, drive=0):
+        """A section of one segment, which leaks towards its drive."""
         made = nrn.Section(name=f"{self.name}.{name}")
         made.L = made.diam = (AREA / np.pi) ** 0.5
         made.cm = 1  # uF/cm2
-        made.insert(membrane)
-        return made
-
-    def dendrite(self, name, drive):
-        """A section whose voltage goes to its drive and what its synapses add."""
-        made = self.section(name, "pas")
-        made(0.5).pas.g, made(0.5).pas.e = self.leak, drive
+        made.insert("fastpas")
+        made(0.5).fastpas.g, made(0.5).fastpas.e = self.leak, drive
+        self.sections.append(made)
         return made
 
     def product(self, factors, divisors=(), transfer="identity"):
         """A section whose voltage goes to transfer(product of the factors / divisor)."""
-        made = self.section("soma", "dendritic_product")
-        membrane = made(0.5).dendritic_product
+        made = self.section("soma")
+        made.insert("dendritic_product")
+        segment = made(0.5)
+        membrane, one = segment.dendritic_product, segment.dendritic_product._ref_one
         membrane.g_leak, membrane.transfer = self.leak, TRANSFERS[transfer]
-        one = membrane._ref_one
-        voltages = [source(0.5)._ref_v for source in factors]
+        membrane._ref_g, membrane._ref_e = segment.fastpas._ref_g, segment.fastpas._ref_e
+        voltages = [factor(0.5)._ref_v for factor in factors]
         membrane._ref_a, membrane._ref_b = [*voltages, one, one][:2]
         membrane._ref_d = divisors[0](0.5)._ref_v if divisors else one
-        self.sections.append(made)
         return made
 
     def synapse(self, dendrite, weight):
