@@ -3,32 +3,59 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from cortico.ir import Circuit, SpecError, UnsupportedError
 from cortico.ir.errors import bullet_list, near_name
 
+#: Called with a line about each stage of long work as it begins.
+Progress = Callable[[str], None]
 
+
+@runtime_checkable
 class Backend(Protocol):
-    """A target that runs circuits, or emits files that do.
+    """A target of circuits. It is an `Emitter`, an `Exporter` or a `Runner` as well, or several of them.
 
-    A backend first says what it cannot express; `emit` and `run` may then rely on it.
+    A backend first says what it cannot express; its other methods may then rely on it.
     """
 
     name: str
-    summary: str  #: one line for `--list-backends`
+    summary: str  #: one line for `cortico backends`
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         """Everything in `circuit` that this backend cannot express; empty when it can."""
         ...
 
+
+@runtime_checkable
+class Emitter(Backend, Protocol):
+    """A backend that writes code or other text."""
+
     def emit(self, circuit: Circuit) -> Mapping[str, str]:
-        """File name to text of what runs the circuit. Empty for a backend that only runs."""
+        """File name to text."""
         ...
+
+
+@runtime_checkable
+class Exporter(Backend, Protocol):
+    """A backend that writes files that are no text, or too large to hold."""
+
+    def write(self, circuit: Circuit, folder: Path, progress: Progress) -> Sequence[str]:
+        """Write files into `folder`, which exists, and return their names.
+
+        The caller moves them where they belong when all are written.
+        """
+        ...
+
+
+@runtime_checkable
+class Runner(Backend, Protocol):
+    """A backend that computes what a circuit gives."""
 
     def run(
         self,
@@ -43,12 +70,20 @@ class Backend(Protocol):
         ...
 
 
+#: What backends can do: the protocol, in words, and as a heading.
+ABILITIES: Mapping[type, tuple[str, str]] = {
+    Runner: ("runs circuits", "runs"),
+    Emitter: ("emits text files", "emits"),
+    Exporter: ("exports data files", "exports"),
+}
+
+
 def backend_names() -> list[str]:
     """Names of the installed backends: the entry points of group `cortico.backends`."""
     return sorted(entry_points(group="cortico.backends").names)
 
 
-def get_backend(name: str, **options: object) -> Backend:
+def get_backend(name: str, /, **options: object) -> Backend:
     """The backend called `name`, with these options.
 
     SpecError when none is installed under that name, or it does not take an option.
@@ -64,6 +99,28 @@ def get_backend(name: str, **options: object) -> Backend:
         raise SpecError(f"backend {name!r} has no options, found {', '.join(options)}")
     backend: Backend = make(**options)
     return backend
+
+
+def get_runner(backend: str | Backend, /, **options: object) -> Runner:
+    """The backend of that name, or the given one, to run circuits. UnsupportedError when it cannot."""
+    found = get_backend(backend, **options) if isinstance(backend, str) else backend
+    if isinstance(found, Runner):
+        return found
+    raise _unable(found, "run circuits")
+
+
+def get_writer(backend: str | Backend, /, **options: object) -> Emitter | Exporter:
+    """The backend of that name, or the given one, to write files. UnsupportedError when it cannot."""
+    found = get_backend(backend, **options) if isinstance(backend, str) else backend
+    if isinstance(found, Emitter | Exporter):
+        return found
+    raise _unable(found, "write files")
+
+
+def _unable(backend: Backend, wanted: str) -> UnsupportedError:
+    able = [words for kind, (words, _) in ABILITIES.items() if isinstance(backend, kind)]
+    instead = f", it {' and '.join(able)}" if able else ""
+    return UnsupportedError(f"backend {backend.name!r} cannot {wanted}{instead}: {backend.summary}")
 
 
 def require_support(backend: Backend, circuit: Circuit) -> None:

@@ -10,7 +10,7 @@ A time axis is an axis like any other here: the rate at step t is the entry at i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,9 +28,6 @@ class ReferenceBackend:
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         return []
-
-    def emit(self, circuit: Circuit) -> Mapping[str, str]:
-        return {}
 
     def run(
         self, circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None

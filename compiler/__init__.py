@@ -17,7 +17,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cortico.backends import backend_names, get_backend
+    from cortico.backends import backend_names, get_backend, get_runner
     from cortico.frontends import from_torch, read_checkpoint, read_spec
     from cortico.ir import Circuit, CircuitBuilder
     from cortico.ir.errors import (
@@ -47,6 +47,7 @@ _HOME = {
     "compile_attention": "cortico.pipeline",
     "from_torch": "cortico.frontends",
     "get_backend": "cortico.backends",
+    "get_runner": "cortico.backends",
     "load_circuit": "cortico.ir.text",
     "lower": "cortico.lowering",
     "random_weights": "cortico.weights",
@@ -70,6 +71,7 @@ __all__ = [
     "compile_attention",
     "from_torch",
     "get_backend",
+    "get_runner",
     "load_circuit",
     "lower",
     "random_weights",

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from cortico.backends import Progress
     from cortico.ir import Circuit, Population
-    from cortico.pipeline import Compilation, Progress
+    from cortico.pipeline import Compilation
 
 SENTENCE = "The thalamus relays sensory signals to the cortex."
 QUERY = "signals"  #: the word whose attention is shown

@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from cortico import compile_attention, get_backend
+from cortico import compile_attention, get_runner
 from cortico.frontends import read_checkpoint
 from cortico.minilm import MiniLM
 
@@ -34,7 +34,7 @@ def main() -> int:
     print(f"network: {counts.neurons:,} rate units, {counts.synapses:,} synapses")
 
     start = time.perf_counter()
-    y = get_backend("brian2", **SYNCHRONOUS).run(circuit, {"x": x, "keep": keep})["y"]
+    y = get_runner("brian2", **SYNCHRONOUS).run(circuit, {"x": x, "keep": keep})["y"]
     print(f"built and run in {time.perf_counter() - start:.1f} s")
 
     expected = model.attention(0)(x, keep)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cortico import AttentionSpec, compile_attention, get_backend, random_weights
+from cortico import AttentionSpec, compile_attention, get_runner, random_weights
 from cortico.spec import Mask
 
 
@@ -44,8 +44,8 @@ def main() -> int:
     print(f"\nSynapses for 1000 tokens: {long:,}, and {shared:,} after the default passes.")
 
     x = np.random.default_rng(1).standard_normal((5, 16))  # five tokens
-    y = get_backend("numpy").run(smaller, {"x": x})["y"]
-    expected = get_backend("reference").run(circuit, {"x": x})["y"]
+    y = get_runner("numpy").run(smaller, {"x": x})["y"]
+    expected = get_runner("reference").run(circuit, {"x": x})["y"]
     difference = np.abs(y - expected).max() / np.abs(expected).max()
     print(f"Output of shape {y.shape}.")
     print(f"Largest relative difference to the reference interpreter: {difference:.0e}")

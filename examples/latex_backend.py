@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from cortico.ir import Circuit, Compartment, Effect, Population, UnsupportedError, Weight
+from cortico.ir import Circuit, Compartment, Effect, Population, Weight
 
 DOCUMENT = r"""\documentclass{article}
 \usepackage{amsmath}
@@ -24,7 +22,7 @@ DOCUMENT = r"""\documentclass{article}
 
 
 class LatexBackend:
-    """Writes `equations.tex`. It runs nothing."""
+    """Writes `equations.tex`."""
 
     name = "latex"
     summary = "the equation of every population, in LaTeX"
@@ -35,14 +33,6 @@ class LatexBackend:
     def emit(self, circuit: Circuit) -> Mapping[str, str]:
         equations = " \\\\\n".join(equation(circuit, p) for p in circuit.order)
         return {"equations.tex": DOCUMENT % equations}
-
-    def run(
-        self,
-        circuit: Circuit,
-        inputs: Mapping[str, np.ndarray],
-        parameters: Mapping[str, np.ndarray] | None = None,
-    ) -> dict[str, np.ndarray]:
-        raise UnsupportedError("backend 'latex' writes equations and runs nothing")
 
 
 def equation(circuit: Circuit, population: Population) -> str:

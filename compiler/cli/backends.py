@@ -1,4 +1,4 @@
-"""List the backends that are installed."""
+"""List the backends that are installed, and what each can do."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Print each backend's name and what it is."""
+    """Print each backend's name, what it can do, and what it is."""
     from cortico.backends import backend_names, get_backend
+    from cortico.backends.protocol import ABILITIES
+    from cortico.cli.console import console, print_table
+    from cortico.report import Table
 
+    rows = []
     for name in backend_names():
-        print(f"{name:<12} {get_backend(name).summary}")
+        backend = get_backend(name)
+        able = ("yes" if isinstance(backend, kind) else "–" for kind in ABILITIES)
+        rows.append((name, *able, backend.summary))
+    headings = (heading for _, heading in ABILITIES.values())
+    print_table(Table("Backends", ("name", *headings, "what it is"), tuple(rows), 0), console())
     return 0

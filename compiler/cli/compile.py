@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Source, layer, sizes, weights, backend and output folder."""
     add_source_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write")
-    add_backend_arguments(parser, "what to emit")
+    add_backend_arguments(parser, "what to write")
     parser.add_argument(
         "--passes",
         default="default",
@@ -71,7 +71,7 @@ def execute(arguments: argparse.Namespace) -> int:
         )
         folder = arguments.output or Path(_slug(spec.name))
         progress(f"writing {folder}")
-        compilation.write(folder)
+        written = compilation.write(folder, progress)
     out, counts = console(), compilation.circuit.counts()
     if arguments.print_between_passes:
         _print_steps(compilation.steps)
@@ -84,7 +84,7 @@ def execute(arguments: argparse.Namespace) -> int:
         f"{number(counts.parameters)} parameters",
         out,
     )
-    print_line(f"written to {one_line(str(folder))}: {', '.join(compilation.file_names)}", out)
+    print_line(f"written to {one_line(str(folder))}: {', '.join(written)}", out)
     return 0
 
 

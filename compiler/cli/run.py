@@ -48,7 +48,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Run, write the outputs, and print their shapes."""
     import numpy as np
 
-    from cortico.backends import require_support
+    from cortico.backends import get_runner, require_support
     from cortico.cli.console import console, print_line, stages
     from cortico.report import one_line
 
@@ -56,7 +56,7 @@ def execute(arguments: argparse.Namespace) -> int:
         progress(f"reading {arguments.circuit}")
         circuit = read_circuit(arguments.circuit)
         check_output(arguments.output, circuit)
-        backend = read_backend(arguments)
+        backend = get_runner(read_backend(arguments))
         require_support(backend, circuit)
         inputs = read_arrays(arguments.input, circuit)
         weights = read_weights(arguments.weights, arguments.circuit, circuit)

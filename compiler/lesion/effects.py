@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.backends import Backend, get_backend, require_support
+from cortico.backends import Backend, Runner, get_runner, require_support
 from cortico.backends.inputs import Arrays
 from cortico.ir import Circuit, Output, Population, Role, TensorRef
 
@@ -63,7 +63,7 @@ def effects(
     backend: Backend | str = "reference",
 ) -> Effects:
     """What differs between a circuit and its lesion on `inputs`; both are run by `backend`."""
-    runner = get_backend(backend) if isinstance(backend, str) else backend
+    runner = get_runner(backend)
     names = [population.name for population in circuit.populations]
     before, after = (_observed(c, names, inputs, parameters, runner) for c in (circuit, lesioned))
     rates = {name: (before[k], after[k]) for k, name in enumerate(names)}
@@ -109,7 +109,7 @@ def _observed(
     names: list[str],
     inputs: Arrays,
     parameters: Arrays | None,
-    runner: Backend,
+    runner: Runner,
 ) -> dict[Any, np.ndarray]:
     """Outputs by name, and rates by the number of their population in `names`."""
     prefix = "rate_"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cortico.backends import get_backend
+from cortico.backends import get_runner
 from cortico.ir import Circuit, Input, InputKind, PassError
 from cortico.ir.circuit import resolve
 
@@ -43,7 +43,7 @@ def relative_difference(
         for p in before.parameters
         if p.values is None and p.formula is None
     }
-    target = get_backend(backend)
+    target = get_runner(backend)
     found = []
     for circuit in (before, after):
         names = {p.name for p in circuit.parameters}

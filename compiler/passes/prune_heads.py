@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cortico.backends import get_backend
+from cortico.backends import get_runner
 from cortico.ir import Axis, Circuit, Input, InputKind, Parameter, Role, SpecError
 from cortico.ir.circuit import resolve
 from cortico.passes.base import Pass
@@ -54,7 +54,7 @@ class PruneHeads(Pass):
         assert axis is not None
         assert isinstance(axis.extent, int)
         heads = range(axis.extent)
-        arrays, target = self._arrays(circuit), get_backend("numpy")
+        arrays, target = self._arrays(circuit), get_runner("numpy")
         whole = target.run(circuit, arrays)
         moved = []
         for head in heads:

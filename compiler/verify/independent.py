@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cortico.backends import get_backend
+from cortico.backends import get_runner
 from cortico.ir import Circuit, UnsupportedError
 from cortico.lowering import circuit_weights, lower
 from cortico.spec import AttentionSpec, RotaryStyle
@@ -73,7 +73,7 @@ def emitted_code(subject: Subject) -> tuple[bool, str]:
 def pytorch_output(subject: Subject) -> tuple[bool, str]:
     """The compiled code against PyTorch, in float64, on random weights of the lowered circuit."""
     numbers = _Numbers(subject.spec)
-    found = get_backend("numpy").run(lower(subject.spec, numbers.weights), numbers.inputs)["y"]
+    found = get_runner("numpy").run(lower(subject.spec, numbers.weights), numbers.inputs)["y"]
     return _close({"y": found}, {"y": numbers.torch.y}, numbers)
 
 

@@ -110,9 +110,10 @@ def test_compile_tokens(cortico, home):
     assert circuit == load_circuit(home / "bare" / "circuit.cortico").bind(n=7)
 
 
-def test_compile_for_the_reference(cortico, home):
-    ok(cortico("compile", "ok.toml", "--backend", "reference", "-o", "made"))
-    assert names(home / "made") == WRITTEN - {"attention.py"}
+def test_compile_for_a_backend_that_only_runs(cortico, home):
+    code, _, errors = cortico("compile", "ok.toml", "--backend", "reference", "-o", "made")
+    assert code == 1 and "'reference' cannot write files, it runs circuits" in errors
+    assert not (home / "made").exists()
 
 
 def test_compile_prints_passes(cortico, home):
@@ -298,8 +299,11 @@ def test_show_text(cortico, home):
 
 def test_backends(cortico):
     printed = ok(cortico("backends"))
-    assert "numpy        a standalone NumPy file\n" in printed
-    assert "reference    " in printed
+    rows = {line.split()[0]: line.split()[1:4] for line in printed.splitlines() if line.strip()}
+    assert rows["name"] == ["runs", "emits", "exports"]
+    assert rows["numpy"] == ["yes", "yes", "–"]
+    assert rows["reference"] == ["yes", "–", "–"]
+    assert "a standalone NumPy file" in printed
 
 
 def test_passes(cortico):
@@ -347,7 +351,7 @@ def compiled(template, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
     (folder / "llama.toml").write_text(LLAMA)
     small, llama = str(template / "ok.toml"), str(folder / "llama.toml")
-    huge = ["--tokens", "1000000000000", "--backend", "reference", "--passes", "none"]
+    huge = ["--tokens", "1000000000000", "--passes", "none"]
     for source, name, options in (
         (small, "small", []),
         (llama, "llama", []),

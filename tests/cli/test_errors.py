@@ -107,7 +107,7 @@ def huge(folder):
     text("huge.toml", "model = 8\nheads = 2\ntokens = 1_000_000_000_000\n")(folder)
     from cortico.cli import main
 
-    options = ["--backend", "reference", "--passes", "none"]
+    options = ["--passes", "none"]
     assert main(["compile", "huge.toml", "-o", "huge", *options]) == 0
 
 

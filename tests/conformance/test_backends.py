@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cortico.backends import backend_names, get_backend
+from cortico.backends import Runner, backend_names, get_backend
 from cortico.lowering import lower
 from tests.cases import BATCH, CASES, Case
 from tests.oracle import textbook_attention
@@ -19,7 +19,9 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 #: Backends that compute at once. A network that settles has a suite of its own: test_brian2.py.
-AT_ONCE = [name for name in backend_names() if name != "brian2"]
+AT_ONCE = [
+    name for name in backend_names() if name != "brian2" and isinstance(get_backend(name), Runner)
+]
 
 
 @pytest.fixture(params=AT_ONCE)

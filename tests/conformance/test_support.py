@@ -4,7 +4,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from cortico import UnsupportedError, get_backend, lower
-from cortico.backends import require_support
+from cortico.backends import Runner, require_support
 from cortico.frontends import spec_to_mapping
 from tests.backends.brian2.simulation import SYNCHRONOUS, second_example, simulate
 from tests.cases import CASES, Case
@@ -49,9 +49,10 @@ def test_cells():
 
 
 def own_backends() -> list[str]:
-    """The backends that cortico brings; others may be installed beside it."""
+    """The backends that cortico brings and that run circuits; others may be installed beside it."""
     found = entry_points(group="cortico.backends")
-    return sorted(point.name for point in found if point.dist and point.dist.name == "cortico")
+    own = sorted(point.name for point in found if point.dist and point.dist.name == "cortico")
+    return [name for name in own if isinstance(get_backend(name), Runner)]
 
 
 def matrix(backends: list[str]) -> str:
