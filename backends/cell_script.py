@@ -34,6 +34,15 @@ from cortico.backends.script_parts import (
 from cortico.ir import Circuit, Compartment, Effect, InputKind, Output, Population, Projection, Role
 from cortico.ir.physiology import cell_type
 
+BY_CELL = '''\
+def by_cell(place, count, values):
+    """One number per cell, from arrays over the grid."""
+    found = np.zeros(count + 1)  # the last one takes what has no cell, place -1
+    place, values = np.broadcast_arrays(place, values)
+    found[place] = values
+    return found[:-1]
+'''
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -100,6 +109,23 @@ def infinite_weights(circuit: Circuit) -> Iterator[str]:
             yield f"parameter {parameter.name!r} has numbers that are NaN or infinite"
 
 
+def normalised_first(circuit: Circuit, population: Population) -> list[Compartment]:
+    """Compartments, those first that hear a population which the dividing ones sum: softmax's numerator.
+
+    Such a factor over its divisor is at most one, whatever the range of both.
+    """
+
+    def heard(names: set[str]) -> set[str]:
+        return {p.pre for name in names for p in circuit.projections_onto(name)}
+
+    def sources(compartment: Compartment) -> set[str]:
+        return {p.pre for p in circuit.projections_onto(population.name, compartment.name)}
+
+    divides = [c for c in population.compartments if c.effect is Effect.DIVIDES]
+    pooled = heard(set().union(*map(sources, divides)))
+    return sorted(population.compartments, key=lambda c: not sources(c) & pooled)
+
+
 # ---- the function that makes the network -----------------------------------------------------------
 
 
@@ -148,7 +174,8 @@ def _population(coder: Coder, population: Population) -> Iterator[str]:
     if population.transfer != "identity":
         arguments.append(f'transfer="{population.transfer}"')
     for effect, word in ((Effect.MULTIPLIES, "multiply"), (Effect.DIVIDES, "divide")):
-        drives = [_drive(coder, c) for c in population.compartments if c.effect is effect]
+        compartments = [c for c in normalised_first(coder.circuit, population) if c.effect is effect]
+        drives = [_drive(coder, compartment) for compartment in compartments]
         arguments += [f"{word}={{{', '.join(drives)}}}"] * bool(drives)
     where = coder.where(population.domain)
     arguments += [f"where={where}"] * bool(where)

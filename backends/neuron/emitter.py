@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 from cortico.backends.brian2.template import SETTLING_STEPS
-from cortico.backends.cell_script import Engine, emit_cell_script, longest_chain
+from cortico.backends.cell_script import BY_CELL, Engine, emit_cell_script, longest_chain
 from cortico.backends.neuron.options import Options
 from cortico.backends.neuron.template import CELL, HEADER, MAIN, NETWORK
 from cortico.ir import Circuit, Effect, Population
@@ -22,7 +22,7 @@ split tau tolerance TRANSFERS weights
 ENGINE = Engine(
     header=HEADER,
     main=MAIN,
-    network="\n".join((CELL, NETWORK, SETTLING_STEPS)),
+    network="\n".join((CELL, NETWORK, BY_CELL, SETTLING_STEPS)),
     reserved=frozenset(_RESERVED.split()),
     settle="{chain}",
 )

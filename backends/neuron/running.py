@@ -5,17 +5,15 @@ from __future__ import annotations
 import atexit
 import functools
 import importlib.util
-import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from cortico.backends.script_running import run_command, run_in_folder
 from cortico.ir import UnsupportedError
 
 Arrays = Mapping[str, np.ndarray]
@@ -39,38 +37,14 @@ def compiled(mechanisms: tuple[tuple[str, str], ...]) -> Path:
     for name, text in mechanisms:
         (folder / name).write_text(text, encoding="utf-8")
     beside = Path(sys.executable).with_name("nrnivmodl")
-    _run([str(beside) if beside.exists() else "nrnivmodl", "."], folder, "nrnivmodl")
+    run_command([str(beside) if beside.exists() else "nrnivmodl", "."], folder, "nrnivmodl")
     return folder
 
 
 def run_script(
     source: str, mechanisms: Mapping[str, str], inputs: Arrays, weights: Arrays, ranks: int
 ) -> dict[str, np.ndarray]:
-    """Run the script on so many MPI ranks; returns its outputs."""
-    home = compiled(tuple(mechanisms.items()))
-    with tempfile.TemporaryDirectory() as name:
-        script, given, numbers, found = (
-            Path(name) / file for file in ("script.py", "inputs.npz", "weights.npz", "outputs.npz")
-        )
-        script.write_text(source, encoding="utf-8")
-        np.savez(given, allow_pickle=False, **inputs)
-        np.savez(numbers, allow_pickle=False, **weights)
-        start = ["mpiexec", "-n", str(ranks)] if ranks > 1 else []
-        files = [str(script), str(given), "-o", str(found), "--weights", str(numbers)]
-        _run([*start, sys.executable, *files], home, "the NEURON network")
-        with np.load(found, allow_pickle=False) as outputs:
-            return dict(outputs)
-
-
-def _run(command: Sequence[str], folder: Path, what: str) -> None:
-    """UnsupportedError with the last words of a command that fails. NEURON loads what lies in `folder`."""
-    done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True)
-    if done.returncode != 0:
-        words = [line.strip() for line in (done.stderr + done.stdout).splitlines() if re.search(r"\w", line)]
-        raise UnsupportedError(f"{what} failed: {words[-1] if words else 'it said nothing'}")
-
-
-def _environment() -> dict[str, str]:
-    """This process's, in which the tools of its Python are found."""
-    tools = Path(sys.executable).parent
-    return {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}
+    """Run the script on so many MPI ranks; returns its outputs. NEURON loads what the folder has."""
+    folder = compiled(tuple(mechanisms.items()))
+    start = ["mpiexec", "-n", str(ranks)] if ranks > 1 else []
+    return run_in_folder(source, inputs, weights, folder, "the NEURON network", start)

@@ -208,14 +208,6 @@ class Network:
         return np.array(found)
 
 
-def by_cell(place, count, values):
-    """One number per cell, from arrays over the grid; the last one is of what has no cell."""
-    found = np.zeros(count + 1)
-    place, values = np.broadcast_arrays(place, values)
-    found[place] = values
-    return found
-
-
 def area_number(axes):
     """Areas counted one after another, along all their axes."""
     number = 0
