@@ -15,13 +15,13 @@ import time
 
 import numpy as np
 
-from cortico import compile_attention, get_backend
+from cortico import compile_attention, get_runner
 from cortico.frontends import read_checkpoint
 from cortico.minilm import MiniLM
 
 SENTENCE = "The thalamus relays signals."
 TOLERANCE = 1e-6  #: largest relative difference
-OPTIONS = {"neuron": {"dt": 1e8}, "nest": {}}  # ms; so long that a step brings each cell to rest
+OPTIONS = {"neuron": {"dt": 1e8}, "nest": {"tau": 0.1}}  # ms: steps that leave little of the way
 
 
 def main(name: str, *options: str) -> int:
@@ -36,7 +36,7 @@ def main(name: str, *options: str) -> int:
 
     start = time.perf_counter()
     chosen = {key: int(value) for key, _, value in (text.partition("=") for text in options)}
-    backend = get_backend(name, **OPTIONS[name], **chosen)
+    backend = get_runner(name, **OPTIONS[name], **chosen)
     y = backend.run(circuit, {"x": x, "keep": keep})["y"]
     print(f"built and run by {name} in {time.perf_counter() - start:.1f} s")
 

@@ -10,7 +10,7 @@ from cortico.ir import Circuit, Effect, Population
 SCRIPT = "attention_nest.py"
 
 _RESERVED = """
-argparse BLOCK by_cell checked distance dt examples EXPONENT functools HEADROOM json load_weights main
+argparse BLOCK by_cell checked DAMPING distance dt examples EXPONENT functools HEADROOM json load_weights main
 nest network Network NEVER NOTHING np os parser Path rates rotation simulate sizes split tau threads
 tolerance TRANSFERS weights
 """

@@ -17,7 +17,7 @@ class Options:
     """
 
     dt: float = 1.0
-    tau: float = 1.0
+    tau: float = 0.3
     tolerance: float = 1e-15
     threads: int = 1
 

@@ -63,6 +63,7 @@ def main():
 NETWORK = '''\
 HEADROOM = 64.0  # of s over the largest factor: products lose that many roundings
 EXPONENT = 60.0  # where the sigmoid that stands for exp bends
+DAMPING = 0.9  # of the part that others go: at full steps what is divided would jitter by a rounding
 NOTHING = 1e-12  # of the largest divisor of a population: what is zero but for rounding
 NEVER = 1e100  # ms: the time constant of a unit that waits
 BLOCK = 1_000_000  # synapses handed to NEST at once
@@ -85,8 +86,10 @@ class Network:
         nest.set(resolution=dt, min_delay=dt, max_delay=dt, local_num_threads=threads, use_wfr=False)
         self.dt, self.tau, self.tolerance = dt, tau, tolerance
         self.part = 1 - np.exp(-dt / tau)  # of its way that a unit goes in a step
+        self.damped = DAMPING * self.part
         self.somas = np.zeros(0, int)  # NEST's number of the unit that fires a cell's rate
-        self.populations, self.stages, self.left = [], [], []
+        self.populations, self.stages = [], []
+        self.starts, self.heard, self.left = [], [], {}
 
     # ---- what the circuit is made of
 
@@ -117,17 +120,17 @@ class Network:
 
     def settle(self):
         """Let the units go, stage by stage, until the last are at rest; rates by number, 0 for -1."""
-        for units, parameters, left in self.stages:
+        for stage, (units, parameters, left) in enumerate(self.stages):
             if parameters:
                 self.run()
-            nest.NodeCollection(units.tolist()).set({"tau": self.tau} if not parameters else parameters())
-            self.left.append(left)
+            nest.NodeCollection(units.tolist()).set(parameters() if parameters else {"tau": self.tau})
+            self.left[stage] = left
         self.run()
         return np.append(self.rates(self.somas), 0.0)
 
     # ---- units
 
-    def create(self, model, count, parameters=None, left=0.0, **fixed):
+    def create(self, model, count, parameters=None, left=None, **fixed):
         """So many units of a model of NEST, which wait until they are let go; their numbers there.
 
         `parameters()` then gives what depends on the rates that arrive; `left` is the part of its way
@@ -135,15 +138,18 @@ class Network:
         """
         made = nest.Create(model, count, {"sigma": 0.0, "tau": NEVER, **fixed})
         units = np.array(made.tolist())
-        self.stages.append((units, parameters, 1 - self.part + left))
+        self.stages.append((units, parameters, 1 - self.part if left is None else left))
+        self.starts.append(units[0])
+        self.heard.append(set())
         return units
 
     def sums(self, drives, transfer="identity"):
         """Units that fire transfer(drive + what they hear)."""
         model, fixed = TRANSFERS[transfer]
         bend = EXPONENT if transfer == "exp" else 0.0
-        drive = {"mu": drives} if transfer == "identity" else {"theta": bend - drives}
-        return self.create(model, len(drives), **fixed, **{k: v.tolist() for k, v in drive.items()})
+        name, values = ("mu", drives) if transfer == "identity" else ("theta", bend - drives)
+        own = values.tolist() if len(values) > 1 else values[0]  # NEST takes no list for one unit
+        return self.create(model, len(drives), **fixed, **{name: own})
 
     def product_of(self, sums, divide, transfer):
         """Units that fire transfer(product of the sums that multiply / product of those that divide)."""
@@ -165,7 +171,9 @@ class Network:
         largest = functools.cache(lambda: np.abs(self.shared(a, d)).max() or 1.0)
         minus = self.create("lin_rate_ipn", len(a), lambda: {"tau": self.tau, "g": 1 / largest()})
         fixed = {"lambda": 0.0, "mult_coupling": True, "theta_in": 0.0}
-        quotient = self.create("lin_rate_ipn", len(a), lambda: self.shunted(d, largest()), **fixed)
+        quotient = self.create(
+            "lin_rate_ipn", len(a), lambda: self.shunted(d, largest()), 1 - self.damped, **fixed
+        )
         self.wire(a, minus, -1.0)
         for source, weight in ((a, 1.0), (minus, -1.0), (d, -1.0)):
             self.wire(source, quotient, weight)
@@ -180,7 +188,7 @@ class Network:
         """Parameters of what is divided by units: as fast as others, waiting for ever where they are 0."""
         d = self.rates(units)
         live = np.abs(d) > NOTHING * np.abs(d).max()
-        tau = np.where(live, np.abs(d) * self.dt / self.part, NEVER)
+        tau = np.where(live, np.abs(d) * self.dt / self.damped, NEVER)
         sign = np.where(d < 0, -1.0, 1.0)
         columns = zip(tau.tolist(), (sign / largest).tolist(), sign.tolist())
         return [{"tau": t, "g_ex": e, "g_in": i, "theta_ex": largest} for t, e, i in columns]
@@ -192,7 +200,7 @@ class Network:
             "lin_rate_ipn",
             len(b),
             lambda: {"tau": self.tau, "g_ex": 1 / scale()},
-            left=1 / HEADROOM,
+            left=1 - self.part + 1 / HEADROOM,
             **{"mu": 1.0, "mult_coupling": True, "theta_ex": 0.0},
         )
         self.wire(b, reciprocal, 1.0)
@@ -203,7 +211,9 @@ class Network:
         return product
 
     def wire(self, pre, post, weight):
-        """Synapses from each unit to the one at the same place, in blocks."""
+        """Synapses from each unit of a stage to the one of another at the same place, in blocks."""
+        source, target = np.searchsorted(self.starts, [pre[0], post[0]], side="right") - 1
+        self.heard[target].add(source)
         weight = np.broadcast_to(np.asarray(weight, float), pre.shape)
         for start in range(0, len(pre), BLOCK):
             block = slice(start, start + BLOCK)
@@ -218,9 +228,12 @@ class Network:
 
     def run(self):
         """Run until the units let go since the last run lack no more than `tolerance` of their way."""
-        steps = 2 + sum(np.log(self.tolerance) / np.log(max(left, 1e-9)) + 1 for left in self.left)
-        nest.Simulate(np.ceil(steps) * self.dt)
-        self.left = []
+        steps = {}
+        for stage, left in self.left.items():  # each comes to rest after those that it hears
+            own = np.log(self.tolerance) / np.log(max(left, 1e-9)) + 1
+            steps[stage] = own + max((steps.get(heard, 0) for heard in self.heard[stage]), default=0)
+        nest.Simulate(np.ceil(2 + max(steps.values(), default=0)) * self.dt)
+        self.left = {}
 
     def rates(self, units):
         """What units fire now."""

@@ -14,7 +14,7 @@ SCRIPT = "attention_neuron.py"
 MECHANISMS = ("dendritic_product.mod", "rate_synapse.mod")
 
 _RESERVED = """
-AREA argparse area_number by_cell Cell checked distance dt examples functools json load_weights
+AREA argparse area_number by_cell Cell checked ctypes distance dt examples functools json load_weights
 main Network network neuron nrn np os parser Path pc rates rotation settling_steps simulate sizes
 split tau tolerance TRANSFERS weights
 """

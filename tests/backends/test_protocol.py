@@ -35,6 +35,7 @@ class Broken(Counts):
 
 def test_what_our_backends_are():
     kinds = {"numpy": (Runner, Emitter), "reference": (Runner,), "brian2": (Runner, Emitter)}
+    kinds |= dict.fromkeys(("neuron", "nest"), (Runner, Emitter))
     for name, able in kinds.items():
         backend = get_backend(name)
         assert {k for k in (Runner, Emitter, Exporter) if isinstance(backend, k)} == set(able)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from cortico.backends import get_backend
+from cortico.backends import get_backend, get_runner
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
 from tests.backends.brian2.simulation import second_example
@@ -24,13 +24,14 @@ NEURON = get_backend("neuron")
 
 def error(circuit, example, **options):
     found = simulate(circuit, example, **options)
-    expected = get_backend("reference").run(circuit, example)
+    expected = get_runner("reference").run(circuit, example)
     assert found.keys() == expected.keys()
     return max(relative_error(found[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES[::10], ids=lambda case: case.name)
 def test_settles_to_the_reference(case):
+    """A tenth of them: all are measured in test_support.py."""
     circuit = lower(case.spec, case.weights)
     in_time = [axis.name for axis in circuit.axes if axis.in_time]
     assert NEURON.unsupported(circuit) == [f"axis {name!r} is in time" for name in in_time]
@@ -38,19 +39,21 @@ def test_settles_to_the_reference(case):
         assert error(circuit, second_example(case), **SYNCHRONOUS) < 1e-12
 
 
-@pytest.mark.parametrize("case", CASES[:80:20], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES[:80:40], ids=lambda case: case.name)
 def test_in_time(case):
     """Steps far shorter than the time constants, those of each class."""
     circuit, example = lower(case.spec, case.weights), second_example(case)
     assert error(circuit, example) < 1e-9
 
 
-@pytest.mark.parametrize("passes", ["default", "aggressive", "default,split-sign"])
-@pytest.mark.parametrize("case", CASES[:80:16], ids=lambda case: case.name)
-def test_after_passes(case, passes):
+@pytest.mark.parametrize(
+    ("name", "passes"),
+    [("bert", "default"), ("gpt_oss", "default"), ("one_feature", "default,split-sign")],
+)
+def test_after_passes(name, passes):
+    case = CASE[name]
     circuit = compile_attention(case.spec, case.weights, passes=passes).circuit
-    if NEURON.unsupported(circuit) == []:
-        assert error(circuit, second_example(case), **SYNCHRONOUS) < 1e-9
+    assert error(circuit, second_example(case), **SYNCHRONOUS) < 1e-9
 
 
 @settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate), suppress_health_check=list(HealthCheck))
@@ -63,7 +66,7 @@ def test_any_circuit_in_space(circuit, seed, tokens):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = simulate(circuit, inputs, weights, **SYNCHRONOUS)["y"]
-    expected = get_backend("reference").run(circuit, inputs, weights)["y"]
+    expected = get_runner("reference").run(circuit, inputs, weights)["y"]
     assert found.shape == expected.shape
     largest = max(float(np.abs(rate).max(initial=1.0)) for rate in rates.values())
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12 * largest)
@@ -77,7 +80,7 @@ def test_two_ranks_give_what_one_gives(monkeypatch):
     case = CASE["gpt_oss"]
     circuit = lower(case.spec, case.weights)
     found = [
-        get_backend("neuron", ranks=ranks, **SYNCHRONOUS).run(circuit, case.inputs)["y"]
+        get_runner("neuron", ranks=ranks, **SYNCHRONOUS).run(circuit, case.inputs)["y"]
         for ranks in (1, 2)
     ]
     assert relative_error(found[0], expected_output(case)) < 1e-12
