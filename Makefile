@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 INSTALL := $(PIP) --config-settings editable_mode=strict -e
 # strict editable installs list their files: reinstall when the list changes
-FILES := $(shell find ir compiler backends -name '*.py' -o -name '*.csv' -o -path '*/assets/*' | sort | cksum | cut -d' ' -f1)
+FILES := $(shell find ir compiler backends -name '*.py' -o -name '*.csv' -o -name '*.mod' -o -path '*/assets/*' | sort | cksum | cut -d' ' -f1)
 DEMO_STAMP := $(VENV)/.stamp-demo-$(FILES)
 DEV_STAMP := $(VENV)/.stamp-dev-$(FILES)
 
@@ -53,6 +53,7 @@ bench: $(DEV_STAMP) ## run the benchmarks; tables on the terminal, JSON in bench
 	$(BIN)/python benchmarks/brian2_speed.py
 	$(BIN)/python benchmarks/spiking_error.py
 	$(BIN)/python docs/draw_brian2.py
+	$(BIN)/python benchmarks/simulator_scale.py
 
 .PHONY: clean
 clean: ## remove what was built

@@ -35,6 +35,15 @@ from cortico.ir import Circuit, Compartment, Effect, InputKind, Output, Populati
 from cortico.ir.physiology import cell_type
 
 BY_CELL = '''\
+def numbered(first, axes, where):
+    """Numbers from `first` on for the cells that exist, an array over their axes; and how many do."""
+    exists, *indices = np.broadcast_arrays(where, *axes)
+    count = np.count_nonzero(exists)
+    numbers = np.full([axis.size for axis in axes], -1)
+    numbers[tuple(index[exists] for index in indices)] = first + np.arange(count) if axes else first
+    return numbers, count
+
+
 def by_cell(place, count, values):
     """One number per cell, from arrays over the grid."""
     found = np.zeros(count + 1)  # the last one takes what has no cell, place -1
@@ -53,6 +62,7 @@ class Engine:
     network: str  #: the class `Network` and what it needs
     reserved: frozenset[str]  #: names that the script uses itself
     settle: str  #: arguments of `network.settle`, with a place for chain
+    physiology: bool  #: whether cells have their areas and membrane time constants
 
 
 def emit_cell_script(
@@ -67,7 +77,7 @@ def emit_cell_script(
     parts = [
         engine.header.format(
             title=json.dumps(circuit.name).replace("\\", "\\\\"),
-            tensors="\n".join([*tensor_lines(circuit), *time_constants(circuit)]),
+            tensors="\n".join(_lines(circuit, engine)),
             json="import json\n" if stores else "",
             functools="import functools\n" if stores else "",
             chain=chain,
@@ -82,6 +92,13 @@ def emit_cell_script(
         'if __name__ == "__main__":\n    main()\n',
     ]
     return two_blank_lines_between_functions("\n".join(part for part in parts if part))
+
+
+def _lines(circuit: Circuit, engine: Engine) -> Iterator[str]:
+    """What the head of a script says of the circuit."""
+    yield from tensor_lines(circuit)
+    if engine.physiology:
+        yield from time_constants(circuit)
 
 
 def longest_chain(circuit: Circuit, cells_of: Mapping[str, int]) -> int:
@@ -131,17 +148,16 @@ def normalised_first(circuit: Circuit, population: Population) -> list[Compartme
 
 def _simulate(coder: Coder, engine: Engine, options: Mapping[str, object], chain: int) -> str:
     circuit = coder.circuit
-    names, ranges = zip(*((coder.axes[a.name], f":{coder.size(a.extent)}") for a in circuit.axes))
     body = [
         '"""Make the network for one example and let it settle; returns the outputs by name."""',
         *bind(coder),
         "",
-        f"{', '.join(names)}{',' * (len(names) == 1)} = np.ogrid[{', '.join(ranges)},]",
+        *_grid(coder),
         f"network = Network({', '.join(f'{name}={name}' for name in options)})",
         "",
     ]
     for population in circuit.order:
-        body += [*_population(coder, population), *_synapses(coder, population), ""]
+        body += [*_population(coder, engine, population), *_synapses(coder, population), ""]
     body += [
         f"rates = network.settle({engine.settle.format(chain=chain)})",
         "return {",
@@ -150,6 +166,14 @@ def _simulate(coder: Coder, engine: Engine, options: Mapping[str, object], chain
     ]
     text = textwrap.indent("\n".join(body), "    ")
     return f"def simulate(\n{_arguments(coder, options)}):\n{text}\n"
+
+
+def _grid(coder: Coder) -> Iterator[str]:
+    """The line that makes the index of each axis an array along a dimension of its own."""
+    names = "".join(f"{coder.axes[axis.name]}, " for axis in coder.circuit.axes)
+    ranges = ", ".join(f":{coder.size(axis.extent)}" for axis in coder.circuit.axes)
+    if names:
+        yield f"{names.rstrip()[: -1 if names.count(',') > 1 else None]} = np.ogrid[{ranges},]"
 
 
 def _arguments(coder: Coder, options: Mapping[str, object]) -> str:
@@ -161,26 +185,36 @@ def _arguments(coder: Coder, options: Mapping[str, object]) -> str:
     return "".join(f"    {part},\n" for part in [*rates, "*", *masks, weights, *chosen])
 
 
-def _population(coder: Coder, population: Population) -> Iterator[str]:
+def _population(coder: Coder, engine: Engine, population: Population) -> Iterator[str]:
     """Statements that make the cells of a population."""
     effects = [compartment.effect for compartment in population.compartments]
-    name = coder.populations[population.name]
-    arguments = [f'"{population.name}"', *([_index(coder, population.axes)] * bool(population.axes))]
-    areas = [a for a in population.axes if coder.circuit.axis(a).role is Role.AREA]
-    if areas:
-        arguments.append(f"area=[{_index(coder, areas)}]")
-    time = cell_type(population.region, population.cell_class).membrane_time
-    arguments.append(f"tau={time.value:g}")
+    arguments = [
+        f'"{population.name}"',
+        *([_index(coder, population.axes)] * bool(population.axes)),
+    ]
+    if engine.physiology:
+        arguments += _physiology(coder, population)
     if population.transfer != "identity":
         arguments.append(f'transfer="{population.transfer}"')
     for effect, word in ((Effect.MULTIPLIES, "multiply"), (Effect.DIVIDES, "divide")):
-        compartments = [c for c in normalised_first(coder.circuit, population) if c.effect is effect]
+        compartments = [
+            c for c in normalised_first(coder.circuit, population) if c.effect is effect
+        ]
         drives = [_drive(coder, compartment) for compartment in compartments]
         arguments += [f"{word}={{{', '.join(drives)}}}"] * bool(drives)
     where = coder.where(population.domain)
     arguments += [f"where={where}"] * bool(where)
     yield f"# {role_of(population.cell_class, population.transfer, effects)}"
+    name = coder.populations[population.name]
     yield from called(f"{name} = network.population(", arguments, ")")
+
+
+def _physiology(coder: Coder, population: Population) -> Iterator[str]:
+    """The area of each cell, and the membrane time constant."""
+    areas = [a for a in population.axes if coder.circuit.axis(a).role is Role.AREA]
+    if areas:
+        yield f"area=[{_index(coder, areas)}]"
+    yield f"tau={cell_type(population.region, population.cell_class).membrane_time.value:g}"
 
 
 def _drive(coder: Coder, compartment: Compartment) -> str:

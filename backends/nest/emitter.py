@@ -11,7 +11,7 @@ SCRIPT = "attention_nest.py"
 
 _RESERVED = """
 argparse BLOCK by_cell checked DAMPING distance dt examples EXPONENT functools HEADROOM json load_weights main
-nest network Network NEVER NOTHING np os parser Path rates rotation simulate sizes split tau threads
+nest network Network NEVER NOTHING np numbered os parser Path rates rotation simulate sizes split tau threads
 tolerance TRANSFERS weights
 """
 
@@ -21,6 +21,7 @@ ENGINE = Engine(
     network=f"{NETWORK}\n{BY_CELL}",
     reserved=frozenset(_RESERVED.split()),
     settle="",
+    physiology=False,
 )
 
 #: Units that a signal passes in a product (negative, quotient, sum) and in a quotient.

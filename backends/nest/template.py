@@ -93,12 +93,10 @@ class Network:
 
     # ---- what the circuit is made of
 
-    def population(self, name, *axes, tau, area=(), transfer="identity", multiply={}, divide={}, where=True):
+    def population(self, name, *axes, transfer="identity", multiply={}, divide={}, where=True):
         """Make the units of each cell; returns the numbers of cells, -1 where there is none."""
-        exists, *indices = np.broadcast_arrays(where, *axes)
-        first, count = self.somas.size, np.count_nonzero(exists)
-        numbers = np.full([axis.size for axis in axes], -1)
-        numbers[tuple(index[exists] for index in indices)] = first + np.arange(count)
+        first = self.somas.size
+        numbers, count = numbered(first, axes, where)
         place = np.maximum(numbers[axes] - first, -1)
         plain = len(multiply) == 1 and not divide
         if count:

@@ -15,7 +15,7 @@ MECHANISMS = ("dendritic_product.mod", "rate_synapse.mod")
 
 _RESERVED = """
 AREA argparse area_number by_cell Cell checked ctypes distance dt examples functools json load_weights
-main Network network neuron nrn np os parser Path pc rates rotation settling_steps simulate sizes
+main Network network neuron nrn np numbered os parser Path pc rates rotation settling_steps simulate sizes
 split tau tolerance TRANSFERS weights
 """
 
@@ -25,6 +25,7 @@ ENGINE = Engine(
     network="\n".join((CELL, NETWORK, BY_CELL, SETTLING_STEPS)),
     reserved=frozenset(_RESERVED.split()),
     settle="{chain}",
+    physiology=True,
 )
 
 

@@ -26,7 +26,9 @@ def require_neuron(ranks: int) -> None:
     if not any(map(shutil.which, ("g++", "clang++", "c++"))):
         raise UnsupportedError("backend 'neuron' needs a C++ compiler (g++) for its mechanisms")
     if ranks > 1 and shutil.which("mpiexec") is None:
-        raise UnsupportedError("ranks > 1 of backend 'neuron' needs mpiexec: install OpenMPI or MPICH")
+        raise UnsupportedError(
+            "ranks > 1 of backend 'neuron' needs mpiexec: install OpenMPI or MPICH"
+        )
 
 
 @functools.cache

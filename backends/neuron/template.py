@@ -137,10 +137,8 @@ class Network:
 
     def population(self, name, *axes, tau, area=(), transfer="identity", multiply={}, divide={}, where=True):
         """Make a cell per index at which one exists; returns their numbers, -1 where there is none."""
-        exists, *indices = np.broadcast_arrays(where, *axes)
-        first, count = self.size, np.count_nonzero(exists)
-        numbers = np.full([axis.size for axis in axes], -1)
-        numbers[tuple(index[exists] for index in indices)] = first + np.arange(count)
+        first = self.size
+        numbers, count = numbered(first, axes, where)
         self.size += count
         tau = self.tau or tau
         self.slowest = max(self.slowest, tau)

@@ -99,7 +99,9 @@ def test_all_names_that_the_script_uses_are_reserved(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("names", [["lambda", "np", "h", "nest"], ["network", "rates", "i", "None"]])
+@pytest.mark.parametrize(
+    "names", [["lambda", "np", "h", "nest"], ["network", "rates", "i", "None"]]
+)
 def test_any_name_runs(engine, names):
     first, second, axis, tensor = names
     builder = CircuitBuilder('späte Köpfe """ \\ \n {x} %s \'π\'')

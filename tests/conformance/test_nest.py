@@ -71,7 +71,9 @@ def test_threads_give_what_one_gives():
     """A batch, as a user runs it; units spread over two threads."""
     case = CASE["gpt_oss"]
     circuit = lower(case.spec, case.weights)
-    found = [get_runner("nest", threads=threads).run(circuit, case.inputs)["y"] for threads in (1, 2)]
+    found = [
+        get_runner("nest", threads=threads).run(circuit, case.inputs)["y"] for threads in (1, 2)
+    ]
     assert relative_error(found[0], expected_output(case)) < 1e-9
     assert relative_error(found[1], found[0]) < 1e-9
 

@@ -56,7 +56,12 @@ def test_after_passes(name, passes):
     assert error(circuit, second_example(case), **SYNCHRONOUS) < 1e-9
 
 
-@settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate), suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
 @given(circuit=circuits(time=False), seed=st.integers(0, 9), tokens=st.integers(1, 4))
 def test_any_circuit_in_space(circuit, seed, tokens):
     """Any compartments, transfer functions, domains, drives and orders of axes."""
