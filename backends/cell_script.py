@@ -58,6 +58,7 @@ class Engine:
     """The fixed parts of a script for one simulator."""
 
     header: str  #: with places for title, tensors, json, chain
+    constants: str  #: below the imports
     main: str  #: with places for weights_required and the options
     network: str  #: the class `Network` and what it needs
     reserved: frozenset[str]  #: names that the script uses itself
@@ -82,6 +83,7 @@ def emit_cell_script(
             functools="import functools\n" if stores else "",
             chain=chain,
         ),
+        engine.constants,
         LOAD_WEIGHTS if stores else "",
         _simulate(coder, engine, options, chain),
         engine.main.format(weights_required="" if stores else ", required=True", **defaults),

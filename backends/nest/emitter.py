@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cortico.backends.cell_script import BY_CELL, Engine, emit_cell_script, longest_chain
 from cortico.backends.nest.options import Options
-from cortico.backends.nest.template import HEADER, MAIN, NETWORK
+from cortico.backends.nest.template import CONSTANTS, HEADER, MAIN, NETWORK
 from cortico.ir import Circuit, Effect, Population
 
 SCRIPT = "attention_nest.py"
@@ -17,6 +17,7 @@ tolerance TRANSFERS weights
 
 ENGINE = Engine(
     header=HEADER,
+    constants=CONSTANTS,
     main=MAIN,
     network=f"{NETWORK}\n{BY_CELL}",
     reserved=frozenset(_RESERVED.split()),

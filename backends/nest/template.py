@@ -17,13 +17,14 @@ products and quotients are what such neurons settle to:
     exponential  e^60 / (1 + e^(60 - x))             is e^x but for a part e^(x - 60) of it
 
 A quotient gets a by a positive weight, and -a/c by a negative one, as excitation and inhibition are told
-apart by the sign of the weight. c is the largest |a/d| of the population, s is 64 times the largest |b|.
+apart by the sign of the weight. c is the largest |a/d| of the population, s is 4 times the largest |b|.
 
-The network is made stage by stage. What a stage hears has settled before its units are made, so that
-c, s and the time constant of a unit that is divided (tau |d|), can be set to what arrives. Where d is zero
-there is no unit: x / 0 is 0. A signal passes at most {chain} units; each stage runs as long as its own
-chain of units needs for `tolerance`, at a part 1 - exp(-dt / tau) of the way in a step. These units are
-steps of a computation, so tau is one number and not a cell's.
+The units of the whole network are made first and wait. They are let go stage by stage, when what they
+hear has settled, so that c, s and the time constant of what is divided (it is proportional to |d|) can be
+set to what arrives. Where d is zero, but for rounding, a unit is not let go: x / 0 is 0. A signal passes at
+most {chain} units; each stage runs as long as its own chain of units needs for `tolerance`, at a part
+1 - exp(-dt / tau) of the way in a step. These units are steps of a computation, so tau is one number and
+not a cell's.
 
 The rates settle to multihead attention: Granier & Senn, Multihead self-attention in cortico-thalamic
 circuits, arXiv 2504.06354. Rates have no unit: they are relative to a baseline and may be negative.
@@ -60,8 +61,8 @@ def main():
     np.savez(output, **{{n: np.reshape(all, batch + all[0].shape) for n, all in found.items()}})
 '''
 
-NETWORK = '''\
-HEADROOM = 64.0  # of s over the largest factor: products lose that many roundings
+CONSTANTS = """\
+HEADROOM = 4.0  # of s over the largest factor: products lose that many roundings
 EXPONENT = 60.0  # where the sigmoid that stands for exp bends
 DAMPING = 0.9  # of the part that others go: at full steps what is divided would jitter by a rounding
 NOTHING = 1e-12  # of the largest divisor of a population: what is zero but for rounding
@@ -73,8 +74,9 @@ TRANSFERS = {
     "relu": ("threshold_lin_rate_ipn", {}),
     "tanh": ("tanh_rate_ipn", {}),
 }
+"""
 
-
+NETWORK = '''\
 class Network:
     """Units and synapses, and the stages in which they are let go."""
 

@@ -7,7 +7,7 @@ from importlib import resources
 from cortico.backends.brian2.template import SETTLING_STEPS
 from cortico.backends.cell_script import BY_CELL, Engine, emit_cell_script, longest_chain
 from cortico.backends.neuron.options import Options
-from cortico.backends.neuron.template import CELL, HEADER, MAIN, NETWORK
+from cortico.backends.neuron.template import CELL, CONSTANTS, HEADER, MAIN, NETWORK
 from cortico.ir import Circuit, Effect, Population
 
 SCRIPT = "attention_neuron.py"
@@ -21,6 +21,7 @@ split tau tolerance TRANSFERS weights
 
 ENGINE = Engine(
     header=HEADER,
+    constants=CONSTANTS,
     main=MAIN,
     network="\n".join((CELL, NETWORK, BY_CELL, SETTLING_STEPS)),
     reserved=frozenset(_RESERVED.split()),

@@ -70,11 +70,12 @@ def main():
         nrn.quit()
 '''
 
-CELL = '''\
+CONSTANTS = """\
 TRANSFERS = {"identity": 0, "exp": 1, "relu": 2, "tanh": 3, "sqrt": 4}
 AREA = 100  # um2: 1 nA into a section is then 1 mA/cm2
+"""
 
-
+CELL = '''\
 class Cell:
     """A soma, and a dendrite for each of its compartments. `drives`: what dendrites get from outside."""
 

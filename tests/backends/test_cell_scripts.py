@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -151,6 +152,45 @@ def test_products_and_quotients_by_hand(engine):
     inputs = {f"x_{name}": array for name, array in zip(names, (p, q, r, s, t), strict=True)}
     found = simulate(engine, builder.build(), inputs)["y"]
     np.testing.assert_allclose(found, [0.25, 0, 0, -24], rtol=1e-9, atol=1e-12)
+
+
+@neuron.needs_neuron
+def test_a_small_divisor_does_not_slow_a_cell():
+    """In steps of 0.5 ms, within the time that a chain of its length may take."""
+    builder = CircuitBuilder("small")
+    builder.axis("a", Role.FEATURE, "n")
+    compartments = [
+        Compartment(name, effect, (Weight(TensorRef(builder.input(name, ("n",)), ("a",))),))
+        for name, effect in (("x", Effect.MULTIPLIES), ("d", Effect.DIVIDES))
+    ]
+    builder.population("cell", ("a",), Region.L5, CellClass.PT, compartments)
+    builder.output("y", "cell", ("a",))
+    inputs = {"x": np.array([2.0, -3.0]), "d": np.array([1e-4, 100.0])}
+    found = neuron.simulate(builder.build(), inputs)["y"]
+    np.testing.assert_allclose(found, [2e4, -0.03], rtol=1e-8)
+
+
+@neuron.needs_neuron
+def test_areas_are_spread_over_processes():
+    """Two axes of areas, three processes: area 2 g + r is made by process (2 g + r) % 3."""
+    circuit = lower(CASE["everything"].spec, CASE["everything"].weights)
+    script = neuron.load(circuit)
+    made = {}
+    for rank in range(3):
+        script["pc"] = SimpleNamespace(
+            id=lambda rank=rank: rank,
+            nhost=lambda: 3,
+            gid_clear=lambda: None,
+            set_maxstep=lambda step: None,
+            source_var=lambda *_, **__: None,
+        )
+        network = script["Network"](0.5, None, 1e-9)
+        g, r, i = np.ogrid[:2, :2, :4]
+        numbers = network.population("pool", g, r, i, area=[g, r], tau=10, multiply={"soma": 0.0})
+        made |= dict.fromkeys(network.cells, rank)
+    owners = np.vectorize(made.get)(numbers)
+    assert owners[:, :, 0].tolist() == [[0, 1], [2, 0]]
+    assert (owners == owners[:, :, :1]).all()
 
 
 def test_the_numerator_of_softmax_is_divided_first():

@@ -41,10 +41,16 @@ def load_neuron():
     neuron.load_mechanisms(str(compiled(tuple(mechanisms().items()))))
 
 
-def simulate(circuit, inputs, weights=None, **options):
-    """Outputs of one example; `options` are arguments of the script's function."""
+def load(circuit):
+    """What an emitted script defines."""
     load_neuron()
-    known = {p.name: p.values for p in circuit.parameters if p.values is not None}
     namespace = {"__name__": "attention_neuron", "__file__": "attention_neuron.py"}
     exec(compile(emit_script(circuit, Options()), "attention_neuron.py", "exec"), namespace)
-    return namespace["simulate"](**inputs, weights={**known, **(weights or {})}, **options)
+    return namespace
+
+
+def simulate(circuit, inputs, weights=None, **options):
+    """Outputs of one example; `options` are arguments of the script's function."""
+    known = {p.name: p.values for p in circuit.parameters if p.values is not None}
+    weights = {**known, **(weights or {})}
+    return load(circuit)["simulate"](**inputs, weights=weights, **options)
