@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend, get_runner
+from cortico.ir import Unfold
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
 from tests.backends.brian2.simulation import second_example
@@ -46,6 +47,16 @@ def test_settles_to_the_reference(case):
 def test_after_passes(name, passes):
     case = CASE[name]
     circuit = compile_attention(case.spec, case.weights, passes=passes).circuit
+    assert error(circuit, second_example(case)) < 1e-9
+
+
+def test_bounds_on_synapses():
+    """A causal memory stores j <= i, here between cells side by side."""
+    case = CASE["memory_causal_biased_padded"]
+    circuit = lower(case.spec, case.weights)
+    axes = tuple(dataclasses.replace(axis, unfold=Unfold.SPACE) for axis in circuit.axes)
+    circuit = dataclasses.replace(circuit, axes=axes)
+    assert any(projection.domain for projection in circuit.projections)
     assert error(circuit, second_example(case)) < 1e-9
 
 
