@@ -121,12 +121,14 @@ class Network:
     def settle(self):
         """Let the units go, stage by stage, until the last are at rest; rates by number, 0 for -1."""
         for stage, (units, parameters, left) in enumerate(self.stages):
-            if parameters:
-                self.run()
             nest.NodeCollection(units.tolist()).set(parameters() if parameters else {"tau": self.tau})
             self.left[stage] = left
         self.run()
         return np.append(self.rates(self.somas), 0.0)
+
+    def stage_of(self, unit):
+        """The number of the stage in which a unit is let go."""
+        return np.searchsorted(self.starts, unit, side="right") - 1
 
     # ---- units
 
@@ -212,8 +214,7 @@ class Network:
 
     def wire(self, pre, post, weight):
         """Synapses from each unit of a stage to the one of another at the same place, in blocks."""
-        source, target = np.searchsorted(self.starts, [pre[0], post[0]], side="right") - 1
-        self.heard[target].add(source)
+        self.heard[self.stage_of(post[0])].add(self.stage_of(pre[0]))
         weight = np.broadcast_to(np.asarray(weight, float), pre.shape)
         for start in range(0, len(pre), BLOCK):
             block = slice(start, start + BLOCK)
@@ -236,7 +237,11 @@ class Network:
         self.left = {}
 
     def rates(self, units):
-        """What units fire now."""
+        """What units fire at rest."""
+        if not units.size:
+            return np.zeros(0)
+        if self.stage_of(units[0]) in self.left:
+            self.run()
         numbers, places = np.unique(units, return_inverse=True)
         found = np.array(nest.NodeCollection(numbers.tolist()).get("rate")).reshape(-1)
         if not np.isfinite(found).all():

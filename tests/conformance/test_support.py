@@ -24,7 +24,7 @@ CLASSES = (1e-12, 1e-9, 1e-6, 1e-3)
 IN_PROCESS = {
     "brian2": lambda *example: brian2.simulate(*example, **brian2.SYNCHRONOUS)[0],
     "neuron": lambda *example: neuron.simulate(*example, **neuron.SYNCHRONOUS),
-    "nest": nest.simulate,
+    "nest": lambda *example: nest.simulate(*example, **nest.QUICK),
 }
 
 #: The error that a backend states: smaller ones differ from machine to machine.

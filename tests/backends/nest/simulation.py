@@ -10,6 +10,9 @@ needs_nest = pytest.mark.skipif(
     importlib.util.find_spec("nest") is None, reason="nest is not installed"
 )
 
+#: Fewer steps, and some digits less.
+QUICK = {"tau": 0.1, "tolerance": 1e-12}
+
 
 def simulate(circuit, inputs, weights=None, **options):
     """Outputs of one example; `options` are arguments of the script's function."""
