@@ -34,7 +34,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from common import machine, say_if_busy, write_results
+from common import machine, resident, say_if_busy, write_results
 
 from cortico import AttentionSpec, compile_attention, lower, random_weights
 from cortico.spec import Bias
@@ -208,7 +208,7 @@ def child(circuit: str, target: str, form: str, tokens: int, steps: int) -> Foun
 
     made, weights, x = CIRCUITS[circuit](tokens)
     counts = made.counts()
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     with tempfile.TemporaryDirectory() as cache:
         b2.prefs["codegen.runtime.cython.cache_dir"] = cache
         _, seconds = simulate_emitted(made, weights, x, target, form, steps)
@@ -217,14 +217,8 @@ def child(circuit: str, target: str, form: str, tokens: int, steps: int) -> Foun
     row |= {"neurons": int(counts.neurons), "synapses": synapses, "steps": steps, **seconds}
     row["ns per synapse"] = 1e9 * seconds["step"] / synapses
     if target != "cpp_standalone":  # its network is another process
-        row["bytes per synapse"] = (_resident("VmHWM") - before) / synapses
+        row["bytes per synapse"] = (resident("VmHWM") - before) / synapses
     return row
-
-
-def _resident(field: str) -> float:
-    """A field of /proc/self/status in bytes."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-    return 1024 * float(next(line.split()[1] for line in lines if line.startswith(field)))
 
 
 def measured(arguments: Sequence[object]) -> Found:

@@ -1,10 +1,12 @@
-"""What the benchmarks of Brian2 share: the machine, its load, and results as JSON."""
+"""What the benchmarks of speed share: the machine, its load, and results as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import sys
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,14 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def machine() -> dict[str, Any]:
+def machine(packages: Iterable[str] = ("numpy", "brian2", "cython")) -> dict[str, Any]:
     """What the figures are measured on, and how busy it was with other things (load, 1 minute)."""
     return {
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "brian2", "cython")},
+        **{name: version(name) for name in packages},
     }
 
 
@@ -29,6 +31,21 @@ def say_if_busy() -> None:
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > 0.5 * cores:
         print(f"the machine is busy: load {load:.1f} on {cores} cores; seconds are upper bounds")
+
+
+def resident(field: str) -> float:
+    """A field of /proc/self/status in bytes; where there is none, the peak so far.
+
+    Not ru_maxrss on Linux: a new process inherits its parent's there.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
+        return 1024 * float(next(line.split()[1] for line in lines if line.startswith(field)))
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def write_results(name: str, results: dict[str, Any]) -> None:

@@ -1,19 +1,17 @@
-"""How long and how much memory the compiler takes for all of GPT-2 small's attention, by length.
+"""How long and how much memory compiling GPT-2 small's attention takes, by tokens, heads and layers.
 
     python benchmarks/compile_time.py [--repeats 5]
 
 Twelve layers of 12 heads × 64 features, 768 wide, causal, with biases and random float32 weights, are
-compiled to circuits and NumPy code. Every measurement is a fresh process; sizes take turns, and
-medians are reported. Exit code 1 when a goal is missed: 2 s, 200 MB beyond the weights, and nothing
-that grows with the number of tokens.
+compiled to circuits and NumPy code. The number of tokens, of heads or of layers varies, the rest stays.
+Every measurement is a fresh process; sizes take turns, and medians are reported. Exit code 1 when a goal
+is missed: 2 s, 200 MB beyond the weights, and nothing that grows with the number of tokens.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -23,34 +21,33 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-LAYERS = 12
-LENGTHS = (128, 1024, 8192, 65536, "n")  #: numbers of tokens, and one left symbolic
-RESULTS = Path(__file__).parent / "results" / "compile_time.json"
+sys.path.insert(0, str(Path(__file__).parent))
 
+from common import machine, resident, write_results
+
+TOKENS, HEADS, LAYERS = 1024, 12, 12  #: what stays
+LENGTHS = (128, 1024, 8192, 65536, "n")  #: numbers of tokens, and one left symbolic
+MANY_HEADS = (1, 4, 12, 36)
+MANY_LAYERS = (1, 4, 12, 36)
 MOST_SECONDS, MOST_MEGABYTES, MOST_GROWTH = 2.0, 200.0, 1.5
 
-COMMANDS = {
-    "python alone": [sys.executable, "-c", "pass"],
-    "import numpy": [sys.executable, "-c", "import numpy"],
-    "import cortico": [sys.executable, "-c", "import cortico"],
-    "cortico --help": [str(Path(sys.executable).with_name("cortico")), "--help"],
-}
-
+Size = tuple[int | str, int, int]  #: tokens, heads, layers
 Sample = dict[str, Any]
 
 
 # ---- one measurement, in a process of its own ----------------------------------------------------
 
 
-def measure(tokens: int | str, trace: bool) -> Sample:
+def measure(size: Size, trace: bool) -> Sample:
     """Compile all layers once: seconds, peak megabytes beyond the weights, and counts of a layer.
 
     With `trace`, memory is what tracemalloc saw allocated, and the time says nothing.
     """
     from cortico.pipeline import compile_attention
 
-    spec = gpt2_small(tokens)
-    weights = [gpt2_weights(spec, layer) for layer in range(LAYERS)]
+    tokens, heads, layers = size
+    spec = gpt2_small(tokens, heads)
+    weights = [gpt2_weights(spec, layer) for layer in range(layers)]
     peak = _traced_peak() if trace else _resident_peak()
     start = time.perf_counter()
     compiled = [compile_attention(spec, w) for w in weights]
@@ -64,17 +61,23 @@ def measure(tokens: int | str, trace: bool) -> Sample:
         "megabytes": megabytes,
         "seconds_to_write": seconds_to_write,
         "megabytes_with_writing": megabytes_with_writing,
+        "megabytes_of_weights": sum(a.nbytes for w in weights for a in w.values()) / 1e6,
         "neurons": counts.neurons,
         "synapses": counts.synapses,
     }
 
 
-def gpt2_small(tokens: int | str) -> Any:
-    """The spec of one layer of GPT-2 small (Radford et al. 2019; config.json of openai-community/gpt2)."""
+def gpt2_small(tokens: int | str, heads: int = HEADS) -> Any:
+    """The spec of one layer of GPT-2 small (Radford et al. 2019; config.json of openai-community/gpt2).
+
+    With another number of heads each keeps its 64 features, and the model its width.
+    """
     from cortico.spec import AttentionSpec, Bias, Mask
 
     every = Bias(query=True, key=True, value=True, output=True)
-    return AttentionSpec(model=768, heads=12, mask=Mask.CAUSAL, bias=every, tokens=tokens)
+    return AttentionSpec(
+        model=768, heads=heads, key_features=64, mask=Mask.CAUSAL, bias=every, tokens=tokens
+    )
 
 
 def gpt2_weights(spec: Any, layer: int) -> dict[str, Any]:
@@ -93,23 +96,8 @@ def gpt2_weights(spec: Any, layer: int) -> dict[str, Any]:
 
 def _resident_peak() -> Callable[[], float]:
     """From now on: the highest resident size of this process minus the present one, in MB."""
-    before = _resident("VmRSS")
-    return lambda: (_resident("VmHWM") - before) / 1e6
-
-
-def _resident(field: str) -> float:
-    """A field of /proc/self/status in bytes; elsewhere the peak so far.
-
-    Not ru_maxrss on Linux: a new process inherits its parent's there.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
-        return 1024 * float(next(line.split()[1] for line in lines if line.startswith(field)))
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    before = resident("VmRSS")
+    return lambda: (resident("VmHWM") - before) / 1e6
 
 
 def _traced_peak() -> Callable[[], float]:
@@ -131,50 +119,54 @@ def _seconds_to_write(compiled: Iterable[Any]) -> float:
 # ---- all measurements ----------------------------------------------------------------------------
 
 
-def measure_lengths(repeats: int) -> dict[str, Sample]:
-    """Number of tokens to medians over fresh processes that take turns."""
-    samples: dict[str, list[Sample]] = {str(tokens): [] for tokens in LENGTHS}
-    for turn in range(repeats):
-        for tokens in samples:
-            print(f"turn {turn + 1} of {repeats}: {tokens} tokens", file=sys.stderr)
-            samples[tokens].append(_child(tokens))
+def sizes() -> dict[str, dict[str, Size]]:
+    """What varies, to the values it takes, to the whole size."""
     return {
-        tokens: _summary(found, _child(tokens, trace=True)) for tokens, found in samples.items()
+        "lengths": {str(tokens): (tokens, HEADS, LAYERS) for tokens in LENGTHS},
+        "heads": {str(heads): (TOKENS, heads, LAYERS) for heads in MANY_HEADS},
+        "layers": {str(layers): (TOKENS, HEADS, layers) for layers in MANY_LAYERS},
     }
 
 
-def measure_commands(repeats: int) -> dict[str, float]:
-    """Command to its median wall time in seconds; commands take turns."""
-    samples: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for turn in range(2 * repeats):
-        print(f"start-up, turn {turn + 1} of {2 * repeats}", file=sys.stderr)
-        for name, command in COMMANDS.items():
-            start = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            samples[name].append(time.perf_counter() - start)
-    return {name: statistics.median(found) for name, found in samples.items()}
+def measure_all(repeats: int) -> dict[str, dict[str, Sample]]:
+    """Medians over fresh processes that take turns, as `sizes` has them."""
+    every = list(dict.fromkeys(size for group in sizes().values() for size in group.values()))
+    samples: dict[Size, list[Sample]] = {size: [] for size in every}
+    for turn in range(repeats):
+        for size in every:
+            words = "{} tokens, {} heads, {} layers".format(*size)
+            print(f"turn {turn + 1} of {repeats}: {words}", file=sys.stderr)
+            samples[size].append(_child(size))
+    found = {size: _summary(samples[size], _child(size, trace=True)) for size in every}
+    return {
+        name: {value: found[size] for value, size in group.items()}
+        for name, group in sizes().items()
+    }
 
 
-def _child(tokens: str, trace: bool = False) -> Sample:
-    command = [sys.executable, __file__, "--child", tokens, *(["--trace"] if trace else [])]
+def _child(size: Size, trace: bool = False) -> Sample:
+    command = [
+        sys.executable,
+        __file__,
+        "--child",
+        *map(str, size),
+        *(["--trace"] if trace else []),
+    ]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     sample: Sample = json.loads(done.stdout)
     return sample
 
 
 def _summary(samples: list[Sample], traced: Sample) -> Sample:
-    """Medians, the fastest run, and the counts of a layer, the same in every run."""
+    """Medians, the fastest run, and what is the same in every run."""
     medians = {
         name: statistics.median(sample[name] for sample in samples)
         for name in ("seconds", "megabytes", "seconds_to_write", "megabytes_with_writing")
     }
-    return {
-        **medians,
-        "fastest_seconds": min(sample["seconds"] for sample in samples),
-        "megabytes_traced": traced["megabytes"],
-        "neurons": samples[0]["neurons"],
-        "synapses": samples[0]["synapses"],
-    }
+    same = {name: samples[0][name] for name in ("megabytes_of_weights", "neurons", "synapses")}
+    fastest = min(sample["seconds"] for sample in samples)
+    traced_peak = traced["megabytes"]
+    return {**medians, "fastest_seconds": fastest, "megabytes_traced": traced_peak, **same}
 
 
 def missed_goals(lengths: Mapping[str, Sample]) -> list[str]:
@@ -200,14 +192,16 @@ def print_results(results: Sample) -> None:
     from rich.console import Console
 
     console = Console()
-    lengths = results["lengths"]
-    commands = _command_table(results["start_up_seconds"])
-    console.print(_cost_table(lengths), _size_table(lengths), commands)
+    for name, found in results.items():
+        if name != "machine":
+            console.print(_cost_table(name, found))
+    console.print(_size_table(results["lengths"]))
 
 
 #: Title of a column of medians to its figure and its format.
 _COSTS = {
     "compile s": ("seconds", ".3f"),
+    "weights MB": ("megabytes_of_weights", ".0f"),
     "peak MB": ("megabytes", ".1f"),
     "traced MB": ("megabytes_traced", ".1f"),
     "write s": ("seconds_to_write", ".2f"),
@@ -215,13 +209,14 @@ _COSTS = {
 }
 
 
-def _cost_table(lengths: Mapping[str, Sample]) -> Any:
+def _cost_table(name: str, varied: Mapping[str, Sample]) -> Any:
     rows = [
-        (_grouped(tokens), *(format(found[name], form) for name, form in _COSTS.values()))
-        for tokens, found in lengths.items()
+        (_grouped(value), *(format(found[name], form) for name, form in _COSTS.values()))
+        for value, found in varied.items()
     ]
-    title = f"GPT-2 small, {LAYERS} layers: medians, MB beyond the weights (113 MB)"
-    return _table(title, ("tokens", *_COSTS), rows)
+    word = {"lengths": "tokens"}.get(name, name)
+    title = f"GPT-2 small's attention by {word}: medians, peaks beyond the weights"
+    return _table(title, (word, *_COSTS), rows)
 
 
 def _size_table(lengths: Mapping[str, Sample]) -> Any:
@@ -230,11 +225,6 @@ def _size_table(lengths: Mapping[str, Sample]) -> Any:
         for tokens, found in lengths.items()
     ]
     return _table("One layer", ("tokens", "neurons", "synapses"), rows)
-
-
-def _command_table(seconds: Mapping[str, float]) -> Any:
-    rows = [(name, f"{1000 * found:.0f}") for name, found in seconds.items()]
-    return _table("Start-up: medians", ("command", "ms"), rows)
 
 
 def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Any:
@@ -253,45 +243,25 @@ def _grouped(count: int | str) -> str:
     return f"{int(count):,}" if str(count).isdecimal() else str(count)
 
 
-def write_results(results: Sample) -> None:
-    """Write JSON under a temporary name first."""
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    temporary = RESULTS.with_name(f"{RESULTS.name}.tmp-{os.getpid()}")
-    temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(RESULTS)
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    import numpy as np
-
-    return {
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
-
-
 def main() -> int:
     """Measure, print, write; 0 when all goals are met."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=5, help="fresh processes per size")
-    parser.add_argument("--child", metavar="TOKENS", help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--trace", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         from cortico.report import number  # writes symbolic counts as formulas
 
-        tokens = int(arguments.child) if arguments.child.isdecimal() else arguments.child
-        print(json.dumps(measure(tokens, arguments.trace), default=number))
+        tokens, heads, layers = arguments.child
+        size = (int(tokens) if tokens.isdecimal() else tokens, int(heads), int(layers))
+        print(json.dumps(measure(size, arguments.trace), default=number))
         return 0
-    lengths = measure_lengths(arguments.repeats)
-    commands = measure_commands(arguments.repeats)
-    results = {"machine": machine(), "lengths": lengths, "start_up_seconds": commands}
+    found = measure_all(arguments.repeats)
+    results = {"machine": machine(("numpy",)), **found}
     print_results(results)
-    write_results(results)
-    missed = missed_goals(lengths)
+    write_results("compile_time", results)
+    missed = missed_goals(found["lengths"])
     print("\n".join(f"goal missed: {text}" for text in missed) or "all goals met")
     return 1 if missed else 0
 

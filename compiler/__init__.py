@@ -13,11 +13,11 @@ Names are imported when they are first used, so that `import cortico` is quick.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cortico.backends import backend_names, get_backend, get_runner
+    from cortico.exporting import write_synapses
     from cortico.frontends import from_torch, read_checkpoint, read_spec
     from cortico.ir import Circuit, CircuitBuilder
     from cortico.ir.errors import (
@@ -55,6 +55,7 @@ _HOME = {
     "read_spec": "cortico.frontends",
     "required_shapes": "cortico.weights",
     "save_circuit": "cortico.ir.text",
+    "write_synapses": "cortico.exporting",
 }
 
 __all__ = [
@@ -79,11 +80,14 @@ __all__ = [
     "read_spec",
     "required_shapes",
     "save_circuit",
+    "write_synapses",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("cortico")
     if name not in _HOME:
         raise AttributeError(f"module 'cortico' has no attribute {name!r}")

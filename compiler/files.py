@@ -24,7 +24,7 @@ def replacing_files(folder: Path) -> Iterator[Path]:
         try:
             yield staging
             _require_replaceable(staging, folder)
-            with _interrupts_held():
+            with interrupts_held():
                 for path in sorted(staging.iterdir()):
                     path.replace(folder / path.name)
         finally:
@@ -69,8 +69,8 @@ def _require_replaceable(staging: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment, so that a set of files is replaced as a whole."""
+def interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment, so that what must not stop half way does not."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortico.ir import Circuit, Effect, Population, Projection, Role
+from cortico.ir.polynomial import Polynomial
 from cortico.passes import Step
 
 Row = Sequence[str]
@@ -119,10 +120,16 @@ def number(count: Any) -> str:
     """A count with thousands separators, or as a formula in the symbolic sizes."""
     if isinstance(count, int):
         return f"{count:,}"
+    formula = str(_expanded(count)).replace("**", "^").replace("*", "·")
+    return re.sub(r"\d{4,}", lambda digits: f"{int(digits[0]):,}", formula)
+
+
+def _expanded(count: Any) -> Any:
+    if isinstance(count, Polynomial):
+        return count
     import sympy
 
-    formula = str(sympy.expand(count)).replace("**", "^").replace("*", "·")
-    return re.sub(r"\d{4,}", lambda digits: f"{int(digits[0]):,}", formula)
+    return sympy.expand(count)
 
 
 def quantity(count: Any, noun: str) -> str:

@@ -1,7 +1,8 @@
 """Exact numbers of neurons, synapses and parameters, in closed form.
 
 Cost depends on the number of populations and projections, never on the number of neurons. With
-symbolic sizes the counts are SymPy expressions in them.
+symbolic sizes the counts are polynomials in them; SymPy expressions where a minimum, a maximum or a
+case depends on the sizes. `sympy.sympify` makes SymPy expressions of all.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any
 from cortico.ir.axes import Extent
 from cortico.ir.circuit import Circuit
 from cortico.ir.domain import Domain, count_pairs, count_shadow, coupled_axes, restrict
+from cortico.ir.polynomial import symbol
 from cortico.ir.population import Population, Projection
 
-#: An integer, or a SymPy expression when sizes are symbolic.
+#: An integer; when sizes are symbolic a `Polynomial` or a SymPy expression.
 Count = Any
 
 
@@ -81,11 +83,7 @@ class Counts:
 
 
 def _size(extent: Extent) -> Count:
-    if isinstance(extent, int):
-        return extent
-    import sympy
-
-    return sympy.Symbol(extent, integer=True, positive=True)
+    return extent if isinstance(extent, int) else symbol(extent)
 
 
 def _product(factors: Iterable[Count]) -> Count:

@@ -6,11 +6,14 @@ conjunction, need no solver, and two coupled axes can be counted in closed form.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+
+from cortico.ir.polynomial import Polynomial
 
 
 @dataclass(frozen=True, order=True)
@@ -93,39 +96,43 @@ def coupled_axes(domain: Domain, axes: Sequence[str]) -> list[tuple[str, ...]]:
     return groups
 
 
+@lru_cache(
+    maxsize=1024
+)  # the same few pairs of axes are counted for every circuit of a compilation
 def count_pairs(domain: Domain, first: str, second: str, rows: Any, columns: Any) -> Any:
     """Number of pairs (first < rows, second < columns) inside `domain`, in closed form.
 
-    Works on integers and on SymPy expressions alike.
+    Works on integers, on polynomials in sizes, and on SymPy expressions alike.
     """
-    *_, nonnegative = _extrema(rows, columns)
     at_least, at_most = difference_range(domain, first, second, rows, columns)
 
     def clamped_sum(upto: Any) -> Any:  # twice the sum of clamp(t, 0, columns) over t <= upto
-        inside, beyond = nonnegative(upto), nonnegative(upto - columns)
+        inside, beyond = _larger(0, upto), _larger(0, upto - columns)
         return inside * (inside + 1) - beyond * (beyond + 1)
 
     def pairs_below(offset: Any) -> Any:  # twice the number of pairs with second - first <= offset
         return clamped_sum(offset + rows) - clamped_sum(offset)
 
-    doubled = nonnegative(pairs_below(at_most) - pairs_below(at_least - 1))
+    doubled = _larger(0, pairs_below(at_most) - pairs_below(at_least - 1))
     return doubled // 2 if isinstance(doubled, int) else doubled / 2
 
 
 def count_shadow(domain: Domain, first: str, second: str, rows: Any, columns: Any) -> Any:
     """Number of indices of `second` that stand in at least one pair inside `domain`."""
-    smaller, larger, nonnegative = _extrema(rows, columns)
     at_least, at_most = difference_range(domain, first, second, rows, columns)
-    shadow = smaller(columns, rows + at_most) - larger(0, at_least)
-    return _where(at_least <= at_most, nonnegative(shadow))
+    shadow = _smaller(columns, rows + at_most) - _larger(0, at_least)
+    return _where(at_least, at_most, _larger(0, shadow))
 
 
-def _where(condition: Any, count: Any) -> Any:
-    """`count` where `condition` holds, else 0; a SymPy Piecewise when it depends on the sizes."""
-    if condition in (True, False):
-        return count if condition else 0
+def _where(at_least: Any, at_most: Any, count: Any) -> Any:
+    """`count` if at_least <= at_most, else 0; a SymPy Piecewise when that depends on the sizes."""
+    if _never_negative(at_most - at_least):
+        return count
+    if _never_negative(at_least - at_most - 1):
+        return 0
     import sympy
 
+    condition = sympy.sympify(at_least) <= at_most
     return sympy.Piecewise((count, condition), (0, True))
 
 
@@ -133,20 +140,39 @@ def difference_range(
     domain: Domain, first: str, second: str, rows: Any, columns: Any
 ) -> tuple[Any, Any]:
     """The least and greatest value of `second - first` that `domain` and the sizes allow."""
-    smaller, larger, _ = _extrema(rows, columns)
     at_least, at_most = 1 - rows, columns - 1
     for bound in domain:
         if (bound.left, bound.right) == (second, first):
-            at_most = smaller(at_most, bound.offset)
+            at_most = _smaller(at_most, bound.offset)
         elif (bound.left, bound.right) == (first, second):
-            at_least = larger(at_least, -bound.offset)
+            at_least = _larger(at_least, -bound.offset)
     return at_least, at_most
 
 
-def _extrema(*sizes: Any) -> tuple[Callable[..., Any], Callable[..., Any], Callable[[Any], Any]]:
-    """Minimum, maximum and max(0, ·), of Python for integers and of SymPy otherwise."""
-    if all(isinstance(size, int) for size in sizes):
-        return min, max, lambda value: max(0, value)
+def _never_negative(value: Any) -> bool:
+    """Whether that is known without knowing the sizes."""
+    if isinstance(value, Polynomial):
+        return value.never_negative()
+    return bool(value.is_nonnegative) if hasattr(value, "is_nonnegative") else bool(value >= 0)
+
+
+def _larger(one: Any, other: Any) -> Any:
+    """The maximum; SymPy's when it depends on the sizes."""
+    if _never_negative(one - other):
+        return one
+    if _never_negative(other - one):
+        return other
     import sympy
 
-    return sympy.Min, sympy.Max, lambda value: sympy.Max(0, value)
+    return sympy.Max(one, other)
+
+
+def _smaller(one: Any, other: Any) -> Any:
+    """The minimum; SymPy's when it depends on the sizes."""
+    if _never_negative(other - one):
+        return one
+    if _never_negative(one - other):
+        return other
+    import sympy
+
+    return sympy.Min(one, other)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,12 +15,15 @@ from cortico.ir.domain import Domain, count_pairs, coupled_axes, difference_rang
 IntArray = npt.NDArray[np.int64]
 Indices = dict[str, IntArray]
 
+#: Axis to what an index of it adds to a sum over axes.
+Terms = Mapping[str, Callable[[IntArray], IntArray]]
+
 #: Up to this many rows a table of row starts is kept; beyond it rows are found by bisection.
 _TABLE_ROWS = 1 << 20
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """A single axis over the consecutive indices `start … start + size - 1`."""
 
     axis: str
@@ -33,17 +36,20 @@ class _Run:
     def rank(self, indices: Mapping[str, IntArray]) -> IntArray:
         return indices[self.axis] - self.start
 
+    def terms(self, stride: int) -> Terms:
+        return {self.axis: lambda index: (index - self.start) * stride}
+
     def contains(self, indices: Mapping[str, int]) -> bool:
         return 0 <= indices[self.axis] - self.start < self.size
 
-    def fix(self, indices: Mapping[str, int]) -> tuple[_Run, ...]:
+    def fix(self, indices: Mapping[str, int]) -> tuple[Run, ...]:
         if self.axis not in indices:
             return (self,)
-        return (_Run(self.axis, indices[self.axis], int(self.contains(indices))),)
+        return (Run(self.axis, indices[self.axis], int(self.contains(indices))),)
 
 
 @dataclass(frozen=True)
-class _Strip:
+class Strip:
     """Two axes tied by bounds: for each row (first axis) a run of columns (second axis)."""
 
     row_axis: str
@@ -106,13 +112,31 @@ class _Strip:
         ranks = self._starts(row) + indices[self.column_axis] - self._first_column(row)
         return ranks.reshape(np.shape(indices[self.row_axis]))
 
+    def terms(self, stride: int) -> Terms:
+        return {
+            self.row_axis: lambda row: (self._starts(row) - self._first_column(row)) * stride,
+            self.column_axis: lambda column: column * stride,
+        }
+
+    def stretch(self, start: int, stop: int) -> tuple[IntArray, IntArray, IntArray]:
+        """The rows that hold positions `start … stop - 1`, the columns there, and how many per row."""
+        first, last = self._row_of(np.array([start, stop - 1]))
+        rows = np.arange(first, last + 1)
+        begins = self._starts(np.arange(first, last + 2))
+        parts = np.clip(begins, start, stop)
+        shift = self._first_column(rows) - begins[:-1]
+        lengths = np.diff(parts)
+        columns = np.repeat(shift + start, lengths)
+        columns += np.arange(stop - start)
+        return rows, columns, lengths
+
     def contains(self, indices: Mapping[str, int]) -> bool:
         row, column = indices[self.row_axis], indices[self.column_axis]
         at_least, at_most = self._differences
         in_range = 0 <= row < self.rows and 0 <= column < self.columns
         return in_range and at_least <= column - row <= at_most
 
-    def fix(self, indices: Mapping[str, int]) -> tuple[_Run | _Strip, ...]:
+    def fix(self, indices: Mapping[str, int]) -> tuple[Run | Strip, ...]:
         at_least, at_most = self._differences
         row, column = indices.get(self.row_axis), indices.get(self.column_axis)
         if row is None and column is None:
@@ -120,11 +144,11 @@ class _Strip:
         if row is None:
             assert column is not None
             free = _interval(self.row_axis, column - at_most, column - at_least, self.rows)
-            return free, _Run(self.column_axis, column, int(0 <= column < self.columns))
+            return free, Run(self.column_axis, column, int(0 <= column < self.columns))
         if column is None:
             free = _interval(self.column_axis, row + at_least, row + at_most, self.columns)
-            return _Run(self.row_axis, row, int(0 <= row < self.rows)), free
-        return _Run(self.row_axis, row, int(self.contains(indices))), _Run(
+            return Run(self.row_axis, row, int(0 <= row < self.rows)), free
+        return Run(self.row_axis, row, int(self.contains(indices))), Run(
             self.column_axis, column, 1
         )
 
@@ -142,10 +166,10 @@ def _triangle(number: IntArray) -> IntArray:
     return product
 
 
-def _interval(axis: str, low: int, high: int, extent: int) -> _Run:
+def _interval(axis: str, low: int, high: int, extent: int) -> Run:
     """The indices of an axis between `low` and `high`, both included, that exist."""
     first, last = max(0, low), min(extent - 1, high)
-    return _Run(axis, first, max(0, last - first + 1))
+    return Run(axis, first, max(0, last - first + 1))
 
 
 class IndexSpace:
@@ -165,15 +189,15 @@ class IndexSpace:
         dropped: Collection[str] = (),
     ) -> None:
         self.axes = tuple(axis for axis in axes if axis not in dropped)
-        self._groups: list[_Run | _Strip] = []
+        self.groups: list[Run | Strip] = []
         for group in coupled_axes(restrict(domain, axes), axes):
             kept = [axis for axis in group if axis not in dropped]
             if kept:
-                self._groups.append(_make_group(group, kept, sizes, restrict(domain, group)))
+                self.groups.append(_make_group(group, kept, sizes, restrict(domain, group)))
 
     @cached_property
     def _group_sizes(self) -> list[int]:
-        return [group.size for group in self._groups]
+        return [group.size for group in self.groups]
 
     @cached_property
     def size(self) -> int:
@@ -187,7 +211,7 @@ class IndexSpace:
         """
         indices: Indices = {}
         rest = np.asarray(positions, dtype=np.int64)
-        for group, size in zip(reversed(self._groups), reversed(self._group_sizes), strict=True):
+        for group, size in zip(reversed(self.groups), reversed(self._group_sizes), strict=True):
             rest, digit = np.divmod(rest, size)
             indices.update(group.unrank(digit))
         return {axis: indices[axis] for axis in self.axes}
@@ -195,13 +219,22 @@ class IndexSpace:
     def rank(self, indices: Mapping[str, IntArray]) -> IntArray:
         """The inverse of `unrank`. Axes of `indices` that are not of this space are ignored."""
         position: IntArray = np.zeros((), dtype=np.int64)
-        for group, size in zip(self._groups, self._group_sizes, strict=True):
+        for group, size in zip(self.groups, self._group_sizes, strict=True):
             position = position * size + group.rank(indices)
         return np.asarray(position)
 
+    def terms(self) -> Terms:
+        """Axis to a function of index arrays: the sum of all terms of a tuple is its rank."""
+        found: dict[str, Callable[[IntArray], IntArray]] = {}
+        stride = 1
+        for group, size in zip(reversed(self.groups), reversed(self._group_sizes), strict=True):
+            found.update(group.terms(stride))
+            stride *= size
+        return found
+
     def contains(self, indices: Mapping[str, int]) -> bool:
         """Whether one index tuple (axis name to integer) is of this space."""
-        return all(group.contains(indices) for group in self._groups)
+        return all(group.contains(indices) for group in self.groups)
 
     def fix(self, indices: Mapping[str, int]) -> IndexSpace:
         """The part of this space where the axes in `indices` have these values.
@@ -210,20 +243,20 @@ class IndexSpace:
         """
         fixed = IndexSpace((), {})
         fixed.axes = self.axes
-        fixed._groups = [part for group in self._groups for part in group.fix(indices)]
+        fixed.groups = [part for group in self.groups for part in group.fix(indices)]
         return fixed
 
 
 def _make_group(
     group: tuple[str, ...], kept: list[str], sizes: Mapping[str, int], bounds: Domain
-) -> _Run | _Strip:
+) -> Run | Strip:
     if len(group) == 1:
-        return _Run(group[0], 0, sizes[group[0]])
+        return Run(group[0], 0, sizes[group[0]])
     row, column = group
     if len(kept) == 2:
-        return _Strip(row, column, sizes[row], sizes[column], bounds)
+        return Strip(row, column, sizes[row], sizes[column], bounds)
     (cells,), (clock,) = kept, set(group) - set(kept)
     at_least, at_most = difference_range(bounds, clock, cells, sizes[clock], sizes[cells])
     if at_least > at_most:
-        return _Run(cells, 0, 0)
+        return Run(cells, 0, 0)
     return _interval(cells, at_least, sizes[clock] - 1 + at_most, sizes[cells])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 
 import numpy as np
 
 from cortico.ir.circuit import Circuit
+from cortico.ir.enumeration import enumeration
 from cortico.ir.errors import CircuitError, near_name
-from cortico.ir.index_space import IndexSpace, Indices
+from cortico.ir.index_space import IndexSpace, Indices, Terms
 from cortico.ir.names import NameTemplate, name_template
 from cortico.ir.population import Population, Projection
 from cortico.ir.tensors import FORMULAS, Parameter, Weight
@@ -44,6 +46,11 @@ class SynapseBlock:
     post: np.ndarray
     weight: np.ndarray | None
     varies_over: tuple[str, ...] = ()
+
+    @property
+    def compartment(self) -> str:
+        """The compartment of the postsynaptic population on which all these synapses end."""
+        return self.projection.compartment
 
 
 class NeuronView:
@@ -76,8 +83,8 @@ class NeuronView:
     def neurons(self, block: int = 65536) -> Iterator[NeuronBlock]:
         """All neurons in order of id, at most `block` at a time."""
         for population in self.circuit.populations:
-            for positions in _blocks(self._spaces[population.name].size, block):
-                yield self._neuron_block(population, positions)
+            for start, stop in _blocks(self._spaces[population.name].size, block):
+                yield self._neuron_block(population, np.arange(start, stop))
 
     def _neuron_block(self, population: Population, positions: np.ndarray) -> NeuronBlock:
         indices = self._spaces[population.name].unrank(positions)
@@ -152,21 +159,46 @@ class NeuronView:
         block: int = 1 << 20,
         where: Callable[[Projection], bool] | None = None,
         limit: int | None = None,
+        at: Mapping[str, int] | None = None,
     ) -> Iterator[SynapseBlock]:
         """All synapses, projection by projection, at most `block` at a time.
 
-        `where` chooses projections; after `limit` synapses in all the stream ends. CircuitError when
-        a projection has more synapses than int64 can number.
+        `where` chooses projections, and `at` indices: `at={"h": 3}` leaves the synapses whose index
+        on axis h is 3, none of projections without that axis. After `limit` synapses in all the
+        stream ends. CircuitError when a projection has more synapses than int64 can number, and for
+        an index that no neuron has.
         """
         left = _MOST if limit is None else limit
+        for projection, space in self._synapse_spaces(where, at or {}):
+            take = min(space.size, left)
+            yield from self._synapse_blocks(projection, space, take, block)
+            left -= take
+
+    def count_synapses(
+        self,
+        where: Callable[[Projection], bool] | None = None,
+        at: Mapping[str, int] | None = None,
+    ) -> int:
+        """How many synapses `synapses` streams without a limit, in closed form."""
+        return sum(space.size for _, space in self._synapse_spaces(where, at or {}))
+
+    def _synapse_spaces(
+        self, where: Callable[[Projection], bool] | None, at: Mapping[str, int]
+    ) -> Iterator[tuple[Projection, IndexSpace]]:
+        self._require_indices(at)
         for projection in self.circuit.projections:
-            if where is not None and not where(projection):
-                continue
-            space = self._synapse_space(projection)
-            reader = WeightReader(self.circuit, projection.weight)
-            for positions in _blocks(min(space.size, left), block):
-                yield self._synapse_block(projection, reader, space, positions)
-            left -= min(space.size, left)
+            if where is None or where(projection):
+                space = self._synapse_space(projection)
+                if set(at) <= set(space.axes):
+                    yield projection, space.fix(at)
+
+    def _require_indices(self, at: Mapping[str, int]) -> None:
+        for axis, index in at.items():
+            size = self.sizes[self.circuit.axis(axis).name]
+            if axis in self._in_time:
+                raise CircuitError(f"axis {axis!r} runs in time: neurons have no index on it")
+            if not 0 <= index < size:
+                raise CircuitError(f"axis {axis!r} has indices 0 to {size - 1}, found {index}")
 
     def incoming(self, neuron: int, limit: int = 1 << 24) -> list[SynapseBlock]:
         """The synapses onto one neuron: a block per projection that has some.
@@ -181,11 +213,9 @@ class NeuronView:
         if total > limit:
             raise CircuitError(f"neuron {neuron} has {total} incoming synapses, more than {limit}")
         return [
-            self._synapse_block(
-                p, WeightReader(self.circuit, p.weight), space, np.arange(space.size)
-            )
-            for p, space in spaces
-            if space.size
+            block
+            for projection, space in spaces
+            for block in self._synapse_blocks(projection, space, space.size, max(space.size, 1))
         ]
 
     def _synapse_space(self, projection: Projection) -> IndexSpace:
@@ -200,19 +230,21 @@ class NeuronView:
             )
         return space
 
-    def _synapse_block(
-        self,
-        projection: Projection,
-        reader: WeightReader,
-        space: IndexSpace,
-        positions: np.ndarray,
-    ) -> SynapseBlock:
-        indices, count = space.unrank(positions), len(positions)
-        pre = self._ids(projection.pre, indices, count)
-        post = self._ids(projection.post, indices, count)
-        return SynapseBlock(
-            projection, pre, post, reader.values(indices, count), reader.varies_over
-        )
+    def _synapse_blocks(
+        self, projection: Projection, space: IndexSpace, count: int, block: int
+    ) -> Iterator[SynapseBlock]:
+        """The first `count` synapses of `space`, which are of `projection`."""
+        if not count:  # evaluate no formula for nothing
+            return
+        ends = (projection.pre, projection.post)
+        ids = enumeration(space, [self._spaces[end].terms() for end in ends])
+        first_ids = np.array([[self.offset_of[end]] for end in ends])
+        reader = WeightReader(self.circuit, projection.weight)
+        weights = reader.along(space)
+        for start, stop in _blocks(count, block):
+            pre, post = columns = ids.columns(start, stop)
+            columns += first_ids
+            yield SynapseBlock(projection, pre, post, weights(start, stop), reader.varies_over)
 
 
 class WeightReader:
@@ -231,6 +263,25 @@ class WeightReader:
         tensor = self._circuit.tensor(self._weight.tensor.name)
         return parameter_values(self._circuit, tensor) if isinstance(tensor, Parameter) else None
 
+    def along(self, space: IndexSpace) -> Callable[[int, int], np.ndarray | None]:
+        """Reads the weights (float64, gain applied) at positions `start … stop - 1` of a space.
+
+        It gives None when they are not known numbers.
+        """
+        if self._weight.tensor is None:
+            return lambda start, stop: np.full(stop - start, self._gain)
+        if self.varies_over or self._tensor is None:
+            return lambda start, stop: None
+        entries = self._tensor.reshape(-1)
+        places = enumeration(space, [_place_terms(self._weight.axes, self._tensor.shape)])
+
+        def read(start: int, stop: int) -> np.ndarray:
+            weights: np.ndarray = entries.take(places.columns(start, stop)[0]).astype(np.float64)
+            weights *= self._gain
+            return weights
+
+        return read
+
     def values(self, indices: Mapping[str, np.ndarray], count: int) -> np.ndarray | None:
         """`count` weights (float64), gain applied; None when they are not known numbers."""
         if self._weight.tensor is None:
@@ -239,6 +290,14 @@ class WeightReader:
             return None
         entries = self._tensor[tuple(indices[axis] for axis in self._weight.axes)]
         return np.array(np.broadcast_to(entries.astype(np.float64) * self._gain, (count,)))
+
+
+def _place_terms(axes: Sequence[str], shape: Sequence[int]) -> Terms:
+    """What each axis adds to the place of an entry in a tensor, counted in index order."""
+    strides: dict[str, int] = dict.fromkeys(axes, 0)
+    for place, axis in enumerate(axes):
+        strides[axis] += math.prod(shape[place + 1 :])
+    return {axis: partial(np.multiply, stride) for axis, stride in strides.items()}
 
 
 def parameter_values(circuit: Circuit, parameter: Parameter) -> np.ndarray | None:
@@ -268,9 +327,8 @@ def require_small(circuit: Circuit, limit: int) -> None:
             )
 
 
-def _blocks(size: int, block: int) -> Iterator[np.ndarray]:
-    """`0 … size-1` in runs of at most `block`."""
+def _blocks(size: int, block: int) -> Iterator[tuple[int, int]]:
+    """Start and stop of runs of at most `block` that make `0 … size - 1`."""
     if block < 1:
         raise CircuitError(f"block must be at least 1, found {block}")
-    for start in range(0, size, block):
-        yield np.arange(start, min(start + block, size), dtype=np.int64)
+    return ((start, min(start + block, size)) for start in range(0, size, block))

@@ -11,6 +11,11 @@ settings.register_profile("ci", derandomize=True, print_blob=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
+# tests run small arrays once: compiling well takes XLA longer than it saves
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
 GOLDEN = Path(__file__).parent / "golden"
 
 

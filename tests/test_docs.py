@@ -313,6 +313,14 @@ def test_examples_run(name, folder, capsys):
     assert capsys.readouterr().out
 
 
+@needs_weights
+@pytest.mark.slow
+def test_a_real_layer_as_a_module(capsys):
+    pytest.importorskip("transformers")
+    assert runpy.run_path(str(EXAMPLES / "torch_module.py"))["main"]() == 0
+    assert "after a step of SGD" in capsys.readouterr().out
+
+
 def test_a_backend_is_found_by_its_entry_point(folder, monkeypatch):
     """What `pip install` of a package with this entry point leaves behind."""
     info = folder / "latex_backend-1.dist-info"

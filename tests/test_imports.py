@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import cortico
 
 HEAVY = (
@@ -10,6 +12,7 @@ HEAVY = (
     "networkx",
     "matplotlib",
     "torch",
+    "jax",
     "transformers",
     "rich",
     "yaml",
@@ -31,6 +34,17 @@ def test_import_is_light():
         "import cortico.cli",
     ):
         assert not loaded_by(statement) & set(HEAVY)
+
+
+@pytest.mark.parametrize("mask", ["none", "causal"])
+def test_compiling_a_spec_without_weights_does_not_need_sympy(mask, tmp_path):
+    spec = tmp_path / "spec.toml"
+    spec.write_text(f"model = 8\nheads = 2\nmask = '{mask}'\n", encoding="utf-8")
+    arguments = ["compile", str(spec), "-o", str(tmp_path / "layer")]
+    loaded = loaded_by(f"from cortico.cli import main; main({arguments})")
+    assert "cortico" in loaded
+    assert not loaded & {"sympy", "networkx", "matplotlib", "torch", "safetensors"}
+    assert (tmp_path / "layer" / "report.md").read_text(encoding="utf-8").count("n^2")
 
 
 def test_public_names():

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup
 from cortico.backends.brian2.code import Coder
-from cortico.backends.numpy.letters import axis_letters
+from cortico.backends.letters import axis_letters
 from cortico.ir import Projection, Weight
 
 

@@ -1,7 +1,6 @@
 """The NumPy backend: one readable standalone file that imports only numpy.
 
-`terms` and `program` hold the code under construction, `planner` decides what becomes an array,
-`contraction` orders the products, `emitter` writes the file.
+`cortico.backends.arrays` plans the program, `emitter` writes the file.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from cortico.backends.arrays.planner import tensor_names
 from cortico.backends.inputs import bind_symbols, stored_values
 from cortico.backends.numpy.emitter import emit_source
-from cortico.backends.numpy.planner import tensor_names
 from cortico.ir import Circuit
 
 #: Most axes for which einsum has letters.

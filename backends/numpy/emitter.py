@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Iterable
+from dataclasses import replace
 
-from cortico.backends.numpy.letters import axis_letters, with_letters
-from cortico.backends.numpy.planner import Planner, tensor_names
+from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_names
+from cortico.backends.arrays.program import Statement
+from cortico.backends.arrays.variables import Variable
+from cortico.backends.arrays.writer import Writer
+from cortico.backends.letters import axis_letters, with_letters
+from cortico.backends.numpy.operations import Bias, Project
+from cortico.backends.numpy.packing import Packing, pack
+from cortico.backends.numpy.streaming import StepCode, can_stream, kept, token_axes
 from cortico.backends.numpy.template import CHECKED, HELPERS
+from cortico.backends.numpy.tile_code import TileCode
+from cortico.backends.numpy.tiling import Tiling, tiled
 from cortico.backends.script_parts import (
     LOAD_WEIGHTS,
     sides_code,
@@ -15,105 +25,338 @@ from cortico.backends.script_parts import (
     tensor_lines,
     two_blank_lines_between_functions,
 )
-from cortico.ir import Circuit, Formula, Input, InputKind, Parameter
+from cortico.ir import Circuit, Extent, Formula, Input, InputKind, Parameter, Role
 
 
 def emit_source(circuit: Circuit) -> str:
     """A standalone Python module with one function, `attention`, that runs `circuit`."""
-    planner = Planner(with_letters(circuit, axis_letters(circuit)))
-    results = planner.outputs()
-    helpers = planner.program.helpers | {p.formula.kind for p in circuit.parameters if p.formula}
-    parts = [
-        _header(circuit),
-        LOAD_WEIGHTS if stores_weights(circuit) else "",
-        _signature(circuit),
-        textwrap.indent("\n".join(_prologue(circuit)), "    "),
-        textwrap.indent("\n".join(planner.program.lines), "    "),
-        f"    return {', '.join(result.code for result in results)}\n\n",
-        CHECKED,
-        *(HELPERS[name] for name in HELPERS if name in helpers),
-    ]
-    spaced = "\n".join(part for part in parts if part)
-    return two_blank_lines_between_functions(spaced)
+    return _File(circuit).text()
 
 
-def _header(circuit: Circuit) -> str:
-    title = json.dumps(circuit.name)
-    standard = (
-        "import functools\nimport json\nfrom pathlib import Path\n\n"
-        if stores_weights(circuit)
-        else ""
-    )
-    return "\n".join(
-        [
-            f'"""Circuit {title}, compiled by cortico to NumPy.',
-            "",
-            *tensor_lines(circuit),
-            "",
-            "float32 inputs are computed in float32, all others in float64. In the comments, axes stand in",
-            "brackets; the batch axes in front of them are left out.",
-            '"""',
-            "",
-            f"{standard}import numpy as np\n\n",
+def statement_lines(statement: Statement, write: Writer) -> list[str]:
+    """The comments of a statement, and the assignment with the axes of its result."""
+    result = statement.result
+    code = statement.operation.code(write, result, statement.operands)
+    if statement.augments:
+        return [f"{result.code} += {code}"]
+    axes = f"  # [{', '.join(filter(None, result.axes))}]" if any(result.axes) else ""
+    return [*(f"# {text}" for text in statement.comments), f"{result.code} = {code}{axes}"]
+
+
+class _File:
+    """The emitted file of one circuit."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+        self.names = tensor_names(circuit)
+        self.lettered = with_letters(circuit, axis_letters(circuit))
+        planner = Planner(self.lettered)
+        self.results = planner.outputs()
+        self.program, axes = planner.program, planner.circuit.axes
+        self.sizes = {axis.name: planner.size_code(axis.name) for axis in axes}
+        self.write = Writer(self.sizes)
+        self.packing: Packing = pack(
+            self.program,
+            self.results,
+            [self.names[p.name] for p in self._weights()],
+            lambda axis: planner.sizes[axis],
+            self.write,
+        )
+        self.tiling: Tiling = tiled(
+            self.packing.statements,
+            self.packing.results,
+            token_axes(self.lettered),
+            frozenset(axis.name for axis in axes if axis.role is Role.AREA),
+            planner.sizes,
+        )
+
+    def text(self) -> str:
+        """The whole file."""
+        body = [*self._prologue(), *self._body()]
+        parts = [
+            LOAD_WEIGHTS if stores_weights(self.circuit) else "",
+            self._signature(),
+            textwrap.indent("\n".join(body), "    "),
+            *self._step(),
+            *self._pack(),
+            CHECKED,
         ]
-    )
+        text = "\n".join(part for part in parts if part)
+        for name in reversed(HELPERS):  # a helper may call those before it
+            text = f"{text}\n{HELPERS[name]}" if f"{name}(" in text else text
+        return two_blank_lines_between_functions(f"{self._header(text)}\n{text}")
+
+    # ---- the head ----------------------------------------------------------------------------------
+
+    def _header(self, text: str) -> str:
+        """The docstring and the imports that `text` needs."""
+        modules = [m for m in ("contextlib", "functools", "json") if f"{m}." in text]
+        imports = [f"import {module}" for module in modules]
+        if "namedtuple(" in text:
+            imports.append("from collections import namedtuple")
+        if "ThreadPoolExecutor(" in text:
+            imports.append("from concurrent.futures import ThreadPoolExecutor")
+        if "Path(" in text:
+            imports.append("from pathlib import Path")
+        return "\n".join(
+            [
+                f'"""Circuit {json.dumps(self.circuit.name)}, compiled by cortico to NumPy.',
+                "",
+                *tensor_lines(self.circuit),
+                "",
+                "float32 inputs are computed in float32, all others in float64. In the comments, axes stand in",
+                "brackets; the batch axes in front of them are left out.",
+                '"""',
+                "",
+                *imports,
+                *([""] if imports else []),
+                "import numpy as np\n\n",
+            ]
+        )
+
+    def _signature(self) -> str:
+        inputs, stored = self.circuit.inputs, stores_weights(self.circuit)
+        arguments = [self.names[t.name] for t in inputs if t.kind is InputKind.RATE]
+        gates = [f"{self.names[t.name]}=None" for t in inputs if t.kind is InputKind.MASK]
+        options = [*gates, "weights=None" if stored else "weights"]
+        options += ["threads=None"] if self.tiling.tile else []
+        outputs = ", ".join(output.name for output in self.circuit.outputs)
+        source = (
+            "`weights` maps names to arrays, or is what `pack` gives; by default they are read from the\n"
+            "    file beside this one, once."
+            if stored
+            else "`weights` maps the names above to arrays, or is what `pack` makes of them."
+        )
+        threads = (
+            "\n\n    `threads` work on tiles of queries, by default one per core; `threads=1` starts none."
+            if self.tiling.tile
+            else ""
+        )
+        missing = "\n\n    A 0/1 input that is None is all ones." if gates else ""
+        return (
+            f"def attention({', '.join([*arguments, '*', *options])}):\n"
+            f'    """{outputs} of the circuit.\n\n    {source}{threads}{missing}\n    """'
+        )
+
+    # ---- inputs and weights ------------------------------------------------------------------------
+
+    def _weights(self) -> list[Parameter]:
+        """Parameters that are arrays whose sizes are numbers."""
+        plain = (p for p in self.circuit.parameters if p.formula is None)
+        return [p for p in plain if all(isinstance(side, int) for side in p.shape)]
+
+    def _prologue(self) -> list[str]:
+        """Lines that check the inputs and bring every tensor under its name."""
+        lines = [self._precision(), "sizes = {}"]
+        for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
+            lines += self._checked_input(tensor)
+        lines += self._unpacked()
+        lines += [self._checked(p, self.names[p.name]) for p in self._sized_later()]
+        for parameter in self.circuit.parameters:
+            formula = parameter.formula
+            if formula is not None and formula.kind not in PLANNED_FORMULAS:
+                lines.append(f"{self.names[parameter.name]} = {self._formula(parameter, formula)}")
+        return lines
+
+    def _precision(self) -> str:
+        rates = [self.names[t.name] for t in self.circuit.inputs if t.kind is InputKind.RATE]
+        single = " and ".join(f"np.asarray({name}).dtype == np.float32" for name in rates)
+        return f"dtype = np.float32 if {single or 'False'} else np.float64"
+
+    def _unpacked(self) -> list[str]:
+        """Lines that bring what `pack` gives under its names."""
+        fields = self._fields()
+        if not fields:
+            return []
+        given = "pack(weights, dtype)"
+        lines = []
+        if stores_weights(self.circuit):
+            lines = ["weights = stored(dtype) if weights is None else weights"]
+        return [
+            *lines,
+            f"packed = weights if isinstance(weights, Packed) else {given}",
+            f"{', '.join(fields)}{',' * (len(fields) == 1)} = packed",
+        ]
+
+    def _sized_later(self) -> list[Parameter]:
+        """Weights whose sizes are known only with the inputs."""
+        known = self._weights()
+        return [p for p in self.circuit.parameters if p.formula is None and p not in known]
+
+    def _checked_input(self, tensor: Input, sides: tuple[Extent, ...] | None = None) -> list[str]:
+        """Lines that check an input of `sides`, by default its own."""
+        sides = tensor.shape if sides is None else sides
+        shape, name = json.dumps(sides), self.names[tensor.name]
+        if tensor.kind is InputKind.RATE:
+            return [f'{name} = checked("{tensor.name}", {name}, {shape}, sizes, dtype)']
+        # anything but zero counts as one
+        check = f'{name} = checked("{tensor.name}", {name}, {shape}, sizes, bool).astype(dtype)'
+        ones = f"np.ones([{sides_code(sides)}], bool)"
+        return [f"if {name} is None:", f"    {name} = {ones}", check]
+
+    def _checked(self, parameter: Parameter, array: str, kind: str = "dtype") -> str:
+        shape = json.dumps(parameter.shape)
+        return f'{self.names[parameter.name]} = checked("{parameter.name}", {array}, {shape}, sizes, {kind})'
+
+    def _formula(self, parameter: Parameter, formula: Formula, positions: str = "") -> str:
+        """Code for a formula over tokens, by default over all of them."""
+        arguments = ", ".join(self.names[name] for name in formula.arguments)
+        positions = positions or f"np.arange({sides_code(parameter.shape[:1])})"
+        return f"{formula.kind}({positions}, {arguments}).astype(dtype)"
+
+    def _angles(self) -> frozenset[str]:
+        """Weights that only formulas read, in double precision: angles grow with the position."""
+        kinds = {
+            name: p.formula.kind
+            for p in self.circuit.parameters
+            if p.formula
+            for name in p.formula.arguments
+        }
+        return frozenset(name for name, kind in kinds.items() if kind not in PLANNED_FORMULAS)
+
+    # ---- packing -----------------------------------------------------------------------------------
+
+    def _fields(self) -> list[str]:
+        """Names that `pack` gives: what statements read of it, and what is checked later."""
+        read = {o.code for s in self.packing.statements for o in s.operands}
+        read |= {result.code for result in self.packing.results}
+        read |= {
+            s.operation.matrix for s in self.packing.statements if isinstance(s.operation, Project)
+        }
+        read |= {s.operation.name for s in self.packing.statements if isinstance(s.operation, Bias)}
+        read |= {self.names[name] for name in self._angles()}
+        made = [line.split(" = ")[0] for line in self.packing.lines if " = " in line]
+        made = [self.names[p.name] for p in self._weights()] + made
+        made += [s.result.code for s in self.packing.constants]
+        return [*(n for n in made if n in read), *(self.names[p.name] for p in self._sized_later())]
+
+    def _pack(self) -> list[str]:
+        """The function that prepares the weights, and the one that does so once for those on disk."""
+        fields = self._fields()
+        if not fields:
+            return []
+        angles = self._angles()
+        lines = ["sizes = {}"]
+        for parameter in self._weights():
+            kind = "np.float64" if parameter.name in angles else "dtype"
+            lines.append(self._checked(parameter, f'weights["{parameter.name}"]', kind))
+        for statement in self.packing.constants:
+            lines += statement_lines(statement, self.write)
+        lines += self.packing.lines
+        lines += [f'{self.names[p.name]} = weights["{p.name}"]' for p in self._sized_later()]
+        lines.append(f"return Packed({', '.join(fields)})")
+        listed = ", ".join(f'"{field}"' for field in fields)
+        parts = [
+            f'#: What `attention` needs of the weights.\nPacked = namedtuple("Packed", [{listed}])\n',
+            'def pack(weights, dtype):\n    """The weights as `attention` reads them: checked, side by side, with gains and biases in them."""',
+            textwrap.indent("\n".join(lines), "    "),
+        ]
+        if stores_weights(self.circuit):
+            parts.append(
+                "@functools.cache\ndef stored(dtype):\n"
+                '    """The weights in the file beside this one."""\n'
+                "    return pack(load_weights(), dtype)\n"
+            )
+        return parts
+
+    # ---- the program -------------------------------------------------------------------------------
+
+    def _body(self) -> list[str]:
+        """The statements before the tiles, the tile, and the statements after."""
+        lines = [line for s in self.tiling.before for line in statement_lines(s, self.write)]
+        after, results = self.tiling.after, self.packing.results
+        if self.tiling.tile:
+            lines += self._batch()
+            code = TileCode(self.tiling.tile, self.program, self.sizes)
+            lines += code.lines()
+            whole = code.exported()
+            after = [replace(s, operands=_exchanged(s.operands, whole)) for s in after]
+            results = list(_exchanged(results, whole))
+        lines += [line for s in after for line in statement_lines(s, self.write)]
+        wanted = (result.axes for result in self.results)
+        codes = [self.write.transposed(r, axes) for r, axes in zip(results, wanted, strict=True)]
+        return [*lines, f"return {', '.join(codes)}\n\n"]
+
+    # ---- streaming ---------------------------------------------------------------------------------
+
+    def _step(self) -> list[str]:
+        """The function for one token at a time, where the circuit can be streamed."""
+        statements, results = self.packing.statements, self.packing.results
+        if self._sized_later() or not can_stream(self.lettered, statements, results):
+            return []
+        tokens = token_axes(self.lettered)
+        code = StepCode(self.sizes, tokens)
+        inputs = self.circuit.inputs
+        names = [self.names[t.name] for t in inputs if t.kind is InputKind.RATE]
+        gates = [f"{self.names[t.name]}=None" for t in inputs if t.kind is InputKind.MASK]
+        weights = "weights=None" if stores_weights(self.circuit) else "weights"
+        wanted = [tuple(a for a in r.axes if a not in tokens) for r in self.results]
+        local = map(code.local, results)
+        given = [self.write.transposed(r, axes) for r, axes in zip(local, wanted, strict=True)]
+        lines = [
+            *self._kept_state(kept(statements)),
+            *self._checked_token(),
+            *self._unpacked(),
+            *self._formulas_of_token(),
+            *code.lines(statements),
+            f"return state, {given[0] if len(given) == 1 else '(' + ', '.join(given) + ')'}\n\n",
+        ]
+        outputs = ", ".join(output.name for output in self.circuit.outputs)
+        return [
+            f"def step(state, {', '.join([*names, '*', *gates, weights])}):\n"
+            f'    """The state after one more token, and {outputs} of it. Inputs lack their axis of tokens.\n\n'
+            "    `state` is None before the first token. It is a dictionary of arrays, of one size at every\n"
+            '    position: `np.savez(file, **state)` and `dict(np.load(file))` keep and resume it.\n    """',
+            textwrap.indent("\n".join(lines), "    "),
+        ]
+
+    def _kept_state(self, names: list[str]) -> list[str]:
+        expected = ["position", *names]
+        return [
+            "state = dict(state or {})",
+            f"if state and set(state) != {{{', '.join(json.dumps(name) for name in expected)}}}:",
+            f'    raise ValueError(f"state has {{sorted(state)}}, expected {sorted(expected)}")',
+            'position = int(state.get("position", 0))',
+            'state["position"] = np.asarray(position + 1)',
+        ]
+
+    def _checked_token(self) -> list[str]:
+        clock = next(a.extent for a in self.circuit.axes if a.role is Role.COLUMN)
+        lines = [self._precision(), "sizes = {}"]
+        for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
+            lines += self._checked_input(tensor, tuple(s for s in tensor.shape if s != clock))
+        return lines
+
+    def _formulas_of_token(self) -> list[str]:
+        return [
+            f"{self.names[p.name]} = {self._formula(p, p.formula, 'np.array([position])')}[0]"
+            for p in self.circuit.parameters
+            if p.formula and p.formula.kind not in PLANNED_FORMULAS
+        ]
+
+    def _batch(self) -> list[str]:
+        """Lines for the batch axes: those of all inputs, broadcast, which arrays of a tile then have."""
+        shapes = [
+            f"{self.names[t.name]}.shape[:-{len(t.shape)}]"
+            if t.shape
+            else f"{self.names[t.name]}.shape"
+            for t in self.circuit.inputs
+        ]
+        if len(shapes) == 1:
+            return [f"batch = {shapes[0]}"]
+        lines = [f"batch = np.broadcast_shapes({', '.join(shapes)})"]
+        assert self.tiling.tile is not None
+        inner = {s.result.code for s in self.tiling.tile.statements}
+        read = {o.code: o for s in self.tiling.tile.statements for o in s.operands if o.batched}
+        for variable in read.values():
+            if variable.code not in inner:
+                sides = f"*{variable.code}.shape[-{len(variable.axes)}:]" if variable.axes else ""
+                lines.append(
+                    f"{variable.code} = np.broadcast_to({variable.code}, (*batch, {sides}))"
+                )
+        return lines
 
 
-def _signature(circuit: Circuit) -> str:
-    names = tensor_names(circuit)
-    arguments = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
-    gates = [f"{names[t.name]}=None" for t in circuit.inputs if t.kind is InputKind.MASK]
-    weights = "weights=None" if stores_weights(circuit) else "weights"
-    listed = ", ".join([*arguments, "*", *gates, weights])
-    outputs = ", ".join(output.name for output in circuit.outputs)
-    source = (
-        "`weights` maps names to arrays; by default they are read from the file beside this one."
-        if stores_weights(circuit)
-        else "`weights` maps the names above to arrays."
-    )
-    missing = "\n\n    A 0/1 input that is None is all ones." if gates else ""
-    return f'def attention({listed}):\n    """{outputs} of the circuit.\n\n    {source}{missing}\n    """'
-
-
-def _prologue(circuit: Circuit) -> list[str]:
-    """Lines that check the inputs and bring every tensor under its name."""
-    names = tensor_names(circuit)
-    rates = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
-    single = " and ".join(f"np.asarray({name}).dtype == np.float32" for name in rates)
-    lines = [f"dtype = np.float32 if {single or 'False'} else np.float64", "sizes = {}"]
-    for tensor in sorted(circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
-        lines += _checked_input(tensor, names[tensor.name])
-    if stores_weights(circuit):
-        lines.append("weights = load_weights() if weights is None else weights")
-    for parameter in circuit.parameters:
-        if parameter.formula is None:
-            lines.append(_checked_parameter(parameter, names[parameter.name]))
-    for parameter in circuit.parameters:
-        if parameter.formula is not None:
-            lines.append(f"{names[parameter.name]} = {_formula_code(parameter, parameter.formula)}")
-    return lines
-
-
-def _checked_input(tensor: Input, name: str) -> list[str]:
-    shape = json.dumps(tensor.shape)
-    if tensor.kind is InputKind.RATE:
-        return [f'{name} = checked("{tensor.name}", {name}, {shape}, sizes, dtype)']
-    # anything but zero counts as one
-    check = f'{name} = checked("{tensor.name}", {name}, {shape}, sizes, bool).astype(dtype)'
-    sides = sides_code(tensor.shape)
-    return [f"if {name} is None:", f"    {name} = np.ones([{sides}], bool)", check]
-
-
-def _checked_parameter(parameter: Parameter, name: str) -> str:
-    shape = json.dumps(parameter.shape)
-    array = f'weights["{parameter.name}"]'
-    return f'{name} = checked("{parameter.name}", {array}, {shape}, sizes, dtype)'
-
-
-def _formula_code(parameter: Parameter, formula: Formula) -> str:
-    # in double precision whatever the rates are computed in: angles grow with the position
-    arguments = ", ".join(
-        f'np.asarray(weights["{name}"], np.float64)' for name in formula.arguments
-    )
-    shape = sides_code(parameter.shape)
-    return f"{formula.kind}([{shape}], {arguments}).astype(dtype)"
+def _exchanged(variables: Iterable[Variable], whole: dict[str, Variable]) -> tuple[Variable, ...]:
+    """`variables`, with the axes that they have after the tiles."""
+    return tuple(replace(v, axes=whole[v.code].axes) if v.code in whole else v for v in variables)

@@ -21,6 +21,7 @@ from cortico.cli import (
     report,
     run,
     show,
+    synapses,
     train,
     verify,
 )
@@ -29,6 +30,7 @@ _COMMANDS = (
     compile,
     run,
     show,
+    synapses,
     draw,
     report,
     diff,

@@ -1,4 +1,4 @@
-"""What the commands share: a console, lines, tables, and a line that shows the stage of long work."""
+"""What the commands share: a console, lines, tables, and what shows how far long work is."""
 
 from __future__ import annotations
 
@@ -29,6 +29,30 @@ def stages() -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True, highlight=False).status("starting") as status:
         yield lambda stage: status.update(Text(stage))  # a path may look like markup
+
+
+@contextmanager
+def counting(stage: str) -> Iterator[Callable[[int, int], None]]:
+    """A function to call with what is done and what there is to do; a terminal shows a bar."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    out = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+        task = bar.add_task(stage, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def print_line(text: str, out: rich.console.Console, style: str = "") -> None:

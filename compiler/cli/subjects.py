@@ -32,8 +32,8 @@ class Subject:
         return self.compilation.steps if self.compilation else ()
 
 
-def add_subject_arguments(parser: argparse.ArgumentParser) -> None:
-    """Source, sizes, passes and input. The source may also be a compiled folder or a .cortico file."""
+def add_circuit_arguments(parser: argparse.ArgumentParser) -> None:
+    """Source, sizes and passes. The source may also be a compiled folder or a .cortico file."""
     add_source_arguments(parser)
     parser.epilog = (
         "The source may also be a folder written by `cortico compile`, or a .cortico file."
@@ -49,6 +49,11 @@ def add_subject_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--passes", default="default", metavar="P", help="passes to run (default: default)"
     )
+
+
+def add_subject_arguments(parser: argparse.ArgumentParser) -> None:
+    """What makes the circuit, and an input for it."""
+    add_circuit_arguments(parser)
     example = parser.add_mutually_exclusive_group()
     example.add_argument(
         "-i", "--input", type=Path, metavar="FILE", help=".npy of x, or .npz by input name"
@@ -117,7 +122,7 @@ def _read_circuit(arguments: argparse.Namespace, progress: Callable[[str], None]
     from cortico.ir import SpecError
 
     for option in ("layer", "heads", "prefix", "tokens", "weights", "random_weights", "sentence"):
-        if getattr(arguments, option) is not None:
+        if getattr(arguments, option, None) is not None:
             flag = option.replace("_", "-")
             raise SpecError(f"--{flag} does not apply to a compiled circuit, {arguments.source}")
     progress(f"reading {arguments.source}")

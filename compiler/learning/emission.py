@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from cortico.backends.arrays.planner import tensor_names
 from cortico.backends.numpy.emitter import emit_source
-from cortico.backends.numpy.planner import tensor_names
 from cortico.ir import Circuit, InputKind, SpecError
 from cortico.learning.differentiate import differentiate
 from cortico.learning.gradients import gradient_circuit, gradient_name

@@ -34,8 +34,8 @@ class Broken(Counts):
 
 
 def test_what_our_backends_are():
-    kinds = {"numpy": (Runner, Emitter), "reference": (Runner,), "brian2": (Runner, Emitter)}
-    kinds |= dict.fromkeys(("neuron", "nest"), (Runner, Emitter))
+    kinds = dict.fromkeys(("numpy", "torch", "jax", "brian2", "neuron", "nest"), (Runner, Emitter))
+    kinds["reference"] = (Runner,)
     for name, able in kinds.items():
         backend = get_backend(name)
         assert {k for k in (Runner, Emitter, Exporter) if isinstance(backend, k)} == set(able)

@@ -17,6 +17,7 @@ from cortico.ir.domain import (
     rename,
     restrict,
 )
+from cortico.ir.polynomial import symbol
 
 bounds = st.builds(
     lambda pair, offset: Bound(*pair, offset), st.sampled_from(["ij", "ji"]), st.integers(-4, 4)
@@ -47,13 +48,16 @@ def test_closed_forms_count_what_enumeration_counts(domain, rows, columns):
         {"ij": -3, "ji": 2},
         {"ij": -1, "ji": -1},
         {"ji": 3},
+        {"ij": -2},
     ],
 )
 @pytest.mark.parametrize("count", [count_pairs, count_shadow])
-def test_symbolic_counts_hold_for_every_size(count, offsets, sizes):
+@pytest.mark.parametrize("as_polynomial", [True, False])
+def test_symbolic_counts_hold_for_every_size(as_polynomial, count, offsets, sizes):
     domain = conjunction([Bound(*pair, offset) for pair, offset in offsets.items()])
     symbols = {name: sympy.Symbol(name, integer=True, positive=True) for name in "nk"}
-    formula = sympy.sympify(count(domain, "i", "j", *(symbols.get(s, s) for s in sizes)))
+    given = {name: symbol(name) for name in "nk"} if as_polynomial else symbols
+    formula = sympy.sympify(count(domain, "i", "j", *(given.get(s, s) for s in sizes)))
     for n, k in itertools.product((1, 2, 3, 6), (1, 4)):
         rows, columns = ({"n": n, "k": k}.get(side, side) for side in sizes)
         number = formula.subs({symbols["n"]: n, symbols["k"]: k})

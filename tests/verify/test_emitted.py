@@ -102,30 +102,44 @@ def test_constants_are_read_as_what_they_round():
 # ---- wrong code ------------------------------------------------------------------------------------
 
 MUTATIONS = {
-    "two axes swapped": ("everything", '"...jgc->...gjc"', '"...jgc->...jgc"'),
-    "two axes of one size swapped": ("everything", '"...igrpt->...gript"', '"...igrpt->...rgipt"'),
-    "a key transposed": ("bert", "key.swapaxes(-1, -2)", "key"),
-    "a bias dropped": ("bert", "value = b_V[:, None, :] + value_part", "value = value_part"),
-    "a bias subtracted": ("gpt2", "b_O + ", "b_O - "),
-    "the residual dropped": ("gpt2", " + x ", " "),
-    "a wrong constant": ("everything", "= 0.7 *", "= 0.71 *"),
-    "a constant wrong in its last digits": ("everything", "= 0.7 *", "= 0.70000000000001 *"),
-    "causal looks ahead": ("gpt2", "<= 0", "<= 1"),
-    "causal misses itself": ("gpt2", "<= 0", "<= -1"),
-    "a wider window": ("everything", "<= 2", "<= 3"),
-    "a narrower window": ("gpt_oss", "<= 3", "<= 2"),
-    "padding ignored": ("bert", "keep > 0", "keep >= 0"),
-    "padding reversed": ("bert", "keep > 0", "keep <= 0"),
+    "an axis of another size taken out": ("everything", "key.swapaxes(-3, -2)", "key"),
+    "two axes of one size swapped": ("everything", '"...igrpt->...giprt"', '"...igrpt->...ripgt"'),
+    "a key transposed": ("bert", "key_tile.swapaxes(-2, -1)", "key_tile"),
+    "a bias dropped": ("bert", "b_V.reshape(8)", "0 * b_V.reshape(8)"),
+    "a bias subtracted": ("gpt2", "part += W_O_matrix_bias", "part -= W_O_matrix_bias"),
+    "a gain not given to a weight": ("bert", "0.5 * W_K", "W_K"),
+    "queries read where keys are": ("bert", "projected[..., 8:16]", "projected[..., 16:24]"),
+    "weights side by side in another order": ("bert", "W_V.transpose", "W_Q.transpose"),
+    "the residual dropped": ("gpt2", " + x", ""),
+    "a wrong constant": ("everything", "0.7 *", "0.71 *"),
+    "a constant wrong in its last digits": ("everything", "0.7 *", "0.70000000000001 *"),
+    "causal looks ahead": ("gpt2", "most=0", "most=1"),
+    "causal misses itself": ("gpt2", "most=0", "most=-1"),
+    "too few columns": ("gpt2", "columns = slice(0, rows.stop)", "columns = slice(0, rows.start)"),
+    "columns from the wrong token": ("gpt_oss", "rows.start - 3", "rows.start - 2"),
+    "a wider window": ("everything", "least=-2", "least=-3"),
+    "a narrower window": ("gpt_oss", "least=-3", "least=-2"),
+    "corners one token off": ("gpt2", "most + offset - start", "most + offset - start + 1"),
+    "the other corner one token off": ("gpt_oss", "least + offset - 1", "least + offset"),
+    "tiles that begin at the first column": ("gpt_oss", "rows.start - columns.start", "rows.start"),
+    "rows of another tile": ("gpt2", "query_tile = query[*example, rows, h]", "query_tile = query[*example, :len(range(rows.start, rows.stop)), h]"),
+    "another head": ("bert", "value_tile = value[*example, :, h]", "value_tile = value[*example, :, h - 1]"),
+    "a tile forgotten": ("bert", "reversed(range(0, tokens, height))", "reversed(range(0, tokens - height, height))"),
+    "padding ignored": ("bert", "keep_tile > 0", "keep_tile >= 0"),
+    "padding reversed": ("bert", "keep_tile > 0", "keep_tile <= 0"),
     "not divided": ("bert", "return np.divide(", "return np.multiply("),
     "divided where it is zero": ("bert", "inhibition != 0", "inhibition == inhibition"),
-    "not guarded where nothing is live": ("bert", "peak = finite(", "peak = ("),
+    "not guarded where nothing is live": ("bert", "score -= finite(", "score -= ("),
     "no sink in the pool": ("sink", "pool_soma_part + sink_2", "pool_soma_part"),
-    "the sink not shifted": ("sink", "np.exp(sink[:, None] - peak)", "np.exp(sink[:, None])"),
-    "shifted along keys": ("bert", "peak[..., :, :, None]", "peak[..., :, None, :]"),
+    "the sink not shifted": ("sink", "np.exp(sink_tile - peak)", "np.exp(sink_tile + 0 * peak)"),
+    "shifted along keys": ("bert", "finite(score.max(axis=-1))[:, None]", "finite(score.max(axis=-2))"),
     "another function": ("bert", "np.exp(", "np.tanh("),
     "rotated backwards": ("llama", "[cos, -sin]", "[cos, sin]"),
     "rotated by another angle": ("llama", "np.arange(shape[0])", "np.arange(1, shape[0] + 1)"),
-    "distance reversed": ("alibi", "return slopes", "return -slopes"),
+    "distance reversed": ("alibi", "= alibi_slopes_tile *", "= -alibi_slopes_tile *"),
+    "a memory that looks ahead": ("memory_causal", "np.tril(", "("),
+    "a memory without what came before": ("memory_causal", " + q @ memory", ""),
+    "a memory that forgets": ("memory_causal", "memory += ", "memory = "),
     "an output of another shape": ("bert", "return output", "return output[..., :1]"),
     "code that stops": ("bert", "return output", "return output @ 1"),
     "an unknown variable": ("bert", "return output", "return outputs"),
@@ -144,12 +158,20 @@ def test_wrong_code_is_refused(what):
 
 
 HARMLESS = {
-    "a larger shift": ("bert", r"peak = (.*)  #", r"peak = \1 + 1  #"),
-    "three times the shift": ("bert", r"peak = (.*)  #", r"peak = 3 * \1  #"),
-    "no shift": ("gpt2", r"np.exp\((\w+) - [^)]*\)", r"np.exp(\1)"),
-    "the sink's shift too": ("sink", r"peak = (.*)  #", r"peak = 5 - \1  #"),
-    "a key bias, which softmax ignores": ("bert", r"b_K\[:, None, :\] \+ key_part", "key_part"),
-    "another order of factors": ("bert", r"0.5 \* \((query) @", r"(0.5 * \1 @"),
+    "a larger shift": ("bert", r"score -= (finite\(.*\)\)\[:, None\])", r"score -= \1 + 1"),
+    "three times the shift": ("bert", r"score -= (finite\(.*\)\)\[:, None\])", r"score -= 3 * \1"),
+    "no shift": ("gpt2", r"score -= .*", r"pass"),
+    "the sink's shift too": ("sink", r"peak = (.*) if shifted", r"peak = 5 - \1 if shifted"),
+    "a key bias, which softmax ignores": (
+        "bert",
+        r"0.5 \* b_K.reshape\(8\)",
+        "0.5 * b_V.reshape(8)",
+    ),
+    "a gain of queries, not keys": (
+        "bert",
+        r"score = ",
+        "query_tile = 2 * query_tile; key_tile = 0.5 * key_tile; score = ",
+    ),
 }
 
 
@@ -228,10 +250,10 @@ def test_symbols(name, passes):
     ("name", "right", "wrong"),
     [
         ("softmax", "0.7071067811865476", "0.7071"),
-        ("causal", "<= 0", "<= 1"),
-        ("linear", "b_K[:, None, :] + ", ""),
+        ("causal", "most=0", "most=1"),
+        ("linear", "projected += ", "projected -= "),
         ("rotary", "[cos, -sin]", "[cos, sin]"),
-        ("padded", "keep > 0", "keep <= 0"),
+        ("padded", "keep_tile > 0", "keep_tile <= 0"),
     ],
 )
 def test_wrong_code_is_refused_on_symbols(name, right, wrong):
@@ -243,7 +265,7 @@ def test_wrong_code_is_refused_on_symbols(name, right, wrong):
 
 def test_a_shift_cancels_on_symbols():
     circuit = lower(TINY)
-    source = re.sub(r"peak = (.*)  #", r"peak = 2 * \1 + 1  #", emit_source(circuit))
+    source = emit_source(circuit).replace("score -= finite(", "score -= 1 + 2 * finite(")
     assert check_emitted_symbolically(circuit, source).equal
 
 

@@ -40,7 +40,7 @@ from cortico.verify.exact.circuit import (
     learn_gains,
     operations,
 )
-from cortico.verify.exact.numpy_code import run_emitted
+from cortico.verify.exact.numpy_code import RUNS, run_emitted
 from cortico.verify.exact.ring import Number, Ring
 from cortico.verify.exact.symbols import (
     MOST_OPERATIONS,
@@ -166,14 +166,19 @@ def compare_runs(
     """Code and circuit on given numbers; `inputs` have one batch axis of the same length."""
     expected = _batched_outputs(circuit, inputs, parameters, symbols, ring)
     entries = sum(array.size for array in expected.values())
-    try:
-        found = run_emitted(source, circuit, inputs, parameters, ring)
-    except CorticoError:
-        raise
-    except Exception as error:
-        difference: str | None = f"the code stops with {type(error).__name__}: {error}"
-    else:
-        difference = _difference(found, expected, same)
+    difference = None
+    for how, replaced in RUNS.items():
+        try:
+            found = run_emitted(source, circuit, inputs, parameters, ring, replaced)
+        except CorticoError:
+            raise
+        except Exception as error:
+            difference = f"{how}the code stops with {type(error).__name__}: {error}"
+            break
+        place = _difference(found, expected, same)
+        if place is not None:
+            difference = f"{how}{place}"
+            break
     return EmittedResult(
         difference is None, dict(symbols), ring.name, entries, difference, ring.largest_rounding
     )

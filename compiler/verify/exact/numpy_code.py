@@ -2,21 +2,25 @@
 
 `import numpy` in that text gives a stand-in. It has the functions that the emitter uses and no others.
 Those that only move entries, add or multiply are NumPy's own. `float64` makes exact numbers; functions
-of one number, `maximum` and `divide` are those of the ring. Two parts of an emitted file do not run:
-reading the weights file, and float32.
+of one number, `maximum` and `divide` are those of the ring. Three parts of an emitted file do not run:
+reading the weights file, float32, and threads.
+
+Exact numbers have no size. So whether a softmax must be shifted (`in_range`) is not asked: the text runs
+with both answers. It also runs in tiles of two tokens and chunks of one, as few tokens would fit in one tile.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from cortico.backends.numpy.planner import tensor_names
+from cortico.backends.arrays.planner import tensor_names
 from cortico.ir import Circuit, SpecError
 from cortico.ir.errors import bullet_list
 from cortico.verify.exact.circuit import Exact
@@ -26,11 +30,21 @@ from cortico.verify.exact.ring import LEAST, Infinity, Ring
 _PLAIN = (
     "arange",
     "broadcast_shapes",
+    "broadcast_to",
+    "concatenate",
+    "copyto",
+    "dtype",
     "einsum",
+    "empty",
+    "errstate",
     "float32",
+    "matmul",
+    "ndindex",
     "stack",
     "subtract",
     "tensordot",
+    "tri",
+    "tril",
     "where",
     "zeros",
 )
@@ -38,22 +52,53 @@ _PLAIN = (
 #: Functions of one number that the ring knows.
 _FUNCTIONS = ("exp", "sqrt", "tanh", "cos", "sin")
 
-_BUILTINS = ("ValueError", "all", "bool", "int", "isinstance", "len", "max", "open", "str", "zip")
+_BUILTINS = (
+    *("ValueError", "ImportError", "all", "bool", "int", "isinstance", "iter", "len", "max", "min"),
+    *("open", "range", "reversed", "slice", "str", "zip"),
+)
 
-_IMPORTS = ("functools", "json", "numpy", "pathlib")
+#: Modules that emitted text imports, and what it takes of others.
+_IMPORTS = ("contextlib", "functools", "json", "numpy")
+_NAMES = {
+    "collections": ("namedtuple",),
+    "concurrent.futures": ("ThreadPoolExecutor",),
+    "pathlib": ("Path",),
+    "threadpoolctl": ("ThreadpoolController",),
+}
+
+#: What is put in the place of a name of the emitted file, where it is there, in each run.
+RUNS: Mapping[str, Mapping[str, Any]] = {
+    "": {"in_range": lambda rates: True},
+    "in small tiles and with softmax shifted, ": {
+        "in_range": lambda rates: False,
+        "TILE": (2, 2),
+        "CHUNK": 1,
+    },
+}
 
 
 def run_emitted(
-    source: str, circuit: Circuit, inputs: Exact, parameters: Exact, ring: Ring
+    source: str,
+    circuit: Circuit,
+    inputs: Exact,
+    parameters: Exact,
+    ring: Ring,
+    replaced: Mapping[str, Any],
 ) -> dict[str, np.ndarray]:
     """Output name to array, by the emitted `source` of `circuit` on exact numbers.
+
+    `replaced` are values for names of the emitted file, one of `RUNS`.
 
     `inputs` may have batch axes; those of kind `mask` are bool. Raises SpecError for text that cortico
     does not emit, and whatever the text raises.
     """
     names = tensor_names(circuit)
     arguments = {names[name]: array for name, array in inputs.items()}
-    result = load_emitted(source, ring)(**arguments, weights=parameters)
+    attention = load_emitted(source, ring)
+    names_there = attention.__globals__
+    names_there.update({name: v for name, v in replaced.items() if name in names_there})
+    threads = {"threads": 1} if "threads" in inspect.signature(attention).parameters else {}
+    result = attention(**arguments, weights=parameters, **threads)
     outputs = result if isinstance(result, tuple) else (result,)
     return dict(zip((o.name for o in circuit.outputs), map(np.asarray, outputs), strict=True))
 
@@ -151,8 +196,9 @@ def _suspicious(node: ast.AST) -> list[str]:
     match node:
         case ast.Import(names=names):
             return [alias.name for alias in names if alias.name not in _IMPORTS]
-        case ast.ImportFrom(module=module):
-            return [] if module == "pathlib" else [str(module)]
+        case ast.ImportFrom(module=module, names=names):
+            known = _NAMES.get(str(module), ())
+            return [] if all(alias.name in known for alias in names) else [str(module)]
         case ast.Attribute(attr=name):
             return [name] if name.startswith("_") or name in ("format", "format_map") else []
         case ast.Name(id=name):

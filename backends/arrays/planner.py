@@ -7,26 +7,46 @@ each becomes one matrix product). Arrays are made where something is summed, bia
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from cortico.backends.numpy.contraction import NOMINAL_SIZE, Contraction
-from cortico.backends.numpy.program import Program, product_code, safe_names
-from cortico.backends.numpy.terms import Product, Variable, indexed
+from cortico.backends.arrays.contraction import NOMINAL_SIZE, Contraction
+from cortico.backends.arrays.operations import (
+    Add,
+    Distance,
+    Inside,
+    Multiply,
+    Ones,
+    Peak,
+    Reorder,
+    Select,
+    ShiftedExponential,
+    Transfer,
+)
+from cortico.backends.arrays.past import sum_over_past
+from cortico.backends.arrays.program import Program, safe_names
+from cortico.backends.arrays.variables import Product, Variable, axes_of, in_order
 from cortico.backends.softmax import ShiftGroup, shift_groups
 from cortico.ir import (
     Bound,
     Circuit,
     Compartment,
     Effect,
+    Formula,
     Gain,
     InputKind,
+    Parameter,
     Population,
+    Projection,
+    Role,
     TensorRef,
     Weight,
 )
 from cortico.ir.tensors import Input
 from cortico.ir.transfer import TRANSFERS
+
+#: Formulas that are statements of the program: as arrays they would be as large as all pairs of tokens.
+PLANNED_FORMULAS = frozenset(["distance"])
 
 #: What a product without factors is.
 _ONE = Variable("dtype(1)", (), batched=False)
@@ -51,7 +71,7 @@ class Planner:
         self.names = tensor_names(circuit)
         self.program.names.take(self.names.values())
         self._rates: dict[str, Product] = {}
-        self._domains: dict[Bound, Variable] = {}
+        self._bounds: dict[tuple[Bound, ...], Variable] = {}
         self._silent: dict[str, list[TensorRef]] = {}
 
     def outputs(self) -> list[Variable]:
@@ -64,8 +84,8 @@ class Planner:
         if variable.axes == source.axes:
             return variable
         blank = self._ones([axis for axis in source.axes if axis not in variable.axes])
-        code = product_code([variable, *blank], source.axes)
-        return self.program.assign(source.name, code, source.axes, variable.batched)
+        operation = Multiply() if blank else Reorder()
+        return self.program.assign(source.name, operation, source.axes, [variable, *blank])
 
     # ---- rates -----------------------------------------------------------------------------------
 
@@ -87,15 +107,17 @@ class Planner:
         self._describe(population)
         domain = frozenset(population.domain)
         drive = self._drive(population, argument)
-        code = transfer.numpy.format(x=drive.code)
-        bounds = [self._domain_variable(bound) for bound in sorted(domain)]
-        axes = tuple(a for a in self.sizes if any(a in v.axes for v in (drive, *bounds)))
+        rate = self.program.assign(population.name, Transfer(transfer.name), drive.axes, [drive])
+        bounds = self._inside(domain)
         if bounds:  # not a product with 0 and 1: outside, the transfer function may be infinite
-            inside = " & ".join(indexed(bound, axes) for bound in bounds)
-            value = transfer.numpy.format(x=indexed(drive, axes))
-            code, drive = f"np.where({inside}, {value}, 0)", replace(drive, axes=axes)
-        rate = self.program.assign(population.name, code, drive.axes, drive.batched)
+            rate = self._select(population.name, rate, bounds, silent=False)
         return Product(factors=(replace(rate, zero_outside=domain),))
+
+    def _select(
+        self, name: str, value: Variable, conditions: Sequence[Variable], *, silent: bool
+    ) -> Variable:
+        axes = in_order(axes_of((value, *conditions)), self.sizes)
+        return self.program.assign(name, Select(silent), axes, [value, *conditions])
 
     def _drive(self, population: Population, argument: Product) -> Variable:
         """What a transfer function is applied to: zero outside the bounds of single synapses.
@@ -110,7 +132,12 @@ class Planner:
         argument = Product(bounds=frozenset(population.domain))
         for compartment in population.compartments:
             if compartment.effect is Effect.MULTIPLIES:
-                argument = argument.times(self.current(population, compartment))
+                current = self.current(population, compartment)
+                if (argument.axes & current.axes) - {*population.axes}:  # two sums over one axis
+                    name = f"{population.name}_{compartment.name}"
+                    whole = self._elementwise(name, current, population.axes)
+                    current = Product(factors=(whole,))
+                argument = argument.times(current)
         for compartment in population.compartments:
             if compartment.effect is Effect.DIVIDES:
                 current = self.current(population, compartment)
@@ -128,53 +155,25 @@ class Planner:
         self.program.comment(
             f"softmax over {group.pool}: subtract the largest exponent, which cancels"
         )
-        onto = tuple(a for a in group.axes if any(a in exponent.axes for exponent in exponents))
-        peaks = [self._peak(exponent, onto) for exponent in exponents]
-        batched = any(exponent.batched for exponent in exponents)
-        code = peaks[0]
-        for other in peaks[1:]:
-            code = f"np.maximum({code}, {other})"
-        peak = self.program.assign("peak", self.program.call("finite", code), onto, batched)
+        onto = in_order(axes_of(exponents) & {*group.axes}, group.axes)
+        peak = self.program.assign("peak", Peak(), onto, exponents)
         for member, exponent in zip(members, exponents, strict=True):
             self._describe(member)
-            axes = tuple(a for a in self.sizes if a in exponent.axes or a in onto)
-            code = f"np.exp({indexed(exponent, axes)} - {indexed(peak, axes)})"
-            rate = self.program.assign(member.name, code, axes, batched)
-            zero = frozenset(member.domain) | frozenset(
-                g.gate for g in self._gates(member) if g.gate
-            )
-            rate = Variable(rate.code, axes, batched, zero_outside=zero)
+            axes = in_order({*exponent.axes, *onto}, self.sizes)
+            rate = self.program.assign(member.name, ShiftedExponential(), axes, [exponent, peak])
+            gates = frozenset(g.gate for g in self._gates(member) if g.gate)
+            rate = replace(rate, zero_outside=frozenset(member.domain) | gates)
             self._rates[member.name] = Product(
                 factors=(rate,), bounds=frozenset(member.domain)
             ).simplified()
 
     def _exponent(self, member: Population) -> Variable:
         """The exponent of a member, -inf where the cell does not exist or is gated off."""
-        argument = self._argument(member)
-        exponent = self._drive(member, argument)
-        live = [self._domain_variable(bound) for bound in sorted(member.domain)]
-        live += [replace(gate, code=f"({gate.code} > 0)") for gate in self._gates(member)]
-        if live:
-            axes = tuple(
-                a for a in member.axes if a in exponent.axes or any(a in v.axes for v in live)
-            )
-            condition = " & ".join(indexed(variable, axes) for variable in live)
-            batched = exponent.batched or any(variable.batched for variable in live)
-            code = f"np.where({condition}, {indexed(exponent, axes)}, -np.inf)"
-            exponent = self.program.assign(f"{member.name}_exponent", code, axes, batched)
-        return exponent
-
-    def _peak(self, exponent: Variable, onto: tuple[str, ...]) -> str:
-        reduced = tuple(
-            k - len(exponent.axes) for k, a in enumerate(exponent.axes) if a not in onto
-        )
-        kept = tuple(axis for axis in exponent.axes if axis in onto)
-        code = (
-            f"{exponent.code}.max(axis={reduced[0] if len(reduced) == 1 else reduced})"
-            if reduced
-            else exponent.code
-        )
-        return indexed(Variable(code, kept, exponent.batched), onto)
+        exponent = self._drive(member, self._argument(member))
+        conditions = (*self._inside(member.domain), *self._gates(member))
+        if not conditions:
+            return exponent
+        return self._select(f"{member.name}_exponent", exponent, conditions, silent=True)
 
     def _gates(self, member: Population) -> list[Variable]:
         """0/1 inputs that silence every population that hears `member`, where they are 0."""
@@ -218,17 +217,57 @@ class Planner:
         """The summed input of a compartment: a product where one will do, else one new array."""
         terms = [self._tensor(weight) for weight in compartment.drive]
         synapses = self.circuit.projections_onto(population.name, compartment.name)
-        for projection in synapses:
-            rate = self.rate(self.circuit.population(projection.pre))
-            rate = rate.times(self._tensor(projection.weight)).inside(frozenset(projection.domain))
-            lost = set(self.circuit.population(projection.pre).axes) - set(population.axes)
-            unseen = self._ones(sorted(lost - rate.axes))
-            terms.append(rate.times(Product(factors=tuple(unseen))))
-        if len(terms) == 1 and terms[0].axes <= set(population.axes):
+        terms += [self._synaptic(projection, population) for projection in synapses]
+        if len(terms) == 1 and not self._must_sum(population, terms[0], synapses):
             return terms[0]
         name = synapses[0].name if len(synapses) == 1 else f"{population.name}_{compartment.name}"
         self._describe(population, compartment)
         return self._sum(name, terms, population)
+
+    def _synaptic(self, projection: Projection, population: Population) -> Product:
+        """What arrives through one projection, not yet summed over the axes that `population` lacks."""
+        pre = self.circuit.population(projection.pre)
+        rate, weight = self.rate(pre), self._tensor(projection.weight)
+        if (rate.axes - {*pre.axes}) & ({*population.axes} | weight.axes):  # a sum of its own
+            rate = Product(factors=(self._elementwise(pre.name, rate, pre.axes),))
+        rate = rate.times(weight).inside(frozenset(projection.domain))
+        unseen = self._ones(sorted({*pre.axes} - {*population.axes} - rate.axes))
+        return rate.times(Product(factors=tuple(unseen)))
+
+    def _must_sum(
+        self, population: Population, term: Product, synapses: Sequence[Projection]
+    ) -> bool:
+        """Whether what arrives has to become an array. A product over the population's axes need not.
+
+        Nor does a sum over the past that is read once, nor one product for every pair of tokens: summed
+        by whoever sums the rest, they are no arrays of a memory for every token or of all pairs.
+        """
+        lost = term.axes - {*population.axes}
+        if not lost or any(
+            {*self.circuit.population(p.pre).axes} <= {*population.axes} for p in synapses
+        ):
+            return False
+        return (
+            population.transfer != "identity"
+            or len(self.circuit.projections_from(population.name)) != 1
+            or any(lost & {*divisor.axes} for divisor in term.divisors)
+            or not (self._is_past(term, lost) or self._is_pair_of_tokens(term, lost))
+        )
+
+    def _is_past(self, term: Product, lost: frozenset[str]) -> bool:
+        return len(lost) == 1 and any({bound.left, bound.right} & lost for bound in term.bounds)
+
+    def _is_pair_of_tokens(self, term: Product, lost: frozenset[str]) -> bool:
+        """Whether tokens meet in the product though no factor holds pairs of them.
+
+        Inside a window they are better summed where they meet, in narrow tiles.
+        """
+        columns = {a.name for a in self.circuit.axes if a.role is Role.COLUMN}
+        return (
+            len(term.bounds) < 2
+            and len(columns & (term.axes - lost)) > 1
+            and all(len(columns & {*factor.axes}) < 2 for factor in term.factors)
+        )
 
     def _sum(self, name: str, terms: list[Product], population: Population) -> Product:
         """One array that holds Σ terms, over the axes that some term depends on."""
@@ -236,21 +275,19 @@ class Planner:
         if len(terms) == 1:
             return Product(factors=(self._contracted(name, terms[0], population.axes, known),))
         parts = [self._contracted(f"{name}_part", t, population.axes, known) for t in terms]
-        axes = tuple(a for a in population.axes if any(a in part.axes for part in parts))
-        code = " + ".join(indexed(part, axes) for part in parts)
-        return Product(
-            factors=(self.program.assign(name, code, axes, any(p.batched for p in parts)),)
-        )
+        axes = in_order(axes_of(parts), population.axes)
+        return Product(factors=(self.program.assign(name, Add(), axes, parts),))
 
     def _contracted(
         self, name: str, term: Product, onto: tuple[str, ...], known: frozenset[Bound]
     ) -> Variable:
         """`term` as one array: summed over the axes not in `onto`, with its gain."""
-        term = term.simplified(known)
-        masks = tuple(self._domain_variable(bound) for bound in sorted(term.bounds))
-        factors = Product(factors=term.factors + masks or (_ONE,), divisors=term.divisors)
+        term = sum_over_past(self.program, term.simplified(known), onto, self.sizes)
+        bounds = self._inside(term.bounds)
+        if not term.factors and not bounds:
+            term = replace(term, factors=(_ONE,))
         gain = "" if term.gain.is_one else self._gain_code(term.gain)
-        return Contraction(self.program, factors, onto, self.sizes).result(name, gain)
+        return Contraction(self.program, term, bounds, onto, self.sizes).result(name, gain)
 
     def _elementwise(self, name: str, product: Product, onto: tuple[str, ...]) -> Variable:
         """`product` as one array, zero outside its bounds; nothing is summed."""
@@ -268,23 +305,35 @@ class Planner:
         is_input = isinstance(tensor, Input)
         gate = tensor.name if isinstance(tensor, Input) and tensor.kind is InputKind.MASK else None
         variable = Variable(self.names[tensor.name], weight.tensor.axes, is_input, gate)
+        if (
+            isinstance(tensor, Parameter)
+            and tensor.formula
+            and tensor.formula.kind in PLANNED_FORMULAS
+        ):
+            variable = self._distance(tensor.formula, weight.tensor.axes)
         return Product(gain=weight.gain, factors=(variable,))
 
-    def _domain_variable(self, bound: Bound) -> Variable:
-        """The boolean array of a bound over its two axes."""
-        if bound not in self._domains:
-            pair = (bound.left, bound.right)
-            left, right = (f"np.arange({self.size_code(axis)})" for axis in pair)
-            code = f"np.subtract.outer({left}, {right}) <= {bound.offset}"
-            self._domains[bound] = self.program.assign("inside", code, pair, False)
-        return self._domains[bound]
+    def _distance(self, formula: Formula, axes: tuple[str, ...]) -> Variable:
+        """A linear position bias, made where it is read: it would be an array of pairs of tokens."""
+        *leading, row, column = axes
+        slopes = Variable(self.names[formula.arguments[0]], tuple(leading), False)
+        return self.program.assign("distance_bias", Distance(row, column), axes, [slopes])
+
+    def _inside(self, bounds: Iterable[Bound]) -> tuple[Variable, ...]:
+        """The boolean array of the bounds on each pair of axes."""
+        pairs: dict[tuple[str, ...], list[Bound]] = {}
+        for bound in sorted(bounds):
+            pairs.setdefault(in_order((bound.left, bound.right), self.sizes), []).append(bound)
+        return tuple(self._inside_pair(pair, tuple(group)) for pair, group in pairs.items())
+
+    def _inside_pair(self, pair: tuple[str, ...], bounds: tuple[Bound, ...]) -> Variable:
+        if bounds not in self._bounds:
+            self._bounds[bounds] = self.program.assign("inside", Inside(bounds), pair)
+        return self._bounds[bounds]
 
     def _ones(self, axes: Iterable[str]) -> list[Variable]:
         """Arrays of ones, for axes that are summed or shown though nothing depends on them."""
-        return [
-            self.program.assign("ones", f"np.ones({self.size_code(axis)}, dtype)", (axis,), False)
-            for axis in axes
-        ]
+        return [self.program.assign("ones", Ones(), (axis,)) for axis in axes]
 
     def size_code(self, axis: str) -> str:
         """Code for the size of an axis: a number, or the entry of its symbol."""

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cortico.backends.numpy.program import Program, pair_code, sum_code
-from cortico.backends.numpy.terms import Product, Variable, indexed, transposed
+from cortico.backends.arrays.operations import Contract, Divide, Multiply, Scale, Select, Sum
+from cortico.backends.arrays.program import Program
+from cortico.backends.arrays.variables import Product, Variable, in_order
+from cortico.backends.arrays.writer import Writer
 
 #: Size assumed for a symbolic axis when the cost of contraction orders is compared.
 NOMINAL_SIZE = 1024
@@ -21,44 +23,78 @@ class Contraction:
     """Contracts one product onto the axes `onto`, adding statements to a program.
 
     Pairs of factors are multiplied in the order that NumPy's einsum_path finds cheapest. A divisor
-    divides as late as it can: just before one of its axes would be summed, or at the end.
+    divides as late as it can: just before one of its axes would be summed, or at the end. `bounds`
+    are arrays of booleans: where one meets an array over its axes, it selects.
     """
 
     def __init__(
-        self, program: Program, product: Product, onto: tuple[str, ...], sizes: Mapping[str, int]
+        self,
+        program: Program,
+        product: Product,
+        bounds: tuple[Variable, ...],
+        onto: tuple[str, ...],
+        sizes: Mapping[str, int],
     ) -> None:
-        self.program, self.onto, self.sizes = program, onto, sizes
-        self.factors = list(product.factors)
+        self.program, self.onto, self.sizes, self.bounds = program, onto, sizes, bounds
+        self.factors = [*product.factors, *bounds]
         self.divisors = list(product.divisors)
 
     def result(self, name: str, gain: str = "") -> Variable:
-        """The variable that holds `gain` times the contracted product, axes in the order `onto`."""
+        """The variable that holds `gain` times the contracted product.
+
+        Its axes are those of `onto` on which it depends, in the order that costs nothing.
+        """
         path = _cheapest_path(self.factors, self.onto, self.sizes)
         for step, pair in enumerate(path, start=1):
             first, second = (self.factors[k] for k in pair)
             rest = [f for k, f in enumerate(self.factors) if k not in pair]
             kept = self._needed(first, second, rest)
             first, second = self._divide_early(first, second, kept)
-            code, axes = pair_code(self.program, first, second, kept)
-            done = step == len(path) and not self.divisors and axes == self._ordered(axes)
-            if done and gain:
-                code, gain = f"{gain} * ({code})", ""
-            batched = first.batched or second.batched
+            done = step == len(path) and not self.divisors
             label = name if done else "partial"
-            self.factors = [*rest, self.program.assign(label, code, axes, batched)]
+            product = self._multiplied(label, first, second, kept, gain if done else "")
+            gain = "" if done else gain
+            self.factors = [*rest, product]
         (last,) = self.factors
         variable = self._finished(name, last)
         if gain:
-            code = f"{gain} * {variable.code}"
-            return self.program.assign(name, code, variable.axes, variable.batched)
+            return self.program.assign(name, Scale(gain), variable.axes, [variable])
         return variable
 
     def _needed(self, first: Variable, second: Variable, rest: list[Variable]) -> tuple[str, ...]:
         """Axes that the product of a pair must keep: in the result's order at the end, else the circuit's."""
         later = {axis for factor in rest for axis in factor.axes} | set(self.onto)
         kept = ({*first.axes} | {*second.axes}) & later
-        order = list(self.sizes) if kept - set(self.onto) else self.onto
-        return tuple(axis for axis in order if axis in kept)
+        return in_order(kept, self.sizes if kept - set(self.onto) else self.onto)
+
+    def _multiplied(
+        self, name: str, first: Variable, second: Variable, kept: tuple[str, ...], gain: str
+    ) -> Variable:
+        """The product of a pair, summed over the axes that are not `kept`."""
+        if second in self.bounds and {*second.axes} <= {*first.axes} <= {*kept}:
+            return self._selected(name, first, second, gain)
+        if first in self.bounds and {*first.axes} <= {*second.axes} <= {*kept}:
+            return self._selected(name, second, first, gain)
+        first = self._sum_lonely(first, second, kept)
+        second = self._sum_lonely(second, first, kept)
+        if not {*first.axes} & {*second.axes} - {*kept}:
+            if gain:
+                first = self.program.assign("scaled", Scale(gain), first.axes, [first])
+            return self.program.assign(name, Multiply(), kept, [first, second])
+        _, axes = Writer(dict.fromkeys(self.sizes, "")).contracted(first, second, kept)
+        return self.program.assign(name, Contract(gain), axes, [first, second])
+
+    def _selected(self, name: str, value: Variable, bound: Variable, gain: str) -> Variable:
+        if gain:
+            value = self.program.assign("scaled", Scale(gain), value.axes, [value])
+        return self.program.assign(name, Select(silent=False), value.axes, [value, bound])
+
+    def _sum_lonely(self, variable: Variable, other: Variable, kept: tuple[str, ...]) -> Variable:
+        """Sum the axes of `variable` that neither the other factor nor the result has."""
+        axes = tuple(axis for axis in variable.axes if axis in other.axes or axis in kept)
+        if axes == variable.axes:
+            return variable
+        return self.program.assign("total", Sum(), axes, [variable])
 
     def _divide_early(
         self, first: Variable, second: Variable, kept: tuple[str, ...]
@@ -77,9 +113,7 @@ class Contraction:
 
     def _divided(self, variable: Variable, divisor: Variable, name: str = "ratio") -> Variable:
         extra = tuple(axis for axis in divisor.axes if axis not in variable.axes)
-        axes = (*extra, *variable.axes)
-        code = quotient_code(self.program, indexed(variable, axes), indexed(divisor, axes))
-        return self.program.assign(name, code, axes, variable.batched or divisor.batched)
+        return self.program.assign(name, Divide(), (*extra, *variable.axes), [variable, divisor])
 
     def _finished(self, name: str, variable: Variable) -> Variable:
         for divisor in list(self.divisors):
@@ -87,23 +121,11 @@ class Contraction:
                 variable = self._divided(variable, divisor)
                 self.divisors.remove(divisor)
         if set(variable.axes) - set(self.onto):
-            kept = tuple(axis for axis in self.onto if axis in variable.axes)
-            variable = self.program.assign(name, sum_code(variable, kept), kept, variable.batched)
+            kept = in_order(variable.axes, self.onto)
+            variable = self.program.assign(name, Sum(), kept, [variable])
         for divisor in self.divisors:
             variable = self._divided(variable, divisor, name)
-        ordered = self._ordered(variable.axes)
-        if variable.axes != ordered:
-            code = transposed(variable, ordered)
-            variable = self.program.assign(name, code, ordered, variable.batched)
         return variable
-
-    def _ordered(self, axes: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(axis for axis in self.onto if axis in axes)
-
-
-def quotient_code(program: Program, numerator: str, divisor: str) -> str:
-    """Code for a division that gives zero where the divisor is zero."""
-    return program.call("divide", f"{numerator}, {divisor}")
 
 
 def _cheapest_path(

@@ -1,7 +1,8 @@
-"""Terms of the emitted program: products of array variables over named axes."""
+"""Arrays over named axes, and products of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from cortico.ir import Bound, Gain
@@ -43,7 +44,7 @@ class Product:
 
     @property
     def axes(self) -> frozenset[str]:
-        return frozenset(axis for v in (*self.factors, *self.divisors) for axis in v.axes)
+        return axes_of((*self.factors, *self.divisors))
 
     @property
     def single(self) -> Variable | None:
@@ -64,33 +65,22 @@ class Product:
         return replace(self, factors=tuple(factors), bounds=self.bounds - built_in - known)
 
 
-def indexed(variable: Variable, axes: tuple[str, ...]) -> str:
-    """Code that reads `variable` so that it broadcasts against an array over `axes`.
-
-    The variable's own axes must be a subset of `axes`; they are transposed when their order differs.
-    """
-    ordered = tuple(axis for axis in axes if axis in variable.axes)
-    code = transposed(variable, ordered)
-    steps = [":" if axis in variable.axes else "None" for axis in axes]
-    if variable.batched:
-        steps.insert(0, "...")
-    else:
-        while steps and steps[0] == "None":  # broadcasting adds leading axes by itself
-            steps.pop(0)
-    return code if "None" not in steps else f"{code}[{', '.join(steps)}]"
+def axes_of(variables: Iterable[Variable]) -> frozenset[str]:
+    """All axes of some variables."""
+    return frozenset(axis for variable in variables for axis in variable.axes)
 
 
-def transposed(variable: Variable, axes: tuple[str, ...]) -> str:
-    """Code for a view of `variable` with its axes in the order `axes`."""
-    if variable.axes == axes:
-        return variable.code
-    if variable.axes[:-2] == axes[:-2] and len(axes) > 1:
-        return f"{variable.code}.swapaxes(-1, -2)"
-    if variable.batched:
-        return f'np.einsum("{subscripts(variable)}->{subscripts(replace(variable, axes=axes))}", {variable.code})'
-    return f"{variable.code}.transpose({', '.join(str(variable.axes.index(a)) for a in axes)})"
+def is_batched(variables: Iterable[Variable]) -> bool:
+    """Whether an array made of these has batch axes."""
+    return any(variable.batched for variable in variables)
 
 
-def subscripts(variable: Variable) -> str:
-    """The einsum subscripts of a variable. Axis names of one letter stand for themselves."""
-    return ("..." if variable.batched else "") + "".join(variable.axes)
+def in_order(axes: Iterable[str], order: Iterable[str]) -> tuple[str, ...]:
+    """`axes` in the order in which they stand in `order`."""
+    chosen = set(axes)
+    return tuple(axis for axis in order if axis in chosen)
+
+
+def renamed(variable: Variable, names: Mapping[str, str]) -> Variable:
+    """The same array under another Python name, where `names` has one."""
+    return replace(variable, code=names.get(variable.code, variable.code))

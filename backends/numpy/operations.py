@@ -1,0 +1,53 @@
+"""Operations of the NumPy backend alone: matrix products with weights that were packed before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cortico.backends.arrays.variables import Variable
+from cortico.backends.arrays.writer import Writer
+
+
+@dataclass(frozen=True)
+class Project:
+    """The operand times the packed matrix `matrix`, over its axes `summed`."""
+
+    matrix: str
+    summed: tuple[str, ...]
+
+    def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
+        (source,) = operands
+        rest = tuple(axis for axis in source.axes if axis not in self.summed)
+        code = write.transposed(source, (*rest, *self.summed))
+        if len(self.summed) > 1:
+            code = f"merge_columns({code}, {len(self.summed)})"
+        return f"{code} @ {self.matrix}"
+
+
+@dataclass(frozen=True)
+class Bias:
+    """A packed bias, which is added in place."""
+
+    name: str
+
+    def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Part:
+    """Columns `start` to `stop` of the operand, as an array over axes of `sides` each."""
+
+    start: int
+    stop: int
+    sides: tuple[int, ...]
+
+    def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
+        (whole,) = operands
+        if not self.sides:
+            return f"{whole.code}[..., {self.start}]"
+        code = f"{whole.code}[..., {self.start}:{self.stop}]"
+        if len(self.sides) == 1:
+            return code
+        return f"split_columns({code}, {', '.join(map(str, self.sides))})"

@@ -1,0 +1,169 @@
+"""What can be done to the weights once, before any token is seen.
+
+Products of one array with several weights become one product with all their columns side by side:
+[Q|K|V]. Biases and constant gains go into it. Statements that depend on weights alone move there too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from cortico.backends.arrays.program import Program, Statement
+from cortico.backends.arrays.variables import Variable
+from cortico.backends.arrays.writer import Writer
+from cortico.backends.numpy.linear_maps import LinearMap, LinearMaps
+from cortico.backends.numpy.operations import Bias, Part, Project
+
+#: The axis of a fused product: no axis of a circuit has an empty name.
+_COLUMNS = ""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """A program in two parts: what makes the weights ready, and the statements that use them."""
+
+    constants: list[Statement]  #: on weights alone
+    lines: list[str]  #: that make the fused matrices and biases
+    statements: list[Statement]
+    results: list[Variable]
+
+
+def pack(
+    program: Program,
+    results: Sequence[Variable],
+    weights: Iterable[str],
+    size: Callable[[str], int],
+    write: Writer,
+) -> Packing:
+    """The program without what depends on `weights` (Python names) alone, which comes apart.
+
+    `size` gives the length of an axis of these weights.
+    """
+    constants, rest = _split_constants(program.statements, weights, write)
+    known = frozenset([*weights, *(statement.result.code for statement in constants)])
+    maps = LinearMaps(results, known)
+    found = maps.found(rest)
+    fuser = _Fuser(program, size)
+    for part in found:
+        if isinstance(part, Statement):
+            fuser.statements.append(part)
+        else:
+            fuser.fuse([m for m in found if isinstance(m, LinearMap) and m.key == part.key])
+    return Packing(constants, fuser.lines, fuser.statements, maps.results())
+
+
+def _split_constants(
+    statements: Iterable[Statement], weights: Iterable[str], write: Writer
+) -> tuple[list[Statement], list[Statement]]:
+    """Statements on weights alone, of no size that is known only with the inputs; and all others."""
+    known = set(weights)
+    constants: list[Statement] = []
+    rest: list[Statement] = []
+    for statement in statements:
+        code = statement.operation.code(write, statement.result, statement.operands)
+        if "sizes[" not in code and all(operand.code in known for operand in statement.operands):
+            known.add(statement.result.code)
+            constants.append(statement)
+        else:
+            rest.append(statement)
+    return constants, rest
+
+
+class _Fuser:
+    """Writes one product for all linear maps of an array."""
+
+    def __init__(self, program: Program, size: Callable[[str], int]) -> None:
+        self._program, self._size = program, size
+        self._write = Writer({})
+        self._done: set[int] = set()
+        self.lines: list[str] = []
+        self.statements: list[Statement] = []
+
+    def fuse(self, maps: list[LinearMap]) -> None:
+        """One product for `maps`, which read the same array; nothing when it is there already."""
+        first = maps[0]
+        if id(first) in self._done:
+            return
+        self._done.add(id(first))
+        fresh = self._program.names.fresh
+        names = "_".join(dict.fromkeys(item.weight.code for item in maps))
+        matrix = fresh(f"{names}_matrix" if len(maps) == 1 else "projection")
+        self.lines.append(f"{matrix} = {_side_by_side([self._matrix(m) for m in maps])}")
+        whole = self._product(maps, matrix)
+        if any(item.biases for item in maps):
+            bias = fresh(f"{matrix}_bias")
+            self.lines.append(f"{bias} = {_side_by_side([self._bias(m) for m in maps])}")
+            self.statements.append(Statement(whole, Bias(bias), augments=True))
+        if not self._is_whole(maps):
+            self._split(maps, whole)
+
+    def _is_whole(self, maps: list[LinearMap]) -> bool:
+        return len(maps) == 1 and len(maps[0].shown) == 1
+
+    def _product(self, maps: list[LinearMap], matrix: str) -> Variable:
+        first = maps[0]
+        rest = tuple(axis for axis in first.source.axes if axis not in first.summed)
+        whole = first.result
+        if not self._is_whole(maps):
+            label = f"{first.result.code}_columns" if len(maps) == 1 else "projected"
+            name = self._program.names.fresh(label)
+            whole = Variable(name, (*rest, _COLUMNS), batched=True)
+        comments = tuple(dict.fromkeys(text for item in maps for text in item.comments))
+        operation = Project(matrix, first.summed)
+        self.statements.append(Statement(whole, operation, (first.source,), comments))
+        return whole
+
+    def _split(self, maps: list[LinearMap], whole: Variable) -> None:
+        start = 0
+        for item in maps:
+            sides = tuple(map(self._size, item.shown))
+            stop = start + math.prod(sides)
+            self.statements.append(Statement(item.result, Part(start, stop, sides), (whole,)))
+            start = stop
+
+    def _matrix(self, item: LinearMap) -> str:
+        """Code for a weight as a matrix, with the axes that are summed along its rows."""
+        code = self._write.transposed(item.weight, (*item.summed, *item.shown))
+        rows, columns = (math.prod(map(self._size, axes)) for axes in (item.summed, item.shown))
+        if len(item.summed) > 1 or len(item.shown) > 1 or not item.shown:
+            code = f"{code}.reshape({rows}, {columns})"
+        return _scaled(item.gains, code)
+
+    def _bias(self, item: LinearMap) -> str:
+        """Code for the sum of all biases of a map, one number per column."""
+        sides = tuple(map(self._size, item.shown))
+        if not item.biases:
+            return f"np.zeros({math.prod(sides)}, dtype)"
+        parts = [self._bias_part(gains, bias, item.shown, sides) for gains, bias in item.biases]
+        return " + ".join(parts)
+
+    def _bias_part(
+        self, gains: list[str], bias: Variable, shown: tuple[str, ...], sides: tuple[int, ...]
+    ) -> str:
+        if {*bias.axes} == {*shown}:
+            code = self._write.transposed(bias, shown)
+        else:
+            code = f"np.broadcast_to({self._write.indexed(bias, shown)}, {sides})"
+        flat = code if len(sides) == 1 else f"{code}.reshape({math.prod(sides)})"
+        return _scaled(gains, flat)
+
+
+def _scaled(gains: Sequence[str], code: str) -> str:
+    return " * ".join([*gains, code])
+
+
+def _side_by_side(parts: Sequence[str]) -> str:
+    if len(parts) == 1:
+        return parts[0]
+    return "\n".join(
+        [
+            "np.concatenate(",
+            "    [",
+            *(f"        {p}," for p in parts),
+            "    ],",
+            "    axis=-1,",
+            ")",
+        ]
+    )

@@ -1,0 +1,356 @@
+"""The text of a tile: a function of the area, the example and the query tokens that it is for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from cortico.backends.arrays.operations import (
+    Add,
+    Divide,
+    Inside,
+    Multiply,
+    Peak,
+    Scale,
+    Select,
+    ShiftedExponential,
+    Sum,
+)
+from cortico.backends.arrays.program import Program, Statement
+from cortico.backends.arrays.variables import Variable
+from cortico.backends.arrays.writer import Writer
+from cortico.backends.numpy.tiling import Tile
+from cortico.ir import Bound
+
+
+class TileWriter(Writer):
+    """NumPy where rows and columns are those of a tile."""
+
+    def __init__(self, sizes: Mapping[str, str], tile: Tile) -> None:
+        self._rows, self._columns = tile.rows, tile.columns
+        self._slots = 0
+        self._places = {tile.rows: "rows"}
+        if tile.bounds:
+            self._places[tile.columns] = "columns"
+        lengths = {axis: f"({name}.stop - {name}.start)" for axis, name in self._places.items()}
+        super().__init__({**sizes, **lengths})
+
+    def _tensordot(
+        self, first: Variable, second: Variable, summed: list[str], onto: tuple[str, ...]
+    ) -> tuple[str, tuple[str, ...]]:
+        return self._matmul(first, second, summed, onto)
+
+    def matmul(self, left: str, right: str, axes: tuple[str, ...]) -> str:
+        """An array over the pairs of a tile lies in the memory of the thread."""
+        if set(axes) != {self._rows, self._columns}:
+            return super().matmul(left, right, axes)
+        self._slots += 1
+        return f"product({left}, {right}, scratch, {self._slots})"
+
+    def positions(self, axis: str) -> str:
+        if axis not in self._places:
+            return super().positions(axis)
+        place = self._places[axis]
+        return f"np.arange({place}.start, {place}.stop)"
+
+
+class TileCode:
+    """Writes one tile. Arrays of pairs are changed in place where nothing else reads them."""
+
+    def __init__(self, tile: Tile, program: Program, sizes: Mapping[str, str]) -> None:
+        self._tile, self._program, self._sizes = tile, program, sizes
+        self._write = TileWriter(sizes, tile)
+        self._made = {s.result.code for s in tile.statements}
+        self._uses = Counter(o.code for s in tile.statements for o in s.operands)
+        self._now = {  # a result that the tile itself reads has a name apart from the array outside
+            v.code: program.names.fresh(f"{v.code}_rows")
+            for v in tile.exported
+            if self._uses[v.code]
+        }
+        self._areas = program.names.of(tile.areas)
+        self._last = {v.code for v in tile.exported if not self._uses[v.code]}
+        self._divisors = self._shifted_divisors()
+        self._peaks: set[str] = set()  # that have a name
+
+    # ---- the whole ---------------------------------------------------------------------------------
+
+    def lines(self) -> Iterator[str]:
+        """The arrays that tiles fill, the function, and the call that runs it for all tiles."""
+        tile = self._tile
+        for variable in tile.exported:
+            sides = ", ".join(self._sizes[axis] for axis in self._whole(variable).axes)
+            axes = f"  # [{', '.join(self._whole(variable).axes)}]"
+            yield f"{variable.code} = np.empty((*batch, {sides}), dtype){axes}"
+        yield ""
+        shifted = ", shifted=False" if self._divisors else ""
+        yield f"def tile(index, rows, scratch{shifted}):"
+        yield from (f"    {line}" if line else "" for line in self._body())
+        yield ""
+        sides = ", ".join(self._sizes[axis] for axis in tile.areas)
+        width = self._width()
+        yield f"in_tiles(tile, (*batch, {sides}), {self._sizes[tile.rows]}, {width}, dtype, threads)"
+
+    def _width(self) -> str:
+        """Code for the number of columns of a tile, as far as it is known."""
+        both = {(b.left, b.right): b.offset for b in self._tile.bounds}
+        ahead = both.get((self._tile.columns, self._tile.rows))
+        behind = both.get((self._tile.rows, self._tile.columns))
+        size = self._sizes[self._tile.columns]
+        return size if ahead is None or behind is None else f"min({size}, {ahead + behind + 1})"
+
+    def exported(self) -> dict[str, Variable]:
+        """Exported results as they are after the tiles: rows first, then areas."""
+        return {variable.code: self._whole(variable) for variable in self._tile.exported}
+
+    def _whole(self, variable: Variable) -> Variable:
+        first = (self._tile.rows, *self._tile.areas)
+        return replace(variable, axes=(*first, *(a for a in variable.axes if a not in first)))
+
+    # ---- the function ------------------------------------------------------------------------------
+
+    def _body(self) -> Iterator[str]:
+        areas = self._areas.values()
+        yield f"*example, {', '.join(areas)} = index" if areas else "example = index"
+        if self._tile.bounds:
+            yield f"columns = {self._columns()}"
+        yield from self._imports()
+        for statement in self._tile.statements:
+            yield from (f"# {text}" for text in statement.comments)
+            yield from self._statement(statement)
+            if statement.result.code in self._divisors:
+                yield f"if not shifted and not in_range({self._name(statement.result)}):"
+                yield "    return tile(index, rows, scratch, shifted=True)"
+        for variable in self._tile.exported:
+            if variable.code not in self._last:
+                local = replace(self._local(variable), code=self._name(variable))
+                yield f"{self._target(variable)} = {self._write.transposed(local, self._target_axes(variable))}"
+
+    def _columns(self) -> str:
+        """The slice of key tokens that the bounds leave for the rows."""
+        start, stop = "0", self._sizes[self._tile.columns]
+        for bound in self._tile.bounds:
+            if bound.left == self._tile.columns:
+                stop = f"min({stop}, rows.stop + {bound.offset})" if bound.offset else "rows.stop"
+            else:
+                start = f"max(0, rows.start - {bound.offset})"
+        return f"slice({start}, {stop})"
+
+    def _imports(self) -> Iterator[str]:
+        """Views of what the tile reads: the rows and columns of one area and example."""
+        seen: set[tuple[str, tuple[str, ...]]] = set()
+        for statement in self._tile.statements:
+            for operand in statement.operands:
+                key = (operand.code, operand.axes)
+                if operand.code in self._made or key in seen:
+                    continue
+                seen.add(key)
+                index = self._index(operand)
+                if index:
+                    name = self._program.names.fresh(f"{operand.code}_tile")
+                    self._now[self._key(operand)] = name
+                    axes = self._local(operand).axes
+                    yield f"{name} = {operand.code}[{index}]  # [{', '.join(axes)}]"
+
+    def _key(self, variable: Variable) -> str:
+        made = variable.code in self._made
+        return variable.code if made else f"{variable.code}[{''.join(variable.axes)}]"
+
+    def _index(self, variable: Variable) -> str:
+        places = {self._tile.rows: "rows", **self._areas}
+        if self._tile.bounds:
+            places[self._tile.columns] = "columns"
+        steps = [places.get(axis, ":") for axis in variable.axes]
+        while steps and steps[-1] == ":":
+            steps.pop()
+        if not variable.batched:
+            return ", ".join(steps)
+        return ", ".join(["*example", *steps])
+
+    def _local(self, variable: Variable) -> Variable:
+        """A variable as it is within a tile: without batch and areas."""
+        axes = tuple(axis for axis in variable.axes if axis not in self._tile.areas)
+        return replace(variable, code=self._name(variable), axes=axes, batched=False)
+
+    def _name(self, variable: Variable) -> str:
+        return self._now.get(self._key(variable), variable.code)
+
+    def _target(self, variable: Variable) -> str:
+        return f"{variable.code}[*example, rows{''.join(f', {a}' for a in self._areas.values())}]"
+
+    def _target_axes(self, variable: Variable) -> tuple[str, ...]:
+        return tuple(a for a in self._whole(variable).axes if a not in self._tile.areas)
+
+    # ---- statements --------------------------------------------------------------------------------
+
+    def _statement(self, statement: Statement) -> Iterator[str]:
+        match statement.operation:
+            case Peak():
+                yield from self._peak(statement)
+            case Select() if self._can_silence(statement):
+                yield from self._silenced(statement)
+            case Inside() if self._only_silences(statement):
+                return
+            case ShiftedExponential():
+                yield from self._shifted(statement)
+            case Sum() if self._adds_up_rows(statement):
+                (operand,) = map(self._local, statement.operands)
+                ones = f"np.ones({operand.code}.shape[-1], dtype)"  # BLAS adds up faster than sum()
+                yield f"{self._local(statement.result).code} = {operand.code} @ {ones}{_axes(self._local(statement.result))}"
+            case Add() | Multiply() | Scale() if self._reused(statement):
+                yield self._augmented(statement)
+            case _:
+                yield self._assigned(statement)
+
+    def _assigned(self, statement: Statement) -> str:
+        """`result = code`; into the array outside when nothing else in the tile reads it."""
+        result, operands = (
+            self._local(statement.result),
+            tuple(map(self._local, statement.operands)),
+        )
+        if statement.result.code in self._last:
+            result = replace(result, axes=self._target_axes(statement.result))
+            code = statement.operation.code(self._write, result, operands)
+            return f"{self._target(statement.result)} = {code}"
+        code = statement.operation.code(self._write, result, operands)
+        return f"{result.code} = {code}{_axes(result)}"
+
+    def _adds_up_rows(self, statement: Statement) -> bool:
+        (operand,) = map(self._local, statement.operands)
+        exported = statement.result.code in {v.code for v in self._tile.exported}
+        return operand.axes == (self._tile.rows, self._tile.columns) and not exported
+
+    def _is_large(self, variable: Variable) -> bool:
+        return {self._tile.rows, self._tile.columns} <= {*variable.axes}
+
+    def _reused(self, statement: Statement) -> Variable | None:
+        """An operand of the result's axes that is made here and read only once: it may be overwritten."""
+        local = self._local(statement.result)
+        for operand in statement.operands:
+            if (
+                operand.code in self._made
+                and self._is_large(operand)
+                and self._uses[operand.code] == 1
+                and operand.code not in {v.code for v in self._tile.exported}
+                and {*self._local(operand).axes} == {*local.axes}
+                and statement.result.code not in self._last
+                and self._is_array(operand)
+            ):
+                return operand
+        return None
+
+    def _is_array(self, operand: Variable) -> bool:
+        """Whether an operand holds rates, no truth values."""
+        makers = {s.result.code: s.operation for s in self._tile.statements}
+        return not isinstance(makers[operand.code], Inside)
+
+    def _augmented(self, statement: Statement) -> str:
+        target = self._reused(statement)
+        assert target is not None
+        local = self._local(target)
+        self._now[statement.result.code] = local.code
+        rest = [o for o in statement.operands if o is not target]
+        operator = "+" if isinstance(statement.operation, Add) else "*"
+        if isinstance(statement.operation, Scale):
+            return f"{local.code} *= {statement.operation.gain}"
+        code = f" {operator} ".join(self._write.indexed(self._local(o), local.axes) for o in rest)
+        return f"{local.code} {operator}= {code}"
+
+    # ---- bounds ------------------------------------------------------------------------------------
+
+    def _can_silence(self, statement: Statement) -> bool:
+        return self._reused(statement) is statement.operands[0]
+
+    def _only_silences(self, statement: Statement) -> bool:
+        """Whether a bound is needed as an array nowhere in the tile."""
+        readers = [s for s in self._tile.statements if statement.result in s.operands]
+        return all(isinstance(s.operation, Select) and self._can_silence(s) for s in readers)
+
+    def _silenced(self, statement: Statement) -> Iterator[str]:
+        """The first operand, overwritten where the others do not hold."""
+        value, *conditions = statement.operands
+        local, operation = self._local(value), statement.operation
+        assert isinstance(operation, Select)
+        self._now[statement.result.code] = local.code
+        nothing = "-np.inf" if operation.silent else "0"
+        makers = {s.result.code: s.operation for s in self._tile.statements}
+        for condition in conditions:
+            maker = makers.get(condition.code)
+            if isinstance(maker, Inside):
+                yield self._silence_outside(local, maker.bounds, nothing)
+            else:
+                test = Select.condition(self._write, self._local(condition), local.axes)
+                yield f"np.copyto({local.code}, {nothing}, where=~{test})"
+
+    def _silence_outside(self, local: Variable, bounds: tuple[Bound, ...], nothing: str) -> str:
+        limits = [
+            f"most={bound.offset}" if bound.left == self._tile.columns else f"least={-bound.offset}"
+            for bound in bounds
+        ]
+        pair = (self._tile.rows, self._tile.columns)
+        others = tuple(axis for axis in local.axes if axis not in pair)
+        matrix = self._write.transposed(local, (*others, *pair))
+        first = "columns.start" if self._tile.bounds else "0"
+        offset = f"rows.start - {first}"
+        return f"silence({matrix}, {nothing}, {offset}, {', '.join(limits)})"
+
+    # ---- softmax -----------------------------------------------------------------------------------
+
+    def _shifted_divisors(self) -> frozenset[str]:
+        """Divisors made of shifted exponentials: while they are in range, no shift is needed."""
+        pooled: set[str] = set()
+        divisors: set[str] = set()
+        for statement in self._tile.statements:
+            if isinstance(statement.operation, ShiftedExponential) or any(
+                operand.code in pooled for operand in statement.operands
+            ):
+                pooled.add(statement.result.code)
+            if isinstance(statement.operation, Divide) and statement.operands[1].code in pooled:
+                divisors.add(statement.operands[1].code)
+        return frozenset(divisors)
+
+    def _peak(self, statement: Statement) -> Iterator[str]:
+        """The shift, which is left out (and zero) while what divides stays in range without it."""
+        readers = [s for s in self._tile.statements if statement.result in s.operands]
+        if self._divisors and all(map(self._may_overwrite, readers)) and len(readers) == 1:
+            return  # written where it is subtracted
+        result, code = self._local(statement.result), self._peak_code(statement)
+        if self._divisors:
+            sides = ", ".join(self._write.sizes[axis] for axis in result.axes)
+            code = f"{code} if shifted else np.zeros([{sides}], dtype)"
+        yield f"{result.code} = {code}{_axes(result)}"
+        self._peaks.add(statement.result.code)
+
+    def _peak_code(self, statement: Statement) -> str:
+        operands = tuple(map(self._local, statement.operands))
+        return statement.operation.code(self._write, self._local(statement.result), operands)
+
+    def _shifted(self, statement: Statement) -> Iterator[str]:
+        if not self._divisors or not self._may_overwrite(statement):
+            yield self._assigned(statement)
+            return
+        exponent, peak = map(self._local, statement.operands)
+        if statement.operands[1].code not in self._peaks:
+            (maker,) = [s for s in self._tile.statements if s.result == statement.operands[1]]
+            peak = replace(peak, code=self._peak_code(maker))
+        result = self._local(statement.result)
+        yield "if shifted:"
+        yield f"    {exponent.code} -= {self._write.indexed(peak, exponent.axes)}"
+        yield f"{result.code} = np.exp({exponent.code}, out={exponent.code}){_axes(result)}"
+
+    def _may_overwrite(self, statement: Statement) -> bool:
+        """Whether only the peak and this statement read the exponent."""
+        if not isinstance(statement.operation, ShiftedExponential):
+            return False
+        exponent = statement.operands[0]
+        peaks = [s for s in self._tile.statements if isinstance(s.operation, Peak)]
+        read = sum(exponent in peak.operands for peak in peaks)
+        return (
+            exponent.code in self._made
+            and self._uses[exponent.code] == 1 + read
+            and self._local(exponent).axes == self._local(statement.result).axes
+        )
+
+
+def _axes(variable: Variable) -> str:
+    return f"  # [{', '.join(variable.axes)}]" if variable.axes else ""

@@ -1,0 +1,257 @@
+"""The fixed parts of an emitted PyTorch file: checks and helper functions."""
+
+from __future__ import annotations
+
+from cortico.backends.arrays.attend import HEAD_HELPERS
+from cortico.backends.numpy.template import HELPERS as NUMPY_HELPERS
+
+#: Attributes of every `nn.Module`, which no parameter may be called.
+MODULE_NAMES = frozenset(
+    [
+        "T_destination",
+        "add_module",
+        "apply",
+        "bfloat16",
+        "buffers",
+        "call_super_init",
+        "children",
+        "compile",
+        "cpu",
+        "cuda",
+        "double",
+        "dump_patches",
+        "eval",
+        "extra_repr",
+        "float",
+        "forward",
+        "get_buffer",
+        "get_extra_state",
+        "get_parameter",
+        "get_submodule",
+        "half",
+        "ipu",
+        "load_state_dict",
+        "modules",
+        "mtia",
+        "named_buffers",
+        "named_children",
+        "named_modules",
+        "named_parameters",
+        "parameters",
+        "register_backward_hook",
+        "register_buffer",
+        "register_forward_hook",
+        "register_forward_pre_hook",
+        "register_full_backward_hook",
+        "register_full_backward_pre_hook",
+        "register_load_state_dict_post_hook",
+        "register_load_state_dict_pre_hook",
+        "register_module",
+        "register_parameter",
+        "register_state_dict_post_hook",
+        "register_state_dict_pre_hook",
+        "requires_grad_",
+        "set_extra_state",
+        "set_submodule",
+        "share_memory",
+        "state_dict",
+        "to",
+        "to_empty",
+        "train",
+        "training",
+        "type",
+        "weights",
+        "xpu",
+        "zero_grad",
+    ]
+)
+
+LOAD_WEIGHTS = '''\
+def load_weights(path=Path(__file__).with_name("circuit.safetensors")):
+    """Tensor name to tensor, from a safetensors file."""
+    data = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
+    length = int.from_bytes(bytes(data[:8].tolist()), "little")
+    header = json.loads(bytes(data[8 : 8 + length].tolist()))
+    kinds = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            start, stop = (8 + length + offset for offset in entry["data_offsets"])
+            tensors[name] = data[start:stop].clone().view(kinds[entry["dtype"]]).reshape(entry["shape"])
+    return tensors
+'''
+
+CHECKED = '''\
+def checked(name, tensor, shape, sizes):
+    """`tensor`, whose last axes must have `shape`; a symbol there gets its size at first sight."""
+    found = tensor.shape[max(tensor.ndim - len(shape), 0) :]
+    expected = [sizes.get(side, side) for side in shape]
+    fits = all(isinstance(side, str) or side == size for side, size in zip(expected, found))
+    if len(found) != len(shape) or not fits or 0 in tensor.shape:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected (..., {str(expected)[1:-1]})")
+    sizes.update((side, size) for side, size in zip(shape, found) if isinstance(side, str))
+    return tensor
+'''
+AS_TENSORS = '''\
+def as_tensors(weights, dtype):
+    """Copies of the weights in `dtype`: by default that of the largest, at least float32."""
+    missing = [name for name in SHAPES if name not in weights]
+    if missing:
+        raise ValueError(f"weights are missing: {', '.join(missing)}")
+    sizes, tensors = {}, {}
+    for name, shape in SHAPES.items():
+        tensors[name] = checked(name, torch.asarray(weights[name], copy=True), shape, sizes)
+    if dtype is None and tensors:
+        dtype = torch.promote_types(max(tensors.values(), key=torch.numel).dtype, torch.float32)
+    return {name: tensor.to(dtype) for name, tensor in tensors.items()}
+'''
+
+ATTEND_WINDOW = '''\
+def attend_window(query, key, value, scale, least, most, live=None):
+    """`attend` by blocks of rows, each of which hears columns of its own block and of the one before."""
+    tokens, block = query.shape[-2], max(64, most)
+    if least < 0 or key.shape[-2] != tokens or tokens <= 4 * block:
+        return attend(query, key, value, scale, least, most, live)
+    count = -(-tokens // block)
+    end = count * block - tokens
+
+    def pairs(array):  # (..., heads, tokens, features) to (..., blocks, heads, 2 block, features)
+        blocks = F.pad(array, (0, 0, block, end)).unfold(-2, 2 * block, block)
+        return blocks.mT.transpose(-4, -3)
+
+    rows = F.pad(query, (0, 0, 0, end)).unflatten(-2, (count, block)).transpose(-4, -3)
+    exists = torch.ones(1, 1, tokens, dtype=torch.bool, device=query.device)
+    columns = pairs((exists if live is None else exists & live).mT).mT
+    steps = torch.arange(block, 2 * block, device=query.device)[:, None]
+    steps = steps - torch.arange(2 * block, device=query.device)
+    near = (steps >= least) & (steps <= most)
+    result = attend(rows, pairs(key), pairs(value), scale, live=near & columns)
+    return result.transpose(-4, -3).flatten(-3, -2)[..., :tokens, :]
+'''
+
+ATTEND = '''\
+def attend(query, key, value, scale, least=None, most=None, live=None, bias=None, sinks=()):
+    """softmax(scale query keyᵀ + bias) value over (..., heads, tokens, features).
+
+    Row i hears column j where least <= i - j <= most and where `live`; it is zero where it hears none. A sink
+    is the score of one more key, whose value is zero. Fewer heads of keys serve neighbouring heads of queries.
+    """
+    causal = (least, most) == (0, None) and live is None and bias is None and not sinks
+    if not causal and (least, most) != (None, None):
+        near = within(query.shape[-2], key.shape[-2], least, most, query.device)
+        live = near if live is None else near & live
+    if live is None:
+        return attend_masked(query, key, value, score_mask(query, key, live, bias, sinks), scale, causal)
+    heard = live.any(-1, keepdim=True)
+    live = live | ~heard  # some kernels make NaN of a row of nothing but -inf
+    mask = score_mask(query, key, live, bias, sinks)
+    return attend_masked(query, key, value, mask, scale) * heard
+'''
+
+WITHIN = '''\
+def within(rows, columns, least, most, device):
+    """Where least <= row - column <= most, over (rows, columns)."""
+    steps = torch.arange(rows, device=device)[:, None] - torch.arange(columns, device=device)
+    near = torch.ones_like(steps, dtype=torch.bool) if least is None else steps >= least
+    return near if most is None else near & (steps <= most)
+'''
+
+SCORE_MASK = '''\
+def score_mask(query, key, live, bias, sinks):
+    """What is added to the scores, with a column for each sink; booleans or nothing where that will do."""
+    if bias is None and not sinks:
+        return live
+    bias = query.new_zeros(1, 1, key.shape[-2]) if bias is None else bias
+    if live is not None:
+        bias = torch.where(live, bias, -torch.inf)
+    for sink in sinks:
+        shape = torch.broadcast_shapes(bias.shape[:-1], sink.shape[:-1])
+        bias = torch.cat([bias.expand(*shape, bias.shape[-1]), sink.expand(*shape, 1)], -1)
+    return bias
+'''
+
+ATTEND_MASKED = '''\
+def attend_masked(query, key, value, mask, scale, causal=False):
+    """PyTorch's attention over any batch axes. Columns of the mask that keys lack belong to sinks."""
+    batch = torch.broadcast_shapes(query.shape[:-3], key.shape[:-3], value.shape[:-3])
+    if mask is not None:
+        batch = torch.broadcast_shapes(batch, mask.shape[:-3])
+        mask = mask.expand(*batch, *query.shape[-3:-1], mask.shape[-1])
+        mask = mask.reshape(-1, *mask.shape[-3:])
+        sinks = mask.shape[-1] - key.shape[-2]
+        key, value = (F.pad(part, (0, 0, 0, sinks)) if sinks else part for part in (key, value))
+    query, key, value = (
+        part.expand(*batch, *part.shape[-3:]).reshape(-1, *part.shape[-3:])
+        for part in (query, key, value)
+    )
+    grouped = {"enable_gqa": True} if query.shape[1] != key.shape[1] else {}
+    result = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, is_causal=causal, scale=scale, **grouped
+    )
+    return result.reshape(*batch, *result.shape[1:])
+'''
+
+PAST_PRODUCT = '''\
+def past_product(query, key, value, chunk=64):
+    """Σ_{j <= i} (query_i · key_j) value_j over (..., i, c), in chunks of tokens.
+
+    Within a chunk it is a masked product; what came before lies in a memory of key times value.
+    """
+    tokens = query.shape[-2]
+    chunk = min(chunk, tokens)
+    query, key, value = (
+        F.pad(part, (0, 0, 0, -tokens % chunk)).unflatten(-2, (-1, chunk))
+        for part in (query, key, value)
+    )
+    stored = (key.mT @ value).cumsum(-3)
+    before = F.pad(stored[..., :-1, :, :], (0, 0, 0, 0, 1, 0))
+    recalled = (query @ key.mT).tril() @ value + query @ before
+    return recalled.flatten(-3, -2)[..., :tokens, :]
+'''
+
+#: Helper to its text. Those that call others come first.
+HELPERS = {
+    "linear": '''\
+def linear(matrices, biases):
+    """One linear layer that gives the outputs of several, one after another."""
+    weight = torch.cat(matrices)
+    layer = nn.Linear(*weight.shape[::-1], bias=bool(biases), device="meta")
+    layer.weight = nn.Parameter(weight)
+    if biases:
+        layer.bias = nn.Parameter(torch.cat(biases))
+    return layer
+''',
+    "exact": '''\
+def exact(numbers):
+    """The bits of float64 numbers: `module.to(dtype)` leaves integers alone."""
+    return torch.asarray(numbers, copy=True).double().view(torch.int64)
+''',
+    "as_tensors": AS_TENSORS,
+    "checked": CHECKED,
+    "divide": '''\
+def divide(excitation, inhibition):
+    """excitation / inhibition, where a division by zero gives zero."""
+    live = inhibition != 0
+    return torch.where(live, excitation / torch.where(live, inhibition, 1), 0)
+''',
+    "finite": '''\
+def finite(peak):
+    """`peak`, and 0 where no cell is live; a constant, for it cancels."""
+    return torch.where(peak.isfinite(), peak, 0).detach()
+''',
+    "rotation": '''\
+def rotation(shape, frequencies):
+    """Rotary embedding: the matrix [[cos, -sin], [sin, cos]] per token and plane, shape (t, p, 2, 2)."""
+    angles = torch.arange(shape[0], device=frequencies.device)[:, None] * frequencies
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+''',
+    "past_product": PAST_PRODUCT,
+    "attend_window": ATTEND_WINDOW,
+    "attend": ATTEND,
+    "within": WITHIN,
+    "score_mask": SCORE_MASK,
+    "attend_masked": ATTEND_MASKED,
+    **{name: NUMPY_HELPERS[name] for name in ("merge_rows", "merge_columns", "split_columns")},
+    **HEAD_HELPERS,
+}

@@ -1,0 +1,221 @@
+"""The synapses of a circuit as one table in a file, written block by block: Parquet or HDF5.
+
+A row is a synapse:
+
+    pre, post    neuron ids, int64, as `circuit.neurons()` numbers them
+    weight       float64, gain applied; null (NaN in HDF5) while symbolic or where it runs in time
+    compartment  of the postsynaptic neuron; text by code: a Parquet dictionary, an HDF5 enum
+    projection   text by code, too
+
+The file's metadata `cortico` is JSON: name and sizes of the circuit, and for each population the id of
+its first neuron, its region and its cell class. Parquet needs the extra `parquet`, HDF5 `hdf5`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from cortico.files import interrupts_held, replacing_files
+from cortico.ir import Circuit, Projection, SpecError
+from cortico.ir.errors import near_name
+from cortico.ir.neurons import NeuronView, SynapseBlock
+
+#: Synapses held in memory at a time.
+BLOCK = 1 << 20
+
+Write = Callable[[SynapseBlock], None]
+
+
+def write_synapses(
+    circuit: Circuit,
+    path: Path | str,
+    *,
+    where: Callable[[Projection], bool] | None = None,
+    at: Mapping[str, int] | None = None,
+    limit: int | None = None,
+    block: int = BLOCK,
+    progress: Callable[[int, int], None] = lambda written, total: None,
+) -> int:
+    """Write synapses to a `.parquet`, `.h5` or `.hdf5` file and return how many.
+
+    `where`, `at` and `limit` choose, as in `NeuronView.synapses`. `progress` is called with the number
+    of rows written and of all. The file appears when it is whole. SpecError for other suffixes, a
+    missing extra and what cannot be written; CircuitError while sizes are symbols.
+    """
+    path = Path(path)
+    writer = require_format(path).writer
+    view = circuit.neurons()
+    total = view.count_synapses(where, at)
+    total = total if limit is None else min(total, limit)
+    with (
+        replacing_files(path.parent) as staging,
+        writer(staging / path.name, view, total) as write,
+    ):
+        written = 0
+        for synapses in view.synapses(block, where, limit, at):
+            with interrupts_held():  # the libraries lose an interrupt, or break off within a write
+                write(synapses)
+            written += len(synapses.pre)
+            progress(written, total)
+    return total
+
+
+def require_format(path: Path) -> Format:
+    """The format that a file name asks for. SpecError when there is none, or its library is missing."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise SpecError(
+            f"cannot write synapses to {str(path)!r}{near_name(suffix, FORMATS)}: "
+            f"its name must end in {known}"
+        )
+    found = FORMATS[suffix]
+    if importlib.util.find_spec(found.library) is None:
+        raise SpecError(
+            f"{suffix} files need {found.library}: pip install 'cortico[{found.extra}]'"
+        )
+    return found
+
+
+# ---- Parquet -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _parquet(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
+    """Ids as differences, text by code, Snappy over all: 9 bytes a synapse, under 1 where weights repeat."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    compartments, projections = _names(view.circuit)
+    text = pa.dictionary(pa.int32(), pa.string())
+    fields = {"pre": pa.int64(), "post": pa.int64(), "weight": pa.float64()}
+    schema = pa.schema(
+        {**fields, "compartment": text, "projection": text}, {"cortico": _about(view)}
+    )
+
+    def coded(names: list[str], name: str, count: int) -> Any:
+        codes = np.full(count, names.index(name), dtype=np.int32)
+        return pa.DictionaryArray.from_arrays(codes, names)
+
+    def write(synapses: SynapseBlock) -> None:
+        count, weight = len(synapses.pre), synapses.weight
+        columns = [
+            pa.array(synapses.pre),
+            pa.array(synapses.post),
+            pa.nulls(count, pa.float64()) if weight is None else pa.array(weight),
+            coded(compartments, synapses.compartment, count),
+            coded(projections, synapses.projection.name, count),
+        ]
+        table.write_batch(pa.record_batch(columns, schema=schema))
+
+    with ParquetWriter(
+        path,
+        schema,
+        use_dictionary=["compartment", "projection"],  # coding weights would double the time
+        column_encoding=dict.fromkeys(("pre", "post"), "DELTA_BINARY_PACKED"),
+    ) as table:
+        yield write
+
+
+# ---- HDF5 ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _hdf5(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
+    """Contiguous columns: 28 bytes a synapse, read and written as fast as the disk."""
+    import h5py
+
+    compartments, projections = _names(view.circuit)
+    types = {
+        "pre": np.int64,
+        "post": np.int64,
+        "weight": np.float64,
+        "compartment": h5py.enum_dtype({name: k for k, name in enumerate(compartments)}, "u2"),
+        "projection": h5py.enum_dtype({name: k for k, name in enumerate(projections)}, "u2"),
+    }
+    written = 0
+
+    def write(synapses: SynapseBlock) -> None:
+        nonlocal written
+        rows = slice(written, written + len(synapses.pre))
+        pre[rows] = synapses.pre
+        post[rows] = synapses.post
+        weight[rows] = np.nan if synapses.weight is None else synapses.weight
+        compartment[rows] = compartments.index(synapses.compartment)
+        projection[rows] = projections.index(synapses.projection.name)
+        written = rows.stop
+
+    with _system_errors(), h5py.File(path, "w") as table:
+        table.attrs["cortico"] = _about(view)
+        pre, post, weight, compartment, projection = (
+            table.create_dataset(name, (total,), of) for name, of in types.items()
+        )
+        yield write
+
+
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """HDF5 hides the number of a system's error in its text; closing what failed may fail again."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        found = re.search(r"errno = (\d+)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from None
+
+
+# ---- both ----------------------------------------------------------------------------------------
+
+
+def _names(circuit: Circuit) -> tuple[list[str], list[str]]:
+    """The compartments and the projections that a row may name."""
+    compartments = dict.fromkeys(p.compartment for p in circuit.projections)
+    return list(compartments), [p.name for p in circuit.projections]
+
+
+def _about(view: NeuronView) -> str:
+    """What the ids mean, as JSON."""
+    populations = [
+        {
+            "name": population.name,
+            "first": view.offset_of[population.name],
+            "neurons": view.circuit.counts().neurons_of[population.name],
+            "axes": [a for a in population.axes if not view.circuit.axis(a).in_time],
+            "region": population.region.value,
+            "cell_class": population.cell_class.value,
+        }
+        for population in view.circuit.populations
+    ]
+    circuit = view.circuit.name
+    return json.dumps({"circuit": circuit, "sizes": view.sizes, "populations": populations})
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: what opens it for writing, the library for that, and the extra that brings it."""
+
+    writer: Callable[[Path, NeuronView, int], AbstractContextManager[Write]]
+    library: str
+    extra: str
+
+
+#: Suffix to format.
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        ".parquet": Format(_parquet, "pyarrow", "parquet"),
+        ".h5": Format(_hdf5, "h5py", "hdf5"),
+        ".hdf5": Format(_hdf5, "h5py", "hdf5"),
+    }
+)

@@ -1,0 +1,203 @@
+"""Emitted NumPy in tiles, on threads, with packed weights: the same numbers, and no array of all pairs."""
+
+import sys
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cortico.backends.numpy import compile_source, emit_source
+from cortico.backends.reference import ReferenceBackend
+from cortico.lowering import lower
+from cortico.spec import AttentionSpec, Kernel, Mask
+from cortico.weights import random_weights
+from tests.cases import CASES
+from tests.conformance.test_backends import expected_output, relative_error
+from tests.strategies import circuits, real_numbers
+
+
+def emitted(circuit, **replaced):
+    """The emitted function, names of its file replaced, and what to call it with."""
+    attention = compile_source(emit_source(circuit))
+    there = attention.__globals__
+    there.update({name: value for name, value in replaced.items() if name in there})
+    return attention
+
+
+def stored(circuit):
+    return {p.name: p.values for p in circuit.parameters if p.formula is None}
+
+
+def in_tiles(attention):
+    return "in_tiles" in attention.__globals__
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_tiles_of_any_height_on_any_number_of_threads(case):
+    circuit, expected = lower(case.spec, case.weights), expected_output(case)
+    for height, threads in ((1, 1), (2, 2), (3, 1)):
+        attention = emitted(circuit, TILE=(height, height), CHUNK=height)
+        options = {"threads": threads} if in_tiles(attention) else {}
+        found = attention(**case.inputs, weights=stored(circuit), **options)
+        assert relative_error(found, expected) <= 1e-12
+
+
+def test_softmax_and_windows_run_in_tiles():
+    for case in CASES:
+        tiled = in_tiles(emitted(lower(case.spec, case.weights)))
+        if case.spec.kernel is Kernel.SOFTMAX and case.name != "numbered_tokens":
+            assert tiled == (case.spec.tokens == "n"), case.name
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4), height=st.integers(1, 3)
+)
+def test_any_circuit_in_tiles_runs_as_the_reference_says(circuit, seed, tokens, height):
+    inputs, given, rates = real_numbers(circuit, seed, tokens)
+    weights = {**stored(circuit), **given}
+    attention = emitted(circuit, TILE=(height, height), CHUNK=height)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        expected = ReferenceBackend().run(circuit, inputs, given)["y"]
+        found = attention(**inputs, weights=weights)
+    largest = max(float(np.abs(rate).max(initial=1.0)) for rate in rates.values())
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-13 * largest)
+
+
+# ---- cost: counted, not timed ----------------------------------------------------------------------
+
+
+def pairs_compared(tokens, **options):
+    """Entries of all products that compare queries with keys."""
+    spec = AttentionSpec(model=4, heads=2, **options)
+    circuit = lower(spec, random_weights(spec))
+    attention = emitted(circuit, TILE=(16, 16))
+    there, entries = attention.__globals__, []
+    product = there["product"]
+
+    def counted(left, right, scratch, place):
+        entries.append(len(left) * right.shape[1])
+        return product(left, right, scratch, place)
+
+    there["product"] = counted
+    attention(np.ones((tokens, 4)), weights=stored(circuit), threads=1)
+    return sum(entries)
+
+
+def test_causal_attention_compares_half_of_the_pairs():
+    everything = pairs_compared(256)
+    assert everything == 2 * 256 * 256
+    assert pairs_compared(256, mask=Mask.CAUSAL) < 0.55 * everything
+
+
+def test_a_sliding_window_costs_the_same_for_each_token():
+    window = {"mask": Mask.WINDOW, "window": 8}
+    assert pairs_compared(512, **window) < 2.1 * pairs_compared(256, **window)
+    assert pairs_compared(512, **window) <= 2 * 512 * (8 + 16)
+
+
+def peak_memory(attention, x, weights, **options):
+    """Bytes at the peak of a run, beyond what was there before."""
+    tracemalloc.start()
+    attention(x, weights=weights, **options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"mask": Mask.CAUSAL}, {"kernel": Kernel.LINEAR, "mask": Mask.CAUSAL}],
+    ids=["softmax", "causal", "linear causal"],
+)
+def test_memory_grows_with_tokens_not_with_pairs(options):
+    spec = AttentionSpec(model=32, heads=8, **options)
+    circuit = lower(spec, random_weights(spec))
+    attention = emitted(circuit, TILE=(16, 16))
+    packed = attention.__globals__["pack"](stored(circuit), np.float64)
+    few, many = (peak_memory(attention, np.ones((tokens, 32)), packed) for tokens in (256, 1024))
+    assert many < 6 * few  # pairs would take sixteen times as much
+    assert many < 8 * 1024 * 1024 * 8 / 4  # one array of pairs for all heads has 8 bytes an entry
+
+
+# ---- softmax without a shift -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [-2000.0, -60.0, 0.0, 60.0, 2000.0])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_scores_of_any_level(level, kind):
+    """Shifted or not: scores all far below or above zero have the softmax of their differences."""
+    spec = AttentionSpec(model=2, heads=1, scale=1.0)
+    weights = random_weights(spec)
+    weights["W_Q"], weights["W_K"] = np.eye(2)[None], np.eye(2)[None]
+    rng = np.random.default_rng(0)
+    # the second feature of keys and queries adds the same number to every score
+    x = np.stack([rng.standard_normal(5), np.full(5, np.sqrt(abs(level)))], -1)
+    weights["W_Q"] = weights["W_Q"] * [[1.0], [np.sign(level)]]
+    circuit = lower(spec, weights)
+    scores = np.outer(x[:, 0], x[:, 0])
+    shares = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    expected = shares @ x @ weights["W_V"][0].T @ weights["W_O"][0].T
+    found = emitted(circuit)(x.astype(kind), weights=stored(circuit))
+    assert found.dtype == kind
+    np.testing.assert_allclose(found, expected, rtol=1e-9 if kind is np.float64 else 2e-3)
+
+
+def test_the_shift_is_left_out_while_sums_are_in_range(monkeypatch):
+    case = next(case for case in CASES if case.name == "softmax-mask_none")
+    circuit = lower(case.spec, case.weights)
+    attention = emitted(circuit)
+    answers = []
+    in_range = attention.__globals__["in_range"]
+    attention.__globals__["in_range"] = lambda rates: answers.append(in_range(rates)) or answers[-1]
+    attention(case.inputs["x"], weights=stored(circuit), threads=1)
+    assert all(answers)
+    attention(1e3 * case.inputs["x"], weights=stored(circuit), threads=1)
+    assert not all(answers)
+
+
+# ---- packing and threads ---------------------------------------------------------------------------
+
+
+def test_packed_weights_are_used_as_they_are():
+    case = next(case for case in CASES if case.name == "bert")
+    circuit = lower(case.spec, case.weights)
+    attention = emitted(circuit)
+    packed = attention.__globals__["pack"](stored(circuit), np.float64)
+    attention.__globals__["pack"] = None  # not called again
+    found = attention(**case.inputs, weights=packed)
+    assert relative_error(found, expected_output(case)) <= 1e-12
+
+
+def test_threads():
+    case = next(case for case in CASES if case.name == "bert")
+    circuit = lower(case.spec, case.weights)
+    attention = emitted(circuit, TILE=(1, 1))
+    one, four = (
+        attention(**case.inputs, weights=stored(circuit), threads=threads) for threads in (1, 4)
+    )
+    np.testing.assert_array_equal(one, four)
+    with pytest.raises(ValueError, match="threads must be at least 1, found 0"):
+        attention(**case.inputs, weights=stored(circuit), threads=0)
+
+
+def test_one_thread_where_blas_cannot_be_held(monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    case = next(case for case in CASES if case.name == "bert")
+    circuit = lower(case.spec, case.weights)
+    attention = emitted(circuit, TILE=(1, 1))
+    assert attention.__globals__["default_threads"]() == 1
+    found = attention(**case.inputs, weights=stored(circuit), threads=2)
+    assert relative_error(found, expected_output(case)) <= 1e-12
+
+
+def test_an_error_in_a_thread_reaches_the_caller():
+    case = next(case for case in CASES if case.name == "bert")
+    circuit = lower(case.spec, case.weights)
+    attention = emitted(circuit, TILE=(1, 1), divide=lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        attention(**case.inputs, weights=stored(circuit), threads=2)
