@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 INSTALL := $(PIP) --config-settings editable_mode=strict -e
 # strict editable installs list their files: reinstall when the list changes
-FILES := $(shell find ir compiler backends -name '*.py' -o -name '*.csv' -o -path '*/assets/*' | sort | cksum | cut -d' ' -f1)
+FILES := $(shell find ir compiler backends -name '*.py' -o -name '*.csv' -o -name '*.mod' -o -path '*/assets/*' | sort | cksum | cut -d' ' -f1)
 DEMO_STAMP := $(VENV)/.stamp-demo-$(FILES)
 DEV_STAMP := $(VENV)/.stamp-dev-$(FILES)
 
@@ -46,7 +46,7 @@ golden: $(DEV_STAMP) ## rewrite golden files and generated docs
 
 # a missed goal does not stop the others; all are named at the end
 BENCHMARKS := startup compile_time attention_speed attention_memory neuron_view pass_counts proof_time \
-	prover_soundness brian2_speed spiking_error
+	prover_soundness brian2_speed spiking_error simulator_scale
 
 .PHONY: bench
 bench: $(DEV_STAMP) ## run the benchmarks; tables on the terminal, JSON in benchmarks/results

@@ -3,6 +3,7 @@
 A fenced block of Markdown is played by what stands after its language:
 
     ```python run          executed; the blocks of one document share their names
+    ```python run needs=m  the same, where module m is installed; else the rest is skipped
     ```toml file=a.toml    written to the folder in which the document is played
     ```toml spec           read as a spec and compiled
     ```console run         `$ cortico …` is run; the lines below it must be printed, in
@@ -20,6 +21,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import sys
 from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
@@ -92,7 +94,8 @@ def test_documents_can_be_played(document, folder):
     for block in blocks(document):
         if block.play.startswith("file="):
             (folder / block.play.removeprefix("file=")).write_text(block.text, encoding="utf-8")
-        elif (block.language, block.play) == ("python", "run"):
+        elif block.language == "python" and block.play.startswith("run"):
+            require(block.play.removeprefix("run").strip())
             source = "\n" * block.line + block.text  # so that errors show the right line
             exec(compile(source, str(document), "exec"), names)
         elif (block.language, block.play) == ("console", "run"):
@@ -105,6 +108,16 @@ def test_documents_can_be_played(document, folder):
             assert block.text in example.read_text(encoding="utf-8"), f"{example} has changed"
         else:
             assert block.play == "", f"unknown word after ```{block.language}: {block.play!r}"
+
+
+def require(needs: str) -> None:
+    """Skip where the module of `needs=…` is missing, and with it what it needs beside."""
+    if needs:
+        module = needs.removeprefix("needs=")
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+        if module == "neuron" and shutil.which("g++") is None:
+            pytest.skip("a C++ compiler is not installed")
 
 
 def play_console(text: str) -> None:

@@ -17,8 +17,10 @@ from cortico.backends.brian2.schedule import schedule, time_axes
 from cortico.backends.brian2.spiking import SPIKING, SPIKING_ARGUMENTS, SPIKING_NAMES
 from cortico.backends.brian2.statements import cells, synapses
 from cortico.backends.script_parts import (
+    CHECKED,
     FORMULAS,
     LOAD_WEIGHTS,
+    SPLIT,
     sides_code,
     stores_weights,
     tensor_lines,
@@ -38,7 +40,7 @@ def emit_script(circuit: Circuit, options: Options) -> str:
         LOAD_WEIGHTS if stores_weights(circuit) else "",
         _simulate(coder, options),
         _main(coder, options),
-        template.CHECKED,
+        CHECKED,
         template.CELLS,
         template.CONNECT,
         template.SETTLING_STEPS,
@@ -197,7 +199,7 @@ def prepared(circuit: Circuit) -> Iterator[str]:
 def _main(coder: Coder, options: Options) -> str:
     circuit = coder.circuit
     needs = "" if stores_weights(circuit) else ", required=True"
-    return template.MAIN.format(
+    return (template.MAIN + "\n\n" + SPLIT).format(
         inputs={t.name: (coder.tensors[t.name], len(t.shape)) for t in circuit.inputs},
         weights_required=needs,
         targets=[t for t in TARGETS if t != "cpp_standalone" or coder.options.compiles],

@@ -22,7 +22,12 @@ from cortico.backends.brian2.plastic_statements import (
 from cortico.backends.brian2.plasticity import Plasticity
 from cortico.backends.brian2.schedule import schedule
 from cortico.backends.brian2.statements import cells, synapses
-from cortico.backends.script_parts import FORMULAS, tensor_lines, two_blank_lines_between_functions
+from cortico.backends.script_parts import (
+    CHECKED,
+    FORMULAS,
+    tensor_lines,
+    two_blank_lines_between_functions,
+)
 from cortico.ir import Circuit, InputKind
 
 
@@ -37,7 +42,7 @@ def emit_plastic_script(circuit: Circuit, plasticity: Plasticity, file: str) -> 
         _header(circuit, plasticity, file),
         _learn(coder, plasticity),
         _main(coder),
-        template.CHECKED,
+        CHECKED,
         template.CELLS,
         template.CONNECT,
         template.SETTLING_STEPS,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cortico.backends.brian2.cell_groups import CellGroup
 from cortico.ir import CellClass, Effect
 
@@ -26,12 +28,22 @@ _PRODUCTS = {
 
 def role(group: CellGroup) -> str:
     """One line for the comment above a group."""
-    cell_class = group.populations[0].cell_class
-    effects = [current.effect for current in group.currents]
+    return role_of(
+        group.populations[0].cell_class,
+        group.transfer,
+        [current.effect for current in group.currents],
+        is_memory=any(current.write for current in group.currents),
+    )
+
+
+def role_of(
+    cell_class: CellClass, transfer: str, effects: Sequence[Effect], is_memory: bool = False
+) -> str:
+    """What cells of this class, transfer function and compartments do."""
     does = []
-    if group.transfer == "exp":
+    if transfer == "exp":
         does.append("exponential: the numerators of softmax")
-    if any(current.write for current in group.currents):
+    if is_memory:
         does.append("integrate what is written while tokens come: a memory")
     if effects.count(Effect.MULTIPLIES) > 1:
         does.append(_PRODUCTS.get(cell_class, "the product of their dendritic currents"))

@@ -32,7 +32,7 @@ def cells(coder: Coder, group: CellGroup) -> Iterator[str]:
     for current in group.currents:
         if current.driven and not current.drive_in_time:
             drive = f"{group.name}.drive_{current.compartment} = over_cells("
-            yield from _called(
+            yield from called(
                 drive, ["cells.size", *_drives(coder, group, current)], ")" + "[0]" * coder.in_time
             )
 
@@ -80,7 +80,7 @@ def _drives(coder: Coder, group: CellGroup, current: Current) -> Iterator[str]:
             yield f"({coder.cells(population)}, {coder.weight(drive)})"
 
 
-def _called(head: str, arguments: list[str], tail: str) -> Iterator[str]:
+def called(head: str, arguments: list[str], tail: str) -> Iterator[str]:
     """A call on one line, or with an argument per line where that would be long."""
     line = f"{head}{', '.join(arguments)}{tail}"
     if len(line) <= 96:

@@ -74,33 +74,6 @@ def main():
     if options["monitor"]:
         np.savez(activity, **results[0][1])  # of the first example
 
-
-def split(arrays):
-    """The shape of the batch, and the arguments of each example; arrays without batch axes are shared."""
-    inputs = {inputs}  # the argument of each, and the axes of one example
-    unknown = sorted(arrays.keys() - inputs.keys())
-    if unknown:
-        raise ValueError(f"unknown input {{unknown[0]!r}}; there are: {{', '.join(inputs)}}")
-    leading = [array.shape[: max(array.ndim - inputs[n][1], 0)] for n, array in arrays.items()]
-    batch = max(leading, key=len, default=())
-    return batch, [
-        {{inputs[n][0]: array[index if array.ndim > inputs[n][1] else ...] for n, array in arrays.items()}}
-        for index in np.ndindex(*batch)
-    ]
-'''
-
-CHECKED = '''\
-def checked(name, array, shape, sizes):
-    """`array` in float64, of this shape; a symbol in it gets its size at first sight."""
-    array = np.asarray(array, np.float64)
-    expected = [sizes.get(side, side) for side in shape]
-    fits = all(isinstance(side, str) or side == size for side, size in zip(expected, array.shape))
-    if array.ndim != len(shape) or not fits or 0 in array.shape:
-        raise ValueError(f"{name} has shape {array.shape}, expected ({str(expected)[1:-1]})")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} has numbers that are NaN or infinite")
-    sizes.update((side, size) for side, size in zip(shape, array.shape) if isinstance(side, str))
-    return array
 '''
 
 CELLS = '''\

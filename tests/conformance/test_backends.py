@@ -18,9 +18,12 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-#: Backends that compute at once. A network that settles has a suite of its own: test_brian2.py.
+#: Networks that settle have suites of their own: test_brian2.py and so on.
+SETTLES = ("brian2", "neuron", "nest")
 AT_ONCE = [
-    name for name in backend_names() if name != "brian2" and isinstance(get_backend(name), Runner)
+    name
+    for name in backend_names()
+    if name not in SETTLES and isinstance(get_backend(name), Runner)
 ]
 
 

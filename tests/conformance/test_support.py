@@ -6,7 +6,12 @@ from pathlib import Path
 from cortico import UnsupportedError, get_backend, lower
 from cortico.backends import Runner, require_support
 from cortico.frontends import spec_to_mapping
-from tests.backends.brian2.simulation import SYNCHRONOUS, second_example, simulate
+from tests.backends.brian2 import simulation as brian2
+from tests.backends.brian2.simulation import second_example
+from tests.backends.nest import simulation as nest
+from tests.backends.nest.simulation import needs_nest
+from tests.backends.neuron import simulation as neuron
+from tests.backends.neuron.simulation import needs_neuron
 from tests.cases import CASES, Case
 from tests.conformance.test_backends import expected_output, relative_error
 
@@ -14,6 +19,16 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 #: Classes of the largest relative error; digits would differ from machine to machine.
 CLASSES = (1e-12, 1e-9, 1e-6, 1e-3)
+
+#: Backend to what runs an emitted script for one example.
+IN_PROCESS = {
+    "brian2": lambda *example: brian2.simulate(*example, **brian2.SYNCHRONOUS)[0],
+    "neuron": lambda *example: neuron.simulate(*example, **neuron.SYNCHRONOUS),
+    "nest": lambda *example: nest.simulate(*example, **nest.QUICK),
+}
+
+#: The error that a backend states: smaller ones differ from machine to machine.
+STATED = {"nest": 1e-9}
 
 HEAD = """\
 # What each backend can run
@@ -29,10 +44,14 @@ neurons and synapses (at most 1e-12, `tests/conformance/test_neurons.py`).
 
 Brian2 networks run here with one example and steps as long as the membrane time constant, in which a
 network settles exactly. Integrated in ten steps to a time constant they come within 1e-6
-(`tests/conformance/test_brian2.py`).
+(`tests/conformance/test_brian2.py`). NEURON models run with one example too, and steps far longer than
+the time constants; NEST networks with one example. A test says what happens with short steps, batches,
+two MPI ranks and two threads (`tests/conformance/test_neuron.py`, `tests/conformance/test_nest.py`).
 """
 
 
+@needs_neuron
+@needs_nest
 def test_the_support_matrix_is_up_to_date(golden):
     golden(matrix(own_backends()), "support.md", folder=DOCS)
 
@@ -106,9 +125,10 @@ def outcome(case: Case, name: str) -> float | str:
     problems = backend.unsupported(circuit)
     try:
         require_support(backend, circuit)
-        if name == "brian2":  # in this process, one example: a process each would take minutes
-            outputs, _ = simulate(circuit, second_example(case), **SYNCHRONOUS)
-            return relative_error(outputs["y"], expected_output(case)[1])
+        if name in IN_PROCESS:  # and one example: a process each would take minutes
+            outputs = IN_PROCESS[name](circuit, second_example(case))
+            error = relative_error(outputs["y"], expected_output(case)[1])
+            return max(error, STATED.get(name, 0.0))
         found = backend.run(circuit, case.inputs)["y"]
     except UnsupportedError as error:
         return "; ".join(problems) or str(error)

@@ -1,0 +1,252 @@
+"""Scripts that make a network cell by cell, population after population: NEURON and NEST.
+
+An engine brings the text of a class `Network`, which the script calls:
+
+    numbers = network.population("deep", h, i, j, c, tau=12, multiply={…}, divide={…})
+    network.connect(core_source[j, m], deep[h, i, j, c], "basal", W_V[h, c, m])
+    rates = network.settle(…)
+
+`numbers` holds a number for each cell, over the population's axes, and -1 where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from cortico.backends.brian2.code import Coder
+from cortico.backends.brian2.emitter import bind, time_constants
+from cortico.backends.brian2.options import Options as NoOptions
+from cortico.backends.brian2.roles import role_of
+from cortico.backends.brian2.schedule import Schedule
+from cortico.backends.brian2.statements import called
+from cortico.backends.script_parts import (
+    CHECKED,
+    FORMULAS,
+    LOAD_WEIGHTS,
+    SPLIT,
+    stores_weights,
+    tensor_lines,
+    two_blank_lines_between_functions,
+)
+from cortico.ir import Circuit, Compartment, Effect, InputKind, Output, Population, Projection, Role
+from cortico.ir.physiology import cell_type
+
+BY_CELL = '''\
+def numbered(first, axes, where):
+    """Numbers from `first` on for the cells that exist, an array over their axes; and how many do."""
+    exists, *indices = np.broadcast_arrays(where, *axes)
+    count = np.count_nonzero(exists)
+    numbers = np.full([axis.size for axis in axes], -1)
+    numbers[tuple(index[exists] for index in indices)] = first + np.arange(count) if axes else first
+    return numbers, count
+
+
+def by_cell(place, count, values):
+    """One number per cell, from arrays over the grid."""
+    found = np.zeros(count + 1)  # the last one takes what has no cell, place -1
+    place, values = np.broadcast_arrays(place, values)
+    found[place] = values
+    return found[:-1]
+'''
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The fixed parts of a script for one simulator."""
+
+    header: str  #: with places for title, tensors, json, chain
+    constants: str  #: below the imports
+    main: str  #: with places for weights_required and the options
+    network: str  #: the class `Network` and what it needs
+    reserved: frozenset[str]  #: names that the script uses itself
+    settle: str  #: arguments of `network.settle`, with a place for chain
+    physiology: bool  #: whether cells have their areas and membrane time constants
+
+
+def emit_cell_script(
+    circuit: Circuit, engine: Engine, options: Mapping[str, object], chain: int
+) -> str:
+    """A standalone script for `circuit`, all of whose axes are in space; `chain` is its longest."""
+    coder = Coder.of(circuit, Schedule({}, {}), NoOptions(), engine.reserved)
+    stores = stores_weights(circuit)
+    kinds = dict.fromkeys(p.formula.kind for p in circuit.parameters if p.formula)
+    inputs = {t.name: (coder.tensors[t.name], len(t.shape)) for t in circuit.inputs}
+    defaults = {name: repr(value) for name, value in options.items()}
+    parts = [
+        engine.header.format(
+            title=json.dumps(circuit.name).replace("\\", "\\\\"),
+            tensors="\n".join(_lines(circuit, engine)),
+            json="import json\n" if stores else "",
+            functools="import functools\n" if stores else "",
+            chain=chain,
+        ),
+        engine.constants,
+        LOAD_WEIGHTS if stores else "",
+        _simulate(coder, engine, options, chain),
+        engine.main.format(weights_required="" if stores else ", required=True", **defaults),
+        SPLIT.format(inputs=inputs),
+        CHECKED,
+        engine.network,
+        *(FORMULAS[kind] for kind in kinds),
+        'if __name__ == "__main__":\n    main()\n',
+    ]
+    return two_blank_lines_between_functions("\n".join(part for part in parts if part))
+
+
+def _lines(circuit: Circuit, engine: Engine) -> Iterator[str]:
+    """What the head of a script says of the circuit."""
+    yield from tensor_lines(circuit)
+    if engine.physiology:
+        yield from time_constants(circuit)
+
+
+def longest_chain(circuit: Circuit, cells_of: Mapping[str, int]) -> int:
+    """The most units that a signal passes one after another, with `cells_of` units per population."""
+    lengths: dict[str, int] = {}
+    for population in circuit.order:
+        before = [lengths[p.pre] for p in circuit.projections_onto(population.name)]
+        lengths[population.name] = cells_of[population.name] + max(before, default=0)
+    return max(lengths.values())
+
+
+def axes_in_time(circuit: Circuit) -> Iterator[str]:
+    """A line for each axis in time, which these scripts do not have."""
+    for axis in circuit.axes:
+        if axis.in_time:
+            yield f"axis {axis.name!r} is in time"
+
+
+def infinite_weights(circuit: Circuit) -> Iterator[str]:
+    """A line for each parameter with numbers that are none."""
+    import numpy as np
+
+    for parameter in circuit.parameters:
+        if parameter.values is not None and not np.isfinite(parameter.values).all():
+            yield f"parameter {parameter.name!r} has numbers that are NaN or infinite"
+
+
+def normalised_first(circuit: Circuit, population: Population) -> list[Compartment]:
+    """Compartments, those first that hear a population which the dividing ones sum: softmax's numerator.
+
+    Such a factor over its divisor is at most one, whatever the range of both.
+    """
+
+    def heard(names: set[str]) -> set[str]:
+        return {p.pre for name in names for p in circuit.projections_onto(name)}
+
+    def sources(compartment: Compartment) -> set[str]:
+        return {p.pre for p in circuit.projections_onto(population.name, compartment.name)}
+
+    divides = [c for c in population.compartments if c.effect is Effect.DIVIDES]
+    pooled = heard(set().union(*map(sources, divides)))
+    return sorted(population.compartments, key=lambda c: not sources(c) & pooled)
+
+
+# ---- the function that makes the network -----------------------------------------------------------
+
+
+def _simulate(coder: Coder, engine: Engine, options: Mapping[str, object], chain: int) -> str:
+    circuit = coder.circuit
+    body = [
+        '"""Make the network for one example and let it settle; returns the outputs by name."""',
+        *bind(coder),
+        "",
+        *_grid(coder),
+        f"network = Network({', '.join(f'{name}={name}' for name in options)})",
+        "",
+    ]
+    for population in circuit.order:
+        body += [*_population(coder, engine, population), *_synapses(coder, population), ""]
+    body += [
+        f"rates = network.settle({engine.settle.format(chain=chain)})",
+        "return {",
+        *(f'    "{o.name}": {_value(coder, o)},' for o in circuit.outputs),
+        "}",
+    ]
+    text = textwrap.indent("\n".join(body), "    ")
+    return f"def simulate(\n{_arguments(coder, options)}):\n{text}\n"
+
+
+def _grid(coder: Coder) -> Iterator[str]:
+    """The line that makes the index of each axis an array along a dimension of its own."""
+    names = "".join(f"{coder.axes[axis.name]}, " for axis in coder.circuit.axes)
+    ranges = ", ".join(f":{coder.size(axis.extent)}" for axis in coder.circuit.axes)
+    if names:
+        yield f"{names.rstrip()[: -1 if names.count(',') > 1 else None]} = np.ogrid[{ranges},]"
+
+
+def _arguments(coder: Coder, options: Mapping[str, object]) -> str:
+    circuit, names = coder.circuit, coder.tensors
+    rates = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
+    masks = [f"{names[t.name]}=None" for t in circuit.inputs if t.kind is InputKind.MASK]
+    weights = "weights=None" if stores_weights(circuit) else "weights"
+    chosen = [f"{name}={value!r}" for name, value in options.items()]
+    return "".join(f"    {part},\n" for part in [*rates, "*", *masks, weights, *chosen])
+
+
+def _population(coder: Coder, engine: Engine, population: Population) -> Iterator[str]:
+    """Statements that make the cells of a population."""
+    effects = [compartment.effect for compartment in population.compartments]
+    arguments = [
+        f'"{population.name}"',
+        *([_index(coder, population.axes)] * bool(population.axes)),
+    ]
+    if engine.physiology:
+        arguments += _physiology(coder, population)
+    if population.transfer != "identity":
+        arguments.append(f'transfer="{population.transfer}"')
+    for effect, word in ((Effect.MULTIPLIES, "multiply"), (Effect.DIVIDES, "divide")):
+        compartments = [
+            c for c in normalised_first(coder.circuit, population) if c.effect is effect
+        ]
+        drives = [_drive(coder, compartment) for compartment in compartments]
+        arguments += [f"{word}={{{', '.join(drives)}}}"] * bool(drives)
+    where = coder.where(population.domain)
+    arguments += [f"where={where}"] * bool(where)
+    yield f"# {role_of(population.cell_class, population.transfer, effects)}"
+    name = coder.populations[population.name]
+    yield from called(f"{name} = network.population(", arguments, ")")
+
+
+def _physiology(coder: Coder, population: Population) -> Iterator[str]:
+    """The area of each cell, and the membrane time constant."""
+    areas = [a for a in population.axes if coder.circuit.axis(a).role is Role.AREA]
+    if areas:
+        yield f"area=[{_index(coder, areas)}]"
+    yield f"tau={cell_type(population.region, population.cell_class).membrane_time.value:g}"
+
+
+def _drive(coder: Coder, compartment: Compartment) -> str:
+    """`"basal": b_V[h, c]`: a compartment and what drives it from outside."""
+    return f'"{compartment.name}": {" + ".join(map(coder.weight, compartment.drive)) or "0.0"}'
+
+
+def _synapses(coder: Coder, population: Population) -> Iterator[str]:
+    for projection in coder.circuit.projections_onto(population.name):
+        yield from called("network.connect(", [*_ends(coder, projection)], ")")
+
+
+def _ends(coder: Coder, projection: Projection) -> Iterator[str]:
+    """Arguments of `connect`: both cells at the indices of the grid, compartment, weight, bounds."""
+    for name in (projection.pre, projection.post):
+        axes = coder.circuit.population(name).axes
+        yield f"{coder.populations[name]}[{_index(coder, axes) or '()'}]"
+    yield f'"{projection.compartment}"'
+    yield coder.weight(projection.weight)
+    if projection.domain:
+        yield f"where={coder.where(projection.domain)}"
+
+
+def _index(coder: Coder, axes: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(coder.axes[axis] for axis in axes)
+
+
+def _value(coder: Coder, output: Output) -> str:
+    """Code for the array of an output, its axes in the order asked for."""
+    axes = coder.circuit.population(output.source.name).axes
+    order = tuple(axes.index(axis) for axis in output.source.axes)
+    rates = f"rates[{coder.populations[output.source.name]}]"
+    return rates if order == tuple(range(len(order))) else f"{rates}.transpose{order}"

@@ -1,0 +1,45 @@
+"""Text of the emitted NEST script."""
+
+from __future__ import annotations
+
+from cortico.backends.cell_script import BY_CELL, Engine, emit_cell_script, longest_chain
+from cortico.backends.nest.options import Options
+from cortico.backends.nest.template import CONSTANTS, HEADER, MAIN, NETWORK
+from cortico.ir import Circuit, Effect, Population
+
+SCRIPT = "attention_nest.py"
+
+_RESERVED = """
+argparse BLOCK by_cell checked DAMPING distance dt examples EXPONENT functools HEADROOM json load_weights main
+nest network Network NEVER NOTHING np numbered os parser Path rates rotation simulate sizes split tau threads
+tolerance TRANSFERS weights
+"""
+
+ENGINE = Engine(
+    header=HEADER,
+    constants=CONSTANTS,
+    main=MAIN,
+    network=f"{NETWORK}\n{BY_CELL}",
+    reserved=frozenset(_RESERVED.split()),
+    settle="",
+    physiology=False,
+)
+
+#: Units that a signal passes in a product (negative, quotient, sum) and in a quotient.
+_PRODUCT, _QUOTIENT = 3, 2
+
+
+def emit_script(circuit: Circuit, options: Options) -> str:
+    """A standalone Python script that imports nest and numpy and runs `circuit`."""
+    chain = longest_chain(circuit, {p.name: _units(p) for p in circuit.populations})
+    return emit_cell_script(circuit, ENGINE, vars(options), chain)
+
+
+def _units(population: Population) -> int:
+    """How many units of a cell a signal passes: a sum, quotients, products, a transfer function."""
+    effects = [compartment.effect for compartment in population.compartments]
+    divisors = effects.count(Effect.DIVIDES)
+    factors = len(effects) - divisors
+    computed = _PRODUCT * max(factors - 1, 0) + _QUOTIENT * divisors
+    own = 1 if computed and population.transfer != "identity" else 0
+    return 1 + computed + own

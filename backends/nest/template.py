@@ -1,0 +1,250 @@
+"""The fixed parts of an emitted NEST script."""
+
+from __future__ import annotations
+
+HEADER = '''\
+"""Circuit {title} as a NEST network of rate neurons, compiled by cortico.
+
+    python attention_nest.py inputs.npz -o outputs.npz
+
+Every unit is a rate neuron that NEST brings: sums are lin_rate_ipn, transfer functions sigmoid_rate_ipn,
+threshold_lin_rate_ipn and tanh_rate_ipn. NEST multiplies a neuron's own rate only (mult_coupling), so that
+products and quotients are what such neurons settle to:
+
+    reciprocal   X' = 1 - X - X b/s                  settles to 1 / (1 + b/s)
+    quotient     X' = a (1 - X/c) - X (d - a/c)      settles to a / d
+    product      quotient of a by the reciprocal of b, which is a + a b/s; a soma takes a away and scales by s
+    exponential  e^60 / (1 + e^(60 - x))             is e^x but for a part e^(x - 60) of it
+
+A quotient gets a by a positive weight, and -a/c by a negative one, as excitation and inhibition are told
+apart by the sign of the weight. c is the largest |a/d| of the population, s is 4 times the largest |b|.
+
+The units of the whole network are made first and wait. They are let go stage by stage, when what they
+hear has settled, so that c, s and the time constant of what is divided (it is proportional to |d|) can be
+set to what arrives. Where d is zero, but for rounding, a unit is not let go: x / 0 is 0. A signal passes at
+most {chain} units; each stage runs as long as its own chain of units needs for `tolerance`, at a part
+1 - exp(-dt / tau) of the way in a step. These units are steps of a computation, so tau is one number and
+not a cell's.
+
+The rates settle to multihead attention: Granier & Senn, Multihead self-attention in cortico-thalamic
+circuits, arXiv 2504.06354. Rates have no unit: they are relative to a baseline and may be negative.
+
+{tensors}
+"""
+
+import argparse
+import functools
+{json}from pathlib import Path
+
+import nest
+import numpy as np
+'''
+
+MAIN = '''\
+def main():
+    """Read inputs and options, simulate each example, write what comes out."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\\n")[0])
+    parser.add_argument("inputs", type=Path, help=".npz of the inputs by name")
+    parser.add_argument("-o", "--output", type=Path, default="outputs.npz", help=".npz to write")
+    parser.add_argument("--weights", type=Path{weights_required}, help=".npz of the weights by name")
+    parser.add_argument("--dt", type=float, default={dt}, help="time step in ms")
+    parser.add_argument("--tau", type=float, default={tau}, help="time constant of all units in ms")
+    parser.add_argument("--tolerance", type=float, default={tolerance}, help="part of its way that a stage may lack")
+    parser.add_argument("--threads", type=int, default={threads}, help="threads of NEST")
+    options = vars(parser.parse_args())
+    inputs, output = options.pop("inputs"), options.pop("output")
+    if options["weights"]:
+        options["weights"] = dict(np.load(options["weights"], allow_pickle=False))
+    batch, examples = split(dict(np.load(inputs, allow_pickle=False)))
+    results = [simulate(**example, **options) for example in examples]
+    found = {{name: [outputs[name] for outputs in results] for name in results[0]}}
+    np.savez(output, **{{n: np.reshape(all, batch + all[0].shape) for n, all in found.items()}})
+'''
+
+CONSTANTS = """\
+HEADROOM = 4.0  # of s over the largest factor: products lose that many roundings
+EXPONENT = 60.0  # where the sigmoid that stands for exp bends
+DAMPING = 0.9  # of the part that others go: at full steps what is divided would jitter by a rounding
+NOTHING = 1e-12  # of the largest divisor of a population: what is zero but for rounding
+NEVER = 1e100  # ms: the time constant of a unit that waits
+BLOCK = 1_000_000  # synapses handed to NEST at once
+TRANSFERS = {
+    "identity": ("lin_rate_ipn", {}),
+    "exp": ("sigmoid_rate_ipn", {"beta": 1.0, "g": np.exp(EXPONENT)}),
+    "relu": ("threshold_lin_rate_ipn", {}),
+    "tanh": ("tanh_rate_ipn", {}),
+}
+"""
+
+NETWORK = '''\
+class Network:
+    """Units and synapses, and the stages in which they are let go."""
+
+    def __init__(self, dt, tau, tolerance, threads):
+        nest.ResetKernel()
+        nest.verbosity = nest.VerbosityLevel.ERROR
+        if nest.num_processes > 1:
+            raise RuntimeError("this script reads the rates of all units: use threads, not MPI")
+        nest.set(resolution=dt, min_delay=dt, max_delay=dt, local_num_threads=threads, use_wfr=False)
+        self.dt, self.tau, self.tolerance = dt, tau, tolerance
+        self.part = 1 - np.exp(-dt / tau)  # of its way that a unit goes in a step
+        self.damped = DAMPING * self.part
+        self.somas = np.zeros(0, int)  # NEST's number of the unit that fires a cell's rate
+        self.populations, self.stages = [], []
+        self.starts, self.heard, self.left = [], [], {}
+
+    # ---- what the circuit is made of
+
+    def population(self, name, *axes, transfer="identity", multiply={}, divide={}, where=True):
+        """Make the units of each cell; returns the numbers of cells, -1 where there is none."""
+        first = self.somas.size
+        numbers, count = numbered(first, axes, where)
+        place = np.maximum(numbers[axes] - first, -1)
+        plain = len(multiply) == 1 and not divide
+        if count:
+            drives = {d: by_cell(place, count, values) for d, values in {**multiply, **divide}.items()}
+            sums = {d: self.sums(values, transfer if plain else "identity") for d, values in drives.items()}
+            self.populations.append((range(first, first + count), sums))
+            somas = sums[next(iter(multiply))] if plain else self.product_of(sums, divide, transfer)
+            self.somas = np.append(self.somas, somas)
+        return numbers
+
+    def connect(self, pre, post, compartment, weight, where=True):
+        """Make the synapses between cells that exist."""
+        pre, post, weight, where = np.broadcast_arrays(pre, post, weight, where)
+        exists = where & (pre >= 0) & (post >= 0)
+        pre, post, weight = pre[exists], post[exists], weight[exists]
+        if pre.size:
+            cells, sums = next(found for found in self.populations if post[0] in found[0])
+            self.wire(self.somas[pre], sums[compartment][post - cells.start], weight)
+
+    def settle(self):
+        """Let the units go, stage by stage, until the last are at rest; rates by number, 0 for -1."""
+        for stage, (units, parameters, left) in enumerate(self.stages):
+            nest.NodeCollection(units.tolist()).set(parameters() if parameters else {"tau": self.tau})
+            self.left[stage] = left
+        self.run()
+        return np.append(self.rates(self.somas), 0.0)
+
+    def stage_of(self, unit):
+        """The number of the stage in which a unit is let go."""
+        return np.searchsorted(self.starts, unit, side="right") - 1
+
+    # ---- units
+
+    def create(self, model, count, parameters=None, left=None, **fixed):
+        """So many units of a model of NEST, which wait until they are let go; their numbers there.
+
+        `parameters()` then gives what depends on the rates that arrive; `left` is the part of its way
+        that a unit has still to go after a step.
+        """
+        made = nest.Create(model, count, {"sigma": 0.0, "tau": NEVER, **fixed})
+        units = np.array(made.tolist())
+        self.stages.append((units, parameters, 1 - self.part if left is None else left))
+        self.starts.append(units[0])
+        self.heard.append(set())
+        return units
+
+    def sums(self, drives, transfer="identity"):
+        """Units that fire transfer(drive + what they hear)."""
+        model, fixed = TRANSFERS[transfer]
+        bend = EXPONENT if transfer == "exp" else 0.0
+        name, values = ("mu", drives) if transfer == "identity" else ("theta", bend - drives)
+        own = values.tolist() if len(values) > 1 else values[0]  # NEST takes no list for one unit
+        return self.create(model, len(drives), **fixed, **{name: own})
+
+    def product_of(self, sums, divide, transfer):
+        """Units that fire transfer(product of the sums that multiply / product of those that divide)."""
+        count = len(next(iter(sums.values())))
+        factors = [units for name, units in sums.items() if name not in divide]
+        factors = factors or [self.sums(np.ones(count))]
+        for name in divide:  # what is divided is then small, so that it comes last
+            factors.append(self.quotient(factors.pop(0), sums[name]))
+        while len(factors) > 1:
+            factors.append(self.product(factors.pop(0), factors.pop()))
+        if transfer == "identity":
+            return factors[0]
+        fired = self.sums(np.zeros(count), transfer)
+        self.wire(factors[0], fired, 1.0)
+        return fired
+
+    def quotient(self, a, d):
+        """Units that fire a / d."""
+        largest = functools.cache(lambda: np.abs(self.shared(a, d)).max() or 1.0)
+        minus = self.create("lin_rate_ipn", len(a), lambda: {"tau": self.tau, "g": 1 / largest()})
+        fixed = {"lambda": 0.0, "mult_coupling": True, "theta_in": 0.0}
+        quotient = self.create(
+            "lin_rate_ipn", len(a), lambda: self.shunted(d, largest()), 1 - self.damped, **fixed
+        )
+        self.wire(a, minus, -1.0)
+        for source, weight in ((a, 1.0), (minus, -1.0), (d, -1.0)):
+            self.wire(source, quotient, weight)
+        return quotient
+
+    def shared(self, a, d):
+        """The rates of a over those of d, 0 where that is 0 but for rounding."""
+        a, d = self.rates(a), self.rates(d)
+        return np.divide(a, d, out=np.zeros(len(a)), where=np.abs(d) > NOTHING * np.abs(d).max())
+
+    def shunted(self, units, largest):
+        """Parameters of what is divided by units: as fast as others, waiting for ever where they are 0."""
+        d = self.rates(units)
+        live = np.abs(d) > NOTHING * np.abs(d).max()
+        tau = np.where(live, np.abs(d) * self.dt / self.damped, NEVER)
+        sign = np.where(d < 0, -1.0, 1.0)
+        columns = zip(tau.tolist(), (sign / largest).tolist(), sign.tolist())
+        return [{"tau": t, "g_ex": e, "g_in": i, "theta_ex": largest} for t, e, i in columns]
+
+    def product(self, a, b):
+        """Units that fire a * b."""
+        scale = functools.cache(lambda: HEADROOM * (np.abs(self.rates(b)).max() or 1.0))
+        reciprocal = self.create(
+            "lin_rate_ipn",
+            len(b),
+            lambda: {"tau": self.tau, "g_ex": 1 / scale()},
+            left=1 - self.part + 1 / HEADROOM,
+            **{"mu": 1.0, "mult_coupling": True, "theta_ex": 0.0},
+        )
+        self.wire(b, reciprocal, 1.0)
+        shifted = self.quotient(a, reciprocal)
+        product = self.create("lin_rate_ipn", len(a), lambda: {"tau": self.tau, "g": scale()})
+        self.wire(shifted, product, 1.0)
+        self.wire(a, product, -1.0)
+        return product
+
+    def wire(self, pre, post, weight):
+        """Synapses from each unit of a stage to the one of another at the same place, in blocks."""
+        self.heard[self.stage_of(post[0])].add(self.stage_of(pre[0]))
+        weight = np.broadcast_to(np.asarray(weight, float), pre.shape)
+        for start in range(0, len(pre), BLOCK):
+            block = slice(start, start + BLOCK)
+            synapses = {
+                "synapse_model": "rate_connection_delayed",
+                "weight": np.array(weight[block]),
+                "delay": np.full(len(pre[block]), self.dt),
+            }
+            nest.Connect(pre[block], post[block], "one_to_one", synapses)
+
+    # ---- stages
+
+    def run(self):
+        """Run until the units let go since the last run lack no more than `tolerance` of their way."""
+        steps = {}
+        for stage, left in self.left.items():  # each comes to rest after those that it hears
+            own = np.log(self.tolerance) / np.log(max(left, 1e-9)) + 1
+            steps[stage] = own + max((steps.get(heard, 0) for heard in self.heard[stage]), default=0)
+        nest.Simulate(np.ceil(2 + max(steps.values(), default=0)) * self.dt)
+        self.left = {}
+
+    def rates(self, units):
+        """What units fire at rest."""
+        if not units.size:
+            return np.zeros(0)
+        if self.stage_of(units[0]) in self.left:
+            self.run()
+        numbers, places = np.unique(units, return_inverse=True)
+        found = np.array(nest.NodeCollection(numbers.tolist()).get("rate")).reshape(-1)
+        if not np.isfinite(found).all():
+            raise FloatingPointError("a rate is NaN or infinite")
+        return found[places]
+'''

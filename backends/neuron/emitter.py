@@ -1,0 +1,52 @@
+"""Text of the emitted NEURON script, and the mechanisms beside it."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from cortico.backends.brian2.template import SETTLING_STEPS
+from cortico.backends.cell_script import BY_CELL, Engine, emit_cell_script, longest_chain
+from cortico.backends.neuron.options import Options
+from cortico.backends.neuron.template import CELL, CONSTANTS, HEADER, MAIN, NETWORK
+from cortico.ir import Circuit, Effect, Population
+
+SCRIPT = "attention_neuron.py"
+MECHANISMS = ("dendritic_product.mod", "rate_synapse.mod")
+
+_RESERVED = """
+AREA argparse area_number by_cell Cell checked ctypes distance dt examples functools json load_weights
+main Network network neuron nrn np numbered os parser Path pc rates rotation settling_steps simulate sizes
+split tau tolerance TRANSFERS weights
+"""
+
+ENGINE = Engine(
+    header=HEADER,
+    constants=CONSTANTS,
+    main=MAIN,
+    network="\n".join((CELL, NETWORK, BY_CELL, SETTLING_STEPS)),
+    reserved=frozenset(_RESERVED.split()),
+    settle="{chain}",
+    physiology=True,
+)
+
+
+def emit_script(circuit: Circuit, options: Options) -> str:
+    """A standalone Python script that imports neuron and numpy and runs `circuit`."""
+    chain = longest_chain(circuit, {p.name: _compartments(p) for p in circuit.populations})
+    return emit_cell_script(circuit, ENGINE, options.of_script(), chain)
+
+
+def mechanisms() -> dict[str, str]:
+    """File name to text of the mechanisms: the same for all circuits."""
+    folder = resources.files("cortico.backends.neuron")
+    return {name: folder.joinpath(name).read_text(encoding="utf-8") for name in MECHANISMS}
+
+
+def _compartments(population: Population) -> int:
+    """How many compartments of a cell a signal passes: a dendrite, products, the soma."""
+    effects = [compartment.effect for compartment in population.compartments]
+    divisors = effects.count(Effect.DIVIDES)
+    factors = len(effects) - divisors
+    if factors == 1 and not divisors and population.transfer == "identity":
+        return 1
+    return 2 + max(factors - 2, divisors - 1, 0)

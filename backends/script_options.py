@@ -1,0 +1,35 @@
+"""Options of backends that emit scripts: names and numbers checked, one error each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from cortico.ir import SpecError
+from cortico.ir.errors import near_name
+
+
+def named(backend: str, options: type[Any], given: Mapping[str, object]) -> dict[str, Any]:
+    """`given`, whose names are all fields of `options`. SpecError for one that is not."""
+    names = [field.name for field in fields(options)]
+    for name in given:
+        if name not in names:
+            raise SpecError(
+                f"backend {backend} has no option {name!r}{near_name(name, names)}; "
+                f"it has: {', '.join(names)}"
+            )
+    return dict(given)
+
+
+def require_number(
+    backend: str, name: str, found: object, low: float, high: float, whole: bool = False
+) -> None:
+    """SpecError unless `found` is a number from `low` to `high`."""
+    kinds = (int,) if whole else (int, float)
+    if not isinstance(found, kinds) or isinstance(found, bool) or not low <= found <= high:
+        kind = "whole number" if whole else "number"
+        raise SpecError(
+            f"option {name} of backend {backend} must be a {kind} from {low:g} to {high:g}, "
+            f"found {found!r}"
+        )

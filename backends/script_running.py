@@ -1,0 +1,52 @@
+"""Runs commands and emitted scripts in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cortico.ir import UnsupportedError
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def run_in_folder(
+    source: str, inputs: Arrays, weights: Arrays, folder: Path, what: str, start: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Run a script with its inputs and weights, `folder` being current; returns its outputs.
+
+    `start` goes before the command, as `mpiexec -n 2`.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        script, given, numbers, found = (
+            Path(name) / file for file in ("script.py", "inputs.npz", "weights.npz", "outputs.npz")
+        )
+        script.write_text(source, encoding="utf-8")
+        np.savez(given, allow_pickle=False, **inputs)
+        np.savez(numbers, allow_pickle=False, **weights)
+        files = [str(script), str(given), "-o", str(found), "--weights", str(numbers)]
+        run_command([*start, sys.executable, *files], folder, what)
+        with np.load(found, allow_pickle=False) as outputs:
+            return dict(outputs)
+
+
+def run_command(command: Sequence[str], folder: Path, what: str) -> None:
+    """UnsupportedError with the last words of a command that fails."""
+    done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True)
+    if done.returncode != 0:
+        lines = (done.stderr.strip() or done.stdout).splitlines()
+        words = [line.strip() for line in lines if re.search(r"\w", line)]
+        raise UnsupportedError(f"{what} failed: {words[-1] if words else 'it said nothing'}")
+
+
+def _environment() -> dict[str, str]:
+    """This process's, in which the tools beside its Python are found."""
+    tools = Path(sys.executable).parent
+    return {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}

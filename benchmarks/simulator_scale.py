@@ -1,0 +1,202 @@
+"""What a synapse costs in NEURON and in NEST: bytes, and nanoseconds per step, on one process and on two.
+
+    python benchmarks/simulator_scale.py [--quick]
+
+The circuit is the paper's without passes: 4 heads of 16 features, 64 wide, 4 and 8 tokens. The emitted
+script makes it; then a few steps are timed. Nanoseconds are of the wall, and
+those of the processor summed over ranks and threads. Bytes are the growth of the largest resident memory while the
+network is made, over the synapses of the circuit. NEURON runs on 1 and 2 MPI ranks where mpiexec is at hand,
+NEST on 1 and 2 threads. Every row is a process of its own, or one per rank.
+
+Writes results/simulator_scale.json, from which `make golden` makes the tables of docs/neuron.md and
+docs/nest.md. About three minutes on two free cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from common import machine, say_if_busy, write_results
+
+from cortico import AttentionSpec, lower, random_weights
+from cortico.backends.nest import NestBackend
+from cortico.backends.neuron import NeuronBackend, mechanisms
+from cortico.backends.neuron.running import compiled
+from cortico.ir import Circuit
+
+TOKENS = (4, 8)
+STEPS = 5
+
+#: As CI and containers run it: as root, perhaps on one core.
+MPI = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+}
+
+
+def circuit_of(tokens: int) -> tuple[Circuit, dict[str, np.ndarray]]:
+    """The circuit, with its weights and x by name."""
+    spec = AttentionSpec(model=64, heads=4, tokens=tokens)
+    weights = random_weights(spec, seed=0)
+    x = 0.1 * np.random.default_rng(1).standard_normal((tokens, 64))
+    return lower(spec, weights), {"weights": weights, "x": x}
+
+
+def measure(engine: str, tokens: int, workers: int) -> dict[str, Any]:
+    """Make and time one network in this process; of a rank for NEURON."""
+    circuit, given = circuit_of(tokens)
+    if engine == "neuron":
+        text = NeuronBackend(dt=1e8).emit(circuit)["attention_neuron.py"]
+    else:
+        text = NestBackend(threads=workers).emit(circuit)["attention_nest.py"]
+    script: dict[str, Any] = {"__name__": engine, "__file__": f"attention_{engine}.py"}
+    exec(compile(text, f"attention_{engine}.py", "exec"), script)
+    found: dict[str, Any] = {}
+    before, start = _memory(), time.perf_counter()
+
+    def settle(network: Any, *_: Any) -> np.ndarray:
+        prepare(script, engine)
+        found["build_s"] = time.perf_counter() - start
+        found["bytes"] = _memory() - before
+        begin, busy = time.perf_counter(), time.process_time()
+        advance(script, engine, network)
+        found["step_s"] = (time.perf_counter() - begin) / STEPS
+        found["processor_s"] = (time.process_time() - busy) / STEPS
+        return np.zeros(circuit.counts().neurons + 1)
+
+    script["Network"].settle = settle
+    script["simulate"](**given)
+    return found
+
+
+def prepare(script: dict[str, Any], engine: str) -> None:
+    """Connect processes, and take a first step."""
+    if engine == "neuron":
+        script["pc"].setup_transfer()
+        script["nrn"].finitialize(0)
+        script["nrn"].fadvance()
+    else:
+        script["nest"].Simulate(script["nest"].resolution)
+
+
+def advance(script: dict[str, Any], engine: str, network: Any) -> None:
+    """Take `STEPS` steps."""
+    if engine == "neuron":
+        for _ in range(STEPS):
+            script["nrn"].fadvance()
+    else:
+        script["nest"].Simulate(STEPS * network.dt)
+
+
+def _memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def row(engine: str, tokens: int, workers: int) -> dict[str, Any]:
+    """One row of the table, measured in processes of its own."""
+    counts = circuit_of(tokens)[0].counts()
+    folder = compiled(tuple(mechanisms().items())) if engine == "neuron" else Path.cwd()
+    start = ["mpiexec", "-n", str(workers)] if engine == "neuron" and workers > 1 else []
+    child = [
+        sys.executable,
+        str(Path(__file__).resolve()),
+        "--child",
+        engine,
+        str(tokens),
+        str(workers),
+    ]
+    printed = subprocess.run(
+        [*start, *child],
+        cwd=folder,
+        env={**os.environ, **MPI},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    parts = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    synapses = int(counts.synapses)
+    return {
+        "engine": engine,
+        "workers": workers,
+        "neurons": int(counts.neurons),
+        "synapses": synapses,
+        "build_s": round(max(part["build_s"] for part in parts), 2),
+        "ns_per_synapse": round(max(part["step_s"] for part in parts) / synapses * 1e9, 1),
+        "processor_ns": round(sum(part["processor_s"] for part in parts) / synapses * 1e9, 1),
+        "bytes_per_synapse": round(sum(part["bytes"] for part in parts) / synapses),
+    }
+
+
+def rows(tokens: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+    """All rows, each when it is measured."""
+    for engine in ("neuron", "nest"):
+        for count in tokens:
+            for workers in (1, 2):
+                if workers == 1 or engine == "nest" or shutil.which("mpiexec"):
+                    yield row(engine, count, workers)
+
+
+def table(results: dict[str, Any], engine: str) -> str:
+    """The rows of an engine as Markdown, and what they were measured on."""
+    workers = {"neuron": "ranks", "nest": "threads"}[engine]
+    about = results["machine"]
+    package = {"neuron": "NEURON {neuron}", "nest": "NEST {nest-simulator}"}[engine]
+    titles = ("neurons", "synapses", workers, "s to build", "ns per synapse and step")
+    lines = [
+        f"{about['cores']} cores, load {about['load']} at the start; {package.format(**about)}.",
+        "",
+        f"| {' | '.join(titles)} | of the processor | bytes per synapse |",
+        "| ---: " * 7 + "|",
+    ]
+    for each in results["rows"]:
+        if each["engine"] == engine:
+            cells = [f"{each[name]:,}" for name in ("neurons", "synapses", "workers")]
+            cells += [f"{each['build_s']:.1f}", f"{each['ns_per_synapse']:.0f}"]
+            cells += [f"{each['processor_ns']:.0f}", str(each["bytes_per_synapse"])]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure all rows, print them, and keep them."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--quick", action="store_true", help="the smallest network only, keep nothing"
+    )
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        engine, tokens, workers = arguments.child
+        print(json.dumps(measure(engine, int(tokens), int(workers))), flush=True)
+        if engine == "neuron":
+            sys.modules["neuron"].h.quit()  # closes MPI
+        return 0
+    say_if_busy()
+    about = {**machine(), **{name: version(name) for name in ("neuron", "nest-simulator")}}
+    found = []
+    for each in rows(TOKENS[:1] if arguments.quick else TOKENS):
+        print(each, flush=True)
+        found.append(each)
+    if not arguments.quick:
+        write_results("simulator_scale", {"machine": about, "rows": found})
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

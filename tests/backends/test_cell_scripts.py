@@ -1,0 +1,244 @@
+"""Emitted NEURON and NEST scripts as files: text, names, options, and what is said when one fails."""
+
+import ast
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from cortico.backends import get_backend, get_runner
+from cortico.backends.cell_script import longest_chain, normalised_first
+from cortico.backends.nest import emitter as nest_emitter
+from cortico.backends.neuron import emitter as neuron_emitter
+from cortico.backends.neuron import mechanisms
+from cortico.backends.neuron.running import compiled
+from cortico.backends.script_running import run_command
+from cortico.ir import (
+    CellClass,
+    CircuitBuilder,
+    Compartment,
+    Effect,
+    Region,
+    Role,
+    SpecError,
+    TensorRef,
+    UnsupportedError,
+    Weight,
+)
+from cortico.lowering import lower
+from tests.backends.nest import simulation as nest
+from tests.backends.neuron import simulation as neuron
+from tests.cases import CASES
+
+CASE = {case.name: case for case in CASES}
+
+ENGINES = [
+    pytest.param("neuron", marks=neuron.needs_neuron),
+    pytest.param("nest", marks=nest.needs_nest),
+]
+EMITTERS = {"neuron": neuron_emitter, "nest": nest_emitter}
+
+
+def simulate(engine, circuit, inputs):
+    if engine == "neuron":
+        return neuron.simulate(circuit, inputs, **neuron.SYNCHRONOUS)
+    return nest.simulate(circuit, inputs)
+
+
+@pytest.mark.parametrize("engine", ["neuron", "nest"])
+def test_golden_script(engine, golden):
+    case = CASE["bert"]
+    (text,) = (
+        text
+        for name, text in get_backend(engine).emit(lower(case.spec, case.weights)).items()
+        if name.endswith(".py")
+    )
+    assert "import cortico" not in text
+    golden(text, f"bert.{engine}.py.txt")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_emitted_folder_runs_alone(engine, tmp_path):
+    """As the head of the script says, with Python's isolated mode: nothing of ours is found."""
+    case = CASE["bert"]
+    circuit = lower(case.spec, case.weights)
+    options = {"dt": 1e8} if engine == "neuron" else {}
+    for name, text in get_backend(engine, **options).emit(circuit).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    folder = tmp_path
+    if engine == "neuron":  # compiled once for all tests, where nrnivmodl was run
+        folder = compiled(tuple(mechanisms().items()))
+    weights = {p.name: p.values for p in circuit.parameters if p.values is not None}
+    save_file(weights, tmp_path / "circuit.safetensors")
+    np.savez(tmp_path / "inputs.npz", **case.inputs)
+    command = [sys.executable, "-I", str(tmp_path / f"attention_{engine}.py")]
+    files = [str(tmp_path / "inputs.npz"), "-o", str(tmp_path / "outputs.npz")]
+    subprocess.run([*command, *files], cwd=folder, check=True, capture_output=True)
+    with np.load(tmp_path / "outputs.npz") as found:
+        expected = get_runner("reference").run(circuit, case.inputs)["y"]
+        np.testing.assert_allclose(found["y"], expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("engine", ["neuron", "nest"])
+def test_all_names_that_the_script_uses_are_reserved(engine):
+    """What is assigned, defined or imported at the script's top level, and names in `simulate`."""
+    case = CASE["everything"]
+    circuit = lower(case.spec, case.weights)
+    (text,) = (t for n, t in get_backend(engine).emit(circuit).items() if n.endswith(".py"))
+    found = set()
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets}
+    assert found <= EMITTERS[engine].ENGINE.reserved
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "names", [["lambda", "np", "h", "nest"], ["network", "rates", "i", "None"]]
+)
+def test_any_name_runs(engine, names):
+    first, second, axis, tensor = names
+    builder = CircuitBuilder('späte Köpfe """ \\ \n {x} %s \'π\'')
+    builder.axis(axis, Role.FEATURE, "n")
+    source = builder.input(tensor, ("n",))
+    drive = (Weight(TensorRef(source, (axis,))),)
+    home = (Region.CORE, CellClass.RELAY)
+    builder.population(first, (axis,), *home, [Compartment("a", drive=drive)])
+    builder.population(
+        second, (axis,), *home, [Compartment("a"), Compartment("tau", drive=drive)], "tanh"
+    )
+    builder.project("to", first, second, "a")
+    builder.output("y", second, (axis,))
+    circuit = builder.build()
+    array = np.array([0.5, -2.0, 0.0])
+    inputs = {argument_of(engine, circuit): array}
+    outputs = simulate(engine, circuit, inputs)
+    np.testing.assert_allclose(outputs["y"], np.tanh(array**2), rtol=1e-9, atol=1e-12)
+
+
+def argument_of(engine, circuit):
+    """The first argument of the script's function, whose name may not be the input's."""
+    (text,) = (t for n, t in get_backend(engine).emit(circuit).items() if n.endswith(".py"))
+    functions = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
+    (function,) = (f for f in functions if f.name == "simulate")
+    return function.args.args[0].arg
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_products_and_quotients_by_hand(engine):
+    """Three factors, two divisors, one of them negative or zero: x / 0 is 0."""
+    builder = CircuitBuilder("by hand")
+    builder.axis("a", Role.FEATURE, "n")
+    names = ["p", "q", "r", "s", "t"]
+    compartments = [
+        Compartment(
+            name,
+            Effect.DIVIDES if name in "st" else Effect.MULTIPLIES,
+            (Weight(TensorRef(builder.input(f"x_{name}", ("n",)), ("a",))),),
+        )
+        for name in names
+    ]
+    builder.population("cell", ("a",), Region.L5, CellClass.PT, compartments)
+    builder.output("y", "cell", ("a",))
+    p, q, r = np.array([[1.0, -2, 3, 4], [5, 0, 7, 8], [0.1, 1, -2, 3]])
+    s, t = np.array([[2.0, -3, 0, 0.5], [1, 1, 2, -8]])
+    inputs = {f"x_{name}": array for name, array in zip(names, (p, q, r, s, t), strict=True)}
+    found = simulate(engine, builder.build(), inputs)["y"]
+    np.testing.assert_allclose(found, [0.25, 0, 0, -24], rtol=1e-9, atol=1e-12)
+
+
+@neuron.needs_neuron
+def test_a_small_divisor_does_not_slow_a_cell():
+    """In steps of 0.5 ms, within the time that a chain of its length may take."""
+    builder = CircuitBuilder("small")
+    builder.axis("a", Role.FEATURE, "n")
+    compartments = [
+        Compartment(name, effect, (Weight(TensorRef(builder.input(name, ("n",)), ("a",))),))
+        for name, effect in (("x", Effect.MULTIPLIES), ("d", Effect.DIVIDES))
+    ]
+    builder.population("cell", ("a",), Region.L5, CellClass.PT, compartments)
+    builder.output("y", "cell", ("a",))
+    inputs = {"x": np.array([2.0, -3.0]), "d": np.array([1e-4, 100.0])}
+    found = neuron.simulate(builder.build(), inputs)["y"]
+    np.testing.assert_allclose(found, [2e4, -0.03], rtol=1e-8)
+
+
+@neuron.needs_neuron
+def test_areas_are_spread_over_processes():
+    """Two axes of areas, three processes: area 2 g + r is made by process (2 g + r) % 3."""
+    circuit = lower(CASE["everything"].spec, CASE["everything"].weights)
+    script = neuron.load(circuit)
+    made = {}
+    for rank in range(3):
+        script["pc"] = SimpleNamespace(
+            id=lambda rank=rank: rank,
+            nhost=lambda: 3,
+            gid_clear=lambda: None,
+            set_maxstep=lambda step: None,
+            source_var=lambda *_, **__: None,
+        )
+        network = script["Network"](0.5, None, 1e-9)
+        g, r, i = np.ogrid[:2, :2, :4]
+        numbers = network.population("pool", g, r, i, area=[g, r], tau=10, multiply={"soma": 0.0})
+        made |= dict.fromkeys(network.cells, rank)
+    owners = np.vectorize(made.get)(numbers)
+    assert owners[:, :, 0].tolist() == [[0, 1], [2, 0]]
+    assert (owners == owners[:, :, :1]).all()
+
+
+def test_the_numerator_of_softmax_is_divided_first():
+    circuit = lower(CASE["bert"].spec)
+    names = [c.name for c in normalised_first(circuit, circuit.population("deep"))]
+    assert names == ["apical", "basal", "shunt"]
+
+
+def test_the_longest_chain_by_hand():
+    """core, superficial, mask, gated mask, pool, deep, relay: one unit each."""
+    circuit = lower(CASE["bert"].spec)
+    assert longest_chain(circuit, {p.name: 1 for p in circuit.populations}) == 7
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "message"),
+    [
+        ("neuron", {"rank": 2}, "backend neuron has no option 'rank' (did you mean 'ranks'?)"),
+        ("neuron", {"ranks": 0}, "option ranks of backend neuron must be a whole number from 1"),
+        ("neuron", {"dt": "fast"}, "option dt of backend neuron must be a number"),
+        ("neuron", {"tau": -1}, "option tau of backend neuron"),
+        ("nest", {"threads": 1.5}, "option threads of backend nest must be a whole number"),
+        ("nest", {"tolerance": 2}, "option tolerance of backend nest"),
+    ],
+)
+def test_options_are_checked(engine, options, message):
+    with pytest.raises(SpecError) as caught:
+        get_backend(engine, **options)
+    assert message in str(caught.value)
+
+
+def test_a_command_that_fails_is_quoted(tmp_path):
+    command = [sys.executable, "-c", "raise ValueError('too hot')"]
+    with pytest.raises(UnsupportedError, match="the network failed: ValueError: too hot"):
+        run_command(command, tmp_path, "the network")
+
+
+@pytest.mark.parametrize("engine", ["neuron", "nest"])
+def test_a_missing_engine_is_one_line(engine, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    case = CASE["one_head"]
+    with pytest.raises(UnsupportedError, match=rf"pip install 'cortico\[{engine}\]'"):
+        get_runner(engine).run(lower(case.spec, case.weights), case.inputs)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_input_that_is_infinite_is_refused(engine):
+    case = CASE["one_head"]
+    x = np.full((2, 8), np.inf)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        simulate(engine, lower(case.spec, case.weights), {"x": x})

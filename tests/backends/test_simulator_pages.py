@@ -1,0 +1,72 @@
+"""docs/neuron.md, docs/nest.md, their benchmark and their example: what they say is what is so."""
+
+import dataclasses
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cortico.backends import nest, neuron
+from tests.backends.nest.simulation import needs_nest
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = {"neuron": neuron.Options, "nest": nest.Options}
+
+_SCALE = re.compile(r"(?<=rewrites these lines -->\n)(.*?)(?=<!-- end -->)", re.S)
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
+    return runpy.run_path(str(ROOT / "benchmarks" / "simulator_scale.py"))
+
+
+@pytest.mark.parametrize("engine", ["neuron", "nest"])
+def test_tables_are_those_measured(engine, benchmark, golden):
+    results = json.loads((ROOT / "benchmarks/results/simulator_scale.json").read_text("utf-8"))
+    text = (ROOT / "docs" / f"{engine}.md").read_text(encoding="utf-8")
+    assert _SCALE.search(text)
+    made = _SCALE.sub(lambda _: f"\n{benchmark['table'](results, engine)}\n\n", text)
+    golden(made, f"{engine}.md", ROOT / "docs")
+
+
+@pytest.mark.parametrize("engine", ["neuron", "nest"])
+def test_every_option_is_listed_with_its_default(engine):
+    text = (ROOT / "docs" / f"{engine}.md").read_text(encoding="utf-8").partition("## Options")[2]
+    rows = re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", text, flags=re.M)
+    fields = dataclasses.fields(OPTIONS[engine])
+    assert rows == [(field.name, str(field.default)) for field in fields]
+
+
+@needs_nest
+def test_the_benchmark_measures(benchmark):
+    found = benchmark["measure"]("nest", 1, 1)
+    assert found["step_s"] > 0 and found["build_s"] > 0
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-5])
+def test_the_example_compares(error, monkeypatch, capsys):
+    """Its exit code says whether a backend equals the model, here one that errs by a known amount."""
+    example = runpy.run_path(str(ROOT / "examples" / "minilm_simulators.py"))
+    names = example["main"].__globals__
+    x, expected = np.ones((1, 2, 4)), np.ones((1, 2, 4))
+    counts = SimpleNamespace(neurons=1, synapses=1)
+    circuit = SimpleNamespace(bind=lambda n: SimpleNamespace(counts=lambda: counts))
+    model = SimpleNamespace(
+        folder=None,
+        tokenize=lambda sentences: (None, None),
+        embeddings=lambda ids: x,
+        attention=lambda layer: lambda *_: expected,
+    )
+    runner = SimpleNamespace(run=lambda *_: {"y": expected * (1 + error)})
+    monkeypatch.setitem(names, "MiniLM", SimpleNamespace(load=lambda: model))
+    monkeypatch.setitem(names, "read_checkpoint", lambda folder, layer: ())
+    monkeypatch.setitem(names, "compile_attention", lambda: SimpleNamespace(circuit=circuit))
+    monkeypatch.setitem(names, "get_runner", lambda name, **options: runner)
+    assert example["main"]("neuron", "ranks=2") == (error > 1e-6)
+    assert "largest relative difference" in capsys.readouterr().out
