@@ -7,9 +7,9 @@ import pytest
 from hypothesis import settings
 
 # CI repeats the same examples at every run; a developer's runs search on
-settings.register_profile("ci", derandomize=True, print_blob=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+settings.register_profile("ci", derandomize=True, print_blob=True, max_examples=40)
+settings.register_profile("developer", max_examples=40)
+settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 # tests run small arrays once: compiling well takes XLA longer than it saves
 os.environ.setdefault(

@@ -56,7 +56,7 @@ def test_softmax_and_windows_run_in_tiles():
             assert tiled == (case.spec.tokens == "n"), case.name
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4), height=st.integers(1, 3)
 )

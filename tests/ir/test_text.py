@@ -20,7 +20,7 @@ def stored(circuit):
 # ---- round trips ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(circuits())
 def test_what_is_printed_parses_to_an_equal_circuit(circuit):
     text = print_circuit(circuit)
@@ -57,7 +57,7 @@ def test_comments_blank_lines_and_spaces_do_not_matter():
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damaged_text_raises_nothing_but_circuit_errors(data):
     text = print_circuit(sampler(), "w.safetensors")

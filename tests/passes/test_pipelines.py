@@ -46,7 +46,7 @@ def test_pipeline_keeps_the_output(pipeline, case):
         assert np.abs(found - expected).max() <= 1e-12 * np.abs(expected).max()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), spec=small_specs)
 def test_random_passes_in_random_order(data, spec):
     weights, inputs = data.draw(planted_weights(spec)), data.draw(inputs_of(spec))

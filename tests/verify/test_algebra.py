@@ -32,7 +32,7 @@ from tests.verify.random_equations import (
 
 SIZES = ({"s": 2, "t": 2}, {"s": 1, "t": 2}, {"s": 3, "t": 1})
 UNDECIDED = (TooLargeError, TooSymmetricError, RecursionError)
-MANY = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 randoms = st.randoms(use_true_random=False)
 
 

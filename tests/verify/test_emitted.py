@@ -33,7 +33,8 @@ def compiled(name, passes="none"):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_case_is_exact(case):
     lowered = lower(case.spec, case.weights)
-    for passes in PIPELINES:
+    # all pipelines on every third case: each runs the code twice
+    for passes in PIPELINES if CASES.index(case) % 3 == 0 else ("default",):
         circuit, _ = run_passes(lowered, parse_passes(passes))
         result = check_emitted(circuit)
         assert result.equal, result.text
@@ -62,7 +63,7 @@ def test_rationals_have_no_exponential():
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(circuit=circuits(), tokens=st.integers(1, 4), stored=st.booleans())
 def test_any_circuit_is_exact(circuit, tokens, stored):
     # products of gains that underflow are not the rounding of anything

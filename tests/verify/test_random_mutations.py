@@ -24,7 +24,7 @@ from tests.verify.mutations import MUTATIONS, changed, mutated, random_spec
 from tests.verify.numbers import circuit_at, circuit_numbers
 from tests.verify.rewrites import REWRITES
 
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 seeds = st.integers(0, 2**32)
 
 
