@@ -98,8 +98,9 @@ def emitted(spec: AttentionSpec, weights: Weights, x: Array, backend: str) -> Ru
 
 def _numpy_run(module: ModuleType, x: Array) -> Run:
     attention = module.attention
-    if "threads" in inspect.signature(attention).parameters:
-        attention = partial(attention, threads=THREADS)
+    taken = inspect.signature(attention).parameters
+    options = {"threads": THREADS, "work": {}}  # memory is kept from call to call
+    attention = partial(attention, **{k: v for k, v in options.items() if k in taken})
     return lambda: np.asarray(attention(x))
 
 

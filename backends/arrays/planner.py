@@ -152,9 +152,7 @@ class Planner:
         """Exponentials of one softmax: shifted by their largest exponent, which cancels later."""
         members = [self.circuit.population(name) for name in group.members]
         exponents = [self._exponent(member) for member in members]
-        self.program.comment(
-            f"softmax over {group.pool}: subtract the largest exponent, which cancels"
-        )
+        self.program.comment(f"softmax over {group.pool}: a shift by the largest exponent cancels")
         onto = in_order(axes_of(exponents) & {*group.axes}, group.axes)
         peak = self.program.assign("peak", Peak(), onto, exponents)
         for member, exponent in zip(members, exponents, strict=True):

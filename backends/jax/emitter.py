@@ -122,7 +122,7 @@ class _Emitter:
     def _prologue(self) -> Iterator[str]:
         """Lines that check the inputs and bring every tensor under its name."""
         rates = [self.names[t.name] for t in self.circuit.inputs if t.kind is InputKind.RATE]
-        given = [*(f"jnp.asarray({name})" for name in rates), "jnp.bfloat16"]
+        given = [*(f"jnp.asarray({name})" for name in rates), "float"]
         kinds = ", ".join(given) if rates else "float"
         yield f"sizes, dtype = {{}}, jnp.result_type({kinds}).type"
         for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):

@@ -132,7 +132,7 @@ class _File:
             else "`weights` maps the names above to arrays, or is what `pack` makes of them."
         )
         threads = (
-            "\n\n    `threads` share the work, by default one per core; `threads=1` starts none. `work` is a dictionary\n"
+            "\n\n    `threads` share the work, by default one per core. `work` is a dictionary\n"
             "    in which memory is kept for the next call: of this file or of other layers, one call at a time."
             if self._has_threads()
             else ""
@@ -249,7 +249,18 @@ class _File:
         if not fields:
             return []
         angles = self._angles()
-        lines = ["sizes = {}"]
+        names = sorted(p.name for p in self.circuit.parameters if p.formula is None)
+        present = [
+            f"missing = {{{', '.join(map(json.dumps, names))}}} - set(weights)",
+            "if missing:",
+            "    raise ValueError(f\"weights are missing: {', '.join(sorted(missing))}\")",
+        ]
+        lines = [
+            *(present if names else []),
+            "if dtype not in (np.float32, np.float64):",
+            '    raise ValueError(f"dtype must be float32 or float64, found {dtype}")',
+            "sizes = {}",
+        ]
         for parameter in self._weights():
             kind = "np.float64" if parameter.name in angles else "dtype"
             lines.append(self._checked(parameter, f'weights["{parameter.name}"]', kind))

@@ -31,7 +31,8 @@ class Project:
         if len(self.summed) > 1:
             code = f"merge_columns({code}, {len(self.summed)})"
         if isinstance(write, ThreadedWriter):
-            return f"project({code}, {self.matrix}, threads, {'work' if self.stays else None})"
+            memory = f', work, "{self.matrix}"' if self.stays else ""
+            return f"project({code}, {self.matrix}, threads{memory})"
         return f"{code} @ {self.matrix}"
 
 

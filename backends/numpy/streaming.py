@@ -80,7 +80,7 @@ class StepCode:
                 )
             case PastSum():
                 (arrival,) = operands
-                yield f'state["{result.code}"] = state.get("{result.code}", 0) + {arrival.code}'
+                yield f'state["{result.code}"] = total(state.get("{result.code}"), {arrival.code})'
                 now = replace(arrival, code=f'state["{result.code}"]')
                 code = self._write.transposed(now, result.axes)
             case operation:

@@ -10,7 +10,7 @@ def checked(name, array, shape, sizes, dtype):
     expected = [sizes.get(side, side) for side in shape]
     fits = all(isinstance(side, str) or side == size for side, size in zip(expected, found))
     if len(found) != len(shape) or not fits or 0 in array.shape:
-        raise ValueError(f"{name} has shape {array.shape}, expected (..., {str(expected)[1:-1]})")
+        raise ValueError(f"{name} has shape {array.shape}, expected (..., {', '.join(map(str, expected))}), none empty")
     sizes.update((side, size) for side, size in zip(shape, found) if isinstance(side, str))
     return array.astype(dtype, copy=False)
 '''
@@ -83,25 +83,25 @@ def in_tiles(tile, stack, tokens, width, dtype, threads, work):
     height = tile_rows(width, dtype)
     starts = range(0, tokens, height)[::-1]
     tiles = [(k, slice(s, min(s + height, tokens))) for k in np.ndindex(stack) for s in starts]
-    in_threads(tile, tiles, threads if height * width > 2**15 else 1, work)
+    in_threads(tile, tiles, threads if height * width > 2**16 else 1, work)
 
 
 def tile_rows(width, dtype):
-    """Rows of a tile of `width` columns: what half a megabyte holds, within TILE."""
+    """Rows of a tile of `width` columns: what four megabytes hold, within TILE."""
     fewest, most = TILE
-    return min(most, max(fewest, 2**19 // (width * np.dtype(dtype).itemsize)))
+    return min(most, max(fewest, 2**22 // (width * np.dtype(dtype).itemsize)))
 ''',
     "project": '''\
-def project(array, matrix, threads, work):
+def project(array, matrix, threads, work=None, place=None):
     """array @ matrix, shared by threads if it is large: each has some rows, or some columns.
 
-    The result lies in `work`, if that is not None.
+    The result lies at its place of `work`, if that is not None.
     """
     rows = array.reshape(-1, len(matrix))
     height, width = len(rows), matrix.shape[1]
-    if threads == 1 or height * matrix.size < SMALL:
-        return array @ matrix
-    result = kept({} if work is None else work, "projected", (height, width), array.dtype)
+    if threads > 1 and height * matrix.size < SMALL:
+        return array @ matrix  # by threads of BLAS
+    result = kept({} if work is None else work, place, (height, width), array.dtype)
 
     def part(start, stop, scratch):
         if height > width:
@@ -136,7 +136,7 @@ def past_product(query, key, value, threads):
     return result
 ''',
     "in_threads": '''\
-SMALL = 2**28  # multiplications of a product that is not worth sharing
+SMALL = 2**29  # multiplications of a product that is not worth sharing
 ONE_CALL = Lock()  # the number of BLAS threads is one for the whole process
 
 
@@ -151,14 +151,11 @@ def in_threads(function, tasks, threads, work):
     def take_turns(number):
         scratch = work.setdefault(number, {})
         scratch["indices"] = {}
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             for task in pending:
                 function(*task, scratch)
 
     threads = min(len(tasks), threads)
-    if threads == 1:
-        take_turns(0)
-        return
     with ONE_CALL, one_thread_of_blas():
         others = [thread_pool(threads - 1).submit(take_turns, k) for k in range(1, threads)]
         try:
@@ -219,7 +216,16 @@ def split_columns(array, *sizes):
 def remember(memory, key, value):
     """The memory of the past, with one more token: its key times its value."""
     product = key[..., :, None] * value[..., None, :]
-    return product if memory is None else memory + product
+    return total(memory, product)
+''',
+    "total": '''\
+def total(before, new):
+    """What a state holds, with one more token."""
+    if before is None:
+        return new
+    if np.shape(before) != new.shape:
+        raise ValueError(f"state has an array of shape {np.shape(before)}, expected {new.shape}")
+    return before + new
 ''',
     "recall": '''\
 def recall(query, memory):

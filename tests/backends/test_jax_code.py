@@ -241,7 +241,7 @@ def test_areas_and_queries_are_split_over_devices(kernel, tmp_path):
 def test_the_emitted_file_checks_what_it_gets():
     case = CASE["bert"]
     attention = function_of(lower(case.spec, case.weights))
-    with pytest.raises(ValueError, match=r"x has shape \(5, 9\), expected \(..., 'n', 8\)"):
+    with pytest.raises(ValueError, match=r"x has shape \(5, 9\), expected \(..., n, 8\)"):
         attention(case.weights, np.ones((5, 9)))
 
 

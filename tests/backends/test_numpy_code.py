@@ -156,7 +156,7 @@ def test_wrong_inputs(backend, inputs, message):
 def test_the_emitted_file_checks_its_inputs_itself():
     case = CASE["bert"]
     attention = compile_source(emit_source(lower(case.spec, case.weights)))
-    with pytest.raises(ValueError, match=r"x has shape \(5, 9\), expected \(..., 'n', 8\)"):
+    with pytest.raises(ValueError, match=r"x has shape \(5, 9\), expected \(..., n, 8\)"):
         attention(np.ones((5, 9)), weights=case.weights)
 
 

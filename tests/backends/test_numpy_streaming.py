@@ -99,3 +99,11 @@ def test_a_state_of_something_else_is_refused():
         step({"memory": x}, x[0], weights=stored(circuit))
     with pytest.raises(ValueError, match=r"x has shape \(7,\), expected \(..., 8\)"):
         step(None, x[0, :7], weights=stored(circuit))
+
+
+def test_a_state_of_another_size_is_refused():
+    circuit, step, x = streaming()
+    state, _ = step(None, x[0], weights=stored(circuit))
+    state["recalled"] = state["recalled"][:, :1]
+    with pytest.raises(ValueError, match=r"state has an array of shape .*, expected \(2, 4, 4\)"):
+        step(state, x[1], weights=stored(circuit))

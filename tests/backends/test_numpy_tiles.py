@@ -297,3 +297,34 @@ def test_a_forked_process_does_not_wait_for_threads_that_it_lacks():
         same = np.allclose(attention(**inputs), expected, rtol=1e-12)
         os._exit(0 if same else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_weights_that_are_missing_are_named():
+    case = next(case for case in CASES if case.name == "bert")
+    circuit = lower(case.spec, case.weights)
+    weights = stored(circuit)
+    del weights["W_O"], weights["b_K"]
+    with pytest.raises(ValueError, match="weights are missing: W_O, b_K"):
+        emitted(circuit)(**case.inputs, weights=weights)
+    with pytest.raises(ValueError, match=r"dtype must be float32 or float64, found .*int32"):
+        emitted(circuit).__globals__["pack"](stored(circuit), np.int32)
+
+
+def test_one_thread_is_one_in_blas_too():
+    """`threads=1` holds BLAS to one thread, in the projections as in the tiles."""
+    blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
+    case = next(case for case in CASES if case.name == "bert")
+    circuit, seen = lower(case.spec, case.weights), []
+
+    def spied(function):
+        def call(*arguments, **options):
+            seen.extend(library.num_threads for library in blas.lib_controllers)
+            return function(*arguments, **options)
+
+        return call
+
+    attention = emitted(circuit)
+    there = attention.__globals__
+    there["product"], there["kept"] = spied(there["product"]), there["kept"]
+    attention(**case.inputs, weights=stored(circuit), threads=1)
+    assert set(seen) == {1}

@@ -319,7 +319,7 @@ def test_no_parameter_is_called_like_a_part_of_every_module():
 def test_the_emitted_file_checks_what_it_gets():
     case = CASE["bert"]
     circuit = lower(case.spec, case.weights)
-    with pytest.raises(ValueError, match=r"x has shape \(5, 9\), expected \(..., 'n', 8\)"):
+    with pytest.raises(ValueError, match=r"x has shape \(5, 9\), expected \(..., n, 8\)"):
         module_of(circuit)(torch.ones(5, 9))
     make = compile_module(emit_module(circuit))
     with pytest.raises(ValueError, match="weights are missing: W_K, b_O"):
