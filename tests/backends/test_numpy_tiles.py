@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cortico.backends.numpy import compile_source, emit_source
 from cortico.backends.reference import ReferenceBackend
+from cortico.ir import CellClass, CircuitBuilder, Compartment, Region, Role, TensorRef, Weight
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask
 from cortico.weights import random_weights
@@ -66,6 +67,18 @@ def test_any_circuit_in_tiles_runs_as_the_reference_says(circuit, seed, tokens, 
         found = attention(**inputs, weights=weights)
     largest = max(float(np.abs(rate).max(initial=1.0)) for rate in rates.values())
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-13 * largest)
+
+
+def test_three_axes_of_tokens_are_no_pair():
+    b = CircuitBuilder("triples")
+    axes = tuple(b.axis(name, Role.COLUMN, "n") for name in ("one", "two", "three"))
+    b.input("x", ("n",))
+    soma = Compartment("soma", drive=tuple(Weight(TensorRef("x", (axis,))) for axis in axes))
+    b.population("triple", axes, Region.L5, CellClass.PT, [soma])
+    b.output("y", "triple", axes)
+    x = np.arange(3.0)
+    found = emitted(b.build())(x)
+    np.testing.assert_array_equal(found, x[:, None, None] + x[:, None] + x)
 
 
 # ---- cost: counted, not timed ----------------------------------------------------------------------
