@@ -1,0 +1,222 @@
+"""Circuits by hand in which arrays over pairs of tokens are summed, bounded and read in more ways than attention does."""
+
+import numpy as np
+import pytest
+
+from cortico.backends.numpy import compile_source, emit_source
+from cortico.ir import (
+    Bound,
+    CellClass,
+    CircuitBuilder,
+    Compartment,
+    Effect,
+    Region,
+    Role,
+    TensorRef,
+    Weight,
+)
+
+PAIR = ("query", "key")
+CAUSAL = (Bound("key", "query", 0),)
+TOKENS = 7
+
+
+class Meeting:
+    """A circuit where queries and keys meet. Inputs: a and b over pairs, x over tokens and features."""
+
+    def __init__(self):
+        self.builder = CircuitBuilder("meeting")
+        for name in PAIR:
+            self.builder.axis(name, Role.COLUMN, "n")
+        self.builder.axis("feature", Role.MODEL, 3)
+        self.builder.input("a", ("n", "n"))
+        self.builder.input("b", ("n", "n"))
+        self.builder.input("x", ("n", 3))
+
+    def cells(self, name, axes, *parts, transfer="identity", domain=()):
+        """A population; a part is what one compartment sums: inputs with their axes, and populations."""
+        compartments, synapses = [], []
+        for number, part in enumerate(parts):
+            effect = Effect.DIVIDES if part[0] == "/" else Effect.MULTIPLIES
+            drive = tuple(Weight(TensorRef(*ref)) for ref in part if isinstance(ref, tuple))
+            compartments.append(Compartment(f"c{number}", effect, drive))
+            heard = [pre for pre in part if isinstance(pre, str) and pre != "/"]
+            synapses += [(f"{pre}_{name}_{number}", pre, name, f"c{number}") for pre in heard]
+        self.builder.population(name, axes, Region.L5, CellClass.PT, compartments, transfer, domain)
+        for synapse in synapses:
+            self.builder.project(*synapse)
+
+    def pairs(self, name, *parts, **options):
+        self.cells(name, PAIR, *parts, **options)
+
+    def shown(self, name, weight, *divisors):
+        """Σ_key weight x / divisors, over queries and features."""
+        divided = (["/", divisor] for divisor in divisors)
+        self.cells(f"{name}_x", (*PAIR, "feature"), [weight], [("x", ("key", "feature"))], *divided)
+        self.cells(name, ("query", "feature"), [f"{name}_x"])
+
+    def run(self, *outputs, size=1.0, height=2):
+        """The inputs a, b and x, and what the emitted file makes of them in tiles."""
+        for name, axes in outputs:
+            self.builder.output(f"{name}_out", name, axes)
+        rng = np.random.default_rng(0)
+        shapes = [(TOKENS, TOKENS), (TOKENS, TOKENS), (TOKENS, 3)]
+        a, b, x = (size * rng.standard_normal(shape) for shape in shapes)
+        x = np.abs(x)  # of one sign: where exponentials overflow, no infinities cancel
+        given = [array.copy() for array in (a, b, x)]
+        attention = compile_source(emit_source(self.builder.build()))
+        assert "in_tiles" in attention.__globals__
+        attention.__globals__["TILE"] = (height, height)
+        found = attention(*given, threads=1)
+        for array, before in zip(given, (a, b, x), strict=True):
+            np.testing.assert_array_equal(array, before)  # inputs are read only
+        return a, b, x, found
+
+
+A, B, X_QUERY, X_KEY = (
+    ("a", PAIR),
+    ("b", PAIR),
+    ("x", ("query", "feature")),
+    ("x", ("key", "feature")),
+)
+ROWS = ("query", "feature")
+EARLIER = np.tril(np.ones((TOKENS, TOKENS)))
+
+
+def close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+
+
+def test_two_products_of_tokens_in_one_tile():
+    net = Meeting()
+    for name in ("one", "two"):
+        net.cells(name, (*PAIR, "feature"), [X_QUERY], [X_KEY])
+    net.pairs("tanh_two", ["two"], transfer="tanh")
+    net.pairs("weight", ["one", "tanh_two"], transfer="tanh")
+    net.shown("y", "weight")
+    *_, x, found = net.run(("y", ROWS))
+    scores = x @ x.T
+    close(found, np.tanh(scores + np.tanh(scores)) @ x)
+
+
+@pytest.mark.parametrize("size", [1.0, 500.0])
+@pytest.mark.parametrize("domain", [(), CAUSAL], ids=["whole", "one causal"])
+def test_one_softmax_over_two_kinds_of_pairs(size, domain):
+    net = Meeting()
+    net.pairs("first", [A, B], transfer="exp", domain=domain)
+    net.pairs("second", [B, B], transfer="exp")
+    net.cells("pool", ("query",), ["first", "second"])
+    net.pairs("both", ["first", "second"])
+    net.shown("y", "both", "pool")
+    a, b, x, found = net.run(("y", ROWS), size=size)
+    one, two = np.where(EARLIER > 0, a + b, -np.inf) if domain else a + b, 2 * b
+    largest = np.maximum(one.max(-1), two.max(-1))[:, None]
+    weight, other = np.exp(one - largest), np.exp(two - largest)
+    weight += other
+    close(found, weight @ x / weight.sum(-1, keepdims=True))
+
+
+def test_a_score_that_more_than_softmax_reads():
+    net = Meeting()
+    net.pairs("score", [A, B])
+    net.pairs("weight", ["score"], transfer="exp")
+    net.pairs("gate", ["score"], transfer="tanh")
+    net.cells("pool", ("query",), ["weight"])
+    net.shown("y", "weight", "pool")
+    net.shown("z", "gate")
+    a, b, x, (y, z) = net.run(("y", ROWS), ("z", ROWS))
+    weight = np.exp(a + b)
+    close(y, weight @ x / weight.sum(-1, keepdims=True))
+    close(z, np.tanh(a + b) @ x)
+
+
+def test_a_sum_of_pairs_of_which_some_are_bounded():
+    net = Meeting()
+    net.pairs("past", [A], transfer="tanh", domain=CAUSAL)
+    net.pairs("all", [B], transfer="tanh")
+    net.pairs("weight", ["past", "all"])
+    net.shown("y", "weight")
+    a, b, x, found = net.run(("y", ROWS))
+    close(found, (EARLIER * np.tanh(a) + np.tanh(b)) @ x)
+
+
+def test_two_sums_of_which_one_is_bounded():
+    net = Meeting()
+    net.pairs("past", [A], transfer="tanh", domain=CAUSAL)
+    net.pairs("all", [B], transfer="tanh")
+    net.shown("y", "past")
+    net.shown("z", "all")
+    a, b, x, (y, z) = net.run(("y", ROWS), ("z", ROWS))
+    close(y, (EARLIER * np.tanh(a)) @ x)
+    close(z, np.tanh(b) @ x)
+
+
+def test_a_bounded_sum_that_weighs_pairs_without_bounds():
+    net = Meeting()
+    net.pairs("past", [A], transfer="tanh", domain=CAUSAL)
+    net.cells("total", ("query",), ["past"])
+    net.pairs("all", [B], ["total"], transfer="tanh")
+    net.pairs("weight", ["all"], ["total"])
+    net.shown("y", "weight")
+    a, b, x, found = net.run(("y", ROWS))
+    total = (EARLIER * np.tanh(a)).sum(-1, keepdims=True)
+    close(found, (np.tanh(b * total) * total) @ x)
+
+
+def test_pairs_that_are_read_twice():
+    net = Meeting()
+    net.pairs("one", [A], transfer="tanh")
+    net.pairs("two", ["one", B], transfer="tanh")
+    net.pairs("weight", ["one"], ["two"])
+    net.shown("y", "weight")
+    net.shown("z", "one")
+    a, b, x, (y, z) = net.run(("y", ROWS), ("z", ROWS))
+    one = np.tanh(a)
+    close(y, (one * np.tanh(one + b)) @ x)
+    close(z, one @ x)
+
+
+def test_pairs_that_are_summed_along_both_tokens():
+    net = Meeting()
+    net.pairs("weight", [A], transfer="tanh")
+    net.shown("y", "weight")
+    net.cells("back", ("key",), ["weight"])
+    for name, axes in (("y", ROWS), ("back", ("key",))):
+        net.builder.output(f"{name}_out", name, axes)
+    attention = compile_source(emit_source(net.builder.build()))
+    attention.__globals__["TILE"] = (2, 2)
+    rng = np.random.default_rng(0)
+    a, x = rng.standard_normal((TOKENS, TOKENS)), rng.standard_normal((TOKENS, 3))
+    y, back = attention(a, a, x)
+    close(y, np.tanh(a) @ x)
+    close(back, np.tanh(a).sum(0))
+
+
+def test_pairs_that_are_summed_over_queries():
+    net = Meeting()
+    net.pairs("weight", [A], transfer="tanh", domain=CAUSAL)
+    net.cells("wx", (*PAIR, "feature"), ["weight"], [X_QUERY])
+    net.cells("y", ("key", "feature"), ["wx"])
+    a, _, x, found = net.run(("y", ("key", "feature")))
+    close(found, (EARLIER * np.tanh(a)).T @ x)
+
+
+def test_a_row_sum_that_is_read_inside_and_outside():
+    net = Meeting()
+    net.pairs("weight", [A], transfer="tanh")
+    net.cells("total", ("query",), ["weight"], transfer="tanh")
+    net.pairs("next", [B], ["total"], transfer="tanh")
+    net.shown("y", "next")
+    a, b, x, (y, total) = net.run(("y", ROWS), ("total", ("query",)))
+    expected = np.tanh(np.tanh(a).sum(-1))
+    close(total, expected)
+    close(y, np.tanh(b * expected[:, None]) @ x)
+
+
+def test_bounds_without_an_array_of_pairs():
+    net = Meeting()
+    net.cells("early", (*PAIR, "feature"), [X_KEY], [X_QUERY], domain=(Bound("key", "query", 1),))
+    net.pairs("weight", ["early"], transfer="tanh")
+    net.shown("y", "weight")
+    *_, x, found = net.run(("y", ROWS))
+    close(found, np.tanh(x @ x.T * np.tri(TOKENS, k=1)) @ x)
