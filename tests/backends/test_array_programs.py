@@ -10,6 +10,7 @@ from cortico.ir import (
     CircuitBuilder,
     Compartment,
     Effect,
+    InputKind,
     Region,
     Role,
     TensorRef,
@@ -89,14 +90,12 @@ def close(found, expected):
 
 def test_two_products_of_tokens_in_one_tile():
     net = Meeting()
-    for name in ("one", "two"):
-        net.cells(name, (*PAIR, "feature"), [X_QUERY], [X_KEY])
-    net.pairs("tanh_two", ["two"], transfer="tanh")
-    net.pairs("weight", ["one", "tanh_two"], transfer="tanh")
+    net.cells("one", (*PAIR, "feature"), [X_QUERY], [X_KEY])
+    net.cells("two", (*PAIR, "feature"), [X_QUERY], [X_QUERY], [X_KEY])
+    net.pairs("weight", ["one", "two"], transfer="tanh")
     net.shown("y", "weight")
     *_, x, found = net.run(("y", ROWS))
-    scores = x @ x.T
-    close(found, np.tanh(scores + np.tanh(scores)) @ x)
+    close(found, np.tanh(x @ x.T + x**2 @ x.T) @ x)
 
 
 @pytest.mark.parametrize("size", [1.0, 500.0])
@@ -170,10 +169,12 @@ def test_pairs_that_are_read_twice():
     net.pairs("weight", ["one"], ["two"])
     net.shown("y", "weight")
     net.shown("z", "one")
-    a, b, x, (y, z) = net.run(("y", ROWS), ("z", ROWS))
+    net.cells("total", ("query",), ["one"])
+    a, b, x, (y, z, total) = net.run(("y", ROWS), ("z", ROWS), ("total", ("query",)))
     one = np.tanh(a)
     close(y, (one * np.tanh(one + b)) @ x)
     close(z, one @ x)
+    close(total, one.sum(-1))
 
 
 def test_pairs_that_are_summed_along_both_tokens():
@@ -197,8 +198,11 @@ def test_pairs_that_are_summed_over_queries():
     net.pairs("weight", [A], transfer="tanh", domain=CAUSAL)
     net.cells("wx", (*PAIR, "feature"), ["weight"], [X_QUERY])
     net.cells("y", ("key", "feature"), ["wx"])
-    a, _, x, found = net.run(("y", ("key", "feature")))
-    close(found, (EARLIER * np.tanh(a)).T @ x)
+    net.cells("total", ("key",), ["weight"], transfer="tanh")
+    a, _, x, (y, total) = net.run(("y", ("key", "feature")), ("total", ("key",)))
+    weight = EARLIER * np.tanh(a)
+    close(y, weight.T @ x)
+    close(total, np.tanh(weight.sum(0)))
 
 
 def test_a_row_sum_that_is_read_inside_and_outside():
@@ -220,3 +224,36 @@ def test_bounds_without_an_array_of_pairs():
     net.shown("y", "weight")
     *_, x, found = net.run(("y", ROWS))
     close(found, np.tanh(x @ x.T * np.tri(TOKENS, k=1)) @ x)
+
+
+def gated(*parts, **options):
+    """What softmax weights exp(a) show of x when `parts` multiply them, and the pool hears them all."""
+    net = Meeting()
+    net.builder.input("keep", ("n",), InputKind.MASK)
+    net.pairs("weight", [A], transfer="exp")
+    net.cells("open", ("key",), [("keep", ("key",))], **options)
+    net.pairs("some", ["weight"], *parts)
+    net.cells("pool", ("query",), ["weight"])
+    net.shown("y", "some", "pool")
+    net.builder.output("y_out", "y", ROWS)
+    attention = compile_source(emit_source(net.builder.build()))
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((TOKENS, TOKENS)) for _ in range(2))
+    x, keep = rng.standard_normal((TOKENS, 3)), np.arange(TOKENS) % 3 > 0
+    found = attention(a, b, x, keep=keep, threads=1)
+    return np.exp(a) / np.exp(a).sum(-1, keepdims=True), b, x, keep, found
+
+
+def test_a_gate_that_the_pool_does_not_hear():
+    weight, _, x, keep, found = gated(["open"])
+    close(found, (weight * keep) @ x)
+
+
+def test_a_gate_behind_a_transfer_function_silences_nothing():
+    weight, _, x, keep, found = gated(["open"], transfer="exp")
+    close(found, (weight * np.exp(keep.astype(float))) @ x)
+
+
+def test_a_rate_is_no_gate():
+    weight, b, x, _, found = gated([B])
+    close(found, (weight * b) @ x)
