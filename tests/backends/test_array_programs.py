@@ -38,7 +38,7 @@ class Meeting:
         """A population; a part is what one compartment sums: inputs with their axes, and populations."""
         compartments, synapses = [], []
         for number, part in enumerate(parts):
-            effect = Effect.DIVIDES if part[0] == "/" else Effect.MULTIPLIES
+            effect = Effect.DIVIDES if "/" in part else Effect.MULTIPLIES
             drive = tuple(Weight(TensorRef(*ref)) for ref in part if isinstance(ref, tuple))
             compartments.append(Compartment(f"c{number}", effect, drive))
             heard = [pre for pre in part if isinstance(pre, str) and pre != "/"]
@@ -102,13 +102,13 @@ def test_two_products_of_tokens_in_one_tile():
 @pytest.mark.parametrize("domain", [(), CAUSAL], ids=["whole", "one causal"])
 def test_one_softmax_over_two_kinds_of_pairs(size, domain):
     net = Meeting()
-    net.pairs("first", [A, B], transfer="exp", domain=domain)
+    net.pairs("first", [A, A], transfer="exp", domain=domain)
     net.pairs("second", [B, B], transfer="exp")
     net.cells("pool", ("query",), ["first", "second"])
     net.pairs("both", ["first", "second"])
     net.shown("y", "both", "pool")
     a, b, x, found = net.run(("y", ROWS), size=size)
-    one, two = np.where(EARLIER > 0, a + b, -np.inf) if domain else a + b, 2 * b
+    one, two = np.where(EARLIER > 0, 2 * a, -np.inf) if domain else 2 * a, 2 * b
     largest = np.maximum(one.max(-1), two.max(-1))[:, None]
     weight, other = np.exp(one - largest), np.exp(two - largest)
     weight += other
@@ -219,11 +219,84 @@ def test_a_row_sum_that_is_read_inside_and_outside():
 
 def test_bounds_without_an_array_of_pairs():
     net = Meeting()
-    net.cells("early", (*PAIR, "feature"), [X_KEY], [X_QUERY], domain=(Bound("key", "query", 1),))
-    net.pairs("weight", ["early"], transfer="tanh")
+    window = (Bound("key", "query", 1), Bound("query", "key", 2))
+    net.cells("match", (*PAIR, "feature"), [X_KEY], [X_QUERY])
+    net.pairs("weight", ["match"], transfer="tanh", domain=window)
     net.shown("y", "weight")
     *_, x, found = net.run(("y", ROWS))
-    close(found, np.tanh(x @ x.T * np.tri(TOKENS, k=1)) @ x)
+    close(found, (np.tanh(x @ x.T) * np.tri(TOKENS, k=1) * np.tri(TOKENS, k=2).T) @ x)
+
+
+def test_features_at_every_pair():
+    net = Meeting()
+    net.pairs("weight", [A, B])
+    net.cells("wide", (*PAIR, "feature"), ["weight"], [X_KEY], transfer="tanh")
+    net.cells("y", ROWS, ["wide"])
+    a, b, x, found = net.run(("y", ROWS))
+    close(found, np.tanh((a + b)[:, :, None] * x).sum(1))
+
+
+def test_a_bound_on_pairs_that_are_made_and_on_pairs_that_are_given():
+    net = Meeting()
+    net.pairs("made", [A], transfer="tanh", domain=CAUSAL)
+    net.pairs("given", [B], domain=CAUSAL)
+    net.shown("y", "made")
+    net.pairs("next", ["given"], transfer="tanh")
+    net.shown("z", "next")
+    a, b, x, (y, z) = net.run(("y", ROWS), ("z", ROWS))
+    close(y, (EARLIER * np.tanh(a)) @ x)
+    close(z, np.tanh(EARLIER * b) @ x)
+
+
+def test_synapses_of_earlier_tokens_on_pairs():
+    """The bound is one of the synapses, so that elsewhere the pair has a current of zero."""
+    net = Meeting()
+    net.builder.input("s", ("n",))
+    net.cells("sender", ("key",), [("s", ("key",))])
+    net.pairs("weight", [], transfer="exp")
+    net.builder.project("early", "sender", "weight", "c0", domain=CAUSAL)
+    net.shown("y", "weight")
+    net.builder.output("y_out", "y", ROWS)
+    attention = compile_source(emit_source(net.builder.build()))
+    rng = np.random.default_rng(0)
+    a, x, s = (rng.standard_normal(shape) for shape in ((TOKENS, TOKENS), (TOKENS, 3), TOKENS))
+    close(attention(a, a, x, s, threads=1), np.exp(EARLIER * s) @ x)
+
+
+# ---- sums over the past ----------------------------------------------------------------------------
+
+
+def sum_over(domain, axes, *parts):
+    """Σ over what `axes` lack of the product of `parts` inside `domain`, and x."""
+    net = Meeting()
+    net.cells("met", (*PAIR, "feature"), *parts, domain=domain)
+    net.cells("y", axes, ["met"])
+    net.builder.output("y_out", "y", axes)
+    attention = compile_source(emit_source(net.builder.build()))
+    x = np.random.default_rng(0).standard_normal((TOKENS, 3))
+    options = {"threads": 1} if "in_tiles" in attention.__globals__ else {}
+    return attention(np.eye(TOKENS), np.eye(TOKENS), x, **options), x
+
+
+@pytest.mark.parametrize("offset", [-1, 0, 1])
+def test_a_past_that_ends_early_or_late(offset):
+    found, x = sum_over((Bound("key", "query", offset),), ROWS, [X_KEY])
+    close(found, np.tri(TOKENS, k=offset) @ x)
+
+
+def test_a_past_that_is_a_window():
+    found, x = sum_over((*CAUSAL, Bound("query", "key", 2)), ROWS, [X_KEY])
+    close(found, (EARLIER * np.tri(TOKENS, k=2).T) @ x)
+
+
+def test_a_past_that_is_summed_over_all_of_now():
+    found, x = sum_over(CAUSAL, ("feature",), [X_KEY], [X_QUERY])
+    close(found, ((EARLIER @ x) * x).sum(0))
+
+
+def test_a_past_whose_features_are_summed():
+    found, x = sum_over(CAUSAL, ("query",), [X_KEY], [X_QUERY])
+    close(found, ((EARLIER @ x) * x).sum(-1))
 
 
 def gated(*parts, **options):
