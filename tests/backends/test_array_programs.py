@@ -10,6 +10,7 @@ from cortico.ir import (
     CircuitBuilder,
     Compartment,
     Effect,
+    Formula,
     InputKind,
     Region,
     Role,
@@ -261,6 +262,105 @@ def test_synapses_of_earlier_tokens_on_pairs():
     rng = np.random.default_rng(0)
     a, x, s = (rng.standard_normal(shape) for shape in ((TOKENS, TOKENS), (TOKENS, 3), TOKENS))
     close(attention(a, a, x, s, threads=1), np.exp(EARLIER * s) @ x)
+
+
+# ---- what a tile can do alone ----------------------------------------------------------------------
+
+
+def emitted(net, *outputs):
+    for name, axes in outputs:
+        net.builder.output(f"{name}_out", name, axes)
+    attention = compile_source(emit_source(net.builder.build()))
+    if "TILE" in attention.__globals__:
+        attention.__globals__["TILE"] = (2, 2)
+    return attention
+
+
+def numbers(*batch):
+    rng = np.random.default_rng(0)
+    pairs = (*batch, TOKENS, TOKENS)
+    return tuple(rng.standard_normal(shape) for shape in (pairs, pairs, (*batch, TOKENS, 3)))
+
+
+def test_pairs_that_their_total_multiplies():
+    net = Meeting()
+    net.pairs("weight", [A], transfer="tanh")
+    net.cells("total", (), ["weight"])
+    net.pairs("next", ["weight"], ["total"], transfer="tanh")
+    net.shown("y", "next")
+    a, b, x = numbers()
+    weight = np.tanh(a)
+    close(emitted(net, ("y", ROWS))(a, b, x), np.tanh(weight * weight.sum()) @ x)
+
+
+def test_pairs_that_are_an_output():
+    net = Meeting()
+    net.pairs("weight", [A], transfer="tanh", domain=CAUSAL)
+    net.shown("y", "weight")
+    a, b, x = numbers()
+    weight, y = emitted(net, ("weight", PAIR), ("y", ROWS))(a, b, x)
+    close(weight, EARLIER * np.tanh(a))
+    close(y, EARLIER * np.tanh(a) @ x)
+
+
+def test_pairs_that_depend_on_no_input():
+    net = Meeting()
+    net.builder.parameter("slope", (), np.asarray(0.3))
+    net.builder.parameter("far", ("n", "n"), formula=Formula("distance", ("slope",)))
+    net.pairs("weight", [("far", PAIR)], transfer="tanh")
+    net.cells("total", ("query",), ["weight"], transfer="relu")
+    net.cells("y", ROWS, ["total"], [X_QUERY])
+    a, b, x = numbers(2)
+    far = 0.3 * np.subtract.outer(np.arange(TOKENS), np.arange(TOKENS)).T
+    total = np.maximum(np.tanh(far).sum(-1), 0)
+    found = emitted(net, ("y", ROWS))(a, b, x, weights={"slope": 0.3})
+    close(found, total[:, None] * x)
+
+
+def test_a_sum_over_areas_amid_pairs():
+    net = Meeting()
+    net.builder.axis("area", Role.AREA, 2)
+    net.builder.input("c", (2, "n"))
+    axes, out = ("area", *PAIR), ("area", "query", "feature")
+    net.cells("weight", axes, [A], [("c", ("area", "key"))], transfer="tanh")
+    net.cells("total", ("query",), ["weight"])
+    net.cells("next", axes, ["weight"], ["total"], transfer="tanh")
+    net.cells("met", ("area", *PAIR, "feature"), ["next"], [X_KEY])
+    net.cells("y", out, ["met"])
+    (a, b, x), c = numbers(), np.random.default_rng(1).standard_normal((2, TOKENS))
+    weight = np.tanh(a * c[:, None])
+    close(emitted(net, ("y", out))(a, b, x, c), np.tanh(weight * weight.sum((0, 2))[:, None]) @ x)
+
+
+def test_pairs_after_a_sum_over_features_after_pairs():
+    net = Meeting()
+    net.pairs("weight", [A], transfer="tanh")
+    net.shown("first", "weight")
+    net.cells("tanh", ROWS, ["first"], transfer="tanh")
+    net.cells("level", ("query",), ["tanh"])
+    net.pairs("next", [B], ["level"], transfer="tanh")
+    net.shown("y", "next")
+    a, b, x = numbers()
+    level = np.tanh(np.tanh(a) @ x).sum(-1, keepdims=True)
+    close(emitted(net, ("y", ROWS))(a, b, x), np.tanh(b * level) @ x)
+
+
+def test_rows_that_meet_what_is_made_of_them_later():
+    net = Meeting()
+    net.builder.axis("mixed", Role.MODEL, 2)
+    mix = np.random.default_rng(1).standard_normal((3, 2))
+    net.builder.parameter("mix", (3, 2), mix)
+    net.pairs("weight", [A], transfer="tanh")
+    net.shown("first", "weight")
+    net.cells("rate", ROWS, ["first"], transfer="tanh")
+    net.cells("later", ("query", "mixed"), [], transfer="tanh")
+    mixing = Weight(TensorRef("mix", ("feature", "mixed")))
+    net.builder.project("mixing", "rate", "later", "c0", mixing)
+    net.cells("y", (*ROWS, "mixed"), ["rate"], ["later"], transfer="relu")
+    a, b, x = numbers()
+    rate = np.tanh(np.tanh(a) @ x)
+    found = emitted(net, ("y", (*ROWS, "mixed")))(a, b, x, weights={"mix": mix})
+    close(found, np.maximum(rate[:, :, None] * np.tanh(rate @ mix)[:, None], 0))
 
 
 # ---- sums over the past ----------------------------------------------------------------------------
