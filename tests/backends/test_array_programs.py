@@ -399,14 +399,14 @@ def test_a_past_whose_features_are_summed():
     close(found, ((EARLIER @ x) * x).sum(-1))
 
 
-def gated(*parts, **options):
-    """What softmax weights exp(a) show of x when `parts` multiply them, and the pool hears them all."""
+def gated(*parts, heard="weight", **options):
+    """What weights exp(a) show of x when `parts` multiply them, over a pool of what is `heard`."""
     net = Meeting()
     net.builder.input("keep", ("n",), InputKind.MASK)
     net.pairs("weight", [A], transfer="exp")
     net.cells("open", ("key",), [("keep", ("key",))], **options)
     net.pairs("some", ["weight"], *parts)
-    net.cells("pool", ("query",), ["weight"])
+    net.cells("pool", ("query",), [heard])
     net.shown("y", "some", "pool")
     net.builder.output("y_out", "y", ROWS)
     attention = compile_source(emit_source(net.builder.build()))
@@ -414,19 +414,21 @@ def gated(*parts, **options):
     a, b = (rng.standard_normal((TOKENS, TOKENS)) for _ in range(2))
     x, keep = rng.standard_normal((TOKENS, 3)), np.arange(TOKENS) % 3 > 0
     found = attention(a, b, x, keep=keep, threads=1)
-    return np.exp(a) / np.exp(a).sum(-1, keepdims=True), b, x, keep, found
+    return np.exp(a), b, x, keep, found
 
 
 def test_a_gate_that_the_pool_does_not_hear():
     weight, _, x, keep, found = gated(["open"])
-    close(found, (weight * keep) @ x)
+    close(found, (weight * keep) @ x / weight.sum(-1, keepdims=True))
 
 
 def test_a_gate_behind_a_transfer_function_silences_nothing():
-    weight, _, x, keep, found = gated(["open"], transfer="exp")
-    close(found, (weight * np.exp(keep.astype(float))) @ x)
+    weight, _, x, keep, found = gated(["open"], heard="some", transfer="exp")
+    weight *= np.exp(keep.astype(float))
+    close(found, weight @ x / weight.sum(-1, keepdims=True))
 
 
 def test_a_rate_is_no_gate():
-    weight, b, x, _, found = gated([B])
-    close(found, (weight * b) @ x)
+    weight, b, x, _, found = gated([B], heard="some")
+    weight *= b
+    close(found, weight @ x / weight.sum(-1, keepdims=True))
