@@ -65,7 +65,9 @@ def tiled(
     """
     pairs = {tokens & {*v.axes} for v in _variables(statements)}
     pairs = {pair for pair in pairs if len(pair) > 1}
-    if len(pairs) == 1 and any(_entries(s.result, sizes) > _SMALL for s in statements):
+    if [len(pair) for pair in pairs] == [2] and any(
+        _entries(s.result, sizes) > _SMALL for s in statements
+    ):
         first, second = sorted(pairs.pop(), key=list(sizes).index)
         for rows, columns in ((first, second), (second, first)):
             region = _Region(statements, results, rows, columns, areas)

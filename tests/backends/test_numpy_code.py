@@ -194,3 +194,22 @@ def test_a_formula_of_one_number():
     weights, x = random_weights(spec, 0), np.random.default_rng(0).standard_normal((3, 4))
     found = get_backend("numpy").run(lower(spec, weights), {"x": x})["y"]
     assert np.allclose(found, textbook_attention(spec, weights, x), rtol=0, atol=1e-12)
+
+
+def test_inputs_of_two_precisions_are_computed_in_the_higher():
+    case = CASE["cross"]
+    circuit = lower(case.spec, case.weights)
+    x, context = case.inputs["x"].astype(np.float32), case.inputs["context"]
+    weights = {p.name: p.values for p in circuit.parameters}
+    attention = compile_source(emit_source(circuit))
+    assert attention(x, context, weights=weights).dtype == np.float64
+    assert attention(x, context.astype(np.float32), weights=weights).dtype == np.float32
+
+
+def test_any_number_but_zero_opens_a_gate():
+    spec = AttentionSpec(model=4, heads=2, kernel=Kernel.LINEAR, key_padding=True)
+    circuit, x = lower(spec), np.random.default_rng(0).standard_normal((3, 4))
+    attention, weights = compile_source(emit_source(circuit)), random_weights(spec)
+    some, flags = ([0, 0.3, -2], [False, True, True])
+    found, expected = (attention(x, keep=keep, weights=weights) for keep in (some, flags))
+    np.testing.assert_array_equal(found, expected)

@@ -1,8 +1,20 @@
 """`step` of emitted NumPy: one token at a time gives what the whole sequence gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from cortico.ir import (
+    Bound,
+    CellClass,
+    CircuitBuilder,
+    Compartment,
+    Region,
+    Role,
+    TensorRef,
+    Weight,
+)
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit, PositionBias
 from cortico.weights import random_weights
@@ -107,3 +119,38 @@ def test_a_state_of_another_size_is_refused():
     state["recalled"] = state["recalled"][:, :1]
     with pytest.raises(ValueError, match=r"state has an array of shape .*, expected \(2, 4, 4\)"):
         step(state, x[1], weights=stored(circuit))
+
+
+def test_as_many_tokens_as_features_have_no_step():
+    """Which axis of x would a token lack?"""
+    spec = AttentionSpec(model=8, heads=2, tokens=8, kernel=Kernel.LINEAR, mask=Mask.CAUSAL)
+    assert steps(lower(replace(spec, tokens=5))) is not None
+    assert steps(lower(spec)) is None
+
+
+def test_a_sum_over_all_tokens_has_no_step():
+    b = CircuitBuilder("past and all")
+    now, then, every = (b.axis(name, Role.COLUMN, "n") for name in ("now", "then", "every"))
+    b.input("x", ("n",))
+    for name, axis in (("earlier", then), ("other", every)):
+        drive = (Weight(TensorRef("x", (axis,))),)
+        b.population(name, (axis,), Region.L5, CellClass.PT, [Compartment("soma", drive=drive)])
+    b.population("y", (now,), Region.L5, CellClass.PT, [Compartment("soma")])
+    b.project("past", "earlier", "y", "soma", domain=(Bound("then", "now", 0),))
+    b.output("sums", "y", (now,))
+    assert steps(b.build()) is not None
+    b.project("all", "other", "y", "soma")
+    assert steps(b.build()) is None
+
+
+def test_angles_of_late_tokens_in_single_precision():
+    """Frequencies stay in double precision: their error would grow with the position."""
+    case = next(case for case in CASES if case.name == "rotary_linear_causal")
+    circuit = lower(case.spec, case.weights)
+    step, x = steps(circuit), case.inputs["x"][0].astype(np.float32)
+    found = []
+    for kind in (np.float32, np.float64):
+        state, _ = step(None, x[0].astype(kind), weights=stored(circuit))
+        late = {**state, "position": np.asarray(10**6)}
+        found.append(step(late, x[1].astype(kind), weights=stored(circuit))[1])
+    assert relative_error(*found) < 1e-5

@@ -72,6 +72,32 @@ def test_any_circuit_in_tiles_runs_as_the_reference_says(circuit, seed, tokens, 
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-13 * largest)
 
 
+@pytest.mark.parametrize("batches", [((2,), ()), ((), (2,)), ((2, 1), (3,))], ids=str)
+def test_inputs_with_batch_axes_of_their_own(batches):
+    spec = AttentionSpec(model=4, heads=2, key_padding=True)
+    circuit, rng = lower(spec, random_weights(spec)), np.random.default_rng(0)
+    x = rng.standard_normal((*batches[0], 5, 4))
+    keep = rng.random((*batches[1], 5)) < 0.7
+    batch = np.broadcast_shapes(*batches)
+    whole = {"x": np.broadcast_to(x, (*batch, 5, 4)), "keep": np.broadcast_to(keep, (*batch, 5))}
+    attention = emitted(circuit, TILE=(2, 2))
+    found = attention(x, keep=keep, weights=stored(circuit), threads=1)
+    assert found.shape == (*batch, 5, 4)
+    np.testing.assert_allclose(found, ReferenceBackend().run(circuit, whole)["y"], rtol=1e-12)
+
+
+def test_three_axes_of_tokens_are_no_pair():
+    b = CircuitBuilder("triples")
+    axes = tuple(b.axis(name, Role.COLUMN, "n") for name in ("one", "two", "three"))
+    b.input("x", ("n",))
+    soma = Compartment("soma", drive=tuple(Weight(TensorRef("x", (axis,))) for axis in axes))
+    b.population("triple", axes, Region.L5, CellClass.PT, [soma])
+    b.output("y", "triple", axes)
+    x = np.arange(3.0)
+    found = emitted(b.build())(x)
+    np.testing.assert_array_equal(found, x[:, None, None] + x[:, None] + x)
+
+
 # ---- cost: counted, not timed ----------------------------------------------------------------------
 
 
@@ -126,6 +152,14 @@ def test_memory_grows_with_tokens_not_with_pairs(options):
     few, many = (peak_memory(attention, np.ones((tokens, 32)), packed) for tokens in (256, 1024))
     assert many < 6 * few  # pairs would take sixteen times as much
     assert many < 8 * 1024 * 1024 * 8 / 4  # one array of pairs for all heads has 8 bytes an entry
+
+
+def test_tiles_fill_four_megabytes_within_limits():
+    case = next(case for case in CASES if case.name == "bert")
+    rows = emitted(lower(case.spec, case.weights)).__globals__["tile_rows"]
+    heights = [rows(width, np.float64) for width in (1, 4096, 10**6)]
+    assert heights == [256, 128, 64]
+    assert rows(8192, np.float32) == 128
 
 
 # ---- softmax without a shift -----------------------------------------------------------------------
