@@ -11,7 +11,7 @@ SCRIPT = "attention_nest.py"
 
 _RESERVED = """
 argparse BLOCK by_cell checked DAMPING distance dt examples EXPONENT functools HEADROOM json load_weights main
-nest network Network NEVER NOTHING np numbered os parser Path rates rotation simulate sizes split tau threads
+nest network Network NEVER np numbered os parser Path rates rotation simulate sizes split tau threads
 tolerance TRANSFERS weights
 """
 

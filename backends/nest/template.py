@@ -21,7 +21,8 @@ apart by the sign of the weight. c is the largest |a/d| of the population, s is 
 
 The units of the whole network are made first and wait. They are let go stage by stage, when what they
 hear has settled, so that c, s and the time constant of what is divided (it is proportional to |d|) can be
-set to what arrives. Where d is zero, but for rounding, a unit is not let go: x / 0 is 0. A signal passes at
+set to what arrives. Where b is zero the
+scale of a product is zero; where d is zero a unit is not let go: x / 0 is 0. A signal passes at
 most {chain} units; each stage runs as long as its own chain of units needs for `tolerance`, at a part
 1 - exp(-dt / tau) of the way in a step. These units are steps of a computation, so tau is one number and
 not a cell's.
@@ -65,8 +66,7 @@ CONSTANTS = """\
 HEADROOM = 4.0  # of s over the largest factor: products lose that many roundings
 EXPONENT = 60.0  # where the sigmoid that stands for exp bends
 DAMPING = 0.9  # of the part that others go: at full steps what is divided would jitter by a rounding
-NOTHING = 1e-12  # of the largest divisor of a population: what is zero but for rounding
-NEVER = 1e100  # ms: the time constant of a unit that waits
+NEVER = np.inf  # ms: the time constant of a unit that waits
 BLOCK = 1_000_000  # synapses handed to NEST at once
 TRANSFERS = {
     "identity": ("lin_rate_ipn", {}),
@@ -182,15 +182,14 @@ class Network:
         return quotient
 
     def shared(self, a, d):
-        """The rates of a over those of d, 0 where that is 0 but for rounding."""
+        """The rates of a over those of d, 0 where that is 0."""
         a, d = self.rates(a), self.rates(d)
-        return np.divide(a, d, out=np.zeros(len(a)), where=np.abs(d) > NOTHING * np.abs(d).max())
+        return np.divide(a, d, out=np.zeros(len(a)), where=d != 0)
 
     def shunted(self, units, largest):
         """Parameters of what is divided by units: as fast as others, waiting for ever where they are 0."""
         d = self.rates(units)
-        live = np.abs(d) > NOTHING * np.abs(d).max()
-        tau = np.where(live, np.abs(d) * self.dt / self.damped, NEVER)
+        tau = np.where(d != 0, np.abs(d) * self.dt / self.damped, NEVER)
         sign = np.where(d < 0, -1.0, 1.0)
         columns = zip(tau.tolist(), (sign / largest).tolist(), sign.tolist())
         return [{"tau": t, "g_ex": e, "g_in": i, "theta_ex": largest} for t, e, i in columns]
@@ -207,10 +206,15 @@ class Network:
         )
         self.wire(b, reciprocal, 1.0)
         shifted = self.quotient(a, reciprocal)
-        product = self.create("lin_rate_ipn", len(a), lambda: {"tau": self.tau, "g": scale()})
+        product = self.create("lin_rate_ipn", len(a), lambda: self.scaled(b, scale()))
         self.wire(shifted, product, 1.0)
         self.wire(a, product, -1.0)
         return product
+
+    def scaled(self, b, scale):
+        """Parameters of products with units b: the scale, and 0 where b is 0, which leaves no rounding."""
+        gains = np.where(self.rates(b) != 0, scale, 0.0)
+        return [{"tau": self.tau, "g": gain} for gain in gains.tolist()]
 
     def wire(self, pre, post, weight):
         """Synapses from each unit of a stage to the one of another at the same place, in blocks."""

@@ -154,9 +154,8 @@ def test_products_and_quotients_by_hand(engine):
     np.testing.assert_allclose(found, [0.25, 0, 0, -24], rtol=1e-9, atol=1e-12)
 
 
-@neuron.needs_neuron
-def test_a_small_divisor_does_not_slow_a_cell():
-    """In steps of 0.5 ms, within the time that a chain of its length may take."""
+def divided():
+    """A circuit of cells x / d."""
     builder = CircuitBuilder("small")
     builder.axis("a", Role.FEATURE, "n")
     compartments = [
@@ -165,8 +164,22 @@ def test_a_small_divisor_does_not_slow_a_cell():
     ]
     builder.population("cell", ("a",), Region.L5, CellClass.PT, compartments)
     builder.output("y", "cell", ("a",))
+    return builder.build()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_divisors_of_all_sizes_in_one_population(engine):
+    """The sums of softmax over a row span eleven orders of magnitude in a layer of MiniLM."""
+    d = np.array([1e-9, 1.0, -1e-6, 1e9])
+    found = simulate(engine, divided(), {"x": 3 * d, "d": d})["y"]
+    np.testing.assert_allclose(found, 3.0, rtol=1e-9)
+
+
+@neuron.needs_neuron
+def test_a_small_divisor_does_not_slow_a_cell():
+    """In steps of 0.5 ms, within the time that a chain of its length may take."""
     inputs = {"x": np.array([2.0, -3.0]), "d": np.array([1e-4, 100.0])}
-    found = neuron.simulate(builder.build(), inputs)["y"]
+    found = neuron.simulate(divided(), inputs)["y"]
     np.testing.assert_allclose(found, [2e4, -0.03], rtol=1e-8)
 
 
