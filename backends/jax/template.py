@@ -14,7 +14,7 @@ def checked(name, array, shape, sizes):
     expected = [sizes.get(side, side) for side in shape]
     fits = all(isinstance(side, str) or side == size for side, size in zip(expected, found))
     if len(found) != len(shape) or not fits or 0 in array.shape:
-        raise ValueError(f"{name} has shape {array.shape}, expected (..., {str(expected)[1:-1]})")
+        raise ValueError(f"{name} has shape {array.shape}, expected (..., {', '.join(map(str, expected))}), none empty")
     sizes.update((side, size) for side, size in zip(shape, found) if isinstance(side, str))
     return array
 '''

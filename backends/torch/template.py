@@ -88,7 +88,7 @@ def checked(name, tensor, shape, sizes):
     expected = [sizes.get(side, side) for side in shape]
     fits = all(isinstance(side, str) or side == size for side, size in zip(expected, found))
     if len(found) != len(shape) or not fits or 0 in tensor.shape:
-        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected (..., {str(expected)[1:-1]})")
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected (..., {', '.join(map(str, expected))}), none empty")
     sizes.update((side, size) for side, size in zip(shape, found) if isinstance(side, str))
     return tensor
 '''
