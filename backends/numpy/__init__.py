@@ -1,56 +1,39 @@
-"""The NumPy backend: one readable standalone file that imports only numpy.
+"""The NumPy backend: one readable standalone file that imports only numpy and the standard library.
 
-`cortico.backends.arrays` plans the program, `emitter` writes the file.
+`cortico.backends.arrays` plans the program. `linear_maps` and `packing` take out what depends on
+weights alone, `tiling` and `tile_code` make tiles of queries, `streaming` takes one token at a time,
+`emitter` writes the file and `template` has its helpers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from cortico.backends.arrays.planner import tensor_names
-from cortico.backends.inputs import bind_symbols, stored_values
+from cortico.backends.arrays.backend import ArrayBackend, compiled
+from cortico.backends.inputs import Arrays
 from cortico.backends.numpy.emitter import emit_source
 from cortico.ir import Circuit
 
-#: Most axes for which einsum has letters.
-_MOST_AXES = 52
+__all__ = ["NumpyBackend", "compile_source", "emit_source"]
 
 
-class NumpyBackend:
+class NumpyBackend(ArrayBackend):
     """Emits `attention.py`, and runs the emitted text directly."""
 
     name = "numpy"
     summary = "a standalone NumPy file"
+    file = "attention.py"
+    entry = "attention"
+    needs = "numpy"
+    library = "NumPy"
 
-    def unsupported(self, circuit: Circuit) -> list[str]:
-        if len(circuit.axes) > _MOST_AXES:
-            return [f"{len(circuit.axes)} axes, einsum has letters for {_MOST_AXES}"]
-        return []
+    def source(self, circuit: Circuit) -> str:
+        return emit_source(circuit)
 
-    def emit(self, circuit: Circuit) -> Mapping[str, str]:
-        return {"attention.py": emit_source(circuit)}
-
-    def run(
-        self,
-        circuit: Circuit,
-        inputs: Mapping[str, np.ndarray],
-        parameters: Mapping[str, np.ndarray] | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Output name to array; float32 inputs are computed in float32."""
-        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
-        names = tensor_names(circuit)
-        arguments = {names[name]: array for name, array in inputs.items()}
-        result = compile_source(emit_source(circuit))(**arguments, weights=weights)
-        outputs = result if isinstance(result, tuple) else (result,)
-        return dict(zip((o.name for o in circuit.outputs), outputs, strict=True))
+    def outputs(self, entry: Any, weights: Arrays, inputs: Arrays, dtype: Any) -> Any:
+        return entry(**inputs, weights=weights)
 
 
-def compile_source(source: str, filename: str = "<emitted by cortico>") -> Callable[..., Any]:
+def compile_source(source: str, filename: str = "<emitted by cortico>") -> Any:
     """The `attention` function of emitted source. Only ever called on text that cortico emitted."""
-    namespace: dict[str, Any] = {"__name__": "attention", "__file__": filename}
-    exec(compile(source, filename, "exec"), namespace)
-    function: Callable[..., Any] = namespace["attention"]
-    return function
+    return compiled(source, filename, "attention")
