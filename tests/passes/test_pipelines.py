@@ -179,5 +179,5 @@ def test_changed_numbers_get_another_name():
     for parameter in compilation.circuit.parameters:
         assert given.get(parameter.name, parameter) == parameter
     assert {"W_K_v2", "b_O_v2"} <= set(compilation.weights)
-    with pytest.raises(KeyError, match="_v2"):
+    with pytest.raises(ValueError, match="weights are missing: W_K_v2, b_O_v2"):
         compile_source(compilation.files["attention.py"])(case.inputs["x"], weights=case.weights)
