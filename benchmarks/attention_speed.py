@@ -45,7 +45,7 @@ from rich.console import Console
 from rich.table import Table
 
 TOKENS = (64, 256, 1024, 2048, 4096, 8192)
-BATCHED = (64, 256, 1024)  #: tokens at batch 16: at 8192 it would take more than a minute a run
+BATCHED = (64, 256, 1024)  #: tokens at batch 16
 QUICK = (64, 128, 256, 512)
 BATCH = 16
 

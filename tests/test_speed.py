@@ -145,7 +145,7 @@ def test_rows_of_one_size(benchmark):
     bench = benchmark("attention_speed")
     rows = list(bench.measure_kind("softmax", [(1, 16)], "tiles", 0.05))
     assert [row["who"] for row in rows] == ["emitted NumPy", "NumPy tiles"]
-    assert all(row["seconds"] > 0 and row["turns"] >= 5 for row in rows)
+    assert all(row["seconds"] > 0 and row["turns"] >= 3 for row in rows)
     assert rows[0]["ratio"] == 1
 
 
