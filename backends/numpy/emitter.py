@@ -14,8 +14,8 @@ from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.letters import axis_letters, with_letters
-from cortico.backends.numpy.operations import Bias, Project, ThreadedWriter
-from cortico.backends.numpy.packing import Packing, pack
+from cortico.backends.numpy.operations import Project, ThreadedWriter
+from cortico.backends.numpy.packing import Packing, pack, shown
 from cortico.backends.numpy.streaming import StepCode, can_stream, kept, token_axes
 from cortico.backends.numpy.template import CHECKED, HELPERS
 from cortico.backends.numpy.tile_code import TileCode
@@ -39,8 +39,6 @@ def statement_lines(statement: Statement, write: Writer) -> list[str]:
     """The comments of a statement, and the assignment with the axes of its result."""
     result = statement.result
     code = statement.operation.code(write, result, statement.operands)
-    if statement.augments:
-        return [f"{result.code} += {code}"]
     axes = f"  # [{', '.join(filter(None, result.axes))}]" if any(result.axes) else ""
     return [*(f"# {text}" for text in statement.comments), f"{result.code} = {code}{axes}"]
 
@@ -132,8 +130,9 @@ class _File:
             else "`weights` maps the names above to arrays, or is what `pack` makes of them."
         )
         threads = (
-            "\n\n    `threads` share the work, by default one per core. `work` is a dictionary\n"
-            "    in which memory is kept for the next call: of this file or of other layers, one call at a time."
+            "\n\n    `threads` share the work, by default one per core; a small input is left to those of BLAS.\n"
+            "    `work` is a dictionary in which memory is kept for the next call: of this file or of other\n"
+            "    layers, one call at a time."
             if self._has_threads()
             else ""
         )
@@ -158,11 +157,14 @@ class _File:
     def _prologue(self) -> list[str]:
         """Lines that check the inputs and bring every tensor under its name."""
         lines = [self._precision(), "sizes = {}"]
-        if self._has_threads():
-            lines.append("threads = number_of_threads(threads)")
-            lines.append("work = {} if work is None else work")
         for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
             lines += self._checked_input(tensor)
+        if self._has_threads():
+            rates = [t for t in self.circuit.inputs if t.kind is InputKind.RATE]
+            sizes = [f"{self.names[t.name]}.size" for t in rates] or ["0"]
+            largest = sizes[0] if len(sizes) == 1 else f"max({', '.join(sizes)})"
+            lines.append(f"threads = number_of_threads(threads, {largest})")
+            lines.append("work = {} if work is None else work")
         lines += self._unpacked()
         lines += [self._checked(p, self.names[p.name]) for p in self._sized_later()]
         for parameter in self.circuit.parameters:
@@ -233,10 +235,8 @@ class _File:
         """Names that `pack` gives: what statements read of it, and what is checked later."""
         read = {o.code for s in self.packing.statements for o in s.operands}
         read |= {result.code for result in self.packing.results}
-        read |= {
-            s.operation.matrix for s in self.packing.statements if isinstance(s.operation, Project)
-        }
-        read |= {s.operation.name for s in self.packing.statements if isinstance(s.operation, Bias)}
+        products = (s.operation for s in self.packing.statements)
+        read |= {n for o in products if isinstance(o, Project) for n in (o.matrix, o.bias)}
         read |= {self.names[name] for name in self._angles()}
         made = [line.split(" = ")[0] for line in self.packing.lines if " = " in line]
         made = [self.names[p.name] for p in self._weights()] + made
@@ -292,7 +292,7 @@ class _File:
         if self.tiling.tile:
             lines += self._batch()
             code = TileCode(self.tiling.tile, self.program, self.sizes)
-            lines += code.lines()
+            lines += code.lines(shown(after, results))
             whole = code.exported()
             after = [replace(s, operands=_exchanged(s.operands, whole)) for s in after]
             results = list(_exchanged(results, whole))

@@ -75,6 +75,7 @@ RUNS: Mapping[str, Mapping[str, Any]] = {
     "in small tiles and with softmax shifted, ": {
         "in_range": lambda rates: False,
         "TILE": (2, 2),
+        "TOGETHER": 1,
         "CHUNK": 1,
     },
 }
