@@ -20,7 +20,7 @@ HELPERS = {
 def divide(excitation, inhibition):
     """excitation / inhibition, where a division by zero gives zero."""
     live = inhibition != 0
-    if live.all():
+    if np.all(live):
         return excitation / inhibition
     shape = np.broadcast_shapes(excitation.shape, inhibition.shape)
     ratio = np.zeros(shape, np.result_type(excitation, inhibition))
@@ -87,22 +87,27 @@ TILE = (128, 256)  # fewest and most rows of a tile
 TOGETHER = 2**17  # pairs of tokens of all areas in a tile, if it is of several
 
 
-def in_tiles(tile, batch, areas, tokens, width, dtype, threads, work):
+def in_tiles(tile, batch, areas, tokens, width, dtype, threads, work, bounded=False):
     """Run `tile(index, rows, scratch)` for every example, a few areas and a few rows, the last rows first.
 
-    An index is that of the example and a slice for each axis of `areas`.
+    An index is that of the example and a slice for each axis of `areas`. Tiles are `bounded` whose columns
+    depend on their rows.
     """
-    height = min(tokens, tile_rows(width, dtype))
+    height = min(tokens, tile_rows(width, dtype, bounded))
     rows = [slice(start, min(start + height, tokens)) for start in range(0, tokens, height)[::-1]]
     parts = slices(areas, TOGETHER // (height * width))
     tiles = [((*example, *part), some) for example in np.ndindex(batch) for part in parts for some in rows]
     in_threads(tile, tiles, threads, work)
 
 
-def tile_rows(width, dtype):
-    """Rows of a tile of `width` columns: what four megabytes hold, within TILE."""
+def tile_rows(width, dtype, bounded):
+    """Rows of a tile of `width` columns: what four megabytes hold, within TILE.
+
+    Fewer where bounds leave a row few columns: the others of its tile are computed in vain.
+    """
     fewest, most = TILE
-    return min(most, max(fewest, 2**22 // (width * np.dtype(dtype).itemsize)))
+    rows = min(most, max(fewest, 2**22 // (width * np.dtype(dtype).itemsize)))
+    return min(rows, max(fewest // 2, width // 2)) if bounded else rows
 
 
 def slices(sizes, count):

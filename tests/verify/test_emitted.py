@@ -107,7 +107,7 @@ MUTATIONS = {
     "two axes of one size swapped": ("everything", '"...igrpt->...giprt"', '"...igrpt->...ripgt"'),
     "a key transposed": ("bert", "key_tile.swapaxes(-2, -1)", "key_tile"),
     "a bias dropped": ("bert", "b_V.reshape(8)", "0 * b_V.reshape(8)"),
-    "a bias subtracted": ("gpt2", "part += W_O_matrix_bias", "part -= W_O_matrix_bias"),
+    "a bias subtracted": ("gpt2", "W_O_matrix, W_O_matrix_bias, threads", "W_O_matrix, -W_O_matrix_bias, threads"),
     "a gain not given to a weight": ("bert", "0.5 * W_K", "W_K"),
     "queries read where keys are": ("bert", "projected[..., 8:16]", "projected[..., 16:24]"),
     "weights side by side in another order": ("bert", "W_V.transpose", "W_Q.transpose"),
@@ -124,7 +124,7 @@ MUTATIONS = {
     "the other corner one token off": ("gpt_oss", "least + offset - 1", "least + offset"),
     "tiles that begin at the first column": ("gpt_oss", "rows.start - columns.start", "rows.start"),
     "rows of another tile": ("gpt2", "query_tile = query[*example, rows, h]", "query_tile = query[*example, :len(range(rows.start, rows.stop)), h]"),
-    "another head": ("bert", "value[*example, :, h]", "value[*example, :, h - 1]"),
+    "another head": ("bert", "value[*example, :, h]", "value[*example, :, :1]"),
     "a tile forgotten": ("bert", "range(0, tokens, height)[::-1]", "range(0, tokens - height, height)[::-1]"),
     "padding ignored": ("bert", "keep_tile > 0", "keep_tile >= 0"),
     "padding reversed": ("bert", "keep_tile > 0", "keep_tile <= 0"),
@@ -132,12 +132,12 @@ MUTATIONS = {
     "divided where it is zero": ("bert", "inhibition != 0", "inhibition == inhibition"),
     "not guarded where nothing is live": ("bert", "score -= finite(", "score -= ("),
     "no sink in the pool": ("sink", "pool_soma_part + sink_2", "pool_soma_part"),
-    "the sink not shifted": ("sink", "np.exp(sink_tile - peak)", "np.exp(sink_tile + 0 * peak)"),
-    "shifted along keys": ("bert", "finite(score.max(axis=-1))[:, None]", "finite(score.max(axis=-2))"),
+    "the sink not shifted": ("sink", "np.exp(sink_tile[:, None] - peak)", "np.exp(sink_tile[:, None] + 0 * peak)"),
+    "shifted along keys": ("bert", "finite(score.max(axis=-1))[:, :, None]", "finite(score.max(axis=-2))[:, None]"),
     "another function": ("bert", "np.exp(", "np.tanh("),
     "rotated backwards": ("llama", "[cos, -sin]", "[cos, sin]"),
     "rotated by another angle": ("llama", "rotation(np.arange(", "rotation(1 + np.arange("),
-    "distance reversed": ("alibi", "= alibi_slopes_tile *", "= -alibi_slopes_tile *"),
+    "distance reversed": ("alibi", "= alibi_slopes_tile[", "= -alibi_slopes_tile["),
     "a memory that looks ahead": ("memory_causal", "np.tril(", "("),
     "a memory without what came before": ("memory_causal", " + q @ memory", ""),
     "a memory that forgets": ("memory_causal", "memory += ", "memory = "),
@@ -159,8 +159,12 @@ def test_wrong_code_is_refused(what):
 
 
 HARMLESS = {
-    "a larger shift": ("bert", r"score -= (finite\(.*\)\)\[:, None\])", r"score -= \1 + 1"),
-    "three times the shift": ("bert", r"score -= (finite\(.*\)\)\[:, None\])", r"score -= 3 * \1"),
+    "a larger shift": ("bert", r"score -= (finite\(.*\)\)\[:, :, None\])", r"score -= \1 + 1"),
+    "three times the shift": (
+        "bert",
+        r"score -= (finite\(.*\)\)\[:, :, None\])",
+        r"score -= 3 * \1",
+    ),
     "no shift": ("gpt2", r"score -= .*", r"pass"),
     "the sink's shift too": ("sink", r"peak = (.*) if shifted", r"peak = 5 - \1 if shifted"),
     "a key bias, which softmax ignores": (
@@ -252,7 +256,7 @@ def test_symbols(name, passes):
     [
         ("softmax", "0.7071067811865476", "0.7071"),
         ("causal", "most=0", "most=1"),
-        ("linear", "projected += ", "projected -= "),
+        ("linear", "projection_bias, threads", "-projection_bias, threads"),
         ("rotary", "[cos, -sin]", "[cos, sin]"),
         ("padded", "keep_tile > 0", "keep_tile <= 0"),
     ],
