@@ -171,7 +171,7 @@ def slices(sizes, count):
     return [(*first, cut) for first in slices(before, count // size) for cut in cuts]
 ''',
     "in_threads": '''\
-SMALL = 2**17  # numbers of an input from which on its work is shared
+SMALL = 2**18  # numbers of an input from which on its work is shared
 ONE_CALL = Lock()  # the number of BLAS threads is one for the whole process
 
 
