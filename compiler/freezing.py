@@ -102,8 +102,10 @@ def _problems(tensor: Input, array: np.ndarray) -> Iterator[str]:
 
 def _names(circuit: Circuit) -> list[str]:
     """What may be frozen: inputs, and their readings where there are several."""
-    found = [tensor.name for tensor in circuit.inputs]
-    return found + [name for name in _readings(circuit) if name.partition("[")[0] in found]
+    readings = _readings(circuit)
+    read = [reading.name for reading in readings.values()]
+    several = [text for text, reading in readings.items() if read.count(reading.name) > 1]
+    return [*(tensor.name for tensor in circuit.inputs), *several]
 
 
 # ---- one reading of an input -----------------------------------------------------------------------

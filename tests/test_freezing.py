@@ -227,7 +227,6 @@ def test_cells_whose_targets_have_no_number_stay(symbolic):
             {"contxt": np.ones((2, 5))},
             "no input 'contxt' (did you mean 'context'?); it has x, context",
         ),
-        ({"context[i, m]": np.ones((2, 5))}, "did you mean 'context[j, l]'?"),
         ({"context": np.ones((2, 6))}, "input 'context' has shape (2, 6), expected (…, 2, 5)"),
         ({"context": np.ones((2, 2, 5))}, "expected ('n_context', 5): one example"),
         ({"context": np.full((2, 5), np.nan)}, "no finite numbers"),
@@ -243,3 +242,9 @@ def test_wrong_arrays(given, message):
 def test_padding_is_zero_or_one():
     with pytest.raises(SpecError, match="must be 0 or 1"):
         freeze(lower(CASE["bert"].spec), {"keep": np.array([0.5, 1.0])})
+
+
+def test_readings_are_suggested():
+    with pytest.raises(SpecError) as caught:
+        freeze(lower(CASE["llama"].spec), {"x[j,a]": np.ones((5, 8))})
+    assert "did you mean 'x[j, m]'?); it has x, x[i, m], x[j, m]" in str(caught.value)
