@@ -67,6 +67,8 @@ def execute(arguments: argparse.Namespace) -> int:
             write_arrays(arguments.output, outputs)
     for name, array in outputs.items():
         print_line(_summary(name, array), console())
+    for remark in getattr(backend, "remarks", ()):
+        print_line(one_line(remark), console())
     if arguments.output:
         print_line(f"written to {one_line(str(arguments.output))}", console())
     return 0
