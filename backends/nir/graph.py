@@ -61,6 +61,7 @@ class _Graph:
         self.names = Names()
         self.rates = _rates_at_zero(self.circuit)
         self._add_inputs()
+        self.outputs = self.names.of(output.name for output in self.circuit.outputs)
         for population in self.circuit.order:
             if self.streams[population.name]:
                 self._add(population)
@@ -86,7 +87,7 @@ class _Graph:
         matrix = self._gather(population, output)
         if len(sources) > 1 or not _is_identity(matrix):  # nirtorch adds up nothing at an Output
             sources = self._affine(f"{output.name}_order", matrix, None, sources)
-        name = self.names.fresh(output.name)
+        name = self.outputs[output.name]
         self.nodes[name] = nir.Output(np.array([len(matrix)]))
         self._join(sources, name)
 

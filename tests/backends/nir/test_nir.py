@@ -21,7 +21,7 @@ from cortico.ir import (
     Weight,
 )
 from cortico.lowering import lower
-from cortico.spec import Kernel, Microcircuit
+from cortico.spec import Kernel, Microcircuit, Rotary
 from cortico.weights import random_weights
 from tests.cases import CASES
 from tests.conformance.test_backends import relative_error
@@ -270,6 +270,53 @@ def test_constant_factors_and_divisors(tmp_path):
     builder.output("y", "cell", ("a",))
     graph = written(builder.build(), tmp_path)
     assert at_rest(graph, x=np.array([1.0, 7.0, 3.0]))["y"].tolist() == [1.0, 0.0, -20.0]
+
+
+def cells(drives, projections, extent=3):
+    """Populations by hand: name to axes and drives; projections by (pre, post) pairs; the last is y."""
+    builder = CircuitBuilder("by hand")
+    builder.axis("i", Role.COLUMN, extent)
+    builder.axis("j", Role.COLUMN, extent)
+    builder.input("x", (extent,))
+    home = (Region.L5, CellClass.PT)
+    for name, (axes, read) in drives.items():
+        drive = tuple(Weight(TensorRef("x", (a,)) if a in "ij" else None) for a in read)
+        builder.population(name, tuple(axes), *home, [Compartment("a", drive=drive)])
+    for number, (pre, post) in enumerate(projections):
+        builder.project(f"p{number}", pre, post, "a")
+    builder.output("y", name, tuple(axes))
+    return builder.build()
+
+
+@pytest.mark.parametrize("kind", ["li", "none"])
+@pytest.mark.parametrize(
+    ("circuit", "expected"),
+    [
+        # the same cells twice; an edge of a graph stands once
+        (cells({"p": ("i", "i"), "y": ("i", "")}, [("p", "y"), ("p", "y")], 1), [2.0]),
+        # constant cells, one for each token, which are summed over all
+        (
+            cells({"p": ("i", "1"), "s": ("", ""), "y": ("i", "i")}, [("p", "s"), ("s", "y")]),
+            [4, 8, -2],
+        ),
+        # each pair of tokens
+        (cells({"y": ("ij", "ij")}, []), [2, 6, -4, 6, 10, 0, -4, 0, -10]),
+    ],
+    ids=["twice", "summed", "pairs"],
+)
+def test_by_hand(circuit, expected, kind, tmp_path):
+    x = np.array([1.0, 5.0, -5.0])[: circuit.axes[0].extent]
+    found = at_rest(written(circuit, tmp_path, cells=kind), x=x)["y"]
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+def test_a_rotation_tells_tokens_apart(tmp_path):
+    spec = AttentionSpec(model=8, heads=2, kernel=Kernel.LINEAR, rotary=Rotary())
+    circuit = lower(spec, random_weights(spec, 0))
+    x = np.random.default_rng(0).standard_normal((5, 8))
+    frozen = freeze(circuit, {"x[j, m]": x}).bind(n=5)
+    found = at_rest(written(frozen, tmp_path), x=x)["y"]
+    assert relative_error(found, REFERENCE.run(circuit, {"x": x})["y"].ravel()) < 1e-12
 
 
 # ---- options and errors ------------------------------------------------------------------------------
