@@ -18,6 +18,7 @@ from cortico.backends.neuron import mechanisms
 from cortico.backends.neuron.running import compiled
 from cortico.backends.script_running import run_command
 from cortico.ir import (
+    Bound,
     CellClass,
     CircuitBuilder,
     Compartment,
@@ -157,6 +158,27 @@ def test_products_and_quotients_by_hand(engine):
     inputs = {f"x_{name}": array for name, array in zip(names, (p, q, r, s, t), strict=True)}
     found = simulate(engine, builder.build(), inputs)["y"]
     np.testing.assert_allclose(found, [0.25, 0, 0, -24], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_cells_that_do_not_exist_read_zero(engine):
+    """The output is exp(x_i) where j <= i; elsewhere there is no cell, and exp(0) is not its rate."""
+    builder = CircuitBuilder("triangle")
+    for axis in "ij":
+        builder.axis(axis, Role.COLUMN, 2)
+    drive = (Weight(TensorRef(builder.input("x", (2,)), ("i",))),)
+    builder.population(
+        "cell",
+        ("i", "j"),
+        Region.L5,
+        CellClass.PT,
+        [Compartment("a", drive=drive)],
+        "exp",
+        (Bound("j", "i", 0),),
+    )
+    builder.output("y", "cell", ("i", "j"))
+    found = simulate(engine, builder.build(), {"x": np.log([2.0, 3.0])})["y"]
+    np.testing.assert_allclose(found, [[2, 0], [3, 3]], rtol=1e-9, atol=0)
 
 
 def divided():
