@@ -105,8 +105,8 @@ def stream_compartment(circuit: Circuit, population: Population, streams: Stream
 def obstacles(circuit: Circuit, limit: int) -> Iterator[str]:
     """A line for everything that no NIR graph expresses."""
     streams = streams_of(circuit)
-    for population in circuit.populations:
-        yield from _cell_obstacles(circuit, population, streams)
+    cells = [line for p in circuit.populations for line in _cell_obstacles(circuit, p, streams)]
+    yield from cells
     for projection in circuit.projections:
         if _is_input(circuit, projection.weight):
             yield f"projection {projection.name!r} has the input {projection.weight.tensor} as its weight"
@@ -117,7 +117,9 @@ def obstacles(circuit: Circuit, limit: int) -> Iterator[str]:
         if not streams[output.source.name]:
             yield f"output {output.name!r} depends on no input"
     step = one_step(circuit)
-    yield from _axis_obstacles(step)
+    yield from _axes_in_time(step)
+    if not cells:  # else it is not known yet what comes token by token
+        yield from _symbols(step)
     if not step.symbols:
         yield from _large(step, limit)
 
@@ -152,12 +154,16 @@ def _advice(circuit: Circuit, factors: list[frozenset[str]]) -> str:
     return f"; freeze {' and '.join(held)}" if held else ""
 
 
-def _axis_obstacles(step: Circuit) -> Iterator[str]:
+def _axes_in_time(step: Circuit) -> Iterator[str]:
     for axis in step.axes:
         users = [p.name for p in step.populations if axis.name in p.axes]
         if axis.in_time and users:
             yield f"axis {axis.name!r} is in time, and {users[0]!r} is no map of one step to another"
-        elif isinstance(axis.extent, str):
+
+
+def _symbols(step: Circuit) -> Iterator[str]:
+    for axis in step.axes:
+        if isinstance(axis.extent, str) and not axis.in_time:
             yield (
                 f"axis {axis.name!r} has the size {axis.extent}, a symbol, and is no stream of tokens "
                 f"that are treated alike (compile with --tokens)"

@@ -215,6 +215,14 @@ def test_everything_is_refused_at_once():
     ]
 
 
+def test_one_line_for_each_product_where_all_else_is_well():
+    lines = get_backend("nir").unsupported(lower(SPEC, random_weights(SPEC, 0)))
+    assert [line.partition(" multiplies")[0] for line in lines] == [
+        "population 'superficial'",
+        "population 'deep'",
+    ]
+
+
 def test_advice_names_the_reading():
     (line,) = (
         t
