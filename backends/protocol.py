@@ -55,7 +55,10 @@ class Exporter(Backend, Protocol):
 
 @runtime_checkable
 class Runner(Backend, Protocol):
-    """A backend that computes what a circuit gives."""
+    """A backend that computes what a circuit gives.
+
+    It may keep `remarks`, lines about its last run such as a measured error; `cortico run` prints them.
+    """
 
     def run(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -32,4 +32,13 @@ def require_number(
         raise SpecError(
             f"option {name} of backend {backend} must be a {kind} from {low:g} to {high:g}, "
             f"found {found!r}"
+        )
+
+
+def require_choice(backend: str, name: str, found: object, choices: Sequence[str]) -> None:
+    """SpecError unless `found` is one of `choices`."""
+    if found not in choices:
+        raise SpecError(
+            f"option {name} of backend {backend} must be {' or '.join(choices)}, "
+            f"found {found!r}{near_name(str(found), choices)}"
         )

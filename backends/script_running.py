@@ -24,6 +24,18 @@ def run_in_folder(
 
     `start` goes before the command, as `mpiexec -n 2`.
     """
+    return run_and_listen(source, inputs, weights, what, folder, start)[0]
+
+
+def run_and_listen(
+    source: str,
+    inputs: Arrays,
+    weights: Arrays,
+    what: str,
+    folder: Path | None = None,
+    start: Sequence[str] = (),
+) -> tuple[dict[str, np.ndarray], str]:
+    """As `run_in_folder`, in a folder of its own if none is given; also returns what the script prints."""
     with tempfile.TemporaryDirectory() as name:
         script, given, numbers, found = (
             Path(name) / file for file in ("script.py", "inputs.npz", "weights.npz", "outputs.npz")
@@ -32,18 +44,19 @@ def run_in_folder(
         np.savez(given, allow_pickle=False, **inputs)
         np.savez(numbers, allow_pickle=False, **weights)
         files = [str(script), str(given), "-o", str(found), "--weights", str(numbers)]
-        run_command([*start, sys.executable, *files], folder, what)
+        said = run_command([*start, sys.executable, *files], folder or Path(name), what)
         with np.load(found, allow_pickle=False) as outputs:
-            return dict(outputs)
+            return dict(outputs), said
 
 
-def run_command(command: Sequence[str], folder: Path, what: str) -> None:
-    """UnsupportedError with the last words of a command that fails."""
+def run_command(command: Sequence[str], folder: Path, what: str) -> str:
+    """What a command prints. UnsupportedError with the last words of one that fails."""
     done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True)
     if done.returncode != 0:
         lines = (done.stderr.strip() or done.stdout).splitlines()
         words = [line.strip() for line in lines if re.search(r"\w", line)]
         raise UnsupportedError(f"{what} failed: {words[-1] if words else 'it said nothing'}")
+    return done.stdout
 
 
 def _environment() -> dict[str, str]:

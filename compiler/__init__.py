@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cortico.backends import backend_names, get_backend, get_runner
     from cortico.exporting import write_synapses
+    from cortico.freezing import freeze
     from cortico.frontends import from_torch, read_checkpoint, read_spec
     from cortico.ir import Circuit, CircuitBuilder
     from cortico.ir.errors import (
@@ -46,6 +47,7 @@ _HOME = {
     "backend_names": "cortico.backends",
     "compile_attention": "cortico.pipeline",
     "export_circuit": "cortico.pipeline",
+    "freeze": "cortico.freezing",
     "from_torch": "cortico.frontends",
     "get_backend": "cortico.backends",
     "get_runner": "cortico.backends",
@@ -72,6 +74,7 @@ __all__ = [
     "backend_names",
     "compile_attention",
     "export_circuit",
+    "freeze",
     "from_torch",
     "get_backend",
     "get_runner",

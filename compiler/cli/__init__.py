@@ -15,6 +15,7 @@ from cortico.cli import (
     demo,
     diff,
     draw,
+    freeze,
     import_,
     learn,
     lesion,
@@ -30,6 +31,7 @@ from cortico.cli import (
 _COMMANDS = (
     compile,
     import_,
+    freeze,
     run,
     show,
     synapses,

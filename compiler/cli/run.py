@@ -67,6 +67,8 @@ def execute(arguments: argparse.Namespace) -> int:
             write_arrays(arguments.output, outputs)
     for name, array in outputs.items():
         print_line(_summary(name, array), console())
+    for remark in getattr(backend, "remarks", ()):
+        print_line(one_line(remark), console())
     if arguments.output:
         print_line(f"written to {one_line(str(arguments.output))}", console())
     return 0
@@ -86,17 +88,30 @@ def _summary(name: str, array: np.ndarray) -> str:
 
 def read_arrays(path: Path, circuit: Circuit) -> dict[str, np.ndarray]:
     """Input name to array. SpecError for what is no NumPy file, or holds anything but numbers."""
+    loaded = _load(path)
+    arrays = loaded if isinstance(loaded, dict) else {_only_input(circuit): loaded}
+    return {name: _numbers(array, name, path) for name, array in arrays.items()}
+
+
+def read_array(path: Path, name: str) -> np.ndarray:
+    """The array in an .npy file, for the input `name`. SpecError for anything else."""
+    from cortico.ir import SpecError
+
+    loaded = _load(path)
+    if isinstance(loaded, dict):
+        raise SpecError(f"{str(path)!r} holds several arrays, expected one for {name!r}: .npy")
+    return _numbers(loaded, name, path)
+
+
+def _numbers(array: Any, name: str, path: Path) -> np.ndarray:
     import numpy as np
 
     from cortico.ir import SpecError
 
-    loaded = _load(path)
-    arrays = loaded if isinstance(loaded, dict) else {_only_input(circuit): loaded}
-    for name, array in arrays.items():
-        kind = array.dtype if isinstance(array, np.ndarray) else "bytes"
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
-            raise SpecError(f"{name!r} in {str(path)!r} has type {kind}, expected numbers")
-    return arrays
+    kind = array.dtype if isinstance(array, np.ndarray) else "bytes"
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+        raise SpecError(f"{name!r} in {str(path)!r} has type {kind}, expected numbers")
+    return array
 
 
 def _load(path: Path) -> Any:

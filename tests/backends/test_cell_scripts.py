@@ -1,4 +1,4 @@
-"""Emitted NEURON and NEST scripts as files: text, names, options, and what is said when one fails."""
+"""Emitted NEURON, NEST and Nengo scripts as files: text, names, options, and what is said when one fails."""
 
 import ast
 import subprocess
@@ -11,12 +11,14 @@ from safetensors.numpy import save_file
 
 from cortico.backends import get_backend, get_runner
 from cortico.backends.cell_script import longest_chain, normalised_first
+from cortico.backends.nengo import emitter as nengo_emitter
 from cortico.backends.nest import emitter as nest_emitter
 from cortico.backends.neuron import emitter as neuron_emitter
 from cortico.backends.neuron import mechanisms
 from cortico.backends.neuron.running import compiled
 from cortico.backends.script_running import run_command
 from cortico.ir import (
+    Bound,
     CellClass,
     CircuitBuilder,
     Compartment,
@@ -29,6 +31,7 @@ from cortico.ir import (
     Weight,
 )
 from cortico.lowering import lower
+from tests.backends.nengo import simulation as nengo
 from tests.backends.nest import simulation as nest
 from tests.backends.neuron import simulation as neuron
 from tests.cases import CASES
@@ -38,17 +41,20 @@ CASE = {case.name: case for case in CASES}
 ENGINES = [
     pytest.param("neuron", marks=neuron.needs_neuron),
     pytest.param("nest", marks=nest.needs_nest),
+    pytest.param("nengo", marks=nengo.needs_nengo),
 ]
-EMITTERS = {"neuron": neuron_emitter, "nest": nest_emitter}
+EMITTERS = {"neuron": neuron_emitter, "nest": nest_emitter, "nengo": nengo_emitter}
 
 
 def simulate(engine, circuit, inputs):
     if engine == "neuron":
         return neuron.simulate(circuit, inputs, **neuron.SYNCHRONOUS)
+    if engine == "nengo":
+        return nengo.simulate(circuit, inputs)
     return nest.simulate(circuit, inputs)
 
 
-@pytest.mark.parametrize("engine", ["neuron", "nest"])
+@pytest.mark.parametrize("engine", ["neuron", "nest", "nengo"])
 def test_golden_script(engine, golden):
     case = CASE["bert"]
     (text,) = (
@@ -82,7 +88,7 @@ def test_the_emitted_folder_runs_alone(engine, tmp_path):
         np.testing.assert_allclose(found["y"], expected, rtol=1e-8)
 
 
-@pytest.mark.parametrize("engine", ["neuron", "nest"])
+@pytest.mark.parametrize("engine", ["neuron", "nest", "nengo"])
 def test_all_names_that_the_script_uses_are_reserved(engine):
     """What is assigned, defined or imported at the script's top level, and names in `simulate`."""
     case = CASE["everything"]
@@ -152,6 +158,27 @@ def test_products_and_quotients_by_hand(engine):
     inputs = {f"x_{name}": array for name, array in zip(names, (p, q, r, s, t), strict=True)}
     found = simulate(engine, builder.build(), inputs)["y"]
     np.testing.assert_allclose(found, [0.25, 0, 0, -24], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_cells_that_do_not_exist_read_zero(engine):
+    """The output is exp(x_i) where j <= i; elsewhere there is no cell, and exp(0) is not its rate."""
+    builder = CircuitBuilder("triangle")
+    for axis in "ij":
+        builder.axis(axis, Role.COLUMN, 2)
+    drive = (Weight(TensorRef(builder.input("x", (2,)), ("i",))),)
+    builder.population(
+        "cell",
+        ("i", "j"),
+        Region.L5,
+        CellClass.PT,
+        [Compartment("a", drive=drive)],
+        "exp",
+        (Bound("j", "i", 0),),
+    )
+    builder.output("y", "cell", ("i", "j"))
+    found = simulate(engine, builder.build(), {"x": np.log([2.0, 3.0])})["y"]
+    np.testing.assert_allclose(found, [[2, 0], [3, 3]], rtol=1e-9, atol=0)
 
 
 def divided():
@@ -227,6 +254,10 @@ def test_the_longest_chain_by_hand():
         ("neuron", {"tau": -1}, "option tau of backend neuron"),
         ("nest", {"threads": 1.5}, "option threads of backend nest must be a whole number"),
         ("nest", {"tolerance": 2}, "option tolerance of backend nest"),
+        ("nengo", {"neuron": "lif"}, "has no option 'neuron' (did you mean 'neurons'?)"),
+        ("nengo", {"neurons": "lfi"}, "must be direct or lif, found 'lfi' (did you mean 'lif'?)"),
+        ("nengo", {"time": 0}, "option time of backend nengo must be a number from 0.001"),
+        ("nengo", {"neurons_per_dimension": 0}, "must be a whole number from 1"),
     ],
 )
 def test_options_are_checked(engine, options, message):
@@ -241,9 +272,10 @@ def test_a_command_that_fails_is_quoted(tmp_path):
         run_command(command, tmp_path, "the network")
 
 
-@pytest.mark.parametrize("engine", ["neuron", "nest"])
+@pytest.mark.parametrize("engine", ["neuron", "nest", "nengo"])
 def test_a_missing_engine_is_one_line(engine, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("cortico.backends.extras.find_spec", lambda name: None)
     case = CASE["one_head"]
     with pytest.raises(UnsupportedError, match=rf"pip install 'cortico\[{engine}\]'"):
         get_runner(engine).run(lower(case.spec, case.weights), case.inputs)

@@ -34,9 +34,16 @@ class Broken(Counts):
 
 
 def test_what_our_backends_are():
-    kinds = dict.fromkeys(("numpy", "torch", "jax", "brian2", "neuron", "nest"), (Runner, Emitter))
+    kinds = dict.fromkeys(
+        ("numpy", "torch", "jax", "brian2", "neuron", "nest", "nengo"), (Runner, Emitter)
+    )
     kinds["reference"] = (Runner,)
-    kinds |= {"onnx": (Runner, Exporter), "sonata": (Exporter,), "graphml": (Emitter,)}
+    kinds |= {
+        "onnx": (Runner, Exporter),
+        "sonata": (Exporter,),
+        "graphml": (Emitter,),
+        "nir": (Exporter,),
+    }
     for name, able in kinds.items():
         backend = get_backend(name)
         assert {k for k in (Runner, Emitter, Exporter) if isinstance(backend, k)} == set(able)

@@ -1,4 +1,4 @@
-"""docs/neuron.md, docs/nest.md, their benchmark and their example: what they say is what is so."""
+"""docs/neuron.md, docs/nest.md, docs/nengo.md, NIR in docs/formats.md, their benchmark and their example: what they say is what is so."""
 
 import dataclasses
 import json
@@ -11,11 +11,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cortico.backends import nest, neuron
+from cortico.backends import nengo, nest, neuron, nir
 from tests.backends.nest.simulation import needs_nest
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = {"neuron": neuron.Options, "nest": nest.Options}
+OPTIONS = {
+    "neuron": ("neuron.md", "## Options", neuron.Options),
+    "nest": ("nest.md", "## Options", nest.Options),
+    "nengo": ("nengo.md", "## Options", nengo.Options),
+    "nir": ("formats.md", "## NIR", nir.Options),
+}
 
 _SCALE = re.compile(r"(?<=rewrites these lines -->\n)(.*?)(?=<!-- end -->)", re.S)
 
@@ -35,11 +40,13 @@ def test_tables_are_those_measured(engine, benchmark, golden):
     golden(made, f"{engine}.md", ROOT / "docs")
 
 
-@pytest.mark.parametrize("engine", ["neuron", "nest"])
+@pytest.mark.parametrize("engine", OPTIONS)
 def test_every_option_is_listed_with_its_default(engine):
-    text = (ROOT / "docs" / f"{engine}.md").read_text(encoding="utf-8").partition("## Options")[2]
-    rows = re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", text, flags=re.M)
-    fields = dataclasses.fields(OPTIONS[engine])
+    page, heading, options = OPTIONS[engine]
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(f"\n{heading}\n")[2]
+    text = text.partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| `?([^`|]*?)`? \|", text, flags=re.M)
+    fields = dataclasses.fields(options)
     assert rows == [(field.name, str(field.default)) for field in fields]
 
 

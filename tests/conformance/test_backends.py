@@ -18,8 +18,8 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-#: Networks that settle have suites of their own: test_brian2.py and so on.
-SETTLES = ("brian2", "neuron", "nest")
+#: Networks of simulators have suites of their own: test_brian2.py and so on.
+SETTLES = ("brian2", "neuron", "nest", "nengo")
 AT_ONCE = [
     name
     for name in backend_names()

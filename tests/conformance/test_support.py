@@ -8,6 +8,8 @@ from cortico.backends import Runner, require_support
 from cortico.frontends import spec_to_mapping
 from tests.backends.brian2 import simulation as brian2
 from tests.backends.brian2.simulation import second_example
+from tests.backends.nengo import simulation as nengo
+from tests.backends.nengo.simulation import needs_nengo
 from tests.backends.nest import simulation as nest
 from tests.backends.nest.simulation import needs_nest
 from tests.backends.neuron import simulation as neuron
@@ -25,6 +27,7 @@ IN_PROCESS = {
     "brian2": lambda *example: brian2.simulate(*example, **brian2.SYNCHRONOUS)[0],
     "neuron": lambda *example: neuron.simulate(*example, **neuron.SYNCHRONOUS),
     "nest": lambda *example: nest.simulate(*example, **nest.QUICK),
+    "nengo": nengo.simulate,
 }
 
 #: The error that a backend states: smaller ones differ from machine to machine.
@@ -45,13 +48,15 @@ neurons and synapses (at most 1e-12, `tests/conformance/test_neurons.py`).
 Brian2 networks run here with one example and steps as long as the membrane time constant, in which a
 network settles exactly. Integrated in ten steps to a time constant they come within 1e-6
 (`tests/conformance/test_brian2.py`). NEURON models run with one example too, and steps far longer than
-the time constants; NEST networks with one example. A test says what happens with short steps, batches,
-two MPI ranks and two threads (`tests/conformance/test_neuron.py`, `tests/conformance/test_nest.py`).
+the time constants; NEST networks and exact Nengo models with one example. A test says what happens with short steps, batches,
+two MPI ranks, two threads and spiking neurons (`tests/conformance/test_neuron.py`,
+`tests/conformance/test_nest.py`, `tests/conformance/test_nengo.py`).
 """
 
 
 @needs_neuron
 @needs_nest
+@needs_nengo
 def test_the_support_matrix_is_up_to_date(golden):
     golden(matrix(own_backends()), "support.md", folder=DOCS)
 

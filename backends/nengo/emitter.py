@@ -1,0 +1,32 @@
+"""Text of the emitted Nengo script."""
+
+from __future__ import annotations
+
+from cortico.backends.cell_script import BY_CELL, Engine, emit_cell_script, longest_chain
+from cortico.backends.nengo.options import Options
+from cortico.backends.nengo.template import CONSTANTS, HEADER, MAIN, NETWORK
+from cortico.ir import Circuit
+
+SCRIPT = "attention_nengo.py"
+
+_RESERVED = """
+argparse by_cell Cells checked DIFFERENCES distance dt examples functools HEADROOM json load_weights main nengo
+network Network neurons neurons_per_dimension np numbered parser Path rates relu rotation seed simulate sizes
+split Synapses synapse time TRANSFERS weights dataclass
+"""
+
+ENGINE = Engine(
+    header=HEADER,
+    constants=CONSTANTS,
+    main=MAIN,
+    network=f"{NETWORK}\n{BY_CELL}",
+    reserved=frozenset(_RESERVED.split()),
+    settle="",
+    physiology=False,
+)
+
+
+def emit_script(circuit: Circuit, options: Options) -> str:
+    """A standalone Python script that imports nengo and numpy and runs `circuit`."""
+    chain = longest_chain(circuit, {p.name: 1 for p in circuit.populations})
+    return emit_cell_script(circuit, ENGINE, vars(options), chain)

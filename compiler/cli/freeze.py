@@ -1,0 +1,61 @@
+"""Hold inputs of a circuit at given arrays, and compute what depends on nothing else."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cortico.cli.circuits import add_circuit_argument, read_circuit
+from cortico.cli.targets import add_backend_arguments, read_backend
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Circuit, what to hold, backend and output folder."""
+    add_circuit_argument(parser)
+    parser.add_argument(
+        "--hold",
+        action="append",
+        type=_holding,
+        required=True,
+        metavar="INPUT=FILE",
+        help="an input, or one reading of it such as 'x[j, m]', and an .npy file; repeatable",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write"
+    )
+    add_backend_arguments(parser, "what to write")
+
+
+def _holding(text: str) -> tuple[str, Path]:
+    """The input and file of a text such as `context=text.npy`, for argparse's `type`."""
+    name, equals, file = text.partition("=")
+    if not name or not equals or not file:
+        raise argparse.ArgumentTypeError(f"expected INPUT=FILE.npy, found {text!r}")
+    return name, Path(file)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Freeze, write the folder, and print what is left."""
+    from cortico.cli.console import console, print_line, stages
+    from cortico.cli.run import read_array
+    from cortico.freezing import freeze
+    from cortico.pipeline import export_circuit
+    from cortico.report import number, one_line
+
+    with stages() as progress:
+        progress(f"reading {arguments.circuit}")
+        circuit = read_circuit(arguments.circuit)
+        held = {name: read_array(path, name) for name, path in arguments.hold}
+        progress("computing what is constant")
+        frozen = freeze(circuit, held)
+        backend = read_backend(arguments)
+        progress(f"writing {arguments.output}")
+        written = export_circuit(frozen, backend, arguments.output, progress)
+    before, after = circuit.counts(), frozen.counts()
+    print_line(
+        f"{one_line(circuit.name)}: {number(before.neurons)} neurons, with "
+        f"{one_line(', '.join(held))} held {number(after.neurons)}",
+        console(),
+    )
+    print_line(f"written to {one_line(str(arguments.output))}: {', '.join(written)}", console())
+    return 0
