@@ -16,7 +16,6 @@ from cortico.backends.arrays.operations import (
     Select,
     ShiftedExponential,
     Sum,
-    grouped,
 )
 from cortico.backends.arrays.program import Program, Statement
 from cortico.backends.arrays.variables import Variable
@@ -237,9 +236,8 @@ class TileCode:
             tuple(map(self._local, statement.operands)),
         )
         if statement.result.code in self._last:
+            result = replace(result, axes=self._whole(statement.result).axes)
             code = statement.operation.code(self._write, result, operands)
-            whole = self._whole(statement.result).axes
-            code = self._write.transposed(replace(result, code=grouped(code)), whole)
             return f"{self._target(statement.result)} = {code}"
         code = statement.operation.code(self._write, result, operands)
         return f"{result.code} = {code}{_axes(result)}"

@@ -27,9 +27,9 @@ def error(circuit, example, **options):
     return max(relative_error(outputs[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES[1::4], ids=lambda case: case.name)
 def test_settles_to_the_reference(case):
-    """In time. Steps as long as tau, which settle exactly, are measured in test_support.py."""
+    """In time. Steps as long as tau, which settle exactly, are measured for all in test_support.py."""
     circuit, example = lower(case.spec, case.weights), second_example(case)
     assert get_backend("brian2").unsupported(circuit) == []
     assert error(circuit, example, **IN_TIME) < 1e-6
@@ -45,7 +45,7 @@ PASSES = ["default", "default,serialize", "default,serialize(axis=tokens)", "def
 
 
 @pytest.mark.parametrize("passes", PASSES)
-@pytest.mark.parametrize("case", CASES[::9], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES[::15], ids=lambda case: case.name)
 def test_after_passes(case, passes):
     """Pruned, with queries in time, with all tokens in time, with non-negative rates."""
     circuit = compile_attention(case.spec, case.weights, passes=passes).circuit
@@ -57,7 +57,7 @@ def test_after_passes(case, passes):
     assert error(circuit, second_example(case), **SYNCHRONOUS) < 1e-8
 
 
-@pytest.mark.parametrize("case", CASES[::7], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES[::12], ids=lambda case: case.name)
 def test_fast_form(case):
     """Products of arrays in place of synapses: the same trajectories."""
     passes = "default" if case.seed % 2 else "none"
@@ -117,7 +117,7 @@ def test_bounds_on_synapses(form, in_time):
     assert error(circuit, second_example(case), **options) < 1e-9
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     circuit=circuits(time=False),
     seed=st.integers(0, 9),
