@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from cortico.backends.annarchy.neurons import arguments, definitions, neuron_types
+from cortico.backends.annarchy.neurons import (
+    arguments,
+    definitions,
+    neuron_types,
+    with_plain_names,
+)
 from cortico.backends.annarchy.options import Options
 from cortico.backends.annarchy.template import CONSTANTS, HEADER, MAIN, NETWORK
 from cortico.backends.brian2.code import Coder
@@ -54,6 +59,7 @@ ENGINE = Engine(
 
 def emit_script(circuit: Circuit, options: Options) -> str:
     """A standalone Python script that imports ANNarchy and numpy and runs `circuit`."""
+    circuit = with_plain_names(circuit)
     engine = replace(
         ENGINE,
         constants=f"{ENGINE.constants}\n{definitions(circuit)}",

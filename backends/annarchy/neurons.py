@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import keyword
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 
 from cortico.backends.cell_script import normalised_first
 from cortico.ir import Circuit, Compartment, Effect, Population
 
 #: Transfer functions as ANNarchy calls them.
 _TRANSFERS = {"identity": "{x}", "relu": "pos({x})"}
+
+
+def with_plain_names(circuit: Circuit) -> Circuit:
+    """`circuit` without compartments called `if` and such, which no equation may sum."""
+    return replace(
+        circuit,
+        populations=tuple(
+            replace(
+                p,
+                compartments=tuple(replace(c, name=_plain(c.name)) for c in p.compartments),
+            )
+            for p in circuit.populations
+        ),
+        projections=tuple(
+            replace(p, compartment=_plain(p.compartment)) for p in circuit.projections
+        ),
+    )
+
+
+def _plain(name: str) -> str:
+    """`if` becomes `if_`, and `if_` becomes `if__`: two names never become one."""
+    return f"{name}_" if keyword.iskeyword(name.rstrip("_")) else name
 
 
 def neuron_types(circuit: Circuit) -> dict[str, str]:

@@ -28,6 +28,7 @@ import argparse
 import sys
 from pathlib import Path
 
+# CMake takes the first Python that it finds
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 
 import ANNarchy as ann
@@ -109,7 +110,7 @@ class Network:
             projection.from_sparse(matrix, storage_format="csr")
 
     def cells_of(self, number):
-        """The population of a cell, and the number of its first."""
+        """The number of a population's first cell, and the population, for a cell in it."""
         return max((found for found in self.cells.values() if found[0] <= number), key=lambda found: found[0])
 
     def settle(self, chain):
@@ -122,7 +123,7 @@ class Network:
             self.network.simulate(chain * self.dt)
             if self.distance() <= part * self.tolerance:
                 return np.concatenate([*self.rates(), [0.0]])
-        raise RuntimeError(f"not settled after {self.network.get_time()} ms")
+        raise RuntimeError(f"not settled after {self.network.time} ms")
 
     def distance(self):
         """The longest way of a rate in the next step, over the largest of its population."""
