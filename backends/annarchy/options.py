@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from cortico.backends.script_options import named, require_number
 
-#: Where ANNarchy writes and compiles its C++, as it does without being told.
-FOLDER = "annarchy"
+#: Where ANNarchy makes its folder: the current one, as it does without being told.
+FOLDER = "."
 
 
 @dataclass(frozen=True)

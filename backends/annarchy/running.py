@@ -38,5 +38,22 @@ def folder_of(source: str) -> Path:
 
 
 def run_script(source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.ndarray]:
-    """Run the script; returns its outputs. A script that ran before finds its network compiled."""
-    return run_in_folder(source, inputs, weights, folder_of(source), "the ANNarchy network")
+    """Run the script; returns its outputs. A script that ran before finds its network compiled.
+
+    UnsupportedError with what the compiler said first when it fails.
+    """
+    folder = folder_of(source)
+    try:
+        return run_in_folder(source, inputs, weights, folder, "the ANNarchy network")
+    except UnsupportedError as failed:
+        said = compiler_error(folder)
+        raise UnsupportedError(f"{failed} {said}" if said else str(failed)) from None
+
+
+def compiler_error(folder: Path) -> str:
+    """The first line in which CMake or a compiler names an error; empty when there is none."""
+    for log in folder.glob("annarchy/build/*/compile_stderr.log"):
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if "error" in line.lower():
+                return line.strip()
+    return ""

@@ -17,8 +17,8 @@ A signal passes at most {chain} cells one after another. With --dt much longer t
 step brings each to rest, and the network settles in {chain} of them; with a short one it follows its time
 course.
 
-ANNarchy writes C++ into --folder and compiles it: once for a circuit and its sizes. Other inputs and
-other weights use what was compiled, also in another run.
+ANNarchy writes C++ into a folder called annarchy and compiles it: once for a circuit and its sizes. Other
+inputs and other weights use what was compiled, also in another run.
 
 {tensors}
 """
@@ -47,7 +47,7 @@ def main():
     parser.add_argument("--tau", type=float, default={tau}, help="one membrane time constant, in ms, for all")
     parser.add_argument("--tolerance", type=float, default={tolerance}, help="stop when nothing is further from rest")
     parser.add_argument("--threads", type=int, default={threads}, help="threads of ANNarchy")
-    parser.add_argument("--folder", default={folder}, help="where ANNarchy compiles")
+    parser.add_argument("--folder", default={folder}, help="where ANNarchy makes its folder")
     options = vars(parser.parse_args())
     inputs, output, weights = (options.pop(name) for name in ("inputs", "output", "weights"))
     weights = dict(np.load(weights, allow_pickle=False)) if weights else None
@@ -113,11 +113,21 @@ class Network:
         """The number of a population's first cell, and the population, for a cell in it."""
         return max((found for found in self.cells.values() if found[0] <= number), key=lambda found: found[0])
 
+    def compile(self):
+        """Write and compile C++, unless the same was compiled before."""
+        folder = Path(self.folder, "annarchy")
+        try:
+            self.network.compile(str(folder), compiler_flags=FLAGS, silent=True)
+        except BaseException:  # or ANNarchy would take an older library for that of an interrupted compiler
+            if folder.exists():
+                (folder / "compilation").write_text("0", encoding="utf-8")
+            raise
+        self.compiled = True
+
     def settle(self, chain):
         """Run until every rate is at rest; returns the rates by number, 0 for number -1."""
         if not self.compiled:
-            self.network.compile(self.folder, compiler_flags=FLAGS, silent=True)
-            self.compiled = True
+            self.compile()
         part = 1 - np.exp(-self.dt / self.slowest)  # of its way that a cell goes in a step
         for _ in range(20 * settling_steps(chain, part, self.tolerance) // chain + 1):
             self.network.simulate(chain * self.dt)
