@@ -111,11 +111,11 @@ class Network:
 
     def cells_of(self, number):
         """The number of a population's first cell, and the population, for a cell in it."""
-        return max((found for found in self.cells.values() if found[0] <= number), key=lambda found: found[0])
+        return next(found for found in reversed(self.cells.values()) if found[0] <= number)
 
     def compile(self):
         """Write and compile C++, unless the same was compiled before."""
-        folder = Path(self.folder, "annarchy")
+        folder = Path(self.folder, "annarchy").resolve()
         try:
             self.network.compile(str(folder), compiler_flags=FLAGS, silent=True)
         except BaseException:  # or ANNarchy would take an older library for that of an interrupted compiler
@@ -126,6 +126,8 @@ class Network:
 
     def settle(self, chain):
         """Run until every rate is at rest; returns the rates by number, 0 for number -1."""
+        if not self.cells:
+            return np.zeros(1)
         if not self.compiled:
             self.compile()
         part = 1 - np.exp(-self.dt / self.slowest)  # of its way that a cell goes in a step

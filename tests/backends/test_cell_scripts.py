@@ -1,4 +1,4 @@
-"""Emitted NEURON and NEST scripts as files: text, names, options, and what is said when one fails."""
+"""Emitted NEURON, NEST and ANNarchy scripts as files: text, names, options, what is said when one fails."""
 
 import ast
 import subprocess
@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from cortico.backends import get_backend, get_runner
+from cortico.backends.annarchy import emitter as annarchy_emitter
 from cortico.backends.cell_script import longest_chain, normalised_first
 from cortico.backends.nest import emitter as nest_emitter
 from cortico.backends.neuron import emitter as neuron_emitter
@@ -39,7 +40,7 @@ ENGINES = [
     pytest.param("neuron", marks=neuron.needs_neuron),
     pytest.param("nest", marks=nest.needs_nest),
 ]
-EMITTERS = {"neuron": neuron_emitter, "nest": nest_emitter}
+EMITTERS = {"neuron": neuron_emitter, "nest": nest_emitter, "annarchy": annarchy_emitter}
 
 
 def simulate(engine, circuit, inputs):
@@ -48,7 +49,7 @@ def simulate(engine, circuit, inputs):
     return nest.simulate(circuit, inputs)
 
 
-@pytest.mark.parametrize("engine", ["neuron", "nest"])
+@pytest.mark.parametrize("engine", EMITTERS)
 def test_golden_script(engine, golden):
     case = CASE["bert"]
     (text,) = (
@@ -82,7 +83,7 @@ def test_the_emitted_folder_runs_alone(engine, tmp_path):
         np.testing.assert_allclose(found["y"], expected, rtol=1e-8)
 
 
-@pytest.mark.parametrize("engine", ["neuron", "nest"])
+@pytest.mark.parametrize("engine", EMITTERS)
 def test_all_names_that_the_script_uses_are_reserved(engine):
     """What is assigned, defined or imported at the script's top level, and names in `simulate`."""
     case = CASE["everything"]
@@ -95,8 +96,9 @@ def test_all_names_that_the_script_uses_are_reserved(engine):
         elif isinstance(node, ast.Import | ast.ImportFrom):
             found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.Assign):
-            found |= {target.id for target in node.targets}
-    assert found <= EMITTERS[engine].ENGINE.reserved
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    types = {"_".join((population.name, "neuron")) for population in circuit.populations}
+    assert found - types <= EMITTERS[engine].ENGINE.reserved
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -227,6 +229,16 @@ def test_the_longest_chain_by_hand():
         ("neuron", {"tau": -1}, "option tau of backend neuron"),
         ("nest", {"threads": 1.5}, "option threads of backend nest must be a whole number"),
         ("nest", {"tolerance": 2}, "option tolerance of backend nest"),
+        (
+            "annarchy",
+            {"thread": 2},
+            "backend annarchy has no option 'thread' (did you mean 'threads'",
+        ),
+        ("annarchy", {"folder": "x"}, "backend annarchy has no option 'folder'"),
+        ("annarchy", {"threads": 0}, "option threads of backend annarchy must be a whole number"),
+        ("annarchy", {"dt": 0}, "option dt of backend annarchy must be a number from 1e-06"),
+        ("annarchy", {"tau": "slow"}, "option tau of backend annarchy"),
+        ("annarchy", {"tolerance": 1e-20}, "option tolerance of backend annarchy"),
     ],
 )
 def test_options_are_checked(engine, options, message):
@@ -241,7 +253,7 @@ def test_a_command_that_fails_is_quoted(tmp_path):
         run_command(command, tmp_path, "the network")
 
 
-@pytest.mark.parametrize("engine", ["neuron", "nest"])
+@pytest.mark.parametrize("engine", EMITTERS)
 def test_a_missing_engine_is_one_line(engine, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     case = CASE["one_head"]

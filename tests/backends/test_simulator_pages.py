@@ -1,4 +1,4 @@
-"""docs/neuron.md, docs/nest.md, their benchmark and their example: what they say is what is so."""
+"""docs/neuron.md, docs/nest.md, docs/annarchy.md, their benchmark and their example: what they say is what is so."""
 
 import dataclasses
 import json
@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cortico.backends import nest, neuron
+from cortico.backends import annarchy, nest, neuron
 from tests.backends.nest.simulation import needs_nest
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = {"neuron": neuron.Options, "nest": nest.Options}
+OPTIONS = {"neuron": neuron.Options, "nest": nest.Options, "annarchy": annarchy.Options}
 
 _SCALE = re.compile(r"(?<=rewrites these lines -->\n)(.*?)(?=<!-- end -->)", re.S)
 
@@ -26,7 +26,7 @@ def benchmark(monkeypatch):
     return runpy.run_path(str(ROOT / "benchmarks" / "simulator_scale.py"))
 
 
-@pytest.mark.parametrize("engine", ["neuron", "nest"])
+@pytest.mark.parametrize("engine", OPTIONS)
 def test_tables_are_those_measured(engine, benchmark, golden):
     results = json.loads((ROOT / "benchmarks/results/simulator_scale.json").read_text("utf-8"))
     text = (ROOT / "docs" / f"{engine}.md").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def test_tables_are_those_measured(engine, benchmark, golden):
     golden(made, f"{engine}.md", ROOT / "docs")
 
 
-@pytest.mark.parametrize("engine", ["neuron", "nest"])
+@pytest.mark.parametrize("engine", OPTIONS)
 def test_every_option_is_listed_with_its_default(engine):
     text = (ROOT / "docs" / f"{engine}.md").read_text(encoding="utf-8").partition("## Options")[2]
     rows = re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", text, flags=re.M)

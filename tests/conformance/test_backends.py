@@ -19,7 +19,7 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 #: Networks that settle have suites of their own: test_brian2.py and so on.
-SETTLES = ("brian2", "neuron", "nest")
+SETTLES = ("brian2", "neuron", "nest", "annarchy")
 AT_ONCE = [
     name
     for name in backend_names()

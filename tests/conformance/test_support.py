@@ -13,6 +13,7 @@ from tests.backends.nest.simulation import needs_nest
 from tests.backends.neuron import simulation as neuron
 from tests.backends.neuron.simulation import needs_neuron
 from tests.cases import CASES, Case
+from tests.conformance import annarchy_record
 from tests.conformance.test_backends import expected_output, relative_error
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -26,6 +27,9 @@ IN_PROCESS = {
     "neuron": lambda *example: neuron.simulate(*example, **neuron.SYNCHRONOUS),
     "nest": lambda *example: nest.simulate(*example, **nest.QUICK),
 }
+
+#: Backends whose errors are recorded, as they take long: case to what was found.
+RECORDED = {"annarchy": annarchy_record.recorded()}
 
 #: The error that a backend states: smaller ones differ from machine to machine.
 STATED = {"nest": 1e-9}
@@ -47,6 +51,11 @@ network settles exactly. Integrated in ten steps to a time constant they come wi
 (`tests/conformance/test_brian2.py`). NEURON models run with one example too, and steps far longer than
 the time constants; NEST networks with one example. A test says what happens with short steps, batches,
 two MPI ranks and two threads (`tests/conformance/test_neuron.py`, `tests/conformance/test_nest.py`).
+
+ANNarchy compiles each network. So its errors, on both examples and with steps far longer than the time
+constants, are a record, `tests/conformance/annarchy_record.json`. A test fails when the code that is emitted for
+any case is not what was measured; `python tests/conformance/annarchy_record.py` measures anew. A few networks
+are compiled at every run of the tests (`tests/conformance/test_annarchy.py`).
 """
 
 
@@ -54,6 +63,14 @@ two MPI ranks and two threads (`tests/conformance/test_neuron.py`, `tests/confor
 @needs_nest
 def test_the_support_matrix_is_up_to_date(golden):
     golden(matrix(own_backends()), "support.md", folder=DOCS)
+
+
+def test_the_record_of_annarchy_is_of_the_code_that_is_emitted():
+    cases = annarchy_record.supported()
+    emitted = {case.name: annarchy_record.code_of(circuit) for case, circuit in cases}
+    assert {name: row["code"] for name, row in RECORDED["annarchy"].items()} == emitted, (
+        "run `PYTHONPATH=. python tests/conformance/annarchy_record.py`, then `make golden`"
+    )
 
 
 def test_cells():
@@ -125,6 +142,8 @@ def outcome(case: Case, name: str) -> float | str:
     problems = backend.unsupported(circuit)
     try:
         require_support(backend, circuit)
+        if name in RECORDED:
+            return RECORDED[name][case.name]["error"]
         if name in IN_PROCESS:  # and one example: a process each would take minutes
             outputs = IN_PROCESS[name](circuit, second_example(case))
             error = relative_error(outputs["y"], expected_output(case)[1])
