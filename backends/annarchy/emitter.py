@@ -29,7 +29,7 @@ SCRIPT = "attention_annarchy.py"
 
 _RESERVED = """
 ann argparse by_cell checked csc_matrix distance dt examples FLAGS folder functools json load_weights main
-network Network np numbered os parser Path rates rotation settling_steps SILENT simulate sizes split tau threads
+network Network np numbered os parser Path rates rotation settling_steps SILENT simulate sizes split sys tau threads
 tolerance weights
 """
 

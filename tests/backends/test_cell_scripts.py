@@ -97,7 +97,7 @@ def test_all_names_that_the_script_uses_are_reserved(engine):
             found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.Assign):
             found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-    types = {"_".join((population.name, "neuron")) for population in circuit.populations}
+    types = {f"{population.name}_neuron" for population in circuit.populations}
     assert found - types <= EMITTERS[engine].ENGINE.reserved
 
 
