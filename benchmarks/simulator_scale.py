@@ -36,7 +36,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from common import machine, say_if_busy, write_results
 
-from cortico import AttentionSpec, get_writer, lower, random_weights
+from cortico import AttentionSpec, lower, random_weights
+from cortico.backends import get_writer
 from cortico.backends.neuron import mechanisms
 from cortico.backends.neuron.running import compiled
 from cortico.ir import Circuit
