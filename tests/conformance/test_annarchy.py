@@ -46,7 +46,7 @@ def test_many_options_at_once():
     compiled = library.stat().st_mtime_ns
     in_time = simulate(circuit, case.inputs)["y"]  # each class of cells has its time constant
     assert 1e-15 < relative_error(in_time, expected) < 1e-8
-    other = {name: 1.5 * array for name, array in case.weights.items()}
+    other = {p.name: 1.5 * p.values for p in circuit.parameters}
     found = simulate(circuit, case.inputs, other, **SYNCHRONOUS)["y"]
     again = get_runner("reference").run(circuit, case.inputs, other)["y"]
     assert relative_error(found, again) < 1e-12
