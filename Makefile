@@ -28,6 +28,10 @@ test: $(DEV_STAMP) ## run all tests and examples
 quick: $(DEV_STAMP) ## run the tests that are not marked slow
 	$(BIN)/python -m pytest -n auto -m 'not slow'
 
+.PHONY: annarchy
+annarchy: $(DEV_STAMP) ## build ANNarchy, whose tests are skipped without it
+	$(PIP) ANNarchy
+
 .PHONY: check
 check: $(DEV_STAMP) ## format, lint, types and layering
 	$(BIN)/ruff format --check .

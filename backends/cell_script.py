@@ -1,8 +1,8 @@
-"""Scripts that make a network cell by cell, population after population: NEURON and NEST.
+"""Scripts that make a network cell by cell, population after population: NEURON, NEST, ANNarchy.
 
 An engine brings the text of a class `Network`, which the script calls:
 
-    numbers = network.population("deep", h, i, j, c, tau=12, multiply={…}, divide={…})
+    numbers = network.population("deep", h, i, j, c, …)
     network.connect(core_source[j, m], deep[h, i, j, c], "basal", W_V[h, c, m])
     rates = network.settle(…)
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cortico.backends.brian2.code import Coder
@@ -63,7 +63,11 @@ class Engine:
     network: str  #: the class `Network` and what it needs
     reserved: frozenset[str]  #: names that the script uses itself
     settle: str  #: arguments of `network.settle`, with a place for chain
-    physiology: bool  #: whether cells have their areas and membrane time constants
+    cell: Callable[
+        [Coder, Population], Iterator[str]
+    ]  #: what `network.population` is told of cells
+    physiology: bool  #: whether cells have their membrane time constants
+    reuses: bool = False  #: whether one network serves all examples of a batch
 
 
 def emit_cell_script(
@@ -155,7 +159,7 @@ def _simulate(coder: Coder, engine: Engine, options: Mapping[str, object], chain
         *bind(coder),
         "",
         *_grid(coder),
-        f"network = Network({', '.join(f'{name}={name}' for name in options)})",
+        _network(engine, options),
         "",
     ]
     for population in circuit.order:
@@ -167,7 +171,12 @@ def _simulate(coder: Coder, engine: Engine, options: Mapping[str, object], chain
         "}",
     ]
     text = textwrap.indent("\n".join(body), "    ")
-    return f"def simulate(\n{_arguments(coder, options)}):\n{text}\n"
+    return f"def simulate(\n{_arguments(coder, engine, options)}):\n{text}\n"
+
+
+def _network(engine: Engine, options: Mapping[str, object]) -> str:
+    made = f"Network({', '.join(f'{name}={name}' for name in options)})"
+    return f"network = network or {made}" if engine.reuses else f"network = {made}"
 
 
 def _grid(coder: Coder) -> Iterator[str]:
@@ -178,12 +187,13 @@ def _grid(coder: Coder) -> Iterator[str]:
         yield f"{names.rstrip()[: -1 if names.count(',') > 1 else None]} = np.ogrid[{ranges},]"
 
 
-def _arguments(coder: Coder, options: Mapping[str, object]) -> str:
+def _arguments(coder: Coder, engine: Engine, options: Mapping[str, object]) -> str:
     circuit, names = coder.circuit, coder.tensors
     rates = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
     masks = [f"{names[t.name]}=None" for t in circuit.inputs if t.kind is InputKind.MASK]
     weights = "weights=None" if stores_weights(circuit) else "weights"
     chosen = [f"{name}={value!r}" for name, value in options.items()]
+    chosen += ["network=None"] * engine.reuses
     return "".join(f"    {part},\n" for part in [*rates, "*", *masks, weights, *chosen])
 
 
@@ -193,17 +203,8 @@ def _population(coder: Coder, engine: Engine, population: Population) -> Iterato
     arguments = [
         f'"{population.name}"',
         *([_index(coder, population.axes)] * bool(population.axes)),
+        *engine.cell(coder, population),
     ]
-    if engine.physiology:
-        arguments += _physiology(coder, population)
-    if population.transfer != "identity":
-        arguments.append(f'transfer="{population.transfer}"')
-    for effect, word in ((Effect.MULTIPLIES, "multiply"), (Effect.DIVIDES, "divide")):
-        compartments = [
-            c for c in normalised_first(coder.circuit, population) if c.effect is effect
-        ]
-        drives = [_drive(coder, compartment) for compartment in compartments]
-        arguments += [f"{word}={{{', '.join(drives)}}}"] * bool(drives)
     where = coder.where(population.domain)
     arguments += [f"where={where}"] * bool(where)
     yield f"# {role_of(population.cell_class, population.transfer, effects)}"
@@ -211,17 +212,35 @@ def _population(coder: Coder, engine: Engine, population: Population) -> Iterato
     yield from called(f"{name} = network.population(", arguments, ")")
 
 
-def _physiology(coder: Coder, population: Population) -> Iterator[str]:
+def dendrites(coder: Coder, population: Population) -> Iterator[str]:
+    """The transfer function, and what drives compartments that multiply and those that divide."""
+    if population.transfer != "identity":
+        yield f'transfer="{population.transfer}"'
+    for effect, word in ((Effect.MULTIPLIES, "multiply"), (Effect.DIVIDES, "divide")):
+        compartments = [
+            c for c in normalised_first(coder.circuit, population) if c.effect is effect
+        ]
+        if compartments:
+            drives = (f'"{c.name}": {drive(coder, c)}' for c in compartments)
+            yield f"{word}={{{', '.join(drives)}}}"
+
+
+def area_and_time(coder: Coder, population: Population) -> Iterator[str]:
     """The area of each cell, and the membrane time constant."""
     areas = [a for a in population.axes if coder.circuit.axis(a).role is Role.AREA]
     if areas:
         yield f"area=[{_index(coder, areas)}]"
-    yield f"tau={cell_type(population.region, population.cell_class).membrane_time.value:g}"
+    yield time_constant(population)
 
 
-def _drive(coder: Coder, compartment: Compartment) -> str:
-    """`"basal": b_V[h, c]`: a compartment and what drives it from outside."""
-    return f'"{compartment.name}": {" + ".join(map(coder.weight, compartment.drive)) or "0.0"}'
+def time_constant(population: Population) -> str:
+    """The membrane time constant in ms."""
+    return f"tau={cell_type(population.region, population.cell_class).membrane_time.value:g}"
+
+
+def drive(coder: Coder, compartment: Compartment) -> str:
+    """`b_V[h, c]`: what drives a compartment from outside."""
+    return " + ".join(map(coder.weight, compartment.drive)) or "0.0"
 
 
 def _synapses(coder: Coder, population: Population) -> Iterator[str]:

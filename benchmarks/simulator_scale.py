@@ -1,26 +1,29 @@
-"""What a synapse costs in NEURON and in NEST: bytes, and nanoseconds per step, on one process and on two.
+"""What a synapse costs in NEURON, NEST and ANNarchy: bytes, and nanoseconds per step, on one process and on two.
 
-    python benchmarks/simulator_scale.py [--quick]
+    python benchmarks/simulator_scale.py [--quick] [--engine annarchy]
 
 The circuit is the paper's without passes: 4 heads of 16 features, 64 wide, 4 and 8 tokens. The emitted
 script makes it; then a few steps are timed. Nanoseconds are of the wall, and
 those of the processor summed over ranks and threads. Bytes are the growth of the largest resident memory while the
 network is made, over the synapses of the circuit. NEURON runs on 1 and 2 MPI ranks where mpiexec is at hand,
-NEST on 1 and 2 threads. Every row is a process of its own, or one per rank.
+NEST and ANNarchy on 1 and 2 threads. Every row is a process of its own, or one per rank. ANNarchy is measured where
+it is installed; what it takes to build includes its compiler.
 
-Writes results/simulator_scale.json, from which `make golden` makes the tables of docs/neuron.md and
-docs/nest.md. About three minutes on two free cores.
+Writes results/simulator_scale.json, from which `make golden` makes the tables of docs/neuron.md, docs/nest.md and
+docs/annarchy.md. About three minutes on two free cores, and two for ANNarchy.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -34,13 +37,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 from common import machine, say_if_busy, write_results
 
 from cortico import AttentionSpec, lower, random_weights
-from cortico.backends.nest import NestBackend
-from cortico.backends.neuron import NeuronBackend, mechanisms
+from cortico.backends import get_writer
+from cortico.backends.neuron import mechanisms
 from cortico.backends.neuron.running import compiled
 from cortico.ir import Circuit
 
+RESULTS = Path(__file__).parent / "results" / "simulator_scale.json"
 TOKENS = (4, 8)
 STEPS = 5
+
+#: Engine to what is said of it: its package, and what two of are tried.
+ENGINES = {
+    "neuron": ("NEURON", "neuron", "ranks"),
+    "nest": ("NEST", "nest-simulator", "threads"),
+    "annarchy": ("ANNarchy", "ANNarchy", "threads"),
+}
 
 #: As CI and containers run it: as root, perhaps on one core.
 MPI = {
@@ -61,17 +72,15 @@ def circuit_of(tokens: int) -> tuple[Circuit, dict[str, np.ndarray]]:
 def measure(engine: str, tokens: int, workers: int) -> dict[str, Any]:
     """Make and time one network in this process; of a rank for NEURON."""
     circuit, given = circuit_of(tokens)
-    if engine == "neuron":
-        text = NeuronBackend(dt=1e8).emit(circuit)["attention_neuron.py"]
-    else:
-        text = NestBackend(threads=workers).emit(circuit)["attention_nest.py"]
+    options = {"dt": 1e8} if engine == "neuron" else {"threads": workers}
+    text = get_writer(engine, **options).emit(circuit)[f"attention_{engine}.py"]
     script: dict[str, Any] = {"__name__": engine, "__file__": f"attention_{engine}.py"}
     exec(compile(text, f"attention_{engine}.py", "exec"), script)
     found: dict[str, Any] = {}
     before, start = _memory(), time.perf_counter()
 
     def settle(network: Any, *_: Any) -> np.ndarray:
-        prepare(script, engine)
+        prepare(script, engine, network)
         found["build_s"] = time.perf_counter() - start
         found["bytes"] = _memory() - before
         begin, busy = time.perf_counter(), time.process_time()
@@ -85,14 +94,17 @@ def measure(engine: str, tokens: int, workers: int) -> dict[str, Any]:
     return found
 
 
-def prepare(script: dict[str, Any], engine: str) -> None:
-    """Connect processes, and take a first step."""
+def prepare(script: dict[str, Any], engine: str, network: Any) -> None:
+    """Connect processes or compile, and take a first step."""
     if engine == "neuron":
         script["pc"].setup_transfer()
         script["nrn"].finitialize(0)
         script["nrn"].fadvance()
-    else:
+    elif engine == "nest":
         script["nest"].Simulate(script["nest"].resolution)
+    else:
+        network.compile()
+        network.network.step()
 
 
 def advance(script: dict[str, Any], engine: str, network: Any) -> None:
@@ -100,8 +112,10 @@ def advance(script: dict[str, Any], engine: str, network: Any) -> None:
     if engine == "neuron":
         for _ in range(STEPS):
             script["nrn"].fadvance()
-    else:
+    elif engine == "nest":
         script["nest"].Simulate(STEPS * network.dt)
+    else:
+        network.network.simulate(STEPS * network.dt)
 
 
 def _memory() -> int:
@@ -111,7 +125,6 @@ def _memory() -> int:
 def row(engine: str, tokens: int, workers: int) -> dict[str, Any]:
     """One row of the table, measured in processes of its own."""
     counts = circuit_of(tokens)[0].counts()
-    folder = compiled(tuple(mechanisms().items())) if engine == "neuron" else Path.cwd()
     start = ["mpiexec", "-n", str(workers)] if engine == "neuron" and workers > 1 else []
     child = [
         sys.executable,
@@ -121,14 +134,15 @@ def row(engine: str, tokens: int, workers: int) -> dict[str, Any]:
         str(tokens),
         str(workers),
     ]
-    printed = subprocess.run(
-        [*start, *child],
-        cwd=folder,
-        env={**os.environ, **MPI},
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+    with tempfile.TemporaryDirectory() as empty:
+        printed = subprocess.run(
+            [*start, *child],
+            cwd=compiled(tuple(mechanisms().items())) if engine == "neuron" else empty,
+            env={**os.environ, **MPI},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
     parts = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     synapses = int(counts.synapses)
     return {
@@ -143,34 +157,36 @@ def row(engine: str, tokens: int, workers: int) -> dict[str, Any]:
     }
 
 
-def rows(tokens: tuple[int, ...]) -> Iterator[dict[str, Any]]:
-    """All rows, each when it is measured."""
-    for engine in ("neuron", "nest"):
-        for count in tokens:
-            for workers in (1, 2):
-                if workers == 1 or engine == "nest" or shutil.which("mpiexec"):
-                    yield row(engine, count, workers)
+def rows(engine: str, tokens: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+    """All rows of an engine, each when it is measured."""
+    for count in tokens:
+        for workers in (1, 2):
+            if workers == 1 or engine != "neuron" or shutil.which("mpiexec"):
+                yield row(engine, count, workers)
 
 
 def table(results: dict[str, Any], engine: str) -> str:
     """The rows of an engine as Markdown, and what they were measured on."""
-    workers = {"neuron": "ranks", "nest": "threads"}[engine]
-    about = results["machine"]
-    package = {"neuron": "NEURON {neuron}", "nest": "NEST {nest-simulator}"}[engine]
+    title, _, workers = ENGINES[engine]
+    about = results[engine]["machine"]
     titles = ("neurons", "synapses", workers, "s to build", "ns per synapse and step")
     lines = [
-        f"{about['cores']} cores, load {about['load']} at the start; {package.format(**about)}.",
+        f"{about['cores']} cores, load {about['load']} at the start; {title} {about['version']}.",
         "",
         f"| {' | '.join(titles)} | of the processor | bytes per synapse |",
         "| ---: " * 7 + "|",
     ]
-    for each in results["rows"]:
-        if each["engine"] == engine:
-            cells = [f"{each[name]:,}" for name in ("neurons", "synapses", "workers")]
-            cells += [f"{each['build_s']:.1f}", f"{each['ns_per_synapse']:.0f}"]
-            cells += [f"{each['processor_ns']:.0f}", str(each["bytes_per_synapse"])]
-            lines.append(f"| {' | '.join(cells)} |")
+    for each in results[engine]["rows"]:
+        cells = [f"{each[name]:,}" for name in ("neurons", "synapses", "workers")]
+        cells += [f"{each['build_s']:.1f}", figure(each["ns_per_synapse"])]
+        cells += [figure(each["processor_ns"]), str(each["bytes_per_synapse"])]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def figure(number: float) -> str:
+    """Whole above ten, else with a decimal."""
+    return f"{number:.0f}" if number >= 10 else f"{number:.1f}"
 
 
 def main() -> int:
@@ -179,6 +195,7 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="the smallest network only, keep nothing"
     )
+    parser.add_argument("--engine", choices=ENGINES, help="this one only")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -188,14 +205,23 @@ def main() -> int:
             sys.modules["neuron"].h.quit()  # closes MPI
         return 0
     say_if_busy()
-    about = {**machine(), **{name: version(name) for name in ("neuron", "nest-simulator")}}
-    found = []
-    for each in rows(TOKENS[:1] if arguments.quick else TOKENS):
-        print(each, flush=True)
-        found.append(each)
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    for engine in [arguments.engine] if arguments.engine else installed():
+        about = {**machine(), "version": version(ENGINES[engine][1])}
+        found = []
+        for each in rows(engine, TOKENS[:1] if arguments.quick else TOKENS):
+            print(each, flush=True)
+            found.append(each)
+        results[engine] = {"machine": about, "rows": found}
     if not arguments.quick:
-        write_results("simulator_scale", {"machine": about, "rows": found})
+        write_results("simulator_scale", results)
     return 0
+
+
+def installed() -> list[str]:
+    """All engines, but for ANNarchy where it is missing."""
+    there = importlib.util.find_spec("ANNarchy") is not None
+    return [engine for engine in ENGINES if there or engine != "annarchy"]
 
 
 if __name__ == "__main__":

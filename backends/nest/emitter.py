@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cortico.backends.cell_script import BY_CELL, Engine, emit_cell_script, longest_chain
+from cortico.backends.cell_script import BY_CELL, Engine, dendrites, emit_cell_script, longest_chain
 from cortico.backends.nest.options import Options
 from cortico.backends.nest.template import CONSTANTS, HEADER, MAIN, NETWORK
 from cortico.ir import Circuit, Effect, Population
@@ -22,6 +22,7 @@ ENGINE = Engine(
     network=f"{NETWORK}\n{BY_CELL}",
     reserved=frozenset(_RESERVED.split()),
     settle="",
+    cell=dendrites,
     physiology=False,
 )
 

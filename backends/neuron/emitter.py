@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import resources
 
+from cortico.backends.brian2.code import Coder
 from cortico.backends.brian2.template import SETTLING_STEPS
-from cortico.backends.cell_script import BY_CELL, Engine, emit_cell_script, longest_chain
+from cortico.backends.cell_script import (
+    BY_CELL,
+    Engine,
+    area_and_time,
+    dendrites,
+    emit_cell_script,
+    longest_chain,
+)
 from cortico.backends.neuron.options import Options
 from cortico.backends.neuron.template import CELL, CONSTANTS, HEADER, MAIN, NETWORK
 from cortico.ir import Circuit, Effect, Population
@@ -19,6 +28,12 @@ main Network network neuron nrn np numbered os parser Path pc rates rotation set
 split tau tolerance TRANSFERS weights
 """
 
+
+def _cell(coder: Coder, population: Population) -> Iterator[str]:
+    yield from area_and_time(coder, population)
+    yield from dendrites(coder, population)
+
+
 ENGINE = Engine(
     header=HEADER,
     constants=CONSTANTS,
@@ -26,6 +41,7 @@ ENGINE = Engine(
     network="\n".join((CELL, NETWORK, BY_CELL, SETTLING_STEPS)),
     reserved=frozenset(_RESERVED.split()),
     settle="{chain}",
+    cell=_cell,
     physiology=True,
 )
 

@@ -1,4 +1,4 @@
-"""Emitted NEURON, NEST and Nengo scripts as files: text, names, options, and what is said when one fails."""
+"""Emitted scripts of NEURON, NEST, ANNarchy and Nengo as files: text, names, options, what is said when one fails."""
 
 import ast
 import subprocess
@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from cortico.backends import get_backend, get_runner
+from cortico.backends.annarchy import emitter as annarchy_emitter
 from cortico.backends.cell_script import longest_chain, normalised_first
 from cortico.backends.nengo import emitter as nengo_emitter
 from cortico.backends.nest import emitter as nest_emitter
@@ -43,7 +44,12 @@ ENGINES = [
     pytest.param("nest", marks=nest.needs_nest),
     pytest.param("nengo", marks=nengo.needs_nengo),
 ]
-EMITTERS = {"neuron": neuron_emitter, "nest": nest_emitter, "nengo": nengo_emitter}
+EMITTERS = {
+    "neuron": neuron_emitter,
+    "nest": nest_emitter,
+    "annarchy": annarchy_emitter,
+    "nengo": nengo_emitter,
+}
 
 
 def simulate(engine, circuit, inputs):
@@ -54,7 +60,7 @@ def simulate(engine, circuit, inputs):
     return nest.simulate(circuit, inputs)
 
 
-@pytest.mark.parametrize("engine", ["neuron", "nest", "nengo"])
+@pytest.mark.parametrize("engine", EMITTERS)
 def test_golden_script(engine, golden):
     case = CASE["bert"]
     (text,) = (
@@ -88,7 +94,7 @@ def test_the_emitted_folder_runs_alone(engine, tmp_path):
         np.testing.assert_allclose(found["y"], expected, rtol=1e-8)
 
 
-@pytest.mark.parametrize("engine", ["neuron", "nest", "nengo"])
+@pytest.mark.parametrize("engine", EMITTERS)
 def test_all_names_that_the_script_uses_are_reserved(engine):
     """What is assigned, defined or imported at the script's top level, and names in `simulate`."""
     case = CASE["everything"]
@@ -101,8 +107,9 @@ def test_all_names_that_the_script_uses_are_reserved(engine):
         elif isinstance(node, ast.Import | ast.ImportFrom):
             found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.Assign):
-            found |= {target.id for target in node.targets}
-    assert found <= EMITTERS[engine].ENGINE.reserved
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    types = {f"{population.name}_neuron" for population in circuit.populations}
+    assert found - types <= EMITTERS[engine].ENGINE.reserved
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -258,6 +265,16 @@ def test_the_longest_chain_by_hand():
         ("nengo", {"neurons": "lfi"}, "must be direct or lif, found 'lfi' (did you mean 'lif'?)"),
         ("nengo", {"time": 0}, "option time of backend nengo must be a number from 0.001"),
         ("nengo", {"neurons_per_dimension": 0}, "must be a whole number from 1"),
+        (
+            "annarchy",
+            {"thread": 2},
+            "backend annarchy has no option 'thread' (did you mean 'threads'",
+        ),
+        ("annarchy", {"folder": "x"}, "backend annarchy has no option 'folder'"),
+        ("annarchy", {"threads": 0}, "option threads of backend annarchy must be a whole number"),
+        ("annarchy", {"dt": 0}, "option dt of backend annarchy must be a number from 1e-06"),
+        ("annarchy", {"tau": "slow"}, "option tau of backend annarchy"),
+        ("annarchy", {"tolerance": 1e-20}, "option tolerance of backend annarchy"),
     ],
 )
 def test_options_are_checked(engine, options, message):
@@ -272,7 +289,7 @@ def test_a_command_that_fails_is_quoted(tmp_path):
         run_command(command, tmp_path, "the network")
 
 
-@pytest.mark.parametrize("engine", ["neuron", "nest", "nengo"])
+@pytest.mark.parametrize("engine", EMITTERS)
 def test_a_missing_engine_is_one_line(engine, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("cortico.backends.extras.find_spec", lambda name: None)

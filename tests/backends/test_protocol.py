@@ -34,9 +34,8 @@ class Broken(Counts):
 
 
 def test_what_our_backends_are():
-    kinds = dict.fromkeys(
-        ("numpy", "torch", "jax", "brian2", "neuron", "nest", "nengo"), (Runner, Emitter)
-    )
+    scripts = ("numpy", "torch", "jax", "brian2", "neuron", "nest", "annarchy", "nengo")
+    kinds = dict.fromkeys(scripts, (Runner, Emitter))
     kinds["reference"] = (Runner,)
     kinds |= {
         "onnx": (Runner, Exporter),

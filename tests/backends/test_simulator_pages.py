@@ -1,4 +1,4 @@
-"""docs/neuron.md, docs/nest.md, docs/nengo.md, NIR in docs/formats.md, their benchmark and their example: what they say is what is so."""
+"""Pages of the simulators and of NIR, their benchmark and their example: what they say is what is so."""
 
 import dataclasses
 import json
@@ -11,13 +11,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cortico.backends import nengo, nest, neuron, nir
+from cortico.backends import annarchy, nengo, nest, neuron, nir
 from tests.backends.nest.simulation import needs_nest
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = {
     "neuron": ("neuron.md", "## Options", neuron.Options),
     "nest": ("nest.md", "## Options", nest.Options),
+    "annarchy": ("annarchy.md", "## Options", annarchy.Options),
     "nengo": ("nengo.md", "## Options", nengo.Options),
     "nir": ("formats.md", "## NIR", nir.Options),
 }
@@ -31,7 +32,7 @@ def benchmark(monkeypatch):
     return runpy.run_path(str(ROOT / "benchmarks" / "simulator_scale.py"))
 
 
-@pytest.mark.parametrize("engine", ["neuron", "nest"])
+@pytest.mark.parametrize("engine", ["neuron", "nest", "annarchy"])
 def test_tables_are_those_measured(engine, benchmark, golden):
     results = json.loads((ROOT / "benchmarks/results/simulator_scale.json").read_text("utf-8"))
     text = (ROOT / "docs" / f"{engine}.md").read_text(encoding="utf-8")

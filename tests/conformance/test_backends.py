@@ -19,7 +19,7 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 #: Networks of simulators have suites of their own: test_brian2.py and so on.
-SETTLES = ("brian2", "neuron", "nest", "nengo")
+SETTLES = ("brian2", "neuron", "nest", "annarchy", "nengo")
 AT_ONCE = [
     name
     for name in backend_names()

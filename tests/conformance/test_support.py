@@ -15,6 +15,7 @@ from tests.backends.nest.simulation import needs_nest
 from tests.backends.neuron import simulation as neuron
 from tests.backends.neuron.simulation import needs_neuron
 from tests.cases import CASES, Case
+from tests.conformance import annarchy_record
 from tests.conformance.test_backends import expected_output, relative_error
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -29,6 +30,9 @@ IN_PROCESS = {
     "nest": lambda *example: nest.simulate(*example, **nest.QUICK),
     "nengo": nengo.simulate,
 }
+
+#: Backends whose errors are recorded, as they take long: case to what was found.
+RECORDED = {"annarchy": annarchy_record.recorded()}
 
 #: The error that a backend states: smaller ones differ from machine to machine.
 STATED = {"nest": 1e-9}
@@ -48,9 +52,14 @@ neurons and synapses (at most 1e-12, `tests/conformance/test_neurons.py`).
 Brian2 networks run here with one example and steps as long as the membrane time constant, in which a
 network settles exactly. Integrated in ten steps to a time constant they come within 1e-6
 (`tests/conformance/test_brian2.py`). NEURON models run with one example too, and steps far longer than
-the time constants; NEST networks and exact Nengo models with one example. A test says what happens with short steps, batches,
-two MPI ranks, two threads and spiking neurons (`tests/conformance/test_neuron.py`,
+the time constants; NEST networks and exact Nengo models with one example. A test says what happens with
+short steps, batches, two MPI ranks, two threads and spiking neurons (`tests/conformance/test_neuron.py`,
 `tests/conformance/test_nest.py`, `tests/conformance/test_nengo.py`).
+
+ANNarchy compiles each network. So its errors, on both examples and with steps far longer than the time
+constants, are a record, `tests/conformance/annarchy_record.json`. A test fails when the code that is emitted for
+any case is not what was measured; `python tests/conformance/annarchy_record.py` measures anew. A few networks
+are compiled at every run of the tests (`tests/conformance/test_annarchy.py`).
 """
 
 
@@ -61,12 +70,23 @@ def test_the_support_matrix_is_up_to_date(golden):
     golden(matrix(own_backends()), "support.md", folder=DOCS)
 
 
+def test_the_record_of_annarchy_is_of_the_code_that_is_emitted():
+    cases = annarchy_record.supported()
+    emitted = {case.name: annarchy_record.code_of(circuit) for case, circuit in cases}
+    record = {name: row["code"] for name, row in RECORDED["annarchy"].items()}
+    assert record == {name: emitted.get(name) for name in record}, (
+        "run `PYTHONPATH=. python tests/conformance/annarchy_record.py`, then `make golden`"
+    )
+
+
 def test_cells():
     assert cell([3e-15, 2e-13]) == "≤ 1e-12"
     assert cell([3e-15, 2e-10]) == "≤ 1e-9"
     assert cell([0.5]) == "**differs**"
     assert cell([float("nan")]) == "**differs**"
     assert cell(["no exp", "no exp"]) == "refused: no exp"
+    assert cell([None]) == "not measured"
+    assert cell([3e-15, None]) == "≤ 1e-12 (1 of 2 measured)"
     assert cell([0.0, "no exp", "no sqrt | no exp"]) == (
         "≤ 1e-12, 2 of 3 refused: no exp; no sqrt \\| no exp"
     )
@@ -124,12 +144,15 @@ def table(title, second, rows, describe, backends) -> list[str]:
     return lines
 
 
-def outcome(case: Case, name: str) -> float | str:
-    """The relative error of a backend, or why it refuses the circuit."""
+def outcome(case: Case, name: str) -> float | str | None:
+    """The relative error of a backend, or why it refuses the circuit; None where a record lacks it."""
     backend, circuit = get_backend(name), lower(case.spec, case.weights)
     problems = backend.unsupported(circuit)
     try:
         require_support(backend, circuit)
+        if name in RECORDED:
+            found = RECORDED[name].get(case.name)
+            return found["error"] if found else None
         if name in IN_PROCESS:  # and one example: a process each would take minutes
             outputs = IN_PROCESS[name](circuit, second_example(case))
             error = relative_error(outputs["y"], expected_output(case)[1])
@@ -140,7 +163,12 @@ def outcome(case: Case, name: str) -> float | str:
     return relative_error(found, expected_output(case))
 
 
-def cell(outcomes: list[float | str]) -> str:
+def cell(outcomes: list[float | str | None]) -> str:
+    there = [found for found in outcomes if found is not None]
+    if not there:
+        return "not measured"
+    if len(there) < len(outcomes):
+        return f"{cell(there)} ({len(there)} of {len(outcomes)} measured)"
     errors = [found for found in outcomes if not isinstance(found, str)]
     reasons = "; ".join(dict.fromkeys(found for found in outcomes if isinstance(found, str)))
     refused = f"refused: {reasons}".replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,69 @@
+"""Text of the emitted ANNarchy script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from cortico.backends.annarchy.neurons import (
+    arguments,
+    definitions,
+    neuron_types,
+    with_plain_names,
+)
+from cortico.backends.annarchy.options import Options
+from cortico.backends.annarchy.template import CONSTANTS, HEADER, MAIN, NETWORK
+from cortico.backends.brian2.code import Coder
+from cortico.backends.brian2.template import SETTLING_STEPS
+from cortico.backends.cell_script import (
+    BY_CELL,
+    Engine,
+    drive,
+    emit_cell_script,
+    longest_chain,
+    time_constant,
+)
+from cortico.ir import Circuit, Population
+
+SCRIPT = "attention_annarchy.py"
+
+_RESERVED = """
+ann argparse by_cell checked csc_matrix distance dt examples FLAGS folder functools json load_weights main
+network Network np numbered os parser Path rates rotation settling_steps SILENT simulate sizes split sys tau threads
+tolerance weights
+"""
+
+
+def _cell(coder: Coder, population: Population) -> Iterator[str]:
+    """The type of the neurons, their time constant, what drives each compartment from outside."""
+    circuit = coder.circuit
+    yield f"neuron={neuron_types(circuit)[arguments(circuit, population)]}"
+    yield time_constant(population)
+    for compartment in population.compartments:
+        if compartment.drive:
+            yield f"{compartment.name}_drive={drive(coder, compartment)}"
+
+
+ENGINE = Engine(
+    header=HEADER,
+    constants=CONSTANTS,
+    main=MAIN,
+    network="\n".join((NETWORK, BY_CELL, SETTLING_STEPS)),
+    reserved=frozenset(_RESERVED.split()),
+    settle="{chain}",
+    cell=_cell,
+    physiology=True,
+    reuses=True,
+)
+
+
+def emit_script(circuit: Circuit, options: Options) -> str:
+    """A standalone Python script that imports ANNarchy and numpy and runs `circuit`."""
+    circuit = with_plain_names(circuit)
+    engine = replace(
+        ENGINE,
+        constants=f"{ENGINE.constants}\n{definitions(circuit)}",
+        reserved=ENGINE.reserved | set(neuron_types(circuit).values()),
+    )
+    chain = longest_chain(circuit, {p.name: 1 for p in circuit.populations})
+    return emit_cell_script(circuit, engine, options.of_script(), chain)

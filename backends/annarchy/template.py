@@ -1,0 +1,152 @@
+"""The fixed parts of an emitted ANNarchy script."""
+
+from __future__ import annotations
+
+HEADER = '''\
+"""Circuit {title} as an ANNarchy network of rate neurons, compiled by cortico.
+
+    python attention_annarchy.py inputs.npz -o outputs.npz --threads 2
+
+Every population of the circuit is a population, every projection a projection with one weight per synapse.
+Neurons integrate the equations below: sum(basal) is what arrives at the synapses of that compartment,
+basal_drive what drives it from outside. Shunting inhibition divides, and x / 0 is 0.
+
+The rates settle to multihead attention: Granier & Senn, Multihead self-attention in cortico-thalamic
+circuits, arXiv 2504.06354. They have no unit: they are relative to a baseline and may be negative.
+A signal passes at most {chain} cells one after another. With --dt much longer than the time constants a
+step brings each to rest, and the network settles in {chain} of them; with a short one it follows its time
+course.
+
+ANNarchy writes C++ into a folder called annarchy and compiles it: once for a circuit and its sizes. Other
+inputs and other weights use what was compiled, also in another run.
+
+{tensors}
+"""
+
+import argparse
+{functools}{json}import os
+import sys
+from pathlib import Path
+
+# CMake takes the first Python that it finds
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+
+import ANNarchy as ann
+import numpy as np
+from scipy.sparse import csc_matrix
+'''
+
+MAIN = '''\
+def main():
+    """Read inputs and options, simulate each example, write what comes out."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\\n")[0])
+    parser.add_argument("inputs", type=Path, help=".npz of the inputs by name")
+    parser.add_argument("-o", "--output", type=Path, default="outputs.npz", help=".npz to write")
+    parser.add_argument("--weights", type=Path{weights_required}, help=".npz of the weights by name")
+    parser.add_argument("--dt", type=float, default={dt}, help="time step in ms")
+    parser.add_argument("--tau", type=float, default={tau}, help="one membrane time constant, in ms, for all")
+    parser.add_argument("--tolerance", type=float, default={tolerance}, help="stop when nothing is further from rest")
+    parser.add_argument("--threads", type=int, default={threads}, help="threads of ANNarchy")
+    parser.add_argument("--folder", default={folder}, help="where ANNarchy makes its folder")
+    options = vars(parser.parse_args())
+    inputs, output, weights = (options.pop(name) for name in ("inputs", "output", "weights"))
+    weights = dict(np.load(weights, allow_pickle=False)) if weights else None
+    batch, examples = split(dict(np.load(inputs, allow_pickle=False)))
+    network = Network(**options)
+    results = [simulate(**example, weights=weights, network=network) for example in examples]
+    found = {{name: [outputs[name] for outputs in results] for name in results[0]}}
+    np.savez(output, **{{n: np.reshape(all, batch + all[0].shape) for n, all in found.items()}})
+'''
+
+CONSTANTS = """\
+FLAGS = "-O2 -march=native"  # of the C++ compiler
+SILENT = 1e-30  # rates that are smaller count as zero
+"""
+
+NETWORK = '''\
+class Network:
+    """Populations and projections: made and compiled for a first example, driven anew by the next."""
+
+    def __init__(self, dt, tau, tolerance, threads, folder):
+        self.network = ann.Network(dt=dt)
+        self.network.config(num_threads=threads)
+        self.dt, self.tau, self.tolerance, self.folder = dt, tau, tolerance, folder
+        self.numbers, self.cells = {}, {}  # of each population; of those that have cells
+        self.size, self.slowest, self.compiled = 0, 0.0, False
+
+    def population(self, name, *axes, neuron, tau, where=True, **drives):
+        """Make a cell per index at which one exists, or drive those made; their numbers, -1 for none."""
+        if name not in self.numbers:
+            self.make(name, axes, where, neuron, self.tau or tau)
+        numbers = self.numbers[name]
+        if name in self.cells:
+            first, cells = self.cells[name]
+            for parameter, values in drives.items():
+                setattr(cells, parameter, by_cell(np.maximum(numbers[axes] - first, -1), cells.size, values))
+            cells.r = 0.0
+        return numbers
+
+    def make(self, name, axes, where, neuron, tau):
+        """Make the cells of a population."""
+        self.numbers[name], count = numbered(self.size, axes, where)
+        if count:
+            cells = self.network.create(int(count), neuron, name=name)
+            cells.tau = tau
+            self.cells[name] = self.size, cells
+            self.slowest = max(self.slowest, tau)
+        self.size += count
+
+    def connect(self, pre, post, compartment, weight, where=True):
+        """Make the synapses between cells that exist."""
+        if self.compiled:
+            return
+        pre, post, weight, where = np.broadcast_arrays(pre, post, weight, where)
+        exists = where & (pre >= 0) & (post >= 0)
+        pre, post, weight = pre[exists], post[exists], weight[exists]
+        if pre.size:
+            (first, sources), (start, targets) = self.cells_of(pre[0]), self.cells_of(post[0])
+            matrix = csc_matrix((weight, (pre - first, post - start)), (sources.size, targets.size))
+            projection = self.network.connect(sources, targets, compartment)
+            projection.from_sparse(matrix, storage_format="csr")
+
+    def cells_of(self, number):
+        """The number of a population's first cell, and the population, for a cell in it."""
+        return next(found for found in reversed(self.cells.values()) if found[0] <= number)
+
+    def compile(self):
+        """Write and compile C++, unless the same was compiled before."""
+        folder = Path(self.folder, "annarchy").resolve()
+        try:
+            self.network.compile(str(folder), compiler_flags=FLAGS, silent=True)
+        except BaseException:  # or ANNarchy would take an older library for that of an interrupted compiler
+            if folder.exists():
+                (folder / "compilation").write_text("0", encoding="utf-8")
+            raise
+        self.compiled = True
+
+    def settle(self, chain):
+        """Run until every rate is at rest; returns the rates by number, 0 for number -1."""
+        if not self.cells:
+            return np.zeros(1)
+        if not self.compiled:
+            self.compile()
+        part = 1 - np.exp(-self.dt / self.slowest)  # of its way that a cell goes in a step
+        for _ in range(20 * settling_steps(chain, part, self.tolerance) // chain + 1):
+            self.network.simulate(chain * self.dt)
+            if self.distance() <= part * self.tolerance:
+                return np.concatenate([*self.rates(), [0.0]])
+        raise RuntimeError(f"not settled after {self.network.time} ms")
+
+    def distance(self):
+        """The longest way of a rate in the next step, over the largest of its population."""
+        before = self.rates()
+        self.network.step()
+        ways = [(np.abs(new - old).max(), np.abs(new).max()) for old, new in zip(before, self.rates())]
+        if not np.isfinite(ways).all():
+            raise FloatingPointError("a rate is NaN or infinite")
+        return max((way / (largest + SILENT) for way, largest in ways), default=0.0)
+
+    def rates(self):
+        """Those of each population now."""
+        return [cells.r for _, cells in self.cells.values()]
+'''

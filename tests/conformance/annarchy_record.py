@@ -1,0 +1,66 @@
+"""How far ANNarchy is from the textbook on every case: a record, as compiling them takes half an hour.
+
+    PYTHONPATH=. python tests/conformance/annarchy_record.py
+
+measures the cases that are not in the record, or whose emitted code has changed since, and writes
+`annarchy_record.json` beside this file after each. `docs/support.md` shows it, and says where cases are missing; a
+test fails while the code of a case in it is not what was measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from cortico.backends import get_backend
+from cortico.backends.annarchy import Options, emit_script
+from cortico.ir import Circuit
+from cortico.lowering import lower
+from tests.backends.annarchy.simulation import SYNCHRONOUS, simulate
+from tests.cases import CASES, Case
+from tests.conformance.test_backends import expected_output, relative_error
+
+RECORD = Path(__file__).with_suffix(".json")
+
+
+def recorded() -> dict[str, dict]:
+    """Case to the hash of its code, the largest relative error, and the version of ANNarchy."""
+    return json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+
+
+def code_of(circuit: Circuit) -> str:
+    """A hash of the emitted script from its imports on."""
+    text = emit_script(circuit, Options())
+    return hashlib.sha256(text[text.index("import argparse") :].encode()).hexdigest()[:16]
+
+
+def supported() -> list[tuple[Case, Circuit]]:
+    """The cases that the backend takes."""
+    circuits = [(case, lower(case.spec, case.weights)) for case in CASES]
+    return [(case, c) for case, c in circuits if not get_backend("annarchy").unsupported(c)]
+
+
+def measure(case: Case, circuit: Circuit) -> float:
+    """The relative error over a batch of two examples."""
+    found = simulate(circuit, case.inputs, **SYNCHRONOUS)["y"]
+    return float(f"{relative_error(found, expected_output(case)):.0e}")
+
+
+def main() -> None:
+    """Measure what is new, and forget cases that are gone."""
+    cases, record = supported(), recorded()
+    record = {case.name: record[case.name] for case, _ in cases if case.name in record}
+    for case, circuit in (case for start in range(7, -1, -1) for case in cases[start::8]):
+        code = code_of(circuit)  # one of every row of the table comes first, then the next
+        if record.get(case.name, {}).get("code") != code:
+            error = measure(case, circuit)
+            record[case.name] = {"code": code, "error": error, "annarchy": version("ANNarchy")}
+            print(case.name, error, file=sys.stderr, flush=True)
+            RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""ANNarchy networks settle to the textbook: few networks, as each is compiled; record.py has all cases."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+
+from cortico.backends import get_backend, get_runner
+from cortico.ir import (
+    Bound,
+    CellClass,
+    CircuitBuilder,
+    Compartment,
+    Effect,
+    Gain,
+    Region,
+    Role,
+    TensorRef,
+    Weight,
+)
+from cortico.lowering import lower
+from tests.backends.annarchy.simulation import SYNCHRONOUS, folder, needs_annarchy, simulate
+from tests.cases import CASES
+from tests.conformance.test_backends import expected_output, relative_error
+from tests.strategies import circuits, real_numbers
+
+CASE = {case.name: case for case in CASES}
+ANNARCHY = get_backend("annarchy")
+
+#: Random circuits take ten seconds each, so they are tried when this says how many.
+EXAMPLES = int(os.environ.get("ANNARCHY_EXAMPLES", "0"))
+
+
+@needs_annarchy
+def test_many_options_at_once():
+    """Grouped heads, a window, padding, biases: a batch on one compiled network."""
+    case = CASE["softmax-mask_window-padded-grouped-biased"]
+    circuit = lower(case.spec, case.weights)
+    expected = expected_output(case)
+    assert relative_error(simulate(circuit, case.inputs, **SYNCHRONOUS)["y"], expected) < 1e-12
+
+    library = folder() / "annarchy" / "ANNarchyWrapper1.so"
+    compiled = library.stat().st_mtime_ns
+    in_time = simulate(circuit, case.inputs)["y"]  # each class of cells has its time constant
+    assert 1e-15 < relative_error(in_time, expected) < 1e-8
+    other = {p.name: 1.5 * p.values for p in circuit.parameters}
+    found = simulate(circuit, case.inputs, other, **SYNCHRONOUS)["y"]
+    again = get_runner("reference").run(circuit, case.inputs, other)["y"]
+    assert relative_error(found, again) < 1e-12
+    assert relative_error(again, expected) > 1e-3
+    assert library.stat().st_mtime_ns == compiled, "other weights were compiled anew"
+
+
+@needs_annarchy
+def test_all_that_cells_do_by_hand():
+    """Factors, divisors, transfer functions, domains, constants and any name, on two threads."""
+    circuit = features()
+    rng = np.random.default_rng(0)
+    x, z = rng.uniform(0.5, 2.0, (2, 2, 4))
+    z[0, 1] = 0.0
+    z[1, 2] *= -1
+    found = simulate(circuit, {"x": x, "z": z}, threads=2, **SYNCHRONOUS)
+    later = np.tril(np.ones((4, 4)))
+    pairs = x[:, :, None] * z[:, None, :] * later
+    near = later * (1 - np.tril(np.ones((4, 4)), -3))  # a synapse from (i, j) with i - j <= 2
+    with np.errstate(divide="ignore"):
+        ratio = np.where(z == 0, 0, (2 * x) * (x + 0.5) * x / z / (-3 * x))
+        inverse = np.where(z == 0, 0, 1 / z)
+    expected = {
+        "ratio": ratio,
+        "inverse": np.exp(inverse),
+        "pairs": pairs,
+        "pooled": np.tanh(np.sum(near * pairs, axis=2)),
+        "total": np.sqrt(x.sum(axis=1) + 0.25),
+        "nobody": np.zeros((2, 4, 4)),
+        "clipped": np.maximum(0, -z) + np.zeros(4),
+    }
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-12, atol=1e-14, err_msg=name)
+
+
+def features():
+    """A population for each thing that cells may do, with names that mean something elsewhere."""
+    builder = CircuitBuilder('späte Köpfe """ \\ \n {x} %s \'π\'')
+    for axis in ("i", "j"):
+        builder.axis(axis, Role.COLUMN, "n")
+    x, z = (
+        {axis: (Weight(TensorRef(tensor, (axis,))),) for axis in "ij"}
+        for tensor in (builder.input("x", ("n",)), builder.input("z", ("n",)))
+    )
+    core, deep = (Region.CORE, CellClass.RELAY), (Region.L5, CellClass.PT)
+    half = (Weight(gain=Gain(0.5)),)
+    builder.population("lambda", ("i",), *core, [Compartment("r", drive=x["i"])])
+    builder.population("by", ("j",), *core, [Compartment("tau", drive=z["j"])])
+    divides = Effect.DIVIDES
+    builder.population(
+        "ratio",
+        ("i",),
+        *deep,
+        [
+            Compartment("if"),
+            Compartment("if_", drive=half),
+            Compartment("sum", drive=x["i"]),
+            Compartment("t", divides, drive=z["i"]),
+            Compartment("class", divides),
+        ],
+    )
+    builder.population("inverse", ("j",), *deep, [Compartment("dt", divides, z["j"])], "exp")
+    causal = (Bound("j", "i", 0),)
+    builder.population(
+        "pairs", ("i", "j"), *deep, [Compartment("a"), Compartment("b")], domain=causal
+    )
+    builder.population("pooled", ("i",), *deep, [Compartment("a")], "tanh")
+    builder.population(
+        "total", (), *deep, [Compartment("a", drive=(Weight(gain=Gain(0.25)),))], "sqrt"
+    )
+    never = (Bound("i", "j", -1), Bound("j", "i", -1))
+    builder.population("nobody", ("i", "j"), *deep, [Compartment("a")], domain=never)
+    builder.population(
+        "clipped", ("j",), *deep, [Compartment("a"), Compartment("b", drive=half)], "relu"
+    )
+    for pre, post, compartment, gain in (
+        ("lambda", "ratio", "if", 2.0),
+        ("lambda", "ratio", "if_", 1.0),
+        ("lambda", "ratio", "class", -3.0),
+        ("lambda", "pairs", "a", 1.0),
+        ("by", "pairs", "b", 1.0),
+        ("lambda", "total", "a", 1.0),
+        ("by", "nobody", "a", 1.0),
+        ("by", "clipped", "a", -2.0),
+        ("nobody", "clipped", "b", 1.0),
+    ):
+        builder.project(
+            f"{pre}_{post}_{compartment}", pre, post, compartment, Weight(gain=Gain(gain))
+        )
+    near = (Bound("i", "j", 2),)
+    builder.project("near", "pairs", "pooled", "a", domain=near)
+    for name, axes in (
+        ("ratio", "i"),
+        ("inverse", "j"),
+        ("pairs", "ij"),
+        ("pooled", "i"),
+        ("total", ""),
+        ("nobody", "ij"),
+        ("clipped", "j"),
+    ):
+        builder.output(name, name, tuple(axes))
+    return builder.build()
+
+
+@needs_annarchy
+@pytest.mark.skipif(EXAMPLES == 0, reason="ANNARCHY_EXAMPLES says how many circuits to compile")
+@settings(
+    max_examples=max(EXAMPLES, 1),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+)
+@given(circuit=circuits(time=False), seed=st.integers(0, 9), tokens=st.integers(1, 4))
+def test_any_circuit_in_space(circuit, seed, tokens):
+    """Any compartments, transfer functions, domains, drives and orders of axes."""
+    inputs, weights, rates = real_numbers(circuit, seed, tokens)
+    assume(ANNARCHY.unsupported(circuit) == [])
+    assume(all(np.isfinite(rate).all() for rate in rates.values()))
+    found = simulate(circuit, inputs, weights, **SYNCHRONOUS)["y"]
+    expected = get_runner("reference").run(circuit, inputs, weights)["y"]
+    assert found.shape == expected.shape
+    largest = max(float(np.abs(rate).max(initial=1.0)) for rate in rates.values())
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12 * largest)
+
+
+def test_axes_in_time_are_refused():
+    circuit = lower(CASE["memory"].spec)
+    assert ANNARCHY.unsupported(circuit) == ["axis 'i' is in time", "axis 'j' is in time"]
+
+
+def test_weights_that_are_no_numbers_are_refused():
+    circuit = lower(CASE["one_head"].spec, CASE["one_head"].weights)
+    first, *others = circuit.parameters
+    first = dataclasses.replace(first, values=np.full_like(first.values, np.nan))
+    broken = dataclasses.replace(circuit, parameters=(first, *others))
+    (line,) = ANNARCHY.unsupported(broken)
+    assert line == f"parameter {first.name!r} has numbers that are NaN or infinite"
