@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 CHECKED = '''\
-def checked(name, array, shape, sizes, dtype):
-    """`array` as `dtype`. Its last axes must have `shape`; a symbol there gets its size at first sight."""
+def checked(name, array, shape, sizes, dtype, own=...):
+    """`array`, or its part `own`, as `dtype`. Its last axes must have `shape`; a symbol there gets its size at first sight."""
     array = np.asarray(array)
     found = array.shape[max(array.ndim - len(shape), 0) :]
     expected = [sizes.get(side, side) for side in shape]
@@ -12,10 +12,43 @@ def checked(name, array, shape, sizes, dtype):
     if len(found) != len(shape) or not fits or 0 in array.shape:
         raise ValueError(f"{name} has shape {array.shape}, expected (..., {', '.join(map(str, expected))}), none empty")
     sizes.update((side, size) for side, size in zip(shape, found) if isinstance(side, str))
-    return array.astype(dtype, copy=False)
+    return array[own].astype(dtype, copy=False)
 '''
 
 HELPERS = {
+    "share": '''\
+def share(rank, ranks, areas, tokens=None):
+    """Two slices: the areas of this rank, and of these its query tokens.
+
+    Ranks that are more than areas form teams: a team has one area, and shares its tokens. Where tokens
+    cannot be shared (None), such ranks have no area.
+    """
+    teams = ranks if tokens is None else min(areas, ranks)
+    team = rank * teams // ranks
+    first, last = (-(-k * ranks // teams) for k in (team, team + 1))  # ranks of the team
+    return cut(areas, team, teams), cut(tokens or 0, rank - first, last - first)
+
+
+def cut(length, part, parts):
+    """One of so many parts of a length, as equal as can be."""
+    return slice(length * part // parts, length * (part + 1) // parts)
+''',
+    "sum_of_ranks": '''\
+def sum_of_ranks(part, comm, axis=0, own=slice(None), tokens=None):
+    """The sum of what all ranks have: areas of their own, and `own` of all `tokens` along `axis`.
+
+    This is the one time that ranks meet.
+    """
+    if comm is None:
+        return part
+    shape = list(part.shape)
+    if tokens is not None:
+        shape[axis] = tokens
+    whole, total = np.zeros(shape, part.dtype), np.empty(shape, part.dtype)
+    np.moveaxis(whole, axis, 0)[own] = np.moveaxis(part, axis, 0)
+    comm.Allreduce(whole, total)
+    return total
+''',
     "divide": '''\
 def divide(excitation, inhibition):
     """excitation / inhibition, where a division by zero gives zero."""
@@ -31,12 +64,13 @@ def finite(peak):
     "merge_rows": '''\
 def merge_rows(array, count):
     """The `count` axes before the last as one."""
-    return array.reshape(*array.shape[: -1 - count], -1, array.shape[-1])
+    rows = int(np.prod(array.shape[-1 - count : -1]))
+    return array.reshape(*array.shape[: -1 - count], rows, array.shape[-1])
 ''',
     "merge_columns": '''\
 def merge_columns(array, count):
     """The last `count` axes as one."""
-    return array.reshape(*array.shape[:-count], -1)
+    return array.reshape(*array.shape[:-count], int(np.prod(array.shape[-count:])))
 ''',
     "close_by": '''\
 def close_by(array, index, scratch, place):
@@ -78,11 +112,11 @@ def in_range(rates):
 TILE = (128, 256)  # fewest and most rows of a tile
 
 
-def in_tiles(tile, stack, tokens, width, dtype, threads, work):
-    """Run `tile(index, rows, scratch)` for every index of `stack` and every few rows, the last rows first."""
+def in_tiles(tile, stack, rows, width, dtype, threads, work):
+    """Run `tile(index, few, scratch)` for every index of `stack` and every few of `rows`, the last first."""
     height = tile_rows(width, dtype)
-    starts = range(0, tokens, height)[::-1]
-    tiles = [(k, slice(s, min(s + height, tokens))) for k in np.ndindex(stack) for s in starts]
+    starts = range(rows.start, rows.stop, height)[::-1]
+    tiles = [(k, slice(s, min(s + height, rows.stop))) for k in np.ndindex(stack) for s in starts]
     in_threads(tile, tiles, threads if height * width > 2**16 else 1, work)
 
 
@@ -97,7 +131,7 @@ def project(array, matrix, threads, work=None, place=None):
 
     The result lies at its place of `work`, if that is not None.
     """
-    rows = array.reshape(-1, len(matrix))
+    rows = array.reshape(int(np.prod(array.shape[:-1])), len(matrix))
     height, width = len(rows), matrix.shape[1]
     if threads > 1 and height * matrix.size < SMALL:
         return array @ matrix  # by threads of BLAS

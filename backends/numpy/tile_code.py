@@ -58,8 +58,12 @@ class TileWriter(Writer):
 class TileCode:
     """Writes one tile. Arrays of pairs are changed in place where nothing else reads them."""
 
-    def __init__(self, tile: Tile, program: Program, sizes: Mapping[str, str]) -> None:
+    def __init__(
+        self, tile: Tile, program: Program, sizes: Mapping[str, str], own_rows: str = ""
+    ) -> None:
         self._tile, self._program, self._sizes = tile, program, sizes
+        self._own_rows = own_rows  # the slice of rows that arrays have, where it is not all
+        self._here = "here" if own_rows else "rows"
         self._write = TileWriter(sizes, tile)
         self._made = {s.result.code for s in tile.statements}
         self._uses = Counter(o.code for s in tile.statements for o in s.operands)
@@ -89,7 +93,8 @@ class TileCode:
         yield ""
         sides = ", ".join(self._sizes[axis] for axis in tile.areas)
         width = self._width()
-        yield f"in_tiles(tile, (*batch, {sides}), {self._sizes[tile.rows]}, {width}, dtype, threads, work)"
+        rows = self._own_rows or f"slice(0, {self._sizes[tile.rows]})"
+        yield f"in_tiles(tile, (*batch, {sides}), {rows}, {width}, dtype, threads, work)"
 
     def _width(self) -> str:
         """Code for the number of columns of a tile, as far as it is known."""
@@ -112,6 +117,9 @@ class TileCode:
     def _body(self) -> Iterator[str]:
         areas = self._areas.values()
         yield f"*example, {', '.join(areas)} = index" if areas else "example = index"
+        if self._own_rows:
+            start = f"{self._own_rows}.start"
+            yield f"here = slice(rows.start - {start}, rows.stop - {start})  # in arrays of this rank"
         if self._tile.bounds:
             yield f"columns = {self._columns()}"
         yield from self._imports()
@@ -167,7 +175,7 @@ class TileCode:
         return variable.code if made else f"{variable.code}[{''.join(variable.axes)}]"
 
     def _index(self, variable: Variable) -> str:
-        places = {self._tile.rows: "rows", **self._areas}
+        places = {self._tile.rows: self._here, **self._areas}
         if self._tile.bounds:
             places[self._tile.columns] = "columns"
         steps = [places.get(axis, ":") for axis in variable.axes]
@@ -186,7 +194,8 @@ class TileCode:
         return self._now.get(self._key(variable), variable.code)
 
     def _target(self, variable: Variable) -> str:
-        return f"{variable.code}[*example, rows{''.join(f', {a}' for a in self._areas.values())}]"
+        areas = "".join(f", {a}" for a in self._areas.values())
+        return f"{variable.code}[*example, {self._here}{areas}]"
 
     def _target_axes(self, variable: Variable) -> tuple[str, ...]:
         return tuple(a for a in self._whole(variable).axes if a not in self._tile.areas)
