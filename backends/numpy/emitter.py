@@ -110,7 +110,7 @@ class _File:
 
     def text(self) -> str:
         """The whole file."""
-        body = [*self._prologue(), *self._body()]
+        body = self.ranks.without_unused([*self._prologue(), *self._body()])
         parts = [
             LOAD_WEIGHTS if stores_weights(self.circuit) else "",
             self._signature(),

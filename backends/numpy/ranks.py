@@ -88,6 +88,12 @@ class Ranks:
         alone = "(0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())"
         return [f"rank, ranks = {alone}", *lines]
 
+    def without_unused(self, body: list[str]) -> list[str]:
+        """The function without a length that nothing reads."""
+        names = (self._shared.areas, self._shared.rows) if self._shared else ()
+        unused = {name for name in names if name and "\n".join(body).count(name) == 1}
+        return [line for line in body if line.split(" = ")[0] not in unused]
+
     def packed(self) -> list[str]:
         """Names that packed weights have of a rank."""
         return [self._shared.own_area] if self._shared else []
