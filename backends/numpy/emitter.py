@@ -208,7 +208,7 @@ class _File:
             lines.append("work = {} if work is None else work")
         for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
             lines += self._checked_input(tensor)
-        lines += self.ranks.lines()
+        lines += self.ranks.lines(tile=self.tiling.tile)
         lines += self._unpacked(self.shared)
         lines += [self._checked(p, self.names[p.name]) for p in self._sized_later()]
         for parameter in self.circuit.parameters:

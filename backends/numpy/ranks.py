@@ -66,7 +66,7 @@ class Ranks:
 
     # ---- text --------------------------------------------------------------------------------------
 
-    def lines(self, of_weights: bool = False) -> list[str]:
+    def lines(self, of_weights: bool = False, tile: Tile | None = None) -> list[str]:
         """Lines that find a rank's share; of weights, whose ranks are given, its areas only."""
         shared = self._shared
         if shared is None:
@@ -77,6 +77,7 @@ class Ranks:
         if self.own_rows and shared.row:
             arguments = f"{count}, {0 if of_weights else self._whole[shared.row]}"
             if not of_weights:
+                arguments += ", 0.5" if tile and _hears_all_before(tile) else ""
                 targets, what = f"{shared.own_area}, {shared.own_row}", "areas and query tokens"
                 lengths[shared.rows] = shared.own_row
         lines = [
@@ -128,3 +129,8 @@ class Ranks:
             place = result.axes.index(row) - len(result.axes)
             rows = f", {place}, {self.own_rows}, {self._whole[row]}"
         return [f"{result.code} = sum_of_ranks({result.code}, comm{rows})"]
+
+
+def _hears_all_before(tile: Tile) -> bool:
+    """Whether later rows have more columns."""
+    return [bound.left for bound in tile.bounds] == [tile.columns]

@@ -17,21 +17,21 @@ def checked(name, array, shape, sizes, dtype, own=...):
 
 HELPERS = {
     "share": '''\
-def share(rank, ranks, areas, tokens=None):
+def share(rank, ranks, areas, tokens=None, power=1.0):
     """Two slices: the areas of this rank, and of these its query tokens.
 
     Ranks that are more than areas form teams: a team has one area, and shares its tokens. Where tokens
-    cannot be shared (None), such ranks have no area.
+    cannot be shared (None), some ranks have no area. See `cut` for `power`.
     """
     teams = ranks if tokens is None else min(areas, ranks)
     team = rank * teams // ranks
     first, last = (-(-k * ranks // teams) for k in (team, team + 1))  # ranks of the team
-    return cut(areas, team, teams), cut(tokens or 0, rank - first, last - first)
+    return cut(areas, team, teams), cut(tokens or 0, rank - first, last - first, power)
 
 
-def cut(length, part, parts):
-    """One of so many parts of a length, as equal as can be."""
-    return slice(length * part // parts, length * (part + 1) // parts)
+def cut(length, part, parts, power=1.0):
+    """One of so many parts of a length: equal, or for 0.5 of equal work when token i hears i others."""
+    return slice(*(round(length * (k / parts) ** power) for k in (part, part + 1)))
 ''',
     "sum_of_ranks": '''\
 def sum_of_ranks(part, comm, axis=0, own=slice(None), tokens=None):

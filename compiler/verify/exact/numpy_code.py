@@ -60,7 +60,7 @@ _FUNCTIONS = ("exp", "sqrt", "tanh", "cos", "sin")
 
 _BUILTINS = (
     *("ValueError", "ImportError", "all", "bool", "int", "isinstance", "iter", "len", "max", "min"),
-    *("list", "map", "open", "range", "set", "slice", "sorted", "str", "zip"),
+    *("list", "map", "open", "range", "round", "set", "slice", "sorted", "str", "zip"),
 )
 
 #: Modules that emitted text imports, and what it takes of others.
