@@ -91,7 +91,6 @@ class _File:
     def _shared(self) -> Shared | None:
         """What ranks share."""
         plain = [p for p in self.circuit.parameters if p.formula is None]
-        fixed = {self.names[t.name] for t in (*self.circuit.inputs, *self.circuit.parameters)}
         weights = frozenset(self.names[p.name] for p in plain)
         areas = [axis for axis in self.lettered.axes if axis.role is Role.AREA]
         areas.sort(key=lambda axis: axis.extent == 1)
@@ -100,7 +99,7 @@ class _File:
             self.results,
             [axis.name for axis in areas if isinstance(axis.extent, int)],
             token_axes(self.lettered),
-            frozenset(fixed - weights),
+            frozenset(self.names.values()) - weights,
             weights,
         )
 

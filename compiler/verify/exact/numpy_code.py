@@ -104,7 +104,7 @@ def run_emitted(
     does not emit, and whatever the text raises.
     """
     names = tensor_names(circuit)
-    arguments = {names[name]: array for name, array in inputs.items()}
+    arguments: dict[str, Any] = {names[name]: array for name, array in inputs.items()}
     attention = load_emitted(source, ring)
     names_there = attention.__globals__
     names_there.update({name: v for name, v in run.replaced.items() if name in names_there})
