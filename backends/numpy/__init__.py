@@ -36,7 +36,7 @@ class NumpyBackend(ArrayBackend):
     def unsupported(self, circuit: Circuit) -> list[str]:
         problems = super().unsupported(circuit)
         if self.options.ranks > 1 and not problems and what_ranks_share(circuit) is None:
-            problems.append("ranks > 1, but there are no areas that meet in one sum")
+            problems.append("ranks > 1, but no areas meet in one sum after the tiles of queries")
         return problems
 
     def source(self, circuit: Circuit) -> str:

@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend, get_runner, require_support
 from cortico.backends.numpy import compile_source, emit_source
+from cortico.backends.numpy.emitter import what_ranks_share
 from cortico.backends.numpy.running import run_on_ranks
 from cortico.ir import SpecError, UnsupportedError
 from cortico.lowering import lower
@@ -125,12 +126,13 @@ def test_after_passes(name, passes):
     assert relative_error(found[1], expected_output(case)) <= 1e-12
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), spec=small_specs, ranks=st.integers(1, 5))
-def test_any_spec_can_be_shared(data, spec, ranks):
+def test_any_spec_that_can_be_shared(data, spec, ranks):
     weights, inputs = data.draw(planted_weights(spec)), data.draw(inputs_of(spec))
     passes = data.draw(st.sampled_from(["none", "default", "aggressive"]))
     circuit, _ = run_passes(lower(spec, weights), parse_passes(passes))
+    assume(what_ranks_share(circuit))  # passes may leave no head
     attention = emitted(circuit, TILE=(1, 2), CHUNK=1)
     found, _ = on_ranks(ranks, attention, **inputs, weights=stored(circuit))
     expected = textbook_attention(spec, weights, **inputs)
@@ -289,8 +291,10 @@ def test_ranks_use_one_thread_each_unless_told():
 def test_circuits_without_areas_are_refused():
     from tests.backends.test_numpy_code import hostile_circuit
 
-    with pytest.raises(UnsupportedError, match="there are no areas that meet in one sum"):
+    with pytest.raises(UnsupportedError, match="no areas meet in one sum after the tiles"):
         require_support(get_backend("numpy", ranks=2), hostile_circuit())
+    wide, _, _ = layer(model=4, heads=2, value_features=8)  # W_O goes into the values, in tiles
+    assert "comm=" not in emit_source(wide)
     require_support(get_backend("numpy", ranks=1), hostile_circuit())
 
 
