@@ -5,11 +5,15 @@ Ranks are threads here, with a communicator of a few lines; `test_under_mpiexec`
 
 import importlib.util
 import itertools
+import json
+import re
+import runpy
 import shutil
 import sys
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,6 +36,7 @@ from tests.conformance.test_backends import expected_output, relative_error
 from tests.oracle import textbook_attention
 from tests.spec_strategies import inputs_of, planted_weights, small_specs
 
+ROOT = Path(__file__).parents[2]
 CASE = {case.name: case for case in CASES}
 MISSING = [
     what
@@ -376,3 +381,30 @@ def test_an_emitted_file_of_a_users_own_script(tmp_path, monkeypatch):
     expected = get_runner("numpy").run(compilation.circuit, {"x": tokens(9, 8)})["y"]
     for rank in (0, 1):
         np.testing.assert_allclose(np.load(tmp_path / f"y{rank}.npy"), expected, atol=1e-13)
+
+
+# ---- the page and the benchmark --------------------------------------------------------------------
+
+_SCALING = re.compile(r"(?<=rewrites these lines -->\n)(.*?)(?=<!-- end -->)", re.S)
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
+    return runpy.run_path(str(ROOT / "benchmarks" / "mpi_scaling.py"))
+
+
+def test_the_table_is_what_was_measured(benchmark, golden):
+    results = json.loads((ROOT / "benchmarks/results/mpi_scaling.json").read_text("utf-8"))
+    text = (ROOT / "docs" / "mpi.md").read_text(encoding="utf-8")
+    assert _SCALING.search(text)
+    made = _SCALING.sub(lambda _: f"\n{benchmark['table'](results)}\n\n", text)
+    golden(made, "mpi.md", ROOT / "docs")
+
+
+def test_the_benchmark_compares_what_it_times(benchmark):
+    same, other = np.ones((2, 2)), np.array([[1.0, 1.0], [1.0, 1.1]])
+    benchmark["check"]({1: same, 2: same}, lambda ranks: 12)
+    benchmark["check"]({1: same, 2: other}, lambda ranks: 6 * ranks)  # another layer
+    with pytest.raises(AssertionError, match="2 ranks differ by"):
+        benchmark["check"]({1: same, 2: other}, lambda ranks: 12)
