@@ -33,11 +33,11 @@ class Contract:
         first, second = operands
         text, axes = write.contracted(first, second, result.axes)
         if axes != result.axes:
-            text = write.transposed(Variable(_grouped(text), axes, result.batched), result.axes)
-        return f"{self.gain} * {_grouped(text)}" if self.gain else text
+            text = write.transposed(Variable(grouped(text), axes, result.batched), result.axes)
+        return f"{self.gain} * {grouped(text)}" if self.gain else text
 
 
-def _grouped(text: str) -> str:
+def grouped(text: str) -> str:
     """An expression that may stand before a method or in a product."""
     return f"({text})" if " @ " in text or " * " in text else text
 

@@ -69,7 +69,6 @@ class Statement:
     operation: Operation
     operands: tuple[Variable, ...] = ()
     comments: tuple[str, ...] = ()
-    augments: bool = False  #: adds to the result, which is there already
 
 
 @dataclass

@@ -14,8 +14,8 @@ from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.letters import axis_letters, with_letters
-from cortico.backends.numpy.operations import Bias, Project, ThreadedWriter
-from cortico.backends.numpy.packing import Packing, pack
+from cortico.backends.numpy.operations import Project, ThreadedWriter
+from cortico.backends.numpy.packing import Packing, pack, shown
 from cortico.backends.numpy.ranks import Ranks
 from cortico.backends.numpy.sharing import Shared, shared_axes
 from cortico.backends.numpy.streaming import StepCode, can_stream, kept, token_axes
@@ -51,8 +51,6 @@ def statement_lines(statement: Statement, write: Writer) -> list[str]:
     """The comments of a statement, and the assignment with the axes of its result."""
     result = statement.result
     code = statement.operation.code(write, result, statement.operands)
-    if statement.augments:
-        return [f"{result.code} += {code}"]
     axes = f"  # [{', '.join(filter(None, result.axes))}]" if any(result.axes) else ""
     return [*(f"# {text}" for text in statement.comments), f"{result.code} = {code}{axes}"]
 
@@ -175,8 +173,9 @@ class _File:
             else ""
         )
         threads = (
-            f"\n\n    `threads` share the work, by default one per core{of_ranks}. `work` is a dictionary\n"
-            "    in which memory is kept for the next call: of this file or of other layers, one call at a time."
+            f"\n\n    `threads` share the work, by default one per core{of_ranks}; a small input is left to those of BLAS.\n"
+            "    `work` is a dictionary in which memory is kept for the next call: of this file or of other\n"
+            "    layers, one call at a time."
             if self._has_threads()
             else ""
         )
@@ -201,12 +200,16 @@ class _File:
     def _prologue(self) -> list[str]:
         """Lines that check the inputs and bring every tensor under its name."""
         lines = [self._precision(), "sizes = {}"]
-        if self._has_threads():
-            alone = "threads if comm is None else threads or 1" if self.shared else "threads"
-            lines.append(f"threads = number_of_threads({alone})")
-            lines.append("work = {} if work is None else work")
         for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
             lines += self._checked_input(tensor)
+        if self._has_threads():
+            rates = [t for t in self.circuit.inputs if t.kind is InputKind.RATE]
+            sizes = [f"{self.names[t.name]}.size" for t in rates] or ["0"]
+            largest = sizes[0] if len(sizes) == 1 else f"max({', '.join(sizes)})"
+            if self.shared:
+                lines.append("threads = 1 if threads is None and comm is not None else threads")
+            lines.append(f"threads = number_of_threads(threads, {largest})")
+            lines.append("work = {} if work is None else work")
         lines += self.ranks.lines(tile=self.tiling.tile)
         lines += self._unpacked(self.shared)
         lines += [self._checked(p, self.names[p.name]) for p in self._sized_later()]
@@ -280,10 +283,8 @@ class _File:
         """Names that `pack` gives: what statements read of it, and what is checked later."""
         read = {o.code for s in self.packing.statements for o in s.operands}
         read |= {result.code for result in self.packing.results}
-        read |= {
-            s.operation.matrix for s in self.packing.statements if isinstance(s.operation, Project)
-        }
-        read |= {s.operation.name for s in self.packing.statements if isinstance(s.operation, Bias)}
+        products = (s.operation for s in self.packing.statements)
+        read |= {n for o in products if isinstance(o, Project) for n in (o.matrix, o.bias)}
         read |= {self.names[name] for name in self._angles()}
         made = [line.split(" = ")[0] for line in self.packing.lines if " = " in line]
         made = [self.names[p.name] for p in self._weights()] + made
@@ -344,7 +345,7 @@ class _File:
             code = TileCode(
                 self.tiling.tile, self.program, self.ranks.write.sizes, self.ranks.own_rows
             )
-            lines += code.lines()
+            lines += code.lines(shown(after, results))
             whole = code.exported()
             after = [replace(s, operands=_exchanged(s.operands, whole)) for s in after]
             results = list(_exchanged(results, whole))
@@ -355,7 +356,8 @@ class _File:
 
     def _lines(self, statement: Statement) -> list[str]:
         inner = self.ranks.is_inner(statement)
-        lines = statement_lines(statement, self.ranks.write if inner else self.write)
+        once = self.ranks.with_bias_once(statement)
+        lines = statement_lines(once, self.ranks.write if inner else self.write)
         return [*lines, *self.ranks.meeting_line(statement)]
 
     # ---- streaming ---------------------------------------------------------------------------------

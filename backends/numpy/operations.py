@@ -31,10 +31,11 @@ class ThreadedWriter(Writer):
 
 @dataclass(frozen=True)
 class Project:
-    """The operand times the packed matrix `matrix`, over its axes `summed`."""
+    """The operand times a packed matrix, over its axes `summed`, plus a packed bias if there is one."""
 
     matrix: str
     summed: tuple[str, ...]
+    bias: str = ""
     stays: bool = False  #: in the file: nothing that it returns shares memory with the product
 
     def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
@@ -45,18 +46,8 @@ class Project:
             code = f"merge_columns({code}, {len(self.summed)})"
         if isinstance(write, ThreadedWriter):
             memory = f', work, "{self.matrix}"' if self.stays else ""
-            return f"project({code}, {self.matrix}, threads{memory})"
-        return f"{code} @ {self.matrix}"
-
-
-@dataclass(frozen=True)
-class Bias:
-    """A packed bias, which is added in place."""
-
-    name: str
-
-    def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
-        return self.name
+            return f"project({code}, {self.matrix}, {self.bias or None}, threads{memory})"
+        return f"{code} @ {self.matrix}" + (f" + {self.bias}" if self.bias else "")
 
 
 @dataclass(frozen=True)

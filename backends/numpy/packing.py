@@ -6,6 +6,7 @@ Products of one array with several weights become one product with all their col
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from cortico.backends.arrays.program import Program, Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.numpy.linear_maps import LinearMap, LinearMaps
-from cortico.backends.numpy.operations import Bias, Part, Project, columns_code
+from cortico.backends.numpy.operations import Part, Project, columns_code
 
 #: The axis of a fused product: no axis of a circuit has an empty name.
 _COLUMNS = ""
@@ -45,13 +46,16 @@ def pack(
     known = frozenset([*weights, *(statement.result.code for statement in constants)])
     maps = LinearMaps(results, known)
     found = maps.found(rest)
+    of_source = defaultdict(list)
+    for part in found:
+        if isinstance(part, LinearMap):
+            of_source[part.key(apart)].append(part)
     fuser = _Fuser(program, write.sizes)
     for part in found:
         if isinstance(part, Statement):
             fuser.statements.append(part)
-        else:
-            key = part.key(apart)
-            fuser.fuse([m for m in found if isinstance(m, LinearMap) and m.key(apart) == key])
+        elif part.key(apart) in of_source:
+            fuser.fuse(of_source.pop(part.key(apart)))
     results = maps.results()
     statements = _kept_apart(fuser.statements, results)
     return Packing(constants, fuser.lines, statements, results)
@@ -59,16 +63,22 @@ def pack(
 
 def _kept_apart(statements: list[Statement], results: Sequence[Variable]) -> list[Statement]:
     """The statements, where no product that a result is a view of lies in memory for the next call."""
-    views = {result.code for result in results}
-    for statement in reversed(statements):
-        if isinstance(statement.operation, Part | Reorder) and statement.result.code in views:
-            views.update(operand.code for operand in statement.operands)
+    views = shown(statements, results)
     return [
         replace(s, operation=replace(s.operation, stays=False))
         if isinstance(s.operation, Project) and s.result.code in views
         else s
         for s in statements
     ]
+
+
+def shown(statements: Sequence[Statement], results: Iterable[Variable]) -> frozenset[str]:
+    """Names of the results, and of arrays that they are views of."""
+    names = {result.code for result in results}
+    for statement in reversed(statements):
+        if isinstance(statement.operation, Part | Reorder) and statement.result.code in names:
+            names.update(operand.code for operand in statement.operands)
+    return frozenset(names)
 
 
 def _split_constants(
@@ -94,32 +104,27 @@ class _Fuser:
     def __init__(self, program: Program, sizes: Mapping[str, str]) -> None:
         self._program = program
         self._write = Writer(sizes)
-        self._done: set[int] = set()
         self.lines: list[str] = []
         self.statements: list[Statement] = []
 
     def fuse(self, maps: list[LinearMap]) -> None:
-        """One product for `maps`, which read the same array; nothing when it is there already."""
-        first = maps[0]
-        if id(first) in self._done:
-            return
-        self._done.add(id(first))
+        """One product for `maps`, which read the same array."""
         fresh = self._program.names.fresh
         names = "_".join(dict.fromkeys(item.weight.code for item in maps))
         matrix = fresh(f"{names}_matrix" if len(maps) == 1 else "projection")
         self.lines.append(f"{matrix} = {_side_by_side([self._matrix(m) for m in maps])}")
-        whole = self._product(maps, matrix)
+        bias = ""
         if any(item.biases for item in maps):
             bias = fresh(f"{matrix}_bias")
             self.lines.append(f"{bias} = {_side_by_side([self._bias(m) for m in maps])}")
-            self.statements.append(Statement(whole, Bias(bias), augments=True))
+        whole = self._product(maps, matrix, bias)
         if not self._is_whole(maps):
             self._split(maps, whole)
 
     def _is_whole(self, maps: list[LinearMap]) -> bool:
         return len(maps) == 1 and len(maps[0].shown) == 1
 
-    def _product(self, maps: list[LinearMap], matrix: str) -> Variable:
+    def _product(self, maps: list[LinearMap], matrix: str, bias: str) -> Variable:
         first = maps[0]
         rest = tuple(axis for axis in first.source.axes if axis not in first.summed)
         whole = first.result
@@ -128,7 +133,7 @@ class _Fuser:
             name = self._program.names.fresh(label)
             whole = Variable(name, (*rest, _COLUMNS), batched=True)
         comments = tuple(dict.fromkeys(text for item in maps for text in item.comments))
-        operation = Project(matrix, first.summed, stays=not self._is_whole(maps))
+        operation = Project(matrix, first.summed, bias, stays=not self._is_whole(maps))
         self.statements.append(Statement(whole, operation, (first.source,), comments))
         return whole
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from cortico.backends.arrays.program import Program, Statement
-from cortico.backends.numpy.operations import ThreadedWriter
+from cortico.backends.numpy.operations import Project, ThreadedWriter
 from cortico.backends.numpy.packing import Packing
 from cortico.backends.numpy.sharing import (
     OwnRows,
@@ -53,6 +53,19 @@ class Ranks:
     def is_inner(self, statement: Statement) -> bool:
         """Whether the meeting depends on a statement, or is it."""
         return statement.result.code in self._inner
+
+    def is_meeting(self, statement: Statement) -> bool:
+        """Whether ranks meet in a statement."""
+        return self._meeting is not None and statement.result.code == self._meeting.result.code
+
+    def with_bias_once(self, statement: Statement) -> Statement:
+        """The meeting with its bias on the ranks of the first area only; others as they are."""
+        operation = statement.operation
+        if not (self._shared and self.is_meeting(statement) and isinstance(operation, Project)):
+            return statement
+        others = f"{self._shared.own_area}.start" if self.own_rows else "rank"
+        bias = operation.bias and f"None if {others} else {operation.bias}"
+        return replace(statement, operation=replace(operation, bias=bias))
 
     def has(self, tile: Tile) -> bool:
         """Whether ranks can share tiles: they lead to the meeting, along the rows that ranks share."""
@@ -118,10 +131,8 @@ class Ranks:
 
     def meeting_line(self, statement: Statement) -> list[str]:
         """The line after a statement in which ranks meet, if they do."""
-        if self._meeting is None or statement.augments:
-            return []
         result = statement.result
-        if self._shared is None or result.code != self._meeting.result.code:
+        if self._shared is None or not self.is_meeting(statement):
             return []
         rows = ""
         if self.own_rows and self._shared.row:

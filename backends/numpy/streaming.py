@@ -45,8 +45,7 @@ def _one_token_will_do(statement: Statement, tokens: frozenset[str]) -> bool:
     if isinstance(statement.operation, PastProduct | PastSum | Part):
         return True
     met = tokens & axes_of(statement.operands)
-    made = bool(statement.operands) or statement.augments
-    return made and met <= {*statement.result.axes} and len(met) <= 1
+    return bool(statement.operands) and met <= {*statement.result.axes}
 
 
 class StepCode:
@@ -85,10 +84,7 @@ class StepCode:
                 code = self._write.transposed(now, result.axes)
             case operation:
                 code = operation.code(self._write, result, operands)
-        if statement.augments:
-            yield f"{result.code} += {code}"
-        else:
-            yield f"{result.code} = {code}{axes}"
+        yield f"{result.code} = {code}{axes}"
 
 
 def kept(statements: Sequence[Statement]) -> list[str]:

@@ -52,9 +52,12 @@ def sum_of_ranks(part, comm, axis=0, own=slice(None), tokens=None):
     "divide": '''\
 def divide(excitation, inhibition):
     """excitation / inhibition, where a division by zero gives zero."""
+    live = inhibition != 0
+    if live.all():
+        return excitation / inhibition
     shape = np.broadcast_shapes(excitation.shape, inhibition.shape)
     ratio = np.zeros(shape, np.result_type(excitation, inhibition))
-    return np.divide(excitation, inhibition, out=ratio, where=inhibition != 0)
+    return np.divide(excitation, inhibition, out=ratio, where=live)
 ''',
     "finite": '''\
 def finite(peak):
@@ -74,17 +77,22 @@ def merge_columns(array, count):
 ''',
     "close_by": '''\
 def close_by(array, index, scratch, place):
-    """A copy of `array` without gaps, which stays at this place while a thread stays with one `index`."""
+    """`array`; a copy without gaps, kept at its place, when a thread reads that of the same `index` again."""
+    seen, copied = scratch["indices"].get(place, (None, False))
+    if seen != index:
+        scratch["indices"][place] = index, False
+        return array
     copy = kept(scratch, place, array.shape, array.dtype)
-    if scratch["indices"].get(place) != index:
+    if not copied:
         copy[...] = array
-        scratch["indices"][place] = index
+        scratch["indices"][place] = index, True
     return copy
 ''',
     "product": '''\
 def product(left, right, scratch, place):
     """left @ right, in memory that is used again for the next tile."""
-    shape = (len(left), right.shape[1])
+    stack = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    shape = (*stack, left.shape[-2], right.shape[-1])
     return np.matmul(left, right, out=kept(scratch, place, shape, left.dtype))
 ''',
     "silence": '''\
@@ -110,42 +118,57 @@ def in_range(rates):
 ''',
     "in_tiles": '''\
 TILE = (128, 256)  # fewest and most rows of a tile
+TOGETHER = 2**17  # pairs of tokens of all areas in a tile, if it is of several
 
 
-def in_tiles(tile, stack, rows, width, dtype, threads, work):
-    """Run `tile(index, few, scratch)` for every index of `stack` and every few of `rows`, the last first."""
-    height = tile_rows(width, dtype)
+def in_tiles(tile, batch, areas, rows, width, dtype, threads, work):
+    """Run `tile(index, few, scratch)` for every example, a few areas and a few of `rows`, the last first.
+
+    An index is that of the example and a slice for each axis of `areas`.
+    """
+    height = max(1, min(rows.stop - rows.start, tile_rows(width, dtype)))
     starts = range(rows.start, rows.stop, height)[::-1]
-    tiles = [(k, slice(s, min(s + height, rows.stop))) for k in np.ndindex(stack) for s in starts]
-    in_threads(tile, tiles, threads if height * width > 2**16 else 1, work)
+    rows = [slice(start, min(start + height, rows.stop)) for start in starts]
+    parts = slices(areas, TOGETHER // (height * width))
+    tiles = [((*example, *part), some) for example in np.ndindex(batch) for part in parts for some in rows]
+    in_threads(tile, tiles, threads, work)
 
 
 def tile_rows(width, dtype):
     """Rows of a tile of `width` columns: what four megabytes hold, within TILE."""
     fewest, most = TILE
     return min(most, max(fewest, 2**22 // (width * np.dtype(dtype).itemsize)))
+
+
+def slices(sizes, count):
+    """Axes of `sizes` cut into parts of at most `count` indices, or of one: a slice of each axis."""
+    if not sizes:
+        return [()]
+    *before, size = sizes
+    parts = -(-size // max(1, count))
+    cuts = [slice(size * k // parts, size * (k + 1) // parts) for k in range(parts)]
+    return [(*first, cut) for first in slices(before, count // max(1, size)) for cut in cuts]
 ''',
     "project": '''\
-def project(array, matrix, threads, work=None, place=None):
-    """array @ matrix, shared by threads if it is large: each has some rows, or some columns.
+def project(array, matrix, bias, threads, work=None, place=None):
+    """array @ matrix + bias, each thread some rows or some columns of it.
 
     The result lies at its place of `work`, if that is not None.
     """
     rows = array.reshape(int(np.prod(array.shape[:-1])), len(matrix))
     height, width = len(rows), matrix.shape[1]
-    if threads > 1 and height * matrix.size < SMALL:
-        return array @ matrix  # by threads of BLAS
     result = kept({} if work is None else work, place, (height, width), array.dtype)
 
-    def part(start, stop, scratch):
-        if height > width:
-            np.matmul(rows[start:stop], matrix, out=result[start:stop])
-        else:
-            np.matmul(rows, matrix[:, start:stop], out=result[:, start:stop])
+    def part(some, columns, scratch):
+        np.matmul(rows[some], matrix[:, columns], out=result[some, columns])
+        if bias is not None:
+            result[some, columns] += bias[columns]
 
-    longer = max(height, width)
-    cuts = [longer * k // threads for k in range(threads + 1)]
-    in_threads(part, list(zip(cuts, cuts[1:])), threads, {})
+    by_rows, count = height > width, max(1, threads)
+    cuts = [max(height, width) * k // count for k in range(count + 1)]
+    cuts = [slice(start, stop) for start, stop in zip(cuts, cuts[1:])]
+    everything = slice(None)
+    in_threads(part, [(cut, everything) if by_rows else (everything, cut) for cut in cuts], threads, {})
     return result.reshape(*array.shape[:-1], width)
 ''',
     "past_product": '''\
@@ -170,15 +193,15 @@ def past_product(query, key, value, threads):
     return result
 ''',
     "in_threads": '''\
-SMALL = 2**29  # multiplications of a product that is not worth sharing
+SMALL = 2**17  # numbers of an input from which on its work is shared
 ONE_CALL = Lock()  # the number of BLAS threads is one for the whole process
 
 
 def in_threads(function, tasks, threads, work):
     """Call `function(*task, scratch)` for all tasks. Each thread takes the next when it is free.
 
-    BLAS has one thread meanwhile: its own would wait in busy loops, on cores that are needed here.
-    `scratch` is what the thread keeps from task to task; all of them lie in `work`.
+    BLAS has one thread meanwhile: its own would wait in busy loops, on cores that are needed here. With
+    0 threads it is the other way round. `scratch` is what a thread keeps from task to task, all in `work`.
     """
     pending = iter(tasks)
 
@@ -189,6 +212,8 @@ def in_threads(function, tasks, threads, work):
             for task in pending:
                 function(*task, scratch)
 
+    if not threads:
+        return take_turns(0)
     threads = min(len(tasks), threads)
     with ONE_CALL, one_thread_of_blas():
         others = [thread_pool(threads - 1).submit(take_turns, k) for k in range(1, threads)]
@@ -230,16 +255,17 @@ def one_thread_of_blas():
     return blas().limit(limits=1, user_api="blas") if blas() else contextlib.nullcontext()
 
 
-def number_of_threads(threads):
-    """`threads`; by default as many as BLAS would use, or one where it cannot be kept from starting them."""
-    if threads is not None:
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, found {threads}")
-        return threads
-    if blas() is None:
-        return 1
-    libraries = blas().select(user_api="blas").lib_controllers
-    return max((library.num_threads for library in libraries), default=1)
+def number_of_threads(threads, size):
+    """`threads`; by default as many as BLAS would use, or one where it cannot be kept from starting them.
+
+    0 if an input of `size` numbers is better left to the threads of BLAS.
+    """
+    if threads is None:
+        libraries = blas().select(user_api="blas").lib_controllers if blas() else []
+        threads = max((library.num_threads for library in libraries), default=1)
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, found {threads}")
+    return threads if threads == 1 or size >= SMALL else 0
 ''',
     "split_columns": '''\
 def split_columns(array, *sizes):

@@ -1,4 +1,4 @@
-"""The text of a tile: a function of the area, the example and the query tokens that it is for."""
+"""The text of a tile: a function of the example, the areas and the query tokens that it is for."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cortico.backends.arrays.operations import (
     Select,
     ShiftedExponential,
     Sum,
+    grouped,
 )
 from cortico.backends.arrays.program import Program, Statement
 from cortico.backends.arrays.variables import Variable
@@ -25,12 +26,12 @@ from cortico.ir import Bound
 
 
 class TileWriter(Writer):
-    """NumPy where rows and columns are those of a tile."""
+    """NumPy where rows, columns and areas are those of a tile; `areas` are the names of their slices."""
 
-    def __init__(self, sizes: Mapping[str, str], tile: Tile) -> None:
-        self._rows, self._columns = tile.rows, tile.columns
+    def __init__(self, sizes: Mapping[str, str], tile: Tile, areas: Mapping[str, str]) -> None:
+        self._pair = {tile.rows, tile.columns}
         self.slots = 0
-        self._places = {tile.rows: "rows"}
+        self._places = {tile.rows: "rows", **areas}
         if tile.bounds:
             self._places[tile.columns] = "columns"
         lengths = {axis: f"({name}.stop - {name}.start)" for axis, name in self._places.items()}
@@ -43,7 +44,7 @@ class TileWriter(Writer):
 
     def matmul(self, left: str, right: str, axes: tuple[str, ...]) -> str:
         """An array over the pairs of a tile lies in the memory of the thread."""
-        if set(axes) != {self._rows, self._columns}:
+        if not self._pair <= {*axes}:
             return super().matmul(left, right, axes)
         self.slots += 1
         return f"product({left}, {right}, scratch, {self.slots})"
@@ -64,7 +65,8 @@ class TileCode:
         self._tile, self._program, self._sizes = tile, program, sizes
         self._own_rows = own_rows  # the slice of rows that arrays have, where it is not all
         self._here = "here" if own_rows else "rows"
-        self._write = TileWriter(sizes, tile)
+        self._areas = program.names.of(tile.areas)
+        self._write = TileWriter(sizes, tile, self._areas)
         self._made = {s.result.code for s in tile.statements}
         self._uses = Counter(o.code for s in tile.statements for o in s.operands)
         self._now = {  # a result that the tile itself reads has a name apart from the array outside
@@ -72,29 +74,36 @@ class TileCode:
             for v in tile.exported
             if self._uses[v.code]
         }
-        self._areas = program.names.of(tile.areas)
         self._last = {v.code for v in tile.exported if not self._uses[v.code]}
         self._divisors = self._shifted_divisors()
         self._peaks: set[str] = set()  # that have a name
 
     # ---- the whole ---------------------------------------------------------------------------------
 
-    def lines(self) -> Iterator[str]:
-        """The arrays that tiles fill, the function, and the call that runs it for all tiles."""
+    def lines(self, shown: frozenset[str]) -> Iterator[str]:
+        """The arrays that tiles fill, the function, and the call that runs it for all tiles.
+
+        The arrays in `shown` are returned; others lie in memory that the next call uses again.
+        """
         tile = self._tile
         for variable in tile.exported:
-            sides = ", ".join(self._sizes[axis] for axis in self._whole(variable).axes)
-            axes = f"  # [{', '.join(self._whole(variable).axes)}]"
-            yield f"{variable.code} = np.empty((*batch, {sides}), dtype){axes}"
+            whole = self._whole(variable)
+            shape = f"(*batch, {', '.join(self._sizes[axis] for axis in whole.axes)})"
+            made = (
+                f"np.empty({shape}, dtype)"
+                if variable.code in shown
+                else f'kept(work, "{variable.code}", {shape}, dtype)'
+            )
+            yield f"{variable.code} = {made}{_axes(whole)}"
         yield ""
         shifted = ", shifted=False" if self._divisors else ""
         yield f"def tile(index, rows, scratch{shifted}):"
         yield from (f"    {line}" if line else "" for line in self._body())
         yield ""
-        sides = ", ".join(self._sizes[axis] for axis in tile.areas)
-        width = self._width()
+        areas = ", ".join(self._sizes[axis] for axis in tile.areas)
+        stack = f"({areas},)" if len(tile.areas) == 1 else f"({areas})"
         rows = self._own_rows or f"slice(0, {self._sizes[tile.rows]})"
-        yield f"in_tiles(tile, (*batch, {sides}), {rows}, {width}, dtype, threads, work)"
+        yield f"in_tiles(tile, batch, {stack}, {rows}, {self._width()}, dtype, threads, work)"
 
     def _width(self) -> str:
         """Code for the number of columns of a tile, as far as it is known."""
@@ -131,8 +140,8 @@ class TileCode:
                 yield "    return tile(index, rows, scratch, shifted=True)"
         for variable in self._tile.exported:
             if variable.code not in self._last:
-                local = replace(self._local(variable), code=self._name(variable))
-                yield f"{self._target(variable)} = {self._write.transposed(local, self._target_axes(variable))}"
+                code = self._write.transposed(self._local(variable), self._whole(variable).axes)
+                yield f"{self._target(variable)} = {code}"
 
     def _columns(self) -> str:
         """The slice of key tokens that the bounds leave for the rows."""
@@ -163,12 +172,21 @@ class TileCode:
         """Code for a part of an array. What all rows read, one tile after another, is kept close by."""
         again = self._tile.columns in operand.axes and self._tile.rows not in operand.axes
         if not again or len(operand.axes) < 2 or not operand.batched:
-            return f"{operand.code}[{index}]"
+            part = replace(operand, code=f"{operand.code}[{index}]", batched=False)
+            return self._write.transposed(part, self._local(operand).axes)
         self._write.slots += 1
-        whole = f"{operand.code}[{index.replace('columns', ':')}]"
-        code = f"close_by({whole}, index, scratch, {self._write.slots})"
-        place = self._local(operand).axes.index(self._tile.columns)
-        return f"{code}[{':, ' * place}columns]" if self._tile.bounds else code
+        whole = replace(
+            operand, code=f"{operand.code}[{index.replace('columns', ':')}]", batched=False
+        )
+        axes = self._local(operand).axes
+        code = (
+            f"close_by({self._write.transposed(whole, axes)}, index, scratch, {self._write.slots})"
+        )
+        return (
+            f"{code}[{':, ' * axes.index(self._tile.columns)}columns]"
+            if self._tile.bounds
+            else code
+        )
 
     def _key(self, variable: Variable) -> str:
         made = variable.code in self._made
@@ -186,8 +204,9 @@ class TileCode:
         return ", ".join(["*example", *steps])
 
     def _local(self, variable: Variable) -> Variable:
-        """A variable as it is within a tile: without batch and areas."""
-        axes = tuple(axis for axis in variable.axes if axis not in self._tile.areas)
+        """A variable as it is within a tile: without batch, areas first."""
+        areas = tuple(axis for axis in self._tile.areas if axis in variable.axes)
+        axes = (*areas, *(axis for axis in variable.axes if axis not in areas))
         return replace(variable, code=self._name(variable), axes=axes, batched=False)
 
     def _name(self, variable: Variable) -> str:
@@ -196,9 +215,6 @@ class TileCode:
     def _target(self, variable: Variable) -> str:
         areas = "".join(f", {a}" for a in self._areas.values())
         return f"{variable.code}[*example, {self._here}{areas}]"
-
-    def _target_axes(self, variable: Variable) -> tuple[str, ...]:
-        return tuple(a for a in self._whole(variable).axes if a not in self._tile.areas)
 
     # ---- statements --------------------------------------------------------------------------------
 
@@ -228,8 +244,9 @@ class TileCode:
             tuple(map(self._local, statement.operands)),
         )
         if statement.result.code in self._last:
-            result = replace(result, axes=self._target_axes(statement.result))
             code = statement.operation.code(self._write, result, operands)
+            whole = self._whole(statement.result).axes
+            code = self._write.transposed(replace(result, code=grouped(code)), whole)
             return f"{self._target(statement.result)} = {code}"
         code = statement.operation.code(self._write, result, operands)
         return f"{result.code} = {code}{_axes(result)}"
@@ -237,7 +254,9 @@ class TileCode:
     def _adds_up_rows(self, statement: Statement) -> bool:
         (operand,) = map(self._local, statement.operands)
         exported = statement.result.code in {v.code for v in self._tile.exported}
-        return operand.axes == (self._tile.rows, self._tile.columns) and not exported
+        pair = (self._tile.rows, self._tile.columns)
+        rows_last = self._local(statement.result).axes == operand.axes[:-1]
+        return operand.axes[-2:] == pair and rows_last and not exported
 
     def _is_large(self, variable: Variable) -> bool:
         return {self._tile.rows, self._tile.columns} <= {*variable.axes}

@@ -72,7 +72,7 @@ class Communicator:
 
 def on_ranks(ranks, function, *arguments, **options):
     """What every rank returns, and their communicators; `function` takes one as `comm`."""
-    parts, barrier = [None] * ranks, threading.Barrier(ranks, timeout=60)
+    parts, barrier = [None] * ranks, threading.Barrier(ranks, timeout=600)
     comms = [Communicator(rank, parts, barrier) for rank in range(ranks)]
 
     def one(comm):
@@ -83,7 +83,11 @@ def on_ranks(ranks, function, *arguments, **options):
             raise
 
     with ThreadPoolExecutor(ranks) as pool:
-        return [*pool.map(one, comms)], comms
+        futures = [pool.submit(one, comm) for comm in comms]
+    errors = [future.exception() for future in futures if future.exception()]
+    for error in sorted(errors, key=lambda e: isinstance(e, threading.BrokenBarrierError)):
+        raise error
+    return [future.result() for future in futures], comms
 
 
 def emitted(circuit, **replaced):
@@ -203,8 +207,9 @@ def test_causal_query_tokens_are_cut_into_equal_work():
     product = attention.__globals__["product"]
 
     def counted(left, right, scratch, place):
-        pairs.append((threading.get_ident(), len(left) * right.shape[1]))
-        return product(left, right, scratch, place)
+        result = product(left, right, scratch, place)
+        pairs.append((threading.get_ident(), result.size))
+        return result
 
     attention.__globals__["product"] = counted
     on_ranks(2, attention, tokens(200, 8), weights=weights)
@@ -286,7 +291,7 @@ def test_weights_that_were_packed_for_another_rank_are_refused():
 def test_ranks_use_one_thread_each_unless_told():
     _, attention, weights = layer()
     asked = []
-    attention.__globals__["number_of_threads"] = lambda threads: asked.append(threads) or 1
+    attention.__globals__["number_of_threads"] = lambda threads, size: asked.append(threads) or 1
     on_ranks(2, attention, tokens(3, 8), weights=weights)
     on_ranks(2, attention, tokens(3, 8), weights=weights, threads=2)
     attention(tokens(3, 8), weights=weights)

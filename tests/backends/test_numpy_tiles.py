@@ -25,9 +25,13 @@ from tests.strategies import circuits, real_numbers
 
 
 def emitted(circuit, **replaced):
-    """The emitted function, names of its file replaced, and what to call it with."""
+    """The emitted function, names of its file replaced.
+
+    Small inputs are treated like large ones: threads share the work, and a tile is of one area.
+    """
     attention = compile_source(emit_source(circuit))
     there = attention.__globals__
+    replaced = {"SMALL": 0, "TOGETHER": 1, **replaced}
     there.update({name: value for name, value in replaced.items() if name in there})
     return attention
 
@@ -43,8 +47,8 @@ def in_tiles(attention):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_tiles_of_any_height_on_any_number_of_threads(case):
     circuit, expected = lower(case.spec, case.weights), expected_output(case)
-    for height, threads in ((1, 1), (2, 2), (3, 1)):
-        attention = emitted(circuit, TILE=(height, height), CHUNK=height)
+    for height, threads, together in ((1, 1, 1), (2, 2, 8), (3, 1, 10**6)):
+        attention = emitted(circuit, TILE=(height, height), CHUNK=height, TOGETHER=together)
         found = attention(**case.inputs, weights=stored(circuit), threads=threads)
         assert relative_error(found, expected) <= 1e-12
 
@@ -58,12 +62,16 @@ def test_softmax_and_windows_run_in_tiles():
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4), height=st.integers(1, 3)
+    circuit=circuits(),
+    seed=st.integers(0, 9),
+    tokens=st.integers(1, 4),
+    height=st.integers(1, 3),
+    together=st.integers(1, 20),
 )
-def test_any_circuit_in_tiles_runs_as_the_reference_says(circuit, seed, tokens, height):
+def test_any_circuit_in_tiles_runs_as_the_reference_says(circuit, seed, tokens, height, together):
     inputs, given, rates = real_numbers(circuit, seed, tokens)
     weights = {**stored(circuit), **given}
-    attention = emitted(circuit, TILE=(height, height), CHUNK=height)
+    attention = emitted(circuit, TILE=(height, height), CHUNK=height, TOGETHER=together)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         expected = ReferenceBackend().run(circuit, inputs, given)["y"]
@@ -110,8 +118,9 @@ def pairs_compared(tokens, **options):
     product = there["product"]
 
     def counted(left, right, scratch, place):
-        entries.append(len(left) * right.shape[1])
-        return product(left, right, scratch, place)
+        result = product(left, right, scratch, place)
+        entries.append(result.size)
+        return result
 
     there["product"] = counted
     attention(np.ones((tokens, 4)), weights=stored(circuit), threads=1)
@@ -217,7 +226,7 @@ def test_memory_kept_for_the_next_call():
     for name in ("bert", "gpt2", "sink_window_grouped", "bert", "memory_causal"):
         case = next(case for case in CASES if case.name == name)
         circuit, expected = lower(case.spec, case.weights), expected_output(case)
-        attention = emitted(circuit, TILE=(2, 2), SMALL=0)
+        attention = emitted(circuit, TILE=(2, 2))
         inputs = {**case.inputs, "weights": stored(circuit), "threads": 2, "work": work}
         first = attention(**inputs)
         again = attention(**{**inputs, "x": 2 * case.inputs["x"]})
@@ -246,7 +255,7 @@ def test_what_is_returned_is_not_in_memory_that_is_used_again():
         b.project(f"to_{name}", "source", name, "basal", Weight(TensorRef(f"W_{name}", (h, a, m))))
         b.output(name, name, (h, t, a))
     circuit = b.build()
-    attention, work = emitted(circuit, SMALL=0), {}
+    attention, work = emitted(circuit), {}
     x = rng.standard_normal((5, 4))
     results = attention(x, weights=stored(circuit), threads=2, work=work)
     before = [result.copy() for result in results]
@@ -267,12 +276,38 @@ def test_threads():
         attention(**case.inputs, weights=stored(circuit), threads=0)
 
 
+def test_a_small_input_is_left_to_the_threads_of_blas():
+    case = next(case for case in CASES if case.name == "bert")
+    circuit = lower(case.spec, case.weights)
+    x = case.inputs["x"]
+    attention = emitted(circuit, SMALL=x.size + 1, one_thread_of_blas=lambda: 1 / 0)
+    found = attention(**case.inputs, weights=stored(circuit), threads=2)
+    assert relative_error(found, expected_output(case)) <= 1e-12
+    for threads, smaller in ((1, 0), (2, 1)):  # one thread is one thread; a large input is shared
+        attention.__globals__["SMALL"] = x.size + 1 - smaller
+        with pytest.raises(ZeroDivisionError):
+            attention(**case.inputs, weights=stored(circuit), threads=threads)
+
+
+def test_areas_of_a_tile():
+    case = next(case for case in CASES if case.name == "bert")
+    slices = emitted(lower(case.spec, case.weights)).__globals__["slices"]
+    assert slices((), 3) == [()]
+    assert slices((2,), 0) == [(slice(0, 1),), (slice(1, 2),)]
+    assert slices((12,), 8) == [(slice(0, 6),), (slice(6, 12),)]
+    for count, parts in ((1, 6), (2, 4), (3, 2), (5, 2), (6, 1), (100, 1)):
+        found = slices((2, 3), count)
+        assert len(found) == parts
+        cells = [(a, b) for one, two in found for a in range(2)[one] for b in range(3)[two]]
+        assert sorted(cells) == [(a, b) for a in range(2) for b in range(3)]
+
+
 def test_one_thread_where_blas_cannot_be_held(monkeypatch):
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
     case = next(case for case in CASES if case.name == "bert")
     circuit = lower(case.spec, case.weights)
     attention = emitted(circuit, TILE=(1, 1))
-    assert attention.__globals__["number_of_threads"](None) == 1
+    assert attention.__globals__["number_of_threads"](None, 10**6) == 1
     found = attention(**case.inputs, weights=stored(circuit), threads=2)
     assert relative_error(found, expected_output(case)) <= 1e-12
 
