@@ -203,12 +203,9 @@ class _File:
         for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
             lines += self._checked_input(tensor)
         if self._has_threads():
-            rates = [t for t in self.circuit.inputs if t.kind is InputKind.RATE]
-            sizes = [f"{self.names[t.name]}.size" for t in rates] or ["0"]
-            largest = sizes[0] if len(sizes) == 1 else f"max({', '.join(sizes)})"
             if self.shared:
                 lines.append("threads = 1 if threads is None and comm is not None else threads")
-            lines.append(f"threads = number_of_threads(threads, {largest})")
+            lines.append(self._number_of_threads())
             lines.append("work = {} if work is None else work")
         lines += self.ranks.lines(tile=self.tiling.tile)
         lines += self._unpacked(self.shared)
@@ -218,6 +215,15 @@ class _File:
             if formula is not None and formula.kind not in PLANNED_FORMULAS:
                 lines.append(f"{self.names[parameter.name]} = {self._formula(parameter, formula)}")
         return lines
+
+    def _number_of_threads(self) -> str:
+        recalls = any(isinstance(s.operation, PastProduct) for s in self.packing.statements)
+        if not self.tiling.tile and not recalls:
+            return "threads = number_of_threads(threads, 0)  # BLAS shares all products by itself"
+        rates = [t for t in self.circuit.inputs if t.kind is InputKind.RATE]
+        sizes = [f"{self.names[t.name]}.size" for t in rates] or ["0"]
+        largest = sizes[0] if len(sizes) == 1 else f"max({', '.join(sizes)})"
+        return f"threads = number_of_threads(threads, {largest})"
 
     def _precision(self) -> str:
         rates = [self.names[t.name] for t in self.circuit.inputs if t.kind is InputKind.RATE]

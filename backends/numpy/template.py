@@ -53,7 +53,7 @@ def sum_of_ranks(part, comm, axis=0, own=slice(None), tokens=None):
 def divide(excitation, inhibition):
     """excitation / inhibition, where a division by zero gives zero."""
     live = inhibition != 0
-    if live.all():
+    if np.all(live):
         return excitation / inhibition
     shape = np.broadcast_shapes(excitation.shape, inhibition.shape)
     ratio = np.zeros(shape, np.result_type(excitation, inhibition))
@@ -121,12 +121,13 @@ TILE = (128, 256)  # fewest and most rows of a tile
 TOGETHER = 2**17  # pairs of tokens of all areas in a tile, if it is of several
 
 
-def in_tiles(tile, batch, areas, rows, width, dtype, threads, work):
+def in_tiles(tile, batch, areas, rows, width, dtype, threads, work, bounded=False):
     """Run `tile(index, few, scratch)` for every example, a few areas and a few of `rows`, the last first.
 
-    An index is that of the example and a slice for each axis of `areas`.
+    An index is that of the example and a slice for each axis of `areas`. Tiles are `bounded` whose columns
+    depend on their rows.
     """
-    height = max(1, min(rows.stop - rows.start, tile_rows(width, dtype)))
+    height = max(1, min(rows.stop - rows.start, tile_rows(width, dtype, bounded)))
     starts = range(rows.start, rows.stop, height)[::-1]
     rows = [slice(start, min(start + height, rows.stop)) for start in starts]
     parts = slices(areas, TOGETHER // (height * width))
@@ -134,20 +135,15 @@ def in_tiles(tile, batch, areas, rows, width, dtype, threads, work):
     in_threads(tile, tiles, threads, work)
 
 
-def tile_rows(width, dtype):
-    """Rows of a tile of `width` columns: what four megabytes hold, within TILE."""
+def tile_rows(width, dtype, bounded):
+    """Rows of a tile of `width` columns: what four megabytes hold, within TILE.
+
+    Fewer where bounds leave a row few columns: the others of its tile are computed in vain.
+    """
     fewest, most = TILE
-    return min(most, max(fewest, 2**22 // (width * np.dtype(dtype).itemsize)))
+    rows = min(most, max(fewest, 2**22 // (width * np.dtype(dtype).itemsize)))
+    return min(rows, max(fewest // 2, width // 2)) if bounded else rows
 
-
-def slices(sizes, count):
-    """Axes of `sizes` cut into parts of at most `count` indices, or of one: a slice of each axis."""
-    if not sizes:
-        return [()]
-    *before, size = sizes
-    parts = -(-size // max(1, count))
-    cuts = [slice(size * k // parts, size * (k + 1) // parts) for k in range(parts)]
-    return [(*first, cut) for first in slices(before, count // max(1, size)) for cut in cuts]
 ''',
     "project": '''\
 def project(array, matrix, bias, threads, work=None, place=None):
@@ -178,22 +174,39 @@ CHUNK = 64  # tokens that are compared with each other; what came before lies in
 def past_product(query, key, value, threads):
     """Σ_{j <= i} (query_i · key_j) value_j over (..., i, c)."""
     stack = np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
-    query, key, value = (np.broadcast_to(a, (*stack, *a.shape[-2:])) for a in (query, key, value))
-    result = np.empty((*stack, query.shape[-2], value.shape[-1]), query.dtype)
+    *batch, heads = stack or (1,)
+    query, key, value = (np.broadcast_to(a, (*batch, heads, *a.shape[-2:])) for a in (query, key, value))
+    tokens, features = query.shape[-2], value.shape[-1]
+    result = np.empty((*batch, tokens, heads, features), query.dtype).swapaxes(-3, -2)
+    later = ~np.tri(CHUNK, dtype=bool)
 
-    def one(index, scratch):
-        memory = np.zeros((key.shape[-1], value.shape[-1]), query.dtype)
-        for start in range(0, query.shape[-2], CHUNK):
-            rows = slice(start, start + CHUNK)
+    def some(index, scratch):
+        memory = 0
+        for start in range(0, tokens, CHUNK):
+            rows = slice(start, min(start + CHUNK, tokens))
             q, k, v = query[*index, rows], key[*index, rows], value[*index, rows]
-            result[*index, rows] = np.tril(q @ k.T) @ v + q @ memory
-            memory += k.T @ v
+            k = k.swapaxes(-2, -1)
+            scores, size = q @ k, rows.stop - start
+            np.copyto(scores, 0, where=later[:size, :size])
+            result[*index, rows] = scores @ v + q @ memory if start else scores @ v
+            memory = k @ v + memory
 
-    in_threads(one, [(index,) for index in np.ndindex(stack)], threads, {})
-    return result
+    parts = slices((heads,), -(-heads // max(1, threads)))
+    in_threads(some, [((*index, *part),) for index in np.ndindex(*batch) for part in parts], threads, {})
+    return result if stack else result[0]
+''',
+    "slices": '''\
+def slices(sizes, count):
+    """Axes of `sizes` cut into parts of at most `count` indices, or of one: a slice of each axis."""
+    if not sizes:
+        return [()]
+    *before, size = sizes
+    parts = -(-size // max(1, count))
+    cuts = [slice(size * k // parts, size * (k + 1) // parts) for k in range(parts)]
+    return [(*first, cut) for first in slices(before, count // max(1, size)) for cut in cuts]
 ''',
     "in_threads": '''\
-SMALL = 2**17  # numbers of an input from which on its work is shared
+SMALL = 2**18  # numbers of an input from which on its work is shared
 ONE_CALL = Lock()  # the number of BLAS threads is one for the whole process
 
 

@@ -103,7 +103,8 @@ class TileCode:
         areas = ", ".join(self._sizes[axis] for axis in tile.areas)
         stack = f"({areas},)" if len(tile.areas) == 1 else f"({areas})"
         rows = self._own_rows or f"slice(0, {self._sizes[tile.rows]})"
-        yield f"in_tiles(tile, batch, {stack}, {rows}, {self._width()}, dtype, threads, work)"
+        bounded = ", bounded=True" if tile.bounds else ""
+        yield f"in_tiles(tile, batch, {stack}, {rows}, {self._width()}, dtype, threads, work{bounded})"
 
     def _width(self) -> str:
         """Code for the number of columns of a tile, as far as it is known."""

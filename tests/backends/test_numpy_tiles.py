@@ -166,9 +166,11 @@ def test_memory_grows_with_tokens_not_with_pairs(options):
 def test_tiles_fill_four_megabytes_within_limits():
     case = next(case for case in CASES if case.name == "bert")
     rows = emitted(lower(case.spec, case.weights)).__globals__["tile_rows"]
-    heights = [rows(width, np.float64) for width in (1, 4096, 10**6)]
+    heights = [rows(width, np.float64, bounded=False) for width in (1, 4096, 10**6)]
     assert heights == [256, 128, 128]
-    assert rows(8192, np.float32) == 128
+    assert rows(8192, np.float32, bounded=False) == 128
+    heights = [rows(width, np.float64, bounded=True) for width in (1, 256, 400, 4096)]
+    assert heights == [64, 128, 200, 128]
 
 
 # ---- softmax without a shift -----------------------------------------------------------------------

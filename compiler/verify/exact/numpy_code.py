@@ -31,6 +31,7 @@ from cortico.verify.exact.ring import LEAST, Infinity, Ring
 
 #: NumPy's own functions: on object arrays they use the numbers' operators only.
 _PLAIN = (
+    "all",
     "arange",
     "ascontiguousarray",
     "broadcast_shapes",
