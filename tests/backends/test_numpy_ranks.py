@@ -24,7 +24,18 @@ from cortico.backends import get_backend, get_runner, require_support
 from cortico.backends.numpy import compile_source, emit_source
 from cortico.backends.numpy.emitter import what_ranks_share
 from cortico.backends.numpy.running import run_on_ranks
-from cortico.ir import SpecError, UnsupportedError
+from cortico.ir import (
+    Bound,
+    CellClass,
+    CircuitBuilder,
+    Compartment,
+    Region,
+    Role,
+    SpecError,
+    TensorRef,
+    UnsupportedError,
+    Weight,
+)
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.pipeline import compile_attention
@@ -171,6 +182,31 @@ def test_single_precision_stays():
     assert {y.dtype for y in found} == {np.dtype(np.float32)}
     assert {part.dtype for part in comms[0].parts} == {np.dtype(np.float32)}
     np.testing.assert_allclose(found[0], attention(x, weights=weights), rtol=1e-5, atol=1e-6)
+
+
+def test_bounds_outside_tiles_hold_for_the_tokens_of_a_rank():
+    """Few query tokens and keys of an unknown number: arrays of pairs that are made whole."""
+    b = CircuitBuilder("few queries")
+    h, i, j = b.axis("h", Role.AREA, 2), b.axis("i", Role.COLUMN, 5), b.axis("j", Role.COLUMN, "n")
+    b.input("query", (5,))
+    b.input("key", ("n",))
+    b.parameter("gain", (2,), np.array([0.5, 2.0]))
+    drives = (TensorRef("query", (i,)), TensorRef("key", (j,)), TensorRef("gain", (h,)))
+    soma = Compartment("soma", drive=tuple(map(Weight, drives)))
+    earlier = (Bound("j", "i", 0),)
+    b.population(
+        "pair", (h, i, j), Region.L5, CellClass.PT, [soma], transfer="tanh", domain=earlier
+    )
+    b.population("sum", (i,), Region.CORE, CellClass.RELAY, [Compartment("driver")])
+    b.project("to_sum", "pair", "sum", "driver", domain=earlier)
+    b.output("y", "sum", (i,))
+    circuit, query, key = b.build(), tokens(5), tokens(4)
+    attention = emitted(circuit)
+    assert "in_tiles" not in attention.__globals__
+    rates = np.tanh(query[:, None] + key + np.array([0.5, 2.0])[:, None, None]).sum(0)
+    found, _ = on_ranks(5, attention, query, key, weights=stored(circuit))
+    for y in found:
+        np.testing.assert_allclose(y, np.tril(rates).sum(-1), atol=1e-12)
 
 
 # ---- only a share of the work ----------------------------------------------------------------------
