@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,14 @@ import numpy as np
 from cortico.ir import UnsupportedError
 
 Arrays = Mapping[str, np.ndarray]
+
+
+def require_mpiexec(backend: str) -> None:
+    """UnsupportedError when no MPI is there to start ranks."""
+    if shutil.which("mpiexec") is None:
+        raise UnsupportedError(
+            f"ranks > 1 of backend {backend!r} needs mpiexec: install OpenMPI or MPICH"
+        )
 
 
 def run_in_folder(

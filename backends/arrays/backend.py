@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,18 +50,27 @@ class ArrayBackend(ABC):
         parameters: Mapping[str, np.ndarray] | None = None,
     ) -> dict[str, np.ndarray]:
         """Output name to array; float32 inputs are computed in float32, all others in float64."""
+        self.require_library()
+        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
+        names = tensor_names(circuit)
+        arguments = {names[name]: array for name, array in inputs.items()}
+        result = self.results(circuit, weights, arguments)
+        return dict(zip((o.name for o in circuit.outputs), result, strict=True))
+
+    def require_library(self) -> None:
+        """UnsupportedError, in one line, when the library is missing."""
         if importlib.util.find_spec(self.needs) is None:
             install = f"pip install 'cortico[{self.needs}]'"
             raise UnsupportedError(f"backend {self.name!r} needs {self.library}: {install}")
-        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
-        rates = [t.name for t in circuit.inputs if t.kind is InputKind.RATE]
-        single = bool(rates) and all(inputs[name].dtype == np.float32 for name in rates)
+
+    def results(self, circuit: Circuit, weights: Arrays, inputs: Arrays) -> Sequence[Any]:
+        """The outputs in their order; `inputs` by the names that the file gives them."""
         names = tensor_names(circuit)
-        arguments = {names[name]: array for name, array in inputs.items()}
+        rates = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
+        single = bool(rates) and all(inputs[name].dtype == np.float32 for name in rates)
         entry = compiled(self.source(circuit), self.file, self.entry)
-        result = self.outputs(entry, weights, arguments, np.float32 if single else np.float64)
-        outputs = result if isinstance(result, tuple) else (result,)
-        return dict(zip((o.name for o in circuit.outputs), outputs, strict=True))
+        result = self.outputs(entry, weights, inputs, np.float32 if single else np.float64)
+        return result if isinstance(result, tuple) else (result,)
 
 
 def compiled(source: str, filename: str, entry: str) -> Any:

@@ -230,6 +230,6 @@ def exact(numbers):
     return jnp.asarray(numbers).astype(jnp.promote_types(jnp.asarray(numbers).dtype, jnp.float32))
 ''',
     "rotation": FORMULAS["rotation"].replace("np.", "jnp."),
-    **{name: NUMPY_HELPERS[name] for name in ("merge_rows", "merge_columns", "split_columns")},
+    "split_columns": NUMPY_HELPERS["split_columns"],
     **HEAD_HELPERS,
 }

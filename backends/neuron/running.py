@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cortico.backends.script_running import run_command, run_in_folder
+from cortico.backends.script_running import require_mpiexec, run_command, run_in_folder
 from cortico.ir import UnsupportedError
 
 Arrays = Mapping[str, np.ndarray]
@@ -25,10 +25,8 @@ def require_neuron(ranks: int) -> None:
         raise UnsupportedError("backend 'neuron' needs NEURON: pip install 'cortico[neuron]'")
     if not any(map(shutil.which, ("g++", "clang++", "c++"))):
         raise UnsupportedError("backend 'neuron' needs a C++ compiler (g++) for its mechanisms")
-    if ranks > 1 and shutil.which("mpiexec") is None:
-        raise UnsupportedError(
-            "ranks > 1 of backend 'neuron' needs mpiexec: install OpenMPI or MPICH"
-        )
+    if ranks > 1:
+        require_mpiexec("neuron")
 
 
 @functools.cache

@@ -2,16 +2,19 @@
 
 `cortico.backends.arrays` plans the program. `linear_maps` and `packing` take out what depends on
 weights alone, `tiling` and `tile_code` make tiles of queries, `streaming` takes one token at a time,
-`emitter` writes the file and `template` has its helpers.
+`emitter` writes the file and `template` has its helpers. `sharing` and `ranks` make it run on MPI ranks,
+`running` starts them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cortico.backends.arrays.backend import ArrayBackend, compiled
 from cortico.backends.inputs import Arrays
-from cortico.backends.numpy.emitter import emit_source
+from cortico.backends.numpy.emitter import emit_source, what_ranks_share
+from cortico.backends.numpy.running import Options, require_mpi, run_on_ranks
 from cortico.ir import Circuit
 
 __all__ = ["NumpyBackend", "compile_source", "emit_source"]
@@ -27,11 +30,26 @@ class NumpyBackend(ArrayBackend):
     needs = "numpy"
     library = "NumPy"
 
+    def __init__(self, **options: object) -> None:
+        self.options = Options.of(options)
+
+    def unsupported(self, circuit: Circuit) -> list[str]:
+        problems = super().unsupported(circuit)
+        if self.options.ranks > 1 and not problems and what_ranks_share(circuit) is None:
+            problems.append("ranks > 1, but no areas meet in one sum after the tiles of queries")
+        return problems
+
     def source(self, circuit: Circuit) -> str:
         return emit_source(circuit)
 
     def outputs(self, entry: Any, weights: Arrays, inputs: Arrays, dtype: Any) -> Any:
         return entry(**inputs, weights=weights)
+
+    def results(self, circuit: Circuit, weights: Arrays, inputs: Arrays) -> Sequence[Any]:
+        if self.options.ranks == 1:
+            return super().results(circuit, weights, inputs)
+        require_mpi()
+        return run_on_ranks(self.source(circuit), inputs, weights, self.options.ranks)
 
 
 def compile_source(source: str, filename: str = "<emitted by cortico>") -> Any:

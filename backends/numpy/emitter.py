@@ -16,6 +16,8 @@ from cortico.backends.arrays.writer import Writer
 from cortico.backends.letters import axis_letters, with_letters
 from cortico.backends.numpy.operations import Project, ThreadedWriter
 from cortico.backends.numpy.packing import Packing, pack, shown
+from cortico.backends.numpy.ranks import Ranks
+from cortico.backends.numpy.sharing import Shared, shared_axes
 from cortico.backends.numpy.streaming import StepCode, can_stream, kept, token_axes
 from cortico.backends.numpy.template import CHECKED, HELPERS
 from cortico.backends.numpy.tile_code import TileCode
@@ -32,7 +34,17 @@ from cortico.ir import Circuit, Extent, Formula, Input, InputKind, Parameter, Ro
 
 def emit_source(circuit: Circuit) -> str:
     """A standalone Python module with one function, `attention`, that runs `circuit`."""
-    return _File(circuit).text()
+    return _file_of(circuit).text()
+
+
+def what_ranks_share(circuit: Circuit) -> Shared | None:
+    """The axes that MPI ranks share in the emitted file; None where they would all do the same."""
+    return _file_of(circuit).shared
+
+
+def _file_of(circuit: Circuit) -> _File:
+    file = _File(circuit)
+    return file if file.fits() else _File(circuit, share=False)
 
 
 def statement_lines(statement: Statement, write: Writer) -> list[str]:
@@ -46,7 +58,7 @@ def statement_lines(statement: Statement, write: Writer) -> list[str]:
 class _File:
     """The emitted file of one circuit."""
 
-    def __init__(self, circuit: Circuit) -> None:
+    def __init__(self, circuit: Circuit, share: bool = True) -> None:
         self.circuit = circuit
         self.names = tensor_names(circuit)
         self.lettered = with_letters(circuit, axis_letters(circuit))
@@ -55,12 +67,16 @@ class _File:
         self.program, axes = planner.program, planner.circuit.axes
         self.sizes = {axis.name: planner.size_code(axis.name) for axis in axes}
         self.write = ThreadedWriter(self.sizes)
-        self.packing: Packing = pack(
-            self.program,
-            self.results,
-            [self.names[p.name] for p in self._weights()],
-            lambda axis: planner.sizes[axis],
-            self.write,
+        self.shared = self._shared() if share else None
+        self.ranks = Ranks(self.shared, self.program, self.sizes)
+        self.packing: Packing = self.ranks.apart(
+            pack(
+                self.program,
+                self.results,
+                [self.names[p.name] for p in self._weights()],
+                self.ranks.write_weights,
+                self.shared.row if self.shared else None,
+            )
         )
         self.tiling: Tiling = tiled(
             self.packing.statements,
@@ -70,9 +86,28 @@ class _File:
             planner.sizes,
         )
 
+    def _shared(self) -> Shared | None:
+        """What ranks share."""
+        plain = [p for p in self.circuit.parameters if p.formula is None]
+        weights = frozenset(self.names[p.name] for p in plain)
+        areas = [axis for axis in self.lettered.axes if axis.role is Role.AREA]
+        areas.sort(key=lambda axis: axis.extent == 1)
+        return shared_axes(
+            self.program,
+            self.results,
+            [axis.name for axis in areas if isinstance(axis.extent, int)],
+            token_axes(self.lettered),
+            frozenset(self.names.values()) - weights,
+            weights,
+        )
+
+    def fits(self) -> bool:
+        """Whether ranks share nothing, or whole tiles."""
+        return self.tiling.tile is None or self.ranks.has(self.tiling.tile)
+
     def text(self) -> str:
         """The whole file."""
-        body = [*self._prologue(), *self._body()]
+        body = self.ranks.without_unused([*self._prologue(), *self._body()])
         parts = [
             LOAD_WEIGHTS if stores_weights(self.circuit) else "",
             self._signature(),
@@ -122,6 +157,7 @@ class _File:
         gates = [f"{self.names[t.name]}=None" for t in inputs if t.kind is InputKind.MASK]
         options = [*gates, "weights=None" if stored else "weights"]
         options += ["threads=None", "work=None"] if self._has_threads() else []
+        options += ["comm=None"] if self.shared else []
         outputs = ", ".join(output.name for output in self.circuit.outputs)
         source = (
             "`weights` maps names to arrays, or is what `pack` gives; by default they are read from the\n"
@@ -129,8 +165,15 @@ class _File:
             if stored
             else "`weights` maps the names above to arrays, or is what `pack` makes of them."
         )
+        of_ranks = ", of ranks one" if self.shared else ""
+        comm = (
+            "\n\n    `comm` is a communicator of mpi4py. Each of its ranks is given the same, computes its share\n"
+            "    of areas or query tokens, and gets the whole."
+            if self.shared
+            else ""
+        )
         threads = (
-            "\n\n    `threads` share the work, by default one per core; a small input is left to those of BLAS.\n"
+            f"\n\n    `threads` share the work, by default one per core{of_ranks}; a small input is left to those of BLAS.\n"
             "    `work` is a dictionary in which memory is kept for the next call: of this file or of other\n"
             "    layers, one call at a time."
             if self._has_threads()
@@ -139,7 +182,7 @@ class _File:
         missing = "\n\n    A 0/1 input that is None is all ones." if gates else ""
         return (
             f"def attention({', '.join([*arguments, '*', *options])}):\n"
-            f'    """{outputs} of the circuit.\n\n    {source}{threads}{missing}\n    """'
+            f'    """{outputs} of the circuit.\n\n    {source}{threads}{comm}{missing}\n    """'
         )
 
     def _has_threads(self) -> bool:
@@ -160,9 +203,12 @@ class _File:
         for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
             lines += self._checked_input(tensor)
         if self._has_threads():
+            if self.shared:
+                lines.append("threads = 1 if threads is None and comm is not None else threads")
             lines.append(self._number_of_threads())
             lines.append("work = {} if work is None else work")
-        lines += self._unpacked()
+        lines += self.ranks.lines(tile=self.tiling.tile)
+        lines += self._unpacked(self.shared)
         lines += [self._checked(p, self.names[p.name]) for p in self._sized_later()]
         for parameter in self.circuit.parameters:
             formula = parameter.formula
@@ -184,18 +230,19 @@ class _File:
         single = " and ".join(f"np.asarray({name}).dtype == np.float32" for name in rates)
         return f"dtype = np.float32 if {single or 'False'} else np.float64"
 
-    def _unpacked(self) -> list[str]:
+    def _unpacked(self, shared: Shared | None = None) -> list[str]:
         """Lines that bring what `pack` gives under its names."""
         fields = self._fields()
         if not fields:
             return []
-        given = "pack(weights, dtype)"
+        given = "(dtype, rank, ranks)" if shared else "(dtype)"
         lines = []
         if stores_weights(self.circuit):
-            lines = ["weights = stored(dtype) if weights is None else weights"]
+            lines = [f"weights = stored{given} if weights is None else weights"]
         return [
             *lines,
-            f"packed = weights if isinstance(weights, Packed) else {given}",
+            f"packed = weights if isinstance(weights, Packed) else pack(weights, {given[1:]}",
+            *(self.ranks.check() if shared else []),
             f"{', '.join(fields)}{',' * (len(fields) == 1)} = packed",
         ]
 
@@ -216,8 +263,9 @@ class _File:
         return [f"if {name} is None:", f"    {name} = {ones}", check]
 
     def _checked(self, parameter: Parameter, array: str, kind: str = "dtype") -> str:
-        shape = json.dumps(parameter.shape)
-        return f'{self.names[parameter.name]} = checked("{parameter.name}", {array}, {shape}, sizes, {kind})'
+        shape, name = json.dumps(parameter.shape), self.names[parameter.name]
+        own = self.ranks.slice_of(name)
+        return f'{name} = checked("{parameter.name}", {array}, {shape}, sizes, {kind}{own})'
 
     def _formula(self, parameter: Parameter, formula: Formula, positions: str = "") -> str:
         """Code for a formula over tokens, by default over all of them."""
@@ -247,7 +295,8 @@ class _File:
         made = [line.split(" = ")[0] for line in self.packing.lines if " = " in line]
         made = [self.names[p.name] for p in self._weights()] + made
         made += [s.result.code for s in self.packing.constants]
-        return [*(n for n in made if n in read), *(self.names[p.name] for p in self._sized_later())]
+        later = [self.names[p.name] for p in self._sized_later()]
+        return [*self.ranks.packed(), *(n for n in made if n in read), *later]
 
     def _pack(self) -> list[str]:
         """The function that prepares the weights, and the one that does so once for those on disk."""
@@ -255,6 +304,7 @@ class _File:
         if not fields:
             return []
         angles = self._angles()
+        rank = ", rank=0, ranks=1" if self.shared else ""
         names = sorted(p.name for p in self.circuit.parameters if p.formula is None)
         present = [
             f"missing = {{{', '.join(map(json.dumps, names))}}} - set(weights)",
@@ -266,26 +316,27 @@ class _File:
             "if dtype not in (np.float32, np.float64):",
             '    raise ValueError(f"dtype must be float32 or float64, found {dtype}")',
             "sizes = {}",
+            *self.ranks.lines(of_weights=True),
         ]
         for parameter in self._weights():
             kind = "np.float64" if parameter.name in angles else "dtype"
             lines.append(self._checked(parameter, f'weights["{parameter.name}"]', kind))
         for statement in self.packing.constants:
-            lines += statement_lines(statement, self.write)
+            lines += statement_lines(statement, self.ranks.write_weights)
         lines += self.packing.lines
         lines += [f'{self.names[p.name]} = weights["{p.name}"]' for p in self._sized_later()]
         lines.append(f"return Packed({', '.join(fields)})")
         listed = ", ".join(f'"{field}"' for field in fields)
         parts = [
             f'#: What `attention` needs of the weights.\nPacked = namedtuple("Packed", [{listed}])\n',
-            'def pack(weights, dtype):\n    """The weights as `attention` reads them: checked, side by side, with gains and biases in them."""',
+            f'def pack(weights, dtype{rank}):\n    """The weights as `attention` reads them: checked, side by side, with gains and biases in them."""',
             textwrap.indent("\n".join(lines), "    "),
         ]
         if stores_weights(self.circuit):
             parts.append(
-                "@functools.cache\ndef stored(dtype):\n"
+                f"@functools.cache\ndef stored(dtype{rank}):\n"
                 '    """The weights in the file beside this one."""\n'
-                "    return pack(load_weights(), dtype)\n"
+                f"    return pack(load_weights(), dtype{', rank, ranks' if rank else ''})\n"
             )
         return parts
 
@@ -293,19 +344,27 @@ class _File:
 
     def _body(self) -> list[str]:
         """The statements before the tiles, the tile, and the statements after."""
-        lines = [line for s in self.tiling.before for line in statement_lines(s, self.write)]
+        lines = [line for s in self.tiling.before for line in self._lines(s)]
         after, results = self.tiling.after, self.packing.results
         if self.tiling.tile:
             lines += self._batch()
-            code = TileCode(self.tiling.tile, self.program, self.sizes)
+            code = TileCode(
+                self.tiling.tile, self.program, self.ranks.write.sizes, self.ranks.own_rows
+            )
             lines += code.lines(shown(after, results))
             whole = code.exported()
             after = [replace(s, operands=_exchanged(s.operands, whole)) for s in after]
             results = list(_exchanged(results, whole))
-        lines += [line for s in after for line in statement_lines(s, self.write)]
+        lines += [line for s in after for line in self._lines(s)]
         wanted = (result.axes for result in self.results)
         codes = [self.write.transposed(r, axes) for r, axes in zip(results, wanted, strict=True)]
         return [*lines, f"return {', '.join(codes)}\n\n"]
+
+    def _lines(self, statement: Statement) -> list[str]:
+        inner = self.ranks.is_inner(statement)
+        once = self.ranks.with_bias_once(statement)
+        lines = statement_lines(once, self.ranks.write if inner else self.write)
+        return [*lines, *self.ranks.meeting_line(statement)]
 
     # ---- streaming ---------------------------------------------------------------------------------
 

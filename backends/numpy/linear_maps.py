@@ -35,10 +35,11 @@ class LinearMap:
         """The axes that the weight brings in."""
         return tuple(axis for axis in self.weight.axes if axis not in self.source.axes)
 
-    @property
-    def key(self) -> tuple[str, tuple[int, ...]]:
-        """What two maps must share to be one product: the array, and where it is summed."""
-        return self.source.code, tuple(self.source.axes.index(axis) for axis in self.summed)
+    def key(self, apart: str | None) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+        """What two maps must share to be one product: the array, where it is summed and has `apart`."""
+        axes = self.source.axes
+        places = tuple(k for k, axis in enumerate(axes) if axis == apart)
+        return self.source.code, tuple(axes.index(axis) for axis in self.summed), places
 
     def scale(self, gain: str) -> None:
         self.gains.append(gain)

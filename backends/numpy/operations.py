@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 
 
 class ThreadedWriter(Writer):
-    """NumPy where large products are shared by threads: the variable `threads` of the emitted file."""
+    """NumPy where large products are shared by threads: the variable `threads` of the emitted file.
+
+    `slices` are the Python names of a rank's slice of some axes.
+    """
+
+    def __init__(self, sizes: Mapping[str, str], slices: Mapping[str, str] | None = None) -> None:
+        super().__init__(sizes)
+        self._slices = slices or {}
+
+    def positions(self, axis: str) -> str:
+        own = self._slices.get(axis)
+        return f"np.arange({own}.start, {own}.stop)" if own else super().positions(axis)
 
     def past_product(self, query: str, key: str, value: str) -> str:
         return f"past_product({query}, {key}, {value}, threads)"
@@ -39,17 +52,48 @@ class Project:
 
 @dataclass(frozen=True)
 class Part:
-    """Columns `start` to `stop` of the operand, as an array over axes of `sides` each."""
+    """The columns over `axes` of the operand, which come after those over each of `before`."""
 
-    start: int
-    stop: int
-    sides: tuple[int, ...]
+    before: tuple[tuple[str, ...], ...]
+    axes: tuple[str, ...]
 
     def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
         (whole,) = operands
-        if not self.sides:
-            return f"{whole.code}[..., {self.start}]"
-        code = f"{whole.code}[..., {self.start}:{self.stop}]"
-        if len(self.sides) == 1:
+        start = columns_code(self.before, write.sizes)
+        if not self.axes:
+            return f"{whole.code}[..., {start}]"
+        stop = columns_code((*self.before, self.axes), write.sizes)
+        between = ":" if f"{start}{stop}".isdigit() else " : "
+        code = f"{whole.code}[..., {start}{between}{stop}]"
+        if len(self.axes) == 1:
             return code
-        return f"split_columns({code}, {', '.join(map(str, self.sides))})"
+        return f"split_columns({code}, {', '.join(write.sizes[axis] for axis in self.axes)})"
+
+
+@dataclass(frozen=True)
+class Own:
+    """A rank's slice of the axis at `place`."""
+
+    own: str
+    place: int
+
+    def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
+        (whole,) = operands
+        steps = [":"] * len(whole.axes)
+        steps[self.place] = self.own
+        if not whole.batched:
+            return f"{whole.code}[{', '.join(steps[: self.place + 1])}]"
+        return f"{whole.code}[{', '.join(['...', *steps])}]"
+
+
+def columns_code(parts: Iterable[Sequence[str]], sizes: Mapping[str, str]) -> str:
+    """Code for how many columns there are over the axes of each part, all together."""
+    terms: Counter[tuple[str, ...]] = Counter()
+    for axes in parts:
+        codes = [sizes[axis] for axis in axes]
+        terms[tuple(c for c in codes if not c.isdigit())] += prod(
+            int(c) for c in codes if c.isdigit()
+        )
+    number = terms.pop((), 0)
+    texts = [" * ".join([*([] if n == 1 else [str(n)]), *names]) for names, n in terms.items()]
+    return " + ".join([*texts, *([str(number)] if number or not texts else [])])

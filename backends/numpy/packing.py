@@ -6,9 +6,8 @@ Products of one array with several weights become one product with all their col
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cortico.backends.arrays.operations import Reorder
@@ -16,7 +15,7 @@ from cortico.backends.arrays.program import Program, Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.numpy.linear_maps import LinearMap, LinearMaps
-from cortico.backends.numpy.operations import Part, Project
+from cortico.backends.numpy.operations import Part, Project, columns_code
 
 #: The axis of a fused product: no axis of a circuit has an empty name.
 _COLUMNS = ""
@@ -36,12 +35,12 @@ def pack(
     program: Program,
     results: Sequence[Variable],
     weights: Iterable[str],
-    size: Callable[[str], int],
     write: Writer,
+    apart: str | None = None,
 ) -> Packing:
     """The program without what depends on `weights` (Python names) alone, which comes apart.
 
-    `size` gives the length of an axis of these weights.
+    Products over the axis `apart` are not side by side with others.
     """
     constants, rest = _split_constants(program.statements, weights, write)
     known = frozenset([*weights, *(statement.result.code for statement in constants)])
@@ -50,13 +49,13 @@ def pack(
     of_source = defaultdict(list)
     for part in found:
         if isinstance(part, LinearMap):
-            of_source[part.key].append(part)
-    fuser = _Fuser(program, size)
+            of_source[part.key(apart)].append(part)
+    fuser = _Fuser(program, write.sizes)
     for part in found:
         if isinstance(part, Statement):
             fuser.statements.append(part)
-        elif part.key in of_source:
-            fuser.fuse(of_source.pop(part.key))
+        elif part.key(apart) in of_source:
+            fuser.fuse(of_source.pop(part.key(apart)))
     results = maps.results()
     statements = _kept_apart(fuser.statements, results)
     return Packing(constants, fuser.lines, statements, results)
@@ -102,9 +101,9 @@ def _split_constants(
 class _Fuser:
     """Writes one product for all linear maps of an array."""
 
-    def __init__(self, program: Program, size: Callable[[str], int]) -> None:
-        self._program, self._size = program, size
-        self._write = Writer({})
+    def __init__(self, program: Program, sizes: Mapping[str, str]) -> None:
+        self._program = program
+        self._write = Writer(sizes)
         self.lines: list[str] = []
         self.statements: list[Statement] = []
 
@@ -139,38 +138,37 @@ class _Fuser:
         return whole
 
     def _split(self, maps: list[LinearMap], whole: Variable) -> None:
-        start = 0
-        for item in maps:
-            sides = tuple(map(self._size, item.shown))
-            stop = start + math.prod(sides)
-            self.statements.append(Statement(item.result, Part(start, stop, sides), (whole,)))
-            start = stop
+        for k, item in enumerate(maps):
+            part = Part(tuple(before.shown for before in maps[:k]), item.shown)
+            self.statements.append(Statement(item.result, part, (whole,)))
 
     def _matrix(self, item: LinearMap) -> str:
         """Code for a weight as a matrix, with the axes that are summed along its rows."""
         code = self._write.transposed(item.weight, (*item.summed, *item.shown))
-        rows, columns = (math.prod(map(self._size, axes)) for axes in (item.summed, item.shown))
+        rows, columns = (self._columns(axes) for axes in (item.summed, item.shown))
         if len(item.summed) > 1 or len(item.shown) > 1 or not item.shown:
             code = f"{code}.reshape({rows}, {columns})"
         return _scaled(item.gains, code)
 
     def _bias(self, item: LinearMap) -> str:
         """Code for the sum of all biases of a map, one number per column."""
-        sides = tuple(map(self._size, item.shown))
         if not item.biases:
-            return f"np.zeros({math.prod(sides)}, dtype)"
-        parts = [self._bias_part(gains, bias, item.shown, sides) for gains, bias in item.biases]
+            return f"np.zeros({self._columns(item.shown)}, dtype)"
+        parts = [self._bias_part(gains, bias, item.shown) for gains, bias in item.biases]
         return " + ".join(parts)
 
-    def _bias_part(
-        self, gains: list[str], bias: Variable, shown: tuple[str, ...], sides: tuple[int, ...]
-    ) -> str:
+    def _bias_part(self, gains: list[str], bias: Variable, shown: tuple[str, ...]) -> str:
         if {*bias.axes} == {*shown}:
             code = self._write.transposed(bias, shown)
         else:
-            code = f"np.broadcast_to({self._write.indexed(bias, shown)}, {sides})"
-        flat = code if len(sides) == 1 else f"{code}.reshape({math.prod(sides)})"
+            sides = ", ".join(self._write.sizes[axis] for axis in shown)
+            code = f"np.broadcast_to({self._write.indexed(bias, shown)}, [{sides}])"
+        flat = code if len(shown) == 1 else f"{code}.reshape({self._columns(shown)})"
         return _scaled(gains, flat)
+
+    def _columns(self, axes: tuple[str, ...]) -> str:
+        """Code for the number of columns over some axes."""
+        return columns_code([axes], self._write.sizes)
 
 
 def _scaled(gains: Sequence[str], code: str) -> str:

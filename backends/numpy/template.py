@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 CHECKED = '''\
-def checked(name, array, shape, sizes, dtype):
-    """`array` as `dtype`. Its last axes must have `shape`; a symbol there gets its size at first sight."""
+def checked(name, array, shape, sizes, dtype, own=...):
+    """`array`, or its part `own`, as `dtype`. Its last axes must have `shape`; a symbol there gets its size at first sight."""
     array = np.asarray(array)
     found = array.shape[max(array.ndim - len(shape), 0) :]
     expected = [sizes.get(side, side) for side in shape]
@@ -12,10 +12,43 @@ def checked(name, array, shape, sizes, dtype):
     if len(found) != len(shape) or not fits or 0 in array.shape:
         raise ValueError(f"{name} has shape {array.shape}, expected (..., {', '.join(map(str, expected))}), none empty")
     sizes.update((side, size) for side, size in zip(shape, found) if isinstance(side, str))
-    return array.astype(dtype, copy=False)
+    return array[own].astype(dtype, copy=False)
 '''
 
 HELPERS = {
+    "share": '''\
+def share(rank, ranks, areas, tokens=None, power=1.0):
+    """Two slices: the areas of this rank, and of these its query tokens.
+
+    Ranks that are more than areas form teams: a team has one area, and shares its tokens. Where tokens
+    cannot be shared (None), some ranks have no area. See `cut` for `power`.
+    """
+    teams = ranks if tokens is None else min(areas, ranks)
+    team = rank * teams // ranks
+    first, last = (-(-k * ranks // teams) for k in (team, team + 1))  # ranks of the team
+    return cut(areas, team, teams), cut(tokens or 0, rank - first, last - first, power)
+
+
+def cut(length, part, parts, power=1.0):
+    """One of so many parts of a length: equal, or for 0.5 of equal work when token i hears i others."""
+    return slice(*(round(length * (k / parts) ** power) for k in (part, part + 1)))
+''',
+    "sum_of_ranks": '''\
+def sum_of_ranks(part, comm, axis=0, own=slice(None), tokens=None):
+    """The sum of what all ranks have: areas of their own, and `own` of all `tokens` along `axis`.
+
+    This is the one time that ranks meet.
+    """
+    if comm is None:
+        return part
+    shape = list(part.shape)
+    if tokens is not None:
+        shape[axis] = tokens
+    whole, total = np.zeros(shape, part.dtype), np.empty(shape, part.dtype)
+    np.moveaxis(whole, axis, 0)[own] = np.moveaxis(part, axis, 0)
+    comm.Allreduce(whole, total)
+    return total
+''',
     "divide": '''\
 def divide(excitation, inhibition):
     """excitation / inhibition, where a division by zero gives zero."""
@@ -34,12 +67,13 @@ def finite(peak):
     "merge_rows": '''\
 def merge_rows(array, count):
     """The `count` axes before the last as one."""
-    return array.reshape(*array.shape[: -1 - count], -1, array.shape[-1])
+    rows = int(np.prod(array.shape[-1 - count : -1]))
+    return array.reshape(*array.shape[: -1 - count], rows, array.shape[-1])
 ''',
     "merge_columns": '''\
 def merge_columns(array, count):
     """The last `count` axes as one."""
-    return array.reshape(*array.shape[:-count], -1)
+    return array.reshape(*array.shape[:-count], int(np.prod(array.shape[-count:])))
 ''',
     "close_by": '''\
 def close_by(array, index, scratch, place):
@@ -87,14 +121,15 @@ TILE = (128, 256)  # fewest and most rows of a tile
 TOGETHER = 2**17  # pairs of tokens of all areas in a tile, if it is of several
 
 
-def in_tiles(tile, batch, areas, tokens, width, dtype, threads, work, bounded=False):
-    """Run `tile(index, rows, scratch)` for every example, a few areas and a few rows, the last rows first.
+def in_tiles(tile, batch, areas, rows, width, dtype, threads, work, bounded=False):
+    """Run `tile(index, few, scratch)` for every example, a few areas and a few of `rows`, the last first.
 
     An index is that of the example and a slice for each axis of `areas`. Tiles are `bounded` whose columns
     depend on their rows.
     """
-    height = min(tokens, tile_rows(width, dtype, bounded))
-    rows = [slice(start, min(start + height, tokens)) for start in range(0, tokens, height)[::-1]]
+    height = max(1, min(rows.stop - rows.start, tile_rows(width, dtype, bounded)))
+    starts = range(rows.start, rows.stop, height)[::-1]
+    rows = [slice(start, min(start + height, rows.stop)) for start in starts]
     parts = slices(areas, TOGETHER // (height * width))
     tiles = [((*example, *part), some) for example in np.ndindex(batch) for part in parts for some in rows]
     in_threads(tile, tiles, threads, work)
@@ -116,7 +151,7 @@ def project(array, matrix, bias, threads, work=None, place=None):
 
     The result lies at its place of `work`, if that is not None.
     """
-    rows = array.reshape(-1, len(matrix))
+    rows = array.reshape(int(np.prod(array.shape[:-1])), len(matrix))
     height, width = len(rows), matrix.shape[1]
     result = kept({} if work is None else work, place, (height, width), array.dtype)
 
@@ -168,7 +203,7 @@ def slices(sizes, count):
     *before, size = sizes
     parts = -(-size // max(1, count))
     cuts = [slice(size * k // parts, size * (k + 1) // parts) for k in range(parts)]
-    return [(*first, cut) for first in slices(before, count // size) for cut in cuts]
+    return [(*first, cut) for first in slices(before, count // max(1, size)) for cut in cuts]
 ''',
     "in_threads": '''\
 SMALL = 2**18  # numbers of an input from which on its work is shared

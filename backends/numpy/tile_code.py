@@ -58,8 +58,12 @@ class TileWriter(Writer):
 class TileCode:
     """Writes one tile. Arrays of pairs are changed in place where nothing else reads them."""
 
-    def __init__(self, tile: Tile, program: Program, sizes: Mapping[str, str]) -> None:
+    def __init__(
+        self, tile: Tile, program: Program, sizes: Mapping[str, str], own_rows: str = ""
+    ) -> None:
         self._tile, self._program, self._sizes = tile, program, sizes
+        self._own_rows = own_rows  # the slice of rows that arrays have, where it is not all
+        self._here = "here" if own_rows else "rows"
         self._areas = program.names.of(tile.areas)
         self._write = TileWriter(sizes, tile, self._areas)
         self._made = {s.result.code for s in tile.statements}
@@ -97,9 +101,9 @@ class TileCode:
         yield ""
         areas = ", ".join(self._sizes[axis] for axis in tile.areas)
         stack = f"({areas},)" if len(tile.areas) == 1 else f"({areas})"
-        tokens = f"{self._sizes[tile.rows]}, {self._width()}"
+        rows = self._own_rows or f"slice(0, {self._sizes[tile.rows]})"
         bounded = ", bounded=True" if tile.bounds else ""
-        yield f"in_tiles(tile, batch, {stack}, {tokens}, dtype, threads, work{bounded})"
+        yield f"in_tiles(tile, batch, {stack}, {rows}, {self._width()}, dtype, threads, work{bounded})"
 
     def _width(self) -> str:
         """Code for the number of columns of a tile, as far as it is known."""
@@ -122,6 +126,9 @@ class TileCode:
     def _body(self) -> Iterator[str]:
         areas = self._areas.values()
         yield f"*example, {', '.join(areas)} = index" if areas else "example = index"
+        if self._own_rows:
+            start = f"{self._own_rows}.start"
+            yield f"here = slice(rows.start - {start}, rows.stop - {start})  # in arrays of this rank"
         if self._tile.bounds:
             yield f"columns = {self._columns()}"
         yield from self._imports()
@@ -186,7 +193,7 @@ class TileCode:
         return variable.code if made else f"{variable.code}[{''.join(variable.axes)}]"
 
     def _index(self, variable: Variable) -> str:
-        places = {self._tile.rows: "rows", **self._areas}
+        places = {self._tile.rows: self._here, **self._areas}
         if self._tile.bounds:
             places[self._tile.columns] = "columns"
         steps = [places.get(axis, ":") for axis in variable.axes]
@@ -206,7 +213,8 @@ class TileCode:
         return self._now.get(self._key(variable), variable.code)
 
     def _target(self, variable: Variable) -> str:
-        return f"{variable.code}[*example, rows{''.join(f', {a}' for a in self._areas.values())}]"
+        areas = "".join(f", {a}" for a in self._areas.values())
+        return f"{variable.code}[*example, {self._here}{areas}]"
 
     # ---- statements --------------------------------------------------------------------------------
 

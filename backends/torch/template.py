@@ -252,6 +252,6 @@ def rotation(shape, frequencies):
     "within": WITHIN,
     "score_mask": SCORE_MASK,
     "attend_masked": ATTEND_MASKED,
-    **{name: NUMPY_HELPERS[name] for name in ("merge_rows", "merge_columns", "split_columns")},
+    "split_columns": NUMPY_HELPERS["split_columns"],
     **HEAD_HELPERS,
 }

@@ -167,9 +167,9 @@ def compare_runs(
     expected = _batched_outputs(circuit, inputs, parameters, symbols, ring)
     entries = sum(array.size for array in expected.values())
     difference = None
-    for how, replaced in RUNS.items():
+    for how, run in RUNS.items():
         try:
-            found = run_emitted(source, circuit, inputs, parameters, ring, replaced)
+            found = run_emitted(source, circuit, inputs, parameters, ring, run)
         except CorticoError:
             raise
         except Exception as error:

@@ -6,15 +6,18 @@ of one number, `maximum` and `divide` are those of the ring. Three parts of an e
 reading the weights file, float32, and threads.
 
 Exact numbers have no size. So whether a softmax must be shifted (`in_range`) is not asked: the text runs
-with both answers. It also runs in tiles of two tokens and chunks of one, as few tokens would fit in one tile.
+with both answers. It also runs in tiles of two tokens and chunks of one, as few tokens would fit in one tile,
+and there on three MPI ranks, if it can: one after another, each up to where they meet.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,6 +44,7 @@ _PLAIN = (
     "errstate",
     "float32",
     "matmul",
+    "moveaxis",
     "ndindex",
     "prod",
     "stack",
@@ -57,7 +61,7 @@ _FUNCTIONS = ("exp", "sqrt", "tanh", "cos", "sin")
 
 _BUILTINS = (
     *("ValueError", "ImportError", "all", "bool", "int", "isinstance", "iter", "len", "max", "min"),
-    *("list", "map", "open", "range", "set", "slice", "sorted", "str", "zip"),
+    *("list", "map", "open", "range", "round", "set", "slice", "sorted", "str", "zip"),
 )
 
 #: Modules that emitted text imports, and what it takes of others.
@@ -70,15 +74,20 @@ _NAMES = {
     "threadpoolctl": ("ThreadpoolController",),
 }
 
-#: What is put in the place of a name of the emitted file, where it is there, in each run.
-RUNS: Mapping[str, Mapping[str, Any]] = {
-    "": {"in_range": lambda rates: True},
-    "in small tiles and with softmax shifted, ": {
-        "in_range": lambda rates: False,
-        "TILE": (2, 2),
-        "TOGETHER": 1,
-        "CHUNK": 1,
-    },
+
+@dataclass(frozen=True)
+class Run:
+    """On how many ranks, if it can, and what is put in the place of names that the emitted file has."""
+
+    ranks: int
+    replaced: Mapping[str, Any]
+
+
+RUNS: Mapping[str, Run] = {
+    "": Run(1, {"in_range": lambda rates: True}),
+    "in small tiles, on three ranks and with softmax shifted, ": Run(
+        3, {"in_range": lambda rates: False, "TILE": (2, 2), "TOGETHER": 1, "CHUNK": 1}
+    ),
 }
 
 
@@ -88,24 +97,61 @@ def run_emitted(
     inputs: Exact,
     parameters: Exact,
     ring: Ring,
-    replaced: Mapping[str, Any],
+    run: Run,
 ) -> dict[str, np.ndarray]:
     """Output name to array, by the emitted `source` of `circuit` on exact numbers.
-
-    `replaced` are values for names of the emitted file, one of `RUNS`.
 
     `inputs` may have batch axes; those of kind `mask` are bool. Raises SpecError for text that cortico
     does not emit, and whatever the text raises.
     """
     names = tensor_names(circuit)
-    arguments = {names[name]: array for name, array in inputs.items()}
+    arguments: dict[str, Any] = {names[name]: array for name, array in inputs.items()}
     attention = load_emitted(source, ring)
     names_there = attention.__globals__
-    names_there.update({name: v for name, v in replaced.items() if name in names_there})
-    threads = {"threads": 1} if "threads" in inspect.signature(attention).parameters else {}
-    result = attention(**arguments, weights=parameters, **threads)
+    names_there.update({name: v for name, v in run.replaced.items() if name in names_there})
+    takes = inspect.signature(attention).parameters
+    arguments |= {"threads": 1} if "threads" in takes else {}
+    result = on_ranks(
+        run.ranks if "comm" in takes else 1, attention, **arguments, weights=parameters
+    )
     outputs = result if isinstance(result, tuple) else (result,)
     return dict(zip((o.name for o in circuit.outputs), map(np.asarray, outputs), strict=True))
+
+
+def on_ranks(ranks: int, attention: Callable[..., Any], **arguments: Any) -> Any:
+    """What the first of so many ranks returns; the others run before it, up to where they meet."""
+    if ranks == 1:
+        return attention(**arguments)
+    parts: list[np.ndarray] = []
+    for rank in range(1, ranks):
+        with contextlib.suppress(_MeetError):
+            attention(**arguments, comm=_Rank(rank, ranks, parts))
+    return attention(**arguments, comm=_Rank(0, ranks, parts))
+
+
+class _MeetError(Exception):
+    """A rank waits for others."""
+
+
+class _Rank:
+    """What emitted text calls of an MPI communicator."""
+
+    def __init__(self, rank: int, ranks: int, parts: list[np.ndarray]) -> None:
+        self._rank, self._ranks, self._parts = rank, ranks, parts
+
+    def Get_rank(self) -> int:  # noqa: N802
+        return self._rank
+
+    def Get_size(self) -> int:  # noqa: N802
+        return self._ranks
+
+    def Allreduce(self, part: np.ndarray, total: np.ndarray) -> None:  # noqa: N802
+        self._parts.append(part)
+        if self._rank:
+            raise _MeetError
+        if len(self._parts) != self._ranks:
+            raise ValueError("ranks do not meet once")
+        total[...] = sum(self._parts)
 
 
 def load_emitted(source: str, ring: Ring) -> Callable[..., Any]:

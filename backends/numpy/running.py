@@ -1,0 +1,69 @@
+"""Runs emitted source on MPI ranks, in processes of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cortico.backends.script_options import named, require_number
+from cortico.backends.script_running import require_mpiexec, run_in_folder
+from cortico.ir import UnsupportedError
+
+Arrays = Mapping[str, np.ndarray]
+
+#: What turns an emitted file into a script for mpiexec. A rank that fails ends all others.
+MAIN = """
+
+if __name__ == "__main__":
+    import sys
+    import traceback
+    from mpi4py import MPI
+
+    def numbers(path):
+        return dict(np.load(path, allow_pickle=False))
+
+    _, given, _, found, _, stored_weights = sys.argv
+    try:
+        result = attention(**numbers(given), weights=numbers(stored_weights), comm=MPI.COMM_WORLD)
+    except BaseException:
+        traceback.print_exc()
+        MPI.COMM_WORLD.Abort(1)
+    if MPI.COMM_WORLD.Get_rank() == 0:
+        np.savez(found, *(result if isinstance(result, tuple) else (result,)))
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How emitted code is run: `ranks` is the number of MPI processes, 1 is this process."""
+
+    ranks: int = 1
+
+    def __post_init__(self) -> None:
+        require_number("numpy", "ranks", self.ranks, 1, 10**6, whole=True)
+
+    @classmethod
+    def of(cls, given: Mapping[str, object]) -> Options:
+        """Options by name. SpecError for a name that is none."""
+        return cls(**named("numpy", cls, given))
+
+
+def require_mpi() -> None:
+    """UnsupportedError, in one line, when what many ranks need is missing."""
+    if importlib.util.find_spec("mpi4py") is None:
+        raise UnsupportedError(
+            "ranks > 1 of backend 'numpy' needs mpi4py: pip install 'cortico[mpi]'"
+        )
+    require_mpiexec("numpy")
+
+
+def run_on_ranks(source: str, inputs: Arrays, weights: Arrays, ranks: int) -> list[np.ndarray]:
+    """What `attention` of emitted source gives on so many ranks: its outputs, in their order."""
+    start = ["mpiexec", "-n", str(ranks)]
+    what = f"emitted code on {ranks} ranks"
+    outputs = run_in_folder(source + MAIN, inputs, weights, Path.cwd(), what, start)
+    return [outputs[f"arr_{k}"] for k in range(len(outputs))]
