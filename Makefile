@@ -56,7 +56,7 @@ BENCHMARKS := startup compile_time attention_speed attention_memory neuron_view 
 bench: $(DEV_STAMP) ## run the benchmarks; tables on the terminal, JSON in benchmarks/results
 	@failed=; for name in $(BENCHMARKS); do \
 	  $(BIN)/python benchmarks/$$name.py || failed="$$failed $$name"; done; \
-	$(BIN)/python docs/draw_brian2.py && $(BIN)/python docs/draw_speed.py && \
+	$(BIN)/python docs/draw_brian2.py && $(BIN)/python docs/draw_speed.py && $(BIN)/python docs/draw_scale.py && \
 	if [ -n "$$failed" ]; then echo "goals missed by:$$failed"; exit 1; fi
 
 .PHONY: clean

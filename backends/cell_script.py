@@ -123,15 +123,6 @@ def axes_in_time(circuit: Circuit) -> Iterator[str]:
             yield f"axis {axis.name!r} is in time"
 
 
-def infinite_weights(circuit: Circuit) -> Iterator[str]:
-    """A line for each parameter with numbers that are none."""
-    import numpy as np
-
-    for parameter in circuit.parameters:
-        if parameter.values is not None and not np.isfinite(parameter.values).all():
-            yield f"parameter {parameter.name!r} has numbers that are NaN or infinite"
-
-
 def normalised_first(circuit: Circuit, population: Population) -> list[Compartment]:
     """Compartments, those first that hear a population which the dividing ones sum: softmax's numerator.
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import importlib.util
 
 from cortico.ir.errors import UnsupportedError
 
 
-def require_extra(backend: str, module: str) -> None:
-    """UnsupportedError that says what to install when `module` is not there.
+def require_extra(backend: str, module: str, library: str = "") -> None:
+    """UnsupportedError that says what to install when `module`, of a `library`, is not there.
 
     The extra of a backend is called as the backend is.
     """
-    if find_spec(module) is None:
+    if importlib.util.find_spec(module) is None:
         raise UnsupportedError(
-            f"backend {backend!r} needs {module}: pip install 'cortico[{backend}]'"
+            f"backend {backend!r} needs {library or module}: pip install 'cortico[{backend}]'"
         )

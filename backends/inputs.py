@@ -53,6 +53,13 @@ def all_live(circuit: Circuit, inputs: Arrays, symbols: Mapping[str, int]) -> di
     return {**inputs, **ones}
 
 
+def infinite_weights(circuit: Circuit) -> Iterator[str]:
+    """A line for each parameter with numbers that are none."""
+    for parameter in circuit.parameters:
+        if parameter.values is not None and not np.isfinite(parameter.values).all():
+            yield f"parameter {parameter.name!r} has numbers that are NaN or infinite"
+
+
 def stored_values(
     circuit: Circuit, symbols: Mapping[str, int], given: Arrays | None = None
 ) -> dict[str, np.ndarray]:

@@ -86,7 +86,11 @@ class Layer:
             model=WIDTH, heads=heads, mask=mask, key_features=FEATURES, value_features=FEATURES
         )
         circuit = lower(spec, weights := random_weights(spec, seed=0))
-        self.attention, self.comm, self.work = compile_source(emit_source(circuit)), comm, {}
+        self.attention, self.comm, self.work = (
+            compile_source(emit_source(circuit, on_ranks=True)),
+            comm,
+            {},
+        )
         x = np.random.default_rng(1).standard_normal((tokens, WIDTH))
         self.x = x.astype(np.float32)
         pack = self.attention.__globals__["pack"]

@@ -2,15 +2,16 @@
 
     python benchmarks/simulator_scale.py [--quick] [--engine annarchy]
 
-The circuit is the paper's without passes: 4 heads of 16 features, 64 wide, 4 and 8 tokens. The emitted
+The circuit is the paper's without passes: 4 heads of 16 features, 64 wide, 4 and 8 tokens; half of its heads, for
+weak scaling; and one of few synapses per neuron, which tells bytes per neuron from bytes per synapse. The emitted
 script makes it; then a few steps are timed. Nanoseconds are of the wall, and
 those of the processor summed over ranks and threads. Bytes are the growth of the largest resident memory while the
 network is made, over the synapses of the circuit. NEURON runs on 1 and 2 MPI ranks where mpiexec is at hand,
 NEST and ANNarchy on 1 and 2 threads. Every row is a process of its own, or one per rank. ANNarchy is measured where
 it is installed; what it takes to build includes its compiler.
 
-Writes results/simulator_scale.json, from which `make golden` makes the tables of docs/neuron.md, docs/nest.md and
-docs/annarchy.md. About three minutes on two free cores, and two for ANNarchy.
+Writes results/simulator_scale.json, from which `make golden` makes the tables of docs/neuron.md, docs/nest.md,
+docs/annarchy.md and docs/scale.md. About four minutes on two free cores, and three for ANNarchy.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,21 @@ from cortico.backends.neuron.running import compiled
 from cortico.ir import Circuit
 
 RESULTS = Path(__file__).parent / "results" / "simulator_scale.json"
-TOKENS = (4, 8)
 STEPS = 5
+
+#: Name to a spec, and the numbers of workers that are tried.
+SHAPES: dict[str, tuple[dict[str, int], tuple[int, ...]]] = {
+    "small": ({"model": 64, "heads": 4, "tokens": 4}, (1, 2)),
+    "whole": ({"model": 64, "heads": 4, "tokens": 8}, (1, 2)),
+    "half": (
+        {"model": 64, "heads": 2, "key_features": 16, "value_features": 16, "tokens": 8},
+        (1,),
+    ),
+    "thin": (
+        {"model": 4, "heads": 4, "key_features": 1, "value_features": 1, "tokens": 48},
+        (1,),
+    ),
+}
 
 #: Engine to what is said of it: its package, and what two of are tried.
 ENGINES = {
@@ -61,17 +75,17 @@ MPI = {
 }
 
 
-def circuit_of(tokens: int) -> tuple[Circuit, dict[str, np.ndarray]]:
+def circuit_of(shape: str) -> tuple[Circuit, dict[str, Any]]:
     """The circuit, with its weights and x by name."""
-    spec = AttentionSpec(model=64, heads=4, tokens=tokens)
+    spec = AttentionSpec(**SHAPES[shape][0])  # type: ignore[arg-type]
     weights = random_weights(spec, seed=0)
-    x = 0.1 * np.random.default_rng(1).standard_normal((tokens, 64))
+    x = 0.1 * np.random.default_rng(1).standard_normal((spec.tokens, spec.model))
     return lower(spec, weights), {"weights": weights, "x": x}
 
 
-def measure(engine: str, tokens: int, workers: int) -> dict[str, Any]:
+def measure(engine: str, shape: str, workers: int) -> dict[str, Any]:
     """Make and time one network in this process; of a rank for NEURON."""
-    circuit, given = circuit_of(tokens)
+    circuit, given = circuit_of(shape)
     options = {"dt": 1e8} if engine == "neuron" else {"threads": workers}
     text = get_writer(engine, **options).emit(circuit)[f"attention_{engine}.py"]
     script: dict[str, Any] = {"__name__": engine, "__file__": f"attention_{engine}.py"}
@@ -122,16 +136,16 @@ def _memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def row(engine: str, tokens: int, workers: int) -> dict[str, Any]:
+def row(engine: str, shape: str, workers: int) -> dict[str, Any]:
     """One row of the table, measured in processes of its own."""
-    counts = circuit_of(tokens)[0].counts()
+    counts = circuit_of(shape)[0].counts()
     start = ["mpiexec", "-n", str(workers)] if engine == "neuron" and workers > 1 else []
     child = [
         sys.executable,
         str(Path(__file__).resolve()),
         "--child",
         engine,
-        str(tokens),
+        shape,
         str(workers),
     ]
     with tempfile.TemporaryDirectory() as empty:
@@ -147,6 +161,7 @@ def row(engine: str, tokens: int, workers: int) -> dict[str, Any]:
     synapses = int(counts.synapses)
     return {
         "engine": engine,
+        "shape": shape,
         "workers": workers,
         "neurons": int(counts.neurons),
         "synapses": synapses,
@@ -157,12 +172,12 @@ def row(engine: str, tokens: int, workers: int) -> dict[str, Any]:
     }
 
 
-def rows(engine: str, tokens: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+def rows(engine: str, shapes: Iterable[str]) -> Iterator[dict[str, Any]]:
     """All rows of an engine, each when it is measured."""
-    for count in tokens:
-        for workers in (1, 2):
+    for shape in shapes:
+        for workers in SHAPES[shape][1]:
             if workers == 1 or engine != "neuron" or shutil.which("mpiexec"):
-                yield row(engine, count, workers)
+                yield row(engine, shape, workers)
 
 
 def table(results: dict[str, Any], engine: str) -> str:
@@ -177,6 +192,8 @@ def table(results: dict[str, Any], engine: str) -> str:
         "| ---: " * 7 + "|",
     ]
     for each in results[engine]["rows"]:
+        if each["shape"] in ("half", "thin"):
+            continue
         cells = [f"{each[name]:,}" for name in ("neurons", "synapses", "workers")]
         cells += [f"{each['build_s']:.1f}", figure(each["ns_per_synapse"])]
         cells += [figure(each["processor_ns"]), str(each["bytes_per_synapse"])]
@@ -199,8 +216,8 @@ def main() -> int:
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        engine, tokens, workers = arguments.child
-        print(json.dumps(measure(engine, int(tokens), int(workers))), flush=True)
+        engine, shape, workers = arguments.child
+        print(json.dumps(measure(engine, shape, int(workers))), flush=True)
         if engine == "neuron":
             sys.modules["neuron"].h.quit()  # closes MPI
         return 0
@@ -209,7 +226,7 @@ def main() -> int:
     for engine in [arguments.engine] if arguments.engine else installed():
         about = {**machine(), "version": version(ENGINES[engine][1])}
         found = []
-        for each in rows(engine, TOKENS[:1] if arguments.quick else TOKENS):
+        for each in rows(engine, ["small"] if arguments.quick else SHAPES):
             print(each, flush=True)
             found.append(each)
         results[engine] = {"machine": about, "rows": found}

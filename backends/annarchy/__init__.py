@@ -12,8 +12,8 @@ import numpy as np
 from cortico.backends.annarchy.emitter import SCRIPT, emit_script
 from cortico.backends.annarchy.options import Options
 from cortico.backends.annarchy.running import require_annarchy, run_script
-from cortico.backends.cell_script import axes_in_time, infinite_weights
-from cortico.backends.inputs import bind_symbols, stored_values
+from cortico.backends.cell_script import axes_in_time
+from cortico.backends.inputs import bind_symbols, infinite_weights, stored_values
 from cortico.ir import Circuit
 
 __all__ = ["AnnarchyBackend", "Options", "emit_script"]

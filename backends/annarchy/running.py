@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import importlib.util
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cortico.backends.extras import require_extra
 from cortico.backends.script_running import run_in_folder
 from cortico.ir import UnsupportedError
 
@@ -20,8 +20,7 @@ Arrays = Mapping[str, np.ndarray]
 
 def require_annarchy() -> None:
     """UnsupportedError, in one line, when ANNarchy or what it compiles with is missing."""
-    if importlib.util.find_spec("ANNarchy") is None:
-        raise UnsupportedError("backend 'annarchy' needs ANNarchy: pip install 'cortico[annarchy]'")
+    require_extra("annarchy", "ANNarchy")
     missing = [tool for tool in ("g++", "cmake", "make") if shutil.which(tool) is None]
     if missing:
         raise UnsupportedError(

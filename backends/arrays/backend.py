@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.arrays.planner import tensor_names
+from cortico.backends.extras import require_extra
 from cortico.backends.inputs import Arrays, bind_symbols, stored_values
-from cortico.ir import Circuit, InputKind, UnsupportedError
+from cortico.ir import Circuit, InputKind
 
 #: Most axes for which einsum has letters.
 _MOST_AXES = 52
@@ -50,18 +50,12 @@ class ArrayBackend(ABC):
         parameters: Mapping[str, np.ndarray] | None = None,
     ) -> dict[str, np.ndarray]:
         """Output name to array; float32 inputs are computed in float32, all others in float64."""
-        self.require_library()
+        require_extra(self.name, self.needs, self.library)
         weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
         names = tensor_names(circuit)
         arguments = {names[name]: array for name, array in inputs.items()}
         result = self.results(circuit, weights, arguments)
         return dict(zip((o.name for o in circuit.outputs), result, strict=True))
-
-    def require_library(self) -> None:
-        """UnsupportedError, in one line, when the library is missing."""
-        if importlib.util.find_spec(self.needs) is None:
-            install = f"pip install 'cortico[{self.needs}]'"
-            raise UnsupportedError(f"backend {self.name!r} needs {self.library}: {install}")
 
     def results(self, circuit: Circuit, weights: Arrays, inputs: Arrays) -> Sequence[Any]:
         """The outputs in their order; `inputs` by the names that the file gives them."""

@@ -70,16 +70,13 @@ class _PastSum:
             or axes_of(keys) & shown
             or not shown <= self.kept
             or not axes_of(self.late) - matched <= self.kept
-            or not matched <= axes_of(keys)
         ):
             return None
         key, value = (
             self._joined(name, part) for name, part in (("keys", keys), ("values", values))
         )
         operands = [self._joined("queries", self.late), key, value]
-        axes = in_order((axes_of(operands) & self.kept), self.sizes)
-        axes = (*(a for a in axes if a not in shown), *(a for a in axes if a in shown))
-        stack = tuple(a for a in axes if a not in (self.now, *shown))
+        stack = in_order((axes_of(operands) & self.kept) - {self.now, *shown}, self.sizes)
         axes = (*stack, self.now, *in_order(shown, self.sizes))
         operation = PastProduct(self.now, self.past)
         return (self.program.assign("recalled", operation, axes, operands),)

@@ -15,7 +15,7 @@ from cortico.backends.brian2.emitter import emit_script
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.running import SCRIPT, load_simulate, require_brian2, run_script
 from cortico.backends.brian2.schedule import unscheduled
-from cortico.backends.inputs import bind_symbols, stored_values
+from cortico.backends.inputs import bind_symbols, infinite_weights, stored_values
 from cortico.ir import Circuit
 
 __all__ = ["Brian2Backend", "Options", "emit_script", "load_simulate"]
@@ -59,6 +59,4 @@ def _unsupported(circuit: Circuit, options: Options) -> Iterator[str]:
                 yield f"axes in time, which {name}={value} has not"
     if len(circuit.axes) > _MOST_AXES:
         yield f"{len(circuit.axes)} axes, NumPy arrays have at most {_MOST_AXES} beside time"
-    for parameter in circuit.parameters:
-        if parameter.values is not None and not np.isfinite(parameter.values).all():
-            yield f"parameter {parameter.name!r} has numbers that are NaN or infinite"
+    yield from infinite_weights(circuit)

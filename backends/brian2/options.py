@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
+from cortico.backends.script_options import named
 from cortico.ir import SpecError
 from cortico.ir.errors import near_name
 
@@ -83,14 +84,7 @@ class Options:
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Options:
         """Options by name. SpecError for a name that is none."""
-        names = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in names:
-                raise SpecError(
-                    f"backend brian2 has no option {name!r}{near_name(name, names)}; "
-                    f"it has: {', '.join(names)}"
-                )
-        return cls(**given)  # type: ignore[arg-type]  # checked after
+        return cls(**named("brian2", cls, given))
 
     def of_script(self) -> dict[str, object]:
         """What the script takes as arguments, with its defaults."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cortico.backends.extras import require_extra
 from cortico.ir import UnsupportedError
 
 Arrays = Mapping[str, np.ndarray]
@@ -22,8 +22,7 @@ SCRIPT = "attention_brian2.py"
 
 def require_brian2(target: str) -> None:
     """UnsupportedError, in one line, when Brian2 or the compiler that `target` wants is missing."""
-    if importlib.util.find_spec("brian2") is None:
-        raise UnsupportedError("backend 'brian2' needs Brian2: pip install 'cortico[brian2]'")
+    require_extra("brian2", "brian2", "Brian2")
     if target != "numpy" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
         raise UnsupportedError(
             f"target {target!r} of backend 'brian2' needs a C++ compiler (g++ or clang++): install one, "

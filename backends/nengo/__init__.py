@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cortico.backends.cell_script import axes_in_time, infinite_weights
+from cortico.backends.cell_script import axes_in_time
 from cortico.backends.extras import require_extra
-from cortico.backends.inputs import bind_symbols, stored_values
+from cortico.backends.inputs import bind_symbols, infinite_weights, stored_values
 from cortico.backends.nengo.emitter import SCRIPT, emit_script
 from cortico.backends.nengo.options import Options
 from cortico.backends.script_running import run_and_listen

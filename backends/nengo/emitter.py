@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from cortico.backends.cell_script import BY_CELL, Engine, emit_cell_script, longest_chain
+from cortico.backends.cell_script import (
+    BY_CELL,
+    Engine,
+    dendrites,
+    emit_cell_script,
+    longest_chain,
+)
 from cortico.backends.nengo.options import Options
 from cortico.backends.nengo.template import CONSTANTS, HEADER, MAIN, NETWORK
 from cortico.ir import Circuit
@@ -22,6 +28,7 @@ ENGINE = Engine(
     network=f"{NETWORK}\n{BY_CELL}",
     reserved=frozenset(_RESERVED.split()),
     settle="",
+    cell=dendrites,
     physiology=False,
 )
 

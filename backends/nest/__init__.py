@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from cortico.backends.cell_script import axes_in_time, infinite_weights
-from cortico.backends.inputs import bind_symbols, stored_values
+from cortico.backends.cell_script import axes_in_time
+from cortico.backends.extras import require_extra
+from cortico.backends.inputs import bind_symbols, infinite_weights, stored_values
 from cortico.backends.nest.emitter import SCRIPT, emit_script
 from cortico.backends.nest.options import Options
-from cortico.backends.nest.running import require_nest, run_script
+from cortico.backends.nest.running import run_script
 from cortico.ir import Circuit
 
 __all__ = ["NestBackend", "Options", "emit_script"]
@@ -44,7 +45,7 @@ class NestBackend:
         parameters: Mapping[str, np.ndarray] | None = None,
     ) -> dict[str, np.ndarray]:
         """Output name to float64 array; the examples of a batch are simulated one after another."""
-        require_nest()
+        require_extra(self.name, "nest", "NEST")
         weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
         return run_script(emit_script(circuit, self.options), inputs, weights)
 

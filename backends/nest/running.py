@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,15 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from cortico.backends.script_running import run_in_folder
-from cortico.ir import UnsupportedError
 
 Arrays = Mapping[str, np.ndarray]
-
-
-def require_nest() -> None:
-    """UnsupportedError, in one line, when NEST is missing."""
-    if importlib.util.find_spec("nest") is None:
-        raise UnsupportedError("backend 'nest' needs NEST: pip install 'cortico[nest]'")
 
 
 def run_script(source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.ndarray]:

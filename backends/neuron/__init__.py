@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cortico.backends.cell_script import axes_in_time, infinite_weights
-from cortico.backends.inputs import bind_symbols, stored_values
+from cortico.backends.cell_script import axes_in_time
+from cortico.backends.inputs import bind_symbols, infinite_weights, stored_values
 from cortico.backends.neuron.emitter import SCRIPT, emit_script, mechanisms
 from cortico.backends.neuron.options import Options
 from cortico.backends.neuron.running import require_neuron, run_script

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import importlib.util
 import shutil
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cortico.backends.extras import require_extra
 from cortico.backends.script_running import require_mpiexec, run_command, run_in_folder
 from cortico.ir import UnsupportedError
 
@@ -21,8 +21,7 @@ Arrays = Mapping[str, np.ndarray]
 
 def require_neuron(ranks: int) -> None:
     """UnsupportedError, in one line, when NEURON or what it needs is missing."""
-    if importlib.util.find_spec("neuron") is None:
-        raise UnsupportedError("backend 'neuron' needs NEURON: pip install 'cortico[neuron]'")
+    require_extra("neuron", "neuron", "NEURON")
     if not any(map(shutil.which, ("g++", "clang++", "c++"))):
         raise UnsupportedError("backend 'neuron' needs a C++ compiler (g++) for its mechanisms")
     if ranks > 1:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cortico.backends.cell_script import infinite_weights
 from cortico.backends.extras import require_extra
+from cortico.backends.inputs import infinite_weights
 from cortico.backends.nir.affine import obstacles
 from cortico.backends.nir.options import Options
 from cortico.backends.protocol import Progress

@@ -40,7 +40,7 @@ class NumpyBackend(ArrayBackend):
         return problems
 
     def source(self, circuit: Circuit) -> str:
-        return emit_source(circuit)
+        return emit_source(circuit, on_ranks=self.options.ranks > 1)
 
     def outputs(self, entry: Any, weights: Arrays, inputs: Arrays, dtype: Any) -> Any:
         return entry(**inputs, weights=weights)

@@ -32,19 +32,22 @@ from cortico.backends.script_parts import (
 from cortico.ir import Circuit, Extent, Formula, Input, InputKind, Parameter, Role
 
 
-def emit_source(circuit: Circuit) -> str:
-    """A standalone Python module with one function, `attention`, that runs `circuit`."""
-    return _file_of(circuit).text()
+def emit_source(circuit: Circuit, on_ranks: bool = False) -> str:
+    """A standalone Python module with one function, `attention`, that runs `circuit`.
+
+    `on_ranks`, it takes a communicator, whose ranks share what `what_ranks_share` says.
+    """
+    return _file_of(circuit, on_ranks).text()
 
 
 def what_ranks_share(circuit: Circuit) -> Shared | None:
     """The axes that MPI ranks share in the emitted file; None where they would all do the same."""
-    return _file_of(circuit).shared
+    return _file_of(circuit, on_ranks=True).shared
 
 
-def _file_of(circuit: Circuit) -> _File:
-    file = _File(circuit)
-    return file if file.fits() else _File(circuit, share=False)
+def _file_of(circuit: Circuit, on_ranks: bool) -> _File:
+    file = _File(circuit, on_ranks)
+    return file if file.fits() else _File(circuit, on_ranks=False)
 
 
 def statement_lines(statement: Statement, write: Writer) -> list[str]:
@@ -58,7 +61,7 @@ def statement_lines(statement: Statement, write: Writer) -> list[str]:
 class _File:
     """The emitted file of one circuit."""
 
-    def __init__(self, circuit: Circuit, share: bool = True) -> None:
+    def __init__(self, circuit: Circuit, on_ranks: bool) -> None:
         self.circuit = circuit
         self.names = tensor_names(circuit)
         self.lettered = with_letters(circuit, axis_letters(circuit))
@@ -67,7 +70,7 @@ class _File:
         self.program, axes = planner.program, planner.circuit.axes
         self.sizes = {axis.name: planner.size_code(axis.name) for axis in axes}
         self.write = ThreadedWriter(self.sizes)
-        self.shared = self._shared() if share else None
+        self.shared = self._shared() if on_ranks else None
         self.ranks = Ranks(self.shared, self.program, self.sizes)
         self.packing: Packing = self.ranks.apart(
             pack(

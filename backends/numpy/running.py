@@ -39,7 +39,10 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Options:
-    """How emitted code is run: `ranks` is the number of MPI processes, 1 is this process."""
+    """How emitted code is run: `ranks` is the number of MPI processes, 1 is this process.
+
+    A file for more than one takes a communicator, of any number of ranks.
+    """
 
     ranks: int = 1
 

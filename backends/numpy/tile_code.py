@@ -66,7 +66,7 @@ class TileCode:
         self._here = "here" if own_rows else "rows"
         self._areas = program.names.of(tile.areas)
         self._write = TileWriter(sizes, tile, self._areas)
-        self._made = {s.result.code for s in tile.statements}
+        self._made = {s.result.code: s.operation for s in tile.statements}
         self._uses = Counter(o.code for s in tile.statements for o in s.operands)
         self._now = {  # a result that the tile itself reads has a name apart from the array outside
             v.code: program.names.fresh(f"{v.code}_rows")
@@ -268,18 +268,11 @@ class TileCode:
                 operand.code in self._made
                 and self._is_large(operand)
                 and self._uses[operand.code] == 1
-                and operand.code not in {v.code for v in self._tile.exported}
                 and {*self._local(operand).axes} == {*local.axes}
-                and statement.result.code not in self._last
-                and self._is_array(operand)
+                and not isinstance(self._made[operand.code], Inside)  # holds rates, no truth values
             ):
                 return operand
         return None
-
-    def _is_array(self, operand: Variable) -> bool:
-        """Whether an operand holds rates, no truth values."""
-        makers = {s.result.code: s.operation for s in self._tile.statements}
-        return not isinstance(makers[operand.code], Inside)
 
     def _augmented(self, statement: Statement) -> str:
         target = self._reused(statement)
@@ -310,9 +303,8 @@ class TileCode:
         assert isinstance(operation, Select)
         self._now[statement.result.code] = local.code
         nothing = "-np.inf" if operation.silent else "0"
-        makers = {s.result.code: s.operation for s in self._tile.statements}
         for condition in conditions:
-            maker = makers.get(condition.code)
+            maker = self._made.get(condition.code)
             if isinstance(maker, Inside):
                 yield self._silence_outside(local, maker.bounds, nothing)
             else:

@@ -292,7 +292,6 @@ def test_a_command_that_fails_is_quoted(tmp_path):
 @pytest.mark.parametrize("engine", EMITTERS)
 def test_a_missing_engine_is_one_line(engine, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr("cortico.backends.extras.find_spec", lambda name: None)
     case = CASE["one_head"]
     with pytest.raises(UnsupportedError, match=rf"pip install 'cortico\[{engine}\]'"):
         get_runner(engine).run(lower(case.spec, case.weights), case.inputs)

@@ -102,7 +102,7 @@ def on_ranks(ranks, function, *arguments, **options):
 
 
 def emitted(circuit, **replaced):
-    attention = compile_source(emit_source(circuit))
+    attention = compile_source(emit_source(circuit, on_ranks=True))
     there = attention.__globals__
     there.update({name: value for name, value in replaced.items() if name in there})
     return attention
@@ -340,7 +340,7 @@ def test_circuits_without_areas_are_refused():
     with pytest.raises(UnsupportedError, match="no areas meet in one sum after the tiles"):
         require_support(get_backend("numpy", ranks=2), hostile_circuit())
     wide, _, _ = layer(model=4, heads=2, value_features=8)  # W_O goes into the values, in tiles
-    assert "comm=" not in emit_source(wide)
+    assert "comm=" not in emit_source(wide, on_ranks=True)
     require_support(get_backend("numpy", ranks=1), hostile_circuit())
 
 
@@ -386,7 +386,7 @@ def test_under_mpiexec(monkeypatch):
     found = get_runner("numpy", ranks=2).run(circuit, case.inputs)["y"]
     assert relative_error(found, expected_output(case)) <= 1e-12
     meet = "comm.Allreduce(whole, total)"
-    source = emit_source(circuit).replace(meet, f"1 / comm.Get_rank()\n    {meet}")
+    source = emit_source(circuit, on_ranks=True).replace(meet, f"1 / comm.Get_rank()\n    {meet}")
     with pytest.raises(UnsupportedError, match="on 2 ranks failed"):  # and rank 1 does not wait
         run_on_ranks(source, case.inputs, stored(circuit), 2)
 
@@ -413,7 +413,9 @@ def test_an_emitted_file_of_a_users_own_script(tmp_path, monkeypatch):
     for name, value in MPI.items():
         monkeypatch.setenv(name, value)
     spec = AttentionSpec(model=8, heads=1, kernel=Kernel.SOFTMAX, mask=Mask.CAUSAL)
-    compilation = compile_attention(spec, random_weights(spec, 0))
+    compilation = compile_attention(
+        spec, random_weights(spec, 0), backend=get_backend("numpy", ranks=2)
+    )
     compilation.write(tmp_path / "net")
     np.save(tmp_path / "x.npy", tokens(9, 8))
     (tmp_path / "layer.py").write_text(LAYER, encoding="utf-8")

@@ -215,7 +215,7 @@ def test_options_and_missing_libraries(monkeypatch, tmp_path):
     circuit = lower(case.spec, case.weights)
     for missing in ("onnx", "onnxruntime"):
         monkeypatch.setattr(
-            "cortico.backends.extras.find_spec",
+            "importlib.util.find_spec",
             lambda name, m=missing: None if name == m else found(name),
         )
         with pytest.raises(UnsupportedError) as caught:

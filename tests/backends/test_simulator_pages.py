@@ -41,6 +41,27 @@ def test_tables_are_those_measured(engine, benchmark, golden):
     golden(made, f"{engine}.md", ROOT / "docs")
 
 
+def test_the_page_of_scale_is_made_of_what_was_measured(golden):
+    draw = runpy.run_path(str(ROOT / "docs" / "draw_scale.py"))
+    results = [
+        json.loads((ROOT / f"benchmarks/results/{name}.json").read_text("utf-8"))
+        for name in ("simulator_scale", "mpi_scaling")
+    ]
+    text = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    golden(draw["page"](text, *results), "scale.md", ROOT / "docs")
+
+
+def test_bytes_per_neuron_and_synapse_by_hand():
+    """10 neurons of 700 bytes and 100 synapses of 30; 50 neurons and 60 synapses."""
+    draw = runpy.run_path(str(ROOT / "docs" / "draw_scale.py"))
+    rows = [
+        {"shape": shape, "workers": 1, "neurons": n, "synapses": s, "bytes_per_synapse": b / s}
+        for shape, n, s, b in (("whole", 10, 100, 10_000), ("thin", 50, 60, 36_800))
+    ]
+    found = draw["cost"]({"nest": {"rows": rows}}, "nest")
+    np.testing.assert_allclose(found, (700, 30))
+
+
 @pytest.mark.parametrize("engine", OPTIONS)
 def test_every_option_is_listed_with_its_default(engine):
     page, heading, options = OPTIONS[engine]
@@ -53,7 +74,7 @@ def test_every_option_is_listed_with_its_default(engine):
 
 @needs_nest
 def test_the_benchmark_measures(benchmark):
-    found = benchmark["measure"]("nest", 1, 1)
+    found = benchmark["measure"]("nest", "small", 1)
     assert found["step_s"] > 0 and found["build_s"] > 0
 
 

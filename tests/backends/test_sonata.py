@@ -308,7 +308,7 @@ def test_options_and_missing_library(monkeypatch, tmp_path):
         get_backend("sonata", block=0)
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        "cortico.backends.extras.find_spec", lambda name: None if name == "h5py" else found(name)
+        "importlib.util.find_spec", lambda name: None if name == "h5py" else found(name)
     )
     with pytest.raises(UnsupportedError) as caught:
         compile_attention(

@@ -85,7 +85,7 @@ class Run:
 
 RUNS: Mapping[str, Run] = {
     "": Run(1, {"in_range": lambda rates: True}),
-    "in small tiles, on three ranks and with softmax shifted, ": Run(
+    "in small tiles, with softmax shifted and on three ranks if it takes them, ": Run(
         3, {"in_range": lambda rates: False, "TILE": (2, 2), "TOGETHER": 1, "CHUNK": 1}
     ),
 }

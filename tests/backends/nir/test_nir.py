@@ -347,7 +347,7 @@ def test_options_are_checked(options, message):
 
 def test_a_missing_extra_is_one_line(monkeypatch, tmp_path):
     circuit, _ = frozen_case("cross_linear")
-    monkeypatch.setattr("cortico.backends.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UnsupportedError, match=r"needs nir: pip install 'cortico\[nir\]'"):
         export_circuit(circuit, "nir", tmp_path)
 
