@@ -82,7 +82,7 @@ def emitted_module(spec: AttentionSpec, weights: Weights, backend: str) -> Modul
         module = importlib.util.module_from_spec(found)
         found.loader.exec_module(module)
         make = {
-            "numpy": lambda: module.load_weights(),  # kept by the module itself
+            "numpy": lambda: module.stored(np.float32),  # packed, and kept by the module itself
             "torch": lambda: module.Attention().eval(),
             "jax": lambda: {name: np.array(a) for name, a in module.load_weights().items()},
         }

@@ -156,9 +156,10 @@ def project(array, matrix, bias, threads, work=None, place=None):
     result = kept({} if work is None else work, place, (height, width), array.dtype)
 
     def part(some, columns, scratch):
-        np.matmul(rows[some], matrix[:, columns], out=result[some, columns])
+        its = result[some, columns]
+        np.matmul(rows[some], matrix[:, columns], out=its)
         if bias is not None:
-            result[some, columns] += bias[columns]
+            its += bias[columns]
 
     by_rows, count = height > width, max(1, threads)
     cuts = [max(height, width) * k // count for k in range(count + 1)]
