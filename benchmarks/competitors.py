@@ -90,16 +90,23 @@ def emitted_module(spec: AttentionSpec, weights: Weights, backend: str) -> Modul
     return module
 
 
-def emitted(spec: AttentionSpec, weights: Weights, x: Array, backend: str) -> Run:
-    """The emitted function on `x`, on two threads where it takes a number of threads."""
+def emitted(
+    spec: AttentionSpec, weights: Weights, x: Array, backend: str, keep: bool = True
+) -> Run:
+    """The emitted function on `x`, on two threads where it takes a number of threads.
+
+    The NumPy code may `keep` its memory from call to call.
+    """
     module = emitted_module(spec, weights, backend)
-    return {"numpy": _numpy_run, "torch": _torch_run, "jax": _jax_run}[backend](module, x)
+    if backend == "numpy":
+        return _numpy_run(module, x, {} if keep else None)
+    return {"torch": _torch_run, "jax": _jax_run}[backend](module, x)
 
 
-def _numpy_run(module: ModuleType, x: Array) -> Run:
+def _numpy_run(module: ModuleType, x: Array, work: dict[Any, Any] | None) -> Run:
     attention = module.attention
     taken = inspect.signature(attention).parameters
-    options = {"threads": THREADS, "work": {}}  # memory is kept from call to call
+    options = {"threads": THREADS, "work": work}
     attention = partial(attention, **{k: v for k, v in options.items() if k in taken})
     return lambda: np.asarray(attention(x))
 

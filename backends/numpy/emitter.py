@@ -14,7 +14,7 @@ from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.letters import axis_letters, with_letters
-from cortico.backends.numpy.operations import Project, ThreadedWriter
+from cortico.backends.numpy.operations import Part, Project, ThreadedWriter
 from cortico.backends.numpy.packing import Packing, pack, shown
 from cortico.backends.numpy.ranks import Ranks
 from cortico.backends.numpy.sharing import Shared, shared_axes
@@ -209,7 +209,6 @@ class _File:
             if self.shared:
                 lines.append("threads = 1 if threads is None and comm is not None else threads")
             lines.append(self._number_of_threads())
-            lines.append("work = {} if work is None else work")
         lines += self.ranks.lines(tile=self.tiling.tile)
         lines += self._unpacked(self.shared)
         lines += [self._checked(p, self.names[p.name]) for p in self._sized_later()]
@@ -358,10 +357,18 @@ class _File:
             whole = code.exported()
             after = [replace(s, operands=_exchanged(s.operands, whole)) for s in after]
             results = list(_exchanged(results, whole))
+            lines += self._no_longer_read(results, after)
         lines += [line for s in after for line in self._lines(s)]
         wanted = (result.axes for result in self.results)
         codes = [self.write.transposed(r, axes) for r, axes in zip(results, wanted, strict=True)]
         return [*lines, f"return {', '.join(codes)}\n\n"]
+
+    def _no_longer_read(self, results: Iterable[Variable], after: Iterable[Statement]) -> list[str]:
+        """The line that lets go of large arrays after the tiles, before others are made."""
+        read = {v.code for v in results} | {o.code for s in after for o in s.operands}
+        made = [s.result for s in self.tiling.before if isinstance(s.operation, Project | Part)]
+        done = [v.code for v in made if v.batched and v.code not in read]
+        return [f"del {', '.join(done)}"] if done and after else []
 
     def _lines(self, statement: Statement) -> list[str]:
         inner = self.ranks.is_inner(statement)

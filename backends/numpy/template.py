@@ -153,7 +153,7 @@ def project(array, matrix, bias, threads, work=None, place=None):
     """
     rows = array.reshape(int(np.prod(array.shape[:-1])), len(matrix))
     height, width = len(rows), matrix.shape[1]
-    result = kept({} if work is None else work, place, (height, width), array.dtype)
+    result = kept(work, place, (height, width), array.dtype)
 
     def part(some, columns, scratch):
         its = result[some, columns]
@@ -165,7 +165,7 @@ def project(array, matrix, bias, threads, work=None, place=None):
     cuts = [max(height, width) * k // count for k in range(count + 1)]
     cuts = [slice(start, stop) for start, stop in zip(cuts, cuts[1:])]
     everything = slice(None)
-    in_threads(part, [(cut, everything) if by_rows else (everything, cut) for cut in cuts], threads, {})
+    in_threads(part, [(cut, everything) if by_rows else (everything, cut) for cut in cuts], threads)
     return result.reshape(*array.shape[:-1], width)
 ''',
     "past_product": '''\
@@ -193,7 +193,7 @@ def past_product(query, key, value, threads):
             memory = k @ v + memory
 
     parts = slices((heads,), -(-heads // max(1, threads)))
-    in_threads(some, [((*index, *part),) for index in np.ndindex(*batch) for part in parts], threads, {})
+    in_threads(some, [((*index, *part),) for index in np.ndindex(*batch) for part in parts], threads)
     return result if stack else result[0]
 ''',
     "slices": '''\
@@ -211,13 +211,13 @@ SMALL = 2**18  # numbers of an input from which on its work is shared
 ONE_CALL = Lock()  # the number of BLAS threads is one for the whole process
 
 
-def in_threads(function, tasks, threads, work):
+def in_threads(function, tasks, threads, work=None):
     """Call `function(*task, scratch)` for all tasks. Each thread takes the next when it is free.
 
     BLAS has one thread meanwhile: its own would wait in busy loops, on cores that are needed here. With
     0 threads it is the other way round. `scratch` is what a thread keeps from task to task, all in `work`.
     """
-    pending = iter(tasks)
+    pending, work = iter(tasks), {} if work is None else work
 
     def take_turns(number):
         scratch = work.setdefault(number, {})
@@ -241,7 +241,9 @@ def in_threads(function, tasks, threads, work):
 
 
 def kept(memory, place, shape, dtype):
-    """The array at this place of `memory`, made anew if it is too small or of another kind."""
+    """The array at this place of `memory`, if that is not None, made anew if it is too small or of another kind."""
+    if memory is None:
+        return np.empty(shape, dtype)
     size = int(np.prod(shape))
     found = memory.get(place)
     if found is None or found.size < size or found.dtype != dtype:
