@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from cortico.backends.arrays.operations import Contract, PastProduct, PastSum, Sum
 from cortico.backends.arrays.program import Program, Statement
 from cortico.backends.arrays.variables import Variable, axes_of
-from cortico.backends.numpy.operations import Own
+from cortico.backends.numpy.operations import Own, Project
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,19 @@ def _row(
 def can_share(
     statements: Sequence[Statement], results: Sequence[Variable], meeting: Statement, row: str
 ) -> bool:
-    """Whether no array of one rank's rows is needed after the meeting."""
+    """Whether no array of one rank's rows is needed after the meeting, and no rows come from packed weights."""
     inner = leading_to(statements, meeting)
+    from_weights = any(isinstance(s.operation, Project) and _makes(s, row) for s in inner)
+    if from_weights or row not in meeting.result.axes:
+        return False
     made = {s.result.code for s in inner if row in s.result.axes} - {meeting.result.code}
     codes = {s.result.code for s in inner}
     read = [o for s in statements if s.result.code not in codes for o in s.operands]
     return not any(v.code in made for v in (*read, *results))
+
+
+def _makes(statement: Statement, axis: str) -> bool:
+    return axis in statement.result.axes and axis not in axes_of(statement.operands)
 
 
 class OwnRows:

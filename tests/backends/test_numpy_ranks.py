@@ -39,7 +39,7 @@ from cortico.ir import (
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.pipeline import compile_attention
-from cortico.spec import AttentionSpec, Kernel, Mask
+from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias
 from cortico.weights import random_weights
 from tests.backends.neuron.simulation import MPI
 from tests.cases import CASES
@@ -144,6 +144,19 @@ def test_after_passes(name, passes):
     circuit, _ = run_passes(lower(case.spec, case.weights), parse_passes(passes))
     found, _ = on_ranks(3, emitted(circuit), **case.inputs, weights=stored(circuit))
     assert relative_error(found[1], expected_output(case)) <= 1e-12
+
+
+def test_query_tokens_that_come_from_weights_are_not_shared():
+    """Keys that are zero leave a mask that depends on weights alone, packed as a matrix of all queries."""
+    spec = AttentionSpec(
+        model=1, heads=1, key_features=2, tokens=2, position_bias=PositionBias.TABLE
+    )
+    weights = {**random_weights(spec, 0), "W_K": np.zeros((1, 2, 1))}
+    circuit, _ = run_passes(lower(spec, weights), parse_passes("default"))
+    x = tokens(2, 1)
+    found, _ = on_ranks(2, emitted(circuit), x, weights=stored(circuit))
+    for y in found:
+        np.testing.assert_allclose(y, textbook_attention(spec, weights, x=x), atol=1e-14)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
