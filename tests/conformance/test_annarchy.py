@@ -70,6 +70,7 @@ def test_all_that_cells_do_by_hand():
         ratio = np.where(z == 0, 0, (2 * x) * (x + 0.5) * x / z / (-3 * x))
         inverse = np.where(z == 0, 0, 1 / z)
     expected = {
+        "lambda": x,
         "ratio": ratio,
         "inverse": np.exp(inverse),
         "pairs": pairs,
@@ -81,6 +82,12 @@ def test_all_that_cells_do_by_hand():
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=1e-12, atol=1e-14, err_msg=name)
+
+    early = simulate(circuit, {"x": x, "z": z}, threads=2, dt=10.0, tolerance=0.1)
+    relay, pyramidal = (-np.log(1 - early[name] / expected[name]) for name in ("lambda", "inverse"))
+    steps = 20 * relay / 10.0  # of 10 ms: relay cells have 20 ms, pyramidal-tract cells 12
+    np.testing.assert_allclose(steps, steps.round(), rtol=1e-6)
+    np.testing.assert_allclose(12 * pyramidal / 10.0, steps[:, :1] + 0 * pyramidal, rtol=1e-6)
 
 
 def features():
@@ -140,6 +147,7 @@ def features():
     near = (Bound("i", "j", 2),)
     builder.project("near", "pairs", "pooled", "a", domain=near)
     for name, axes in (
+        ("lambda", "i"),
         ("ratio", "i"),
         ("inverse", "j"),
         ("pairs", "ij"),
