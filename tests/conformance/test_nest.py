@@ -8,11 +8,14 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend, get_runner
-from cortico.ir import Unfold
+from cortico.backends.nest import Options, emit_script
+from cortico.backends.script_running import run_in_folder
+from cortico.ir import Unfold, UnsupportedError
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
 from tests.backends.brian2.simulation import second_example
 from tests.backends.nest.simulation import needs_nest, simulate
+from tests.backends.neuron.simulation import MPI
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
 from tests.strategies import circuits, real_numbers
@@ -95,6 +98,21 @@ def test_threads_give_what_one_gives():
     ]
     assert relative_error(found[0], expected_output(case)) < 1e-9
     assert relative_error(found[1], found[0]) < 1e-9
+
+
+def test_on_two_ranks_the_script_asks_for_threads(tmp_path, monkeypatch):
+    """Where NEST was built with MPI: nothing is computed from the units of one rank alone."""
+    import nest
+
+    if not nest.build_info["have_mpi"]:
+        pytest.skip("this NEST has no MPI, as the wheel on PyPI")
+    for name, value in MPI.items():
+        monkeypatch.setenv(name, value)
+    case = CASE["one_head"]
+    weights, inputs = case.weights, second_example(case)
+    source = emit_script(lower(case.spec), Options())
+    with pytest.raises(UnsupportedError, match="use threads, not MPI"):
+        run_in_folder(source, inputs, weights, tmp_path, "NEST", ["mpiexec", "-n", "2"])
 
 
 @pytest.mark.parametrize("reason", ["in time", "sqrt"])
