@@ -5,48 +5,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from cortico.backends.cell_script import axes_in_time
 from cortico.backends.extras import require_extra
-from cortico.backends.inputs import bind_symbols, infinite_weights, stored_values
+from cortico.backends.inputs import Arrays
 from cortico.backends.nengo.emitter import SCRIPT, emit_script
 from cortico.backends.nengo.options import Options
+from cortico.backends.script_backend import ScriptBackend
 from cortico.backends.script_running import run_and_listen
 from cortico.ir import Circuit
 
 __all__ = ["NengoBackend", "Options", "emit_script"]
 
 
-class NengoBackend:
+class NengoBackend(ScriptBackend):
     """Emits a Nengo script, and runs it in a process of its own."""
 
     name = "nengo"
     summary = "a Nengo model: exact, or ensembles of spiking neurons (neurons=lif)"
+    script = SCRIPT
 
     def __init__(self, **options: object) -> None:
         self.options = Options.of(options)
         #: What the last run said: how far spiking rates were from exact ones.
         self.remarks: tuple[str, ...] = ()
 
-    def unsupported(self, circuit: Circuit) -> list[str]:
-        return [*axes_in_time(circuit), *infinite_weights(circuit)]
+    def source(self, circuit: Circuit) -> str:
+        return emit_script(circuit, self.options)
 
-    def emit(self, circuit: Circuit) -> Mapping[str, str]:
-        return {SCRIPT: emit_script(circuit, self.options)}
-
-    def run(
-        self,
-        circuit: Circuit,
-        inputs: Mapping[str, np.ndarray],
-        parameters: Mapping[str, np.ndarray] | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Output name to float64 array; the examples of a batch are simulated one after another."""
+    def require(self) -> None:
         require_extra(self.name, "nengo")
-        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
-        source = emit_script(circuit, self.options)
+
+    def outputs(self, source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.ndarray]:
         outputs, said = run_and_listen(source, inputs, weights, "the Nengo model")
         self.remarks = tuple(said.splitlines())
         return outputs

@@ -1,20 +1,21 @@
 """The NEST backend: one standalone script that runs the circuit on NEST's own rate neurons.
 
-`emitter` writes the script around the parts in `template`, `running` runs it.
+`emitter` writes the script around the parts in `template`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
 from cortico.backends.cell_script import axes_in_time
 from cortico.backends.extras import require_extra
-from cortico.backends.inputs import bind_symbols, infinite_weights, stored_values
+from cortico.backends.inputs import Arrays, infinite_weights
 from cortico.backends.nest.emitter import SCRIPT, emit_script
 from cortico.backends.nest.options import Options
-from cortico.backends.nest.running import run_script
+from cortico.backends.script_backend import ScriptBackend
+from cortico.backends.script_running import run_and_listen
 from cortico.ir import Circuit
 
 __all__ = ["NestBackend", "Options", "emit_script"]
@@ -23,11 +24,12 @@ __all__ = ["NestBackend", "Options", "emit_script"]
 _TRANSFERS = ("identity", "exp", "relu", "tanh")
 
 
-class NestBackend:
+class NestBackend(ScriptBackend):
     """Emits a PyNEST script, and runs it in a process of its own."""
 
     name = "nest"
     summary = "a NEST script: built-in rate neurons that settle to attention"
+    script = SCRIPT
 
     def __init__(self, **options: object) -> None:
         self.options = Options.of(options)
@@ -35,19 +37,14 @@ class NestBackend:
     def unsupported(self, circuit: Circuit) -> list[str]:
         return [*axes_in_time(circuit), *_other_transfers(circuit), *infinite_weights(circuit)]
 
-    def emit(self, circuit: Circuit) -> Mapping[str, str]:
-        return {SCRIPT: emit_script(circuit, self.options)}
+    def source(self, circuit: Circuit) -> str:
+        return emit_script(circuit, self.options)
 
-    def run(
-        self,
-        circuit: Circuit,
-        inputs: Mapping[str, np.ndarray],
-        parameters: Mapping[str, np.ndarray] | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Output name to float64 array; the examples of a batch are simulated one after another."""
+    def require(self) -> None:
         require_extra(self.name, "nest", "NEST")
-        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
-        return run_script(emit_script(circuit, self.options), inputs, weights)
+
+    def outputs(self, source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.ndarray]:
+        return run_and_listen(source, inputs, weights, "the NEST network")[0]
 
 
 def _other_transfers(circuit: Circuit) -> Iterator[str]:

@@ -9,39 +9,34 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cortico.backends.cell_script import axes_in_time
-from cortico.backends.inputs import bind_symbols, infinite_weights, stored_values
+from cortico.backends.inputs import Arrays
 from cortico.backends.neuron.emitter import SCRIPT, emit_script, mechanisms
 from cortico.backends.neuron.options import Options
 from cortico.backends.neuron.running import require_neuron, run_script
+from cortico.backends.script_backend import ScriptBackend
 from cortico.ir import Circuit
 
 __all__ = ["NeuronBackend", "Options", "emit_script", "mechanisms"]
 
 
-class NeuronBackend:
+class NeuronBackend(ScriptBackend):
     """Emits a NEURON script with its mechanisms, and runs them in processes of their own."""
 
     name = "neuron"
     summary = "a NEURON script and mechanisms: one-segment compartments, over MPI"
+    script = SCRIPT
 
     def __init__(self, **options: object) -> None:
         self.options = Options.of(options)
 
-    def unsupported(self, circuit: Circuit) -> list[str]:
-        return [*axes_in_time(circuit), *infinite_weights(circuit)]
+    def source(self, circuit: Circuit) -> str:
+        return emit_script(circuit, self.options)
 
     def emit(self, circuit: Circuit) -> Mapping[str, str]:
-        return {SCRIPT: emit_script(circuit, self.options), **mechanisms()}
+        return {**super().emit(circuit), **mechanisms()}
 
-    def run(
-        self,
-        circuit: Circuit,
-        inputs: Mapping[str, np.ndarray],
-        parameters: Mapping[str, np.ndarray] | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Output name to float64 array; the examples of a batch are simulated one after another."""
+    def require(self) -> None:
         require_neuron(self.options.ranks)
-        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
-        source = emit_script(circuit, self.options)
+
+    def outputs(self, source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.ndarray]:
         return run_script(source, mechanisms(), inputs, weights, self.options.ranks)

@@ -1,0 +1,49 @@
+"""What the backends share that emit a script of cells for a simulator, and run it in a process of its own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+
+from cortico.backends.cell_script import axes_in_time
+from cortico.backends.inputs import Arrays, bind_symbols, infinite_weights, stored_values
+from cortico.ir import Circuit
+
+
+class ScriptBackend(ABC):
+    """Emits one script, and runs it in a process of its own."""
+
+    name: str
+    summary: str
+    script: str  #: the name of the emitted file
+
+    @abstractmethod
+    def source(self, circuit: Circuit) -> str:
+        """The text of the script."""
+
+    @abstractmethod
+    def require(self) -> None:
+        """UnsupportedError, in one line, when the simulator or what it needs is missing."""
+
+    @abstractmethod
+    def outputs(self, source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.ndarray]:
+        """What the script gives, by name."""
+
+    def unsupported(self, circuit: Circuit) -> list[str]:
+        return [*axes_in_time(circuit), *infinite_weights(circuit)]
+
+    def emit(self, circuit: Circuit) -> Mapping[str, str]:
+        return {self.script: self.source(circuit)}
+
+    def run(
+        self,
+        circuit: Circuit,
+        inputs: Mapping[str, np.ndarray],
+        parameters: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Output name to float64 array; the examples of a batch are simulated one after another."""
+        self.require()
+        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
+        return self.outputs(self.source(circuit), inputs, weights)
