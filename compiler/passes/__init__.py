@@ -5,7 +5,12 @@
 
 from cortico.passes.base import Pass
 from cortico.passes.manager import Step, check_order, named_apart, parse_passes, run_passes
-from cortico.passes.meaning import compare_meaning, relative_difference
+from cortico.passes.meaning import (
+    clearly_differ,
+    compare_meaning,
+    interface_change,
+    relative_difference,
+)
 from cortico.passes.registry import PASSES, PIPELINES
 
 __all__ = [
@@ -14,7 +19,9 @@ __all__ = [
     "Pass",
     "Step",
     "check_order",
+    "clearly_differ",
     "compare_meaning",
+    "interface_change",
     "named_apart",
     "parse_passes",
     "relative_difference",

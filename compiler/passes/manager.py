@@ -13,7 +13,7 @@ from cortico.ir import Circuit, CircuitError, PassError, Role, SpecError, check
 from cortico.ir.errors import near_name
 from cortico.passes.base import Pass
 from cortico.passes.edit import rename_parameters
-from cortico.passes.meaning import relative_difference
+from cortico.passes.meaning import interface_change, relative_difference
 from cortico.passes.registry import PASSES, PIPELINES, find_pass
 
 _MOST_ROUNDS = 10
@@ -134,6 +134,9 @@ def _run(each: Pass, before: Circuit, meaning: MeaningCheck | None) -> Step:
         return Step(str(each), before, before, seconds)
     try:
         check(after)
+        changed = interface_change(before, after)
+        if changed is not None:
+            raise PassError(f"it changed how the circuit is used: {changed}")
         if meaning is not None and each.exact:
             meaning(before, after)
     except (CircuitError, PassError) as error:

@@ -1,8 +1,14 @@
-"""Whether two circuits compute the same, compared on random inputs to a tolerance."""
+"""Whether two circuits compute the same, compared on random inputs to a tolerance.
+
+An output entry is judged beside the entries of its own feature, and by the rounding that it is seen to
+suffer: a large number elsewhere excuses nothing.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,22 +16,59 @@ from cortico.backends import get_runner
 from cortico.ir import Circuit, Input, InputKind, PassError
 from cortico.ir.circuit import resolve
 
-#: Sizes that symbols take when circuits are compared, all different.
-_SIZES = (5, 4, 3, 6, 7)
+Arrays = dict[str, np.ndarray]
+
+#: Neurons up to which a circuit is run at sizes larger than its largest constant.
+_MOST_NEURONS = 1_000_000
+
+#: Factors of random inputs: the first at which no output overflows is taken.
+_SCALES = (1.0, 1e-2, 1e-4)
+
+#: Inputs are moved by this, relative, to see how much rounding an output suffers.
+_NUDGE = 2.0**-40
+
+#: An entry may move by so many times what a nudge as large as one rounding would move it.
+_ROUNDINGS = 1000 * 2.0**-52 / _NUDGE
+
+#: A change of an output entry by more than this, relative, is no rounding.
+_DIFFERENT = 1e-6
 
 
 def compare_meaning(
     before: Circuit, after: Circuit, tolerance: float = 1e-12, seed: int = 0, backend: str = "numpy"
 ) -> None:
-    """Raise PassError unless both give the same outputs, relative to the largest, on random input.
+    """Raise PassError unless both give the same outputs on random input, entry by entry.
 
-    Symbolic sizes are set to small numbers; parameters without values get random ones.
+    Symbolic sizes are set to two numbers each that share no factor, larger than any constant of the
+    circuit; parameters without values get random ones. `tolerance` is relative to the largest entry of
+    the same feature, rounding that a nudge of the inputs shows comes on top.
     """
-    error = relative_difference(before, after, seed, backend)
-    if not error <= tolerance:
-        raise PassError(
-            f"circuit {before.name!r} changed its output by {error:.2e} (relative), more than {tolerance:.0e}"
-        )
+    changed = interface_change(before, after)
+    if changed is not None:
+        raise PassError(f"circuit {before.name!r} is used in another way: {changed}")
+    for symbols in _sizes(before, after):
+        error = _outputs(before, after, symbols, seed, backend).error
+        if error > tolerance:
+            raise PassError(
+                f"circuit {before.name!r} changed its output by {error:.2e} (relative), "
+                f"more than {tolerance:.0e}{_at(symbols)}"
+            )
+
+
+def clearly_differ(before: Circuit, after: Circuit) -> str | None:
+    """What shows that two circuits do not compute the same, in words; None when nothing was found.
+
+    Outputs of another shape do; inputs of another kind are no proof, they may be used alike.
+    """
+    if _interface(before)[1] != _interface(after)[1]:
+        return interface_change(before, after)
+    if interface_change(before, after) is not None:
+        return None
+    for symbols in _sizes(before, after):
+        error = _outputs(before, after, symbols, 0, "numpy").error
+        if error > _DIFFERENT:
+            return f"on random inputs the outputs differ by {error:.2e} (relative){_at(symbols)}"
+    return None
 
 
 def relative_difference(
@@ -33,26 +76,142 @@ def relative_difference(
 ) -> float:
     """The largest difference of any output on random inputs, relative to the largest of all outputs.
 
-    Of all: one output may be nothing but rounding, such as the gradient of a key's bias under softmax.
+    For changes that are meant, such as those of approximate passes.
     """
+    return _outputs(before, after, _sizes(before, after)[0], seed, backend).largest
+
+
+def interface_change(before: Circuit, after: Circuit) -> str | None:
+    """How inputs or outputs of `after` differ from those of `before`; None where they are the same."""
+    for noun, mine, theirs in zip(
+        ("input", "output"), _interface(before), _interface(after), strict=True
+    ):
+        for name in (*mine, *(other for other in theirs if other not in mine)):
+            if mine.get(name) != theirs.get(name):
+                was, now = (side.get(name, "missing") for side in (mine, theirs))
+                return f"{noun} {name!r} is {was} before and {now} after"
+    return None
+
+
+def _interface(circuit: Circuit) -> tuple[dict[str, str], dict[str, str]]:
+    """The kinds and shapes of inputs and of outputs by name, in words."""
+    inputs = {t.name: f"{t.kind} {_shape(t.shape)}" for t in circuit.inputs}
+    outputs = {
+        o.name: _shape(tuple(circuit.axis(axis).extent for axis in o.source.axes))
+        for o in circuit.outputs
+    }
+    return inputs, outputs
+
+
+def _shape(sides: tuple[int | str, ...]) -> str:
+    return f"({', '.join(map(str, sides))})"
+
+
+# ---- sizes ---------------------------------------------------------------------------------------
+
+
+def _sizes(before: Circuit, after: Circuit) -> list[dict[str, int]]:
+    """Numbers for the symbols, twice: all primes, larger than the constants of both circuits.
+
+    Than the bounds alone where that makes too many neurons, and than nothing where that does.
+    """
+    if not before.symbols:
+        return [{}]
+    bounds, extents = _constants(before, after)
+    for least in (max(bounds | extents), max(bounds), 4):
+        primes = (
+            n for n in itertools.count(max(least, 4) + 1) if _is_prime(n) and n not in extents
+        )
+        found = [dict(zip(before.symbols, primes, strict=False)) for _ in range(2)]
+        if max(_neurons(before, sizes) for sizes in found) <= _MOST_NEURONS:
+            break
+    return found
+
+
+def _constants(*circuits: Circuit) -> tuple[set[int], set[int]]:
+    """How far the bounds of circuits reach, and the sizes of axes that are numbers."""
+    bounds, extents = {0}, {0}
+    for circuit in circuits:
+        domains = [p.domain for p in circuit.populations] + [p.domain for p in circuit.projections]
+        bounds |= {abs(bound.offset) for domain in domains for bound in domain}
+        extents |= {axis.extent for axis in circuit.axes if isinstance(axis.extent, int)}
+    return bounds, extents
+
+
+def _is_prime(n: int) -> bool:
+    return n > 1 and all(n % k for k in range(2, int(n**0.5) + 1))
+
+
+def _neurons(circuit: Circuit, symbols: Mapping[str, int]) -> int:
+    return int(circuit.bind(**symbols).counts().neurons)
+
+
+def _at(symbols: Mapping[str, int]) -> str:
+    return "".join(f" at {symbol} = {size}" for symbol, size in symbols.items())
+
+
+# ---- numbers -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """How outputs differ: beyond rounding and beside their own feature, and beside the largest of all."""
+
+    error: float
+    largest: float
+
+
+def _outputs(
+    before: Circuit, after: Circuit, symbols: Mapping[str, int], seed: int, backend: str
+) -> _Difference:
     rng = np.random.default_rng(seed)
-    symbols = dict(zip(before.symbols, _SIZES, strict=False))
     inputs = {tensor.name: _draw(tensor, symbols, rng) for tensor in before.inputs}
     given = {
         p.name: rng.standard_normal([resolve(side, symbols) for side in p.shape])
         for p in before.parameters
         if p.values is None and p.formula is None
     }
-    target = get_runner(backend)
-    found = []
-    for circuit in (before, after):
-        names = {p.name for p in circuit.parameters}
-        mine = {name: array for name, array in given.items() if name in names}
-        found.append(target.run(circuit, inputs, mine))
-    first, second = found
-    largest = np.max([np.abs(array).max(initial=0.0) for array in first.values()])
-    difference = np.max([np.abs(first[name] - second[name]).max(initial=0.0) for name in first])
-    return float(difference / largest if largest else difference)
+    nudges = {name: 1 + _NUDGE * rng.standard_normal(a.shape) for name, a in inputs.items()}
+    first: Arrays = {}
+    second: Arrays = {}
+    for scale in _SCALES:
+        scaled = {n: a if a.dtype == bool else scale * a for n, a in inputs.items()}
+        first, second = (_run(c, scaled, given, backend) for c in (before, after))
+        if all(np.isfinite(array).all() for array in (*first.values(), *second.values())):
+            break
+    nudged = {n: a if a.dtype == bool else a * nudges[n] for n, a in scaled.items()}
+    moved = _run(before, nudged, given, backend)
+    return _difference(first, second, moved)
+
+
+def _run(circuit: Circuit, inputs: Arrays, given: Arrays, backend: str) -> Arrays:
+    names = {p.name for p in circuit.parameters}
+    mine = {name: array for name, array in given.items() if name in names}
+    with np.errstate(all="ignore"):
+        return get_runner(backend).run(circuit, inputs, mine)
+
+
+def _difference(first: Arrays, second: Arrays, moved: Arrays) -> _Difference:
+    """Entries that overflow in either are left out: no real number is known of them."""
+    entries = np.concatenate([np.abs(array).ravel() for array in first.values()])
+    finite = entries[np.isfinite(entries) & (entries > 0)]
+    largest, usual = (float(finite.max()), float(np.median(finite))) if finite.size else (0.0, 0.0)
+    errors, differences = [0.0], [0.0]
+    for name, array in first.items():
+        with np.errstate(all="ignore"):
+            apart, noise = np.abs(array - second[name]), np.abs(array - moved[name])
+            # some outputs are nothing but rounding, such as the gradient of a key's bias under softmax
+            scale = np.maximum(_of_feature(np.abs(array)), usual)
+            beyond = (apart - _ROUNDINGS * _of_feature(noise)) / np.where(scale > 0, scale, 1.0)
+        errors.append(float(np.max(beyond, initial=0.0, where=np.isfinite(beyond))))
+        differences.append(float(np.max(apart, initial=0.0, where=np.isfinite(apart))))
+    return _Difference(max(errors), max(differences) / (largest or 1.0))
+
+
+def _of_feature(entries: np.ndarray) -> np.ndarray:
+    """The largest of all entries that have the same last index."""
+    others = tuple(range(max(entries.ndim - 1, 0)))
+    return np.asarray(entries.max(axis=others, keepdims=True, initial=0.0))
 
 
 def _draw(tensor: Input, symbols: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:

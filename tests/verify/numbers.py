@@ -126,7 +126,8 @@ def matched_sizes(
 
 def _sorts(before: Equations, after: Equations) -> dict[str, str]:
     """What the sorts of equations are called after a renaming."""
-    sides = ((before.given[name], after.given[name]) for name in before.given)
+    plain = before.given.keys() - before.formulas.keys()
+    sides = ((before.given[name], after.given[name]) for name in plain)
     found = {s: t for one, other in sides for s, t in zip(one, other, strict=True)}
     for one, other in zip(before.definitions, after.definitions, strict=True):
         found |= {v.sort: w.sort for v, w in zip(one.indices, other.indices, strict=True)}

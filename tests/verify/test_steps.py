@@ -47,7 +47,7 @@ def test_every_pass_is_proved_with_symbols(case, pipeline):
 def test_every_pass_is_proved_with_numbers(case, pipeline):
     for proof in proofs(lower(case.spec, case.weights), pipeline):
         assert proof.verdict is Verdict.PROVED, proof.reason
-        assert proof.rounding < 1e-14
+        assert proof.rounding < 1e-13  # absolute, of numbers near one
 
 
 @pytest.mark.slow

@@ -34,27 +34,36 @@ class _Named(NamedTuple):
     array: np.ndarray
 
 
+class _Table(NamedTuple):
+    """What a formula makes for as many positions as any index has; a reading takes what it needs."""
+
+    rows: np.ndarray
+
+
 def evaluate(equations: Equations, sizes: Sizes, given: Mapping[str, np.ndarray]) -> Arrays:
     """Every tensor that is given or defined, at sizes of sorts.
 
     `given` has an array for each given tensor that no formula makes. ValueError when a rotation is
     asked for other than two components.
     """
-    tensors: Arrays = dict(given)
+    tensors: dict[str, np.ndarray | _Table] = dict(given)
     for name, formula in equations.formulas.items():
-        shape = tuple(sizes[sort] for sort in equations.given[name])
+        shape = (max(sizes.values()), *(sizes[sort] for sort in equations.given[name][1:]))
         if shape[2:] != (2, 2):
             raise ValueError(f"a rotation has two components, not {shape[2:]}")
-        tensors[name] = FORMULAS[formula.kind](shape, *(given[a] for a in formula.arguments))
+        made = FORMULAS[formula.kind](shape, *(given[a] for a in formula.arguments))
+        tensors[name] = _Table(made)
     for definition in equations.definitions:
         value = _value(definition.body, tensors, sizes)
         names = tuple(index.name for index in definition.indices)
         shape = tuple(sizes[index.sort] for index in definition.indices)
         tensors[definition.tensor] = np.broadcast_to(_aligned(value, names), shape)
-    return tensors
+    return {name: array for name, array in tensors.items() if not isinstance(array, _Table)}
 
 
-def _value(expression: Expression, tensors: Arrays, sizes: Sizes) -> _Named:
+def _value(
+    expression: Expression, tensors: Mapping[str, np.ndarray | _Table], sizes: Sizes
+) -> _Named:
     match expression:
         case Number(value):
             return _Named((), np.asarray(float(value)))
@@ -64,7 +73,10 @@ def _value(expression: Expression, tensors: Arrays, sizes: Sizes) -> _Named:
             away = np.arange(sizes[j.sort]) - np.arange(sizes[i.sort])[:, None]
             return _read(away.astype(float), (i.name, j.name))
         case Read(tensor, indices):
-            return _read(tensors[tensor], tuple(index.name for index in indices))
+            array = tensors[tensor]
+            if isinstance(array, _Table):
+                array = array.rows[: sizes[indices[0].sort]]
+            return _read(array, tuple(index.name for index in indices))
         case Within(left, right, offset):
             if left == right:
                 return _Named((), np.asarray(float(offset >= 0)))

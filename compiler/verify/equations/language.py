@@ -119,6 +119,12 @@ class Apply(Expression):
 #: The tensor `j - i` of two indices. It is given to everyone, and no circuit can name one so.
 OFFSET = "offset()"
 
+#: The sort of a formula's side that counts positions: any index may stand there, as `offset()` takes any.
+POSITIONS = "positions"
+
+#: How many indices a sort has: a number, or the symbol that gets one when a circuit runs.
+Extents = Mapping[str, int | str]
+
 ZERO: Expression = Add(())
 ONE: Expression = Product(())
 
@@ -169,7 +175,8 @@ class Equations:
 
     `given` maps the name of each given tensor to the sorts of its sides, `masks` names those that
     are 0 or 1, `formulas` those computed from others by a formula of `cortico.ir.tensors.FORMULAS`.
-    `outputs` names what is compared.
+    `outputs` names what is compared. `extents` says how many indices a sort has, as far as that is
+    known: it is used to refuse two systems of other shapes, never to prove two systems equal.
     """
 
     given: Mapping[str, tuple[str, ...]]
@@ -177,6 +184,7 @@ class Equations:
     outputs: tuple[str, ...]
     masks: frozenset[str] = frozenset()
     formulas: Mapping[str, Formula] = field(default_factory=dict)
+    extents: Extents = field(default_factory=dict)
 
     def __str__(self) -> str:
         from cortico.verify.equations.printing import equations_text

@@ -8,6 +8,7 @@ It restates `cortico.backends.reference` in symbols, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from cortico.ir import (
     Circuit,
@@ -26,6 +27,7 @@ from cortico.ir.domain import Domain
 from cortico.verify.equations.language import (
     OFFSET,
     ONE,
+    POSITIONS,
     Add,
     Apply,
     Definition,
@@ -68,7 +70,8 @@ class _Meaning:
     def _sorts(self) -> Mapping[str, str]:
         """Axis to sort: axes of the same symbolic size, or at which the same side of a tensor is read.
 
-        Numbers that happen to be equal say nothing.
+        Numbers that happen to be equal say nothing. All axes of a sort have the same size: tensors do
+        not fit elsewhere, and the side of a formula that counts positions ties no axes together.
         """
         classes = Classes()
         for axis in self.circuit.axes:
@@ -78,8 +81,8 @@ class _Meaning:
         for weight in self._weights():
             if weight.tensor:
                 for tensor, axes in self._stored(weight):
-                    for side, name in enumerate(axes if tensor != OFFSET else ()):
-                        classes.join(("axis", name), ("side", tensor, side))
+                    for side, name in self._tied(tensor, axes):
+                        classes.join(("axis", name), side)
         return {axis.name: classes.find(("axis", axis.name))[1] for axis in self.circuit.axes}
 
     def _weights(self) -> Iterator[Weight]:
@@ -103,6 +106,20 @@ class _Meaning:
         else:
             yield str(formula), axes
 
+    def _tied(self, tensor: str, axes: tuple[str, ...]) -> Iterator[tuple[Any, str]]:
+        """The sides of a tensor that run through one set wherever it is read, each with its axis."""
+        formula = self._formula(tensor)
+        for side, axis in enumerate(axes if tensor != OFFSET else ()):
+            if formula is None or side > 0:
+                yield ("side", tensor, side), axis
+        if formula is not None:
+            yield ("side", formula.arguments[0], 0), axes[1]
+
+    def _formula(self, tensor: str) -> Formula | None:
+        """The formula whose text `tensor` is, if it is one."""
+        formulas = (p.formula for p in self.circuit.parameters if p.formula)
+        return next((formula for formula in formulas if str(formula) == tensor), None)
+
     # ---- equations -------------------------------------------------------------------------------
 
     def equations(self) -> Equations:
@@ -115,12 +132,26 @@ class _Meaning:
             read = Read(rate_of(source.name), self.indices(axes))
             definitions.append(Definition(name, self.indices(source.axes), read))
         return Equations(
-            self.sides,
+            self.sides | self.unread(),
             tuple(definitions),
             tuple(output.name for output in self.circuit.outputs),
             frozenset(t.name for t in self.circuit.inputs if t.kind is InputKind.MASK),
             self.formulas,
+            self.extents(),
         )
+
+    def unread(self) -> dict[str, tuple[str, ...]]:
+        """Inputs and parameters that nothing reads: each side a sort of its own."""
+        plain = (p for p in self.circuit.parameters if p.formula is None)
+        idle = [t for t in (*self.circuit.inputs, *plain) if t.name not in self.sides]
+        return {t.name: tuple(f"{t.name}.{side}" for side in range(len(t.shape))) for t in idle}
+
+    def extents(self) -> dict[str, int | str]:
+        """How many indices each sort has."""
+        found = {self.sorts[axis.name]: axis.extent for axis in self.circuit.axes}
+        for name, sides in self.unread().items():
+            found.update(zip(sides, self.circuit.tensor(name).shape, strict=True))
+        return found
 
     def indices(self, axes: tuple[str, ...]) -> tuple[Index, ...]:
         return tuple(Index(axis, self.sorts[axis]) for axis in axes)
@@ -173,9 +204,9 @@ class _Meaning:
         if name == OFFSET:
             return offset(*indices)
         self.sides[name] = tuple(index.sort for index in indices)
-        for parameter in self.circuit.parameters:
-            if parameter.formula and str(parameter.formula) == name:
-                self.formulas[name] = parameter.formula
-                (frequencies,) = parameter.formula.arguments
-                self.sides[frequencies] = (indices[1].sort,)
+        formula = self._formula(name)
+        if formula is not None:
+            self.formulas[name] = formula
+            self.sides[name] = (POSITIONS, *self.sides[name][1:])
+            self.sides[formula.arguments[0]] = (indices[1].sort,)
         return Read(name, indices)

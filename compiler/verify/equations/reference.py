@@ -19,9 +19,11 @@ from cortico.ir import Formula
 from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias
 from cortico.verify.equations.language import (
     ONE,
+    POSITIONS,
     Definition,
     Equations,
     Expression,
+    Extents,
     Index,
     Read,
     Size,
@@ -75,7 +77,7 @@ class Textbook:
             "alibi_slopes": h,
             "position_bias": (*h, i, j),
             "sink": h,
-            "rotation(frequencies)": (i, *self.a, self.b[-1]),
+            "rotation(frequencies)": (Index("", POSITIONS), *self.a, self.b[-1]),
             "frequencies": self.a[:1],
         }
         return {name: tuple(v.sort for v in sides[name]) for name in self._given_names()}
@@ -91,6 +93,24 @@ class Textbook:
             return {}
         return {"rotation(frequencies)": Formula("rotation", ("frequencies",))}
 
+    def extents(self) -> Extents:
+        """How many indices each sort has in this spec. No equation looks at it."""
+        spec = self.spec
+        return {
+            "tokens": spec.tokens,
+            "context tokens": spec.source_tokens,
+            "value features": spec.d_value,
+            "model features": spec.model,
+            "context features": spec.d_context,
+            "output features": spec.d_output,
+            "heads": spec.heads,
+            "groups": spec.heads // spec.members,
+            "members": spec.members,
+            "key features": spec.d_key,
+            "planes": spec.d_key // 2,
+            "components": 2,
+        }
+
     # ---- the equations ---------------------------------------------------------------------------
 
     def equations(self) -> Equations:
@@ -101,6 +121,7 @@ class Textbook:
             ("y",),
             frozenset(["keep"] * self.spec.key_padding),
             self.formulas(),
+            self.extents(),
         )
 
     def content(self) -> list[Definition]:

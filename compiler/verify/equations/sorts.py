@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from cortico.verify.equations.language import (
+    POSITIONS,
     Add,
     Apply,
     Definition,
     Equations,
     Expression,
+    Extents,
     Index,
     Product,
     Read,
@@ -19,6 +21,10 @@ from cortico.verify.equations.language import (
     Sum,
     Within,
 )
+
+
+class ExtentError(Exception):
+    """Two sorts that should be one have other numbers of indices."""
 
 
 class Classes:
@@ -46,12 +52,13 @@ class Classes:
 
 
 def unified(
-    left: Equations, right: Equations, same: Iterable[str] = ()
+    left: Equations, right: Equations, same: Iterable[str] = (), again: bool = False
 ) -> tuple[Equations, Equations]:
     """Both with the sorts of `left`, matched by the tensors and outputs that they share.
 
-    Indices called by a name of `same` run through the same set on both sides, too. A sort of `right`
-    that `left` does not know keeps its name, marked so that it stands apart.
+    Indices called by a name of `same` run through the same set on both sides, too; when they were
+    matched before and are `again`, sorts of the same name do. A sort of `right` that `left` does not know
+    keeps its name, marked so that it stands apart. ExtentError when sorts that match have other extents.
     """
     classes = Classes()
     for sort in all_sorts(left):
@@ -65,12 +72,41 @@ def unified(
     for name in same:
         if name in one and name in other:
             classes.join(("left", one[name]), ("right", other[name]))
+    for sort in set(all_sorts(left)) & set(all_sorts(right)) if again else ():
+        classes.join(("left", sort), ("right", sort))
 
-    def names(side: str, equations: Equations) -> dict[str, str]:
-        found = {sort: classes.find((side, sort)) for sort in all_sorts(equations)}
-        return {s: sort if home == "left" else f"{sort}'" for s, (home, sort) in found.items()}
+    taken = set(all_sorts(right))
 
-    return with_sorts(left, names("left", left)), with_sorts(right, names("right", right))
+    def named(side: str, equations: Equations) -> Equations:
+        names = {}
+        for each in all_sorts(equations):
+            home, sort = classes.find((side, each))
+            names[each] = sort if home == "left" else _marked(sort, taken)
+        known = {sort: n for sort, n in equations.extents.items() if sort in names}
+        return with_sorts(replace(equations, extents=known), names)
+
+    matched = named("left", left), named("right", right)
+    _merged(matched[0].extents, matched[1].extents.items())
+    return matched
+
+
+def _marked(sort: str, taken: set[str]) -> str:
+    """The name of a sort that only the right side has: it ends in a prime."""
+    name = sort if sort.endswith("'") else f"{sort}'"
+    while name != sort and name in taken:
+        name += "'"
+    return name
+
+
+def _merged(known: Extents, more: Iterable[tuple[str, int | str]]) -> Extents:
+    """Extents of both. ExtentError where they differ."""
+    found = dict(known)
+    for sort, extent in more:
+        if found.setdefault(sort, extent) != extent:
+            raise ExtentError(
+                f"{sort} has size {found[sort]} on one side and {extent} on the other"
+            )
+    return found
 
 
 def sort_of(equations: Equations) -> dict[str, str]:
@@ -95,7 +131,7 @@ def all_sorts(equations: Equations) -> list[str]:
     found += [v.sort for each in equations.definitions for v in each.indices]
     for each in equations.definitions:
         found += _sorts_of(each.body)
-    return list(dict.fromkeys(found))
+    return [sort for sort in dict.fromkeys(found) if sort != POSITIONS]
 
 
 def _sorts_of(expression: Expression) -> list[str]:
@@ -113,7 +149,7 @@ def _sorts_of(expression: Expression) -> list[str]:
 
 
 def with_sorts(equations: Equations, names: Mapping[str, str]) -> Equations:
-    """The equations with sorts called by `names`."""
+    """The equations with sorts called by `names`. ExtentError when one name is given to other sizes."""
 
     def index(old: Index) -> Index:
         return Index(old.name, names.get(old.sort, old.sort))
@@ -142,6 +178,7 @@ def with_sorts(equations: Equations, names: Mapping[str, str]) -> Equations:
 
     return replace(
         equations,
+        extents=_merged({}, ((names.get(s, s), n) for s, n in equations.extents.items())),
         given={
             name: tuple(names.get(sort, sort) for sort in sides)
             for name, sides in equations.given.items()

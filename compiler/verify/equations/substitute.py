@@ -82,6 +82,16 @@ def within_sums(equations: Equations, sort: str, mask: str, heads: tuple[str, ..
     return replace(map_bodies(equations, change), given=given)
 
 
+def with_own_size(equations: Equations, sort: str, size: str, extent: int) -> Equations:
+    """The equations with `size(sort)` called `size`, which has `extent` indices, in every factor."""
+
+    def change(part: Expression) -> Expression:
+        return Size(size, part.exponent) if isinstance(part, Size) and part.sort == sort else part
+
+    extents = {name: n for name, n in equations.extents.items() if name != sort}
+    return replace(map_bodies(equations, change), extents={**extents, size: extent})
+
+
 def split_sort(
     equations: Equations,
     sort: str,
@@ -119,4 +129,5 @@ def split_sort(
     definitions = tuple(
         Definition(each.tensor, split(each.indices), each.body) for each in changed.definitions
     )
-    return replace(changed, given=given, definitions=definitions)
+    extents = {name: n for name, n in equations.extents.items() if name != sort}
+    return replace(changed, given=given, definitions=definitions, extents=extents)

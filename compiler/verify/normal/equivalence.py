@@ -11,7 +11,7 @@ import numpy as np
 
 from cortico.verify.equations.evaluate import draw, evaluate
 from cortico.verify.equations.language import Equations
-from cortico.verify.equations.sorts import all_sorts, unified
+from cortico.verify.equations.sorts import ExtentError, all_sorts, unified
 from cortico.verify.normal.algebra import Algebra, Known, TooLargeError
 from cortico.verify.normal.form import NormalForm
 from cortico.verify.normal.terms import TooSymmetricError
@@ -68,15 +68,30 @@ def compare(left: Equations, right: Equations, known: Known | None = None) -> li
     Equality is over the real numbers, for every size of every sort from 1 on, with x/0 = 0. Where
     something is `known` of given tensors, no counterexample is looked for: numbers would have to fit.
     """
+    try:
+        return compare_matched(*unified(left, right), known)
+    except ExtentError as error:
+        return _undecided(left, str(error))
+
+
+def compare_matched(left: Equations, right: Equations, known: Known | None = None) -> list[Outcome]:
+    """The same of two systems whose sorts are `unified` already: those of one name are one."""
     misfit = _misfit(left, right)
     if misfit is not None:
-        return [Outcome(output, Verdict.UNDECIDED, misfit, 0.0) for output in left.outputs]
-    left, right = unified(left, right)
-    masks = left.masks | right.masks
-    algebra = Algebra(replace(known or Known(), masks=masks))
+        return _undecided(left, misfit)
+    algebra = Algebra(replace(known or Known(), masks=left.masks | right.masks))
     forms = NormalForm(algebra, left), NormalForm(algebra, right)
-    refute = known is None and _sizes_are_tied(left, right)
+    refute = known is None and _is_free(left, right) and _sizes_are_tied(left, right)
     return [_outcome(output, left, right, forms, refute) for output in left.outputs]
+
+
+def _undecided(left: Equations, reason: str) -> list[Outcome]:
+    return [Outcome(output, Verdict.UNDECIDED, reason, 0.0) for output in left.outputs]
+
+
+def _is_free(left: Equations, right: Equations) -> bool:
+    """Whether any numbers will do: a tensor that only `right` has may be made of those of `left`."""
+    return right.given.keys() - right.formulas.keys() <= left.given.keys()
 
 
 def _sizes_are_tied(left: Equations, right: Equations) -> bool:
@@ -86,7 +101,7 @@ def _sizes_are_tied(left: Equations, right: Equations) -> bool:
 
 
 def _misfit(left: Equations, right: Equations) -> str | None:
-    """Why two systems cannot be compared at all: a tensor of both with another number of sides."""
+    """Why two systems cannot be compared at all: a tensor of both of another kind or number of sides."""
     for name in left.outputs:
         if name in right.outputs:
             one, other = (len(side.definition(name).indices) for side in (left, right))
@@ -95,6 +110,8 @@ def _misfit(left: Equations, right: Equations) -> str | None:
     for name, sides in left.given.items():
         if len(right.given.get(name, sides)) != len(sides):
             return f"{name} has {len(sides)} sides on one side and {len(right.given[name])} on the other"
+        if name in right.given and (name in left.masks) != (name in right.masks):
+            return f"{name} is 0 or 1 on one side, and any number on the other"
     return None
 
 

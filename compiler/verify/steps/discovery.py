@@ -6,15 +6,18 @@ cannot vouch for itself.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cortico.ir import Axis, Circuit, Gain, Role, TensorRef, Weight
+from cortico.ir import Axis, Circuit, Gain, Parameter, Role, TensorRef, Weight
+from cortico.ir.tensors import FLOATS
 from cortico.passes.dependence import map_weights, reads, stored_of
 from cortico.verify.steps.facts import (
     Constant,
@@ -24,11 +27,13 @@ from cortico.verify.steps.facts import (
     Selected,
     SignParts,
     Split,
+    Tied,
     Zero,
 )
+from cortico.verify.steps.gains import ExactGain
 
-#: Rounding up to which a number is taken for another: a few units of its type.
-_ROUNDING = {"float16": 2e-3, "float32": 1e-6, "float64": 1e-14}
+#: By how much a number of a type may miss what it rounds, relative to itself.
+_ROUNDING = {name: float(np.finfo(name).eps) for name in FLOATS}
 
 
 def stored(circuit: Circuit) -> dict[str, np.ndarray]:
@@ -41,9 +46,9 @@ def find_facts(before: Circuit, after: Circuit) -> list[Fact]:
     facts: list[Fact] = [*_cut_axes(before, after), *_split_axes(before, after)]
     explained = _explained(facts)
     known = stored(before)
-    for name, array in stored(after).items():
+    for name in stored(after):
         if name not in known and name not in explained:
-            facts += itertools.islice(_same_shape(before, name, array), 1)
+            facts += itertools.islice(_same_shape(before, after, name), 1)
     return facts + _sign_parts(before, after) + _zeros(before, after)
 
 
@@ -74,12 +79,12 @@ def _explained(facts: list[Fact]) -> set[str]:
 def without_unit_gains(circuit: Circuit) -> tuple[Circuit, list[Fact]]:
     """The circuit without powers of sizes that make one, such as size(a)^-1/2 where a has one index."""
     numbers = _numbers(circuit)
-    facts: dict[Gain, Fact] = {}
+    facts: dict[ExactGain, Fact] = {}
 
     def plain(weight: Weight) -> Weight:
-        powers = Gain(1.0, weight.gain.sizes)
+        powers = ExactGain(sizes=weight.gain.sizes)
         known = all(axis in numbers for axis, _ in powers.sizes)
-        if powers.is_one or not known or powers.value(numbers) != 1.0:
+        if powers.is_one or not known or not powers.is_exactly_one(numbers):
             return weight
         facts[powers] = Constant(0.0, 1.0, powers)
         return replace(weight, gain=Gain(weight.gain.coefficient))
@@ -87,75 +92,101 @@ def without_unit_gains(circuit: Circuit) -> tuple[Circuit, list[Fact]]:
     return map_weights(circuit, plain), list(facts.values())
 
 
-def named_constants(before: Circuit, after: Circuit) -> tuple[Circuit, list[Fact]]:
-    """`after` with the gains that it has as numbers put back as products of gains of `before`."""
+def named_constants(before: Circuit, after: Circuit) -> Iterator[Constant]:
+    """The gains that `after` has as numbers, as products of gains of `before` that they round."""
     known = {w.gain.coefficient for w in reads(before)}
-    candidates = list(_gains(before))
-    sizes = _numbers(before)
-    facts: dict[float, Constant] = {}
-
-    def restored(weight: Weight) -> Weight:
-        value = weight.gain.coefficient
-        if value in known:
-            return weight
-        found = facts.get(value) or _constant(value, candidates, sizes)
-        if found is None:
-            return weight
-        facts[value] = found
-        return replace(weight, gain=found.gain * Gain(1.0, weight.gain.sizes))
-
-    changed = map_weights(after, restored)
-    return changed, list(facts.values())
+    candidates = list(_products(_gains(before)))
+    for value in dict.fromkeys(w.gain.coefficient for w in reads(after)):
+        if value not in known:
+            found = (_constant(value, gain, _numbers(before)) for gain in candidates)
+            yield from itertools.islice((each for each in found if each is not None), 1)
 
 
-def _constant(value: float, candidates: list[Gain], sizes: dict[str, int]) -> Constant | None:
-    for gain in candidates:
-        exact = gain.value(sizes)
-        if exact and abs(value / exact - 1) <= _ROUNDING["float64"]:
-            return Constant(abs(value / exact - 1), value, gain)
-    return None
+def _constant(value: float, gain: ExactGain, sizes: dict[str, int]) -> Constant | None:
+    exact = gain.value(sizes)
+    error = abs(value - exact)
+    allowed = gain.rounding + _ROUNDING["float64"]
+    return (
+        Constant(error + gain.rounding * abs(exact), value, gain)
+        if (error <= allowed * abs(exact) and math.isfinite(exact))
+        else None
+    )
 
 
-def _gains(circuit: Circuit) -> Iterator[Gain]:
-    """The gains of a circuit with numbers for their sizes, and products of two and three of them."""
+def _gains(circuit: Circuit) -> list[ExactGain]:
+    """The gains of a circuit with numbers for their sizes, each once."""
     numbers = _numbers(circuit)
-    own = [w.gain for w in reads(circuit) if not w.gain.is_one]
-    own = list(dict.fromkeys(g for g in own if all(axis in numbers for axis, _ in g.sizes)))
+    own = [w.gain for w in reads(circuit) if not w.gain.is_one and w.gain.coefficient]
+    known = (g for g in own if all(axis in numbers for axis, _ in g.sizes))
+    return list(dict.fromkeys(map(ExactGain.of, known)))
+
+
+def _products(gains: Sequence[ExactGain]) -> Iterator[ExactGain]:
+    """Products of one, two and three of them."""
     for count in (1, 2, 3):
-        for chosen in itertools.combinations_with_replacement(own, count):
-            yield _product(chosen)
-
-
-def _product(gains: tuple[Gain, ...]) -> Gain:
-    total = Gain()
-    for gain in gains:
-        total = total * gain
-    return total
+        for chosen in itertools.combinations_with_replacement(gains, count):
+            yield functools.reduce(operator.mul, chosen)
 
 
 def _numbers(circuit: Circuit) -> dict[str, int]:
-    return {axis.name: axis.extent for axis in circuit.axes if isinstance(axis.extent, int)}
+    """The sizes of axes along which there are neurons, as far as they are numbers."""
+    used = {axis for population in circuit.populations for axis in population.axes}
+    return {
+        axis.name: axis.extent
+        for axis in circuit.axes
+        if isinstance(axis.extent, int) and axis.name in used
+    }
 
 
 # ---- tensors of the same shape -------------------------------------------------------------------
 
 
-def _same_shape(before: Circuit, name: str, array: np.ndarray) -> Iterator[Fact]:
-    """The same numbers under another name, or scaled by a gain."""
+def tied(circuit: Circuit) -> list[Fact]:
+    """Tensors that hold the same numbers, such as W_K and W_Q of one shape."""
+    facts: list[Fact] = []
+    seen: list[tuple[str, np.ndarray]] = []
+    for name, array in stored(circuit).items():
+        old = next(
+            (o for o, a in seen if a.shape == array.shape and np.array_equal(a, array)), None
+        )
+        facts += [Tied(0.0, name, old)] if old else []
+        seen += [] if old else [(name, array)]
+    return facts
+
+
+def _same_shape(before: Circuit, after: Circuit, name: str) -> Iterator[Fact]:
+    """The same numbers under another name, or scaled by a gain of either circuit, or by its reciprocal."""
+    array = stored(after)[name]
     alike = {o: a for o, a in stored(before).items() if a.shape == array.shape and a.any()}
     for old, values in alike.items():
         if np.array_equal(values, array):
-            yield Scaled(0.0, name, old, Gain())
-    for old, values in alike.items():
-        for gain in _gains(before):
-            error = _relative(array, values.astype(np.float64) * gain.value(_numbers(before)))
-            if error <= _ROUNDING[array.dtype.name]:
-                yield Scaled(error, name, old, gain)
+            yield Scaled(0.0, name, old, ExactGain())
+    numbers = [g for g in _gains(after) if not g.sizes]
+    gains = [*_products(_gains(before)), *numbers, *(g.inverse() for g in numbers)]
+    for (old, values), gain in itertools.product(alike.items(), dict.fromkeys(gains)):
+        error = _rounding_error(array, values, gain, _numbers(before))
+        if error is not None:
+            yield Scaled(error, name, old, gain)
 
 
-def _relative(found: np.ndarray, expected: np.ndarray) -> float:
-    scale = float(np.abs(expected).max(initial=0.0))
-    return float(np.abs(found - expected).max(initial=0.0)) / scale if scale else np.inf
+def _rounding_error(
+    found: np.ndarray, values: np.ndarray, gain: ExactGain, sizes: Mapping[str, int]
+) -> float | None:
+    """A bound on how far `found` is from `gain · values` in any entry; None when no rounding explains it.
+
+    Each entry is judged by itself: a large one does not excuse a small one.
+    """
+    factor, tolerance = gain.value(sizes), gain.rounding + _ROUNDING[found.dtype.name]
+    largest = np.unravel_index(np.abs(values).argmax(), values.shape)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        first = float(values[largest]) * factor
+        if not abs(float(found[largest]) - first) <= tolerance * abs(first):
+            return None  # as in most cases: do not look at all entries
+        expected = values.astype(np.float64) * factor
+        missed = np.abs(found.astype(np.float64) - expected)
+        if not (missed <= tolerance * np.abs(expected)).all():
+            return None
+        return float((missed + gain.rounding * np.abs(expected)).max())
 
 
 def _sign_parts(before: Circuit, after: Circuit) -> list[Fact]:
@@ -194,8 +225,14 @@ def _cut_axes(before: Circuit, after: Circuit) -> Iterator[Selected]:
 
 
 def _selected(before: Circuit, after: Circuit, axis: str) -> Selected | None:
-    """Which indices of an axis were kept, head by head; None when the arrays do not say."""
+    """Which indices of an axis were kept, head by head; None when the arrays do not say.
+
+    None too where the place of an index counts, or where something else than these arrays is read at it.
+    """
     pairs = _pairs_along(before, after, axis)
+    others = {ref.name for ref in _along(after, axis)} - pairs.keys()
+    if others or _orders(before, axis) or _orders(after, axis):
+        return None
     areas = [a.name for a in before.axes if a.role is Role.AREA and a.name != axis]
     sharing = [set(ref.axes) for ref in pairs.values()]
     sharing += [set(p.axes) for p in before.populations if axis in p.axes]
@@ -218,7 +255,7 @@ def _pairs_along(before: Circuit, after: Circuit, axis: str) -> dict[str, Tensor
     """The tensors stored after that are read along `axis`, each with its old reference."""
     old = {ref.name: ref for ref in _along(before, axis) if ref.name in stored(before)}
     found: dict[str, TensorRef] = {}
-    for ref in _along(after, axis):
+    for ref in (ref for ref in _along(after, axis) if ref.name in stored(after)):
         named = [o for o in old.values() if o.axes == ref.axes and stem(o.name) == stem(ref.name)]
         if named:
             found[ref.name] = named[0]
@@ -228,6 +265,23 @@ def _pairs_along(before: Circuit, after: Circuit, axis: str) -> dict[str, Tensor
 def stem(name: str) -> str:
     """The name of a tensor before passes gave it others: W_Q for W_Q_v2 and for W_Q_stage1."""
     return re.sub(r"(_v\d+|_stage\d+)*$", "", name)
+
+
+def _orders(circuit: Circuit, axis: str) -> bool:
+    """Whether the order of an axis' indices counts: a bound or a distance is on it."""
+    domains = [p.domain for p in circuit.populations] + [p.domain for p in circuit.projections]
+    bounded = any(axis in (b.left, b.right) for domain in domains for b in domain)
+    return bounded or any(
+        weight.tensor is not None and axis in _position_axes(circuit, weight.tensor)
+        for weight in reads(circuit)
+    )
+
+
+def _position_axes(circuit: Circuit, ref: TensorRef) -> tuple[str, ...]:
+    """The axes at which a formula is read that counts their indices."""
+    tensor = circuit.tensor(ref.name)
+    kind = tensor.formula.kind if isinstance(tensor, Parameter) and tensor.formula else None
+    return {"rotation": ref.axes[:1], "distance": ref.axes[-2:]}.get(kind or "", ())
 
 
 def _front(array: np.ndarray, ref: TensorRef, joint: tuple[str, ...]) -> np.ndarray:
@@ -296,6 +350,8 @@ def _split_pairs(before: Circuit, after: Circuit) -> Iterator[_Pair]:
 
 def _split(before: Circuit, after: Circuit, pair: _Pair) -> Split | None:
     """The split of an axis into a pair, if the arrays of all tensors along it fit."""
+    if _orders(before, pair.axis.name):
+        return None
     tensors: dict[str, tuple[str, int, bool]] = {}
     for ref in _along(before, pair.axis.name):
         side = ref.axes.index(pair.axis.name)

@@ -1,8 +1,8 @@
 """Facts about numbers on which the validation of a pass rests, each checked on the arrays.
 
 A pass that uses numbers makes new tensors of old ones: scaled, split by sign, cut, summed. A fact
-says how, and by how much rounding the arrays miss it (0 when they fit exactly). Applied to the
-equations before and after, it makes them comparable for every number of tokens.
+says how, and by how much rounding the arrays miss it at most, as an absolute number (0 when they fit
+exactly). Applied to the equations before and after, it makes them comparable for every number of tokens.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.ir import Gain, TensorRef
+from cortico.ir import TensorRef
 from cortico.verify.equations.language import (
     Definition,
     Equations,
@@ -25,12 +25,21 @@ from cortico.verify.equations.language import (
     Product,
     Read,
     Size,
+    number,
+    product,
     reads,
     renamed_indices,
 )
 from cortico.verify.equations.sorts import sort_of, with_sorts
-from cortico.verify.equations.substitute import split_sort, with_tensor, within_sums
+from cortico.verify.equations.substitute import (
+    map_bodies,
+    split_sort,
+    with_own_size,
+    with_tensor,
+    within_sums,
+)
 from cortico.verify.normal.algebra import Implication, Known
+from cortico.verify.steps.gains import ExactGain
 
 #: Before and after.
 Pair = tuple[Equations, Equations]
@@ -38,7 +47,7 @@ Pair = tuple[Equations, Equations]
 
 @dataclass(frozen=True)
 class Fact:
-    """Something that holds of numbers, with the largest relative error by which they miss it."""
+    """Something that holds of numbers; `error` is the largest absolute error by which any misses it."""
 
     error: float
 
@@ -99,12 +108,35 @@ class NonNegative(Fact):
 
 
 @dataclass(frozen=True)
+class Tied(Fact):
+    """Two tensors hold the same numbers, before as after."""
+
+    new: str
+    old: str
+
+    def __str__(self) -> str:
+        return f"{self.new} = {self.old}"
+
+    def apply(self, before: Equations, after: Equations) -> Pair:
+        return self._applied(before), self._applied(after)
+
+    def _applied(self, side: Equations) -> Equations:
+        if self.new not in side.given:
+            return side
+        side = like(side, self.new, self.old)
+        return defined(side, self.new, Read(self.old, indices_of(side, self.new)))
+
+    def record(self) -> dict[str, Any]:
+        return {"kind": "tied", "new": self.new, "old": self.old}
+
+
+@dataclass(frozen=True)
 class Scaled(Fact):
     """A new tensor is a gain times an old one."""
 
     new: str
     old: str
-    gain: Gain
+    gain: ExactGain
 
     def __str__(self) -> str:
         return (
@@ -114,17 +146,14 @@ class Scaled(Fact):
         )
 
     def apply(self, before: Equations, after: Equations) -> Pair:
-        sorts = sort_of(before)
-        factors: list[Expression] = [Number(Fraction(repr(float(self.gain.coefficient))))]
-        factors += [Size(f"{sorts[axis]}", power) for axis, power in self.gain.sizes]
         after = like(after, self.new, self.old)
         old = Read(self.old, indices_of(after, self.new))
-        return before, defined(after, self.new, Product((*factors, old)))
+        return before, defined(after, self.new, Product((*_factors(self.gain, before), old)))
 
     def record(self) -> dict[str, Any]:
         if self.gain.is_one:
             return {"kind": "same", "new": self.new, "old": self.old}
-        return {"kind": "scaled", "new": self.new, "old": self.old, **_gain_record(self.gain)}
+        return {"kind": "scaled", "new": self.new, "old": self.old, **self.gain.record()}
 
 
 @dataclass(frozen=True)
@@ -160,7 +189,7 @@ class SignParts(Fact):
 class Contraction:
     """`gain · Σ Π tensors`, summed over the axes that the result lacks."""
 
-    gain: Gain
+    gain: ExactGain
     tensors: tuple[TensorRef, ...]
 
     def __str__(self) -> str:
@@ -259,6 +288,8 @@ class Selected(Fact):
             before = with_tensor(before, old, self._axes_of(old), name, at)
             before = replace(before, masks=before.masks | {name})
         sort = sort_of(after)[self.axis]
+        # the indices kept stand among all, but they are fewer: what names their number means another
+        after = with_own_size(after, sort, f"{self.axis} as cut", self.order.shape[-1])
         after = within_sums(after, sort, self.live_name, self.heads)
         after = replace(after, masks=after.masks | {self.live_name})
         for new, ref in self.tensors.items():
@@ -371,19 +402,20 @@ class Split(Fact):
 
 @dataclass(frozen=True)
 class Constant(Fact):
-    """A gain after, written as a number, stands for a gain before. Used before equations are made."""
+    """A gain after, written as a number, stands for a gain before."""
 
     value: float
-    gain: Gain
+    gain: ExactGain
 
     def __str__(self) -> str:
         return f"{self.value!r} = {self.gain}"
 
     def apply(self, before: Equations, after: Equations) -> Pair:
-        return before, after
+        written, meant = number(self.value), product(*_factors(self.gain, before))
+        return before, map_bodies(after, lambda part: meant if part == written else part)
 
     def record(self) -> dict[str, Any]:
-        return {"kind": "constant", "value": repr(self.value), **_gain_record(self.gain)}
+        return {"kind": "constant", "value": repr(float(self.value)), **self.gain.record()}
 
 
 # ---- equations -----------------------------------------------------------------------------------
@@ -418,9 +450,12 @@ def like(equations: Equations, new: str, old: str) -> Equations:
 
 
 def _contraction_record(term: Contraction) -> dict[str, Any]:
-    return {**_gain_record(term.gain), "reads": [[r.name, list(r.axes)] for r in term.tensors]}
+    return {**term.gain.record(), "reads": [[r.name, list(r.axes)] for r in term.tensors]}
 
 
-def _gain_record(gain: Gain) -> dict[str, Any]:
-    sizes = [[axis, str(power)] for axis, power in gain.sizes]
-    return {"coefficient": str(Fraction(repr(float(gain.coefficient)))), "sizes": sizes}
+def _factors(gain: ExactGain, before: Equations) -> Iterator[Expression]:
+    """A gain over the axes of `before`, as factors."""
+    sorts = sort_of(before)
+    yield Number(gain.coefficient)
+    for axis, power in gain.sizes:
+        yield Size(sorts[axis], power)

@@ -6,13 +6,14 @@ tensors over m alone, then they are equal exactly when `N[m] = rest`. That is ch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
-from cortico.ir import Circuit, Gain, TensorRef
+from cortico.ir import Circuit, TensorRef
 from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.language import (
     Add,
@@ -23,18 +24,21 @@ from cortico.verify.equations.language import (
     Number,
     Read,
     Size,
+    Sum,
+    children,
     product,
     total,
 )
+from cortico.verify.equations.sorts import all_sorts
+from cortico.verify.equations.substitute import rewritten
 from cortico.verify.normal.algebra import Algebra, Known
 from cortico.verify.normal.equivalence import UNDECIDABLE
 from cortico.verify.normal.form import NormalForm, formal
 from cortico.verify.normal.terms import Factor, Polynomial, Term, Var, bound_var
 from cortico.verify.steps.discovery import stored
+from cortico.verify.steps.exact_sums import ExactTerm, vanishes
 from cortico.verify.steps.facts import Contraction, Fact, Summed, Vanishing
-
-#: Rounding up to which a contraction, in float64, is taken for the array that a pass stored.
-_ROUNDING = 1e-5
+from cortico.verify.steps.gains import ExactGain
 
 
 def solved(left: Equations, right: Equations, before: Circuit, after: Circuit) -> Iterator[Fact]:
@@ -66,12 +70,27 @@ def _vanishing(
     rest: Polynomial,
     arrays: Mapping[str, np.ndarray],
 ) -> Iterator[Vanishing]:
-    """That `rest`, a sum of contractions of stored tensors, is zero; if it is."""
+    """That `rest`, a sum of contractions of stored tensors, is zero; if it is, without any rounding."""
     indices = tuple(formal(v, k) for k, v in enumerate(left.definition(output).indices))
     found = _contractions(algebra, left, indices, rest, arrays)
-    if found is not None and found.of(arrays, {}).max(initial=0.0) == 0.0:
+    if found is not None and vanishes(_exact_terms(algebra, rest, indices), arrays, left):
         ref = TensorRef(output, tuple(v.name for v in found.indices))
         yield Vanishing(0.0, ref, found.terms, found.body)
+
+
+def _exact_terms(
+    algebra: Algebra, rest: Polynomial, indices: tuple[Var, ...]
+) -> Iterator[ExactTerm]:
+    """The terms of a polynomial as contractions over numbered indices, the output's first."""
+    for term, coefficient in rest.items():
+        letters = {v: k for k, v in enumerate(indices)}
+        letters.update((bound_var(s, k), len(indices) + k) for k, s in enumerate(term.bound))
+        reads = [
+            (str(algebra.heads[f.head].label), tuple(letters[v] for v in f.indices))
+            for f in term.factors
+            for _ in range(int(f.power))
+        ]
+        yield ExactTerm(coefficient, term.sizes, tuple(reads), len(indices))
 
 
 class _Isolated(NamedTuple):
@@ -112,14 +131,31 @@ def _fact(
     found = _contractions(algebra, left, solution.indices, solution.rest, arrays)
     if found is None:
         return None
-    sizes = dict(zip((v.sort for v in found.indices), array.shape, strict=True))
-    exact = found.of(arrays, sizes)
-    error = float(np.abs(exact - array).max()) / max(float(np.abs(exact).max()), 1e-300)
-    if error > _ROUNDING:
+    sizes = _known_sizes(left, found.given, arrays)
+    sizes.update(zip((v.sort for v in found.indices), array.shape, strict=True))
+    if not found.sorts <= sizes.keys():
+        return None  # how large it is depends on sizes that no array has
+    exact, tolerance = found.of(arrays, sizes)
+    if exact.shape != array.shape:
+        return None
+    missed = np.abs(array.astype(np.float64) - exact)
+    allowed = 2 * tolerance + float(np.finfo(array.dtype).eps) * np.abs(exact)
+    if not (missed <= allowed).all():
         return None
     given = {**found.given, solution.tensor: tuple(v.sort for v in found.indices)}
     new = TensorRef(solution.tensor, tuple(v.name for v in found.indices))
+    error = float((missed + tolerance).max(initial=0.0))
     return Summed(error, new, found.terms, found.body, given)
+
+
+def _known_sizes(
+    left: Equations, given: Mapping[str, tuple[str, ...]], arrays: Mapping[str, np.ndarray]
+) -> dict[str, int]:
+    """The sizes of sorts that are numbers, and those of the sides of arrays."""
+    sizes = {sort: extent for sort, extent in left.extents.items() if isinstance(extent, int)}
+    for name, sides in given.items():
+        sizes.update(zip(sides, arrays[name].shape, strict=True))
+    return sizes
 
 
 class _Contractions(NamedTuple):
@@ -130,14 +166,46 @@ class _Contractions(NamedTuple):
     body: Expression
     given: dict[str, tuple[str, ...]]
 
-    def of(self, arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> np.ndarray:
-        """The sum in float64. Sizes that no tensor has are taken from `sizes`, else one."""
-        known = dict.fromkeys((v.sort for v in self.indices), 1) | dict(sizes)
-        for name, sides in self.given.items():
-            known.update(zip(sides, arrays[name].shape, strict=True))
+    @property
+    def sorts(self) -> set[str]:
+        """All sorts whose sizes count."""
+        return set(all_sorts(self._equations(self.body)))
+
+    def of(
+        self, arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The sum in float64, and for each entry a bound on its rounding.
+
+        A sum of K products of at most F factors errs by less than (K + F) eps times the sum of their
+        magnitudes (Higham, Accuracy and Stability of Numerical Algorithms, equation 3.7), whatever its order.
+        """
         numbers = {name: arrays[name].astype(np.float64) for name in self.given}
-        row = Definition("sum", self.indices, self.body)
-        return evaluate(Equations(self.given, (row,), ("sum",)), known, numbers)["sum"]
+        total = evaluate(self._equations(self.body), sizes, numbers)["sum"]
+        magnitudes = {name: np.abs(array) for name, array in numbers.items()}
+        absolute = self._equations(rewritten(self.body, _magnitude))
+        whole = evaluate(absolute, sizes, magnitudes)["sum"]
+        summands = _summands(self.body, sizes)
+        factors = max((len(t.tensors) + len(t.gain.sizes) for t in self.terms), default=0)
+        return total, (summands + factors + 4) * float(np.finfo(np.float64).eps) * whole
+
+    def _equations(self, body: Expression) -> Equations:
+        return Equations(self.given, (Definition("sum", self.indices, body),), ("sum",))
+
+
+def _summands(expression: Expression, sizes: Mapping[str, int]) -> int:
+    """How many products are added up for one entry."""
+    inner = [_summands(part, sizes) for part in children(expression)]
+    match expression:
+        case Sum(indices, _):
+            return inner[0] * math.prod(sizes[v.sort] for v in indices)
+        case Add():
+            return sum(inner)
+        case _:
+            return math.prod(inner)
+
+
+def _magnitude(part: Expression) -> Expression:
+    return Number(abs(part.value)) if isinstance(part, Number) else part
 
 
 def _contractions(
@@ -189,7 +257,7 @@ def _contraction(
     bound = tuple(names.index(bound_var(sort, k)) for k, sort in enumerate(term.bound))
     sizes = [Size(sort, power) for sort, power in term.sizes]
     body = total(bound, product(Number(coefficient), *sizes, *refs))
-    gain = Gain(float(coefficient), tuple((names.axis(s), p) for s, p in term.sizes))
+    gain = ExactGain(coefficient, tuple((names.axis(s), p) for s, p in term.sizes))
     tensors = tuple(TensorRef(r.tensor, tuple(v.name for v in r.indices)) for r in refs)
     return Contraction(gain, tensors), body
 

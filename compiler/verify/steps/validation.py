@@ -11,24 +11,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from cortico.backends.inputs import infinite_weights
 from cortico.ir import Axis, Circuit, Parameter, PassError
-from cortico.passes import Pass, Step, named_apart, relative_difference
+from cortico.passes import Pass, Step, clearly_differ, interface_change, named_apart
 from cortico.passes.edit import rename_parameters
 from cortico.verify.equations.meaning import circuit_equations
-from cortico.verify.equations.sorts import unified
-from cortico.verify.normal.equivalence import Outcome, Verdict, compare
+from cortico.verify.equations.sorts import ExtentError, unified
+from cortico.verify.normal.equivalence import Outcome, Verdict, compare_matched
 from cortico.verify.steps.discovery import (
     find_facts,
     named_constants,
     nonnegative,
     stem,
+    tied,
     without_unit_gains,
 )
 from cortico.verify.steps.facts import Fact, Pair, known_by, variants
 from cortico.verify.steps.solve import solved
-
-#: A change of the outputs by more than this, relative to the largest, is no rounding.
-_DIFFERENT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class StepProof:
 
     @property
     def rounding(self) -> float:
-        """The largest relative error by which the arrays miss a fact."""
+        """The largest absolute error by which any number misses a fact."""
         return max((fact.error for fact in self.facts), default=0.0)
 
 
@@ -107,8 +106,14 @@ def _unused(name: str, known: Mapping[str, Parameter]) -> str:
 def prove_stage(before: Circuit, after: Circuit) -> Stage:
     """Prove one small step under the facts that its arrays tell.
 
-    A parameter of both circuits is the same tensor only if it has the same numbers.
+    A parameter of both circuits is the same tensor only if it has the same numbers. Inputs and outputs
+    must be the same: nothing is proved of two circuits that are used in different ways.
     """
+    changed = interface_change(before, after) or next(
+        itertools.chain(infinite_weights(before), infinite_weights(after)), None
+    )
+    if changed is not None:
+        return Stage(after, (), (Outcome("", Verdict.UNDECIDED, changed, 0.0),))
     apart = named_apart(before, after)
     stage = _stage(before, apart, [])
     if not stage.proved:
@@ -119,27 +124,45 @@ def prove_stage(before: Circuit, after: Circuit) -> Stage:
 
 
 def _stage(before: Circuit, after: Circuit, units: list[Fact]) -> Stage:
-    restored, constants = named_constants(before, after)
-    found = [*units, *constants, *find_facts(before, restored)]
+    found = [*units, *named_constants(before, after), *find_facts(before, after)]
     same = {axis.name for axis in before.axes if _same_size(axis, after)}
-    pair = unified(circuit_equations(before), circuit_equations(restored), same)
-    for facts in (*variants(found), (*found, *nonnegative(before))):
+    try:
+        pair = unified(circuit_equations(before), circuit_equations(after), same)
+    except ExtentError as error:
+        return Stage(after, (), (Outcome("", Verdict.UNDECIDED, str(error), 0.0),))
+    ties = tied(before)
+    for facts in (
+        *variants(found),
+        (*found, *nonnegative(before)),
+        *[(*ties, *found)] * bool(ties),
+    ):
         outcomes = _compared(pair, facts)
         if all(each.verdict is Verdict.PROVED for each in outcomes):
             return Stage(after, facts, tuple(outcomes))
-    facts = (*found, *solved(*_applied(pair, found), before, after))
+    facts = (*found, *_solved(pair, found, before, after))
     return Stage(after, facts, tuple(_compared(pair, facts)))
 
 
+def _solved(pair: Pair, found: Sequence[Fact], before: Circuit, after: Circuit) -> tuple[Fact, ...]:
+    """What must hold of the arrays besides, and does."""
+    try:
+        return tuple(solved(*_applied(pair, found), before, after))
+    except ExtentError:
+        return ()
+
+
 def _applied(pair: Pair, facts: Sequence[Fact]) -> Pair:
-    """Both systems with all facts used, one after another."""
+    """Both systems with all facts used, one after another. ExtentError when one does not fit."""
     for fact in facts:
-        pair = unified(*fact.apply(*pair))
+        pair = unified(*fact.apply(*pair), again=True)
     return pair
 
 
 def _compared(pair: Pair, facts: Sequence[Fact]) -> list[Outcome]:
-    return compare(*_applied(pair, facts), known_by(facts))
+    try:
+        return compare_matched(*_applied(pair, facts), known_by(facts))
+    except ExtentError as error:
+        return [Outcome("", Verdict.UNDECIDED, str(error), 0.0)]
 
 
 def _same_size(axis: Axis, circuit: Circuit) -> bool:
@@ -151,12 +174,9 @@ def _without_proof(before: Circuit, after: Circuit, failed: Outcome) -> tuple[Ve
     """What to say of a step that was not proved: refuted if its circuits give different numbers."""
     if failed.verdict is Verdict.REFUTED:
         return failed.verdict, failed.reason
-    difference = relative_difference(before, after)
-    if difference > _DIFFERENT:
-        return (
-            Verdict.REFUTED,
-            f"on random inputs the outputs differ by {difference:.2e} (relative)",
-        )
+    difference = clearly_differ(before, after)
+    if difference is not None:
+        return Verdict.REFUTED, difference
     return failed.verdict, failed.reason
 
 
