@@ -336,14 +336,14 @@ def _apart_at(
         if one.value.shape != other.value.shape:
             sides = f"{one.value.shape[1:]} and {other.value.shape[1:]}"
             return Apart(np.inf, f"{name} has shapes {sides} at {dict(symbols)}")
-        worst = _worst(one, other.value, fine, unit)
+        worst = worst_of(one, other.value, fine, unit)
         if worst is not None and not worst[0] <= found.roundoffs:
             at = f"{name}{list(worst[1][1:])} is {worst[2]:.9g} and {worst[3]:.9g}"
             found = Apart(worst[0], f"{at}, {worst[0]:.3g} roundoffs apart, at {dict(symbols)}")
     return found
 
 
-def _worst(
+def worst_of(
     one: Tracked, other: np.ndarray, fine: np.ndarray, unit: float
 ) -> tuple[float, tuple[int, ...], float, float] | None:
     """The largest difference of comparable entries in roundoffs, its index, and both numbers."""

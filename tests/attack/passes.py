@@ -27,7 +27,7 @@ from tests.attack.trial import Trial
 #: Seeds that once were wrong.
 REGRESSIONS: tuple[int, ...] = ()
 
-_WORDS = {Verdict.PROVED: "proved", Verdict.REFUTED: "refuted", Verdict.UNDECIDED: "not decided"}
+WORDS = {Verdict.PROVED: "proved", Verdict.REFUTED: "refuted", Verdict.UNDECIDED: "not decided"}
 
 #: One trial in so many compiles as users do, which takes seconds.
 _WHOLE = 200
@@ -108,7 +108,7 @@ def _step(circuits: tuple[Circuit, ...], detail: str, seed: int) -> Trial:
         return Trial("nothing to do", False)
     try:
         proof = prove_step(Replayed(circuits), before, after)
-        said, detail = _WORDS[proof.verdict], f"{proof.reason}: {detail}"
+        said, detail = WORDS[proof.verdict], f"{proof.reason}: {detail}"
     except PassError:
         said = "refuted"
     except Exception as error:  # whatever it is, a right circuit must not end in it
