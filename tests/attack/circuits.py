@@ -22,15 +22,13 @@ from cortico.verify.equations.reference import reference
 from cortico.verify.normal.equivalence import compare
 from tests.attack.drawing import random_spec
 from tests.attack.mutators import REWRITTEN, WRONG_OR_RIGHT, edited, refs
-from tests.attack.oracle import REAL, Apart, Run, worst_of, drawn_inputs, weights_of
+from tests.attack.oracle import REAL, Apart, Run, Tracked, compared, drawn_inputs, weights_of
 from tests.attack.passes import WORDS, judged
 from tests.attack.textbook import textbook
 from tests.attack.trial import Trial
 
 #: Seeds that once were wrong.
 REGRESSIONS: tuple[int, ...] = ()
-
-_UNIT = 2.0**-53
 
 
 def trial(seed: int) -> Trial:
@@ -78,10 +76,8 @@ def from_textbook(random: Random, spec: AttentionSpec, circuit: Circuit, seed: i
         one = run.output("y")
         if one.value.shape != expected.shape:
             return Apart(np.inf, f"y has shape {one.value.shape[1:]}, not {expected.shape[1:]}")
-        worst = worst_of(one, expected, ~run.overflowed, _UNIT)
-        if worst is not None and not worst[0] <= found.roundoffs:
-            at = f"y{list(worst[1][1:])} is {worst[2]:.9g} and should be {worst[3]:.9g}"
-            found = Apart(worst[0], f"{at}, {worst[0]:.3g} roundoffs apart, at {run.sizes}")
+        book = Tracked(expected, np.zeros(expected.shape), one.axes)
+        found = found.worse(compared("y", one, book, ~run.overflowed, found.unit, run.sizes))
         if found.differs:
             break
     return found

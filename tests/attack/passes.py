@@ -122,7 +122,7 @@ def judged(said: str, truth: Apart | None, detail: str) -> Trial:
         return Trial(said, False)
     if said == "proved":
         return Trial(said, truth.differs, f"{truth.where}: {detail}")
-    return Trial(said, truth.agrees, f"{truth.roundoffs:.3g} roundoffs apart at most: {detail}")
+    return Trial(said, truth.is_same, f"{truth.roundoffs:.3g} roundoffs apart at most: {detail}")
 
 
 def _whole(random: Random, spec: AttentionSpec, weights: Weights, seed: int) -> Trial:
@@ -144,5 +144,5 @@ def _whole(random: Random, spec: AttentionSpec, weights: Weights, seed: int) -> 
     if said == "compiled: every claim holds":
         return Trial(said, truth.differs, f"{truth.where} of {detail}")
     if said == "compiled: refused":
-        return Trial(said, truth.agrees, detail)
+        return Trial(said, truth.is_same, detail)
     return Trial(said, False)
