@@ -138,7 +138,9 @@ def run_on(circuit: Circuit, given: Mapping[str, np.ndarray], kind: type = REAL)
             if circuit.tensor(ref.name).formula.kind == "rotation":  # type: ignore[union-attr]
                 rotated["rotation"] += ref.axes[2:]
             continue
-        shape = given[ref.name].shape[int(ref.name in inputs) :]
+        shape = given[ref.name].shape[given[ref.name].ndim - len(ref.axes) :]
+        if len(shape) != len(ref.axes):
+            return None
         for axis, size in zip(ref.axes, shape, strict=True):
             if sizes.setdefault(axis, size) != size:
                 return None
@@ -150,6 +152,3 @@ def run_on(circuit: Circuit, given: Mapping[str, np.ndarray], kind: type = REAL)
         sizes.setdefault(axis.name, same[0] if same and isinstance(axis.extent, str) else usual)
     names = inputs | {p.name for p in circuit.parameters if p.formula is None and p.name in given}
     return Run(circuit, sizes, {name: given[name] for name in names}, kind)
-
-
-__all__ = ["arrays", "changed", "from_textbook", "run_on", "trial"]

@@ -178,7 +178,7 @@ def _times(one: tuple, other: tuple) -> tuple[np.ndarray, np.ndarray]:
 def _quotient(above: tuple, below: tuple, unit: float) -> tuple[np.ndarray, np.ndarray]:
     """`above / below` with x/0 = 0. A divisor that rounding could make zero leaves nothing known."""
     top, bottom = above[0], below[0]
-    some = bottom != 0
+    some = bottom.real != 0  # a complex number is a real one with a step
     safe = np.where(some, bottom, 1)
     value = np.where(some, top / safe, 0)
     scale = above[1] / np.abs(safe) + np.abs(top) * below[1] / np.abs(safe) ** 2
