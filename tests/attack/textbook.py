@@ -1,0 +1,99 @@
+"""Attention from its formula, on the tensors that lowered circuits read, in any type of number.
+
+    p_hij = softmax_j(scale q_hi · k_hj + bias_hij)   or the scores themselves, where i may see j
+    y_i = Σ_h W_O,h Σ_j p_hij v_hj + b_O (+ x_i)
+
+Tensors may have batch axes in front. Heads are pairs (g, r) where keys are shared, key features pairs
+(p, s) where they turn. Written without a look at lowering or at the equations of the prover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias
+
+
+def textbook(spec: AttentionSpec, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+    """y (…, i, o). `x` is (…, i, m), `context` (…, j, l), `keep` (…, j); weights as circuits have them."""
+    t = _plain(spec, tensors)
+    x = t["x"]
+    source = t["context"] if spec.cross else x
+    q = np.einsum("...gram,...im->...gria", t["W_Q"], x)
+    k = np.einsum("...gam,...jm->...gja", t["W_K"], source)
+    v = np.einsum("...gcm,...jm->...gjc", t["W_V"], source)
+    q = q + t["b_Q"][..., :, :, None, :] if "b_Q" in t else q
+    k = k + t["b_K"][..., :, None, :] if "b_K" in t else k
+    v = v + t["b_V"][..., :, None, :] if "b_V" in t else v
+    if spec.rotary:
+        q, k = _turned(q, t["frequencies"]), _turned(k, t["frequencies"])
+    score = _scale(spec, q) * np.einsum("...gria,...gja->...grij", q, k)
+    i, j = np.arange(x.shape[-2])[:, None], np.arange(source.shape[-2])
+    if spec.position_bias is PositionBias.ALIBI:
+        score = score + t["alibi_slopes"][..., None, None] * (j - i)
+    if spec.position_bias is PositionBias.TABLE:
+        score = score + t["position_bias"]
+    p = _mask(spec, score, _seen(spec, i, j, t), t)
+    y = np.einsum("...groc,...grij,...gjc->...io", t["W_O"], p, v)
+    y = y + t["b_O"][..., None, :] if "b_O" in t else y
+    return y + x if spec.residual else y
+
+
+def _plain(spec: AttentionSpec, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors with one side of key features, and heads as pairs."""
+    t = dict(tensors)
+    if spec.rotary:
+        for name in ("W_Q", "W_K"):
+            shape = t[name].shape
+            t[name] = t[name].reshape(*shape[:-3], shape[-3] * shape[-2], shape[-1])
+        for name in {"b_Q", "b_K"} & t.keys():
+            shape = t[name].shape
+            t[name] = t[name].reshape(*shape[:-2], shape[-2] * shape[-1])
+    if spec.members == 1:
+        behind = {"W_Q": 2, "W_O": 2, "b_Q": 1, "alibi_slopes": 0, "position_bias": 2, "sink": 0}
+        for name in behind.keys() & t.keys():
+            t[name] = np.expand_dims(t[name], -1 - behind[name])
+    return t
+
+
+def _turned(a: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    """Each pair of features turned by token · frequency."""
+    pairs = a.reshape(*a.shape[:-1], -1, 2)
+    angle = np.arange(a.shape[-2])[:, None] * frequencies[..., None, :]
+    angle = angle.reshape(*angle.shape[:-2], *[1] * (pairs.ndim - 3 - (angle.ndim - 2)), *angle.shape[-2:])
+    cos, sin = np.cos(angle), np.sin(angle)
+    first, second = pairs[..., 0], pairs[..., 1]
+    return np.stack([cos * first - sin * second, sin * first + cos * second], -1).reshape(a.shape)
+
+
+def _scale(spec: AttentionSpec, q: np.ndarray) -> np.longdouble:
+    if spec.scale is not None:
+        return np.longdouble(spec.scale)
+    return np.longdouble(1 if spec.kernel is Kernel.LINEAR else q.shape[-1]) ** np.longdouble(-0.5)
+
+
+def _seen(
+    spec: AttentionSpec, i: np.ndarray, j: np.ndarray, t: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """1 where query i may see source token j."""
+    seen = np.ones(np.broadcast_shapes(i.shape, j.shape))
+    if spec.mask in (Mask.CAUSAL, Mask.WINDOW):
+        seen = seen * (j <= i)
+    if spec.mask is Mask.WINDOW:
+        seen = seen * (i - j < spec.window)
+    return seen * t["keep"][..., None, None, None, :] if spec.key_padding else seen
+
+
+def _mask(
+    spec: AttentionSpec, score: np.ndarray, seen: np.ndarray, t: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    if spec.kernel is Kernel.LINEAR:
+        return score * seen
+    weight = np.exp(score) * seen
+    whole = weight.sum(axis=-1, keepdims=True)
+    if spec.sink:
+        whole = whole + np.exp(t["sink"])[..., None, None]
+    some = whole.real != 0  # no token to see: zeros
+    return np.where(some, weight / np.where(some, whole, 1), 0)
