@@ -15,6 +15,7 @@ import numpy as np
 from cortico.backends import get_runner
 from cortico.ir import Circuit, Input, InputKind, PassError
 from cortico.ir.circuit import resolve
+from cortico.ir.tensors import Shape
 
 Arrays = dict[str, np.ndarray]
 
@@ -62,7 +63,7 @@ def clearly_differ(before: Circuit, after: Circuit) -> str | None:
     """
     if _interface(before)[1] != _interface(after)[1]:
         return interface_change(before, after)
-    if interface_change(before, after) is not None:
+    if interface_change(before, after) is not None or _symbolic(after) - _symbolic(before):
         return None
     for symbols in _sizes(before, after):
         error = _outputs(before, after, symbols, 0, "numpy").error
@@ -103,8 +104,13 @@ def _interface(circuit: Circuit) -> tuple[dict[str, str], dict[str, str]]:
     return inputs, outputs
 
 
-def _shape(sides: tuple[int | str, ...]) -> str:
+def _shape(sides: Shape) -> str:
     return f"({', '.join(map(str, sides))})"
+
+
+def _symbolic(circuit: Circuit) -> set[tuple[str, Shape]]:
+    """The parameters whose numbers are given at run time."""
+    return {(p.name, p.shape) for p in circuit.parameters if p.values is None and p.formula is None}
 
 
 # ---- sizes ---------------------------------------------------------------------------------------
