@@ -6,6 +6,8 @@
   refutation when they do not give the counterexample's two numbers
 * equal systems: circuits, equations and gradients said otherwise; all should be proved
 * normal forms: random equations evaluated in 120 digits before and after; their values must agree
+* passes, circuits, gradients: the attacks of `tests/attack`, which have an oracle of their own;
+  `python -m tests.attack` makes more of them, on several processes
 
 Exit code 1 when there was a lie.
 """
@@ -21,6 +23,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from cortico.lowering import lower
 from cortico.verify.normal import algebra, terms
 from cortico.verify.normal.equivalence import Verdict, compare
+from tests.attack import trial_of
 from tests.verify.judge import equal_pair, judge
 from tests.verify.mutations import mutated
 from tests.verify.random_equations import CONTEXT, FUNCTIONS, Drawing
@@ -69,10 +73,17 @@ def normal_form(seed: int) -> list[str]:
     return ["LIE: another value" if moved else "same values" if compared else "not compared"]
 
 
+def attacked(name: str, seed: int) -> list[str]:
+    """What came of one trial of an attack."""
+    found = trial_of(name)(seed)
+    return [f"{'LIE: ' if found.wrong else ''}{found.said}"]
+
+
 KINDS: dict[str, Callable[[int], list[str]]] = {
     "changed circuits": changed_circuit,
     "equal systems": equal_systems,
     "normal forms": normal_form,
+    **{name: partial(attacked, name) for name in ("passes", "circuits", "gradients")},
 }
 
 

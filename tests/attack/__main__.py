@@ -67,7 +67,9 @@ def _trials(name: str, seeds: Sequence[int], processes: int) -> Iterator[tuple[i
 def summary(result: Result) -> str:
     """What came of an attack, in lines."""
     count = sum(result.words.values())
-    lines = [f"{result.name}: {count:,} trials, {len(result.wrong):,} wrong, {result.seconds:.0f} s"]
+    lines = [
+        f"{result.name}: {count:,} trials, {len(result.wrong):,} wrong, {result.seconds:.0f} s"
+    ]
     lines += [f"  {times:7,}  {word}" for word, times in sorted(result.words.items())]
     for seed, found in islice(result.wrong, _MOST_SHOWN):
         lines.append(f"  wrong at seed {seed}: {found.said}: {found.detail}")

@@ -30,6 +30,9 @@ from tests.attack.trial import Trial
 #: Seeds that once were wrong.
 REGRESSIONS: tuple[int, ...] = ()
 
+#: Trials that pytest makes, with a new seed each time.
+IN_TESTS = 100
+
 
 def trial(seed: int) -> Trial:
     """One circuit."""
@@ -101,7 +104,11 @@ def sizes_of(random: Random, base: Circuit) -> Iterator[dict[str, int]]:
 
     for tokens in (3, 7):
         own = {a.name: a.extent if isinstance(a.extent, int) else tokens for a in base.axes}
-        own["j"] = own["j"] + 1 if same["i"] != same["j"] and base.axis("j").extent == "n_context" else own["j"]
+        own["j"] = (
+            own["j"] + 1
+            if same["i"] != same["j"] and base.axis("j").extent == "n_context"
+            else own["j"]
+        )
         yield own
     yield of_axes(dict(zip(classes, random.sample(range(2, 12), len(classes)), strict=True)))
     for least, most in ((1, 2), (2, 3), (1, 3), (1, 4), (1, 4), (1, 4), (2, 5)):

@@ -29,7 +29,9 @@ _SCALES = [None, None, None, 0.3, 0.0, 1.0, -0.5, 2.0, 30.0, 1000.0]
 _HEADS = [(1, None), (2, None), (2, None), (3, None), (4, 2), (2, 1), (6, 2)]
 
 
-def random_spec(random: Random, tokens: tuple[str | int, ...] = ("n", "n", "n", 4)) -> AttentionSpec:
+def random_spec(
+    random: Random, tokens: tuple[str | int, ...] = ("n", "n", "n", 4)
+) -> AttentionSpec:
     """A small spec with any options that fit together, most of its sizes different."""
     while True:
         try:
@@ -122,7 +124,9 @@ def _zero_slices(random: Random, weights: Weights) -> None:
 
 def _tie(random: Random, weights: Weights) -> None:
     """One tensor the same as another of its shape: W_K = W_Q, W_V = W_K, b_K = b_Q …"""
-    pairs = [(a, b) for a in weights for b in weights if a != b and weights[a].shape == weights[b].shape]
+    pairs = [
+        (a, b) for a in weights for b in weights if a != b and weights[a].shape == weights[b].shape
+    ]
     for one, other in random.sample(pairs, min(len(pairs), random.randrange(1, 3))):
         weights[one] = weights[other].copy()
 
@@ -142,7 +146,9 @@ def _copy_heads(random: Random, weights: Weights) -> None:
 
 def _dead_features(random: Random, weights: Weights) -> None:
     """A key or value feature without effect, in all heads or in one."""
-    names = random.choice([("W_Q", "b_Q"), ("W_K", "b_K"), ("W_Q", "W_K"), ("W_V", "b_V"), ("W_O",)])
+    names = random.choice(
+        [("W_Q", "b_Q"), ("W_K", "b_K"), ("W_Q", "W_K"), ("W_V", "b_V"), ("W_O",)]
+    )
     places: dict[int, int] = {}
     heads = slice(None) if random.random() < 0.7 else slice(0, 1)
     for name in names:

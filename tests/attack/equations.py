@@ -180,9 +180,9 @@ def _other(
             return replace(e, **{e.__match_args__[0]: (*parts[:place], *parts[place + 1 :])})
         case Number(value):
             return Number(value * random.choice(_NUMBERS))
-        case Size(sort, power):
+        case Size(sort, _):
             return Size(sort, random.choice(_POWERS))
-        case Apply(function, argument):
+        case Apply(_, argument):
             return random.choice([argument, Product((e, e)), Apply("tanh", argument)])
     return Product((Number(random.choice(_NUMBERS)), e))
 

@@ -34,6 +34,9 @@ from tests.verify.rewrites import rewritten_equations
 #: Seeds that once were wrong.
 REGRESSIONS: tuple[int, ...] = ()
 
+#: Trials that pytest makes, with a new seed each time.
+IN_TESTS = 15
+
 #: Derivatives are different, or the same, to these parts of the largest.
 _DIFFERENT, _SAME = 1e-8, 1e-11
 
@@ -60,7 +63,12 @@ def _changed_forms(random: Random, spec: AttentionSpec, seed: int) -> Trial:
     """The closed forms with a row changed, or all of them said otherwise."""
     forms, circuit = closed_forms(spec), lower(spec)
     if random.random() < 0.75:
-        forward = {d.tensor for d in circuit_equations(circuit).definitions} | {"query", "key", "value", "score"}
+        forward = {d.tensor for d in circuit_equations(circuit).definitions} | {
+            "query",
+            "key",
+            "value",
+            "score",
+        }
         rows = [d for d in forms.definitions if d.tensor not in forward]
         other = changed_row(random, forms, rows)
     else:
@@ -119,7 +127,11 @@ def _judged(
         if true is None or found is None:
             continue
         _keep_largest(apart, _differences(true, found))
-        if all(apart.get(n, 0) > _DIFFERENT for n, o in verdicts.items() if o.verdict is Verdict.REFUTED):
+        if all(
+            apart.get(n, 0) > _DIFFERENT
+            for n, o in verdicts.items()
+            if o.verdict is Verdict.REFUTED
+        ):
             break
     wrong = []
     for name, outcome in verdicts.items():
@@ -130,7 +142,9 @@ def _judged(
             wrong.append(f"d.{name} is refuted, and agrees ({outcome.reason})")
     words = {o.verdict for o in outcomes}
     said = "some refuted" if Verdict.REFUTED in words else "some not decided"
-    return Trial("all proved" if words == {Verdict.PROVED} else said, bool(wrong), f"{wrong}: {detail}")
+    return Trial(
+        "all proved" if words == {Verdict.PROVED} else said, bool(wrong), f"{wrong}: {detail}"
+    )
 
 
 def _error_neurons(random: Random, spec: AttentionSpec, seed: int) -> Trial:
@@ -178,7 +192,9 @@ def _points(
         batch = arrays(base, sizes, rng)
         # scores of a moderate size: a saturated softmax has no gradient but rounding
         small = 0.7 / max(1.0, abs(spec.scale or 0.0)) ** 0.5
-        given = {n: a[1 if n in masks else 0] if n in inputs else small * a for n, a in batch.items()}
+        given = {
+            n: a[1 if n in masks else 0] if n in inputs else small * a for n, a in batch.items()
+        }
         shape = _of_textbook(spec, given).shape
         directions = {
             n: rng.standard_normal((_DIRECTIONS, *given[n].shape)).astype(REAL)

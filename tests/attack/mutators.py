@@ -81,9 +81,7 @@ def with_values(circuit: Circuit, name: str, values: np.ndarray) -> Circuit:
     return map_parameters(circuit, changed)
 
 
-def map_weights(
-    circuit: Circuit, change: Callable[[Weight, tuple[str, ...]], Weight]
-) -> Circuit:
+def map_weights(circuit: Circuit, change: Callable[[Weight, tuple[str, ...]], Weight]) -> Circuit:
     """The circuit with each weight changed, knowing the axes of the cells that it acts on."""
     populations = tuple(
         replace(
@@ -140,12 +138,10 @@ def _cut_axis(random: Random, circuit: Circuit) -> Circuit | None:
 
 
 def _is_dead(circuit: Circuit, axis: str, k: int) -> bool:
-    for ref in refs(circuit, axis):
-        p = circuit.tensor(ref.name)
-        if isinstance(p, Parameter) and p.values is not None:
-            if not p.values.take(k, axis=ref.axes.index(axis)).any():
-                return True
-    return False
+    """Whether some tensor has nothing but zeros at an index of an axis."""
+    values = {p.name: p.values for p in stored(circuit)}
+    along = [ref for ref in refs(circuit, axis) if ref.name in values]
+    return any(not values[r.name].take(k, axis=r.axes.index(axis)).any() for r in along)
 
 
 def _taken(circuit: Circuit, axis: str, kept: list[int]) -> Circuit:
@@ -289,7 +285,9 @@ def _shuffled_numbers(random: Random, circuit: Circuit) -> Circuit:
     """One tensor with its indices, or two of its sides, in another order."""
     p = random.choice([p for p in stored(circuit) if p.values.ndim])
     values = p.values.astype(float)
-    sides = [(a, b) for a in range(values.ndim) for b in range(a) if values.shape[a] == values.shape[b]]
+    sides = [
+        (a, b) for a in range(values.ndim) for b in range(a) if values.shape[a] == values.shape[b]
+    ]
     if sides and random.random() < 0.5:
         return with_values(circuit, p.name, values.swapaxes(*random.choice(sides)))
     side = random.randrange(values.ndim)
@@ -617,7 +615,10 @@ def uncoupled(random: Random, circuit: Circuit) -> Circuit | None:
             return w
         return replace(w, tensor=replace(w.tensor, name=names[w.tensor.name]))
 
-    more = [replace(inputs[n], name=new, shape=shape(inputs[n].shape, own[n])) for n, new in names.items()]
+    more = [
+        replace(inputs[n], name=new, shape=shape(inputs[n].shape, own[n]))
+        for n, new in names.items()
+    ]
     parameters = tuple(
         replace(p, shape=shape(p.shape, own[p.name])) if p.name in own else p
         for p in circuit.parameters

@@ -166,7 +166,7 @@ class Run:
         if transfer == "tanh":
             found = np.tanh(value)
             return found, np.abs(1 - found**2) * scale + np.abs(found)
-        found = np.sqrt(value)
+        found = np.where(value.real < 0, np.nan, np.sqrt(value))
         slope = np.where(found != 0, 0.5 / np.where(found != 0, np.abs(found), 1), np.inf)
         return found, np.where(scale > 0, slope * scale, 0) + np.abs(found)
 
@@ -189,7 +189,7 @@ def _quotient(above: tuple, below: tuple, unit: float) -> tuple[np.ndarray, np.n
 def _inside(domain: tuple, axes: Sequence[str], sizes: Mapping[str, int]) -> np.ndarray:
     """1 where the bounds hold, over `axes`."""
     inside = np.ones([sizes[a] for a in axes])
-    at = {a: k for a, k in zip(axes, np.indices(inside.shape), strict=True)}
+    at = dict(zip(axes, np.indices(inside.shape), strict=True))
     for bound in domain:
         inside = inside * (at[bound.left] - at[bound.right] <= bound.offset)
     return inside

@@ -27,6 +27,9 @@ from tests.attack.trial import Trial
 #: Seeds that once were wrong.
 REGRESSIONS: tuple[int, ...] = ()
 
+#: Trials that pytest makes, with a new seed each time.
+IN_TESTS = 50
+
 WORDS = {Verdict.PROVED: "proved", Verdict.REFUTED: "refuted", Verdict.UNDECIDED: "not decided"}
 
 #: One trial in so many compiles as users do, which takes seconds.
@@ -54,7 +57,9 @@ def trial(seed: int) -> Trial:
     """One pass."""
     random = Random(seed)
     spec = random_spec(random)
-    weights = planted_weights(random, spec) if _has_numbers(spec) and random.random() < 0.85 else None
+    weights = (
+        planted_weights(random, spec) if _has_numbers(spec) and random.random() < 0.85 else None
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if weights is not None and random.randrange(_WHOLE) == 0:

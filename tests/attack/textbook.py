@@ -62,7 +62,9 @@ def _turned(a: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
     """Each pair of features turned by token · frequency."""
     pairs = a.reshape(*a.shape[:-1], -1, 2)
     angle = np.arange(a.shape[-2])[:, None] * frequencies[..., None, :]
-    angle = angle.reshape(*angle.shape[:-2], *[1] * (pairs.ndim - 3 - (angle.ndim - 2)), *angle.shape[-2:])
+    angle = angle.reshape(
+        *angle.shape[:-2], *[1] * (pairs.ndim - 3 - (angle.ndim - 2)), *angle.shape[-2:]
+    )
     cos, sin = np.cos(angle), np.sin(angle)
     first, second = pairs[..., 0], pairs[..., 1]
     return np.stack([cos * first - sin * second, sin * first + cos * second], -1).reshape(a.shape)

@@ -1,0 +1,96 @@
+"""A few trials of every attack, with a new seed at each run; and the oracles of the attacks themselves.
+
+`CORTICO_ATTACK_SEED=S` makes the trials of a failed run again; `python -m tests.attack` makes many.
+"""
+
+import os
+from dataclasses import replace
+from random import Random, SystemRandom
+
+import numpy as np
+import pytest
+
+from cortico.backends.reference import ReferenceBackend
+from cortico.ir import Gain, Weight
+from cortico.lowering import lower
+from cortico.passes.edit import map_compartment
+from cortico.weights import random_weights
+from tests.attack import attacks, regressions_of, trial_of, trials_in_tests
+from tests.attack.__main__ import attack, summary
+from tests.attack.circuits import from_textbook
+from tests.attack.drawing import random_spec
+from tests.attack.oracle import ROUNDOFF, Run, apart, drawn_inputs
+
+SEED = "CORTICO_ATTACK_SEED"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", attacks())
+def test_attacks_find_nothing_wrong(name):
+    seed = int(os.environ.get(SEED) or SystemRandom().randrange(10**9))
+    print(f"{SEED}={seed}")
+    found = attack(name, range(seed, seed + trials_in_tests(name)))
+    assert not found.wrong, f"{SEED}={seed}\n{summary(found)}"
+
+
+ONCE_WRONG = [(name, seed) for name in attacks() for seed in regressions_of(name)]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("name", "seed"), ONCE_WRONG)
+def test_what_once_was_wrong_is_right(name, seed):
+    found = trial_of(name)(seed)
+    assert not found.wrong, found.detail
+
+
+# ---- the oracles ---------------------------------------------------------------------------------
+
+
+def subjects(count):
+    """Specs with weights."""
+    for seed in range(count):
+        random = Random(seed)
+        spec = random_spec(random)
+        # what float64 cannot hold the reference interpreter cannot say
+        spec = replace(spec, scale=spec.scale and min(spec.scale, 2.0))
+        yield seed, spec, random_weights(spec, seed)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_interpreter_of_attacks_is_the_reference():
+    compared = 0
+    for seed, spec, weights in subjects(60):
+        circuit = lower(spec, weights)
+        symbols = {symbol: 3 + k for k, symbol in enumerate(circuit.symbols)}
+        inputs = drawn_inputs(circuit, symbols, np.random.default_rng(seed))
+        plain = {p.name: p.values for p in circuit.parameters if p.formula is None}
+        run = Run(circuit, circuit.sizes(symbols), {**inputs, **plain})
+        found, expected = run.output("y"), ReferenceBackend().run(circuit, inputs)["y"]
+        usable = np.isfinite(expected) & np.isfinite(found.scale) & np.isfinite(found.value)
+        usable &= ~run.overflowed[:, None, None]
+        bound = 64 * ROUNDOFF["float64"] * np.where(usable, found.scale, 0)
+        assert (np.abs(found.value - expected)[usable] <= bound[usable]).all(), (seed, spec)
+        compared += usable.sum()
+    assert compared > 1000
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_textbook_of_attacks_is_what_is_lowered():
+    for seed, spec, _ in subjects(12):
+        found = from_textbook(Random(seed), spec, lower(spec), seed)
+        assert found.agrees or found.covered < 1, (seed, spec, found)
+
+
+def one_more(compartment):
+    return replace(compartment, drive=(*compartment.drive, Weight(gain=Gain(1.0))))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_oracle_sees_what_is_wrong_and_no_rounding():
+    seen = []
+    for seed, spec, weights in subjects(30):
+        circuit = lower(spec, weights)
+        assert not apart(circuit, circuit, seed).differs
+        wrong = map_compartment(circuit, "relay", "driver", one_more)
+        seen.append(apart(circuit, wrong, seed).differs)
+    assert np.mean(seen) > 0.9  # the rest have outputs beside which one is nothing
