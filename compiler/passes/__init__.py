@@ -9,6 +9,7 @@ from cortico.passes.meaning import (
     clearly_differ,
     compare_meaning,
     interface_change,
+    moved_by,
     relative_difference,
 )
 from cortico.passes.registry import PASSES, PIPELINES
@@ -22,6 +23,7 @@ __all__ = [
     "clearly_differ",
     "compare_meaning",
     "interface_change",
+    "moved_by",
     "named_apart",
     "parse_passes",
     "relative_difference",

@@ -72,6 +72,11 @@ def clearly_differ(before: Circuit, after: Circuit) -> str | None:
     return None
 
 
+def moved_by(before: Circuit, after: Circuit) -> float:
+    """How far any output entry moves on random inputs, beside the largest of its feature."""
+    return max(_outputs(before, after, s, 0, "numpy").moved for s in _sizes(before, after))
+
+
 def relative_difference(
     before: Circuit, after: Circuit, seed: int = 0, backend: str = "numpy"
 ) -> float:
@@ -161,9 +166,10 @@ def _at(symbols: Mapping[str, int]) -> str:
 
 @dataclass(frozen=True)
 class _Difference:
-    """How outputs differ: beyond rounding and beside their own feature, and beside the largest of all."""
+    """How outputs differ at most: beside their own feature beyond rounding and in all, beside the largest."""
 
     error: float
+    moved: float
     largest: float
 
 
@@ -202,16 +208,22 @@ def _difference(first: Arrays, second: Arrays, moved: Arrays) -> _Difference:
     entries = np.concatenate([np.abs(array).ravel() for array in first.values()])
     finite = entries[np.isfinite(entries) & (entries > 0)]
     largest, usual = (float(finite.max()), float(np.median(finite))) if finite.size else (0.0, 0.0)
-    errors, differences = [0.0], [0.0]
+    errors, moves, differences = [0.0], [0.0], [0.0]
     for name, array in first.items():
         with np.errstate(all="ignore"):
             apart, noise = np.abs(array - second[name]), np.abs(array - moved[name])
             # some outputs are nothing but rounding, such as the gradient of a key's bias under softmax
             scale = np.maximum(_of_feature(np.abs(array)), usual)
-            beyond = (apart - _ROUNDINGS * _of_feature(noise)) / np.where(scale > 0, scale, 1.0)
-        errors.append(float(np.max(beyond, initial=0.0, where=np.isfinite(beyond))))
-        differences.append(float(np.max(apart, initial=0.0, where=np.isfinite(apart))))
-    return _Difference(max(errors), max(differences) / (largest or 1.0))
+            scale = np.where(scale > 0, scale, 1.0)
+            beyond = apart - _ROUNDINGS * _of_feature(noise)
+            errors.append(_largest(beyond / scale))
+            moves.append(_largest(apart / scale))
+            differences.append(_largest(apart))
+    return _Difference(max(errors), max(moves), max(differences) / (largest or 1.0))
+
+
+def _largest(entries: np.ndarray) -> float:
+    return float(np.max(entries, initial=0.0, where=np.isfinite(entries)))
 
 
 def _of_feature(entries: np.ndarray) -> np.ndarray:
