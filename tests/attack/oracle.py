@@ -279,8 +279,10 @@ def _token_counts(
     ]
     extents = [a.extent for a in before.axes if isinstance(a.extent, int)]
     large = max([2, *(o for o in offsets if o < 12), *extents]) + 2
-    for first in (3, large, 2):
-        yield {s: first + k * (1 if first == 3 else -1) for k, s in enumerate(symbols)}
+    for first in (3, large, 1):
+        yield {symbol: first + k for k, symbol in enumerate(symbols)}
+        if first == large and len(symbols) > 1:
+            yield {symbol: first - k for k, symbol in enumerate(symbols)}
 
 
 def drawn_parameters(circuit: Circuit, rng: np.random.Generator) -> dict[str, np.ndarray]:
