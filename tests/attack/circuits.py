@@ -48,7 +48,7 @@ def trial(seed: int) -> Trial:
     said = WORDS[outcome.verdict]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        truth = from_textbook(random, spec, circuit, seed) if said != "not decided" else None
+        truth = from_textbook(random, spec, circuit, seed)
     return judged(said, truth, f"{outcome.reason}: {detail}")
 
 

@@ -121,16 +121,18 @@ def _step(circuits: tuple[Circuit, ...], detail: str, seed: int) -> Trial:
         said = "refuted"
     except Exception as error:  # whatever it is, a right circuit must not end in it
         return Trial(f"crashed: {type(error).__name__}", True, f"{error!r} of {detail}")
-    return judged(said, apart(before, after, seed) if said != "not decided" else None, detail)
+    return judged(said, apart(before, after, seed), detail)
 
 
-def judged(said: str, truth: Apart | None, detail: str) -> Trial:
+def judged(said: str, truth: Apart, detail: str) -> Trial:
     """What was said held against what is true."""
-    if truth is None:
-        return Trial(said, False)
     if said == "proved":
         return Trial(said, truth.differs, f"{truth.where}: {detail}")
-    return Trial(said, truth.is_same, f"{truth.roundoffs:.3g} roundoffs apart at most: {detail}")
+    if said == "refuted":
+        agrees = f"{truth.roundoffs:.3g} roundoffs apart at most"
+        return Trial(said, truth.is_same, f"{agrees}: {detail}")
+    kind = "the same" if truth.is_same else "different" if truth.differs else "perhaps the same"
+    return Trial(f"{said}: {kind}", False, detail)
 
 
 def _whole(random: Random, spec: AttentionSpec, weights: Weights, seed: int) -> Trial:
