@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import numpy as np
@@ -80,8 +81,13 @@ def _rotary(random: Random) -> Rotary:
 # ---- weights -------------------------------------------------------------------------------------
 
 
-def planted_weights(random: Random, spec: AttentionSpec) -> Weights:
-    """Weights with zeros, ties, copies, outliers, tiny and round numbers, of one type or of several."""
+def planted_weights(
+    random: Random, spec: AttentionSpec, last: Callable[[Random, Weights], None] | None = None
+) -> Weights:
+    """Weights with zeros, ties, copies, outliers, tiny and round numbers, of one type or of several.
+
+    `last` plants something more.
+    """
     rng = np.random.default_rng(random.randrange(2**32))
     weights = random_weights(spec, random.randrange(2**32))
     if spec.rotary and random.random() < 0.5:
@@ -89,9 +95,11 @@ def planted_weights(random: Random, spec: AttentionSpec) -> Weights:
             weights[name] = rng.random(shape)  # type: ignore[arg-type]
     for name, array in weights.items():
         weights[name] = _styled(random, rng, name, array)
-    for plant in (_zero_slices, _tie, _copy_heads, _dead_features, _outlier):
+    for plant in (_zero_slices, _tie, _copy_heads, dead_features, outlier):
         if random.random() < 0.35:
             plant(random, weights)
+    if last is not None:
+        last(random, weights)
     kind = random.choice(["float64"] * 5 + ["float32", "float32", "float16", "mixed"])
     return {name: _of_type(random, array, kind) for name, array in weights.items()}
 
@@ -144,7 +152,7 @@ def _copy_heads(random: Random, weights: Weights) -> None:
             array[1:last:2] = array[0:last:2]
 
 
-def _dead_features(random: Random, weights: Weights) -> None:
+def dead_features(random: Random, weights: Weights) -> None:
     """A key or value feature without effect, in all heads or in one."""
     names = random.choice(
         [("W_Q", "b_Q"), ("W_K", "b_K"), ("W_Q", "W_K"), ("W_V", "b_V"), ("W_O",)]
@@ -159,7 +167,7 @@ def _dead_features(random: Random, weights: Weights) -> None:
             np.moveaxis(weights[name], side, 0)[at, heads] = 0
 
 
-def _outlier(random: Random, weights: Weights) -> None:
+def outlier(random: Random, weights: Weights) -> None:
     """One number beside which all others vanish, perhaps where it has no effect."""
     name = random.choice([n for n in weights if n != "rotary_frequencies"])
     array = weights[name]

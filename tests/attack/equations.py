@@ -41,7 +41,7 @@ def numbers_of(equations: Equations, given: Mapping[str, np.ndarray]) -> dict[st
         sizes.update(zip(equations.given.get(name, ()), array.shape, strict=False))
     known = {name: np.asarray(array, dtype=REAL) for name, array in given.items()}
     for name, formula in equations.formulas.items():
-        tokens = np.arange(sizes[equations.given[name][0]])
+        tokens = np.arange(max(sizes.values()))  # a reading takes those that it needs
         angle = tokens[:, None] * known[formula.arguments[0]]
         rows = [np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)]
         known[name] = np.stack(rows, -1).reshape(*angle.shape, 2, 2)

@@ -279,8 +279,10 @@ def _token_counts(
     ]
     extents = [a.extent for a in before.axes if isinstance(a.extent, int)]
     large = max([2, *(o for o in offsets if o < 12), *extents]) + 2
-    for first in (3, large, 2):
-        yield {s: first + k * (1 if first == 3 else -1) for k, s in enumerate(symbols)}
+    for first in (3, large, 1):
+        yield {symbol: first + k for k, symbol in enumerate(symbols)}
+        if first == large and len(symbols) > 1:
+            yield {symbol: first - k for k, symbol in enumerate(symbols)}
 
 
 def drawn_parameters(circuit: Circuit, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -334,11 +336,11 @@ def _apart_at(
     parameters: Arrays,
     unit: float,
 ) -> Apart:
-    given = _given(before, inputs, parameters)
+    given = _given(before, inputs, parameters, symbols)
     old = Run(before, before.sizes(symbols), given, unit=unit)
     try:
         bound = accepted(after, inputs)
-        new = Run(after, after.sizes(bound), _given(after, inputs, parameters))
+        new = Run(after, after.sizes(bound), _given(after, inputs, parameters, bound))
         pairs = {o.name: (old.output(o.name), new.output(o.name)) for o in before.outputs}
     except (ValueError, KeyError) as error:
         return Apart(np.inf, f"not even the same inputs and outputs: {error} at {dict(symbols)}")
@@ -378,11 +380,18 @@ def compared(
     return Apart(float(ratio[at]), where, unit, covered)
 
 
-def _given(circuit: Circuit, inputs: Arrays, parameters: Arrays) -> dict[str, np.ndarray]:
-    """Inputs, and numbers of all plain parameters. KeyError for one that has none."""
-    plain = [p for p in circuit.parameters if p.formula is None]
-    stored = {p.name: p.values if p.values is not None else parameters[p.name] for p in plain}
-    return {**{t.name: inputs[t.name] for t in circuit.inputs}, **stored}
+def _given(
+    circuit: Circuit, inputs: Arrays, parameters: Arrays, symbols: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+    """Inputs, and numbers of all plain parameters; any numbers for those that only a pass knows of."""
+    rng = np.random.default_rng(0)
+    given = {t.name: inputs[t.name] for t in circuit.inputs}
+    for p in circuit.parameters:
+        if p.formula is None:
+            shape = [symbols[s] if isinstance(s, str) else s for s in p.shape]
+            known = parameters.get(p.name, p.values) if p.values is None else p.values
+            given[p.name] = rng.standard_normal(shape) if known is None else known
+    return given
 
 
 def accepted(circuit: Circuit, inputs: Arrays) -> dict[str, int]:

@@ -20,9 +20,11 @@ from cortico.spec import AttentionSpec
 from cortico.verify.normal.equivalence import Verdict
 from cortico.verify.steps.validation import prove_step
 from tests.attack.drawing import Weights, planted_weights, random_spec
-from tests.attack.mutators import REWRITTEN, WRONG_OR_RIGHT, edited, resized, uncoupled
+from tests.attack.edits_of_numbers import resized
+from tests.attack.mutators import PLOTS, REWRITTEN, WRONG_OR_RIGHT, Plot, edited, plotted
 from tests.attack.oracle import Apart, apart
 from tests.attack.trial import Trial
+from tests.verify.mutations import Edit
 
 #: Seeds that once were wrong.
 REGRESSIONS: tuple[int, ...] = ()
@@ -34,6 +36,9 @@ WORDS = {Verdict.PROVED: "proved", Verdict.REFUTED: "refuted", Verdict.UNDECIDED
 
 #: One trial in so many compiles as users do, which takes seconds.
 _WHOLE = 200
+
+#: The part of trials that follow a plot.
+_PLOTTED = 0.15
 
 
 @dataclass(frozen=True)
@@ -56,46 +61,44 @@ class Replayed(Pass):
 def trial(seed: int) -> Trial:
     """One pass."""
     random = Random(seed)
+    plot = random.choice(PLOTS) if random.random() < _PLOTTED else None
     spec = random_spec(random)
-    weights = (
-        planted_weights(random, spec) if _has_numbers(spec) and random.random() < 0.85 else None
-    )
+    spec = plotted(random, plot, spec) if plot else spec
+    weights = None
+    if random.random() < 0.85:
+        weights = planted_weights(random, spec, plot.plant if plot else None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if weights is not None and random.randrange(_WHOLE) == 0:
             return _whole(random, spec, weights, seed)
-        before, prelude = _subject(random, lower(spec, weights))
-        circuits, edits = _replay(random, before)
+        before, prelude = _subject(random, lower(spec, weights), plot)
+        circuits, edits = _replay(random, before, plot.passes if plot else WRONG_OR_RIGHT)
         return _step(circuits, f"{spec}; before: {prelude or 'nothing'}; the pass: {edits}", seed)
 
 
-def _has_numbers(spec: AttentionSpec) -> bool:
-    """Whether all shapes of weights are numbers."""
-    return not isinstance(spec.tokens, str) or spec.position_bias != "table"
-
-
-def _subject(random: Random, circuit: Circuit) -> tuple[Circuit, list[str]]:
+def _subject(random: Random, circuit: Circuit, plot: Plot | None) -> tuple[Circuit, list[str]]:
     """The circuit that the pass is given: as lowered, after real passes, or written by hand."""
-    done: list[str] = []
+    pools: list[tuple[Edit, ...]] = [*plot.subject] if plot else []
     kind = random.randrange(8)
     if kind == 0:
-        circuit, name = edited(random, circuit, (uncoupled,))
-        circuit, more = edited(random, circuit, (resized,))
-        done += [name, more]
-    if kind == 1:
-        circuit, name = edited(random, circuit, WRONG_OR_RIGHT)
-        done.append(name)
+        pools.append((resized,))
+    if kind == 1 and not plot:
+        pools.append(WRONG_OR_RIGHT)
     if kind in (2, 3):
-        for _ in range(random.randrange(1, 3)):
-            circuit, name = edited(random, circuit, REWRITTEN)
-            done.append(name)
+        pools += [REWRITTEN] * random.randrange(1, 3)
+    done = []
+    for pool in pools:
+        circuit, name = edited(random, circuit, pool)
+        done.append(name)
     return circuit, done
 
 
-def _replay(random: Random, before: Circuit) -> tuple[tuple[Circuit, ...], list[str]]:
+def _replay(
+    random: Random, before: Circuit, wrong: tuple[Edit, ...]
+) -> tuple[tuple[Circuit, ...], list[str]]:
     """The stages of the pass, and what it does."""
     circuits, done = [before], []
-    pools = [WRONG_OR_RIGHT] if random.random() < 0.7 else [REWRITTEN]
+    pools = [wrong] if random.random() < 0.7 else [REWRITTEN]
     if random.random() < 0.25:
         pools.insert(random.randrange(2), REWRITTEN)
     for pool in pools:
@@ -118,22 +121,24 @@ def _step(circuits: tuple[Circuit, ...], detail: str, seed: int) -> Trial:
         said = "refuted"
     except Exception as error:  # whatever it is, a right circuit must not end in it
         return Trial(f"crashed: {type(error).__name__}", True, f"{error!r} of {detail}")
-    return judged(said, apart(before, after, seed) if said != "not decided" else None, detail)
+    return judged(said, apart(before, after, seed), detail)
 
 
-def judged(said: str, truth: Apart | None, detail: str) -> Trial:
+def judged(said: str, truth: Apart, detail: str) -> Trial:
     """What was said held against what is true."""
-    if truth is None:
-        return Trial(said, False)
     if said == "proved":
         return Trial(said, truth.differs, f"{truth.where}: {detail}")
-    return Trial(said, truth.is_same, f"{truth.roundoffs:.3g} roundoffs apart at most: {detail}")
+    if said == "refuted":
+        agrees = f"{truth.roundoffs:.3g} roundoffs apart at most"
+        return Trial(said, truth.is_same, f"{agrees}: {detail}")
+    kind = "the same" if truth.is_same else "different" if truth.differs else "perhaps the same"
+    return Trial(f"{said}: {kind}", False, detail)
 
 
 def _whole(random: Random, spec: AttentionSpec, weights: Weights, seed: int) -> Trial:
     """The pass in a compilation as users run it."""
     before = lower(spec, weights)
-    circuits, edits = _replay(random, before)
+    circuits, edits = _replay(random, before, WRONG_OR_RIGHT)
     detail = f"{spec}; the compilation with: {edits}"
     if before == circuits[-1]:
         return Trial("nothing to do", False)
