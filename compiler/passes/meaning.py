@@ -36,7 +36,7 @@ _DIFFERENT = 1e-6
 
 
 def compare_meaning(
-    before: Circuit, after: Circuit, tolerance: float = 1e-12, seed: int = 0, backend: str = "numpy"
+    before: Circuit, after: Circuit, tolerance: float = 1e-12, seed: int = 0, backend: str = "reference"
 ) -> None:
     """Raise PassError unless both give the same outputs on random input, entry by entry.
 
@@ -66,7 +66,7 @@ def clearly_differ(before: Circuit, after: Circuit) -> str | None:
     if interface_change(before, after) is not None or _symbolic(after) - _symbolic(before):
         return None
     for symbols in _sizes(before, after):
-        error = _outputs(before, after, symbols, 0, "numpy").error
+        error = _outputs(before, after, symbols, 0, "reference").error
         if error > _DIFFERENT:
             return f"on random inputs the outputs differ by {error:.2e} (relative){_at(symbols)}"
     return None
@@ -74,11 +74,11 @@ def clearly_differ(before: Circuit, after: Circuit) -> str | None:
 
 def moved_by(before: Circuit, after: Circuit) -> float:
     """How far any output entry moves on random inputs, beside the largest of its feature."""
-    return max(_outputs(before, after, s, 0, "numpy").moved for s in _sizes(before, after))
+    return max(_outputs(before, after, s, 0, "reference").moved for s in _sizes(before, after))
 
 
 def relative_difference(
-    before: Circuit, after: Circuit, seed: int = 0, backend: str = "numpy"
+    before: Circuit, after: Circuit, seed: int = 0, backend: str = "reference"
 ) -> float:
     """The largest difference of any output on random inputs, relative to the largest of all outputs.
 

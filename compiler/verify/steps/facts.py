@@ -8,7 +8,7 @@ exactly). Applied to the equations before and after, it makes them comparable fo
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -121,10 +121,7 @@ class Tied(Fact):
         return self._applied(before), self._applied(after)
 
     def _applied(self, side: Equations) -> Equations:
-        if self.new not in side.given:
-            return side
-        side = like(side, self.new, self.old)
-        return defined(side, self.new, Read(self.old, indices_of(side, self.new)))
+        return made_of(side, self.new, self.old, lambda old: old)
 
     def record(self) -> dict[str, Any]:
         return {"kind": "tied", "new": self.new, "old": self.old}
@@ -146,9 +143,8 @@ class Scaled(Fact):
         )
 
     def apply(self, before: Equations, after: Equations) -> Pair:
-        after = like(after, self.new, self.old)
-        old = Read(self.old, indices_of(after, self.new))
-        return before, defined(after, self.new, Product((*_factors(self.gain, before), old)))
+        gain = tuple(_factors(self.gain, before))
+        return before, made_of(after, self.new, self.old, lambda old: Product((*gain, old)))
 
     def record(self) -> dict[str, Any]:
         if self.gain.is_one:
@@ -169,17 +165,17 @@ class SignParts(Fact):
         return f"{self.old} = {parts.strip()}"
 
     def apply(self, before: Equations, after: Equations) -> Pair:
-        for part in (self.plus, self.minus):
-            if part is not None and part != self.old:
-                after = like(after, part, self.old)
         if self.plus is None:
             assert self.minus is not None
-            old = Read(self.old, indices_of(after, self.minus))
-            return before, defined(after, self.minus, -old)
+            return before, made_of(after, self.minus, self.old, lambda old: -old)
         if self.minus is None:
-            return before, defined(after, self.plus, Read(self.old, indices_of(after, self.plus)))
-        at = indices_of(after, self.plus)
-        return before, defined(after, self.plus, Read(self.old, at) + Read(self.minus, at))
+            return before, made_of(after, self.plus, self.old, lambda old: old)
+        minus = self.minus
+        if minus in after.given and minus != self.old:
+            after = like(after, minus, self.old)
+        return before, made_of(
+            after, self.plus, self.old, lambda old: old + Read(minus, old.indices)
+        )
 
     def record(self) -> dict[str, Any]:
         return {"kind": "parts", "old": self.old, "plus": self.plus, "minus": self.minus}
@@ -212,8 +208,9 @@ class Summed(Fact):
     def apply(self, before: Equations, after: Equations) -> Pair:
         # `body` is over the sorts of `before`; the sides of `new` get the same
         sides = self.given[self.new.name]
-        names = dict(zip(after.given[self.new.name], sides, strict=True))
-        after = with_sorts(after, names)
+        if self.new.name not in after.given:
+            return before, after
+        after = with_sorts(after, dict(zip(after.given[self.new.name], sides, strict=True)))
         after = replace(after, given={**self.given, **after.given})
         indices = tuple(Index(a, s) for a, s in zip(self.new.axes, sides, strict=True))
         return before, _defining(after, Definition(self.new.name, indices, self.body))
@@ -293,8 +290,7 @@ class Selected(Fact):
         after = within_sums(after, sort, self.live_name, self.heads)
         after = replace(after, masks=after.masks | {self.live_name})
         for new, ref in self.tensors.items():
-            after = like(after, new, ref.name)
-            after = defined(after, new, Read(ref.name, indices_of(after, new)))
+            after = made_of(after, new, ref.name, lambda old: old)
             if ref.name in self.support:
                 after = with_tensor(after, ref.name, ref.axes, self.names[ref.name], at)
         after = self._same_formulas(before, after)
@@ -306,7 +302,7 @@ class Selected(Fact):
             olds = [self.tensors[a].name if a in self.tensors else a for a in formula.arguments]
             old = str(replace(formula, arguments=tuple(olds)))
             if old != name and old in before.formulas:
-                after = defined(like(after, name, old), name, Read(old, indices_of(after, name)))
+                after = made_of(after, name, old, lambda read: read)
         return after
 
     def _axes_of(self, old: str) -> tuple[str, ...]:
@@ -424,6 +420,19 @@ class Constant(Fact):
 def indices_of(equations: Equations, tensor: str) -> tuple[Index, ...]:
     """Formal indices for the sides of a given tensor."""
     return tuple(Index(f"k{n}", sort) for n, sort in enumerate(equations.given[tensor]))
+
+
+def made_of(
+    equations: Equations, new: str, old: str, body: Callable[[Read], Expression]
+) -> Equations:
+    """The equations with `new` defined from the entry of `old` at the same indices.
+
+    Where an equation defines `new` already, that one stays.
+    """
+    if new not in equations.given:
+        return equations
+    equations = like(equations, new, old)
+    return defined(equations, new, body(Read(old, indices_of(equations, new))))
 
 
 def defined(equations: Equations, tensor: str, body: Expression) -> Equations:
