@@ -24,8 +24,9 @@ from cortico.backends.arrays.operations import (
     Transfer,
 )
 from cortico.backends.arrays.past import sum_over_past
-from cortico.backends.arrays.program import Program, safe_names
+from cortico.backends.arrays.program import Program
 from cortico.backends.arrays.variables import Product, Variable, axes_of, in_order
+from cortico.backends.names import MarkedNames
 from cortico.backends.softmax import ShiftGroup, shift_groups
 from cortico.ir import (
     Bound,
@@ -53,8 +54,8 @@ _ONE = Variable("dtype(1)", (), batched=False)
 
 
 def tensor_names(circuit: Circuit) -> dict[str, str]:
-    """Names of inputs and parameters to the Python names they have in the emitted file."""
-    return safe_names([t.name for t in circuit.inputs] + [p.name for p in circuit.parameters])
+    """Names of inputs and parameters to the marked names they have until the text is settled."""
+    return MarkedNames().of([t.name for t in circuit.inputs] + [p.name for p in circuit.parameters])
 
 
 class Planner:

@@ -14,6 +14,7 @@ from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.letters import axis_letters, with_letters
+from cortico.backends.names import settled
 from cortico.backends.numpy.operations import Part, Project, ThreadedWriter
 from cortico.backends.numpy.packing import Packing, pack, shown
 from cortico.backends.numpy.ranks import Ranks
@@ -122,7 +123,7 @@ class _File:
         text = "\n".join(part for part in parts if part)
         for name in HELPERS:  # a helper may call those after it
             text = f"{text}\n{HELPERS[name]}" if re.search(rf"\b{name}\(", text) else text
-        return two_blank_lines_between_functions(f"{self._header(text)}\n{text}")
+        return settled(two_blank_lines_between_functions(f"{self._header(text)}\n{text}"))
 
     # ---- the head ----------------------------------------------------------------------------------
 

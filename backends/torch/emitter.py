@@ -14,7 +14,7 @@ from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_na
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.letters import axis_letters, with_letters
-from cortico.backends.names import Names
+from cortico.backends.names import Names, settled
 from cortico.backends.script_parts import (
     sides_code,
     stores_weights,
@@ -92,7 +92,7 @@ class _Emitter:
         for name, code in HELPERS.items():
             if f" {name}(" in text or f"({name}(" in text:
                 text = f"{text}\n{code}"
-        return two_blank_lines_between_functions(text)
+        return settled(two_blank_lines_between_functions(text))
 
     def _header(self, stored: bool) -> Iterator[str]:
         shapes = {p.name: p.shape for p in self.circuit.parameters if p.formula is None}
