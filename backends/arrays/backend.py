@@ -53,7 +53,7 @@ class ArrayBackend(ABC):
         require_extra(self.name, self.needs, self.library)
         weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
         result = self.results(circuit, weights, inputs)
-        return dict(zip((o.name for o in circuit.outputs), result, strict=True))
+        return {o.name: array for o, array in zip(circuit.outputs, result, strict=True)}
 
     def results(self, circuit: Circuit, weights: Arrays, inputs: Arrays) -> Sequence[Any]:
         """The outputs in their order."""

@@ -48,8 +48,8 @@ class Contraction:
         for step, pair in enumerate(path, start=1):
             first, second = (self.factors[k] for k in pair)
             rest = [f for k, f in enumerate(self.factors) if k not in pair]
+            first, second = self._divide_early(first, second, rest)
             kept = self._needed(first, second, rest)
-            first, second = self._divide_early(first, second, kept)
             done = step == len(path) and not self.divisors
             label = name if done else "partial"
             product = self._multiplied(label, first, second, kept, gain if done else "")
@@ -97,19 +97,21 @@ class Contraction:
         return self.program.assign("total", Sum(), axes, [variable])
 
     def _divide_early(
-        self, first: Variable, second: Variable, kept: tuple[str, ...]
+        self, first: Variable, second: Variable, rest: list[Variable]
     ) -> tuple[Variable, Variable]:
-        vanishing = ({*first.axes} | {*second.axes}) - {*kept}
-        for divisor in list(self.divisors):
-            if vanishing & set(divisor.axes):
-                if set(divisor.axes) <= set(first.axes) or not set(divisor.axes) <= set(
-                    second.axes
-                ):
-                    first = self._divided(first, divisor)
-                else:
-                    second = self._divided(second, divisor)
-                self.divisors.remove(divisor)
+        """The pair over all divisors of which an axis is summed with it. A divisor brings its axes along."""
+        while due := self._due(first, second, rest):
+            axes = {*due.axes}
+            if axes <= {*first.axes} or not axes <= {*second.axes}:
+                first = self._divided(first, due)
+            else:
+                second = self._divided(second, due)
+            self.divisors.remove(due)
         return first, second
+
+    def _due(self, first: Variable, second: Variable, rest: list[Variable]) -> Variable | None:
+        vanishing = ({*first.axes} | {*second.axes}) - {*self._needed(first, second, rest)}
+        return next((d for d in self.divisors if vanishing & {*d.axes}), None)
 
     def _divided(self, variable: Variable, divisor: Variable, name: str = "ratio") -> Variable:
         extra = tuple(axis for axis in divisor.axes if axis not in variable.axes)
