@@ -53,7 +53,10 @@ class ArrayBackend(ABC):
         require_extra(self.name, self.needs, self.library)
         weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
         result = self.results(circuit, weights, inputs)
-        return {o.name: array for o, array in zip(circuit.outputs, result, strict=True)}
+        return {
+            output.name: _with_batch(circuit, inputs, array, len(output.source.axes))
+            for output, array in zip(circuit.outputs, result, strict=True)
+        }
 
     def results(self, circuit: Circuit, weights: Arrays, inputs: Arrays) -> Sequence[Any]:
         """The outputs in their order."""
@@ -65,6 +68,16 @@ class ArrayBackend(ABC):
         arguments = {names[name]: array for name, array in inputs.items()}
         result = self.outputs(entry, weights, arguments, np.float32 if single else np.float64)
         return result if isinstance(result, tuple) else (result,)
+
+
+def _with_batch(circuit: Circuit, inputs: Arrays, array: Any, axes: int) -> np.ndarray:
+    """`array` with the batch axes of the inputs, also of those that it does not depend on."""
+    given = [inputs[t.name].shape for t in circuit.inputs if t.name in inputs]
+    own = [len(t.shape) for t in circuit.inputs if t.name in inputs]
+    leads = (shape[: len(shape) - count] for shape, count in zip(given, own, strict=True))
+    array = np.asarray(array)
+    whole = (*np.broadcast_shapes(*leads), *array.shape[array.ndim - axes :])
+    return array if array.shape == whole else np.broadcast_to(array, whole)
 
 
 def argument_names(circuit: Circuit, source: str) -> dict[str, str]:

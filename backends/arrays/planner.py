@@ -160,8 +160,8 @@ class Planner:
             self._describe(member)
             axes = in_order({*exponent.axes, *onto}, self.sizes)
             rate = self.program.assign(member.name, ShiftedExponential(), axes, [exponent, peak])
-            gates = frozenset(g.gate for g in self._gates(member) if g.gate)
-            rate = replace(rate, zero_outside=frozenset(member.domain) | gates)
+            gates = [ref for gate in self._gates(member) for ref in gate.gates]
+            rate = replace(rate, zero_outside=frozenset([*member.domain, *gates]))
             self._rates[member.name] = Product(
                 factors=(rate,), bounds=frozenset(member.domain)
             ).simplified()
@@ -281,7 +281,9 @@ class Planner:
         self, name: str, term: Product, onto: tuple[str, ...], known: frozenset[Bound]
     ) -> Variable:
         """`term` as one array: summed over the axes not in `onto`, with its gain."""
-        term = sum_over_past(self.program, term.simplified(known), onto, self.sizes)
+        term = sum_over_past(
+            self.program, term.simplified(known), onto, self.sizes, self._same_length
+        )
         bounds = self._inside(term.bounds)
         if not term.factors and not bounds:
             term = replace(term, factors=(_ONE,))
@@ -290,9 +292,13 @@ class Planner:
 
     def _elementwise(self, name: str, product: Product, onto: tuple[str, ...]) -> Variable:
         """`product` as one array, zero outside its bounds; nothing is summed."""
-        if product.single and not product.bounds:
+        if product.single:
             return product.single
         return self._contracted(name, product, onto, frozenset())
+
+    def _same_length(self, one: str, other: str) -> bool:
+        """Whether two axes have as many indices, whatever arrives."""
+        return self.circuit.axis(one).extent == self.circuit.axis(other).extent
 
     # ---- leaves --------------------------------------------------------------------------------------
 

@@ -88,6 +88,7 @@ class _File:
             token_axes(self.lettered),
             frozenset(axis.name for axis in axes if axis.role is Role.AREA),
             planner.sizes,
+            {axis.name: axis.extent for axis in axes},
         )
 
     def _shared(self) -> Shared | None:

@@ -25,7 +25,7 @@ from cortico.backends.arrays.operations import (
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable, axes_of
 from cortico.backends.numpy.operations import Part, Project
-from cortico.ir import Bound
+from cortico.ir import Bound, Extent
 
 #: Entries of an array that is small enough to be made whole, where its size is known.
 _SMALL = 1 << 14
@@ -58,10 +58,11 @@ def tiled(
     tokens: frozenset[str],
     areas: frozenset[str],
     sizes: Mapping[str, int],
+    extents: Mapping[str, Extent],
 ) -> Tiling:
     """Cut a program into tiles, where it has arrays over pairs of `tokens` axes and can be cut.
 
-    `areas` are axes that may be taken one index at a time. `sizes` are nominal where not known.
+    `areas` are axes that may be taken one index at a time. `sizes` are nominal where not known from `extents`.
     """
     pairs = {tokens & {*v.axes} for v in _variables(statements)}
     pairs = {pair for pair in pairs if len(pair) > 1}
@@ -70,7 +71,7 @@ def tiled(
     ):
         first, second = sorted(pairs.pop(), key=list(sizes).index)
         for rows, columns in ((first, second), (second, first)):
-            region = _Region(statements, results, rows, columns, areas)
+            region = _Region(statements, results, rows, columns, areas, extents)
             if region.can_be_cut():
                 return region.tiling()
     return Tiling(list(statements), None, [])
@@ -99,7 +100,9 @@ class _Region:
         rows: str,
         columns: str,
         areas: frozenset[str],
+        extents: Mapping[str, Extent],
     ) -> None:
+        self._square = extents[rows] == extents[columns]
         self._all, self._results, self._rows, self._columns = statements, results, rows, columns
         pair = {rows, columns}
         self._inner = [s for s in statements if any(pair <= {*v.axes} for v in _variables([s]))]
@@ -131,11 +134,17 @@ class _Region:
             tuple(order),
             tuple(self._inner),
             tuple(self._exported()),
-            _summed_inside(self._inner, self._rows, self._columns),
+            self._bounds(),
         )
         before = [s for s in self._all if s not in self._inner and s.result.code not in later]
         after = [s for s in self._all if s not in self._inner and s.result.code in later]
         return Tiling(before, tile, after)
+
+    def _bounds(self) -> tuple[Bound, ...]:
+        """The bounds that leave each row some columns: they cut these short in a tile."""
+        bounds = _summed_inside(self._inner, self._rows, self._columns)
+        regular = self._square and all(bound.offset >= 0 for bound in bounds)
+        return bounds if regular else ()
 
     def _depending(self, codes: Iterable[str]) -> set[str]:
         """`codes` and the results of all statements that depend on them."""
