@@ -86,10 +86,11 @@ def argument_names(circuit: Circuit, source: str) -> dict[str, str]:
     Inputs of rates stand first and in their order, then those of zeros and ones, by keyword.
     """
     functions = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef))
-    given = next(f.args for f in functions if f.name in ("attention", "forward"))
+    function = next(f for f in functions if f.name in ("attention", "forward"))
+    given, own = function.args, {"weights"} if function.name == "attention" else {"self"}
     rates = [t.name for t in circuit.inputs if t.kind is InputKind.RATE]
     masks = [t.name for t in circuit.inputs if t.kind is InputKind.MASK]
-    in_order = [a.arg for a in given.args if a.arg not in ("self", "weights")]
+    in_order = [a.arg for a in given.args if a.arg not in own]
     by_keyword = [a.arg for a in given.kwonlyargs][: len(masks)]
     return dict(zip([*rates, *masks], [*in_order, *by_keyword], strict=True))
 

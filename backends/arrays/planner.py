@@ -43,6 +43,7 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
+from cortico.ir.domain import conjunction
 from cortico.ir.tensors import Input
 from cortico.ir.transfer import TRANSFERS
 
@@ -327,7 +328,7 @@ class Planner:
     def _inside(self, bounds: Iterable[Bound]) -> tuple[Variable, ...]:
         """The boolean array of the bounds on each pair of axes."""
         pairs: dict[tuple[str, ...], list[Bound]] = {}
-        for bound in sorted(bounds):
+        for bound in conjunction(bounds):
             pairs.setdefault(in_order((bound.left, bound.right), self.sizes), []).append(bound)
         return tuple(self._inside_pair(pair, tuple(group)) for pair, group in pairs.items())
 
