@@ -184,9 +184,7 @@ def with_drive(rng: random.Random, circuit: Circuit, name: str, compartment: str
     population = circuit.population(name)
     circuit, weight = with_weight(rng, circuit, population.axes, inputs=True)
     part = population.compartment(compartment)
-    return _exchanged(
-        circuit, population, _part(population, part, drive=(*part.drive, weight))
-    )
+    return _exchanged(circuit, population, _part(population, part, drive=(*part.drive, weight)))
 
 
 def _part(population: Population, part: Compartment, **changes: object) -> Population:
@@ -424,32 +422,37 @@ def edited(rng: random.Random, circuit: Circuit, count: int) -> tuple[Circuit, l
 # ---- names -------------------------------------------------------------------------------------------
 
 
-def renamed(rng: random.Random, circuit: Circuit, pool: Sequence[str], share: float) -> Circuit:
-    """The circuit with a `share` of its names drawn from `pool`, in every place where they are read."""
+def renamed(
+    rng: random.Random, circuit: Circuit, pool: Sequence[str], share: float, but: Sequence[str] = ()
+) -> Circuit:
+    """The circuit with a `share` of its names drawn from `pool`, `but` for those of "axes" or "compartments"."""
 
-    def chosen(names: Sequence[str]) -> dict[str, str]:
+    def chosen(names: Sequence[str], kind: str = "") -> dict[str, str]:
         found: dict[str, str] = {name: name for name in names}
-        for name in names:
+        for name in () if kind in but else names:
             new = rng.choice(pool)
             if rng.random() < share and new not in found and new not in found.values():
                 found[name] = new
         return found
 
-    axes = chosen([a.name for a in circuit.axes])
+    axis = chosen([a.name for a in circuit.axes], "axes")
     tensors = chosen([t.name for t in circuit.inputs + circuit.parameters])
     cells = chosen([p.name for p in circuit.populations])
     synapses = chosen([p.name for p in circuit.projections])
     outputs = chosen([o.name for o in circuit.outputs])
-    parts = {p.name: chosen([c.name for c in p.compartments]) for p in circuit.populations}
+    parts = {
+        p.name: chosen([c.name for c in p.compartments], "compartments")
+        for p in circuit.populations
+    }
     symbols = chosen(circuit.symbols)
 
     def side(extent: int | str) -> int | str:
         return symbols.get(extent, extent) if isinstance(extent, str) else extent
 
     def weight(old: Weight) -> Weight:
-        gain = replace(old.gain, sizes=tuple((axes[a], power) for a, power in old.gain.sizes))
+        gain = replace(old.gain, sizes=tuple((axis[a], power) for a, power in old.gain.sizes))
         ref = old.tensor
-        read = ref and TensorRef(tensors[ref.name], tuple(axes[a] for a in ref.axes))
+        read = ref and TensorRef(tensors[ref.name], tuple(axis[a] for a in ref.axes))
         return Weight(read, gain)
 
     def population(p: Population) -> Population:
@@ -460,8 +463,8 @@ def renamed(rng: random.Random, circuit: Circuit, pool: Sequence[str], share: fl
         return replace(
             p,
             name=cells[p.name],
-            axes=tuple(axes[a] for a in p.axes),
-            domain=rename(p.domain, axes),
+            axes=tuple(axis[a] for a in p.axes),
+            domain=rename(p.domain, axis),
             compartments=tuple(compartments),
         )
 
@@ -473,7 +476,7 @@ def renamed(rng: random.Random, circuit: Circuit, pool: Sequence[str], share: fl
 
     return replace(
         circuit,
-        axes=tuple(replace(a, name=axes[a.name], extent=side(a.extent)) for a in circuit.axes),
+        axes=tuple(replace(a, name=axis[a.name], extent=side(a.extent)) for a in circuit.axes),
         inputs=tuple(map(shaped, circuit.inputs)),
         parameters=tuple(
             replace(shaped(p), formula=formula(p.formula)) for p in circuit.parameters
@@ -487,14 +490,14 @@ def renamed(rng: random.Random, circuit: Circuit, pool: Sequence[str], share: fl
                 post=cells[p.post],
                 compartment=parts[p.post][p.compartment],
                 weight=weight(p.weight),
-                domain=rename(p.domain, axes),
+                domain=rename(p.domain, axis),
             )
             for p in circuit.projections
         ),
         outputs=tuple(
             Output(
                 outputs[o.name],
-                TensorRef(cells[o.source.name], tuple(axes[a] for a in o.source.axes)),
+                TensorRef(cells[o.source.name], tuple(axis[a] for a in o.source.axes)),
             )
             for o in circuit.outputs
         ),

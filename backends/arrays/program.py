@@ -12,6 +12,7 @@ from cortico.backends.arrays.operations import Operation
 from cortico.backends.arrays.variables import Variable, is_batched
 from cortico.backends.names import MarkedNames, Names
 
+
 @dataclass(frozen=True)
 class Statement:
     """`result = operation(operands)`, under comments that say what it is in the circuit."""

@@ -20,7 +20,7 @@ from cortico.backends import get_backend, require_support
 from cortico.backends.arrays import backend as arrays
 from cortico.backends.numpy import NumpyBackend
 from cortico.backends.reference import ReferenceBackend, interpret
-from cortico.ir import Circuit, CircuitError, Effect, UnsupportedError
+from cortico.ir import Circuit, CircuitError, UnsupportedError
 from cortico.ir.invariants import check
 from tests.attack.trial import Trial
 from tests.random_circuits import edited, from_case, from_scratch, numbers, renamed
