@@ -9,12 +9,20 @@ from collections.abc import Iterable, Iterator
 
 #: Stands behind a name until the whole text is known. It is in no name of a circuit: those are ASCII.
 _MARK = "\u01c2"
-_MARKED = re.compile(rf"(\w+?){_MARK}(\d*)", re.ASCII)
+_MARKED = re.compile(rf"\b(\w+){_MARK}(\d*)", re.ASCII)
+
+#: Where a function or a class begins.
+_BEGIN = re.compile(r"^(?=def |class |@)", re.MULTILINE)
+
+
+def unmarked(text: str) -> str:
+    """`text` without marks: as it will read, but for numbers behind names."""
+    return _MARKED.sub(r"\1", text)
 
 
 def plain(name: str) -> str:
     """`name` without marks. Python gives a meaning of its own to names that begin with underscores."""
-    stem = _MARKED.sub(r"\1", name).lstrip("_")
+    stem = unmarked(name).lstrip("_")
     return stem if stem[:1].isalpha() else f"name_{stem}".rstrip("_")
 
 
@@ -71,9 +79,8 @@ def settled(text: str) -> str:
 
 def _own_names(text: str) -> frozenset[str]:
     """Names without mark in the functions and classes where marked ones are."""
-    parts = (frozenset(_names_in(part)) for part in ast.parse(text).body)
-    found = frozenset().union(*(p for p in parts if any(_MARK in name for name in p)))
-    return frozenset(name for name in found if _MARK not in name)
+    parts = (part for part in _BEGIN.split(text) if _MARK in part)
+    return frozenset(n for p in parts for n in _names_in(ast.parse(p)) if _MARK not in n)
 
 
 def _names_in(tree: ast.AST) -> Iterator[str]:

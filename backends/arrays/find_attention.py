@@ -209,6 +209,7 @@ def _is_regular(attend: Attend) -> bool:
     places = {*attend.heads, attend.row, attend.column}
     return (
         bool(attend.matched and attend.shown)
+        and attend.gain.partition(" * ")[0] not in ("0.0", "-0.0")  # kernels make 0 * inf of it
         and {*attend.key.axes} == {*shared, attend.column, *attend.matched}
         and {*attend.value.axes} == {*shared, attend.column, *attend.shown}
         and all(part.batched for part in (attend.query, attend.key, attend.value))
