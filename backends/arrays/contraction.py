@@ -7,7 +7,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cortico.backends.arrays.operations import Contract, Divide, Multiply, Scale, Select, Sum
+from cortico.backends.arrays.operations import (
+    Contract,
+    Divide,
+    Multiply,
+    Numbers,
+    Scale,
+    Select,
+    Sum,
+)
 from cortico.backends.arrays.program import Program
 from cortico.backends.arrays.variables import Product, Variable, in_order
 from cortico.backends.arrays.writer import Writer
@@ -79,10 +87,13 @@ class Contraction:
             return self._selected(name, first, second, gain)
         if first in self.bounds and {*first.axes} <= {*second.axes} <= {*kept}:
             return self._selected(name, second, first, gain)
+        if second in self.bounds:
+            first = self._number(first)
         first = self._sum_lonely(first, second, kept)
         second = self._sum_lonely(second, first, kept)
         if not {*first.axes} & {*second.axes} - {*kept}:
             if gain:
+                first = self._number(first)
                 first = self.program.assign("scaled", Scale(gain), first.axes, [first])
             return self.program.assign(name, Multiply(), kept, [first, second])
         _, axes = Writer(dict.fromkeys(self.sizes, "")).contracted(first, second, kept)
@@ -98,7 +109,13 @@ class Contraction:
         axes = tuple(axis for axis in variable.axes if axis in other.axes or axis in kept)
         if axes == variable.axes:
             return variable
-        return self.program.assign("total", Sum(), axes, [variable])
+        return self.program.assign("total", Sum(), axes, [self._number(variable)])
+
+    def _number(self, variable: Variable) -> Variable:
+        """`variable`, as numbers where it is a bound."""
+        if variable not in self.bounds:
+            return variable
+        return self.program.assign("inside", Numbers(), variable.axes, [variable])
 
     def _divide_early(
         self, first: Variable, second: Variable, rest: list[Variable]
@@ -118,10 +135,12 @@ class Contraction:
         return next((d for d in self.divisors if vanishing & {*d.axes}), None)
 
     def _divided(self, variable: Variable, divisor: Variable, name: str = "ratio") -> Variable:
+        variable = self._number(variable)
         extra = tuple(axis for axis in divisor.axes if axis not in variable.axes)
         return self.program.assign(name, Divide(), (*extra, *variable.axes), [variable, divisor])
 
     def _finished(self, name: str, variable: Variable) -> Variable:
+        variable = self._number(variable)
         for divisor in list(self.divisors):
             if set(divisor.axes) - set(self.onto):
                 variable = self._divided(variable, divisor)

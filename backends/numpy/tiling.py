@@ -16,6 +16,7 @@ from cortico.backends.arrays.operations import (
     Divide,
     Inside,
     Multiply,
+    Numbers,
     Peak,
     Reorder,
     Scale,
@@ -251,7 +252,7 @@ def _outside(statement: Statement, parts: Sequence[_Outside]) -> _Outside:
             return _Outside(zero=frozenset.intersection(*zeros))
         case ShiftedExponential():
             return _Outside(zero=parts[0].silent)
-        case Scale() | Divide():
+        case Scale() | Divide() | Numbers():
             return _Outside(zero=zeros[0])
         case Reorder():
             return parts[0]

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from cortico.backends.arrays.attend import Attend
 from cortico.backends.arrays.find_attention import optional_gates, with_attention
-from cortico.backends.arrays.operations import Inside, Select
+from cortico.backends.arrays.operations import Inside, Numbers, Select
 from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_names
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
@@ -173,7 +173,7 @@ class _Emitter:
 
     def _numbers(self, statement: Statement) -> tuple[Variable, ...]:
         """The operands of a statement, booleans as numbers where it computes with them."""
-        if isinstance(statement.operation, Select | Attend):
+        if isinstance(statement.operation, Select | Attend | Numbers):
             return statement.operands
         return tuple(
             replace(o, code=f"{o.code}.to(dtype)") if o.code in self.booleans else o

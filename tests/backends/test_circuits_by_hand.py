@@ -17,6 +17,7 @@ from cortico.ir import (
     CircuitBuilder,
     Compartment,
     Effect,
+    Gain,
     InputKind,
     Projection,
     Region,
@@ -286,3 +287,37 @@ def test_a_product_of_many_factors_is_planned_at_once():
     b.project("over", "all", "sum", "c")
     b.output("y", "sum", ("i",))
     agree(b.build(), "numpy")
+
+
+def counted(effect, transfer="identity"):
+    """Cells that count: what is summed, added and scaled are bounds and nothing else."""
+    b = CircuitBuilder("bounds")
+    for name in "ijk":
+        b.axis(name, Role.COLUMN, 4)
+    b.input("x", (4,))
+    cell, one = (Region.L5, CellClass.PT), Compartment("c", drive=(Weight(),))
+    past, near = (Bound("j", "i", 0),), (Bound("i", "j", 1), Bound("j", "i", 1))
+    b.population("past", ("i", "j"), *cell, [one], domain=past)
+    b.population("near", ("i", "j"), *cell, [one], domain=near)
+    b.population("later", ("j", "k"), *cell, [one], domain=(Bound("j", "k", 0),))
+    parts = [Compartment("c"), Compartment("d", effect), Compartment("x", drive=(Weight(),))]
+    b.population("both", ("i", "j"), *cell, parts, transfer)
+    b.population("pairs", ("i", "j", "k"), *cell, [Compartment("c"), Compartment("d")])
+    b.population("sum", ("i", "k"), *cell, [Compartment("c"), Compartment("x")])
+    b.project("one", "past", "both", "c")
+    b.project("two", "near", "both", "c")
+    b.project("three", "near", "both", "d", Weight(None, Gain(2.0)))
+    b.project("four", "past", "pairs", "c")
+    b.project("five", "later", "pairs", "d")
+    b.project("six", "pairs", "sum", "c")
+    b.project("seven", "past", "sum", "x", domain=())
+    b.output("y", "both", ("j", "i"))
+    b.output("z", "sum", ("k", "i"))
+    return b.build()
+
+
+@pytest.mark.parametrize("effect", Effect)
+@pytest.mark.parametrize("transfer", ["identity", "exp"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_bounds_are_counted_as_numbers(backend, effect, transfer):
+    agree(counted(effect, transfer), backend)
