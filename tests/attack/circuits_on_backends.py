@@ -23,7 +23,9 @@ from cortico.backends.reference import ReferenceBackend, interpret
 from cortico.ir import Circuit, CircuitError, UnsupportedError
 from cortico.ir.invariants import check
 from tests.attack.trial import Trial
-from tests.random_circuits import edited, from_case, from_scratch, numbers, renamed
+from tests.circuit_edits import edited
+from tests.random_circuits import from_case, from_scratch, numbers
+from tests.renaming import renamed
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -257,7 +257,9 @@ def test_a_divisor_with_axes_of_its_own_does_not_lose_them():
     b.input("mask", (2, 3))
     b.input("pool", (2,))
     ref = {n: Weight(TensorRef(n, a)) for n, a in (("v", "j"), ("mask", "rj"), ("pool", "r"))}
-    ref = {n: replace(w, tensor=replace(w.tensor, axes=tuple(w.tensor.axes))) for n, w in ref.items()}
+    ref = {
+        n: replace(w, tensor=replace(w.tensor, axes=tuple(w.tensor.axes))) for n, w in ref.items()
+    }
     parts = [
         Compartment("v", drive=(ref["v"],)),
         Compartment("mask", Effect.DIVIDES, (ref["mask"],)),

@@ -18,7 +18,7 @@ from cortico.backends.reference import ReferenceBackend
 from cortico.ir import CellClass, CircuitBuilder, Compartment, Region, Role, TensorRef, Weight
 from cortico.lowering import lower
 from tests.cases import CASES
-from tests.random_circuits import renamed
+from tests.renaming import renamed
 
 CASE = {case.name: case for case in CASES}
 EMITTERS = ("numpy", "torch", "jax", "brian2", "neuron", "nest", "annarchy", "nengo")
