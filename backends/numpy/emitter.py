@@ -413,9 +413,10 @@ class _File:
 
     def _kept_state(self, names: list[str]) -> list[str]:
         expected = ["position", *names]
+        listed = ", ".join(f'"{name}"' for name in expected)
         return [
             "state = dict(state or {})",
-            f"if state and set(state) != {{{', '.join(json.dumps(name) for name in expected)}}}:",
+            f"if state and set(state) != {{{listed}}}:",
             f'    raise ValueError(f"state has {{sorted(state)}}, expected {sorted(expected)}")',
             'position = int(state.get("position", 0))',
             'state["position"] = np.asarray(position + 1)',
