@@ -47,6 +47,7 @@ def with_population(circuit, name, change):
 
 
 def with_projection(circuit, name, **changes):
+    assert name in {p.name for p in circuit.projections}
     found = tuple(replace(p, **changes) if p.name == name else p for p in circuit.projections)
     return replace(circuit, projections=found)
 
@@ -105,9 +106,8 @@ def a_query_for_later_keys():
 
 
 def two_windows():
-    spec = AttentionSpec(
-        model=4, heads=2, kernel=Kernel.LINEAR, mask=Mask.WINDOW, window=9, name="linear"
-    )
+    linear = AttentionSpec(model=8, heads=2, kernel=Kernel.LINEAR, mask=Mask.WINDOW, window=9)
+    spec = replace(linear, bias=Bias(True, True, True, True))
     circuit = lowered(spec, "default")
     return with_projection(circuit, "gate_relay", domain=(Bound("i", "j", 2),))
 
