@@ -22,6 +22,7 @@ from cortico.backends.brian2.options import Options as NoOptions
 from cortico.backends.brian2.roles import role_of
 from cortico.backends.brian2.schedule import Schedule
 from cortico.backends.brian2.statements import called
+from cortico.backends.names import settled
 from cortico.backends.script_parts import (
     CHECKED,
     FORMULAS,
@@ -61,7 +62,6 @@ class Engine:
     constants: str  #: below the imports
     main: str  #: with places for weights_required and the options
     network: str  #: the class `Network` and what it needs
-    reserved: frozenset[str]  #: names that the script uses itself
     settle: str  #: arguments of `network.settle`, with a place for chain
     cell: Callable[
         [Coder, Population], Iterator[str]
@@ -74,7 +74,7 @@ def emit_cell_script(
     circuit: Circuit, engine: Engine, options: Mapping[str, object], chain: int
 ) -> str:
     """A standalone script for `circuit`, all of whose axes are in space; `chain` is its longest."""
-    coder = Coder.of(circuit, Schedule({}, {}), NoOptions(), engine.reserved)
+    coder = Coder.of(circuit, Schedule({}, {}), NoOptions())
     stores = stores_weights(circuit)
     kinds = dict.fromkeys(p.formula.kind for p in circuit.parameters if p.formula)
     inputs = {t.name: (coder.tensors[t.name], len(t.shape)) for t in circuit.inputs}
@@ -97,7 +97,7 @@ def emit_cell_script(
         *(FORMULAS[kind] for kind in kinds),
         'if __name__ == "__main__":\n    main()\n',
     ]
-    return two_blank_lines_between_functions("\n".join(part for part in parts if part))
+    return settled(two_blank_lines_between_functions("\n".join(part for part in parts if part)))
 
 
 def _lines(circuit: Circuit, engine: Engine) -> Iterator[str]:

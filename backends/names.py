@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 import keyword
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+
+#: Stands behind a name until the whole text is known. It is in no name of a circuit: those are ASCII.
+_MARK = "\u01c2"
+_MARKED = re.compile(rf"\b(\w+){_MARK}(\d*)", re.ASCII)
+
+#: Where a function or a class begins.
+_BEGIN = re.compile(r"^(?=def |class |@)", re.MULTILINE)
+
+
+def unmarked(text: str) -> str:
+    """`text` without marks: as it will read, but for numbers behind names."""
+    return _MARKED.sub(r"\1", text)
+
+
+def plain(name: str) -> str:
+    """`name` without marks. Python gives a meaning of its own to names that begin with underscores."""
+    stem = unmarked(name).lstrip("_")
+    return stem if stem[:1].isalpha() else f"name_{stem}".rstrip("_")
 
 
 class Names:
@@ -14,13 +34,14 @@ class Names:
 
     def fresh(self, name: str) -> str:
         """A Python identifier close to `name` that nothing else uses."""
-        candidate, number = name, 2
+        stem = plain(name)
+        candidate, number = stem, 2
         while (
             candidate in self._taken
             or keyword.iskeyword(candidate)
             or keyword.issoftkeyword(candidate)
         ):
-            candidate, number = f"{name}_{number}", number + 1
+            candidate, number = f"{stem}_{number}", number + 1
         self._taken.add(candidate)
         return candidate
 
@@ -31,3 +52,47 @@ class Names:
     def of(self, names: Iterable[str]) -> dict[str, str]:
         """Each of `names` to a fresh identifier."""
         return {name: self.fresh(name) for name in names}
+
+
+class MarkedNames(Names):
+    """Hands out names that no text of cortico's own can hold. `settled` puts others in their place."""
+
+    def fresh(self, name: str) -> str:
+        stem = f"{plain(name)}{_MARK}"
+        candidate, number = stem, 2
+        while candidate in self._taken:
+            candidate, number = f"{stem}{number}", number + 1
+        self._taken.add(candidate)
+        return candidate
+
+
+def settled(text: str) -> str:
+    """Emitted Python with every marked name as the plain one, or one like it that means nothing else there.
+
+    What means something is read off the text itself: all names in the functions that hold marked ones.
+    """
+    marked = dict.fromkeys(_MARKED.findall(text))
+    names = Names(_own_names(text))
+    chosen = {pair: names.fresh(pair[0]) for pair in sorted(marked, key=lambda p: int(p[1] or 1))}
+    return _MARKED.sub(lambda found: chosen[found.group(1), found.group(2)], text)
+
+
+def _own_names(text: str) -> frozenset[str]:
+    """Names without mark in the functions and classes where marked ones are."""
+    parts = (
+        frozenset(_names_in(ast.parse(part))) for part in _BEGIN.split(text) if _MARK in part
+    )
+    found = frozenset().union(*(p for p in parts if any(_MARK in name for name in p)))
+    return frozenset(name for name in found if _MARK not in name)
+
+
+def _names_in(tree: ast.AST) -> Iterator[str]:
+    """All that is bound or read in a part of a program, attributes apart."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name) | ast.arg(arg=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.ImportFrom(names=aliases) | ast.Import(names=aliases):
+                yield from ((alias.asname or alias.name) for alias in aliases)

@@ -27,12 +27,6 @@ from cortico.ir import Circuit, Population
 
 SCRIPT = "attention_annarchy.py"
 
-_RESERVED = """
-ann argparse by_cell checked csc_matrix distance dt examples FLAGS folder functools json load_weights main
-network Network np numbered os parser Path rates rotation settling_steps SILENT simulate sizes split sys tau threads
-tolerance weights
-"""
-
 
 def _cell(coder: Coder, population: Population) -> Iterator[str]:
     """The type of the neurons, their time constant, what drives each compartment from outside."""
@@ -49,7 +43,6 @@ ENGINE = Engine(
     constants=CONSTANTS,
     main=MAIN,
     network="\n".join((NETWORK, BY_CELL, SETTLING_STEPS)),
-    reserved=frozenset(_RESERVED.split()),
     settle="{chain}",
     cell=_cell,
     physiology=True,
@@ -60,10 +53,6 @@ ENGINE = Engine(
 def emit_script(circuit: Circuit, options: Options) -> str:
     """A standalone Python script that imports ANNarchy and numpy and runs `circuit`."""
     circuit = with_plain_names(circuit)
-    engine = replace(
-        ENGINE,
-        constants=f"{ENGINE.constants}\n{definitions(circuit)}",
-        reserved=ENGINE.reserved | set(neuron_types(circuit).values()),
-    )
+    engine = replace(ENGINE, constants=f"{ENGINE.constants}\n{definitions(circuit)}")
     chain = longest_chain(circuit, {p.name: 1 for p in circuit.populations})
     return emit_cell_script(circuit, engine, options.of_script(), chain)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from cortico.backends.arrays.planner import tensor_names
 from cortico.backends.extras import require_extra
 from cortico.backends.inputs import Arrays, bind_symbols, stored_values
 from cortico.ir import Circuit, InputKind
@@ -52,19 +52,47 @@ class ArrayBackend(ABC):
         """Output name to array; float32 inputs are computed in float32, all others in float64."""
         require_extra(self.name, self.needs, self.library)
         weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
-        names = tensor_names(circuit)
-        arguments = {names[name]: array for name, array in inputs.items()}
-        result = self.results(circuit, weights, arguments)
-        return dict(zip((o.name for o in circuit.outputs), result, strict=True))
+        result = self.results(circuit, weights, inputs)
+        return {
+            output.name: _with_batch(circuit, inputs, array, len(output.source.axes))
+            for output, array in zip(circuit.outputs, result, strict=True)
+        }
 
     def results(self, circuit: Circuit, weights: Arrays, inputs: Arrays) -> Sequence[Any]:
-        """The outputs in their order; `inputs` by the names that the file gives them."""
-        names = tensor_names(circuit)
-        rates = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
+        """The outputs in their order."""
+        rates = [t.name for t in circuit.inputs if t.kind is InputKind.RATE]
         single = bool(rates) and all(inputs[name].dtype == np.float32 for name in rates)
-        entry = compiled(self.source(circuit), self.file, self.entry)
-        result = self.outputs(entry, weights, inputs, np.float32 if single else np.float64)
+        source = self.source(circuit)
+        entry = compiled(source, self.file, self.entry)
+        names = argument_names(circuit, source)
+        arguments = {names[name]: array for name, array in inputs.items()}
+        result = self.outputs(entry, weights, arguments, np.float32 if single else np.float64)
         return result if isinstance(result, tuple) else (result,)
+
+
+def _with_batch(circuit: Circuit, inputs: Arrays, array: Any, axes: int) -> np.ndarray:
+    """`array` with the batch axes of the inputs, also of those that it does not depend on."""
+    given = [inputs[t.name].shape for t in circuit.inputs if t.name in inputs]
+    own = [len(t.shape) for t in circuit.inputs if t.name in inputs]
+    leads = (shape[: len(shape) - count] for shape, count in zip(given, own, strict=True))
+    array = np.asarray(array)
+    whole = (*np.broadcast_shapes(*leads), *array.shape[array.ndim - axes :])
+    return array if array.shape == whole else np.broadcast_to(array, whole)
+
+
+def argument_names(circuit: Circuit, source: str) -> dict[str, str]:
+    """Inputs of a circuit to the names that emitted `source` has for them as arguments.
+
+    Inputs of rates stand first and in their order, then those of zeros and ones, by keyword.
+    """
+    functions = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef))
+    function = next(f for f in functions if f.name in ("attention", "forward"))
+    given, own = function.args, {"weights"} if function.name == "attention" else {"self"}
+    rates = [t.name for t in circuit.inputs if t.kind is InputKind.RATE]
+    masks = [t.name for t in circuit.inputs if t.kind is InputKind.MASK]
+    in_order = [a.arg for a in given.args if a.arg not in own]
+    by_keyword = [a.arg for a in given.kwonlyargs][: len(masks)]
+    return dict(zip([*rates, *masks], [*in_order, *by_keyword], strict=True))
 
 
 def compiled(source: str, filename: str, entry: str) -> Any:

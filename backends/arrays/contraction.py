@@ -7,7 +7,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cortico.backends.arrays.operations import Contract, Divide, Multiply, Scale, Select, Sum
+from cortico.backends.arrays.operations import (
+    Contract,
+    Divide,
+    Multiply,
+    Numbers,
+    Scale,
+    Select,
+    Sum,
+)
 from cortico.backends.arrays.program import Program
 from cortico.backends.arrays.variables import Product, Variable, in_order
 from cortico.backends.arrays.writer import Writer
@@ -19,10 +27,14 @@ NOMINAL_SIZE = 1024
 _LARGEST = 2**59
 
 
+#: Factors of which all orders are tried: 6 take 30 ms, 7 a second, 8 a minute.
+_MOST_ORDERED = 6
+
+
 class Contraction:
     """Contracts one product onto the axes `onto`, adding statements to a program.
 
-    Pairs of factors are multiplied in the order that NumPy's einsum_path finds cheapest. A divisor
+    Pairs of factors are multiplied in the order that NumPy's einsum_path finds cheap. A divisor
     divides as late as it can: just before one of its axes would be summed, or at the end. `bounds`
     are arrays of booleans: where one meets an array over its axes, it selects.
     """
@@ -44,12 +56,12 @@ class Contraction:
 
         Its axes are those of `onto` on which it depends, in the order that costs nothing.
         """
-        path = _cheapest_path(self.factors, self.onto, self.sizes)
+        path = _cheap_path(self.factors, self.onto, self.sizes)
         for step, pair in enumerate(path, start=1):
             first, second = (self.factors[k] for k in pair)
             rest = [f for k, f in enumerate(self.factors) if k not in pair]
+            first, second = self._divide_early(first, second, rest)
             kept = self._needed(first, second, rest)
-            first, second = self._divide_early(first, second, kept)
             done = step == len(path) and not self.divisors
             label = name if done else "partial"
             product = self._multiplied(label, first, second, kept, gain if done else "")
@@ -75,10 +87,13 @@ class Contraction:
             return self._selected(name, first, second, gain)
         if first in self.bounds and {*first.axes} <= {*second.axes} <= {*kept}:
             return self._selected(name, second, first, gain)
+        if second in self.bounds:
+            first = self._number(first)
         first = self._sum_lonely(first, second, kept)
         second = self._sum_lonely(second, first, kept)
         if not {*first.axes} & {*second.axes} - {*kept}:
             if gain:
+                first = self._number(first)
                 first = self.program.assign("scaled", Scale(gain), first.axes, [first])
             return self.program.assign(name, Multiply(), kept, [first, second])
         _, axes = Writer(dict.fromkeys(self.sizes, "")).contracted(first, second, kept)
@@ -94,28 +109,38 @@ class Contraction:
         axes = tuple(axis for axis in variable.axes if axis in other.axes or axis in kept)
         if axes == variable.axes:
             return variable
-        return self.program.assign("total", Sum(), axes, [variable])
+        return self.program.assign("total", Sum(), axes, [self._number(variable)])
+
+    def _number(self, variable: Variable) -> Variable:
+        """`variable`, as numbers where it is a bound."""
+        if variable not in self.bounds:
+            return variable
+        return self.program.assign("inside", Numbers(), variable.axes, [variable])
 
     def _divide_early(
-        self, first: Variable, second: Variable, kept: tuple[str, ...]
+        self, first: Variable, second: Variable, rest: list[Variable]
     ) -> tuple[Variable, Variable]:
-        vanishing = ({*first.axes} | {*second.axes}) - {*kept}
-        for divisor in list(self.divisors):
-            if vanishing & set(divisor.axes):
-                if set(divisor.axes) <= set(first.axes) or not set(divisor.axes) <= set(
-                    second.axes
-                ):
-                    first = self._divided(first, divisor)
-                else:
-                    second = self._divided(second, divisor)
-                self.divisors.remove(divisor)
+        """The pair over all divisors of which an axis is summed with it. A divisor brings its axes along."""
+        while due := self._due(first, second, rest):
+            axes = {*due.axes}
+            if axes <= {*first.axes} or not axes <= {*second.axes}:
+                first = self._divided(first, due)
+            else:
+                second = self._divided(second, due)
+            self.divisors.remove(due)
         return first, second
 
+    def _due(self, first: Variable, second: Variable, rest: list[Variable]) -> Variable | None:
+        vanishing = ({*first.axes} | {*second.axes}) - {*self._needed(first, second, rest)}
+        return next((d for d in self.divisors if vanishing & {*d.axes}), None)
+
     def _divided(self, variable: Variable, divisor: Variable, name: str = "ratio") -> Variable:
+        variable = self._number(variable)
         extra = tuple(axis for axis in divisor.axes if axis not in variable.axes)
         return self.program.assign(name, Divide(), (*extra, *variable.axes), [variable, divisor])
 
     def _finished(self, name: str, variable: Variable) -> Variable:
+        variable = self._number(variable)
         for divisor in list(self.divisors):
             if set(divisor.axes) - set(self.onto):
                 variable = self._divided(variable, divisor)
@@ -128,7 +153,7 @@ class Contraction:
         return variable
 
 
-def _cheapest_path(
+def _cheap_path(
     factors: list[Variable], onto: tuple[str, ...], sizes: Mapping[str, int]
 ) -> list[tuple[int, int]]:
     """Pairs of positions to multiply one after another; each product goes to the end of the list."""
@@ -141,7 +166,8 @@ def _cheapest_path(
     blanks = [np.broadcast_to(0.0, shape) for shape in shapes]
     inputs = ",".join("".join(factor.axes) for factor in factors)
     reachable = "".join(a for a in onto if any(a in f.axes for f in factors))
-    plan, _ = np.einsum_path(f"{inputs}->{reachable}", *blanks, optimize=("optimal", 2**62))
+    search = "optimal" if len(factors) <= _MOST_ORDERED else "greedy"
+    plan, _ = np.einsum_path(f"{inputs}->{reachable}", *blanks, optimize=(search, 2**62))
     steps = plan[1:]
     if any(len(step) != 2 for step in steps):  # all at once: no order is cheaper than another
         return [(0, 1)] * (len(factors) - 1)

@@ -204,13 +204,16 @@ def _row(scores: _Scores, column: str) -> str | None:
 def _is_regular(attend: Attend) -> bool:
     """Whether keys and values share the same heads, and every other array has all of the heads or none."""
     shared = {*attend.heads} & {*attend.key.axes}
-    others = (*attend.gates, *attend.biases, *attend.sinks)
+    scores = (*attend.gates, *attend.biases)
+    others = (*scores, *attend.sinks)
     places = {*attend.heads, attend.row, attend.column}
     return (
         bool(attend.matched and attend.shown)
+        and attend.gain.partition(" * ")[0] not in ("0.0", "-0.0")  # kernels make 0 * inf of it
         and {*attend.key.axes} == {*shared, attend.column, *attend.matched}
         and {*attend.value.axes} == {*shared, attend.column, *attend.shown}
         and all(part.batched for part in (attend.query, attend.key, attend.value))
         and all({*part.axes} <= places for part in others)
+        and all(attend.column in part.axes for part in scores)
         and all({*attend.heads} <= {*o.axes} or not {*attend.heads} & {*o.axes} for o in others)
     )

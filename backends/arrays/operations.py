@@ -165,6 +165,14 @@ class Inside:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """Ones where a bound holds, zeros elsewhere: libraries add and scale truth values in ways of their own."""
+
+    def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
+        return write.numbers(write.transposed(operands[0], result.axes))
+
+
+@dataclass(frozen=True)
 class Reorder:
     """The same array, with its axes in the order of the result."""
 

@@ -6,7 +6,7 @@ their number; as a memory that is read while it is written it costs as much for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from cortico.backends.arrays.operations import Multiply, PastProduct, PastSum
@@ -16,11 +16,16 @@ from cortico.ir import Bound
 
 
 def sum_over_past(
-    program: Program, product: Product, onto: tuple[str, ...], sizes: Mapping[str, int]
+    program: Program,
+    product: Product,
+    onto: tuple[str, ...],
+    sizes: Mapping[str, int],
+    same_length: Callable[[str, str], bool],
 ) -> Product:
-    """`product` with its sums over the past made; others are as they were."""
+    """`product` with its sums over the past made, of as many tokens as the present has; others as they were."""
     for bound in sorted(product.bounds):
-        done = _PastSum(program, product, bound, onto, sizes).result()
+        equal = same_length(bound.left, bound.right)
+        done = equal and _PastSum(program, product, bound, onto, sizes).result()
         if done:
             product = done
     return product

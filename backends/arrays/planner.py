@@ -24,8 +24,9 @@ from cortico.backends.arrays.operations import (
     Transfer,
 )
 from cortico.backends.arrays.past import sum_over_past
-from cortico.backends.arrays.program import Program, safe_names
+from cortico.backends.arrays.program import Program
 from cortico.backends.arrays.variables import Product, Variable, axes_of, in_order
+from cortico.backends.names import MarkedNames
 from cortico.backends.softmax import ShiftGroup, shift_groups
 from cortico.ir import (
     Bound,
@@ -42,6 +43,7 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
+from cortico.ir.domain import conjunction
 from cortico.ir.tensors import Input
 from cortico.ir.transfer import TRANSFERS
 
@@ -53,8 +55,8 @@ _ONE = Variable("dtype(1)", (), batched=False)
 
 
 def tensor_names(circuit: Circuit) -> dict[str, str]:
-    """Names of inputs and parameters to the Python names they have in the emitted file."""
-    return safe_names([t.name for t in circuit.inputs] + [p.name for p in circuit.parameters])
+    """Names of inputs and parameters to the marked names they have until the text is settled."""
+    return MarkedNames().of([t.name for t in circuit.inputs] + [p.name for p in circuit.parameters])
 
 
 class Planner:
@@ -159,8 +161,8 @@ class Planner:
             self._describe(member)
             axes = in_order({*exponent.axes, *onto}, self.sizes)
             rate = self.program.assign(member.name, ShiftedExponential(), axes, [exponent, peak])
-            gates = frozenset(g.gate for g in self._gates(member) if g.gate)
-            rate = replace(rate, zero_outside=frozenset(member.domain) | gates)
+            gates = [ref for gate in self._gates(member) for ref in gate.gates]
+            rate = replace(rate, zero_outside=frozenset([*member.domain, *gates]))
             self._rates[member.name] = Product(
                 factors=(rate,), bounds=frozenset(member.domain)
             ).simplified()
@@ -280,7 +282,9 @@ class Planner:
         self, name: str, term: Product, onto: tuple[str, ...], known: frozenset[Bound]
     ) -> Variable:
         """`term` as one array: summed over the axes not in `onto`, with its gain."""
-        term = sum_over_past(self.program, term.simplified(known), onto, self.sizes)
+        term = sum_over_past(
+            self.program, term.simplified(known), onto, self.sizes, self._same_length
+        )
         bounds = self._inside(term.bounds)
         if not term.factors and not bounds:
             term = replace(term, factors=(_ONE,))
@@ -289,9 +293,13 @@ class Planner:
 
     def _elementwise(self, name: str, product: Product, onto: tuple[str, ...]) -> Variable:
         """`product` as one array, zero outside its bounds; nothing is summed."""
-        if product.single and not product.bounds:
+        if product.single:
             return product.single
         return self._contracted(name, product, onto, frozenset())
+
+    def _same_length(self, one: str, other: str) -> bool:
+        """Whether two axes have as many indices, whatever arrives."""
+        return self.circuit.axis(one).extent == self.circuit.axis(other).extent
 
     # ---- leaves --------------------------------------------------------------------------------------
 
@@ -320,7 +328,7 @@ class Planner:
     def _inside(self, bounds: Iterable[Bound]) -> tuple[Variable, ...]:
         """The boolean array of the bounds on each pair of axes."""
         pairs: dict[tuple[str, ...], list[Bound]] = {}
-        for bound in sorted(bounds):
+        for bound in conjunction(bounds):
             pairs.setdefault(in_order((bound.left, bound.right), self.sizes), []).append(bound)
         return tuple(self._inside_pair(pair, tuple(group)) for pair, group in pairs.items())
 

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from cortico.ir import Bound, Gain
+from cortico.ir import Bound, Gain, TensorRef
 
 
 @dataclass(frozen=True)
 class Variable:
     """A Python variable that holds an array over `axes`, after the batch axes if it is batched.
 
-    `zero_outside` are predicates (bounds, or names of 0/1 inputs) outside which the array is zero.
+    `zero_outside` are predicates (bounds, or 0/1 inputs at some axes) outside which the array is zero.
     """
 
     code: str
     axes: tuple[str, ...]
     batched: bool
     gate: str | None = None  #: the 0/1 input that this is
-    zero_outside: frozenset[Bound | str] = frozenset()
+    zero_outside: frozenset[Bound | TensorRef] = frozenset()
+
+    @property
+    def gates(self) -> frozenset[TensorRef]:
+        """The 0/1 input that this is, at its axes; empty when it is none."""
+        return frozenset([TensorRef(self.gate, self.axes)] if self.gate else [])
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Product:
     @property
     def single(self) -> Variable | None:
         """The variable that this product is, when it is nothing more."""
-        plain = self.gain.is_one and len(self.factors) == 1 and not self.divisors
+        plain = self.gain.is_one and len(self.factors) == 1 and not (self.divisors or self.bounds)
         return self.factors[0] if plain else None
 
     def simplified(self, known: frozenset[Bound] = frozenset()) -> Product:
@@ -57,10 +62,8 @@ class Product:
         built_in = frozenset(p for factor in self.factors for p in factor.zero_outside)
         factors: list[Variable] = []
         for factor in self.factors:
-            repeated = factor.gate and any(
-                f.gate == factor.gate and f.axes == factor.axes for f in factors
-            )
-            if not repeated and not (factor.gate and factor.gate in built_in):
+            repeated = any(factor.gates & other.gates for other in factors)
+            if not repeated and not factor.gates & built_in:
                 factors.append(factor)
         return replace(self, factors=tuple(factors), bounds=self.bounds - built_in - known)
 

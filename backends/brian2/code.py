@@ -7,26 +7,13 @@ from dataclasses import dataclass
 
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.schedule import Schedule, time_axes
-from cortico.backends.names import Names
+from cortico.backends.names import MarkedNames, Names
 from cortico.ir import Bound, Circuit, Extent, Gain, Population, Weight
-
-#: Names that the emitted script uses itself; those of brian2 among them.
-_RESERVED = """
-_ activity argparse batch cells Cells checked code_range connect courses CPPStandaloneDevice
-currents defaultclock device distance dt duration edges ends examples FLOOR functools get_device
-groups HEADROOM Hz join json lif linked_var load_weights main method monitor monitors ms name
-network Network NetworkOperation NeuronGroup neurons np os outputs over_cells part passes Path
-peak populations post pre prefs prepare presented rates rates_of read record REFRACTORY RESTING
-rotation sampled second seed set_device settle settling_steps simulate sizes slowest spike split
-SPREAD start StateMonitor synapse synapses Synapses target tau TimedArray timing Timing
-tolerance Watch weight weights
-"""
-RESERVED = frozenset(_RESERVED.split())
 
 
 @dataclass(frozen=True)
 class Coder:
-    """Writes pieces of a circuit as Python; holds the names everything has in the script."""
+    """Writes pieces of a circuit as Python; holds the names everything has in the script, until it is settled."""
 
     circuit: Circuit
     plan: Schedule
@@ -38,10 +25,8 @@ class Coder:
     options: Options
 
     @staticmethod
-    def of(
-        circuit: Circuit, plan: Schedule, options: Options, reserved: Iterable[str] = ()
-    ) -> Coder:
-        names = Names([*RESERVED, *reserved])
+    def of(circuit: Circuit, plan: Schedule, options: Options) -> Coder:
+        names = MarkedNames()
         tensors = [t.name for t in circuit.inputs] + [p.name for p in circuit.parameters]
         return Coder(
             circuit,

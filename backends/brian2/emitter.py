@@ -16,6 +16,7 @@ from cortico.backends.brian2.results import finish
 from cortico.backends.brian2.schedule import schedule, time_axes
 from cortico.backends.brian2.spiking import SPIKING, SPIKING_ARGUMENTS, SPIKING_NAMES
 from cortico.backends.brian2.statements import cells, synapses
+from cortico.backends.names import settled
 from cortico.backends.script_parts import (
     CHECKED,
     FORMULAS,
@@ -51,7 +52,7 @@ def emit_script(circuit: Circuit, options: Options) -> str:
         *(FORMULAS[kind] for kind in kinds),
         'if __name__ == "__main__":\n    main()\n',
     ]
-    return two_blank_lines_between_functions("\n".join(part for part in parts if part))
+    return settled(two_blank_lines_between_functions("\n".join(part for part in parts if part)))
 
 
 def _header(circuit: Circuit, spiking: bool) -> str:

@@ -22,6 +22,7 @@ from cortico.backends.brian2.plastic_statements import (
 from cortico.backends.brian2.plasticity import Plasticity
 from cortico.backends.brian2.schedule import schedule
 from cortico.backends.brian2.statements import cells, synapses
+from cortico.backends.names import settled
 from cortico.backends.script_parts import (
     CHECKED,
     FORMULAS,
@@ -36,7 +37,7 @@ def emit_plastic_script(circuit: Circuit, plasticity: Plasticity, file: str) -> 
 
     All populations of the circuit, its inputs and outputs have the axis `plasticity.samples`, in time.
     """
-    coder = Coder.of(circuit, schedule(circuit), Options(), plastic_template.RESERVED)
+    coder = Coder.of(circuit, schedule(circuit), Options())
     kinds = dict.fromkeys(p.formula.kind for p in circuit.parameters if p.formula)
     parts = [
         _header(circuit, plasticity, file),
@@ -52,7 +53,7 @@ def emit_plastic_script(circuit: Circuit, plasticity: Plasticity, file: str) -> 
         *(FORMULAS[kind] for kind in kinds),
         'if __name__ == "__main__":\n    main()\n',
     ]
-    return two_blank_lines_between_functions("\n".join(parts))
+    return settled(two_blank_lines_between_functions("\n".join(parts)))
 
 
 def _header(circuit: Circuit, plasticity: Plasticity, file: str) -> str:

@@ -189,26 +189,3 @@ class Tensor:
             found[places] = getattr(owner, variable)[:]
         return found.reshape(self.shape)
 '''
-
-#: Names in these parts that nothing else in the script may have.
-RESERVED = (
-    "Lessons",
-    "Tensor",
-    "entries",
-    "epochs",
-    "gate",
-    "learn",
-    "learned",
-    "learning_rate",
-    "linked_var",
-    "operation",
-    "order",
-    "os",
-    "places",
-    "rng",
-    "seed",
-    "settling",
-    "tau_w",
-    "tensors",
-    "window",
-)

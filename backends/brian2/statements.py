@@ -8,6 +8,7 @@ from cortico.backends.brian2.cell_groups import CellGroup, Current, Pathway, equ
 from cortico.backends.brian2.code import Coder
 from cortico.backends.brian2.roles import role
 from cortico.backends.brian2.schedule import time_axes
+from cortico.backends.names import unmarked
 from cortico.ir import Population, Projection
 from cortico.ir.domain import restrict
 from cortico.ir.physiology import cell_type
@@ -83,7 +84,7 @@ def _drives(coder: Coder, group: CellGroup, current: Current) -> Iterator[str]:
 def called(head: str, arguments: list[str], tail: str) -> Iterator[str]:
     """A call on one line, or with an argument per line where that would be long."""
     line = f"{head}{', '.join(arguments)}{tail}"
-    if len(line) <= 96:
+    if len(unmarked(line)) <= 96:
         yield line
         return
     yield head

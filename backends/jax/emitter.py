@@ -14,6 +14,7 @@ from cortico.backends.arrays.program import Statement
 from cortico.backends.jax.template import HELPERS
 from cortico.backends.jax.writer import JaxWriter
 from cortico.backends.letters import axis_letters, with_letters
+from cortico.backends.names import settled
 from cortico.backends.script_parts import (
     LOAD_WEIGHTS,
     sides_code,
@@ -58,7 +59,7 @@ class _Emitter:
         for name, code in HELPERS.items():
             if name != "shard" and re.search(rf"\b{name}[(,]", text):
                 text = f"{text}\n{code}"
-        return two_blank_lines_between_functions(text)
+        return settled(two_blank_lines_between_functions(text))
 
     def _header(self, stored: bool) -> Iterator[str]:
         yield f'"""Circuit {json.dumps(self.circuit.name)}, compiled by cortico to JAX.\n'

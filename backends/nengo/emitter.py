@@ -15,18 +15,11 @@ from cortico.ir import Circuit
 
 SCRIPT = "attention_nengo.py"
 
-_RESERVED = """
-argparse by_cell Cells checked DIFFERENCES distance dt examples functools HEADROOM json load_weights main nengo
-network Network neurons neurons_per_dimension np numbered parser Path rates relu rotation seed simulate sizes
-split Synapses synapse time TRANSFERS weights dataclass
-"""
-
 ENGINE = Engine(
     header=HEADER,
     constants=CONSTANTS,
     main=MAIN,
     network=f"{NETWORK}\n{BY_CELL}",
-    reserved=frozenset(_RESERVED.split()),
     settle="",
     cell=dendrites,
     physiology=False,

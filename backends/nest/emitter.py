@@ -9,18 +9,11 @@ from cortico.ir import Circuit, Effect, Population
 
 SCRIPT = "attention_nest.py"
 
-_RESERVED = """
-argparse BLOCK by_cell checked DAMPING distance dt examples EXPONENT functools HEADROOM json load_weights main
-nest network Network NEVER np numbered os parser Path rates rotation simulate sizes split tau threads
-tolerance TRANSFERS weights
-"""
-
 ENGINE = Engine(
     header=HEADER,
     constants=CONSTANTS,
     main=MAIN,
     network=f"{NETWORK}\n{BY_CELL}",
-    reserved=frozenset(_RESERVED.split()),
     settle="",
     cell=dendrites,
     physiology=False,

@@ -22,12 +22,6 @@ from cortico.ir import Circuit, Effect, Population
 SCRIPT = "attention_neuron.py"
 MECHANISMS = ("dendritic_product.mod", "rate_synapse.mod")
 
-_RESERVED = """
-AREA argparse area_number by_cell Cell checked ctypes distance dt examples functools json load_weights
-main Network network neuron nrn np numbered os parser Path pc rates rotation settling_steps simulate sizes
-split tau tolerance TRANSFERS weights
-"""
-
 
 def _cell(coder: Coder, population: Population) -> Iterator[str]:
     yield from area_and_time(coder, population)
@@ -39,7 +33,6 @@ ENGINE = Engine(
     constants=CONSTANTS,
     main=MAIN,
     network="\n".join((CELL, NETWORK, BY_CELL, SETTLING_STEPS)),
-    reserved=frozenset(_RESERVED.split()),
     settle="{chain}",
     cell=_cell,
     physiology=True,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cortico.backends.arrays.backend import ArrayBackend, compiled
+from cortico.backends.arrays.backend import ArrayBackend, argument_names, compiled
 from cortico.backends.inputs import Arrays
 from cortico.backends.numpy.emitter import emit_source, what_ranks_share
 from cortico.backends.numpy.running import Options, require_mpi, run_on_ranks
@@ -49,7 +49,10 @@ class NumpyBackend(ArrayBackend):
         if self.options.ranks == 1:
             return super().results(circuit, weights, inputs)
         require_mpi()
-        return run_on_ranks(self.source(circuit), inputs, weights, self.options.ranks)
+        source = self.source(circuit)
+        names = argument_names(circuit, source)
+        given = {names[name]: array for name, array in inputs.items()}
+        return run_on_ranks(source, given, weights, self.options.ranks)
 
 
 def compile_source(source: str, filename: str = "<emitted by cortico>") -> Any:

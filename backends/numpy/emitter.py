@@ -14,6 +14,7 @@ from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.letters import axis_letters, with_letters
+from cortico.backends.names import settled
 from cortico.backends.numpy.operations import Part, Project, ThreadedWriter
 from cortico.backends.numpy.packing import Packing, pack, shown
 from cortico.backends.numpy.ranks import Ranks
@@ -87,6 +88,7 @@ class _File:
             token_axes(self.lettered),
             frozenset(axis.name for axis in axes if axis.role is Role.AREA),
             planner.sizes,
+            {axis.name: axis.extent for axis in axes},
         )
 
     def _shared(self) -> Shared | None:
@@ -122,7 +124,7 @@ class _File:
         text = "\n".join(part for part in parts if part)
         for name in HELPERS:  # a helper may call those after it
             text = f"{text}\n{HELPERS[name]}" if re.search(rf"\b{name}\(", text) else text
-        return two_blank_lines_between_functions(f"{self._header(text)}\n{text}")
+        return settled(two_blank_lines_between_functions(f"{self._header(text)}\n{text}"))
 
     # ---- the head ----------------------------------------------------------------------------------
 
@@ -411,9 +413,10 @@ class _File:
 
     def _kept_state(self, names: list[str]) -> list[str]:
         expected = ["position", *names]
+        listed = ", ".join(f'"{name}"' for name in expected)
         return [
             "state = dict(state or {})",
-            f"if state and set(state) != {{{', '.join(json.dumps(name) for name in expected)}}}:",
+            f"if state and set(state) != {{{listed}}}:",
             f'    raise ValueError(f"state has {{sorted(state)}}, expected {sorted(expected)}")',
             'position = int(state.get("position", 0))',
             'state["position"] = np.asarray(position + 1)',

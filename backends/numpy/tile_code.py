@@ -73,6 +73,7 @@ class TileCode:
             for v in tile.exported
             if self._uses[v.code]
         }
+        self._order: dict[str, tuple[str, ...]] = {}  # of axes, where a result lies in an operand
         self._last = {v.code for v in tile.exported if not self._uses[v.code]}
         self._divisors = self._shifted_divisors()
         self._peaks: set[str] = set()  # that have a name
@@ -205,8 +206,10 @@ class TileCode:
 
     def _local(self, variable: Variable) -> Variable:
         """A variable as it is within a tile: without batch, areas first."""
-        areas = tuple(axis for axis in self._tile.areas if axis in variable.axes)
-        axes = (*areas, *(axis for axis in variable.axes if axis not in areas))
+        axes = self._order.get(variable.code)
+        if axes is None:
+            areas = tuple(axis for axis in self._tile.areas if axis in variable.axes)
+            axes = (*areas, *(axis for axis in variable.axes if axis not in areas))
         return replace(variable, code=self._name(variable), axes=axes, batched=False)
 
     def _name(self, variable: Variable) -> str:
@@ -274,11 +277,16 @@ class TileCode:
                 return operand
         return None
 
+    def _overwritten(self, target: Variable, result: Variable) -> Variable:
+        """`target` as it is within the tile, which `result` is from now on."""
+        local = self._local(target)
+        self._now[result.code], self._order[result.code] = local.code, local.axes
+        return local
+
     def _augmented(self, statement: Statement) -> str:
         target = self._reused(statement)
         assert target is not None
-        local = self._local(target)
-        self._now[statement.result.code] = local.code
+        local = self._overwritten(target, statement.result)
         rest = [o for o in statement.operands if o is not target]
         operator = "+" if isinstance(statement.operation, Add) else "*"
         if isinstance(statement.operation, Scale):
@@ -299,9 +307,8 @@ class TileCode:
     def _silenced(self, statement: Statement) -> Iterator[str]:
         """The first operand, overwritten where the others do not hold."""
         value, *conditions = statement.operands
-        local, operation = self._local(value), statement.operation
+        local, operation = self._overwritten(value, statement.result), statement.operation
         assert isinstance(operation, Select)
-        self._now[statement.result.code] = local.code
         nothing = "-np.inf" if operation.silent else "0"
         for condition in conditions:
             maker = self._made.get(condition.code)

@@ -16,6 +16,7 @@ from cortico.backends.arrays.operations import (
     Divide,
     Inside,
     Multiply,
+    Numbers,
     Peak,
     Reorder,
     Scale,
@@ -25,7 +26,8 @@ from cortico.backends.arrays.operations import (
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable, axes_of
 from cortico.backends.numpy.operations import Part, Project
-from cortico.ir import Bound
+from cortico.ir import Bound, Extent
+from cortico.ir.domain import conjunction
 
 #: Entries of an array that is small enough to be made whole, where its size is known.
 _SMALL = 1 << 14
@@ -58,10 +60,11 @@ def tiled(
     tokens: frozenset[str],
     areas: frozenset[str],
     sizes: Mapping[str, int],
+    extents: Mapping[str, Extent],
 ) -> Tiling:
     """Cut a program into tiles, where it has arrays over pairs of `tokens` axes and can be cut.
 
-    `areas` are axes that may be taken one index at a time. `sizes` are nominal where not known.
+    `areas` are axes that may be taken one index at a time. `sizes` are nominal where not known from `extents`.
     """
     pairs = {tokens & {*v.axes} for v in _variables(statements)}
     pairs = {pair for pair in pairs if len(pair) > 1}
@@ -70,7 +73,7 @@ def tiled(
     ):
         first, second = sorted(pairs.pop(), key=list(sizes).index)
         for rows, columns in ((first, second), (second, first)):
-            region = _Region(statements, results, rows, columns, areas)
+            region = _Region(statements, results, rows, columns, areas, extents)
             if region.can_be_cut():
                 return region.tiling()
     return Tiling(list(statements), None, [])
@@ -99,10 +102,17 @@ class _Region:
         rows: str,
         columns: str,
         areas: frozenset[str],
+        extents: Mapping[str, Extent],
     ) -> None:
+        self._square = extents[rows] == extents[columns]
         self._all, self._results, self._rows, self._columns = statements, results, rows, columns
         pair = {rows, columns}
-        self._inner = [s for s in statements if any(pair <= {*v.axes} for v in _variables([s]))]
+        self._inner = [
+            s
+            for s in statements
+            if any(pair <= {*v.axes} for v in _variables([s]))
+            and not isinstance(s.operation, Project | Part)
+        ]
         self._close()
         large = [v for s in self._inner for v in [s.result] if v.batched and pair <= {*v.axes}]
         common = areas.intersection(*(v.axes for v in large)) if large else frozenset[str]()
@@ -111,10 +121,14 @@ class _Region:
         self._absorb()
 
     def can_be_cut(self) -> bool:
-        """Whether a tile needs nothing of other tiles, and all that it gives has its rows."""
+        """Whether a tile needs nothing of other tiles, and all that it gives has its rows.
+
+        Products with packed weights are of whole arrays.
+        """
         exported = self._exported()
         return (
             bool(exported)
+            and not any(isinstance(s.operation, Project | Part) for s in self._inner)
             and self._rows not in self._lost_axes()
             and all(self._rows in v.axes and v.batched for v in exported)
             and all(not {self._rows, self._columns} <= {*v.axes} for v in exported)
@@ -131,11 +145,17 @@ class _Region:
             tuple(order),
             tuple(self._inner),
             tuple(self._exported()),
-            _summed_inside(self._inner, self._rows, self._columns),
+            self._bounds(),
         )
         before = [s for s in self._all if s not in self._inner and s.result.code not in later]
         after = [s for s in self._all if s not in self._inner and s.result.code in later]
         return Tiling(before, tile, after)
+
+    def _bounds(self) -> tuple[Bound, ...]:
+        """The bounds that leave each row some columns: they cut these short in a tile."""
+        bounds = conjunction(_summed_inside(self._inner, self._rows, self._columns))
+        regular = self._square and all(bound.offset >= 0 for bound in bounds)
+        return bounds if regular else ()
 
     def _depending(self, codes: Iterable[str]) -> set[str]:
         """`codes` and the results of all statements that depend on them."""
@@ -184,35 +204,59 @@ class _Region:
         return [s.result for s in self._inner if s.result.code in read]
 
 
-def _summed_inside(statements: Iterable[Statement], rows: str, columns: str) -> tuple[Bound, ...]:
-    """The bounds outside which all that is summed over the columns is nothing."""
-    nothing: dict[str, frozenset[Bound]] = {}
+@dataclass(frozen=True)
+class _Outside:
+    """What an array is outside some bounds."""
+
+    zero: frozenset[Bound] = frozenset()
+    silent: frozenset[Bound] = frozenset()  #: minus infinity: the exponent of zero
+
+    def within(self, axes: Iterable[str]) -> _Outside:
+        known = {*axes}
+        kept = (
+            frozenset(b for b in bounds if {b.left, b.right} <= known)
+            for bounds in (self.zero, self.silent)
+        )
+        return _Outside(*kept)
+
+
+def _summed_inside(statements: Iterable[Statement], rows: str, columns: str) -> frozenset[Bound]:
+    """The bounds on rows and columns outside which all that is summed over the columns is nothing."""
+    outside: dict[str, _Outside] = {}
     summed: list[frozenset[Bound]] = []
     for statement in statements:
         result, operands = statement.result, statement.operands
-        parts = {v.code: nothing.get(v.code, frozenset()) for v in operands}
-        outside = _nothing_outside(statement, list(parts.values()))
-        nothing[result.code] = frozenset(b for b in outside if {b.left, b.right} <= {*result.axes})
+        parts = [outside.get(v.code, _Outside()) for v in operands]
+        outside[result.code] = _outside(statement, parts).within(result.axes)
         if columns in axes_of(operands) - {*result.axes}:
-            wide = [parts[v.code] for v in operands if columns in v.axes]
-            together = frozenset.intersection if isinstance(statement.operation, Peak) else _union
-            summed.append(together(*wide))
-    common = frozenset.intersection(*summed) if summed else ()
-    return tuple(sorted(b for b in common if {b.left, b.right} == {rows, columns}))
+            wide = [part for v, part in zip(operands, parts, strict=True) if columns in v.axes]
+            if isinstance(statement.operation, Peak):
+                summed.append(frozenset.intersection(*(part.silent for part in wide)))
+            else:
+                summed.append(_union(*(part.zero for part in wide)))
+    common = frozenset.intersection(*summed) if summed else frozenset[Bound]()
+    return frozenset(b for b in common if {b.left, b.right} == {rows, columns})
 
 
-def _nothing_outside(statement: Statement, parts: Sequence[frozenset[Bound]]) -> frozenset[Bound]:
+def _outside(statement: Statement, parts: Sequence[_Outside]) -> _Outside:
     """The bounds outside which a result is zero, or the exponent of zero."""
+    zeros = [part.zero for part in parts]
     match statement.operation:
         case Inside(bounds=bounds):
-            return frozenset(bounds)
+            return _Outside(zero=frozenset(bounds))
+        case Select(silent=True):
+            return _Outside(silent=_union(parts[0].silent, *zeros[1:]))
         case Select() | Multiply() | Contract():
-            return _union(*parts)
+            return _Outside(zero=_union(*zeros))
         case Add():
-            return frozenset.intersection(*parts)
-        case Scale() | Reorder() | ShiftedExponential() | Divide():
+            return _Outside(zero=frozenset.intersection(*zeros))
+        case ShiftedExponential():
+            return _Outside(zero=parts[0].silent)
+        case Scale() | Divide() | Numbers():
+            return _Outside(zero=zeros[0])
+        case Reorder():
             return parts[0]
-    return frozenset()
+    return _Outside()
 
 
 def _union(*sets: frozenset[Bound]) -> frozenset[Bound]:

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from cortico.backends.arrays.attend import Attend
 from cortico.backends.arrays.find_attention import optional_gates, with_attention
-from cortico.backends.arrays.operations import Inside, Select
+from cortico.backends.arrays.operations import Inside, Numbers, Select
 from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_names
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.letters import axis_letters, with_letters
-from cortico.backends.names import Names
+from cortico.backends.names import Names, settled
 from cortico.backends.script_parts import (
     sides_code,
     stores_weights,
@@ -92,7 +92,7 @@ class _Emitter:
         for name, code in HELPERS.items():
             if f" {name}(" in text or f"({name}(" in text:
                 text = f"{text}\n{code}"
-        return two_blank_lines_between_functions(text)
+        return settled(two_blank_lines_between_functions(text))
 
     def _header(self, stored: bool) -> Iterator[str]:
         shapes = {p.name: p.shape for p in self.circuit.parameters if p.formula is None}
@@ -173,7 +173,7 @@ class _Emitter:
 
     def _numbers(self, statement: Statement) -> tuple[Variable, ...]:
         """The operands of a statement, booleans as numbers where it computes with them."""
-        if isinstance(statement.operation, Select | Attend):
+        if isinstance(statement.operation, Select | Attend | Numbers):
             return statement.operands
         return tuple(
             replace(o, code=f"{o.code}.to(dtype)") if o.code in self.booleans else o

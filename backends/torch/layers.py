@@ -16,7 +16,7 @@ from cortico.backends.arrays.operations import Add, Contract
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
-from cortico.backends.names import Names
+from cortico.backends.names import Names, plain
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def with_layers(
 
 
 def _name(group: Sequence[Member], names: Names) -> str:
-    return names.fresh("_".join(member.result.code.removesuffix("_part") for member in group))
+    return names.fresh("_".join(plain(m.result.code).removesuffix("_part") for m in group))
 
 
 def _calls(layer: Layer, sizes: Mapping[str, int], names: Names) -> list[Statement]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.backends.arrays.planner import tensor_names
+from cortico.backends.arrays.backend import argument_names
 from cortico.backends.numpy.emitter import emit_source
 from cortico.ir import Circuit, InputKind, SpecError
 from cortico.learning.differentiate import differentiate
@@ -84,7 +84,8 @@ def training_source(gradients: Circuit) -> str:
 
     Weights are called and shaped as the circuit's parameters.
     """
-    parts = [emit_source(gradients), _constants(gradients), _gradients(gradients), _STEP]
+    source = emit_source(gradients)
+    parts = [source, _constants(gradients), _gradients(gradients, source), _STEP]
     return "\n".join(parts)
 
 
@@ -110,8 +111,8 @@ def _constants(circuit: Circuit) -> str:
     return f"\n#: Numbers of the circuit that are not trained; `weights` may hold others.\nCONSTANTS = {block}\n"
 
 
-def _gradients(circuit: Circuit) -> str:
-    names = tensor_names(circuit)
+def _gradients(circuit: Circuit, source: str) -> str:
+    names = argument_names(circuit, source)
     rates = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
     masks = [names[t.name] for t in circuit.inputs if t.kind is InputKind.MASK]
     outputs = [output.name for output in circuit.outputs]

@@ -94,24 +94,6 @@ def test_the_emitted_folder_runs_alone(engine, tmp_path):
         np.testing.assert_allclose(found["y"], expected, rtol=1e-8)
 
 
-@pytest.mark.parametrize("engine", EMITTERS)
-def test_all_names_that_the_script_uses_are_reserved(engine):
-    """What is assigned, defined or imported at the script's top level, and names in `simulate`."""
-    case = CASE["everything"]
-    circuit = lower(case.spec, case.weights)
-    (text,) = (t for n, t in get_backend(engine).emit(circuit).items() if n.endswith(".py"))
-    found = set()
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.Assign):
-            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-    types = {f"{population.name}_neuron" for population in circuit.populations}
-    assert found - types <= EMITTERS[engine].ENGINE.reserved
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "names", [["lambda", "np", "h", "nest"], ["network", "rates", "i", "None"]]

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.backends.arrays.planner import tensor_names
+from cortico.backends.arrays.backend import argument_names
 from cortico.ir import Circuit, SpecError
 from cortico.ir.errors import bullet_list
 from cortico.verify.exact.circuit import Exact
@@ -104,9 +104,9 @@ def run_emitted(
     `inputs` may have batch axes; those of kind `mask` are bool. Raises SpecError for text that cortico
     does not emit, and whatever the text raises.
     """
-    names = tensor_names(circuit)
-    arguments: dict[str, Any] = {names[name]: array for name, array in inputs.items()}
     attention = load_emitted(source, ring)
+    names = argument_names(circuit, source)
+    arguments: dict[str, Any] = {names[name]: array for name, array in inputs.items()}
     names_there = attention.__globals__
     names_there.update({name: v for name, v in run.replaced.items() if name in names_there})
     takes = inspect.signature(attention).parameters

@@ -14,8 +14,6 @@ import sympy
 
 from cortico.backends import get_backend, require_support
 from cortico.backends.brian2 import Options, emit_script
-from cortico.backends.brian2.code import RESERVED, Coder
-from cortico.backends.brian2.schedule import schedule
 from cortico.ir import (
     CellClass,
     CircuitBuilder,
@@ -156,35 +154,6 @@ def script_arguments(builder, tensor, array):
     (name,) = [argument.arg for argument in function.args.args]
     assert name.startswith(tensor)
     return {name: array}
-
-
-@pytest.mark.parametrize("options", [{}, {"form": "fast"}, {"cells": "lif"}], ids=str)
-@pytest.mark.parametrize("name", ["bert", "memory_llama"])
-def test_names_of_the_script_are_reserved(name, options):
-    """Whatever the script calls something by itself, a circuit's names keep clear of."""
-    circuit = lower(CASE[name].spec, CASE[name].weights)
-    coder = Coder.of(circuit, schedule(circuit), Options(**options))
-    known = {*coder.tensors.values(), *coder.symbols.values(), *coder.axes.values()}
-    known |= {*coder.populations.values(), *RESERVED}
-    tree = ast.parse(emit_script(circuit, Options(**options)))
-    (function,) = [node for node in tree.body if getattr(node, "name", "") == "simulate"]
-    top = {name for node in tree.body for name in defined(node)}
-    local = {
-        n.id for n in ast.walk(function) if isinstance(n, ast.Name) and type(n.ctx) is ast.Store
-    }
-    inner = {n.name for n in ast.walk(function) if isinstance(n, ast.FunctionDef)}
-    arguments = {a.arg for a in (*function.args.args, *function.args.kwonlyargs)}
-    made = {n for n in local if n.endswith(("_cells", "_synapses")) or n.startswith("r_")}
-    assert top | local | inner | arguments <= known | made
-
-
-def defined(node):
-    """The names that a statement at the top of a module defines."""
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return {alias.asname or alias.name for alias in node.names}
-    if isinstance(node, ast.Assign):
-        return {target.id for target in node.targets}
-    return {node.name} if hasattr(node, "name") else set()
 
 
 # ---- what is refused -----------------------------------------------------------------------------------
