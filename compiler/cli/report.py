@@ -61,8 +61,10 @@ def _check(arguments: argparse.Namespace) -> None:
 def _page(arguments: argparse.Namespace, progress: Callable[[str], None]) -> Page:
     from cortico.anatomy import audit
     from cortico.page import Page
+    from cortico.pictures import require_drawable
 
     subject = read_subject(arguments, progress, verify=arguments.verify)
+    require_drawable(subject.circuit)
     activity, tokens = read_activity(arguments, subject, progress)
     circuit = activity.circuit if activity else subject.circuit
     progress("holding it against published anatomy")

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from cortico.ir.errors import SpecError
+from cortico.ir.errors import SpecError, clipped, shown
+from cortico.ir.limits import JSON_BYTES, SHOWN_CHARACTERS
 
 #: A path as users write it.
 AnyPath = str | PathLike[str]
 
 
-def read_bytes(path: Path) -> bytes:
-    """The whole file. SpecError when it cannot be read."""
+def read_bytes(path: Path, most: int = JSON_BYTES) -> bytes:
+    """The whole file. SpecError when it cannot be read, or has more than `most` bytes."""
     require_file(path)
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise SpecError(f"{str(path)!r} is too large: expected at most {most:,} bytes")
+        return content
     except OSError as error:
         raise SpecError(f"cannot read {str(path)!r}: {error.strerror}") from None
 
@@ -46,10 +52,17 @@ def parse_json_object(text: bytes, source: str) -> dict[str, Any]:
     except RecursionError:
         raise SpecError(f"{source!r} is not JSON that can be read: nested too deeply") from None
     except ValueError as error:  # covers UnicodeDecodeError and JSONDecodeError
-        raise SpecError(f"{source!r} is not JSON that can be read: {error}") from None
+        raise SpecError(f"{source!r} is not JSON that can be read: {reason(error)}") from None
     if not isinstance(value, dict):
         raise SpecError(f"{source!r} holds {kind_of(value)}, expected a JSON object")
     return value
+
+
+def reason(error: Exception) -> str:
+    """What a parser says is wrong, short. Python's limit on digits is said in our words."""
+    if "integer string conversion" in str(error):
+        return "it has a number of thousands of digits"
+    return clipped(str(error), 4 * SHOWN_CHARACTERS)
 
 
 def kind_of(value: object) -> str:
@@ -66,9 +79,13 @@ def kind_of(value: object) -> str:
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
+    require_unique([key for key, _ in pairs])
+    return dict(pairs)
+
+
+def require_unique(keys: Sequence[str]) -> None:
+    """ValueError when a key stands twice: which of the two is meant?"""
+    if len(set(keys)) < len(keys):
         seen: set[str] = set()
-        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {repeated!r} stands twice in one object")
-    return table
+        repeated = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {shown(repeated)} stands twice in one object")
