@@ -4,45 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from cortico.ir.errors import SpecError, clipped, shown
 from cortico.ir.limits import JSON_BYTES, SHOWN_CHARACTERS
-
-#: A path as users write it.
-AnyPath = str | PathLike[str]
-
-
-def read_bytes(path: Path, most: int = JSON_BYTES) -> bytes:
-    """The whole file. SpecError when it cannot be read, or has more than `most` bytes."""
-    require_file(path)
-    try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)
-        if len(content) > most:
-            raise SpecError(f"{str(path)!r} is too large: expected at most {most:,} bytes")
-        return content
-    except OSError as error:
-        raise SpecError(f"cannot read {str(path)!r}: {error.strerror}") from None
-
-
-def require_file(path: Path) -> None:
-    """SpecError unless `path` is a regular file; a pipe or a device would be waited on for ever."""
-    try:
-        path.stat()
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SpecError(f"cannot read {str(path)!r}: {reason}") from None
-    if not path.is_file():
-        kind = "a directory" if path.is_dir() else "not a regular file"
-        raise SpecError(f"cannot read {str(path)!r}: it is {kind}, expected a file")
+from cortico.ir.reading import read_bytes
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file. SpecError when it is not JSON, not an object, or repeats a key."""
-    return parse_json_object(read_bytes(path), str(path))
+    return parse_json_object(read_bytes(path, JSON_BYTES), str(path))
 
 
 def parse_json_object(text: bytes, source: str) -> dict[str, Any]:

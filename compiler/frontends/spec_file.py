@@ -12,16 +12,10 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-from cortico.frontends.json_text import (
-    AnyPath,
-    kind_of,
-    parse_json_object,
-    read_bytes,
-    reason,
-    require_unique,
-)
+from cortico.frontends.json_text import kind_of, parse_json_object, reason, require_unique
 from cortico.ir.errors import SpecError, bullet_list, near_name, shown
 from cortico.ir.limits import SIZE, SPEC_BYTES
+from cortico.ir.reading import AnyPath, read_bytes
 from cortico.spec import AttentionSpec
 
 _WORDS: dict[type, str] = {

@@ -16,8 +16,8 @@ from cortico.ir.axes import Axis, Extent, Role, Unfold
 from cortico.ir.circuit import Circuit, Output
 from cortico.ir.domain import EVERYWHERE, Bound, Domain, conjunction
 from cortico.ir.errors import CircuitError
-from cortico.ir.limits import EXPONENT, TEXT_BYTES
 from cortico.ir.invariants import check
+from cortico.ir.limits import EXPONENT, TEXT_BYTES
 from cortico.ir.population import Compartment, Effect, Population, Projection
 from cortico.ir.regions import CellClass, Region
 from cortico.ir.tensors import FLOATS, Formula, Gain, Input, InputKind, Parameter, TensorRef, Weight

@@ -158,7 +158,7 @@ def test_neither_config_nor_torch(tmp_path):
         ({k: v for k, v in BERT.items() if k != "num_hidden_layers"}, "has no 'num_hidden_layers'"),
         (
             BERT | {"hidden_size": "8"},
-            "hidden_size must be a positive integer below 2147483648, found '8'",
+            "hidden_size must be a positive integer below 16777216, found '8'",
         ),
         (BERT | {"num_attention_heads": True}, "num_attention_heads must be a positive integer"),
         (BERT | {"num_attention_heads": 0}, "num_attention_heads must be a positive integer"),
