@@ -26,6 +26,7 @@ _WORDS: dict[type, str] = {
     NoneType: "nothing",
 }
 _MOST_FIELDS = 100  #: of one table; a spec has a third of that
+_DEEPEST = 20  #: tables in tables in YAML; a spec has two
 _ALWAYS_WRITTEN = ("model", "heads")
 
 
@@ -81,10 +82,17 @@ def _parse_yaml(text: bytes, source: str) -> dict[str, Any]:
     import yaml
 
     class Loader(yaml.SafeLoader):
+        depth = 0
+
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
                 raise ValueError("aliases (*name) are not read, write the value itself")
-            return super().compose_node(parent, index)
+            if self.depth == _DEEPEST:
+                raise RecursionError
+            self.depth += 1
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             require_unique([key.value for key, _ in node.value if isinstance(key.value, str)])
