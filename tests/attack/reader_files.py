@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,10 +25,13 @@ from cortico.cli.report import _read_claims
 from cortico.cli.targets import _option
 from cortico.frontends import layers, open_tensors, read_checkpoint
 from cortico.ir.text import save_circuit
+from cortico.learning.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from cortico.learning.training import Settings, Training
 from cortico.lesion.targets import read_target
+from cortico.minilm import _read_config
 from cortico.passes import parse_passes
 from cortico.pipeline import compile_attention
-from cortico.spec import Bias, Mask, Rotary
+from cortico.spec import Bias, Kernel, Mask, Rotary
 from cortico.weights import random_weights
 
 SPEC = """model = 8
@@ -74,7 +78,7 @@ class Seed(NamedTuple):
 
 def seeds(folder: Path) -> list[Seed]:
     """All of them, written below `folder`."""
-    parts = (_specs, _circuits, _checkpoints, _onnx, _arrays, _sonata, _texts)
+    parts = (_specs, _circuits, _checkpoints, _onnx, _arrays, _sonata, _training, _texts)
     found = [seed for part in parts for seed in part(folder)]
     for seed in found:
         seed.read(seed.content)  # what is not changed is read
@@ -291,6 +295,20 @@ def _arrays(folder: Path) -> Iterator[Seed]:
     file = io.BytesIO()
     np.save(file, x)
     yield _seed(folder / "x.npy", file.getvalue(), read, False)
+
+
+def _training(folder: Path) -> Iterator[Seed]:
+    """The checkpoint of a training, and the configuration of the language model that reads sentences."""
+    spec, x = AttentionSpec(2, 1, kernel=Kernel.LINEAR), np.ones((3, 2, 2))
+    training = Training(spec, random_weights(spec, 0), {"x": x, "target": x}, Settings())
+    start = training.start()
+    still = {name: np.zeros_like(start.weights[name]) for name in training.trained}
+    save_checkpoint(folder / "training", training, replace(start, velocity=still))
+    path = folder / "training" / CHECKPOINT
+    yield _seed(path, path.read_bytes(), lambda p: load_checkpoint(p.parent, training), False)
+    config = {"num_hidden_layers": 6, "num_attention_heads": 12, "layer_norm_eps": 1e-12}
+    path = folder / "minilm" / "config.json"
+    yield _seed(path, json.dumps(config).encode(), lambda p: _read_config(p.parent))
 
 
 def _sonata(folder: Path) -> Iterator[Seed]:
