@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cortico.ir.errors import SpecError, shown
+from cortico.ir.errors import SpecError, clipped, shown
 from cortico.ir.limits import MEMBERS, UNPACKED_BYTES
 from cortico.ir.reading import AnyPath, require_file
 
@@ -86,7 +86,7 @@ def _array(stream: BinaryIO, size: int, what: str) -> np.ndarray:
     """The array of numbers in `size` bytes of .npy."""
     shape, in_columns, dtype, start = _header(stream)
     if dtype.kind not in "fiub":
-        raise SpecError(f"{what} has type {shown(dtype)}, expected numbers")
+        raise SpecError(f"{what} has type {clipped(str(dtype), 60)}, expected numbers")
     if math.prod(shape) * dtype.itemsize != size - start:
         raise SpecError(f"{what} has shape {shown(shape)}, which is not the size of the file")
     content = bytearray(size - start)

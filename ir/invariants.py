@@ -89,10 +89,14 @@ def extents_are_positive(circuit: Circuit) -> Violations:
     """Every axis and every side of a tensor has at least one index, and fewer than 2^62."""
     for axis in circuit.axes:
         if isinstance(axis.extent, int) and not 1 <= axis.extent < SIZE:
-            yield f"axis {axis.name!r} has extent {shown(axis.extent)}, expected at least 1"
+            expected = "at least 1" if axis.extent < 1 else "less than 2^62"
+            yield f"axis {axis.name!r} has extent {shown(axis.extent)}, expected {expected}"
     for tensor in circuit.inputs + circuit.parameters:
-        if any(isinstance(side, int) and not 1 <= side < SIZE for side in tensor.shape):
-            yield f"tensor {tensor.name!r} has an empty or endless side: {shown(tensor.shape)}"
+        sides = [side for side in tensor.shape if isinstance(side, int)]
+        if any(side < 1 for side in sides):
+            yield f"tensor {tensor.name!r} has an empty side: {shown(tensor.shape)}"
+        if any(side >= SIZE for side in sides):
+            yield f"tensor {tensor.name!r} has a side of 2^62 or more: {shown(tensor.shape)}"
 
 
 def arrays_have_few_axes(circuit: Circuit) -> Violations:
