@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from cortico.ir.axes import Extent
 from cortico.ir.errors import SpecError, bullet_list, shown
-from cortico.ir.limits import SIZE
+from cortico.ir.limits import MODEL_SIZE, SIZE
 
 
 class Kernel(StrEnum):
@@ -128,7 +128,7 @@ class AttentionSpec:
     def __post_init__(self) -> None:
         problems = list(_wrong_sizes(self)) or list(_wrong_combinations(self))
         if problems:
-            raise SpecError(f"spec {self.name!r} is wrong:{bullet_list(problems)}")
+            raise SpecError(f"spec {shown(self.name)} is wrong:{bullet_list(problems)}")
 
     # ---- defaults, resolved ------------------------------------------------------------------------
 
@@ -226,6 +226,8 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
     if spec.rotary:
         if spec.cross:
             yield "rotary needs queries and keys on the same tokens, but cross = true"
+        if spec.d_key >= MODEL_SIZE:
+            yield f"rotary turns features of a head one by one: {spec.d_key:,} are too many"
         if spec.d_key % 2 or spec.rotated_features % 2 or spec.rotated_features > spec.d_key:
             yield (
                 f"rotary turns pairs of features: rotated = {spec.rotated_features} must be even "

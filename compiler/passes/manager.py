@@ -21,6 +21,9 @@ _MOST_ROUNDS = 10
 #: Tokens up to which a circuit is run to measure the error of an approximate pass.
 _MOST_TOKENS = 256
 
+#: Characters of a list of passes.
+_LONGEST = 1000
+
 _ITEM = re.compile(r"(?P<name>[\w-]+)(\((?P<options>[^()]*)\))?")
 
 #: Raises PassError when two circuits do not compute the same.
@@ -53,6 +56,8 @@ def parse_passes(text: str) -> list[Pass]:
     A pipeline's name stands for its passes. SpecError for unknown names, options or orders.
     """
     passes: list[Pass] = []
+    if len(text) > _LONGEST:
+        raise SpecError(f"cannot read passes of more than {_LONGEST:,} characters: {shown(text)}")
     for item in re.split(r",(?![^(]*\))", text):  # commas that are not inside parentheses
         found = _ITEM.fullmatch(item.strip())
         if found is None:

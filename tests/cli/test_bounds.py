@@ -36,6 +36,8 @@ SPECS = {
     "deep.json": f'{{"model": {"[" * 9000}{"]" * 9000}}}',
     "deep.toml": f"model = {'[' * 9000}{']' * 9000}",
     "deep.yaml": f"model: {'[' * 9000}{']' * 9000}",
+    "turns.json": json.dumps({"model": 2**32, "heads": 2, "rotary": {"rotated": 2}}),
+    "title.json": json.dumps({"model": 8, "heads": 7, "name": "x" * 3000}),
     "name.json": json.dumps({"model": 8, "name": "x" * 3_000_000}),
 }
 
@@ -50,6 +52,8 @@ REASONS = {
     "hexadecimal": "found an integer of thousands of digits",
     "negative": "it is too large",
     "deep": "nested too deeply",
+    "turns": "rotary turns features of a head one by one: 2,147,483,648 are too many",
+    "title": "model = 8 does not divide into heads = 7",
     "name": "is too large: expected at most 32,768 bytes",
 }
 
@@ -201,7 +205,8 @@ def test_sizes_in_config_are_not_believed(cortico, home):
         f"lesion out --silence cell:pv@area={DIGITS} -i x.npy",
         f"show bare --bind n={DIGITS}",
         "show bare --bind n=١٢",
-        f"compile ok.toml -o o --passes quantize(bits={DIGITS})",
+        f"compile ok.toml -o o --passes quantize(bits={DIGITS[:900]})",
+        f"compile ok.toml -o o --passes {'prune-dead,' * 10_000}prune-dead",
     ],
 )
 def test_numbers_on_the_command_line(cortico, home, command):
