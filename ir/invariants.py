@@ -5,31 +5,36 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 
+from cortico.ir.axes import Extent
 from cortico.ir.circuit import Circuit
 from cortico.ir.domain import Domain, coupled_axes, restrict
-from cortico.ir.errors import CircuitError, bullet_list, near_name
+from cortico.ir.errors import CircuitError, bullet_list, near_name, shown
+from cortico.ir.limits import AXES, COMPARTMENTS, SIZE
 from cortico.ir.regions import CellClass, Region
-from cortico.ir.tensors import FLOATS, FORMULA_SHAPES, FORMULAS, Input, Parameter, Weight
+from cortico.ir.tensors import FLOATS, FORMULA_SHAPES, FORMULAS, Gain, Shape, Weight
 from cortico.ir.transfer import TRANSFERS
 
 Violations = Iterator[str]
 Rule = Callable[[Circuit], Violations]
+Shapes = Mapping[str, Shape]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def check(circuit: Circuit) -> None:
-    """Raise one CircuitError that lists every violation of every rule.
+    """Raise one CircuitError that lists every violation of every rule; of very many, the first ones.
 
     Later rules rest on the names that earlier ones checked, so a group runs only when the groups
     before it found nothing.
     """
     for group in RULES:
-        problems = [problem for rule in group for problem in rule(circuit)]
-        if problems:
-            raise CircuitError(f"circuit {circuit.name!r} is broken:{bullet_list(problems)}")
+        problems = chain.from_iterable(rule(circuit) for rule in group)
+        for first in problems:
+            listed = bullet_list(chain([first], problems))
+            raise CircuitError(f"circuit {shown(circuit.name)} is broken:{listed}")
 
 
 # ---- names ---------------------------------------------------------------------------------------
@@ -81,13 +86,27 @@ def _symbols(circuit: Circuit) -> Iterator[str]:
 
 
 def extents_are_positive(circuit: Circuit) -> Violations:
-    """Every axis and every side of a tensor has at least one index."""
+    """Every axis and every side of a tensor has at least one index, and fewer than 2^62."""
     for axis in circuit.axes:
-        if isinstance(axis.extent, int) and axis.extent < 1:
-            yield f"axis {axis.name!r} has extent {axis.extent}, expected at least 1"
+        if isinstance(axis.extent, int) and not 1 <= axis.extent < SIZE:
+            expected = "at least 1" if axis.extent < 1 else "less than 2^62"
+            yield f"axis {axis.name!r} has extent {shown(axis.extent)}, expected {expected}"
     for tensor in circuit.inputs + circuit.parameters:
-        if any(isinstance(side, int) and side < 1 for side in tensor.shape):
-            yield f"tensor {tensor.name!r} has an empty side: {tensor.shape}"
+        sides = [side for side in tensor.shape if isinstance(side, int)]
+        if any(side < 1 for side in sides):
+            yield f"tensor {tensor.name!r} has an empty side: {shown(tensor.shape)}"
+        if any(side >= SIZE for side in sides):
+            yield f"tensor {tensor.name!r} has a side of 2^62 or more: {shown(tensor.shape)}"
+
+
+def arrays_have_few_axes(circuit: Circuit) -> Violations:
+    """No population, tensor or projection ranges over more axes than an array can have."""
+    shapes = {f"population {p.name!r}": p.axes for p in circuit.populations}
+    shapes |= {f"tensor {t.name!r}": t.shape for t in circuit.inputs + circuit.parameters}
+    shapes |= {f"projection {p.name!r}": circuit.synapse_axes(p) for p in circuit.projections}
+    for where, axes in shapes.items():
+        if len(axes) > AXES:
+            yield f"{where} has {len(axes)} axes, expected at most {AXES}"
 
 
 def symbols_come_from_inputs(circuit: Circuit) -> Violations:
@@ -150,16 +169,19 @@ def transfers_are_known(circuit: Circuit) -> Violations:
 
 
 def populations_have_axes(circuit: Circuit) -> Violations:
-    """Populations spread over declared axes, each once, and have a compartment."""
+    """Populations spread over declared axes, each once, and have a compartment, but not hundreds."""
     known = {axis.name for axis in circuit.axes}
     for population in circuit.populations:
         for axis in population.axes:
             if axis not in known:
                 yield f"population {population.name!r} has unknown axis {axis!r}{near_name(axis, known)}"
         if len(set(population.axes)) < len(population.axes):
-            yield f"population {population.name!r} names an axis twice: {population.axes}"
+            yield f"population {population.name!r} names an axis twice: {shown(population.axes)}"
         if not population.compartments:
             yield f"population {population.name!r} has no compartment"
+        if len(population.compartments) > COMPARTMENTS:
+            found = len(population.compartments)
+            yield f"population {population.name!r} has {found:,} compartments, expected at most {COMPARTMENTS}"
 
 
 def projections_have_ends(circuit: Circuit) -> Violations:
@@ -184,31 +206,46 @@ def projections_have_ends(circuit: Circuit) -> Violations:
 
 def weights_fit_axes(circuit: Circuit) -> Violations:
     """A weight or bias reads a known tensor, over axes at hand, with the tensor's own sizes."""
+    extents = {axis.name: axis.extent for axis in circuit.axes}
+    parameters: Shapes = {parameter.name: parameter.shape for parameter in circuit.parameters}
+    tensors = {**{tensor.name: tensor.shape for tensor in circuit.inputs}, **parameters}
     for population in circuit.populations:
         for compartment in population.compartments:
             for drive in compartment.drive:
                 where = f"drive of {population.name}.{compartment.name}"
-                yield from _weight_problems(
-                    circuit, where, drive, population.axes, (Input, Parameter)
-                )
+                yield from _gain_problems(extents, where, drive.gain)
+                yield from _tensor_problems(extents, tensors, where, drive, population.axes)
     for projection in circuit.projections:
         axes = circuit.synapse_axes(projection)
         where = f"weight of projection {projection.name!r}"
-        yield from _weight_problems(circuit, where, projection.weight, axes, (Parameter,))
+        yield from _gain_problems(extents, where, projection.weight.gain)
+        yield from _tensor_problems(extents, parameters, where, projection.weight, axes)
 
 
-def _weight_problems(
-    circuit: Circuit, where: str, weight: Weight, axes: tuple[str, ...], kinds: tuple[type, ...]
+def _gain_problems(extents: Mapping[str, Extent], where: str, gain: Gain) -> Violations:
+    if not math.isfinite(gain.coefficient):
+        yield f"{where}: gain {gain.coefficient} is no finite number"
+        return
+    unknown = [axis for axis, _ in gain.sizes if axis not in extents]
+    for axis in unknown:
+        yield f"{where}: gain uses unknown axis {axis!r}{near_name(axis, extents)}"
+    sizes = {axis: extent for axis, _ in gain.sizes if isinstance(extent := extents.get(axis), int)}
+    if all(axis in sizes for axis, _ in gain.sizes):
+        try:
+            gain.value(sizes)
+        except CircuitError as error:
+            yield f"{where}: {error}"
+
+
+def _tensor_problems(
+    extents: Mapping[str, Extent],
+    tensors: Shapes,
+    where: str,
+    weight: Weight,
+    axes: tuple[str, ...],
 ) -> Violations:
-    known_axes = {axis.name: axis for axis in circuit.axes}
-    if not math.isfinite(weight.gain.coefficient):
-        yield f"{where}: gain {weight.gain.coefficient} is no finite number"
-    for axis, _ in weight.gain.sizes:
-        if axis not in known_axes:
-            yield f"{where}: gain uses unknown axis {axis!r}{near_name(axis, known_axes)}"
     if weight.tensor is None:
         return
-    tensors = {t.name: t for t in circuit.inputs + circuit.parameters if isinstance(t, kinds)}
     name = weight.tensor.name
     if name not in tensors:
         yield f"{where}: unknown tensor {name!r}{near_name(name, tensors)}"
@@ -217,9 +254,9 @@ def _weight_problems(
     if stray or len(set(weight.tensor.axes)) < len(weight.tensor.axes):
         yield f"{where}: {weight.tensor} must use axes among {', '.join(axes)}, each once"
         return
-    found = tuple(known_axes[axis].extent for axis in weight.tensor.axes)
-    if found != tensors[name].shape:
-        yield f"{where}: {weight.tensor} has sizes {found}, but {name!r} has shape {tensors[name].shape}"
+    found = tuple(extents[axis] for axis in weight.tensor.axes)
+    if found != tensors[name]:
+        yield f"{where}: {weight.tensor} has sizes {found}, but {name!r} has shape {tensors[name]}"
 
 
 def outputs_read_populations(circuit: Circuit) -> Violations:
@@ -290,6 +327,7 @@ RULES: tuple[tuple[Rule, ...], ...] = (
         populations_have_axes,
         projections_have_ends,
     ),
+    (arrays_have_few_axes,),
     (
         weights_fit_axes,
         outputs_read_populations,

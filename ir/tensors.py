@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from cortico.ir.axes import Extent
+from cortico.ir.errors import CircuitError, shown
 
 Shape = tuple[Extent, ...]
 
@@ -98,12 +99,23 @@ class Gain:
     sizes: tuple[tuple[str, Fraction], ...] = ()
 
     def value(self, sizes: Mapping[str, int]) -> float:
-        """The number at given axis sizes. The sizes are multiplied first: 1/√(2·16) is 1/√32."""
+        """The number at given axis sizes. The sizes are multiplied first: 1/√(2·16) is 1/√32.
+
+        CircuitError when it is no finite number.
+        """
         by_exponent: dict[Fraction, int] = {}
         for axis, exponent in self.sizes:
             by_exponent[exponent] = by_exponent.get(exponent, 1) * sizes[axis]
-        powers = (float(size) ** float(exponent) for exponent, size in by_exponent.items())
-        return float(self.coefficient * math.prod(powers))
+        try:
+            powers = (float(size) ** float(exponent) for exponent, size in by_exponent.items())
+            value = float(self.coefficient * math.prod(powers))
+        except OverflowError:
+            value = math.inf
+        if not math.isfinite(value):
+            raise CircuitError(
+                f"gain {shown(str(self))} is too large to be a number at {shown(dict(sizes))}"
+            )
+        return value
 
     def __mul__(self, other: Gain) -> Gain:
         return Gain(self.coefficient * other.coefficient, self.sizes + other.sizes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from cortico.backends.arrays.chains import milestones
 from cortico.backends.arrays.contraction import NOMINAL_SIZE, Contraction
 from cortico.backends.arrays.operations import (
     Add,
@@ -78,7 +79,16 @@ class Planner:
 
     def outputs(self) -> list[Variable]:
         """Plan every output; returns the variables that hold them, axes as the outputs ask."""
+        for name in milestones((o.source.name for o in self.circuit.outputs), self._heard):
+            self._silenced_by(self.circuit.population(name))
+            self.rate(self.circuit.population(name))
         return [self._output(output.source) for output in self.circuit.outputs]
+
+    def _heard(self, name: str) -> list[str]:
+        """The populations whose rates are planned before that of this one."""
+        group = self.groups.get(name)
+        members = group.members if group else (name,)
+        return [p.pre for member in members for p in self.circuit.projections_onto(member)]
 
     def _output(self, source: TensorRef) -> Variable:
         rate = self.rate(self.circuit.population(source.name))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cortico.backends.script_options import named
 from cortico.ir import SpecError
-from cortico.ir.errors import near_name
+from cortico.ir.errors import near_name, shown
 
 TARGETS = ("numpy", "cython", "cpp_standalone")
 METHODS = ("euler", "exponential_euler", "rk2", "rk4", "heun")
@@ -54,7 +54,7 @@ class Options:
             if found not in choices:
                 raise SpecError(
                     f"option {name} of backend brian2 must be one of {', '.join(choices)}, "
-                    f"found {found!r}{near_name(str(found), choices)}"
+                    f"found {shown(found)}{near_name(str(found), choices)}"
                 )
         for name in ("dt", "tau", "tolerance", "duration", "peak", "synapse"):
             if getattr(self, name) is not None or name not in ("tau", "duration"):
@@ -74,7 +74,7 @@ class Options:
         found = getattr(self, name)
         fits = isinstance(found, kinds) and not isinstance(found, bool)
         if not fits or not low <= float(found) <= high:
-            raise SpecError(f"option {name} of backend brian2 must be {what}, found {found!r}")
+            raise SpecError(f"option {name} of backend brian2 must be {what}, found {shown(found)}")
 
     @property
     def compiles(self) -> bool:

@@ -16,6 +16,8 @@ from cortico.backends.extras import require_extra
 from cortico.backends.protocol import Progress
 from cortico.backends.sonata.types import CONFIG, EDGE_POPULATION, EDGES, NODE_POPULATION, NODES
 from cortico.ir import Circuit, CircuitError, SpecError
+from cortico.ir.errors import clipped
+from cortico.ir.reading import require_file
 from cortico.ir.text import load_circuit
 
 if TYPE_CHECKING:
@@ -42,8 +44,11 @@ def read_sonata(folder: Path, progress: Progress = lambda stage: None) -> Circui
         raise SpecError(str(error)) from None
     if circuit.symbols:
         raise SpecError(f"{folder / TEXT} has no numbers of neurons, so {NODES} is not of it")
-    _check(folder / NODES, f"nodes/{NODE_POPULATION}", _neurons(circuit), progress)
-    _check(folder / EDGES, f"edges/{EDGE_POPULATION}", _synapses(circuit), progress)
+    counts = circuit.counts()
+    nodes = (folder / NODES, f"nodes/{NODE_POPULATION}", int(counts.neurons))
+    _check(*nodes, _neurons(circuit), progress)
+    edges = (folder / EDGES, f"edges/{EDGE_POPULATION}", int(counts.synapses))
+    _check(*edges, _synapses(circuit), progress)
     return circuit
 
 
@@ -82,34 +87,63 @@ def _synapses(circuit: Circuit) -> Iterator[_Expected]:
         )
 
 
-def _check(path: Path, place: str, blocks: Iterator[_Expected], progress: Progress) -> None:
+def _check(
+    path: Path, place: str, rows: int, blocks: Iterator[_Expected], progress: Progress
+) -> None:
     import h5py
 
+    require_file(path)
     try:
         with h5py.File(path, "r") as file:
-            _compare(path, file[place], blocks, progress)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SpecError(f"cannot read {path}: {error}") from None
+            _compare(path, _inside(file, place), rows, blocks, progress)
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise SpecError(f"cannot read {path}: {clipped(str(error), 200)}") from None
+
+
+def _inside(group: h5py.Group, place: str) -> h5py.Group | h5py.Dataset:
+    """What is at a place of this very file. ValueError for a link to another one."""
+    import h5py
+
+    for name in place.split("/"):
+        if isinstance(group.get(name, getlink=True), h5py.ExternalLink | h5py.SoftLink):
+            raise ValueError(f"{name!r} is a link")
+        group = group[name]
+    return group
+
+
+def _column(group: h5py.Group, name: str, rows: int, path: Path) -> h5py.Dataset:
+    """The numbers of one property: all in this file, and in pieces that fit into memory."""
+    column = _inside(group, name)
+    found = column.shape
+    if found is None or len(found) != 1 or column.dtype.kind not in "iuf":
+        raise ValueError(f"{name!r} is no list of numbers")
+    if column.is_virtual or column.external:
+        raise ValueError(f"{name!r} lies in other files")
+    if column.chunks and column.chunks[0] > max(rows, _BLOCK):
+        raise ValueError(f"{name!r} has pieces of {column.chunks[0]:,} numbers")
+    if found[0] != rows:
+        raise SpecError(f"{path} has {found[0]:,} rows, the circuit's text has {rows:,}")
+    return column
 
 
 def _compare(
-    path: Path, group: h5py.Group, blocks: Iterator[_Expected], progress: Progress
+    path: Path, group: h5py.Group, rows: int, blocks: Iterator[_Expected], progress: Progress
 ) -> None:
-    first, sizes = 0, set()
+    columns: dict[str, h5py.Dataset] = {}
+    first = 0
     for what, expected in blocks:
         last = first + len(next(iter(expected.values())))
         progress(f"comparing {what}: {last:,} in {path.name}")
         for name, wanted in expected.items():
-            sizes.add(len(group[name]))
-            found = group[name][first:last]
+            if name not in columns:
+                columns[name] = _column(group, name, rows, path)
+            found = columns[name][first:last]
             wrong = np.flatnonzero(found != wanted) if len(found) == len(wanted) else [len(found)]
             if len(wrong):
                 raise SpecError(
                     _difference(path, f"{group.name}/{name}", what, first, wrong[0], found, wanted)
                 )
         first = last
-    if sizes - {first}:
-        raise SpecError(f"{path} has {max(sizes):,} rows, the circuit's text has {first:,}")
 
 
 def _difference(

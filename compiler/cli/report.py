@@ -61,8 +61,10 @@ def _check(arguments: argparse.Namespace) -> None:
 def _page(arguments: argparse.Namespace, progress: Callable[[str], None]) -> Page:
     from cortico.anatomy import audit
     from cortico.page import Page
+    from cortico.pictures import require_drawable
 
     subject = read_subject(arguments, progress, verify=arguments.verify)
+    require_drawable(subject.circuit)
     activity, tokens = read_activity(arguments, subject, progress)
     circuit = activity.circuit if activity else subject.circuit
     progress("holding it against published anatomy")
@@ -97,12 +99,18 @@ def _claims(arguments: argparse.Namespace, subject: Subject) -> tuple[Claim, ...
 
 def _read_claims(path: Path) -> tuple[Claim, ...]:
     from cortico.ir import SpecError
+    from cortico.ir.errors import clipped
+    from cortico.ir.limits import JSON_BYTES
+    from cortico.ir.reading import read_bytes
     from cortico.verify.claims import Claim, Known
 
     try:
-        written = json.loads(path.read_text(encoding="utf-8"))["claims"]
+        written = json.loads(read_bytes(path, JSON_BYTES))["claims"]
+        texts = [text for c in written for text in (c["claim"], c["detail"], *c["given"])]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("claims must be texts")
         return tuple(
             Claim(c["claim"], Known(c["verdict"]), c["detail"], tuple(c["given"])) for c in written
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SpecError(f"{str(path)!r} is no certificate: {error}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SpecError(f"{str(path)!r} is no certificate: {clipped(str(error), 200)}") from None

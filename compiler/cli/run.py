@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cortico.cli.circuits import add_circuit_argument, read_circuit
 from cortico.cli.targets import add_backend_arguments, read_backend
@@ -86,49 +87,28 @@ def _summary(name: str, array: np.ndarray) -> str:
     return f"{name} {array.shape} {array.dtype}: {numbers}"
 
 
-def read_arrays(path: Path, circuit: Circuit) -> dict[str, np.ndarray]:
-    """Input name to array. SpecError for what is no NumPy file, or holds anything but numbers."""
-    loaded = _load(path)
-    arrays = loaded if isinstance(loaded, dict) else {_only_input(circuit): loaded}
-    return {name: _numbers(array, name, path) for name, array in arrays.items()}
+def read_arrays(path: Path, circuit: Circuit) -> Mapping[str, np.ndarray]:
+    """Input name to array. SpecError for what is no NumPy file, or holds anything but numbers.
+
+    Arrays of an .npz file are read when they are asked for.
+    """
+    from cortico.backends import array_files
+
+    loaded = array_files.read_arrays(path)
+    if isinstance(loaded, array_files.Archive):
+        return loaded
+    return {_only_input(circuit): loaded}
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
     """The array in an .npy file, for the input `name`. SpecError for anything else."""
+    from cortico.backends import array_files
     from cortico.ir import SpecError
 
-    loaded = _load(path)
-    if isinstance(loaded, dict):
+    loaded = array_files.read_arrays(path)
+    if isinstance(loaded, array_files.Archive):
         raise SpecError(f"{str(path)!r} holds several arrays, expected one for {name!r}: .npy")
-    return _numbers(loaded, name, path)
-
-
-def _numbers(array: Any, name: str, path: Path) -> np.ndarray:
-    import numpy as np
-
-    from cortico.ir import SpecError
-
-    kind = array.dtype if isinstance(array, np.ndarray) else "bytes"
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
-        raise SpecError(f"{name!r} in {str(path)!r} has type {kind}, expected numbers")
-    return array
-
-
-def _load(path: Path) -> Any:
-    """The array in an .npy file, or what an .npz file holds by name; nothing is unpickled."""
-    import numpy as np
-
-    from cortico.frontends.json_text import require_file
-    from cortico.ir import SpecError
-
-    require_file(path)
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else loaded
-    except Exception as error:  # zip, zlib and NumPy have a dozen errors for a broken file
-        reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of numbers"
-        raise SpecError(f"cannot read {str(path)!r}: {reason}") from error
+    return loaded
 
 
 def _only_input(circuit: Circuit) -> str:

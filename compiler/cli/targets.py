@@ -30,15 +30,20 @@ def read_backend(arguments: argparse.Namespace) -> Backend:
 
 def _option(text: str) -> tuple[str, object]:
     from cortico.ir import SpecError
+    from cortico.ir.errors import shown
 
     key, equals, value = text.partition("=")
     if not key or not equals:
-        raise SpecError(f"--option takes KEY=VALUE, found {text!r}")
+        raise SpecError(f"--option takes KEY=VALUE, found {shown(text)}")
     return key, _value(value)
 
 
 def _value(text: str) -> object:
-    """A number or nothing where the text says so, else the text."""
+    """A number or nothing where the text says so, else the text; that of endless digits is none."""
+    from cortico.ir.limits import DIGITS
+
+    if text.isdecimal() and len(text) > DIGITS:
+        return text
     if text.lower() == "none":
         return None
     for kind in (int, float):

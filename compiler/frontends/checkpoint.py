@@ -10,9 +10,9 @@ from cortico.frontends import onnx_file, torch_mha
 from cortico.frontends.config import Config, read_config
 from cortico.frontends.families import FAMILIES, family_of
 from cortico.frontends.family import Attention
-from cortico.frontends.json_text import AnyPath
 from cortico.frontends.tensors import Tensors, open_tensors
 from cortico.ir.errors import SpecError
+from cortico.ir.reading import AnyPath
 from cortico.weights import check_weights
 
 #: Folder names that do not name a model: generic ones, and the commits of the hub's cache.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cortico.frontends.json_text import read_json_object
-from cortico.ir.errors import SpecError, near_name
-
-_TOO_LARGE = 2**31  #: no size of a model; such numbers would overflow further on
+from cortico.ir.errors import SpecError, near_name, shown
+from cortico.ir.limits import MODEL_SIZE
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,8 @@ class Config:
     def size(self, key: str, default: int | None = None) -> int:
         """A positive integer: features, heads or layers."""
         value = self._get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < _TOO_LARGE:
-            raise self.wrong(key, f"a positive integer below {_TOO_LARGE}")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < MODEL_SIZE:
+            raise self.wrong(key, f"a positive integer below {MODEL_SIZE}")
         return value
 
     def optional_size(self, key: str) -> int | None:
@@ -76,7 +74,7 @@ class Config:
 
     def wrong(self, key: str, expected: str) -> SpecError:
         """The error for a value that is not `expected`."""
-        found = reprlib.repr(self.values.get(key))
+        found = shown(self.values.get(key))
         return SpecError(f"{self.source}: {key} must be {expected}, found {found}")
 
     def _get(self, key: str, default: Any) -> Any:

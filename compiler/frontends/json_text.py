@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import json
-from os import PathLike
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cortico.ir.errors import SpecError
-
-#: A path as users write it.
-AnyPath = str | PathLike[str]
-
-
-def read_bytes(path: Path) -> bytes:
-    """The whole file. SpecError when it cannot be read."""
-    require_file(path)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SpecError(f"cannot read {str(path)!r}: {error.strerror}") from None
-
-
-def require_file(path: Path) -> None:
-    """SpecError unless `path` is a regular file; a pipe or a device would be waited on for ever."""
-    try:
-        path.stat()
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SpecError(f"cannot read {str(path)!r}: {reason}") from None
-    if not path.is_file():
-        kind = "a directory" if path.is_dir() else "not a regular file"
-        raise SpecError(f"cannot read {str(path)!r}: it is {kind}, expected a file")
+from cortico.ir.errors import SpecError, clipped, shown
+from cortico.ir.limits import JSON_BYTES, SHOWN_CHARACTERS
+from cortico.ir.reading import read_bytes
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file. SpecError when it is not JSON, not an object, or repeats a key."""
-    return parse_json_object(read_bytes(path), str(path))
+    return parse_json_object(read_bytes(path, JSON_BYTES), str(path))
 
 
 def parse_json_object(text: bytes, source: str) -> dict[str, Any]:
@@ -46,10 +24,17 @@ def parse_json_object(text: bytes, source: str) -> dict[str, Any]:
     except RecursionError:
         raise SpecError(f"{source!r} is not JSON that can be read: nested too deeply") from None
     except ValueError as error:  # covers UnicodeDecodeError and JSONDecodeError
-        raise SpecError(f"{source!r} is not JSON that can be read: {error}") from None
+        raise SpecError(f"{source!r} is not JSON that can be read: {reason(error)}") from None
     if not isinstance(value, dict):
         raise SpecError(f"{source!r} holds {kind_of(value)}, expected a JSON object")
     return value
+
+
+def reason(error: Exception) -> str:
+    """What a parser says is wrong, short. Python's limit on digits is said in our words."""
+    if "integer string conversion" in str(error):
+        return "it has a number of thousands of digits"
+    return clipped(str(error), 4 * SHOWN_CHARACTERS)
 
 
 def kind_of(value: object) -> str:
@@ -66,9 +51,13 @@ def kind_of(value: object) -> str:
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
+    require_unique([key for key, _ in pairs])
+    return dict(pairs)
+
+
+def require_unique(keys: Sequence[str]) -> None:
+    """ValueError when a key stands twice: which of the two is meant?"""
+    if len(set(keys)) < len(keys):
         seen: set[str] = set()
-        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {repeated!r} stands twice in one object")
-    return table
+        repeated = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {shown(repeated)} stands twice in one object")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import reprlib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -13,8 +12,10 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-from cortico.frontends.json_text import AnyPath, kind_of, parse_json_object, read_bytes
-from cortico.ir.errors import SpecError, bullet_list, near_name
+from cortico.frontends.json_text import kind_of, parse_json_object, reason, require_unique
+from cortico.ir.errors import SpecError, bullet_list, near_name, shown
+from cortico.ir.limits import SIZE, SPEC_BYTES
+from cortico.ir.reading import AnyPath, read_bytes
 from cortico.spec import AttentionSpec
 
 _WORDS: dict[type, str] = {
@@ -24,7 +25,8 @@ _WORDS: dict[type, str] = {
     str: "a text",
     NoneType: "nothing",
 }
-_TOO_LARGE = 2**63
+_MOST_FIELDS = 100  #: of one table; a spec has a third of that
+_DEEPEST = 20  #: tables in tables in YAML; a spec has two
 _ALWAYS_WRITTEN = ("model", "heads")
 
 
@@ -38,7 +40,9 @@ def read_spec(path: AnyPath) -> AttentionSpec:
     parsers |= {".yaml": _parse_yaml, ".yml": _parse_yaml}
     if file.suffix.lower() not in parsers:
         raise SpecError(f"{str(file)!r} is no spec file: expected {', '.join(parsers)}")
-    return spec_from_mapping(parsers[file.suffix.lower()](read_bytes(file), str(file)), str(file))
+    return spec_from_mapping(
+        parsers[file.suffix.lower()](read_bytes(file, SPEC_BYTES), str(file)), str(file)
+    )
 
 
 def spec_from_mapping(mapping: Mapping[str, Any], source: str = "spec") -> AttentionSpec:
@@ -67,17 +71,39 @@ def spec_to_json(spec: AttentionSpec) -> str:
 def _parse_toml(text: bytes, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise SpecError(f"{source!r} is not TOML that can be read: {error}") from None
+    except RecursionError:
+        raise SpecError(f"{source!r} is not TOML that can be read: nested too deeply") from None
+    except ValueError as error:
+        raise SpecError(f"{source!r} is not TOML that can be read: {reason(error)}") from None
 
 
 def _parse_yaml(text: bytes, source: str) -> dict[str, Any]:
+    """YAML without aliases and merges, which let a text of a few lines mean millions of fields."""
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise ValueError("aliases (*name) are not read, write the value itself")
+            if self.depth == _DEEPEST:
+                raise RecursionError
+            self.depth += 1
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            require_unique([key.value for key, _ in node.value if isinstance(key.value, str)])
+            return super().construct_mapping(node, deep)
+
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SpecError(f"{source!r} is not YAML that can be read: {error}") from None
+        value = yaml.load(text, Loader)
+    except RecursionError:
+        raise SpecError(f"{source!r} is not YAML that can be read: nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:
+        raise SpecError(f"{source!r} is not YAML that can be read: {reason(error)}") from None
     if value is not None and not isinstance(value, dict):
         raise SpecError(f"{source!r} holds {kind_of(value)}, expected fields such as 'model: 384'")
     return value or {}
@@ -105,6 +131,9 @@ def _build(kind: type, mapping: Mapping[str, Any], path: str, problems: list[str
 def _wrong_fields(kind: type, mapping: Mapping[str, Any], path: str) -> Iterator[str]:
     """Fields that do not exist, and fields without a default that are not given."""
     known = {f.name: f for f in fields(kind)}
+    if len(mapping) > _MOST_FIELDS:
+        yield f"{path or 'the spec '}has {len(mapping):,} fields, expected at most {len(known)}"
+        return
     for key in mapping:
         if key not in known:
             yield f"{path}{_shown(key)} is not a field{near_name(str(key), known)}"
@@ -138,10 +167,10 @@ def _convert(value: Any, hint: Any, path: str, problems: list[str]) -> Any:
 
 
 def _can_be_used(value: Any) -> bool:
-    """False for integers too large for an array, and for a text with half a character of UTF-16."""
+    """False for integers too large for a size, and for a text with half a character of UTF-16."""
     if isinstance(value, str):
         return not any("\ud800" <= c <= "\udfff" for c in value)
-    return not isinstance(value, int) or value < _TOO_LARGE
+    return not isinstance(value, int) or abs(value) < SIZE
 
 
 def _options(hint: Any) -> tuple[type, ...]:
@@ -175,7 +204,7 @@ def _hint(value: Any, hint: Any) -> str:
 
 def _shown(value: Any) -> str:
     """A value that may be huge or hostile, short and on one line."""
-    return "nothing" if value is None else reprlib.repr(value)
+    return "nothing" if value is None else shown(value)
 
 
 # ---- dataclass to mapping --------------------------------------------------------------------------

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cortico.frontends.json_text import AnyPath, parse_json_object, read_json_object, require_file
-from cortico.ir.errors import SpecError, bullet_list, near_name
+from cortico.frontends.json_text import parse_json_object, read_json_object
+from cortico.ir.errors import SpecError, bullet_list, clipped, near_name
+from cortico.ir.limits import JSON_BYTES
+from cortico.ir.reading import AnyPath, require_file
 
 #: safetensors' dtype to the NumPy type of its bytes. bfloat16 is the upper half of a float32.
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -134,6 +136,7 @@ def open_tensors(path: AnyPath) -> Tensors:
 
 def _read_header(file: Path) -> dict[str, Entry]:
     require_file(file)
+    _measure(file)
     _validate(file)
     with file.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
@@ -147,6 +150,14 @@ def _entry(file: Path, data: int, fields: dict[str, Any]) -> FileEntry:
     return FileEntry(file, fields["dtype"], shape, data + start, data + stop)
 
 
+def _measure(file: Path) -> None:
+    """Refuse a header that is too long before anyone parses it."""
+    with file.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+    if JSON_BYTES < size <= file.stat().st_size:
+        raise SpecError(f"{str(file)!r} has a header of {size:,} bytes, expected {JSON_BYTES:,}")
+
+
 def _validate(file: Path) -> None:
     """Let safetensors check header, sizes and offsets against the file."""
     from safetensors import SafetensorError, safe_open
@@ -155,7 +166,9 @@ def _validate(file: Path) -> None:
         with safe_open(file, framework="numpy"):
             pass
     except (SafetensorError, OSError) as error:
-        raise SpecError(f"{str(file)!r} is not a whole safetensors file: {error}") from None
+        raise SpecError(
+            f"{str(file)!r} is not a whole safetensors file: {clipped(str(error), 200)}"
+        ) from None
 
 
 def _read_index(file: Path) -> dict[str, Entry]:

@@ -17,7 +17,7 @@ from cortico.files import replacing_files
 from cortico.frontends import open_tensors
 from cortico.frontends.json_text import parse_json_object
 from cortico.ir import SpecError
-from cortico.ir.errors import bullet_list
+from cortico.ir.errors import bullet_list, clipped
 from cortico.learning.training import Epoch, Snapshot, Training
 
 #: Files in the folder of a training: all that it needs to go on, and the weights alone.
@@ -68,13 +68,21 @@ def load_checkpoint(folder: Path, training: Training) -> Snapshot:
     arrays = {name: np.array(tensors[name]) for name in tensors}
     weights, velocity = _with_prefix(arrays, _WEIGHTS), _with_prefix(arrays, _VELOCITY)
     try:
-        history = tuple(Epoch(**epoch) for epoch in state["history"])
+        history = tuple(map(_epoch, state["history"]))
         np.random.PCG64().state = state["random_state"]
-    except (TypeError, ValueError, KeyError) as error:
-        raise SpecError(f"{str(path)!r} is broken: {error}") from None
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise SpecError(f"{str(path)!r} is broken: {clipped(str(error), 200)}") from None
     snapshot = Snapshot(weights, velocity, state["random_state"], history)
     _require_whole(path, snapshot, training)
     return snapshot
+
+
+def _epoch(fields: dict[str, Any]) -> Epoch:
+    epoch = Epoch(**fields)
+    numbers = [epoch.number, epoch.loss, epoch.validation or 0.0]
+    if type(epoch.number) is not int or not all(type(n) in (int, float) for n in numbers):
+        raise TypeError("an epoch has a number, a loss and a validation loss")
+    return epoch
 
 
 def _state(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 
 from cortico.ir import Circuit, Population, Projection, SpecError
-from cortico.ir.errors import near_name
+from cortico.ir.errors import near_name, shown
 
 
 class Kind(StrEnum):
@@ -23,7 +23,9 @@ class Kind(StrEnum):
     PROJECTION = "projection"  #: synapses, by name
 
 
-_TARGET = re.compile(r"(?P<kind>[^:@]*):(?P<name>[^@]+)(@area=(?P<areas>\d+(,\d+)*))?")
+_TARGET = re.compile(
+    r"(?P<kind>[^:@]*):(?P<name>[^@]+)(@area=(?P<areas>[0-9]{1,18}(,[0-9]{1,18})*))?"
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def read_target(text: str) -> Target:
     found = _TARGET.fullmatch(text)
     if found is None:
         raise SpecError(
-            f"cannot read target {text!r}: write KIND:NAME or KIND:NAME@area=0,3, such as layer:L2/3"
+            f"cannot read target {shown(text)}: write KIND:NAME or KIND:NAME@area=0,3, such as layer:L2/3"
         )
     kind = found["kind"]
     if kind not in list(Kind):

@@ -25,7 +25,7 @@ from cortico.page.data import json_text, page_data
 from cortico.page.svg import svg
 from cortico.page.tables import audit_html, circuit_tables, passes_html, proof_html, spec_html
 from cortico.passes import Step
-from cortico.pictures import SCENES
+from cortico.pictures import SCENES, require_drawable
 from cortico.pictures.titles import area_count, size_of
 from cortico.report import one_line
 from cortico.spec import AttentionSpec
@@ -56,8 +56,9 @@ class Page:
 
 
 def page_html(page: Page) -> str:
-    """The whole page as one text."""
+    """The whole page as one text. SpecError for a circuit that is too large to draw."""
     circuit = page.circuit
+    require_drawable(circuit)
     return Template(_asset("page.html")).substitute(
         title=escape(one_line(circuit.name)),
         size=escape(f"{area_count(circuit)}, {size_of(circuit)}"),

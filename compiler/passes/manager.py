@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortico.ir import Circuit, CircuitError, PassError, Role, SpecError, check
-from cortico.ir.errors import near_name
+from cortico.ir.errors import near_name, shown
 from cortico.passes.base import Pass
 from cortico.passes.edit import rename_parameters
 from cortico.passes.meaning import interface_change, relative_difference
@@ -20,6 +20,9 @@ _MOST_ROUNDS = 10
 
 #: Tokens up to which a circuit is run to measure the error of an approximate pass.
 _MOST_TOKENS = 256
+
+#: Characters of a list of passes.
+_LONGEST = 1000
 
 _ITEM = re.compile(r"(?P<name>[\w-]+)(\((?P<options>[^()]*)\))?")
 
@@ -53,10 +56,14 @@ def parse_passes(text: str) -> list[Pass]:
     A pipeline's name stands for its passes. SpecError for unknown names, options or orders.
     """
     passes: list[Pass] = []
+    if len(text) > _LONGEST:
+        raise SpecError(f"cannot read passes of more than {_LONGEST:,} characters: {shown(text)}")
     for item in re.split(r",(?![^(]*\))", text):  # commas that are not inside parentheses
         found = _ITEM.fullmatch(item.strip())
         if found is None:
-            raise SpecError(f"cannot read pass {item!r}: write it as in 'prune-small(budget=0.1)'")
+            raise SpecError(
+                f"cannot read pass {shown(item)}: write it as in 'prune-small(budget=0.1)'"
+            )
         if found["name"] in PIPELINES and found["options"] is None:
             passes += [_make(member, "") for member in PIPELINES[found["name"]]]
         else:
@@ -70,7 +77,7 @@ def _make(name: str, options: str) -> Pass:
     if kind is None:
         names = [*PIPELINES, *(known.name for known in PASSES)]
         raise SpecError(
-            f"no pass called {name!r}{near_name(name, names)}; there are: {', '.join(names)}"
+            f"no pass called {shown(name)}{near_name(name, names)}; there are: {', '.join(names)}"
         )
     return kind(**dict(_option(kind, text) for text in options.split(",") if text.strip()))
 
@@ -81,14 +88,14 @@ def _option(kind: type[Pass], text: str) -> tuple[str, object]:
     if key not in fields:
         listed = ", ".join(fields) or "none"
         raise SpecError(
-            f"pass {kind.name} has no option {key!r}{near_name(key, fields)}; it has {listed}"
+            f"pass {kind.name} has no option {shown(key)}{near_name(key, fields)}; it has {listed}"
         )
     expected: Any = type(fields[key].default)
     try:
         return key, expected(value)
     except ValueError:
         raise SpecError(
-            f"option {key} of pass {kind.name} must be of type {expected.__name__}, found {value!r}"
+            f"option {key} of pass {kind.name} must be of type {expected.__name__}, found {shown(value)}"
         ) from None
 
 

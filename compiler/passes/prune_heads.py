@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from cortico.backends import get_runner
+from cortico.backends.array_files import Archive, read_arrays
 from cortico.ir import Axis, Circuit, Input, InputKind, Parameter, Role, SpecError
 from cortico.ir.circuit import resolve
 from cortico.passes.base import Pass
@@ -70,13 +71,12 @@ class PruneHeads(Pass):
         assert isinstance(new.extent, int)
         return float(np.sort(self.contributions(before))[: -new.extent].sum())
 
-    def _arrays(self, circuit: Circuit) -> dict[str, np.ndarray]:
+    def _arrays(self, circuit: Circuit) -> Mapping[str, np.ndarray]:
         if self.inputs:
-            try:
-                with np.load(Path(self.inputs), allow_pickle=False) as file:
-                    return {name: file[name] for name in file.files}
-            except (OSError, ValueError) as error:
-                raise SpecError(f"cannot read inputs of prune-heads: {error}") from None
+            found = read_arrays(self.inputs)
+            if not isinstance(found, Archive):
+                raise SpecError(f"inputs of prune-heads, {self.inputs!r}, is no .npz file")
+            return found
         rng = np.random.default_rng(self.seed)
         return {tensor.name: _draw(tensor, circuit, rng) for tensor in circuit.inputs}
 

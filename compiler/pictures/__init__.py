@@ -16,6 +16,7 @@ from types import MappingProxyType
 from cortico.activity import Activity
 from cortico.ir import Circuit, SpecError
 from cortico.ir.errors import near_name
+from cortico.ir.limits import DRAWN_POPULATIONS, DRAWN_PROJECTIONS
 from cortico.passes import Step
 from cortico.pictures.areas import areas_scene
 from cortico.pictures.laminar import laminar_scene
@@ -60,6 +61,7 @@ def draw(
     SpecError for other kinds and formats, and where matplotlib is not installed.
     """
     require_format(path)
+    require_drawable(circuit)
     if kind in SCENES:
         paint(SCENES[kind](circuit), path)
     elif kind == "matrix":
@@ -80,6 +82,16 @@ def draw(
     else:
         known = ", ".join(KINDS)
         raise SpecError(f"no kind of picture {kind!r}{near_name(kind, KINDS)}; there are: {known}")
+
+
+def require_drawable(circuit: Circuit) -> None:
+    """SpecError for a circuit of more populations or projections than a picture can show."""
+    found = (len(circuit.populations), len(circuit.projections))
+    if found[0] > DRAWN_POPULATIONS or found[1] > DRAWN_PROJECTIONS:
+        raise SpecError(
+            f"a picture has room for {DRAWN_POPULATIONS} populations and {DRAWN_PROJECTIONS} projections, "
+            f"this circuit has {found[0]:,} and {found[1]:,}"
+        )
 
 
 def numbered(circuit: Circuit) -> Circuit:

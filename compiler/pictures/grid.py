@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -74,19 +74,25 @@ def _shortened(
     slots: dict[str, Slot], bands: Sequence[str], columns: int, edges: Sequence[tuple[str, str]]
 ) -> dict[str, Slot]:
     """Swap two slots of a band while that makes the wires shorter."""
-    touching = {name: [e for e in edges if name in e] for name in slots}
+    touching: dict[str, list[tuple[str, str]]] = {name: [] for name in slots}
+    for edge in edges:
+        for name in dict.fromkeys(edge):
+            touching[name].append(edge)
     places = [Slot(r, c) for r in range(len(bands)) for c in range(columns)]
     pairs = [(a, b) for a, b in itertools.combinations(places, 2) if bands[a.row] == bands[b.row]]
+    slots, owners = dict(slots), {slot: name for name, slot in slots.items()}
     improved = True
     while improved:
         improved = False
         for pair in pairs:
-            owners = {slot: name for name, slot in slots.items()}
-            names = [owners[slot] for slot in pair if slot in owners]
-            concerned = list(dict.fromkeys(e for name in names for e in touching[name]))
-            swapped = {**slots, **_swapped(owners, *pair)}
-            if _length(swapped, concerned) < _length(slots, concerned):
-                slots, improved = swapped, True
+            moved = _swapped(owners, *pair)
+            concerned = list(dict.fromkeys(e for name in moved for e in touching[name]))
+            if _length(ChainMap(moved, slots), concerned) < _length(slots, concerned):
+                for slot in pair:
+                    owners.pop(slot, None)
+                owners.update({slot: name for name, slot in moved.items()})
+                slots.update(moved)
+                improved = True
     return slots
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from cortico.ir.circuit import Circuit
-from cortico.ir.errors import CircuitError
+from cortico.ir.errors import CircuitError, clipped
+from cortico.ir.limits import TEXT_BYTES
 from cortico.ir.tensors import FLOATS, Parameter
 from cortico.ir.text.parser import Draft, finish, read
 from cortico.ir.text.printer import check_file_name, print_circuit
@@ -119,7 +120,11 @@ def _umask() -> int:
 def _read_text(path: Path) -> str:
     _require_file(path)
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(TEXT_BYTES + 1)
+        if len(content) > TEXT_BYTES:
+            raise CircuitError(f"{path} is too large: expected at most {TEXT_BYTES:,} bytes")
+        return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise CircuitError(f"cannot read {path}: {_reason(error)}") from None
 
@@ -154,7 +159,7 @@ def _tensors(path: Path, file: Any, draft: Draft) -> dict[str, np.ndarray]:
     present = set(file.keys())
     missing = [name for name in draft.stored if name not in present]
     if missing:
-        raise CircuitError(f"weights {path} lack {', '.join(missing)}")
+        raise CircuitError(f"weights {path} lack {clipped(', '.join(missing), 500)}")
     shapes = {parameter.name: parameter.shape for parameter in draft.parameters}
     for name, stored in draft.stored.items():
         part = file.get_slice(name)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import NoReturn, TypeVar
 
-from cortico.ir.errors import CircuitError, near_name
+from cortico.ir.errors import CircuitError, clipped, near_name
+from cortico.ir.limits import DIGITS
 
 Item = TypeVar("Item")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORD = re.compile(r"[^\s\[\](),:#\"]+")
+_BOUNDARY = r"(?![A-Za-z0-9_])"
 _SOMETHING = re.compile(r"\"(?:[^\"\\]|\\.)*\"?|[A-Za-z0-9_./+-]+|\S")
 
 
@@ -55,8 +58,7 @@ class Line:
 
     def accept(self, text: str) -> bool:
         """Take exactly this text (a whole word, when it is one) if it comes next."""
-        boundary = r"(?![A-Za-z0-9_])" if text[-1].isalnum() else ""
-        return self.match(re.compile(re.escape(text) + boundary)) is not None
+        return self.match(_exactly(text)) is not None
 
     def expect(self, text: str) -> None:
         if not self.accept(text):
@@ -77,11 +79,10 @@ class Line:
     def integer(self, what: str, pattern: re.Pattern[str]) -> int:
         start = self._at
         text = self.take(pattern, what)
-        try:
-            return int(text)
-        except ValueError:  # Python reads no integers of more than some thousand digits
+        if len(text.lstrip("-")) > DIGITS:
             self._at = start
-            return self.fail(what)
+            return self.fail(f"{what} of at most {DIGITS} digits")
+        return int(text)
 
     def listing(self, left: str, item: Callable[[], Item], right: str) -> tuple[Item, ...]:
         """Items between brackets, with commas between them. A comma may follow the last."""
@@ -109,15 +110,16 @@ class Line:
 
     def fail(self, expected: str, hint: str = "") -> NoReturn:
         found = _SOMETHING.match(self.text, self._at)
-        next_text = repr(_clip(found.group(), 40)) if found else "the end of the line"
+        next_text = repr(clipped(found.group(), 40)) if found else "the end of the line"
         self.complain(f"expected {expected}, found {next_text}{hint}")
 
     def complain(self, problem: str) -> NoReturn:
-        raise CircuitError(f"line {self.number}: {problem}\n  {_clip(self.text.strip(), 160)}")
+        raise CircuitError(f"line {self.number}: {problem}\n  {clipped(self.text.strip(), 160)}")
 
 
-def _clip(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+@cache
+def _exactly(text: str) -> re.Pattern[str]:
+    return re.compile(re.escape(text) + (_BOUNDARY if text[-1].isalnum() else ""))
 
 
 def lines_of(text: str) -> Sequence[Line]:

@@ -14,9 +14,10 @@ import numpy as np
 
 from cortico.ir.axes import Axis, Extent, Role, Unfold
 from cortico.ir.circuit import Circuit, Output
-from cortico.ir.domain import EVERYWHERE, Bound, Domain
+from cortico.ir.domain import EVERYWHERE, Bound, Domain, conjunction
 from cortico.ir.errors import CircuitError
 from cortico.ir.invariants import check
+from cortico.ir.limits import EXPONENT, TEXT_BYTES
 from cortico.ir.population import Compartment, Effect, Population, Projection
 from cortico.ir.regions import CellClass, Region
 from cortico.ir.tensors import FLOATS, Formula, Gain, Input, InputKind, Parameter, TensorRef, Weight
@@ -27,6 +28,7 @@ _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*(?:[eE][-+]?[0-9]+)?|inf|nan)(?![A
 _INTEGER = re.compile(r"-?[0-9]+(?![A-Za-z0-9_.])")
 _COUNT = re.compile(r"[0-9]+(?![A-Za-z0-9_.])")
 _FRACTION = re.compile(r"-?[0-9]{1,18}(?:/0*[1-9][0-9]{0,17})?(?![A-Za-z0-9_./])")
+_SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SIZE = re.compile(r"size(?=\s*\()")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
@@ -49,6 +51,8 @@ class Draft:
     inputs: list[Input] = field(default_factory=list)
     parameters: list[Parameter] = field(default_factory=list)
     populations: list[Population] = field(default_factory=list)
+    #: Those of each population, in the same order.
+    compartments: list[list[Compartment]] = field(default_factory=list)
     projections: list[Projection] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     #: Parameter name to where and how its values are stored.
@@ -65,6 +69,8 @@ def parse_circuit(text: str, weights: Mapping[str, np.ndarray] | None = None) ->
 
 def read(text: str) -> Draft:
     """Everything that the text says, unchecked, without the stored values."""
+    if len(text) > TEXT_BYTES:
+        raise CircuitError(f"the text is too large: expected at most {TEXT_BYTES:,} bytes")
     lines, draft = lines_of(text), Draft()
     if not lines:
         raise CircuitError(f"the text is empty, expected 'cortico circuit {VERSION}'")
@@ -88,12 +94,16 @@ def finish(draft: Draft, weights: Mapping[str, np.ndarray] | None) -> Circuit:
         tuple(draft.axes),
         tuple(draft.inputs),
         tuple(_with_values(parameter, draft, weights) for parameter in draft.parameters),
-        tuple(draft.populations),
+        tuple(map(_with_compartments, draft.populations, draft.compartments)),
         tuple(draft.projections),
         tuple(draft.outputs),
     )
     check(circuit)
     return circuit
+
+
+def _with_compartments(population: Population, compartments: list[Compartment]) -> Population:
+    return dataclasses.replace(population, compartments=tuple(compartments))
 
 
 def _with_values(
@@ -183,8 +193,9 @@ def _read_population(line: Line, draft: Draft) -> None:
         transfer = line.name("a transfer function or 'where'")
         domain = _where(line)
     elif not line.at_end:
-        domain = line.separated(lambda: _bound(line), "and")
+        domain = _bounds(line)
     draft.populations.append(Population(name, axes, region, cell_class, (), transfer, domain))
+    draft.compartments.append([])
 
 
 def _read_compartment(line: Line, draft: Draft) -> None:
@@ -193,9 +204,7 @@ def _read_compartment(line: Line, draft: Draft) -> None:
     name = line.name("the name of a compartment")
     effect = Effect(line.one_of(Effect, "an effect"))
     drive = () if line.at_end else line.separated(lambda: _weight(line), "+")
-    population = draft.populations[-1]
-    compartments = (*population.compartments, Compartment(name, effect, drive))
-    draft.populations[-1] = dataclasses.replace(population, compartments=compartments)
+    draft.compartments[-1].append(Compartment(name, effect, drive))
 
 
 def _read_projection(line: Line, draft: Draft) -> None:
@@ -242,7 +251,7 @@ def _string(line: Line) -> str:
 
 
 def _extent(line: Line) -> Extent:
-    symbol = line.match(re.compile(r"[A-Za-z_][A-Za-z0-9_]*"))
+    symbol = line.match(_SYMBOL)
     return line.integer("a size: a number or a name", _COUNT) if symbol is None else symbol
 
 
@@ -255,7 +264,11 @@ def _axes(line: Line) -> tuple[str, ...]:
 
 
 def _where(line: Line) -> Domain:
-    return line.separated(lambda: _bound(line), "and") if line.accept("where") else EVERYWHERE
+    return _bounds(line) if line.accept("where") else EVERYWHERE
+
+
+def _bounds(line: Line) -> Domain:
+    return conjunction(line.separated(lambda: _bound(line), "and"))
 
 
 def _bound(line: Line) -> Bound:
@@ -286,4 +299,9 @@ def _power(line: Line) -> tuple[str, Fraction]:
     axis = line.name("the name of an axis")
     line.expect(")")
     line.expect("^")
-    return axis, Fraction(line.take(_FRACTION, "an exponent such as -1/2"))
+    exponent = Fraction(line.take(_FRACTION, "an exponent such as -1/2"))
+    if abs(exponent) > EXPONENT or exponent.denominator > EXPONENT:
+        line.complain(
+            f"size({axis}) has the exponent {exponent}, expected numbers up to {EXPONENT}"
+        )
+    return axis, exponent

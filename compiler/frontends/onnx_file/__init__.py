@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 from cortico.frontends.family import Attention
-from cortico.ir.errors import SpecError
+from cortico.ir.errors import SpecError, clipped
 
 SUFFIX = ".onnx"
 
@@ -20,7 +22,8 @@ def read_onnx(path: Path, layer: int = 0) -> Attention:
     _require_onnx()
     from cortico.frontends.onnx_file import reading
 
-    return reading.read_onnx(path, layer)
+    with _understood(path):
+        return reading.read_onnx(path, layer)
 
 
 def count_onnx(path: Path) -> int:
@@ -28,7 +31,26 @@ def count_onnx(path: Path) -> int:
     _require_onnx()
     from cortico.frontends.onnx_file import reading
 
-    return reading.count_onnx(path)
+    with _understood(path):
+        return reading.count_onnx(path)
+
+
+@contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    """A graph whose parts do not fit together breaks its reading somewhere: that is the file's fault."""
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        TypeError,
+        ValueError,
+    ) as error:
+        reason = clipped(" ".join(str(error).split()), 200)
+        kind = type(error).__name__
+        raise SpecError(f"{str(path)!r} does not fit together: {kind}: {reason}") from error
 
 
 def _require_onnx() -> None:

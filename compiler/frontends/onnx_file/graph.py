@@ -15,8 +15,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from cortico.frontends.json_text import require_file
+from cortico.frontends.onnx_file.measuring import (
+    MeasuredEvaluator,
+    require_shapes,
+    require_small,
+)
 from cortico.ir.errors import SpecError
+from cortico.ir.reading import require_file
 
 #: Operators whose result tells of their input nothing but its shape.
 _SHAPES = ("Shape", "Size")
@@ -32,7 +37,7 @@ class OnnxGraph:
         self._inferred = _inferred(model)
         self.opsets = list(model.opset_import)
         self.nodes: list[onnx.NodeProto] = []
-        self._evaluators: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
+        self._evaluators: dict[tuple[tuple[str, ...], tuple[str, ...]], MeasuredEvaluator] = {}
         self.constants: dict[str, np.ndarray] = {}
         for tensor in model.graph.initializer:
             self.constants[tensor.name] = _doubled(numpy_helper.to_array(tensor))
@@ -45,6 +50,7 @@ class OnnxGraph:
                     f"{source}: nothing makes {unknown[0]!r} before {node.op_type} reads it"
                 )
             known.update(node.output)
+            _require_arity(node, self.opsets)
             self.add(node)
 
     def add(self, node: onnx.NodeProto) -> None:
@@ -115,22 +121,22 @@ class OnnxGraph:
         run = self._evaluator(tuple(given), tuple(wanted))
         try:
             with np.errstate(all="ignore"):
-                found = run.run(None, {name: given[name] for name in run.input_names})
+                found = run.run({name: given[name] for name in run.names})
+        except SpecError:
+            raise
         except Exception as error:  # whatever a broken graph makes of the evaluator
             raise SpecError(
                 f"{self.source}: cannot evaluate {', '.join(wanted)}: {_one_line(error)}"
             ) from None
         return [np.asarray(array, np.float64) for array in found]
 
-    def _evaluator(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> Any:
+    def _evaluator(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> MeasuredEvaluator:
         """What runs the part between; kept, for a probe runs one many times."""
         if (given, wanted) not in self._evaluators:
             self._evaluators[given, wanted] = self._new_evaluator(given, wanted)
         return self._evaluators[given, wanted]
 
-    def _new_evaluator(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> Any:
-        from onnx.reference import ReferenceEvaluator
-
+    def _new_evaluator(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> MeasuredEvaluator:
         nodes = self.between(given, wanted)
         for node in nodes:
             if any(a.type in (a.GRAPH, a.GRAPHS) for a in node.attribute):
@@ -145,7 +151,7 @@ class OnnxGraph:
         graph = helper.make_graph(nodes, "part", inputs, [_value(n) for n in wanted], stored)
         model = helper.make_model(graph, opset_imports=self.opsets)
         try:
-            return ReferenceEvaluator(model)
+            return MeasuredEvaluator(model, self.source)
         except Exception as error:
             raise SpecError(f"{self.source}: {_one_line(error)}") from None
 
@@ -170,13 +176,15 @@ def load(path: Path) -> OnnxGraph:
     require_file(path)
     try:
         model = onnx.load(path)
+        require_small(model)
         if model.functions:
             from onnx import inliner
 
             model = inliner.inline_local_functions(model)
+        require_shapes(model.graph)
         return OnnxGraph(model, path.name)
-    except SpecError:
-        raise
+    except SpecError as error:
+        raise SpecError(f"cannot read {str(path)!r}: {error}") from None
     except Exception as error:  # protobuf, onnx and the operating system each have their own
         reason = getattr(error, "strerror", None) or f"no ONNX model ({_one_line(error)})"
         raise SpecError(f"cannot read {str(path)!r}: {reason}") from None
@@ -190,7 +198,19 @@ def _inferred(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
         return []
 
 
+def _require_arity(node: onnx.NodeProto, opsets: Iterable[onnx.OperatorSetIdProto]) -> None:
+    """SpecError for a node with fewer inputs or outputs than its operator has."""
+    least = 0
+    version = next((o.version for o in opsets if o.domain == node.domain), None)
+    if version and onnx.defs.has(node.op_type, version, node.domain):
+        least = onnx.defs.get_schema(node.op_type, version, node.domain).min_input
+    if len(node.input) < least or not node.output or "" in node.input[:least]:
+        raise SpecError(f"{node.op_type} {node.name!r} lacks inputs or outputs")
+
+
 def _constant(node: onnx.NodeProto) -> np.ndarray:
+    if len(node.attribute) != 1:
+        raise SpecError(f"Constant {node.name!r} has {len(node.attribute)} values, expected one")
     ((name, value),) = attributes(node).items()
     if name == "value":
         return numpy_helper.to_array(value)

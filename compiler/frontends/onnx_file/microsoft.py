@@ -13,12 +13,16 @@ from cortico.frontends.onnx_file.sites import Site
 from cortico.ir.errors import SpecError
 
 KINDS = ("Attention", "MultiHeadAttention", "GroupQueryAttention")
+#: Inputs that cannot be left out.
+_LEAST = {"Attention": 2, "MultiHeadAttention": 1, "GroupQueryAttention": 1}
 
 
 def microsoft_site(graph: OnnxGraph, node: onnx.NodeProto) -> Site:
     """The site of an operator; maps that it has inside become nodes of the graph before it."""
     options, inputs = attributes(node), [*node.input, *[""] * 12]
     _refuse(graph, node, options)
+    if options.get("num_heads", 0) < 1:
+        raise SpecError(f"{graph.source}: {node.op_type} {node.name!r} has no num_heads")
     heads = int(options["num_heads"])
     common: dict[str, Any] = {
         "q_num_heads": heads,
@@ -47,6 +51,8 @@ def microsoft_site(graph: OnnxGraph, node: onnx.NodeProto) -> Site:
 
 def _refuse(graph: OnnxGraph, node: onnx.NodeProto, options: dict[str, Any]) -> None:
     """SpecError for what these operators can do and a spec cannot say."""
+    if len(node.input) < _LEAST[node.op_type] or not all(node.input[: _LEAST[node.op_type]]):
+        raise SpecError(f"{graph.source}: {node.op_type} {node.name!r} lacks inputs")
     packed = node.op_type != "Attention" and not all([*node.input, "", ""][1:3])
     rotary = node.op_type == "Attention" and options.get("do_rotary")
     wrong = [

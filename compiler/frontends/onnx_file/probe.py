@@ -15,6 +15,7 @@ import onnx
 
 from cortico.frontends.onnx_file.graph import OnnxGraph
 from cortico.frontends.onnx_file.masking import UNSEEN
+from cortico.frontends.onnx_file.measuring import require_room
 from cortico.frontends.onnx_file.sites import Site, is_map
 from cortico.ir.errors import SpecError
 
@@ -42,6 +43,8 @@ class Probe:
     def __init__(self, graph: OnnxGraph, site: Site, queries: str, sources: str) -> None:
         self.graph, self.site = graph, site
         self.queries, self.sources = (_stream(graph, name) for name in (queries, sources))
+        pairs = (self.queries.examples, self.queries.tokens, self.sources.tokens)
+        require_room(graph.source, "scores", pairs)
 
     @property
     def fixed(self) -> bool:
@@ -165,6 +168,7 @@ class Probe:
     def _input(self, value: onnx.ValueInfoProto) -> np.ndarray:
         tensor = value.type.tensor_type
         sizes = [self._size(k, dim) for k, dim in enumerate(tensor.shape.dim)]
+        require_room(self.graph.source, f"input {value.name!r}", sizes)
         if "position" in value.name:
             return np.broadcast_to(np.arange(sizes[-1] if sizes else 1), sizes).copy()
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
@@ -210,7 +214,9 @@ def _stream(graph: OnnxGraph, name: str) -> Stream:
             f"{graph.source}: tokens {name!r} have {len(shape)} axes, expected examples, tokens, features"
         )
     examples, tokens, width = shape or (None, None, None)
-    return Stream(name, examples or _EXAMPLES, tokens or _TOKENS, width or _width(graph, name))
+    stream = Stream(name, examples or _EXAMPLES, tokens or _TOKENS, width or _width(graph, name))
+    require_room(graph.source, f"tokens {name!r}", stream.shape)
+    return stream
 
 
 def _width(graph: OnnxGraph, name: str) -> int:

@@ -12,6 +12,7 @@ from cortico.frontends.family import Attention
 from cortico.frontends.onnx_file.checking import check
 from cortico.frontends.onnx_file.graph import OnnxGraph, load
 from cortico.frontends.onnx_file.masking import UNSEEN, Masking, read_masking
+from cortico.frontends.onnx_file.measuring import require_room
 from cortico.frontends.onnx_file.microsoft import KINDS, microsoft_site
 from cortico.frontends.onnx_file.probe import Probe, is_still
 from cortico.frontends.onnx_file.rotation import Turning, find_rotation
@@ -135,6 +136,7 @@ class Reading:
             if not np.allclose(factors[factors != 0], factor, rtol=1e-6):
                 raise SpecError(f"{self.source}: scores of different tokens have different factors")
         shape = (heads, self.probe.queries.tokens, self.probe.sources.tokens)
+        require_room(self.source, "scores", shape)
         added = np.broadcast_to(added, shape)
         causal = bool(options.get("is_causal"))
         masking = read_masking(added, causal, options.get("window"), self.source)

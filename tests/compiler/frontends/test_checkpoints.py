@@ -158,7 +158,7 @@ def test_neither_config_nor_torch(tmp_path):
         ({k: v for k, v in BERT.items() if k != "num_hidden_layers"}, "has no 'num_hidden_layers'"),
         (
             BERT | {"hidden_size": "8"},
-            "hidden_size must be a positive integer below 2147483648, found '8'",
+            "hidden_size must be a positive integer below 16777216, found '8'",
         ),
         (BERT | {"num_attention_heads": True}, "num_attention_heads must be a positive integer"),
         (BERT | {"num_attention_heads": 0}, "num_attention_heads must be a positive integer"),
@@ -279,7 +279,7 @@ def test_windows_of_qwen2_before_layer_types(tmp_path, change, window):
         ({"partial_rotary_factor": 0.9}, "turns 3 of 4"),
         ({"partial_rotary_factor": 0.4}, "turns 1 of 4"),
         ({"partial_rotary_factor": 1e308}, "partial_rotary_factor = 1e+308"),
-        ({"head_dim": 10**400}, "head_dim must be a positive integer below 2147483648"),
+        ({"head_dim": 10**400}, "head_dim must be a positive integer below 16777216"),
         ({"rope_theta": 10**400}, "rope_theta must be a positive number"),
         ({"rope_theta": float("nan")}, "rope_theta must be a positive number, found nan"),
         ({"rope_theta": float("inf")}, "rope_theta must be a positive number, found inf"),

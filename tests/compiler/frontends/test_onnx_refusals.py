@@ -92,7 +92,7 @@ REFUSED = {
     "cyclic": ({"change": cyclic}, "nothing makes .* before Softmax reads it"),
     "missing_weights": ({"change": missing_weights}, "nothing makes"),
     "elsewhere": ({"change": elsewhere}, "cannot read .*no ONNX model"),
-    "enormous": ({"change": enormous}, "cannot evaluate"),
+    "enormous": ({"change": enormous}, "ConstantOfShape would make more than"),
     "unknown_operator": ({"change": unknown_operator}, "Sorcery"),
     "not_a_number": ({"change": not_a_number}, "W_. has numbers that are NaN or infinite"),
     "softcap": ({"mask": softcap}, "scores go through more than a factor and a mask"),
