@@ -85,16 +85,19 @@ def pathway_table(circuit: Circuit) -> Table:
     return Table("Pathways", header, tuple(rows), 1)
 
 
-def pass_table(steps: Sequence[Step]) -> Table:
-    """What each pass changed: neurons, synapses and parameters before and after, and the time."""
+def pass_table(steps: Sequence[Step], times: bool = False) -> Table:
+    """What each pass changed: neurons, synapses and parameters before and after.
+
+    `times` are for a terminal: a file with them would be another one at every run.
+    """
     lossy = any(step.bound is not None for step in steps)
-    rows = [_step_row(step, lossy) for step in steps if step.changed]
+    rows = [_step_row(step, lossy, times) for step in steps if step.changed]
     errors = ("error bound", "output moved by") if lossy else ()
-    header = ("pass", "neurons", "synapses", "parameters", *errors, "ms")
+    header = ("pass", "neurons", "synapses", "parameters", *errors, *["ms"] * times)
     return Table("Passes", header, tuple(rows), len(header) - 1)
 
 
-def _step_row(step: Step, lossy: bool) -> Row:
+def _step_row(step: Step, lossy: bool, times: bool) -> Row:
     before, after = step.before.counts(), step.after.counts()
     pairs = [
         (before.neurons, after.neurons),
@@ -102,8 +105,8 @@ def _step_row(step: Step, lossy: bool) -> Row:
         (before.parameters, after.parameters),
     ]
     errors = [_error(step.bound), _error(step.error)] if lossy else []
-    milliseconds = f"{1000 * step.seconds:.1f}"
-    return (step.name, *(_change(*pair) for pair in pairs), *errors, milliseconds)
+    milliseconds = [f"{1000 * step.seconds:.1f}"] if times else []
+    return (step.name, *(_change(*pair) for pair in pairs), *errors, *milliseconds)
 
 
 def _error(value: float | None) -> str:

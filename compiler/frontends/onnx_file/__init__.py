@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
+from cortico.backends.extras import require_library
 from cortico.frontends.family import Attention
-from cortico.ir.errors import SpecError
 
 SUFFIX = ".onnx"
 
@@ -32,5 +31,4 @@ def count_onnx(path: Path) -> int:
 
 
 def _require_onnx() -> None:
-    if find_spec("onnx") is None:
-        raise SpecError("reading ONNX files needs onnx: pip install 'cortico[onnx]'")
+    require_library("an ONNX file", "onnx", "onnx")
