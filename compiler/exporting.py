@@ -14,8 +14,6 @@ its first neuron, its region and its cell class. Parquet needs the extra `parque
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.extras import require_library
+from cortico.backends.hdf5 import new_hdf5
 from cortico.files import interrupts_held, replacing_files
 from cortico.ir import Circuit, Projection, SpecError
 from cortico.ir.errors import near_name
@@ -154,25 +153,14 @@ def _hdf5(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
         compartment[rows] = compartments.index(synapses.compartment)
         projection[rows] = projections.index(synapses.projection.name)
         written = rows.stop
+        check()
 
-    with _system_errors(), h5py.File(path, "w") as table:
+    with new_hdf5(path) as (table, check):
         table.attrs["cortico"] = _about(view)
         pre, post, weight, compartment, projection = (
             table.create_dataset(name, (total,), of) for name, of in types.items()
         )
         yield write
-
-
-@contextmanager
-def _system_errors() -> Iterator[None]:
-    """HDF5 hides the number of a system's error in its text; closing what failed may fail again."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        found = re.search(r"errno = (\d+)", str(error))
-        if found is None:
-            raise
-        raise OSError(int(found[1]), os.strerror(int(found[1]))) from None
 
 
 # ---- both ----------------------------------------------------------------------------------------
