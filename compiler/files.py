@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cortico.ir.errors import SpecError
+from cortico.ir.errors import CircuitError, SpecError
 
 try:
     from fcntl import LOCK_EX, LOCK_NB, flock
@@ -108,10 +108,13 @@ def _readable_errors(folder: Path) -> Iterator[None]:
         raise SpecError(
             f"cannot write to folder {str(folder)!r}: {error.filename!r} is no folder"
         ) from None
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise OSError(error.errno, os.strerror(error.errno), str(folder)) from None
-        raise SpecError(f"cannot write to folder {str(folder)!r}: {error.strerror}") from None
+    except (OSError, CircuitError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__  # of `save_circuit`
+        if not isinstance(cause, OSError):
+            raise
+        if cause.errno in _NO_ROOM:
+            raise OSError(cause.errno, os.strerror(cause.errno), str(folder)) from None
+        raise SpecError(f"cannot write to folder {str(folder)!r}: {cause.strerror}") from None
 
 
 @contextmanager

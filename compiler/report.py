@@ -13,6 +13,9 @@ from cortico.passes import Step
 
 Row = Sequence[str]
 
+#: What Markdown would read as more than text: `_` beside a letter or digit on both sides is a letter itself.
+_MARKDOWN = re.compile(r"[\\`*|~$]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -27,7 +30,7 @@ class Table:
         columns = len(self.header)
         rule = ["---"] * (columns - self.numeric) + ["---:"] * self.numeric
         lines = [self.header, rule, *self.rows]
-        body = "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
+        body = "\n".join(f"| {' | '.join(map(markdown_text, line))} |" for line in lines)
         return f"## {self.title}\n\n{body}\n"
 
 
@@ -40,7 +43,7 @@ def report_markdown(circuit: Circuit) -> str:
     """The report as a Markdown document."""
     counts = circuit.counts()
     head = [
-        f"# {_escaped(one_line(circuit.name))}",
+        f"# {markdown_text(one_line(circuit.name))}",
         "",
         f"{number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
         f"{number(counts.parameters)} parameters.",
@@ -145,6 +148,13 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text).strip() or "(no name)"
 
 
+def markdown_text(text: str) -> str:
+    """`text` on one line, of which nothing is taken for Markdown or HTML; names stay as they are."""
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    marked = _MARKDOWN.sub(lambda found: f"\\{found[0]}", plain)
+    return marked.replace("&", "&amp;").replace("<", "&lt;")
+
+
 def _cell_row(circuit: Circuit, population: Population) -> Row:
     counts = circuit.counts()
     neurons = counts.neurons_of[population.name]
@@ -180,7 +190,3 @@ def _pathway_row(circuit: Circuit, projection: Projection) -> Row:
 
 def _by_region(circuit: Circuit) -> list[Population]:
     return sorted(circuit.populations, key=lambda p: (p.region.value, p.name))
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|")
