@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -67,9 +68,11 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure. SpecError for formats that are not known."""
     kind = require_format(path)
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+    picture = io.BytesIO()  # matplotlib hides a full disk behind errors of its own
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box
-        figure.savefig(path, format=kind, dpi=200, metadata=dates[kind])
+        figure.savefig(picture, format=kind, dpi=200, metadata=dates[kind])
+    path.write_bytes(picture.getvalue())
 
 
 def paint(scene: Scene, path: Path) -> None:
