@@ -148,6 +148,7 @@ def _only_input(circuit: Circuit) -> str:
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], force: bool) -> None:
     """Write one array to .npy, or all to .npz."""
+    import io
     import zipfile
 
     import numpy as np
@@ -157,7 +158,9 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], force: bool) -> None
     with replacing_files(path.parent, force=force) as staging:
         if path.suffix == ".npy":
             (array,) = arrays.values()
-            np.save(staging / path.name, array, allow_pickle=False)
+            written = io.BytesIO()  # NumPy does not notice that the end of a file found no room
+            np.save(written, array, allow_pickle=False)
+            (staging / path.name).write_bytes(written.getvalue())
             return
         with zipfile.ZipFile(staging / path.name, "w") as archive:  # savez reserves some names
             for name, array in arrays.items():
