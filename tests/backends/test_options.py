@@ -4,11 +4,12 @@ import pytest
 
 from cortico import AttentionSpec, SpecError, UnsupportedError, compile_attention
 from cortico.backends import get_backend
+from cortico.spec import Kernel, Mask
 
 
 def test_a_duration_has_no_meaning_in_time():
     """Tokens that come one after another each stay until all has settled."""
-    spec = AttentionSpec(model=4, heads=1, kernel="linear", mask="causal")
+    spec = AttentionSpec(model=4, heads=1, kernel=Kernel.LINEAR, mask=Mask.CAUSAL)
     backend = get_backend("brian2", duration=40.0)
     assert (
         "duration"
