@@ -22,6 +22,15 @@ def named(backend: str, options: type[Any], given: Mapping[str, object]) -> dict
     return dict(given)
 
 
+def require_apart(
+    backend: str, given: Mapping[str, object], names: Sequence[str], choice: str
+) -> None:
+    """SpecError when an option is given that only `choice`, which was not made, would heed."""
+    for name in given:
+        if name in names:
+            raise SpecError(f"option {name} of backend {backend} is for {choice} only")
+
+
 def require_number(
     backend: str, name: str, found: object, low: float, high: float, whole: bool = False
 ) -> None:

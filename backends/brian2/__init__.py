@@ -57,6 +57,8 @@ def _unsupported(circuit: Circuit, options: Options) -> Iterator[str]:
         for name, value in (("form", "fast"), ("cells", "lif")):
             if getattr(options, name) == value:
                 yield f"axes in time, which {name}={value} has not"
+        if options.duration is not None:
+            yield "axes in time, where duration does not apply: a token stays until all has settled"
     if len(circuit.axes) > _MOST_AXES:
         yield f"{len(circuit.axes)} axes, NumPy arrays have at most {_MOST_AXES} beside time"
     yield from infinite_weights(circuit)

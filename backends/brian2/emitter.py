@@ -81,7 +81,8 @@ def _simulate(coder: Coder, options: Options) -> str:
         body += [*cells(coder, group), ""]
     body += [*_wiring(coder, groups), ""]
     body += finish(coder, groups)
-    lines = [template.SIMULATE_DOC, *body]
+    lasting = template.TOKEN_BY_TOKEN if coder.in_time else template.UNTIL_SETTLED
+    lines = [template.SIMULATE_DOC.format(lasting=lasting), *body]
     text = textwrap.indent("\n".join(lines), "    ")
     return f"def simulate(\n{_arguments(coder, options)}):\n{text}\n"
 
@@ -103,7 +104,7 @@ def _arguments(coder: Coder, options: Options) -> str:
     rates = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
     masks = [f"{names[t.name]}=None" for t in circuit.inputs if t.kind is InputKind.MASK]
     weights = "weights=None" if stores_weights(circuit) else "weights"
-    chosen = [f"{name}={value!r}" for name, value in options.of_script().items()]
+    chosen = [f"{name}={value!r}" for name, value in options.of_script(coder.in_time).items()]
     arguments = [*rates, "*", *masks, weights, *chosen, "monitor=()"]
     return "".join(f"    {argument},\n" for argument in arguments)
 
@@ -204,6 +205,9 @@ def _main(coder: Coder, options: Options) -> str:
         inputs={t.name: (coder.tensors[t.name], len(t.shape)) for t in circuit.inputs},
         weights_required=needs,
         targets=[t for t in TARGETS if t != "cpp_standalone" or coder.options.compiles],
+        duration_argument=""
+        if coder.in_time
+        else template.DURATION.format(duration=repr(options.duration)),
         spiking_arguments=SPIKING_ARGUMENTS.format(**vars(options)) if coder.spiking else "",
-        **{name: repr(value) for name, value in options.of_script().items()},
+        **{name: repr(value) for name, value in options.of_script(coder.in_time).items()},
     )

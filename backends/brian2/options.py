@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cortico.backends.script_options import named
+from cortico.backends.script_options import named, require_apart
 from cortico.ir import SpecError
 from cortico.ir.errors import near_name, shown
 
@@ -14,6 +14,9 @@ METHODS = ("euler", "exponential_euler", "rk2", "rk4", "heun")
 CELLS = ("rate", "lif")
 FORMS = ("synapses", "fast")
 
+#: Options of spiking cells only.
+_SPIKING = ("neurons", "peak", "synapse", "seed")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -21,7 +24,8 @@ class Options:
 
     `tau` replaces all membrane time constants by one; with `method="euler"` and `dt` equal to it a step
     is one synchronous update of all cells. Without `duration` the network runs until no rate moves by
-    more than `tolerance` (relative to the largest).
+    more than `tolerance` (relative to the largest). A circuit with axes in time takes no `duration`: each
+    token stays until what it drives has settled.
 
     `form="synapses"` makes each synapse, `"fast"` takes products of arrays instead.
 
@@ -84,10 +88,13 @@ class Options:
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Options:
         """Options by name. SpecError for a name that is none."""
-        return cls(**named("brian2", cls, given))
+        options = cls(**named("brian2", cls, given))
+        if options.cells != "lif":
+            require_apart("brian2", given, _SPIKING, "cells=lif")
+        return options
 
-    def of_script(self) -> dict[str, object]:
+    def of_script(self, in_time: bool) -> dict[str, object]:
         """What the script takes as arguments, with its defaults."""
-        spiking = ("neurons", "peak", "synapse", "seed")
-        left_out = {"form", "cells", *(() if self.cells == "lif" else spiking)}
+        left_out = {"form", "cells", *(() if self.cells == "lif" else _SPIKING)}
+        left_out |= {"duration"} if in_time else set()
         return {name: value for name, value in vars(self).items() if name not in left_out}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.extras import require_extra
+from cortico.backends.script_running import running
 from cortico.ir import UnsupportedError
 
 Arrays = Mapping[str, np.ndarray]
@@ -41,13 +43,10 @@ def run_script(source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.nda
         _save(folder / "inputs.npz", inputs)
         _save(folder / "weights.npz", weights)
         arguments = ["inputs.npz", "-o", "outputs.npz", "--weights", "weights.npz"]
-        with subprocess.Popen(
-            [sys.executable, SCRIPT, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True
-        ) as process:
-            try:
-                words = _watched(process)
-            finally:
-                process.kill()
+        # Brian2 keeps its log and C++ in a temporary folder, which it leaves when it is ended
+        environment = {**os.environ, "TMPDIR": name}
+        with running([sys.executable, SCRIPT, *arguments], folder, environment) as process:
+            words = _watched(process)
         if process.returncode != 0:
             raise UnsupportedError(f"the Brian2 network failed: {words}")
         with np.load(folder / "outputs.npz", allow_pickle=False) as outputs:

@@ -44,9 +44,16 @@ SIMULATE_DOC = '''\
 """Build the network for one example and run it.
 
 Returns the outputs by name, and the course of the populations named in `monitor` (arrays over time
-steps and the population's axes) with the times `t_ms`. dt, tau and duration are in ms; `tau` stands
-for all membrane time constants. Without `duration` it runs until no rate moves more than `tolerance`.
+steps and the population's axes) with the times `t_ms`. Times are in ms; `tau` stands for all membrane
+time constants. {lasting}
 """'''
+
+UNTIL_SETTLED = "Without `duration` it runs until no rate moves more than `tolerance`."
+TOKEN_BY_TOKEN = "Each token stays until what it drives is within `tolerance` of rest."
+
+DURATION = """\
+    parser.add_argument("--duration", type=float, default={duration}, help="run for so many ms instead")
+"""
 
 MAIN = '''\
 def main():
@@ -60,8 +67,7 @@ def main():
     parser.add_argument("--dt", type=float, default={dt}, help="time step in ms")
     parser.add_argument("--tau", type=float, default={tau}, help="one membrane time constant, in ms, for all")
     parser.add_argument("--tolerance", type=float, default={tolerance}, help="stop when nothing moves more")
-    parser.add_argument("--duration", type=float, default={duration}, help="run for so many ms instead")
-{spiking_arguments}    parser.add_argument("--monitor", nargs="+", default=[], metavar="POPULATION")
+{duration_argument}{spiking_arguments}    parser.add_argument("--monitor", nargs="+", default=[], metavar="POPULATION")
     parser.add_argument("--activity", type=Path, default="activity.npz", help=".npz for what is monitored")
     options = vars(parser.parse_args())
     inputs, output, activity = (options.pop(name) for name in ("inputs", "output", "activity"))

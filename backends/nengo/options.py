@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from cortico.backends.script_options import named, require_choice, require_number
+from cortico.backends.script_options import named, require_apart, require_choice, require_number
 
 NEURONS = ("direct", "lif")
 
@@ -38,4 +38,8 @@ class Options:
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Options:
         """Options by name. SpecError for a name that is none."""
-        return cls(**named("nengo", cls, given))
+        options = cls(**named("nengo", cls, given))
+        if options.neurons != "lif":
+            others = [field.name for field in fields(cls) if field.name != "neurons"]
+            require_apart("nengo", given, others, "neurons=lif")
+        return options

@@ -40,10 +40,12 @@ from neuron import h as nrn
 
 if not hasattr(nrn, "RateSynapse"):  # nrnivmodl was run where this file lies, not where Python is
     neuron.load_mechanisms(str(Path(__file__).parent))
-if {{"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}} & os.environ.keys():  # started by mpiexec
-    os.environ.setdefault("MPI_LIB_NRN_PATH", ctypes.util.find_library("mpi") or "libmpi.so")
+if __name__ == "__main__" and os.environ.setdefault(
+    "MPI_LIB_NRN_PATH", next(filter(None, map(ctypes.util.find_library, ("mpi", "mpich"))), "")
+):
+    os.environ.setdefault("OMPI_MCA_ess_singleton_isolated", "1")  # without mpiexec OpenMPI wants no daemon
     nrn.nrnmpi_init()
-pc = nrn.ParallelContext()
+pc = nrn.ParallelContext()  # knows how many processes there are: one without MPI
 '''
 
 MAIN = '''\
@@ -65,9 +67,8 @@ def main():
     found = {{name: [outputs[name] for outputs in results] for name in results[0]}}
     if pc.id() == 0:
         np.savez(output, **{{n: np.reshape(all, batch + all[0].shape) for n, all in found.items()}})
-    if pc.nhost() > 1:
-        pc.barrier()
-        nrn.quit()
+    pc.barrier()
+    nrn.quit()  # which ends MPI, too
 '''
 
 CONSTANTS = """\

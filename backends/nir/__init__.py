@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cortico.backends.extras import require_extra
+from cortico.backends.hdf5 import new_disk_file
 from cortico.backends.inputs import infinite_weights
 from cortico.backends.nir.affine import obstacles
 from cortico.backends.nir.options import Options
@@ -42,5 +43,7 @@ class NirBackend:
         from cortico.backends.nir.graph import nir_graph
 
         progress("writing the NIR graph")
-        nir.write(folder / FILE, nir_graph(circuit, self.options))
+        graph = nir_graph(circuit, self.options)
+        with new_disk_file(folder / FILE) as file:
+            nir.write(file, graph)
         return (FILE,)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from cortico.backends.extras import require_library
 from cortico.backends.script_options import named, require_number
 from cortico.backends.script_running import require_mpiexec, run_in_folder
-from cortico.ir import UnsupportedError
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -57,10 +56,7 @@ class Options:
 
 def require_mpi() -> None:
     """UnsupportedError, in one line, when what many ranks need is missing."""
-    if importlib.util.find_spec("mpi4py") is None:
-        raise UnsupportedError(
-            "ranks > 1 of backend 'numpy' needs mpi4py: pip install 'cortico[mpi]'"
-        )
+    require_library("ranks > 1 of backend 'numpy'", "mpi4py", "mpi")
     require_mpiexec("numpy")
 
 

@@ -25,7 +25,7 @@ def write_edges(circuit: Circuit, path: Path, block: int, progress: Progress) ->
     """Write every synapse, `block` at a time, projection by projection."""
     total = int(circuit.counts().synapses)
     numbers = {projection.name: k for k, projection in enumerate(circuit.projections)}
-    with new_file(path) as file:
+    with new_file(path) as (file, check):
         edges = file.create_group(f"edges/{EDGE_POPULATION}")
         _create(edges, total)
         index = _target_index(circuit, edges, block)
@@ -37,6 +37,7 @@ def write_edges(circuit: Circuit, path: Path, block: int, progress: Progress) ->
             if index:
                 index.add_synapses(part, first)
             first = last
+            check()
 
 
 def _target_index(circuit: Circuit, edges: h5py.Group, block: int) -> TargetIndex | None:

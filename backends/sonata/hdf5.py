@@ -5,11 +5,15 @@ Uncompressed, because libsonata's wheel cannot read gzip (seen with 0.2.2).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from cortico.backends.hdf5 import new_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -17,14 +21,13 @@ if TYPE_CHECKING:
 MAGIC, VERSION = 0x0A7A, (0, 1)
 
 
-def new_file(path: Path) -> h5py.File:
-    """An open, empty SONATA file. h5py is imported here."""
-    import h5py
-
-    file = h5py.File(path, "w", libver="v108")
-    file.attrs["magic"] = np.uint32(MAGIC)
-    file.attrs["version"] = np.array(VERSION, np.uint32)
-    return file
+@contextmanager
+def new_file(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """An open, empty SONATA file, and what raises OSError when it could not be written so far."""
+    with new_hdf5(path, libver="v108") as (file, check):
+        file.attrs["magic"] = np.uint32(MAGIC)
+        file.attrs["version"] = np.array(VERSION, np.uint32)
+        yield file, check
 
 
 def array(

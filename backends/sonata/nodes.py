@@ -27,13 +27,14 @@ def write_nodes(circuit: Circuit, path: Path, block: int, progress: Progress) ->
     """Write every neuron, `block` at a time; node ids are those of `circuit.neurons()`."""
     view, layout = circuit.neurons(), Layout(circuit)
     numbers = {population.name: k for k, population in enumerate(circuit.populations)}
-    with new_file(path) as file:
+    with new_file(path) as (file, check):
         nodes = file.create_group(f"nodes/{NODE_POPULATION}")
         _create(nodes, circuit, view.size)
         for part in view.neurons(block):
             first, last = int(part.ids[0]), int(part.ids[-1]) + 1
             progress(f"writing neurons of {part.population.name}: {last:,} of {view.size:,}")
             _write(nodes, slice(first, last), part, numbers[part.population.name], layout)
+            check()
 
 
 def _create(nodes: h5py.Group, circuit: Circuit, size: int) -> None:

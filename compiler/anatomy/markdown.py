@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cortico.anatomy.data import Reference
 from cortico.anatomy.findings import Audit, Measure, Verdict
+from cortico.report import markdown_text
 
 
 def audit_markdown(found: Audit) -> str:
     """Summary, findings, numbers, quoted rows, and the publications behind them."""
     parts = [
-        f"# Anatomy of {_cell(found.circuit.name)}",
+        f"# Anatomy of {markdown_text(found.circuit.name)}",
         summary(found),
         *_section("Pathways", finding_table(found)),
         *_section("Numbers", measure_table(found)),
@@ -79,11 +80,11 @@ def bibliography(references: Iterable[Reference]) -> Iterator[str]:
     """A list item for each publication, saying how its DOI was checked."""
     for each in references:
         link = f" [doi:{each.doi}](https://doi.org/{each.doi})" if each.doi else " no DOI"
-        yield f"* {_cell(each.label)},{link} (DOI checked: {each.checked.replace('_', ' ')})"
+        yield f"* {markdown_text(each.label)},{link} (DOI checked: {each.checked.replace('_', ' ')})"
 
 
 def _suggestions(found: Audit) -> Iterator[str]:
-    lines = [f"* {_cell(line)}" for line in suggestions(found)]
+    lines = [f"* {markdown_text(line)}" for line in suggestions(found)]
     if lines:
         yield "## Suggestions"
         yield "\n".join(lines)
@@ -101,12 +102,4 @@ def markdown_table(header: Sequence[str], rows: Rows) -> Iterator[str]:
     yield f"| {' | '.join(header)} |"
     yield f"|{' --- |' * len(header)}"
     for row in rows:
-        yield f"| {' | '.join(map(_cell, row))} |"
-
-
-def _cell(text: str) -> str:
-    """Text on one line that no Markdown or HTML in it can break."""
-    plain = "".join(c if c.isprintable() else " " for c in text)
-    for mark, safe in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("`", "\\`")):
-        plain = plain.replace(mark, safe)
-    return plain
+        yield f"| {' | '.join(map(markdown_text, row))} |"

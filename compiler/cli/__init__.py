@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from cortico.cli import (
     audit,
@@ -48,22 +52,34 @@ _COMMANDS = (
     backends,
 )
 
-_INTERRUPTED = 130  # what a shell reports after Ctrl-C
+_SIGNALLED = 128  # and the number of the signal: what a shell reports
+
+
+class _Ended(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came: everything is put away as after Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 2 for wrong input, 1 for everything else."""
+    """Run one command; returns the exit code: 0, 2 for wrong input, 1 for everything else.
+
+    After a signal that ends it, 128 and its number.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that has no Σ shows ?
     parsed = _parser().parse_args(arguments)
     try:
-        code = int(parsed.execute(parsed))
+        with _ending_signals():
+            code = int(parsed.execute(parsed))
         if sys.stdout is not None:  # there is none when the shell closed it
             sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as ended:
         print("cortico: interrupted; no file was left half written", file=sys.stderr)
-        return _INTERRUPTED
+        return _SIGNALLED + (ended.number if isinstance(ended, _Ended) else signal.SIGINT)
     except BrokenPipeError:  # the reader of our output left, as `head` does
         _abandon_output()
         return 1
@@ -76,6 +92,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(getattr(error, "exit_code", 1))
 
 
+@contextmanager
+def _ending_signals() -> Iterator[None]:
+    """Turn the first SIGTERM or SIGHUP into an exception, so that blocks end as after Ctrl-C."""
+    names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    ours = [each for each in numbers if signal.getsignal(each) is signal.SIG_DFL]  # not under nohup
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in ours:  # a second one must not stop the putting away
+            signal.signal(each, signal.SIG_IGN)
+        raise _Ended(number)
+
+    for each in ours:
+        signal.signal(each, end)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
+
+
 def _message(error: Exception) -> str:
     from cortico.ir.errors import CorticoError  # here, so that --help does not load NumPy
 
@@ -86,6 +123,8 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError):
         where = "" if error.filename is None else f" {str(error.filename)!r}"
         return f"cannot read or write{where}: {error.strerror or error}"
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name!r} is not installed, and is needed for this: pip install {error.name}"
     return (
         f"internal error, please report it: {type(error).__name__}: {error} (--debug shows where)"
     )

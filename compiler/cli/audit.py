@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.circuits import read_circuit
+from cortico.cli.outputs import add_force_argument
 from cortico.cli.sources import add_source_arguments, read_source
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write it as Markdown, with a bibliography"
     )
+    add_force_argument(parser)
     parser.add_argument(
         "--strict", action="store_true", help="exit code 1 when something is contradicted"
     )
@@ -107,18 +109,13 @@ def _compiled(arguments: argparse.Namespace, progress: Callable[[str], None]) ->
 
 def _write(found: Audit, arguments: argparse.Namespace) -> None:
     from cortico.anatomy.markdown import audit_markdown
+    from cortico.files import write_text
 
     if arguments.json is not None:
-        _write_text(arguments.json, json.dumps(found.record(), indent=2) + "\n")
+        text = json.dumps(found.record(), indent=2) + "\n"
+        write_text(arguments.json, text, force=arguments.force)
     if arguments.markdown is not None:
-        _write_text(arguments.markdown, audit_markdown(found))
-
-
-def _write_text(path: Path, text: str) -> None:
-    from cortico.files import replacing_files
-
-    with replacing_files(path.parent) as staging:
-        (staging / path.name).write_text(text, encoding="utf-8")
+        write_text(arguments.markdown, audit_markdown(found), force=arguments.force)
 
 
 def _print(found: Audit) -> None:

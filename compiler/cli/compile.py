@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cortico.cli.outputs import add_force_argument, print_written
 from cortico.cli.sources import add_source_arguments, read_source
 from cortico.cli.targets import add_backend_arguments, read_backend
 
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Source, layer, sizes, weights, backend and output folder."""
     add_source_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write")
+    add_force_argument(parser)
     add_backend_arguments(parser, "what to write")
     parser.add_argument(
         "--passes",
@@ -71,20 +73,20 @@ def execute(arguments: argparse.Namespace) -> int:
         )
         folder = arguments.output or Path(_slug(spec.name))
         progress(f"writing {folder}")
-        written = compilation.write(folder, progress)
+        written = compilation.write(folder, progress, force=arguments.force)
     out, counts = console(), compilation.circuit.counts()
     if arguments.print_between_passes:
         _print_steps(compilation.steps)
     for table in report_tables(compilation.circuit):
         print_table(table, out)
     if compilation.steps:
-        print_table(pass_table(compilation.steps), out)
+        print_table(pass_table(compilation.steps, times=True), out)
     print_line(
         f"{one_line(spec.name)}: {number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
         f"{number(counts.parameters)} parameters",
         out,
     )
-    print_line(f"written to {one_line(str(folder))}: {', '.join(written)}", out)
+    print_written(folder, written)
     return 0
 
 

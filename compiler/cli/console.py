@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import rich.console
+    import rich.text
 
     from cortico.report import Table
 
@@ -25,10 +26,9 @@ def console() -> rich.console.Console:
 def stages() -> Iterator[Callable[[str], None]]:
     """A function to call as each stage of long work begins; shows it on standard error."""
     from rich.console import Console
-    from rich.text import Text
 
     with Console(stderr=True, highlight=False).status("starting") as status:
-        yield lambda stage: status.update(Text(stage))  # a path may look like markup
+        yield lambda stage: status.update(plain(stage))
 
 
 @contextmanager
@@ -51,15 +51,20 @@ def counting(stage: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
-        task = bar.add_task(stage, total=None)
+        task = bar.add_task(str(plain(stage)), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def plain(text: str, **options: Any) -> rich.text.Text:
+    """A text for a terminal: nothing in it is markup, and nothing moves the cursor but its line breaks."""
+    from rich.text import Text
+
+    return Text("".join(c if c.isprintable() or c == "\n" else " " for c in text), **options)
 
 
 def print_line(text: str, out: rich.console.Console, style: str = "") -> None:
     """Print a text as it is, broken only between words, however narrow the terminal."""
-    from rich.text import Text
-
-    out.print(Text(text, style=style, overflow="ignore"), crop=False)
+    out.print(plain(text, style=style, overflow="ignore"), crop=False)
 
 
 def print_table(table: Table, out: rich.console.Console) -> None:
@@ -98,10 +103,9 @@ def column_widths(table: Table, room: int) -> list[int] | None:
 def _print_columns(table: Table, widths: list[int], out: rich.console.Console) -> None:
     import rich.box
     import rich.table
-    from rich.text import Text
 
     grid = rich.table.Table(
-        title=table.title,
+        title=plain(table.title),
         title_justify="left",
         box=rich.box.SIMPLE_HEAD,
         show_edge=False,
@@ -110,9 +114,9 @@ def _print_columns(table: Table, widths: list[int], out: rich.console.Console) -
     )
     words = len(table.header) - table.numeric
     for k, column in enumerate(table.header):
-        grid.add_column(column, justify="left" if k < words else "right", width=widths[k])
+        grid.add_column(plain(column), justify="left" if k < words else "right", width=widths[k])
     for row in table.rows:
-        grid.add_row(*map(Text, row))
+        grid.add_row(*map(plain, row))
     out.print("", grid)
 
 

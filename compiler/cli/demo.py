@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cortico.cli.outputs import add_force_argument
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to write the compiled layer."""
@@ -16,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder (default: demo)",
     )
+    add_force_argument(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -23,4 +26,4 @@ def execute(arguments: argparse.Namespace) -> int:
     from cortico.cli.console import console
     from cortico.demo import run_demo
 
-    return run_demo(arguments.output, console())
+    return run_demo(arguments.output, console(), force=arguments.force)

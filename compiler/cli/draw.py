@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cortico.cli.outputs import add_force_argument
 from cortico.cli.subjects import (
     Subject,
     add_subject_arguments,
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="picture to write: .svg, .png or .pdf",
     )
+    add_force_argument(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -55,6 +57,7 @@ def execute(arguments: argparse.Namespace) -> int:
             activity=activity,
             tokens=tokens,
             steps=steps,
+            force=arguments.force,
         )
     print_line(f"written to {one_line(str(arguments.output))}", console())
     return 0

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from cortico.cli.circuits import add_circuit_argument, read_circuit
+from cortico.cli.outputs import add_force_argument, print_written
 from cortico.cli.targets import add_backend_arguments, read_backend
 
 
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write"
     )
+    add_force_argument(parser)
     add_backend_arguments(parser, "what to write")
 
 
@@ -50,12 +52,12 @@ def execute(arguments: argparse.Namespace) -> int:
         frozen = freeze(circuit, held)
         backend = read_backend(arguments)
         progress(f"writing {arguments.output}")
-        written = export_circuit(frozen, backend, arguments.output, progress)
+        written = export_circuit(frozen, backend, arguments.output, progress, force=arguments.force)
     before, after = circuit.counts(), frozen.counts()
     print_line(
         f"{one_line(circuit.name)}: {number(before.neurons)} neurons, with "
         f"{one_line(', '.join(held))} held {number(after.neurons)}",
         console(),
     )
-    print_line(f"written to {one_line(str(arguments.output))}: {', '.join(written)}", console())
+    print_written(arguments.output, written)
     return 0

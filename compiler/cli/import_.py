@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.numbers import whole_number
+from cortico.cli.outputs import add_force_argument, print_written
 
 if TYPE_CHECKING:
     from cortico.ir import Circuit
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write"
     )
+    add_force_argument(parser)
     parser.add_argument(
         "--layer",
         type=whole_number,
@@ -40,46 +42,48 @@ def execute(arguments: argparse.Namespace) -> int:
     """Read, check, write, and print what was found."""
     from cortico.cli.console import console, print_line, stages
     from cortico.ir import SpecError
-    from cortico.report import one_line
 
     source: Path = arguments.source
     with stages() as progress:
         progress(f"reading {source}")
         if source.suffix.lower() == _ONNX:
-            found, written = _attention(source, arguments.layer or 0, arguments.output)
+            found, written = _attention(arguments, arguments.layer or 0)
         elif arguments.layer is not None:
             raise SpecError("--layer applies to ONNX files only")
         else:
-            found, written = _circuit(source, arguments.output, progress)
+            found, written = _circuit(arguments, progress)
     print_line(found, console())
-    print_line(f"written to {one_line(str(arguments.output))}: {', '.join(written)}", console())
+    print_written(arguments.output, written)
     return 0
 
 
-def _attention(source: Path, layer: int, folder: Path) -> tuple[str, list[str]]:
-    from safetensors.numpy import save_file
+def _attention(arguments: argparse.Namespace, layer: int) -> tuple[str, list[str]]:
+    from safetensors.numpy import save
 
     from cortico.files import replacing_files
     from cortico.frontends import layers, read_checkpoint, spec_to_json
     from cortico.report import one_line, quantity
 
-    count = layers(source)
-    spec, weights = read_checkpoint(source, layer)
-    with replacing_files(folder) as staging:
+    count = layers(arguments.source)
+    spec, weights = read_checkpoint(arguments.source, layer)
+    tensors = {name: array.copy() for name, array in weights.items()}
+    with replacing_files(arguments.output, force=arguments.force) as staging:
         (staging / SPEC).write_text(spec_to_json(spec), encoding="utf-8")
-        save_file({name: array.copy() for name, array in weights.items()}, staging / WEIGHTS)
+        (staging / WEIGHTS).write_bytes(save(tensors))
     heads = quantity(spec.heads, "head")
     found = f"{one_line(spec.name)} of {count}: {heads}, {spec.model} features, mask {spec.mask}"
     return found, [SPEC, WEIGHTS]
 
 
-def _circuit(source: Path, folder: Path, progress: Callable[[str], None]) -> tuple[str, list[str]]:
+def _circuit(
+    arguments: argparse.Namespace, progress: Callable[[str], None]
+) -> tuple[str, list[str]]:
     from cortico.files import replacing_files
     from cortico.ir.text import save_circuit
     from cortico.report import number, one_line, report_markdown
 
-    circuit = _read(source, progress)
-    with replacing_files(folder) as staging:
+    circuit = _read(arguments.source, progress)
+    with replacing_files(arguments.output, force=arguments.force) as staging:
         save_circuit(circuit, staging / "circuit.cortico")
         (staging / "report.md").write_text(report_markdown(circuit), encoding="utf-8")
         written = sorted(path.name for path in staging.iterdir())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cortico.cli.outputs import add_force_argument
 from cortico.cli.sources import add_source_arguments, read_source
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.py",
         help="write a Brian2 script whose synapses learn, and FILE.npz, the weights that it starts from",
     )
+    add_force_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--untied", action="store_true", help="a tensor for the synapses of each cell"
@@ -57,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Print what was asked for, by default the rules; 1 when a formula is not proved."""
     from cortico.cli.console import stages
+    from cortico.files import write_text
 
     with stages() as progress:
         learning, weights = _learning(arguments, progress)
@@ -64,11 +67,11 @@ def execute(arguments: argparse.Namespace) -> int:
         asked = arguments.formulas or arguments.latex is not None
         found = _formulas(learning) if asked else None
     if arguments.brian2 is not None:
-        _write_network(learning, weights, arguments.brian2)
+        _write_network(learning, weights, arguments.brian2, arguments.force)
         if not (arguments.explain or arguments.json or asked):
             return _HOLDS
     if found is not None and arguments.latex is not None:
-        _write(found, arguments.latex)
+        write_text(arguments.latex, found.latex(), force=arguments.force)
     explain = arguments.explain or not asked
     if arguments.json:
         print(json.dumps(_record(learning, found if arguments.formulas else None), indent=2))
@@ -95,7 +98,7 @@ def _learning(
     return differentiate(circuit, feedback=arguments.feedback), weights
 
 
-def _write_network(learning: Learning, weights: Weights | None, path: Path) -> None:
+def _write_network(learning: Learning, weights: Weights | None, path: Path, force: bool) -> None:
     """Write the script, and beside it the weights that it starts from."""
     import numpy as np
 
@@ -113,7 +116,7 @@ def _write_network(learning: Learning, weights: Weights | None, path: Path) -> N
         )
     source, start = emit_online(learning, path.name), starting_weights(learning, weights)
     beside = path.with_suffix(".npz")
-    with replacing_files(path.parent) as staging:
+    with replacing_files(path.parent, force=force) as staging:
         (staging / path.name).write_text(source, encoding="utf-8")
         np.savez(staging / beside.name, allow_pickle=False, **start)
     place = one_line(str(path))
@@ -131,13 +134,6 @@ def _is_proved(found: Formulas) -> bool:
     from cortico.verify.normal.equivalence import Verdict
 
     return all(outcome.verdict is Verdict.PROVED for outcome in found.outcomes)
-
-
-def _write(found: Formulas, path: Path) -> None:
-    from cortico.files import replacing_files
-
-    with replacing_files(path.parent) as staging:
-        (staging / path.name).write_text(found.latex(), encoding="utf-8")
 
 
 def _record(learning: Learning, found: Formulas | None) -> dict[str, object]:

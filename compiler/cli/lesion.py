@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.circuits import add_circuit_argument, read_circuit
+from cortico.cli.outputs import add_force_argument
 from cortico.cli.run import add_input_argument
 from cortico.cli.targets import add_backend_arguments, read_backend
 
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, metavar="FILE", help="write the lesioned outputs, .npy or .npz"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the changes as JSON")
+    add_force_argument(parser)
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="safetensors file for a circuit without values"
     )
@@ -85,9 +87,9 @@ def execute(arguments: argparse.Namespace) -> int:
         check_output(arguments.output, circuit)
         found = _changes(arguments, circuit, progress)
         if arguments.output:
-            write_arrays(arguments.output, dict(found.given))
+            write_arrays(arguments.output, dict(found.given), arguments.force)
         if arguments.json:
-            _write_json(arguments.json, arguments.cuts, found)
+            _write_json(arguments, found)
     _print(circuit, arguments.cuts, found)
     return 0
 
@@ -108,12 +110,12 @@ def _changes(
         return effects(circuit, lesioned, inputs, weights, read_backend(arguments))
 
 
-def _write_json(path: Path, cuts: list[Cut], found: Effects) -> None:
-    from cortico.files import replacing_files
+def _write_json(arguments: argparse.Namespace, found: Effects) -> None:
+    from cortico.files import write_text
 
-    record = {"lesions": [{"target": t, "factor": f} for t, f in cuts], **found.record()}
-    with replacing_files(path.parent) as staging:
-        (staging / path.name).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    lesions = [{"target": target, "factor": factor} for target, factor in arguments.cuts]
+    text = json.dumps({"lesions": lesions, **found.record()}, indent=2) + "\n"
+    write_text(arguments.json, text, force=arguments.force)
 
 
 # ---- printing ------------------------------------------------------------------------------------

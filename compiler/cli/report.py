@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cortico.cli.outputs import add_force_argument
 from cortico.cli.subjects import (
     Subject,
     add_subject_arguments,
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help="page to write: .html"
     )
+    add_force_argument(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -45,7 +47,7 @@ def execute(arguments: argparse.Namespace) -> int:
         _check(arguments)
         page = _page(arguments, progress)
         progress(f"writing {arguments.output}")
-        write_page(page, arguments.output)
+        write_page(page, arguments.output, force=arguments.force)
     size = f"{arguments.output.stat().st_size:,} bytes"
     print_line(f"written to {one_line(str(arguments.output))}: {size}", console())
     return 0

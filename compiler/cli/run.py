@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.circuits import add_circuit_argument, read_circuit
+from cortico.cli.outputs import add_force_argument
 from cortico.cli.targets import add_backend_arguments, read_backend
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=".npy or .npz to write (default: only a summary)",
     )
+    add_force_argument(parser)
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="safetensors file for a circuit without values"
     )
@@ -65,7 +67,7 @@ def execute(arguments: argparse.Namespace) -> int:
         with np.errstate(all="ignore"):  # the summary tells of NaN and infinity
             outputs = backend.run(circuit, inputs, weights)
         if arguments.output:
-            write_arrays(arguments.output, outputs)
+            write_arrays(arguments.output, outputs, arguments.force)
     for name, array in outputs.items():
         print_line(_summary(name, array), console())
     for remark in getattr(backend, "remarks", ()):
@@ -124,18 +126,21 @@ def _only_input(circuit: Circuit) -> str:
     return names[0]
 
 
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write one array to .npy, or all to .npz, under a temporary name first."""
+def write_arrays(path: Path, arrays: dict[str, np.ndarray], force: bool) -> None:
+    """Write one array to .npy, or all to .npz."""
+    import io
     import zipfile
 
     import numpy as np
 
     from cortico.files import replacing_files
 
-    with replacing_files(path.parent) as staging:
+    with replacing_files(path.parent, force=force) as staging:
         if path.suffix == ".npy":
             (array,) = arrays.values()
-            np.save(staging / path.name, array, allow_pickle=False)
+            written = io.BytesIO()  # NumPy does not notice that the end of a file found no room
+            np.save(written, array, allow_pickle=False)
+            (staging / path.name).write_bytes(written.getvalue())
             return
         with zipfile.ZipFile(staging / path.name, "w") as archive:  # savez reserves some names
             for name, array in arrays.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortico.cli.numbers import binding, whole_number
+from cortico.cli.outputs import add_force_argument
 from cortico.cli.subjects import add_circuit_arguments, read_subject
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"file to write: .parquet, .h5 or .hdf5 (default: show the first {_SHOWN})",
     )
+    add_force_argument(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -111,6 +113,7 @@ def _write(circuit: Circuit, arguments: argparse.Namespace, choice: dict[str, An
             limit=arguments.limit,
             block=block,
             progress=progress,
+            force=arguments.force,
             **choice,
         )
     print_line(

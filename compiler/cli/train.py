@@ -9,10 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cortico.cli.outputs import add_force_argument
 from cortico.cli.sources import add_source_arguments, read_source
 
 if TYPE_CHECKING:
     from cortico.learning.training import Settings, Snapshot, Training, TrainingResult
+
+#: What is written beside checkpoint and weights at the end; the picture only where it can be drawn.
+_RESULTS = ("history.json", "train.py", "spec.json", "loss.svg")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=".npz of x (samples, tokens, model), target (samples, tokens, output), and context, keep",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder")
+    add_force_argument(parser)
     parser.add_argument("--epochs", type=_integer, default=10, metavar="N", help="default: 10")
     parser.add_argument(
         "--batch-size", type=_integer, default=32, metavar="B", help="samples a step (default: 32)"
@@ -79,7 +84,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     with stages() as progress:
         training = _set_up(arguments, progress)
-        start = _start(arguments.output, training, arguments.resume)
+        start = _start(arguments, training)
     with _stopped_in_words(arguments.output, training, start) as seen, _bar(training) as show:
         result = _run(arguments.output, training, start, seen, show)
     drawn = _write(arguments.output, training, result)
@@ -118,18 +123,22 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings(**given, trained=listed)
 
 
-def _start(folder: Path, training: Training, resume: bool) -> Snapshot:
+def _start(arguments: argparse.Namespace, training: Training) -> Snapshot:
     """The checkpoint in the folder, or the first state. SpecError rather than losing a training."""
+    from cortico.files import require_new
     from cortico.ir import SpecError
-    from cortico.learning.checkpoint import CHECKPOINT, load_checkpoint
+    from cortico.learning.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint
 
-    if resume:
+    folder: Path = arguments.output
+    if arguments.resume:
         return load_checkpoint(folder, training)
-    if (folder / CHECKPOINT).exists():
-        raise SpecError(
-            f"{str(folder)!r} holds a training already: give --resume to go on with it, "
-            f"another folder, or remove its {CHECKPOINT}"
-        )
+    if not arguments.force:
+        if (folder / CHECKPOINT).exists():
+            raise SpecError(
+                f"{str(folder)!r} holds a training already: give --resume to go on with it, "
+                "another folder, or --force to begin again"
+            )
+        require_new(folder, (WEIGHTS, *_RESULTS))
     return training.start()
 
 
@@ -224,7 +233,7 @@ def _write(folder: Path, training: Training, result: TrainingResult) -> bool:
     from cortico.report import one_line
 
     drawn = can_draw()
-    with replacing_files(folder) as staging:
+    with replacing_files(folder, force=True) as staging:  # `_start` has looked
         (staging / "history.json").write_text(history_json(training, result), encoding="utf-8")
         (staging / "train.py").write_text(training.source, encoding="utf-8")
         (staging / "spec.json").write_text(spec_to_json(training.spec), encoding="utf-8")
@@ -247,7 +256,7 @@ def _print(folder: Path, training: Training, result: TrainingResult, drawn: bool
         f"epoch {last.number}{held_out}",
         out,
     )
-    names = ["weights.safetensors", "history.json", "train.py", "spec.json", *["loss.svg"] * drawn]
+    names = ["weights.safetensors", *_RESULTS[: None if drawn else -1]]
     print_line(f"written to {place}: {', '.join(names)}, checkpoint.safetensors", out)
     if not drawn:
         print_line("no loss.svg: drawing it needs matplotlib, pip install 'cortico[plots]'", out)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cortico.cli.outputs import add_force_argument
 from cortico.cli.sources import add_source_arguments, read_source
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--check", type=Path, metavar="FILE", help="re-check a certificate, with other code"
     )
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="also write what compiles")
+    add_force_argument(parser)
     parser.add_argument(
         "--latex", type=Path, metavar="FILE", help="write the derivation as a LaTeX document"
     )
@@ -67,18 +69,17 @@ def _write(
     arguments: argparse.Namespace, compilation: Compilation, progress: Callable[[str], None]
 ) -> None:
     """Write the compilation with its certificate, and the derivation, where they are asked for."""
-    from cortico.files import replacing_files
+    from cortico.files import write_text
     from cortico.verify.equations.latex import derivation
 
     proof = compilation.verification
     if arguments.output is not None:
         progress(f"writing {arguments.output}")
-        compilation.write(arguments.output)
+        compilation.write(arguments.output, force=arguments.force)
     if arguments.latex is not None and proof is not None:
         progress(f"writing {arguments.latex}")
         text = derivation(proof.spec, proof.lowered, proof.claims)
-        with replacing_files(arguments.latex.parent) as staging:
-            (staging / arguments.latex.name).write_text(text, encoding="utf-8")
+        write_text(arguments.latex, text, force=arguments.force)
 
 
 def _print(proof: Verification, folder: Path | None) -> int:

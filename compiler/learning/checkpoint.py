@@ -31,7 +31,7 @@ def save_checkpoint(folder: Path, training: Training, snapshot: Snapshot) -> Non
     """Write the state after an epoch, in place of what was there, and its weights beside it."""
     from safetensors.numpy import save
 
-    with replacing_files(folder) as staging:
+    with replacing_files(folder, force=True) as staging:
         write_checkpoint(staging / CHECKPOINT, training, snapshot)
         (staging / WEIGHTS).write_bytes(save(dict(snapshot.weights)))
 

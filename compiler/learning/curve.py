@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cortico.backends.extras import is_installed
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -31,9 +33,7 @@ _FEW = 40  #: up to so many epochs each has a mark
 
 def can_draw() -> bool:
     """Whether matplotlib is installed."""
-    from importlib.util import find_spec
-
-    return find_spec("matplotlib") is not None
+    return is_installed("matplotlib")
 
 
 def draw_losses(history: Sequence[Epoch], title: str, loss: str, path: Path) -> None:

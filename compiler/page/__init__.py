@@ -19,7 +19,7 @@ from string import Template
 from cortico.activity import Activity
 from cortico.anatomy import Audit
 from cortico.anatomy.markdown import summary
-from cortico.files import replacing_files
+from cortico.files import write_text
 from cortico.ir import Circuit
 from cortico.page.data import json_text, page_data
 from cortico.page.svg import svg
@@ -76,11 +76,9 @@ def page_html(page: Page) -> str:
     )
 
 
-def write_page(page: Page, path: Path) -> None:
-    """Write the page to a file, under a temporary name first."""
-    text = page_html(page)
-    with replacing_files(path.parent) as staging:
-        (staging / path.name).write_text(text, encoding="utf-8")
+def write_page(page: Page, path: Path, *, force: bool = False) -> None:
+    """Write the page to a file. SpecError when another one is there, without `force`."""
+    write_text(path, page_html(page), force=force)
 
 
 def _asset(name: str) -> str:

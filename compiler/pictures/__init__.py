@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from cortico.activity import Activity
+from cortico.files import replacing_files
 from cortico.ir import Circuit, SpecError
 from cortico.ir.errors import near_name
 from cortico.ir.limits import DRAWN_POPULATIONS, DRAWN_PROJECTIONS
@@ -53,15 +54,29 @@ def draw(
     activity: Activity | None = None,
     tokens: Sequence[str] = (),
     steps: Sequence[Step] = (),
+    force: bool = False,
 ) -> None:
     """Write one picture of `circuit` to an .svg, .png or .pdf file.
 
     `activity` (and names for its `tokens`) is for the kind `activity`, `steps` of the passes for
     `counts`. Symbolic sizes count as 16 where numbers are needed; bind them before for others.
-    SpecError for other kinds and formats, and where matplotlib is not installed.
+    SpecError for other kinds and formats, and, without `force`, when another picture would be replaced;
+    UnsupportedError where matplotlib is not installed.
     """
     require_format(path)
     require_drawable(circuit)
+    with replacing_files(path.parent, force=force) as staging:
+        _draw(circuit, kind, staging / path.name, activity, tokens, steps)
+
+
+def _draw(
+    circuit: Circuit,
+    kind: str,
+    path: Path,
+    activity: Activity | None,
+    tokens: Sequence[str],
+    steps: Sequence[Step],
+) -> None:
     if kind in SCENES:
         paint(SCENES[kind](circuit), path)
     elif kind == "matrix":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
+import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortico.files import replacing_files
+from cortico.backends.extras import require_library
 from cortico.ir.errors import SpecError, near_name
 from cortico.pictures.scene import Disc, Group, Mark, Scene, Shape, Words
 
@@ -39,7 +39,7 @@ _STYLE: Any = {
 
 @contextmanager
 def new_figure(width: float, height: float) -> Iterator[Figure]:
-    """An empty figure of a size in points. SpecError where matplotlib is not installed."""
+    """An empty figure of a size in points. UnsupportedError where matplotlib is not installed."""
     require_matplotlib()
     import matplotlib
     from matplotlib.figure import Figure
@@ -49,9 +49,8 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
 
 
 def require_matplotlib() -> None:
-    """SpecError, with what to install, where matplotlib is not installed."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise SpecError("pictures need matplotlib: pip install 'cortico[plots]'")
+    """UnsupportedError, with what to install, where matplotlib is not installed."""
+    require_library("a picture", "matplotlib", "plots")
 
 
 def require_format(path: Path) -> str:
@@ -66,12 +65,14 @@ def require_format(path: Path) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, under a temporary name first. SpecError for formats that are not known."""
+    """Write a figure. SpecError for formats that are not known."""
     kind = require_format(path)
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
-    with replacing_files(path.parent) as staging, warnings.catch_warnings():
+    picture = io.BytesIO()  # matplotlib hides a full disk behind errors of its own
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box
-        figure.savefig(staging / path.name, format=kind, dpi=200, metadata=dates[kind])
+        figure.savefig(picture, format=kind, dpi=200, metadata=dates[kind])
+    path.write_bytes(picture.getvalue())
 
 
 def paint(scene: Scene, path: Path) -> None:

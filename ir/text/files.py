@@ -36,7 +36,7 @@ def save_circuit(circuit: Circuit, path: str | os.PathLike[str]) -> None:
     try:
         _write_all([*contents, (target, text.encode())])
     except (OSError, ValueError) as error:
-        raise CircuitError(f"cannot write {target}: {_reason(error)}") from None
+        raise CircuitError(f"cannot write {target}: {_reason(error)}") from error
 
 
 def load_circuit(path: str | os.PathLike[str]) -> Circuit:

@@ -82,12 +82,6 @@ def test_compile_again_is_the_same(cortico, home):
     }
 
 
-def test_compile_keeps_other_files(cortico, home):
-    (home / "out" / "notes.txt").write_text("mine")
-    ok(cortico("compile", "ok.toml", "-o", "out"))
-    assert (home / "out" / "notes.txt").read_text() == "mine"
-
-
 def test_compile_checkpoint(cortico, home):
     printed = ok(cortico("compile", "bert", "--layer", 1, "-o", "layer"))
     assert "bert layer 1: " in printed

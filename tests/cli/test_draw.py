@@ -78,4 +78,4 @@ def test_without_matplotlib(cortico, monkeypatch):
         "importlib.util.find_spec", lambda n, *a: None if n == "matplotlib" else known(n, *a)
     )
     code, _, errors = cortico("draw", "ok.toml", "-o", "a.svg")
-    assert code == 2 and "pip install 'cortico[plots]'" in errors
+    assert code == 1 and "pip install 'cortico[plots]'" in errors

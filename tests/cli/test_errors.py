@@ -446,7 +446,7 @@ def test_full_disk_leaves_what_was_there(cortico, home, monkeypatch):
     for folder in ("out", "new/folder"):
         code, _, errors = cortico("compile", "ok.toml", "-o", folder)
         assert (code, errors) == (
-            2,
-            f"cortico: cannot write to folder {folder!r}: No space left on device\n",
+            1,
+            f"cortico: cannot read or write {folder!r}: No space left on device\n",
         )
         assert tree(home) == before

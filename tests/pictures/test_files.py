@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from cortico import SpecError, compile_attention
+from cortico import SpecError, UnsupportedError, compile_attention
 from cortico.activity import observe
 from cortico.ir import Role
 from cortico.pictures import KINDS, draw
@@ -150,7 +150,7 @@ def test_unknown_kinds_and_formats(tmp_path):
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SpecError, match=r"pip install 'cortico\[plots\]'"), new_figure(1, 1):
+    with pytest.raises(UnsupportedError, match=r"pip install 'cortico\[plots\]'"), new_figure(1, 1):
         pass
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
+from cortico.backends.extras import require_library
 from cortico.frontends.family import Attention
 from cortico.ir.errors import SpecError, clipped
 
@@ -54,5 +54,4 @@ def _understood(path: Path) -> Iterator[None]:
 
 
 def _require_onnx() -> None:
-    if find_spec("onnx") is None:
-        raise SpecError("reading ONNX files needs onnx: pip install 'cortico[onnx]'")
+    require_library("an ONNX file", "onnx", "onnx")

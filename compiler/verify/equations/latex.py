@@ -130,7 +130,7 @@ _RULES: tuple[tuple[str, str], ...] = (
 def derivation(spec: AttentionSpec, circuit: Circuit, claims: Iterable[Any] = ()) -> str:
     """A complete LaTeX document: claims, equations of both sides, normal form, gradients, conditions.
 
-    `claims` have the attributes `claim`, `verdict`, `given` (a text or several) and `seconds`.
+    `claims` have the attributes `claim`, `verdict` and `given` (a text or several).
     """
     return _Document(spec, circuit, tuple(claims)).text()
 
@@ -361,13 +361,12 @@ def _told(definitions: Iterable[Definition]) -> str:
 
 def _claim_row(claim: Any) -> str:
     given = claim.given if isinstance(claim.given, str) else "; ".join(map(str, claim.given or ()))
-    seconds = "" if claim.seconds is None else f"{claim.seconds:.3g}"
-    cells = (str(claim.claim), str(claim.verdict), given, seconds)
+    cells = (str(claim.claim), str(claim.verdict), given)
     return " & ".join(map(escaped, cells)) + r" \\"
 
 
 def _claims_table(rows: Sequence[str]) -> str:
-    columns = r"p{6.4cm}p{2.2cm}p{4.3cm}r"
-    head = r"claim & verdict & given & seconds \\ \hline"
+    columns = r"p{6.4cm}p{2.2cm}p{5.3cm}"
+    head = r"claim & verdict & given \\ \hline"
     body = "\n".join(rows)
     return f"\\noindent\\begin{{tabular}}{{{columns}}}\n{head}\n{body}\n\\end{{tabular}}"
