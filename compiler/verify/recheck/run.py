@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cortico.verify.recheck.text import require
-from cortico.verify.recheck.world import LARGEST, Array, Arrays, World, contract
+from cortico.verify.recheck.text import Unable, require
+from cortico.verify.recheck.world import Array, Arrays, World
 
 
 class Run:
@@ -24,17 +24,20 @@ class Run:
 
     def outputs(self) -> Arrays:
         """Output name to its numbers."""
-        found = self.circuit.outputs.items()
-        return {name: contract([self.rate(source, 0)], axes) for name, (source, axes) in found}
+        contract, found = self.world.contract, self.circuit.outputs.items()
+        return {
+            name: contract([self.rate(source, 0)], axes, self.sizes)
+            for name, (source, axes) in found
+        }
 
     def rate(self, name: str, level: int) -> Any:
         """The rates of a population and their axes."""
         axes, transfer, domain, compartments = self.circuit.populations[name]
         if (name, level) not in self.known:
             inner = level + (transfer == "exp")
-            require(inner < 2, "an exponential of an exponential cannot be re-checked")
-            require(math.prod(self.sizes[a] for a in axes) <= LARGEST, f"{name} is too large")
-            inside = contract([self.within(bound) for bound in domain], axes, self.sizes)
+            if inner == 2:
+                raise Unable("an exponential of an exponential cannot be re-checked")
+            inside = self.contract([self.within(bound) for bound in domain], axes)
             drive, p = inside, self.world.primes[inner]
             for effect, terms in compartments.values():
                 current = sum((self.current(axes, term, inner) for term in terms), 0 * inside) % p
@@ -44,6 +47,10 @@ class Run:
             self.known[name, level] = self.transferred(transfer, drive, level) * inside
         return self.known[name, level], axes
 
+    def contract(self, operands: list[Any], axes: Any) -> Array:
+        """A product summed onto axes of this circuit."""
+        return self.world.contract(operands, axes, self.sizes)
+
     def current(self, axes: Any, term: Any, level: int) -> Array:
         """`gain · Σ tensor · rate · [inside]`, over the axes of the population."""
         pre, w, domain = term
@@ -52,7 +59,7 @@ class Run:
         operands += [(self.tensor(w.tensor, level), w.axes)] if w.tensor else []
         factor, powers = self.constants.get(w.factor, (w.factor, []))
         powers = [*powers, *((self.sizes[axis], exponent) for axis, exponent in w.sizes)]
-        return self.world.power(factor, powers, level) * contract(operands, axes, self.sizes)
+        return self.world.power(factor, powers, level) * self.contract(operands, axes)
 
     def within(self, bound: Any) -> Any:
         """1 where a bound holds, else 0, and its axes."""
@@ -70,6 +77,7 @@ class Run:
             "tanh": lambda a: hashed(level, a) - hashed(level, (p - a) % p),
             "sqrt": lambda a: hashed(level, a, "sqrt") if a else 0,
         }
+        require(transfer in functions, f"unknown transfer function {transfer}")
         return np.frompyfunc(functions[transfer], 1, 1)(x)
 
     def tensor(self, name: str, level: int) -> Array:
@@ -77,12 +85,11 @@ class Run:
         if name not in self.circuit.formulas:
             return self.tensors[level][name]
         kind, argument = self.circuit.formulas[name]
-        shape = [self.world.sizes[side] for side in self.circuit.shapes[name]]
-        given = self.tensors[level][argument]
+        shape, given = self.world.shape(self.circuit, name), self.tensors[level][argument]
+        self.world.chance.spend(f"tensor {name}", 10 * math.prod(shape), 10**7)
         if kind == "distance":
             i, j = np.ogrid[: shape[-2], : shape[-1]]
             return given[..., None, None] * (j - i).astype(object)
-        require(kind == "rotation", f"unknown formula {kind}")
         return rotation(self.world, given, shape[0], level)
 
 

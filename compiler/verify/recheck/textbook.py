@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from cortico.verify.recheck.run import rotation
+from cortico.verify.recheck.spec import read_spec
 from cortico.verify.recheck.text import number, require
 from cortico.verify.recheck.world import Array, Arrays, World
-
-FIELDS = """model heads kv_heads key_features value_features output cross context tokens context_tokens
-kernel mask window key_padding scale bias rotary position_bias sink residual thalamus microcircuit name"""
 
 #: Heads h are members r of groups g; key features a, to be turned, are components t of planes p.
 SIDES = """x:im context:jl keep:j W_Q:ham W_K:gal W_V:gcl W_O:hoc b_Q:ha b_K:ga b_V:gc b_O:o
@@ -25,8 +22,7 @@ class Textbook:
     """Attention of a spec, on the tensors of a circuit for it."""
 
     def __init__(self, spec: dict[str, Any], circuit: Any) -> None:
-        require(set(spec) <= set(FIELDS.split()), "the spec has unknown fields")
-        self.s = s = defaultdict(lambda: None, spec)
+        self.s = s = read_spec(spec)
         heads, d = s["heads"] or 1, s["key_features"] or s["model"] // (s["heads"] or 1)
         groups, tokens, width = s["kv_heads"] or heads, s["tokens"] or "n", s["model"]
         self.rotary, source = s["rotary"] is not None, s["context_tokens"] or "n_context"
@@ -38,6 +34,19 @@ class Textbook:
         self.split = {"h": "gr" if heads > groups else "h", "a": "pt" if self.rotary else "a"}
         self.sides = dict(part.split(":") for part in SIDES.split())
         self.circuit, self.level = circuit, int(s["kernel"] != "linear")
+
+    def check_interface(self) -> None:
+        """The circuit's inputs and its output are those of the spec, with their sizes and kinds."""
+        c, cross, padded = self.circuit, self.s["cross"], self.s["key_padding"]
+        wanted = {"x": False} | ({"context": False} if cross else {})
+        wanted |= {"keep": True} if padded else {}
+        require(c.inputs == wanted, f"its inputs are {', '.join(c.inputs)}, or of other kinds")
+        for name in wanted:
+            sides = [self.extents[letter] for letter in self.sides[name]]
+            require(c.shapes[name] == sides, f"{name} is not as the spec wants it")
+        found = {name: [c.axes[axis] for axis in axes] for name, (_, axes) in c.outputs.items()}
+        sides = [self.extents["i"], self.extents["o"]]
+        require(found == {"y": sides}, f"its output is not y ({', '.join(sides)})")
 
     def output(self, world: World, tensors: list[Arrays]) -> Array:
         """`y_i = Σ_h W_O[h] Σ_j p_hij v_hj + b_O (+ x_i)`, p the scores or their softmax."""
