@@ -59,7 +59,9 @@ def read_tensors(path: Path, circuit: Any) -> dict[str, np.ndarray]:
             kind, entry = _type(circuit, name), header[name]
             start = entry["data_offsets"][0]
             fits = entry["dtype"] == TYPES[kind.name] and entry["shape"] == list(shape)
-            require(fits and type(start) is int and start >= 0, f"{name} is not as the circuit has it")
+            require(
+                fits and type(start) is int and start >= 0, f"{name} is not as the circuit has it"
+            )
             file.seek(8 + length + start)
             content = file.read(math.prod(shape) * kind.itemsize)
             found[name] = np.frombuffer(content, kind).reshape(shape)
@@ -127,7 +129,8 @@ class Ledger:
 
     def old(self, k: int, name: str) -> Ball:
         require(
-            name in self.circuits[k].stored, f"nothing is known of the numbers of {name}: it has none"
+            name in self.circuits[k].stored,
+            f"nothing is known of the numbers of {name}: it has none",
         )
         if name not in self.at[k]:
             raise Unable(f"the numbers of {name} are not here")

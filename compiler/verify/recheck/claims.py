@@ -66,7 +66,7 @@ def _against(claim: Any, given: list[str], finding: Finding) -> Finding:
 def _open_or(claim: Any, finding: Finding) -> Finding:
     """The finding of a claim, unless it says itself that it does not hold, or nothing."""
     verdict, what = claim["verdict"], printable(claim["claim"])
-    if verdict in HOLDS or finding.status == WRONG:
+    if verdict in HOLDS:
         return finding
     if verdict in OPEN:
         return Finding(BELIEVED, what, f"{verdict}, as the certificate says")
@@ -95,5 +95,7 @@ def _missing(claims: list[str], passes: list[OfPass], exact: list[OfPass]) -> li
         named = [name for name, _ in groupby(p[0] for p in ran)]
         if [name for name, _ in groupby(said_)] != named:
             listed = printable(", ".join(named) or "none")
-            found.append(Finding(WRONG, f"passes that {words}", f"they are {listed}; claimed others"))
+            found.append(
+                Finding(WRONG, f"passes that {words}", f"they are {listed}; claimed others")
+            )
     return found

@@ -36,7 +36,9 @@ def check_files(certificate: Any, folder: Path, circuit: Any) -> Iterator[Findin
             f"file {printable(name, 80)}", _check_file, folder, name, certificate, circuit
         )
     for name in _others(folder, {CERTIFICATE, *listed}):
-        yield Finding(BELIEVED, f"file {printable(name, 80)}", "is here, and not in the certificate")
+        yield Finding(
+            BELIEVED, f"file {printable(name, 80)}", "is here, and not in the certificate"
+        )
 
 
 def _others(folder: Path, known: set[str]) -> list[str]:

@@ -54,8 +54,8 @@ class World:
 
     Sizes up to 4 stay, and those `pinned` become what it says; others become different small ones,
     others in every trial, at random: so that no equation between sizes holds by chance. `products` are
-    sizes that are the product of two. Distances of more than 3 tokens also become other ones. In every
-    other trial half of all numbers are zero.
+    sizes that are the product of two. Distances of more than 3 tokens also become other ones. In the
+    second trial half of all numbers are zero, the third has more tokens.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class World:
             self.sizes = {s: int(s) for s in sides if s in ("1", "2", "3", "4")} | dict(pinned)
             for side in sorted(sides - set(self.sizes) - set(products), key=lambda s: (len(s), s)):
                 least = last + 2 if side in tokens else 3
-                room = len(sides) + (15 if side in tokens and trial == 3 else 4)
+                room = len(sides) + (15 if side in tokens and trial == 2 else 4)
                 taken = set(self.sizes.values())
                 free = [n for n in range(least, least + room) if n not in taken]
                 self.sizes[side] = rng.choice(free)
@@ -120,7 +120,7 @@ class World:
         zeros = Random(f"{self.key} {salt}{name} zeros")
         below = 2 if is_mask else self.primes[level]
         numbers = [rng.randrange(below) for _ in range(count)]
-        if self.trial % 2 and not is_mask:
+        if self.trial == 1 and not is_mask:
             numbers = [zeros.randrange(2) * n for n in numbers]
         return np.array(numbers, dtype=object).reshape(shape)
 
