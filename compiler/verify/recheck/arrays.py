@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cortico.verify.recheck.facts import integers, new_names
-from cortico.verify.recheck.text import Unable, number, powers, require
+from cortico.verify.recheck.text import UnableError, number, powers, require
 
 #: Types of stored numbers: their name in a safetensors file, and half a unit of their last place.
 TYPES = {"float16": "F16", "float32": "F32", "float64": "F64"}
@@ -133,7 +133,7 @@ class Ledger:
             f"nothing is known of the numbers of {name}: it has none",
         )
         if name not in self.at[k]:
-            raise Unable(f"the numbers of {name} are not here")
+            raise UnableError(f"the numbers of {name} are not here")
         return self.at[k][name]
 
     def olds(self, fact: Any) -> set[str]:
@@ -155,11 +155,11 @@ class Ledger:
             for name, ball in self.made_by(k, fact).items():
                 require(name in self.circuits[k + 1].stored, f"{name} has no numbers")
                 self.enter(k + 1, name, ball)
-        except (Unable, ValueError, LookupError):
+        except (UnableError, ValueError, LookupError):
             return  # `check` says what is wrong
 
     def check(self, k: int, fact: Any) -> None:
-        """ValueError when the arrays miss a fact of step k; Unable when they are not here."""
+        """ValueError when the arrays miss a fact of step k; UnableError when they are not here."""
         after = self.circuits[k + 1]
         for name in new_names(fact):
             require(name in after.stored, f"nothing is known of the numbers of {name}: it has none")
@@ -169,13 +169,13 @@ class Ledger:
             broken = np.abs(mid) > rad if fact["kind"] == "zero" else mid < -rad
             require(not broken.any(), f"{fact['old']} is another")
             if rad.any():
-                raise Unable(f"the numbers of {fact['old']} are not known exactly")
+                raise UnableError(f"the numbers of {fact['old']} are not known exactly")
         elif fact["kind"] == "vanishing":
             self.vanishing(k, fact)
         else:
             for name, ball in self.made_by(k, fact).items():
                 if name not in self.at[k + 1]:
-                    raise Unable(f"the numbers of {name} are not here")
+                    raise UnableError(f"the numbers of {name} are not here")
                 require(not apart(self.at[k + 1][name], ball), f"{name} is another")
 
     def made_by(self, k: int, fact: Any) -> dict[str, Ball]:
@@ -239,12 +239,12 @@ class Ledger:
             return
         olds = {name: self.old(k, name) for name in self.olds(fact)}
         if total.rad.any() or count * magnitude.size > MOST_EXACT:
-            raise Unable("that a sum of numbers is exactly zero")
+            raise UnableError("that a sum of numbers is exactly zero")
         numbers = {n: np.vectorize(Fraction, otypes=[object])(ball.mid) for n, ball in olds.items()}
         found: Any = 0
         for term in fact["terms"]:
             if term["sizes"]:
-                raise Unable("that a sum of numbers with roots of sizes is exactly zero")
+                raise UnableError("that a sum of numbers with roots of sizes is exactly zero")
             gain = number(term["coefficient"])
             found = found + gain * self.contract(k, fact, term, numbers)[0]
         require(not np.any(found != 0), "a sum of numbers is not zero")
@@ -257,7 +257,7 @@ class Ledger:
         for axis, power in powers(fact["sizes"]):
             extent = self.circuits[k].axes[axis]
             if not extent.isdigit():
-                raise Unable(f"the size {extent} is a symbol")
+                raise UnableError(f"the size {extent} is a symbol")
             found *= float(extent) ** float(power)
         return found
 
@@ -289,7 +289,7 @@ class Ledger:
             parts += [numbers[name], [letters.setdefault(axis, len(letters)) for axis in axes]]
             sizes |= dict(zip(axes, numbers[name].shape, strict=True))
         if math.prod(sizes.values()) > MOST:
-            raise Unable("a sum of numbers is too large to be re-checked")
+            raise UnableError("a sum of numbers is too large to be re-checked")
         own = [axis for axis in fact["axes"] if axis in letters]
         found = np.einsum(*parts, [letters[axis] for axis in own])
         missing = [place for place, axis in enumerate(fact["axes"]) if axis not in letters]

@@ -18,7 +18,7 @@ from cortico.verify.recheck.files import check_files
 from cortico.verify.recheck.forms import Each, Table, fit, printable, read_json
 from cortico.verify.recheck.report import BELIEVED, RECHECKED, Finding, Report, attempt
 from cortico.verify.recheck.run import Run
-from cortico.verify.recheck.text import Unable, number, parse, powers, require
+from cortico.verify.recheck.text import UnableError, number, parse, powers, require
 from cortico.verify.recheck.textbook import Textbook
 from cortico.verify.recheck.world import Arrays, Chance, World
 
@@ -175,16 +175,16 @@ class Chain:
                 continue
             try:
                 self.ledger.check(k, fact)
-            except Unable as reason:
+            except UnableError as reason:
                 unable.append(str(reason))
         if unable:
-            raise Unable("; ".join(list(dict.fromkeys(unable))[:4]))
+            raise UnableError("; ".join(list(dict.fromkeys(unable))[:4]))
         return "so on the arrays"
 
     def layout(self) -> str:
         """The spec's numbers stand where the circuit reads them: those in the folder are made of them."""
         if not self.ledger.complete:
-            raise Unable("the spec's weights are not here")
+            raise UnableError("the spec's weights are not here")
         return "so of these weights"
 
     def numbers(self) -> list[Finding]:
@@ -200,21 +200,21 @@ class Chain:
         ledger = self.ledger
         require(not ledger.wrong, "; ".join(ledger.wrong[:4]))
         if self.last_arrays is None:
-            raise Unable("they are not here")
+            raise UnableError("they are not here")
         if self.given is None:
-            raise Unable("that they are the spec's is believed: its weights were not given")
+            raise UnableError("that they are the spec's is believed: its weights were not given")
         if not ledger.complete:
-            raise Unable("not all of them are made of the spec's weights by facts")
+            raise UnableError("not all of them are made of the spec's weights by facts")
         return "are made of the spec's weights, up to rounding"
 
     def rotary(self) -> str:
         """The frequencies are the spec's; how features pair shows only in the spec's weights."""
         if not self.ledger.complete:
-            raise Unable("base, style and rotated show only in the spec's weights")
+            raise UnableError("base, style and rotated show only in the spec's weights")
         own = frequencies(self.book)
         there = self.ledger.at[0]["frequencies"].mid
         if not np.allclose(own, there, rtol=1e-12, atol=0):
-            raise Unable("its frequencies are given with the weights")
+            raise UnableError("its frequencies are given with the weights")
         return "has the spec's frequencies and pairs of features"
 
 
@@ -224,14 +224,14 @@ def compare(world: World, before: Any, after: Any, facts: list[Any]) -> None:
     left = Run(before, world, [step.old for step in steps])
     right = Run(after, world, [step.new for step in steps])
     for fact in (fact for fact in facts if fact["kind"] == "constant"):
-        found = [(left.sizes[axis], e) for axis, e in powers(fact["sizes"])]
+        found = [(before.axes[axis], e) for axis, e in powers(fact["sizes"])]
         right.constants[number(fact["value"])] = number(fact["coefficient"]), found
     outputs = right.outputs()
     for fact in (fact for fact in facts if fact["kind"] == "vanishing"):
         require(len(outputs) == 1, "a sum vanishes in one of several outputs")
-        ((name, array),) = outputs.items()
-        sizes = dict(zip(fact["axes"], array.shape, strict=True))
-        outputs[name] = array + steps[0].summed(fact["axes"], fact["terms"], sizes)
+        ((name, (_, axes)),) = after.outputs.items()
+        extents = [after.axes[axis] for axis in axes]
+        outputs[name] = outputs[name] + steps[0].summed(fact["axes"], fact["terms"], extents)
     p = world.primes[0]
     same(left.outputs(), {name: array % p for name, array in outputs.items()})
 

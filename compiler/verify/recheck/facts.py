@@ -114,8 +114,8 @@ class Step:
         return self.new[new]
 
     def gain(self, coefficient: str, sizes: Any) -> int:
-        found = [(self.world.sizes[self.before.axes[a]], e) for a, e in powers(sizes)]
-        return self.world.power(number(coefficient), found, self.level)
+        found = [(self.before.axes[a], e) for a, e in powers(sizes)]
+        return self.world.gain(number(coefficient), found, self.level)
 
     def nonnegative(self, old: str) -> None:
         """Numbers in the lower half, which count as positive."""
@@ -146,9 +146,8 @@ class Step:
         for old, where in support.items():
             require(where["axes"] == along, f"support of {old} is not along {along}")
             live, axes = integers(where["live"]).astype(bool).astype(int).astype(object), read[old]
-            sizes = dict(zip(axes, self.was(old).shape, strict=True))
             operands = [(self.was(old), axes), (live, along)]
-            self.old[old] = self.world.contract(operands, axes, sizes)
+            self.old[old] = self.world.contract(operands, axes, self.before.axes, self.level)
         require(order.min() >= 0, "an order has negative indices")
         for new, (old, axes) in tensors.items():
             sized = [self.before.axes[a] for a in axes] == self.before.shapes[old]
@@ -177,16 +176,22 @@ class Step:
     same = scaled
 
     def sum(self, new: str, axes: Any, terms: Any) -> None:
-        shape = self.world.shape(self.after, new)
-        self.new[new] = self.summed(axes, terms, dict(zip(axes, shape, strict=True)))
+        require(new in self.after.shapes, f"there is no tensor {new}")
+        self.new[new] = self.summed(axes, terms, self.after.shapes[new])
 
-    def summed(self, axes: Any, terms: Any, sizes: Any) -> Array:
+    def summed(self, axes: Any, terms: Any, extents: Any) -> Array:
         """A sum of contractions of tensors before, over axes of these sizes."""
-        found = np.zeros([sizes[axis] for axis in axes], dtype=object)
+        onto = dict(zip(axes, extents, strict=True))
+        found = np.zeros([self.world.sizes[extent] for extent in extents], dtype=object)
         for term in terms:
+            known = dict(onto)
+            for name, own in term["reads"]:
+                self.was(name)
+                for axis, extent in zip(own, self.before.shapes[name], strict=True):
+                    require(known.setdefault(axis, extent) == extent, f"{axis} has two sizes")
             reads = [(self.was(name), own) for name, own in term["reads"]]
             gain = self.gain(term["coefficient"], term["sizes"])
-            found = found + gain * self.world.contract(reads, axes, sizes)
+            found = found + gain * self.world.contract(reads, axes, known, self.level)
         return found
 
 

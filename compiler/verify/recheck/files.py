@@ -12,7 +12,7 @@ from typing import Any
 from cortico.verify.recheck.arrays import read_tensors
 from cortico.verify.recheck.forms import printable, read_json, read_text
 from cortico.verify.recheck.report import BELIEVED, WRONG, Finding, attempt
-from cortico.verify.recheck.text import Unable, require
+from cortico.verify.recheck.text import UnableError, require
 
 CERTIFICATE, CIRCUIT, NUMBERS, SPEC = (
     "certificate.json",
@@ -52,7 +52,7 @@ def _check_file(folder: Path, name: str, certificate: Any, circuit: Any) -> str:
     require(plain, "is no plain file name")
     path = folder / name
     if not path.exists():
-        raise Unable("is not here")
+        raise UnableError("is not here")
     require(stat.S_ISREG(path.stat().st_mode), "is no plain file")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -65,7 +65,7 @@ def _check_file(folder: Path, name: str, certificate: Any, circuit: Any) -> str:
     if name == NUMBERS:
         read_tensors(path, circuit)
         return "holds numbers for all stored tensors of the circuit, and no others"
-    raise Unable("has its hash; what it says was not looked at")
+    raise UnableError("has its hash; what it says was not looked at")
 
 
 def _circuit(text: str, certificate: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from cortico.verify.recheck.forms import printable
-from cortico.verify.recheck.text import Unable
+from cortico.verify.recheck.text import UnableError
 
 #: How a thing was found.
 RECHECKED, BELIEVED, WRONG = "re-checked", "not re-checked", "WRONG"
@@ -59,7 +59,7 @@ def attempt(what: str, check: Callable[..., str], *arguments: Any) -> Finding:
     """What a check finds: its words, or why it cannot say, or what is wrong."""
     try:
         return Finding(RECHECKED, what, check(*arguments))
-    except Unable as reason:
+    except UnableError as reason:
         return Finding(BELIEVED, what, str(reason))
     except RecursionError:
         return Finding(BELIEVED, what, "its populations are too many in a row, or run in a circle")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.verify.recheck.text import Unable, require
+from cortico.verify.recheck.text import UnableError, require
 from cortico.verify.recheck.world import Array, Arrays, World
 
 
@@ -18,16 +18,14 @@ class Run:
 
     def __init__(self, circuit: Any, world: World, tensors: list[Arrays]) -> None:
         self.circuit, self.world, self.tensors = circuit, world, tensors
-        self.sizes = {axis: world.sizes[extent] for axis, extent in circuit.axes.items()}
         self.constants: dict[Fraction, Any] = {}
         self.known: dict[Any, Array] = {}
 
     def outputs(self) -> Arrays:
         """Output name to its numbers."""
-        contract, found = self.world.contract, self.circuit.outputs.items()
+        found = self.circuit.outputs.items()
         return {
-            name: contract([self.rate(source, 0)], axes, self.sizes)
-            for name, (source, axes) in found
+            name: self.contract([self.rate(source, 0)], axes, 0) for name, (source, axes) in found
         }
 
     def rate(self, name: str, level: int) -> Any:
@@ -36,8 +34,8 @@ class Run:
         if (name, level) not in self.known:
             inner = level + (transfer == "exp")
             if inner == 2:
-                raise Unable("an exponential of an exponential cannot be re-checked")
-            inside = self.contract([self.within(bound) for bound in domain], axes)
+                raise UnableError("an exponential of an exponential cannot be re-checked")
+            inside = self.contract([self.within(bound) for bound in domain], axes, inner)
             drive, p = inside, self.world.primes[inner]
             for effect, terms in compartments.values():
                 current = sum((self.current(axes, term, inner) for term in terms), 0 * inside) % p
@@ -47,9 +45,9 @@ class Run:
             self.known[name, level] = self.transferred(transfer, drive, level) * inside
         return self.known[name, level], axes
 
-    def contract(self, operands: list[Any], axes: Any) -> Array:
+    def contract(self, operands: list[Any], axes: Any, level: int) -> Array:
         """A product summed onto axes of this circuit."""
-        return self.world.contract(operands, axes, self.sizes)
+        return self.world.contract(operands, axes, self.circuit.axes, level)
 
     def current(self, axes: Any, term: Any, level: int) -> Array:
         """`gain · Σ tensor · rate · [inside]`, over the axes of the population."""
@@ -58,12 +56,13 @@ class Run:
         operands += [self.rate(pre, level)] if pre else []
         operands += [(self.tensor(w.tensor, level), w.axes)] if w.tensor else []
         factor, powers = self.constants.get(w.factor, (w.factor, []))
-        powers = [*powers, *((self.sizes[axis], exponent) for axis, exponent in w.sizes)]
-        return self.world.power(factor, powers, level) * self.contract(operands, axes)
+        powers = [*powers, *((self.circuit.axes[axis], exponent) for axis, exponent in w.sizes)]
+        return self.world.gain(factor, powers, level) * self.contract(operands, axes, level)
 
     def within(self, bound: Any) -> Any:
         """1 where a bound holds, else 0, and its axes."""
-        left, right = (np.arange(self.sizes[axis]) for axis in bound[:2])
+        sizes = [self.world.sizes[self.circuit.axes[axis]] for axis in bound[:2]]
+        left, right = map(np.arange, sizes)
         most = math.copysign(self.world.near[abs(bound[2])], bound[2])
         return (left[:, None] - right <= most).astype(int).astype(object), bound[:2]
 

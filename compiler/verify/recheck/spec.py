@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 from cortico.verify.recheck.forms import Maybe, Table, fit, printable
-from cortico.verify.recheck.text import EXTENT, require
+from cortico.verify.recheck.text import require
 
 _NUCLEI = ("core", "matrix")
 FORM = Table(
@@ -60,9 +60,9 @@ def read_spec(given: Any) -> defaultdict[str, Any]:
         fine = size is None or (type(size) is int and 1 <= size < 2**59)
         require(fine, f"{name} must be a positive whole number, found {printable(size)}")
     for name, extent in tokens.items():
-        fine = type(extent) is not str or re.fullmatch(EXTENT, extent, re.ASCII)
-        require(fine and not str(extent)[:1].isdigit() or type(extent) is int or extent is None,
-                f"{name} is no symbol: {printable(extent)}")  # fmt: skip
+        symbol = type(extent) is str and re.fullmatch(r"[A-Za-z_]\w*", extent, re.ASCII)
+        fine = symbol or type(extent) is not str
+        require(fine, f"{name} is no symbol: {printable(extent)}")
     _check_together(s)
     return s
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
 
-class Unable(Exception):
+class UnableError(Exception):
     """What this checker cannot re-check, though it may be right."""
 
 
@@ -22,9 +21,6 @@ def require(holds: object, problem: str) -> None:
 
 #: Most characters of a circuit, and of one of its lines.
 LONGEST, LONGEST_LINE = 10**6, 10**4
-
-#: No size stands in a power above this: so many random sizes would be needed to tell two circuits apart.
-HIGHEST = 12
 
 STORED = r"float16|float32|float64"
 LINES = {
@@ -143,9 +139,6 @@ def _check(c: SimpleNamespace) -> None:
         _check_formula(c, name, kind, argument)
     for name, (source, axes) in c.outputs.items():
         require(sorted(axes) == sorted(c.populations[source][0]), f"axes of the output {name}")
-    high = max((power for power in degrees(c).values()), default=0)
-    if high > HIGHEST:
-        raise Unable(f"sizes stand in powers of up to {int(high)}, more than random sizes show")
 
 
 def _check_term(c: SimpleNamespace, name: str, at_hand: set[str], term: Any) -> None:
@@ -166,32 +159,3 @@ def _check_formula(c: SimpleNamespace, name: str, kind: str, argument: str) -> N
     }
     require(kind in fits, f"unknown formula {kind}")
     require(fits[kind], f"{name} does not have the sizes of {kind}({argument})")
-
-
-def degrees(c: SimpleNamespace) -> Counter[str]:
-    """A bound of the power in which each size stands in any rate: own powers, and sums over axes."""
-    known: dict[str, Counter[str]] = {}
-
-    def of_term(axes: list[str], term: Any) -> Counter[str]:
-        pre, w, _ = term
-        summed = {*w.axes, *(c.populations[pre][0] if pre else [])} - set(axes)
-        found = Counter([c.axes[axis] for axis in summed]) + (of(pre) if pre else Counter())
-        for axis, power in w.sizes:
-            found[c.axes[axis]] += abs(power)  # type: ignore[assignment]
-        return found
-
-    def of(name: str) -> Counter[str]:
-        if name not in known:
-            axes, _, _, compartments = c.populations[name]
-            known[name] = Counter()
-            for _, terms in compartments.values():
-                most: Counter[str] = Counter()
-                for term in terms:
-                    most |= of_term(axes, term)
-                known[name] = known[name] + most
-        return known[name]
-
-    total: Counter[str] = Counter()
-    for name in c.populations:
-        total |= of(name)
-    return total

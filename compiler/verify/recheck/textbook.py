@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from fractions import Fraction
 from typing import Any
@@ -54,7 +55,8 @@ class Textbook:
         share = self.shares(self.scores() % world.primes[self.level], self.seen())
         v = self.linear("value", "j", 0)
         v = np.repeat(v, len(share) // len(v), 0)
-        y = np.einsum("hoc,hij,hjc->io", self.read("W_O", 0), share, v)
+        counts = (self.counts(letter, 0) for letter in "hcj")
+        y = np.einsum("hoc,hij,hjc,h,c,j->io", self.read("W_O", 0), share, v, *counts)
         y = y + (self.read("b_O", 0) if (self.s["bias"] or {}).get("output") else 0)
         return (y + (self.read("x", 0) if self.s["residual"] else 0)) % p
 
@@ -66,10 +68,16 @@ class Textbook:
         sizes = [math.prod(self.world.sizes[self.extents[x]] for x in part) for part in parts]
         return self.tensors[level][name].reshape(sizes)
 
+    def counts(self, side: str, level: int) -> Array:
+        """With which weight each index of a side counts in a sum."""
+        parts = [self.world.counts[level][self.extents[x]] for x in self.split.get(side, side)]
+        return functools.reduce(lambda one, two: np.multiply.outer(one, two).ravel(), parts)
+
     def linear(self, kind: str, tokens: str, level: int) -> Array:
         """`W x + b` (heads, tokens, features) of query, key or value."""
         x = self.read("context" if self.s["cross"] and tokens == "j" else "x", level)
-        y = np.einsum("ham,im->hia", self.read(f"W_{kind[0].upper()}", level), x)
+        counts = self.counts("l" if self.s["cross"] and tokens == "j" else "m", level)
+        y = np.einsum("ham,im,m->hia", self.read(f"W_{kind[0].upper()}", level), x, counts)
         if (self.s["bias"] or {}).get(kind):
             y = y + self.read(f"b_{kind[0].upper()}", level)[:, None]
         if not self.rotary or kind == "value":
@@ -82,10 +90,11 @@ class Textbook:
         """`scale · q_hi · k_hj + bias_hij`."""
         s, level = self.s, self.level
         q, k = self.linear("query", "i", level), self.linear("key", "j", level)
-        root = [(q.shape[2], Fraction(-level, 2))]
+        counts = self.counts("a", level)
+        root = [(int(counts.sum()), Fraction(-level, 2))]
         scale = (Fraction(1), root) if s["scale"] is None else (number(repr(s["scale"])), [])
         k = np.repeat(k, len(q) // len(k), 0)
-        found = self.world.power(*scale, level) * np.einsum("hia,hja->hij", q, k)
+        found = self.world.power(*scale, level) * np.einsum("hia,hja,a->hij", q, k, counts)
         if s["position_bias"] == "alibi":
             i, j = np.ogrid[: found.shape[1], : found.shape[2]]
             found = found + self.read("alibi_slopes", level)[:, None, None] * (j - i).astype(object)
@@ -109,5 +118,7 @@ class Textbook:
         p, base = self.world.primes[0], self.world.base
         exp = np.frompyfunc(lambda a: pow(base, a, p), 1, 1)
         e = exp(scores) * seen
-        total = e.sum(2) + (exp(self.read("sink", 1))[:, None] if self.s["sink"] else 0)
+        total = (e * self.counts("j", 0)).sum(2) + (
+            exp(self.read("sink", 1))[:, None] if self.s["sink"] else 0
+        )
         return e * np.frompyfunc(lambda x: pow(x, p - 2, p), 1, 1)(total % p)[..., None] % p

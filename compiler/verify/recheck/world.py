@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from cortico.verify.recheck.text import Unable, require
+from cortico.verify.recheck.text import UnableError, require
 
 #: Most entries of an array, most products of a sum of products, and most of either in one re-check.
 LARGEST, MOST, ALL = 10**6, 3 * 10**6, 10**8
+
+#: Sizes that stay as they are.
+SMALL = ("1", "2", "3", "4")
 
 Array = Any  #: an array of Python integers
 Arrays = dict[str, Array]
@@ -43,19 +46,22 @@ class Chance:
         self.primes, self.base = (p, q), rng.randrange(2, p - 1) ** 2 % p
 
     def spend(self, what: str, count: int, most: int) -> None:
-        """Unable when an array or a sum is too large, or when all together are."""
+        """UnableError when an array or a sum is too large, or when all together are."""
         self.left -= min(count, most)
         if count > most or self.left < 0:
-            raise Unable(f"{what} is too large to be re-checked")
+            raise UnableError(f"{what} is too large to be re-checked")
 
 
 class World:
     """Small sizes for circuits, and random numbers for their tensors, modulo p and modulo q.
 
     Sizes up to 4 stay, and those `pinned` become what it says; others become different small ones,
-    others in every trial, at random: so that no equation between sizes holds by chance. `products` are
-    sizes that are the product of two. Distances of more than 3 tokens also become other ones. In the
-    second trial half of all numbers are zero, the third has more tokens.
+    others in every trial. `products` are sizes that are the product of two. Distances of more than 3
+    tokens also become other ones. In the second trial half of all numbers are zero.
+
+    Each index of a size that was made small counts with a random weight in every sum, and the size is
+    the sum of these weights: any number modulo p. What holds of sums over indices and of sizes for every
+    size also holds of these, and an equation between sizes that holds at some sizes only does not.
     """
 
     def __init__(
@@ -78,18 +84,36 @@ class World:
         sides = {e for c in circuits for e in chain(c.axes.values(), *c.shapes.values())}
         tokens = {e for c in circuits for e in c.columns}
         for _ in range(100):
-            self.sizes = {s: int(s) for s in sides if s in ("1", "2", "3", "4")} | dict(pinned)
+            self.sizes = {s: int(s) for s in sides if s in SMALL} | dict(pinned)
             for side in sorted(sides - set(self.sizes) - set(products), key=lambda s: (len(s), s)):
                 least = last + 2 if side in tokens else 3
-                room = len(sides) + (15 if side in tokens and trial == 2 else 4)
                 taken = set(self.sizes.values())
-                free = [n for n in range(least, least + room) if n not in taken]
+                free = [n for n in range(least, least + len(sides) + 4) if n not in taken]
                 self.sizes[side] = rng.choice(free)
             for side, halves in products.items():
                 self.sizes[side] = math.prod(self.sizes[half] for half in halves)
             if len(set(self.sizes.values())) == len(self.sizes):
-                return
-        raise Unable("its sizes cannot be told apart when they are small")
+                break
+        else:
+            raise UnableError("its sizes cannot be told apart when they are small")
+        self.counts = [self._counts(level, pinned, products) for level in (0, 1)]
+
+    def _counts(self, level: int, pinned: Any, products: Any) -> Arrays:
+        """With which weight each index of a size counts; their sum has a root."""
+        p, rng, found = self.primes[level], Random(f"{self.key} {level} counts"), dict[str, Array]()
+        for side, size in self.sizes.items():
+            weights = [1] * size
+            if side not in {*pinned, *products, *SMALL}:
+                weights = [rng.randrange(p) for _ in weights]
+                weights[-1] = (rng.randrange(1, p) ** 2 - sum(weights[:-1])) % p
+            found[side] = np.array(weights, dtype=object)
+        for side, halves in products.items():
+            found[side] = np.multiply.outer(*(found[half] for half in halves)).ravel() % p
+        return found
+
+    def total(self, extent: str, level: int) -> int:
+        """What a size counts for."""
+        return int(self.counts[level][extent].sum() % self.primes[level])
 
     def power(self, factor: Fraction, powers: list[Any], level: int) -> int:
         """`factor · Π size^exponent`; a root is the square among the roots."""
@@ -97,9 +121,13 @@ class World:
         for size, e in [*powers, (factor.denominator, Fraction(-1))]:
             root = 1 if e.denominator == 1 else pow(e.denominator, -1, p // 2)
             if root != 1 and pow(size, p // 2, p) != 1:
-                raise Unable(f"a root of the size {size} is no small number here")
+                raise UnableError(f"the size {size} has no root here")
             found = found * pow(size, e.numerator * root, p) % p
         return found
+
+    def gain(self, factor: Fraction, powers: list[Any], level: int) -> int:
+        """`factor · Π size^exponent`, for sizes as they are declared."""
+        return self.power(factor, [(self.total(side, level), e) for side, e in powers], level)
 
     def hashed(self, level: int, *key: object) -> int:
         """A random function of `key`."""
@@ -124,17 +152,20 @@ class World:
             numbers = [zeros.randrange(2) * n for n in numbers]
         return np.array(numbers, dtype=object).reshape(shape)
 
-    def contract(self, operands: list[Any], onto: Any, sizes: Any) -> Array:
-        """The product of (array, axes), summed over all axes but `onto`; alike along axes they lack."""
+    def contract(self, operands: list[Any], onto: Any, extents: Any, level: int) -> Array:
+        """The product of (array, axes), summed over all axes but `onto`; alike along axes they lack.
+
+        `extents` are the sizes of axes as they are declared.
+        """
         letters: dict[str, int] = {}
         parts: list[Any] = [np.array(1, dtype=object), []]
-        extents: dict[str, int] = {}
         for array, axes in operands:
             parts += [array, [letters.setdefault(axis, len(letters)) for axis in axes]]
-            extents |= dict(zip(axes, array.shape, strict=True))
-        full = tuple(sizes[axis] for axis in onto)
+        for axis in letters.keys() - set(onto):
+            parts += [self.counts[level][extents[axis]], [letters[axis]]]
+        full = tuple(self.sizes[extents[axis]] for axis in onto)
         self.chance.spend("a population", math.prod(full), LARGEST)
-        self.chance.spend("a sum", math.prod(extents.values()), MOST)
+        self.chance.spend("a sum", math.prod(self.sizes[extents[axis]] for axis in letters), MOST)
         own = [axis for axis in onto if axis in letters]
         found = np.array(np.einsum(*parts, [letters[axis] for axis in own]), dtype=object)
         missing = [k for k, axis in enumerate(onto) if axis not in letters]
