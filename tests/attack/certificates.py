@@ -406,8 +406,8 @@ def steps(rng: random.Random, subject: Subject) -> Forgery | None:
         files["circuit.cortico"] = subject.files["circuit.cortico"]
         if gone["pass"] in {step["pass"] for step in certificate["steps"]}:
             return None  # another stage of the same pass may be enough
-        found = _forged(f"step {gone['pass']} dropped", certificate, files, f"{gone['pass']} keeps")
-        return found
+        what, claim = f"step {gone['pass']} dropped", f"{gone['pass']} keeps the output"
+        return _forged(what, certificate, files, claim)
     names = [step["pass"] for step in certificate["steps"]]
     k = rng.randrange(len(names))
     certificate["steps"][k]["pass"] = "other"
@@ -426,10 +426,7 @@ def weights(rng: random.Random, subject: Subject) -> Forgery | None:
         arrays[name] = arrays[name] * 3
     else:
         arrays[name][place] += rng.choice([1e-6, 1.0])
-    if all(
-        np.array_equal(a, b)
-        for a, b in zip(arrays.values(), load(files["circuit.safetensors"]).values())
-    ):
+    if np.array_equal(arrays[name], load(files["circuit.safetensors"])[name]):
         return None
     files["circuit.safetensors"] = save(arrays)
     return _forged(f"numbers of {name}", certificate, files, NUMBERS, "rotary embedding")
@@ -501,10 +498,8 @@ def junk(rng: random.Random, subject: Subject) -> Forgery:
     old = copy.deepcopy(inner[key])
     inner[key] = rng.choice([None, [], {}, 1e300, -7, "\x1b[2J\n", ["x"] * 3, {"x": {}}, 10**30])
     files["certificate.json"] = b""
-    same = old == inner[key] or key in ("detail", "given")
-    return Forgery(
-        f"{key} is {inner[key]!r}", certificate, files, () if same else ("the certificate",)
-    )
+    spoilt = () if old == inner[key] else ("the certificate",)
+    return Forgery(f"{key} is {inner[key]!r}", certificate, files, spoilt)
 
 
 ATTACKS: tuple[Attack, ...] = (

@@ -2,11 +2,9 @@
 
 import ast
 import copy
-import hashlib
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,50 +13,20 @@ import pytest
 from safetensors.numpy import save
 
 from cortico.lowering import circuit_weights, lower
-from cortico.spec import AttentionSpec, Bias, Rotary, RotaryStyle
+from cortico.spec import Rotary, RotaryStyle
 from cortico.verify import recheck as module
-from cortico.verify.recheck import examine, printable, recheck
+from cortico.verify.recheck import examine, recheck
 from cortico.weights import random_weights
-from tests.verify.certificates import certificate, claim, status, stored
-
-SPEC = AttentionSpec(model=5, heads=2, key_features=6, bias=Bias(value=True, output=True))
-HALF = {"coefficient": "1", "sizes": [["a", "-1/2"]]}
-SCALED = {"kind": "scaled", "new": "W_Q_v2", "old": "W_Q", **HALF}
-
-
-def scaled():
-    """Circuits before and after a pass that scales W_Q, and its facts."""
-    before = stored(SPEC)
-    after = before.replace("weight size(a)^-1/2", "weight 1.0").replace("W_Q", "W_Q_v2")
-    return before, after, [SCALED]
-
-
-def true_certificate():
-    before, after, facts = scaled()
-    return certificate(SPEC, before, (after, facts), given=["W_Q_v2 = size(a)^-1/2 * W_Q"])
-
-
-def digest(content):
-    return hashlib.sha256(content).hexdigest()
-
-
-def written(folder, seed=0, change=lambda tensors: None):
-    """A folder with a true certificate, but for what is changed in its numbers; all is hashed."""
-    found = true_certificate()
-    tensors = circuit_weights(SPEC, random_weights(SPEC, seed))
-    tensors["W_Q_v2"] = tensors.pop("W_Q") / np.sqrt(6)
-    change(tensors)
-    text = found["steps"][-1]["after"].replace("\n\n", '\nweights "circuit.safetensors"\n\n', 1)
-    contents = {
-        "circuit.cortico": text.encode(),
-        "circuit.safetensors": save(tensors),
-        "spec.json": json.dumps(found["spec"]).encode(),
-    }
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    found["files"] = {name: digest(content) for name, content in contents.items()}
-    return found
-
+from tests.verify.certificates import (
+    SPEC,
+    certificate,
+    claim,
+    digest,
+    status,
+    stored,
+    true_certificate,
+    written,
+)
 
 # ---- claims ----------------------------------------------------------------------------------------
 
@@ -170,6 +138,32 @@ def test_one_outlier_hides_nothing(tmp_path):
     weights["W_Q"][0, 0, 0] = 4e14 * np.sqrt(6)
     found = written(tmp_path, change=change)
     assert "W_Q_v2" in "".join(recheck(found, tmp_path, weights))
+
+
+def test_terms_that_cancel_do_not_widen_a_bound():
+    """W + 1e18 V - 1e18 V is W, and rounding would let it be anything."""
+    before = stored(SPEC)
+    terms = [("1", "W_K"), (str(10**18), "W_Q"), (str(-(10**18)), "W_Q")]
+    axes = ["h", "a", "m"]
+    fact = {"kind": "sum", "new": "W_K_v2", "axes": axes}
+    fact["terms"] = [{"coefficient": c, "sizes": [], "reads": [[n, axes]]} for c, n in terms]
+    found = certificate(SPEC, before, (before.replace("W_K", "W_K_v2"), [fact]))
+    weights = random_weights(SPEC)
+    chain = module.certificate.Chain(found)
+    arrays = circuit_weights(SPEC, weights)
+    arrays["W_K_v2"] = 2 * arrays.pop("W_K")
+    chain.last_arrays = arrays
+    report = chain.report(None, weights)
+    assert status(report, "the stored numbers") == "not re-checked"
+    assert status(report, "test keeps") == "not re-checked"
+
+
+@pytest.mark.parametrize("error", [1e9, -1.0, "0", None])
+def test_a_fact_with_a_wide_error_says_nothing(tmp_path, error):
+    found = written(tmp_path, change=lambda tensors: tensors.update(W_Q_v2=3 * tensors["W_Q_v2"]))
+    found["steps"][0]["facts"][0]["error"] = error
+    report = examine(found, tmp_path, random_weights(SPEC))
+    assert report.wrong or status(report, "the stored numbers") == "not re-checked"
 
 
 @pytest.mark.parametrize("name", ["W_Q_v2", "W_V", "b_O"])
@@ -342,86 +336,3 @@ def test_nor_is_anything_else_loaded():
     loaded = {name for name in done.stdout.split() if not name.startswith("__editable")}
     ours = {name for name in loaded if not name.startswith("cortico.verify.recheck")}
     assert ours <= {"cortico", "cortico.verify"}
-
-
-# ---- broken and hostile ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "key", ["cortico_certificate", "spec", "files", "lowered", "steps", "claims"]
-)
-@pytest.mark.parametrize("value", [None, "x", [], {}, {"x": 1}])
-def test_broken_certificates_get_an_answer(key, value, tmp_path):
-    broken = written(tmp_path)
-    broken[key] = value
-    assert recheck(broken, tmp_path) != []
-    del broken[key]
-    assert recheck(broken, tmp_path) != []
-
-
-def test_what_is_no_certificate_gets_an_answer():
-    for value in (None, [], 3, "x", {}, {"cortico_certificate": 2}):
-        assert recheck(value) != []
-
-
-def test_large_sizes_take_no_time():
-    """10⁶ cells onto 10⁶, and powers and texts without end: refused in under a second, or not looked at."""
-    before = stored(SPEC)
-    wide = (
-        before.replace("model 5", "model 1000000")
-        .replace("5)", "1000000)")
-        .replace(" 5", " 1000000")
-    )
-    spec = replace(SPEC, model=10**6)
-    every = {"kind": "selected", "axis": "m", "heads": [], "order": [0], "size": 10**6}
-    million = certificate(spec, wide, (wide, [every | {"tensors": {}, "support": {}}]))
-    hostile = [million]
-    for new in ("size(m)^999999999", "1/" + "9" * 5000, "9" * 5000, "1e999", "size(m)^1/99", "nan"):
-        text = before.replace("weight size(a)^-1/2", f"weight {new}")
-        hostile.append(certificate(SPEC, before, (text, [])))
-    roots = [["a", f"1/{n}"] for n in (97, 89, 83, 79, 73)]
-    fact = {"kind": "constant", "value": "1.0", "coefficient": "1", "sizes": roots}
-    hostile.append(certificate(SPEC, before, (before, [fact])))
-    for each in hostile:
-        start = time.process_time()
-        report = examine(each)
-        assert report.code in (1, 3)
-        assert all(line.isprintable() for line in report.lines())
-        assert time.process_time() - start < 5
-
-
-def test_nothing_of_the_file_is_printed_raw(tmp_path):
-    nasty = "\x1b[2J\nWRONG \u202e" + "x" * 10**5
-    for change in (
-        lambda c: c["claims"].append(claim(nasty)),
-        lambda c: c["claims"][0].update(verdict=nasty),
-        lambda c: c["claims"][0].update({nasty: 1}),
-        lambda c: c["files"].update({nasty[:50]: "0"}),
-        lambda c: c["steps"][0].update({"pass": nasty}),
-        lambda c: c["steps"][0]["facts"].append({"kind": nasty}),
-        lambda c: c["steps"][0]["facts"].append({"kind": "zero", "old": nasty}),
-        lambda c: c.update(lowered=nasty),
-        lambda c: c["spec"].update(mask=nasty),
-    ):
-        found = true_certificate()
-        change(found)
-        report = examine(found, tmp_path)
-        assert all(line.isprintable() and len(line) < 3000 for line in report.lines()), change
-        assert report.code != 0
-
-
-def test_printable_texts():
-    assert printable("a\nb\x1b") == "a\\nb\\x1b"
-    assert len(printable("x" * 10**6)) == 160
-    assert printable([1, 2]) == "a list of 2"
-    assert printable(None) == "nothing" and printable(10**400) == "a very large number"
-
-
-@pytest.mark.parametrize(
-    "text", ['{"a": NaN}', '{"a": 1e999}', '{"a": 1, "a": 2}', "[" * 10**5, "[" + "9" * 10**4 + "]"]
-)
-def test_json_is_read_strictly(tmp_path, text):
-    path = tmp_path / "certificate.json"
-    path.write_text(text)
-    with pytest.raises(ValueError):
-        module.read_json(path)

@@ -26,6 +26,10 @@ UNITS = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
 MOST, MOST_EXACT = 10**8, 10**5
 
 
+#: A radius above this, relative to the largest number, says nothing.
+LOOSEST = 1e-2
+
+
 class Ball(NamedTuple):
     """Numbers that are within `rad` of `mid`, float64 arrays of one shape."""
 
@@ -92,7 +96,7 @@ class Ledger:
         first: Mapping[str, np.ndarray] | None,
         last: Mapping[str, np.ndarray] | None,
     ) -> None:
-        self.circuits, self.steps, self.wrong = circuits, steps, list[str]()
+        self.circuits, self.wrong, self.radii = circuits, list[str](), list[np.ndarray]()
         self.at: list[dict[str, Ball]] = [{} for _ in circuits]
         self.at[-1] = {name: exactly(array) for name, array in (last or {}).items()}
         self.made = [{name for fact in facts for name in new_names(fact)} for facts in steps]
@@ -101,21 +105,25 @@ class Ledger:
             self.at[k] = {name: self.at[k + 1][name] for name in kept}
         for name, array in (first or {}).items():
             self.enter(0, name, exactly(array))
+        have = set(first or ())
         for k, facts in enumerate(steps):
-            for name in set(circuits[k + 1].stored) & set(self.at[k]) - self.made[k]:
-                self.enter(k + 1, name, self.at[k][name])
-            for fact in facts:
-                self.derive(k, fact)
+            have = {
+                *(have & set(circuits[k + 1].stored) - self.made[k]),
+                *self.forward(k, facts, have),
+            }
         #: Whether every array of the last circuit was made from those of the first.
-        self.complete = first is not None and last is not None and self.reached() and not self.wrong
+        self.complete = last is not None and set(circuits[-1].stored) <= have and not self.wrong
 
-    def reached(self) -> bool:
-        """Whether facts, and arrays that stay, lead from the first circuit to all of the last."""
-        have = set(self.circuits[0].stored)
-        for k, facts in enumerate(self.steps):
-            made = {n for fact in facts if self.olds(fact) <= have for n in new_names(fact)}
-            have = made | (have & set(self.circuits[k + 1].stored) - self.made[k])
-        return set(self.circuits[-1].stored) <= have
+    def forward(self, k: int, facts: Any, have: set[str]) -> set[str]:
+        """Note what step k makes of the arrays before it; the names of those made of `have` alone."""
+        for name in set(self.circuits[k + 1].stored) & set(self.at[k]) - self.made[k]:
+            self.enter(k + 1, name, self.at[k][name])
+        return {n for fact in facts for n in self.derive(k, fact) if self.olds(fact) <= have}
+
+    @property
+    def rounding(self) -> float:
+        """The largest radius of a number of the last circuit, as it was made."""
+        return max((float(rad.max(initial=0.0)) for rad in self.radii), default=0.0)
 
     def enter(self, k: int, name: str, ball: Ball) -> None:
         """Note an array of circuit k; it must be what is known of it already."""
@@ -149,14 +157,16 @@ class Ledger:
 
     # ---- facts ---------------------------------------------------------------------------------
 
-    def derive(self, k: int, fact: Any) -> None:
-        """Note what a fact says of arrays after step k, where those before are known."""
+    def derive(self, k: int, fact: Any) -> list[str]:
+        """Note what a fact says of arrays after step k; the names of those that are known now."""
         try:
-            for name, ball in self.made_by(k, fact).items():
-                require(name in self.circuits[k + 1].stored, f"{name} has no numbers")
-                self.enter(k + 1, name, ball)
+            made = self.made_by(k, fact)
         except (UnableError, ValueError, LookupError):
-            return  # `check` says what is wrong
+            return []  # `check` says what is wrong
+        for name, ball in made.items():
+            self.enter(k + 1, name, ball)
+            self.radii.append(ball.rad)
+        return list(made)
 
     def check(self, k: int, fact: Any) -> None:
         """ValueError when the arrays miss a fact of step k; UnableError when they are not here."""
@@ -299,6 +309,9 @@ class Ledger:
         """Numbers as they are stored: with the rounding of their type, and the error that is stated."""
         unit = UNITS[self.circuits[k + 1].stored.get(fact["new"], "float64")]
         rad = ball.rad + count * unit * magnitude + fact.get("error", 0.0)
+        most = np.abs(ball.mid).max(initial=0.0)
+        if not (np.isfinite(rad).all() and rad.max(initial=0.0) <= LOOSEST * most):
+            raise UnableError(f"rounding could hide other numbers of {fact['new']}")
         return Ball(ball.mid, np.broadcast_to(rad, ball.mid.shape))
 
 
@@ -306,7 +319,7 @@ def apart(one: Ball, other: Ball) -> bool:
     """Whether numbers that are known in two ways cannot be the same."""
     if one.mid.shape != other.mid.shape:
         return True
-    return bool((np.abs(one.mid - other.mid) > one.rad + other.rad).any())
+    return not bool((np.abs(one.mid - other.mid) <= one.rad + other.rad).all())
 
 
 def placed(textbook: Any, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

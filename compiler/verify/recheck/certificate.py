@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -119,9 +119,10 @@ class Chain:
         what = f"{printable(name, 80)} keeps the output"
         if self.steps[steps[0]].get("approximate"):
             return name, Finding(BELIEVED, what, "an approximate pass"), given
-        found = attempt(what, lambda: [self.step(k) for k in steps][-1])
+        found = attempt(what, each_of, self.step, steps)
         if found.status == RECHECKED and given:
-            facts = attempt(what, lambda: [self.facts(k) for k in steps][-1])
+            about = [(k, fact) for k in steps for fact in self.steps[k]["facts"]]
+            facts = attempt(what, each_of, self.fact, about)
             shown = "; ".join(printable(text) for text in given[:8])
             more = f" and {len(given) - 8} more" if len(given) > 8 else ""
             detail = f"{found.detail}, given {shown}{more}"
@@ -167,19 +168,12 @@ class Chain:
         facts = [step["facts"] for step in self.steps]
         return Ledger(self.circuits, facts, first, self.last_arrays)
 
-    def facts(self, k: int) -> str:
-        """The facts of a step hold of the arrays that are here."""
-        unable: list[str] = []
-        for fact in self.steps[k]["facts"]:
-            if fact["kind"] == "constant":
-                continue
-            try:
-                self.ledger.check(k, fact)
-            except UnableError as reason:
-                unable.append(str(reason))
-        if unable:
-            raise UnableError("; ".join(list(dict.fromkeys(unable))[:4]))
-        return "so on the arrays"
+    def fact(self, about: tuple[int, Any]) -> str:
+        """A fact of a step holds of the arrays that are here; constants were compared with their sizes."""
+        k, fact = about
+        if fact["kind"] != "constant":
+            self.ledger.check(k, fact)
+        return "so of the arrays"
 
     def layout(self) -> str:
         """The spec's numbers stand where the circuit reads them: those in the folder are made of them."""
@@ -205,7 +199,7 @@ class Chain:
             raise UnableError("that they are the spec's is believed: its weights were not given")
         if not ledger.complete:
             raise UnableError("not all of them are made of the spec's weights by facts")
-        return "are made of the spec's weights, up to rounding"
+        return f"are made of the spec's weights, each to within {ledger.rounding:.1e}"
 
     def rotary(self) -> str:
         """The frequencies are the spec's; how features pair shows only in the spec's weights."""
@@ -216,6 +210,19 @@ class Chain:
         if not np.allclose(own, there, rtol=1e-12, atol=0):
             raise UnableError("its frequencies are given with the weights")
         return "has the spec's frequencies and pairs of features"
+
+
+def each_of(check: Callable[[Any], str], things: Iterable[Any]) -> str:
+    """A check of each of some things; one that is wrong counts more than those it cannot look at."""
+    last, unable = "", list[str]()
+    for thing in things:
+        try:
+            last = check(thing)
+        except UnableError as reason:
+            unable.append(str(reason))
+    if unable:
+        raise UnableError("; ".join(list(dict.fromkeys(unable))[:4]))
+    return last
 
 
 def compare(world: World, before: Any, after: Any, facts: list[Any]) -> None:
