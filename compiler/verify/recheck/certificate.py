@@ -71,6 +71,7 @@ class Chain:
         require(version == VERSION, f"its version is {printable(version)}, expected {VERSION}")
         fit(certificate, FORM, "it")
         self.certificate, self.steps = certificate, certificate["steps"]
+        self.words: list[list[str]] = []
         for name in ("steps", "claims", "files"):
             require(len(certificate[name]) <= MOST, f"it has too many {name}")
         self.chance = Chance()
@@ -82,14 +83,15 @@ class Chain:
             require(len(step["facts"]) <= MOST, "a step has too many facts")
             for fact in step["facts"]:
                 check_fact(fact)
+            self.words.append([words(fact) for fact in step["facts"]])
             exact = not (step.get("approximate") and step["facts"])
             require(exact, "a step that is approximate rests on no facts")
 
     def report(self, folder: Path | None, weights: Weights | None) -> Report:
         """All findings."""
         self.folder, self.given = folder, weights
-        passes = [self.of_pass(name, steps) for name, steps in self.passes]
         first = attempt("the circuit computes attention", self.first)
+        passes = [self.of_pass(name, steps) for name, steps in self.passes]
         found = check_claims(self.certificate["claims"], first, passes, self.layout)
         if folder is not None:
             found += check_files(self.certificate, folder, self.circuits[-1])
@@ -115,7 +117,7 @@ class Chain:
 
     def of_pass(self, name: str, steps: list[int]) -> tuple[str, Finding, list[str]]:
         """Whether a pass kept the output; and the facts on which that rests, in words."""
-        given = list(dict.fromkeys(words(f) for k in steps for f in self.steps[k]["facts"]))
+        given = list(dict.fromkeys(text for k in steps for text in self.words[k]))
         what = f"{printable(name, 80)} keeps the output"
         if self.steps[steps[0]].get("approximate"):
             return name, Finding(BELIEVED, what, "an approximate pass"), given

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cortico.verify.recheck.text import UnableError, require
-from cortico.verify.recheck.world import Array, Arrays, World
+from cortico.verify.recheck.world import ALL, POWER, Array, Arrays, World
 
 
 class Run:
@@ -37,6 +37,8 @@ class Run:
                 raise UnableError("an exponential of an exponential cannot be re-checked")
             inside = self.contract([self.within(bound) for bound in domain], axes, inner)
             drive, p = inside, self.world.primes[inner]
+            powers = (transfer is not None) + sum(e == "divides" for e, _ in compartments.values())
+            self.world.chance.spend(f"population {name}", POWER * powers * inside.size, ALL)
             for effect, terms in compartments.values():
                 current = sum((self.current(axes, term, inner) for term in terms), 0 * inside) % p
                 if effect == "divides":

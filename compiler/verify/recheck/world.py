@@ -14,8 +14,10 @@ import numpy as np
 
 from cortico.verify.recheck.text import UnableError, require
 
-#: Most entries of an array, most products of a sum of products, and most of either in one re-check.
+#: Most entries of an array, most products of a sum, and most of all of them in one re-check. An exponential
+#: or a quotient counts as many as `POWER` products, and a sum as `START` more.
 LARGEST, MOST, ALL = 10**6, 3 * 10**6, 10**8
+POWER, START = 200, 3000
 
 #: Sizes that stay as they are.
 SMALL = ("1", "2", "3", "4")
@@ -47,7 +49,7 @@ class Chance:
 
     def spend(self, what: str, count: int, most: int) -> None:
         """UnableError when an array or a sum is too large, or when all together are."""
-        self.left -= min(count, most)
+        self.left -= min(count, most) + START
         if count > most or self.left < 0:
             raise UnableError(f"{what} is too large to be re-checked")
 
