@@ -239,3 +239,104 @@ def test_wrong_scales_are_refused_at_any_size():
     for wrong in (["c", "-1/2"], ["a", "-1"]):
         other = [facts[0] | {"sizes": [wrong]}]
         assert "is not" in recheck(certificate(spec, before, (after, other)))[0]
+
+
+# ---- what small random numbers could hide ----------------------------------------------------------
+
+
+def step_of(*changes):
+    """Whether a step that makes these changes is accepted without facts."""
+    before, after = rewritten(SPEC, *changes)
+    return accepted(certificate(SPEC, before, (after, [])))
+
+
+def test_an_input_stays_of_its_kind():
+    square = "driver multiplies x[j, m]", "driver multiplies x[j, m]\n  more multiplies x[j, m]"
+    assert not step_of(("input x (n, 5)", "input x (n, 5) mask"), square)
+    _, after = rewritten(SPEC, ("input x (n, 5)", "input x (n, 5) mask"), square)
+    assert not accepted(certificate(SPEC, after))
+
+
+def test_outputs_keep_their_names_and_sizes():
+    assert not step_of(("output y = relay[i, m]", "output y = relay[m, i]"))
+    assert not step_of(("output y", "output z"))
+    wider = "axis m : model 5\naxis o : model 4", "population relay [i, o]", "relay[i, o]"
+    assert not step_of(
+        ("axis m : model 5", wider[0]), ("population relay [i, m]", wider[1]),
+        ("output y = relay[i, m]", "output y = relay[i, o]"), ("b_O[m]", "1.0"),
+        ("W_O[h, m, c]", "1.0"),
+    )  # fmt: skip
+
+
+def test_numbers_keep_their_type():
+    assert not step_of(
+        ("parameter W_V (2, 7, 5) stored float64", "parameter W_V (2, 7, 5) stored float16")
+    )
+
+
+def test_a_quotient_is_not_one_where_a_number_is_zero():
+    spec = replace(SPEC, bias=Bias(output=True))
+    cells = "population unit [m] cortex.L4 stellate\n  basal multiplies b_O[m]\n"
+    cells += "  shunt divides b_O[m]\npopulation relay"
+    before, one = rewritten(spec, ("multiplies b_O[m]", "multiplies b_O[m] + 1.0"))
+    _, quotient = rewritten(
+        spec,
+        ("population relay", cells),
+        ("projection output", "projection unit unit -> relay.driver weight 1.0\nprojection output"),
+    )
+    assert not accepted(certificate(spec, before, (one, []), (quotient, [])))
+    report = examine(certificate(spec, before, (one, []), (quotient, [])))
+    assert report.wrong
+
+
+@pytest.mark.parametrize("sizes", [range(3, 13), range(5, 30), range(1, 60)])
+@pytest.mark.parametrize("axis", ["i", "m", "c"])
+def test_an_equation_of_sizes_that_holds_at_some_is_not_taken_for_one(axis, sizes):
+    zeros = "".join(f"  f{n} multiplies size({axis})^1 + -{n}.0\n" for n in sizes)
+    cells = f"population factor [i] cortex.L4 stellate\n{zeros}population relay"
+    projection = "projection factor factor -> relay.driver weight 1.0\nprojection output"
+    assert not step_of(("population relay", cells), ("projection output", projection))
+
+
+def test_a_sum_over_an_axis_is_its_size():
+    """And that is no equation by chance."""
+    cells = "population ones [i, {0}] cortex.L4 stellate\n  basal multiplies 1.0\npopulation relay"
+    counted = "projection ones ones -> relay.driver weight 1.0\nprojection output"
+    for axis in ("c", "j", "h"):
+        spec = replace(SPEC, bias=Bias())
+        before, size = rewritten(
+            spec, ("driver multiplies\n\n", f"driver multiplies size({axis})^1\n\n")
+        )
+        _, summed = rewritten(
+            spec, ("population relay", cells.format(axis)), ("projection output", counted)
+        )
+        found = examine(certificate(spec, before, (size, []), (summed, [])))
+        steps = [f for f in found.findings if f.what.startswith("test keeps")]
+        assert "the output y is another" in steps[0].detail  # of the first of the two
+        pair = certificate(spec, size, (summed, []))
+        assert [f.status for f in examine(pair).findings if f.what.startswith("test")] == [
+            "re-checked"
+        ]
+
+
+def test_distances_do_not_add_up_by_chance():
+    """1 + 3 is no distance of 100, though 100 may be made as small as 4."""
+    cells = "population near [i, j] cortex.L4 stellate where i - j <= 1\n  basal multiplies 1.0\n"
+    cells += "population count [i, k] cortex.L4 stellate\n  basal multiplies\n"
+    cells += "population is [i, k] cortex.L4 stellate\n  basal multiplies\n  shunt divides\n"
+    wires = "projection near near -> count.basal weight 1.0 where j - k <= 3\n"
+    wires += "projection one count -> is.basal weight 1.0\n"
+    wires += "projection two count -> is.shunt weight 1.0\n"
+    wires += "projection is is -> relay.driver weight 1.0\nprojection output"
+    far = "population is [i, k] cortex.L4 stellate where i - k <= 100\n  basal multiplies 1.0\n"
+    wire = "projection is is -> relay.driver weight 1.0\nprojection output"
+    common = ("\ninput x", "axis k : column n\n\ninput x")
+    spec = replace(SPEC, bias=Bias())
+    _, before = rewritten(
+        spec, common, ("population relay", cells + "population relay"), ("projection output", wires)
+    )
+    _, after = rewritten(
+        spec, common, ("population relay", far + "population relay"), ("projection output", wire)
+    )
+    pair = certificate(spec, before, (after, []))
+    assert any("test keeps" in problem for problem in recheck(pair))

@@ -81,7 +81,7 @@ class World:
         domains = [p[2] for c in circuits for p in c.populations.values()]
         domains += [t[2] for c in circuits for t in c.terms]
         for far in sorted({window, *(abs(bound[2]) for domain in domains for bound in domain)}):
-            self.near[far] = far if far <= 3 else max(last, 3) + rng.randrange(1, 4)
+            self.near[far] = far if far <= 3 else max(last, 3) + rng.randrange(1, 8)
             last = max(last, self.near[far])
         sides = {e for c in circuits for e in chain(c.axes.values(), *c.shapes.values())}
         tokens = {e for c in circuits for e in c.columns}
