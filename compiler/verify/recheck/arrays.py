@@ -74,7 +74,8 @@ def read_tensors(path: Path, circuit: Any) -> dict[str, np.ndarray]:
 
 
 def _type(circuit: Any, name: str) -> np.dtype[Any]:
-    return np.dtype(circuit.stored[name]).newbyteorder("<")
+    kind: np.dtype[Any] = np.dtype(circuit.stored[name])
+    return kind.newbyteorder("<")
 
 
 def _numbers(circuit: Any, name: str) -> tuple[int, ...]:

@@ -56,10 +56,13 @@ def examine(certificate: Any, folder: Path | None = None, weights: Weights | Non
     Its files are in `folder`. `weights` are those of the spec, for facts about numbers.
     """
     read: list[Chain] = []
-    found = attempt("the certificate", lambda: read.append(Chain(certificate)) or "can be read")
-    if not read:
-        return Report((found,))
-    return read[0].report(folder, weights)
+
+    def understand() -> str:
+        read.append(Chain(certificate))
+        return "can be read"
+
+    found = attempt("the certificate", understand)
+    return read[0].report(folder, weights) if read else Report((found,))
 
 
 class Chain:

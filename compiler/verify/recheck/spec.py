@@ -60,9 +60,9 @@ def read_spec(given: Any) -> defaultdict[str, Any]:
         fine = size is None or (type(size) is int and 1 <= size < 2**59)
         require(fine, f"{name} must be a positive whole number, found {printable(size)}")
     for name, extent in tokens.items():
-        symbol = type(extent) is str and re.fullmatch(r"[A-Za-z_]\w*", extent, re.ASCII)
-        fine = symbol or type(extent) is not str
-        require(fine, f"{name} is no symbol: {printable(extent)}")
+        if type(extent) is str:
+            symbol = re.fullmatch(r"[A-Za-z_]\w*", extent, re.ASCII)
+            require(symbol, f"{name} is no symbol: {printable(extent)}")
     _check_together(s)
     return s
 

@@ -101,8 +101,8 @@ def parse(text: str) -> SimpleNamespace:
                 c.stored |= {name: part[1]} if part[1] else {}
                 c.formulas |= {name: part[2:]} if part[2] else {}
             case "population":
-                last, population = name, (names(part[0]), part[1], bounds(part[2]), {})
-                _declare(c.populations, name, population)
+                last = name
+                _declare(c.populations, name, (names(part[0]), part[1], bounds(part[2]), {}))
             case "compartment":
                 terms = part[1].split(" + ") if part[1] else []
                 drive: list[Any] = [("", weight(term), []) for term in terms]
