@@ -330,15 +330,14 @@ def placed(textbook: Any, weights: Mapping[str, np.ndarray]) -> dict[str, np.nda
         if name == "rotary_frequencies":
             continue
         require(name in textbook.sides, f"{printable_name(name)} is no tensor of the spec")
-        sides, order = textbook.sides[name], None
+        sides = textbook.sides[name]
+        parts = [[textbook.extents[x] for x in textbook.split.get(side, side)] for side in sides]
+        require(all(n.isdigit() for part in parts for n in part), f"{name} has no sizes")
+        whole = tuple(math.prod(map(int, part)) for part in parts)
+        require(array.shape == whole, f"{name} has the shape {array.shape}, expected {whole}")
         if "a" in sides and s["rotary"] is not None:
-            order = turned(textbook)
-            require(array.shape[sides.index("a")] == len(order), f"{name} has another shape")
-            array = array.take(order, axis=sides.index("a"))
-        shape = [textbook.extents[x] for side in sides for x in textbook.split.get(side, side)]
-        require(all(side.isdigit() for side in shape), f"{name} has no sizes")
-        require(array.size == math.prod(map(int, shape)), f"{name} has another shape")
-        found[name] = array.reshape([int(side) for side in shape])
+            array = array.take(turned(textbook), axis=sides.index("a"))
+        found[name] = array.reshape([int(n) for part in parts for n in part])
     if s["rotary"] is not None:
         found["frequencies"] = frequencies(textbook, weights.get("rotary_frequencies"))
     return found

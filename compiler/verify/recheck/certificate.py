@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cortico.verify.recheck.arrays import Ledger, frequencies, placed, read_tensors
-from cortico.verify.recheck.claims import check_claims
+from cortico.verify.recheck.claims import APPROXIMATE, check_claims
 from cortico.verify.recheck.facts import Step, check_fact, words
 from cortico.verify.recheck.files import check_files
 from cortico.verify.recheck.forms import Each, Table, fit, printable, read_json
@@ -103,8 +103,11 @@ class Chain:
     @property
     def passes(self) -> list[tuple[str, list[int]]]:
         """Each pass with the numbers of its steps, in the order in which they ran."""
-        key = lambda k: (self.steps[k]["pass"], self.steps[k].get("approximate", False))  # noqa: E731
-        return [(name, list(steps)) for (name, _), steps in groupby(range(len(self.steps)), key)]
+
+        def name_of(k: int) -> tuple[str, bool]:
+            return self.steps[k]["pass"], self.steps[k].get("approximate", False)
+
+        return [(name, list(ks)) for (name, _), ks in groupby(range(len(self.steps)), name_of)]
 
     # ---- circuits ------------------------------------------------------------------------------
 
@@ -123,7 +126,7 @@ class Chain:
         given = list(dict.fromkeys(text for k in steps for text in self.words[k]))
         what = f"{printable(name, 80)} keeps the output"
         if self.steps[steps[0]].get("approximate"):
-            return name, Finding(BELIEVED, what, "an approximate pass"), given
+            return name, Finding(BELIEVED, what, APPROXIMATE), given
         found = attempt(what, each_of, self.step, steps)
         if found.status == RECHECKED and given:
             about = [(k, fact) for k in steps for fact in self.steps[k]["facts"]]

@@ -20,6 +20,9 @@ LAYOUT = "every number of the spec's tensors stands where the circuit reads it"
 GRADIENTS = r"its gradients by .+"
 KEEPS, CHANGES = r"(.+) keeps the output", r"(.+) changes the output by .+"
 
+#: What is found of a pass that is said to be approximate.
+APPROXIMATE = "an approximate pass"
+
 #: A pass that ran, what was found of it, and the facts on which it rests, in words.
 OfPass = tuple[str, Finding, list[str]]
 
@@ -28,7 +31,7 @@ def check_claims(
     claims: list[Any], first: Finding, passes: list[OfPass], layout: Callable[[], str]
 ) -> list[Finding]:
     """What is found of every claim, and of those that are missing."""
-    exact = [p for p in passes if p[1].detail != "an approximate pass"]
+    exact = [p for p in passes if p[1].detail != APPROXIMATE]
     found: list[Finding] = []
     for claim in claims:
         text, kept = claim["claim"], re.fullmatch(KEEPS, claim["claim"])
