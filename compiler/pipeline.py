@@ -60,7 +60,7 @@ class Compilation:
             from cortico.verify.certificate import certificate_text
 
             digests = {path.name: sha256(path) for path in sorted(staging.iterdir())}
-            text = certificate_text(self.verification, digests)
+            text = certificate_text(self.verification, digests, self.steps)
             (staging / CERTIFICATE).write_text(text, encoding="utf-8")
         return (*names, *documents, CERTIFICATE)
 

@@ -14,7 +14,9 @@ from cortico.cli.sources import add_source_arguments, read_source
 if TYPE_CHECKING:
     from cortico.pipeline import Compilation
     from cortico.report import Table
+    from cortico.spec import AttentionSpec
     from cortico.verify.claims import Verification
+    from cortico.weights import Weights
 
 _HOLDS, _FAILS = 0, 1
 
@@ -29,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--passes", default="default", metavar="P", help="passes to prove (default: default)"
     )
     parser.add_argument(
-        "--check", type=Path, metavar="FILE", help="re-check a certificate, with other code"
+        "--check",
+        type=Path,
+        metavar="FILE",
+        help="re-check a certificate, with other code; with a source, against its spec and weights",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="also write what compiles")
     add_force_argument(parser)
@@ -42,10 +47,10 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print every claim and how well it is known; 0 when all hold."""
     from cortico.ir import SpecError
 
-    if (arguments.source is None) == (arguments.check is None):
-        raise SpecError("give a source to verify, or --check with a certificate: one of the two")
+    if arguments.source is None and arguments.check is None:
+        raise SpecError("give a source to verify, or --check with a certificate")
     if arguments.check is not None:
-        return _recheck(arguments.check)
+        return _check(arguments)
     if (arguments.source / "circuit.cortico").is_file():
         return _verify_folder(arguments.source)
     return _verify(arguments)
@@ -111,32 +116,54 @@ def claims_table(proof: Verification) -> Table:
 # ---- certificates --------------------------------------------------------------------------------
 
 
-def _recheck(path: Path) -> int:
+def _check(arguments: argparse.Namespace) -> int:
+    """Re-check a certificate, with the source's spec and weights if one is given."""
+    from cortico.cli.console import stages
+
+    if arguments.source is None:
+        return _recheck(arguments.check)
+    with stages() as progress:
+        spec, weights = read_source(arguments, progress)
+    return _recheck(arguments.check, weights, spec)
+
+
+def _recheck(path: Path, weights: Weights | None = None, spec: AttentionSpec | None = None) -> int:
+    """Re-check a certificate, against the spec and weights that it is said to be of where given."""
     from cortico.cli.console import console, print_line
     from cortico.verify.recheck import examine
 
     path = path / "certificate.json" if path.is_dir() else path
-    wrong, right = examine(_read_json(path), path.parent)
-    out = console()
-    for line in right:
-        print_line(line, out)
-    for problem in wrong:
-        print_line(f"WRONG {problem}", out, style="bold")
-    print_line("the certificate does not hold" if wrong else "the certificate holds", out)
-    return _FAILS if wrong else _HOLDS
+    certificate = _read_json(path)
+    if spec is not None:
+        _require_spec(path, certificate, spec)
+    report = examine(certificate, path.parent, weights)
+    for line in report.lines():
+        print_line(line, console(), style="bold" if line.startswith("WRONG") else "")
+    return report.code
+
+
+def _require_spec(path: Path, certificate: object, spec: AttentionSpec) -> None:
+    from cortico.frontends.spec_file import spec_to_json
+    from cortico.ir import SpecError
+
+    mine = certificate.get("spec") if isinstance(certificate, dict) else None
+    if mine != json.loads(spec_to_json(spec)):
+        raise SpecError(f"{str(path)!r} is of another spec than the source")
 
 
 def _read_json(path: Path) -> object:
     from cortico.ir import SpecError
+    from cortico.verify.recheck import printable, read_json
 
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except FileNotFoundError:
         raise SpecError(
             f"no certificate {str(path)!r}: `cortico compile --verify` writes one"
         ) from None
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise SpecError(f"{str(path)!r} is no certificate: {error}") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SpecError(f"{str(path)!r} is no certificate: {printable(reason, 240)}") from None
 
 
 def _verify_folder(folder: Path) -> int:

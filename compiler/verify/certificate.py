@@ -6,44 +6,55 @@ A certificate is JSON. `cortico.verify.recheck` reads it with nothing else of co
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir.text import print_circuit
+from cortico.passes import Step
 from cortico.verify.claims import Claim, Verification
 
-VERSION = 1
+VERSION = 2
 
 
-def certificate(verification: Verification, files: Mapping[str, str]) -> dict[str, Any]:
-    """The certificate of a verification; `files` are file names to SHA-256.
+def certificate(
+    verification: Verification, files: Mapping[str, str], steps: Sequence[Step]
+) -> dict[str, Any]:
+    """The certificate of a verification; `files` are file names to SHA-256, `steps` the passes that ran.
 
-    Every stage of every pass is in it, with the circuit after it and the facts that it rests on.
+    Every stage of every pass is in it, with the circuit after it and the facts that it rests on. Nothing
+    in it depends on the time or the machine: the same compilation has the same bytes.
     """
     return {
         "cortico_certificate": VERSION,
         "spec": json.loads(spec_to_json(verification.spec)),
         "files": dict(files),
         "lowered": print_circuit(verification.lowered),
-        "steps": list(_steps(verification)),
+        "steps": list(_steps(verification, steps)),
         "claims": [_claim(claim) for claim in verification.claims],
     }
 
 
-def certificate_text(verification: Verification, files: Mapping[str, str]) -> str:
+def certificate_text(
+    verification: Verification, files: Mapping[str, str], steps: Sequence[Step]
+) -> str:
     """The certificate as JSON text."""
-    return json.dumps(certificate(verification, files), indent=1, ensure_ascii=False) + "\n"
+    found = certificate(verification, files, steps)
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
-def _steps(verification: Verification) -> Iterator[dict[str, Any]]:
-    for proof in verification.steps:
-        for stage in proof.stages:
-            yield {
-                "pass": proof.name,
-                "after": print_circuit(stage.after),
-                "facts": [fact.record() for fact in stage.facts],
-            }
+def _steps(verification: Verification, steps: Sequence[Step]) -> Iterator[dict[str, Any]]:
+    """The stages of each exact pass, as they were proved; the circuit after each approximate one."""
+    proofs = iter(verification.steps)
+    for step in steps:
+        if step.changed and step.bound is not None:
+            after = print_circuit(step.after)
+            yield {"pass": step.name, "after": after, "facts": [], "approximate": True}
+        elif step.changed:
+            proof = next(proofs)
+            for stage in proof.stages:
+                facts = [fact.record() for fact in stage.facts]
+                yield {"pass": proof.name, "after": print_circuit(stage.after), "facts": facts}
 
 
 def _claim(claim: Claim) -> dict[str, Any]:
@@ -52,5 +63,4 @@ def _claim(claim: Claim) -> dict[str, Any]:
         "verdict": claim.verdict.value,
         "detail": claim.detail,
         "given": list(claim.given),
-        "seconds": round(claim.seconds, 4),
     }

@@ -4,4 +4,4 @@ import sys
 
 from cortico.verify.recheck import main
 
-sys.exit(main())
+sys.exit(main(sys.argv[1:]))

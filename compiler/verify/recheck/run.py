@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cortico.verify.recheck.text import require
-from cortico.verify.recheck.world import LARGEST, Array, Arrays, World, contract
+from cortico.verify.recheck.text import UnableError, require
+from cortico.verify.recheck.world import ALL, POWER, Array, Arrays, World
 
 
 class Run:
@@ -18,24 +18,27 @@ class Run:
 
     def __init__(self, circuit: Any, world: World, tensors: list[Arrays]) -> None:
         self.circuit, self.world, self.tensors = circuit, world, tensors
-        self.sizes = {axis: world.sizes[extent] for axis, extent in circuit.axes.items()}
         self.constants: dict[Fraction, Any] = {}
         self.known: dict[Any, Array] = {}
 
     def outputs(self) -> Arrays:
         """Output name to its numbers."""
         found = self.circuit.outputs.items()
-        return {name: contract([self.rate(source, 0)], axes) for name, (source, axes) in found}
+        return {
+            name: self.contract([self.rate(source, 0)], axes, 0) for name, (source, axes) in found
+        }
 
     def rate(self, name: str, level: int) -> Any:
         """The rates of a population and their axes."""
         axes, transfer, domain, compartments = self.circuit.populations[name]
         if (name, level) not in self.known:
             inner = level + (transfer == "exp")
-            require(inner < 2, "an exponential of an exponential cannot be re-checked")
-            require(math.prod(self.sizes[a] for a in axes) <= LARGEST, f"{name} is too large")
-            inside = contract([self.within(bound) for bound in domain], axes, self.sizes)
+            if inner == 2:
+                raise UnableError("an exponential of an exponential cannot be re-checked")
+            inside = self.contract([self.within(bound) for bound in domain], axes, inner)
             drive, p = inside, self.world.primes[inner]
+            powers = (transfer is not None) + sum(e == "divides" for e, _ in compartments.values())
+            self.world.chance.spend(f"population {name}", POWER * powers * inside.size, ALL)
             for effect, terms in compartments.values():
                 current = sum((self.current(axes, term, inner) for term in terms), 0 * inside) % p
                 if effect == "divides":
@@ -44,6 +47,10 @@ class Run:
             self.known[name, level] = self.transferred(transfer, drive, level) * inside
         return self.known[name, level], axes
 
+    def contract(self, operands: list[Any], axes: Any, level: int) -> Array:
+        """A product summed onto axes of this circuit."""
+        return self.world.contract(operands, axes, self.circuit.axes, level)
+
     def current(self, axes: Any, term: Any, level: int) -> Array:
         """`gain · Σ tensor · rate · [inside]`, over the axes of the population."""
         pre, w, domain = term
@@ -51,12 +58,13 @@ class Run:
         operands += [self.rate(pre, level)] if pre else []
         operands += [(self.tensor(w.tensor, level), w.axes)] if w.tensor else []
         factor, powers = self.constants.get(w.factor, (w.factor, []))
-        powers = [*powers, *((self.sizes[axis], exponent) for axis, exponent in w.sizes)]
-        return self.world.power(factor, powers, level) * contract(operands, axes, self.sizes)
+        powers = [*powers, *((self.circuit.axes[axis], exponent) for axis, exponent in w.sizes)]
+        return self.world.gain(factor, powers, level) * self.contract(operands, axes, level)
 
     def within(self, bound: Any) -> Any:
         """1 where a bound holds, else 0, and its axes."""
-        left, right = (np.arange(self.sizes[axis]) for axis in bound[:2])
+        sizes = [self.world.sizes[self.circuit.axes[axis]] for axis in bound[:2]]
+        left, right = map(np.arange, sizes)
         most = math.copysign(self.world.near[abs(bound[2])], bound[2])
         return (left[:, None] - right <= most).astype(int).astype(object), bound[:2]
 
@@ -70,6 +78,7 @@ class Run:
             "tanh": lambda a: hashed(level, a) - hashed(level, (p - a) % p),
             "sqrt": lambda a: hashed(level, a, "sqrt") if a else 0,
         }
+        require(transfer in functions, f"unknown transfer function {transfer}")
         return np.frompyfunc(functions[transfer], 1, 1)(x)
 
     def tensor(self, name: str, level: int) -> Array:
@@ -77,12 +86,11 @@ class Run:
         if name not in self.circuit.formulas:
             return self.tensors[level][name]
         kind, argument = self.circuit.formulas[name]
-        shape = [self.world.sizes[side] for side in self.circuit.shapes[name]]
-        given = self.tensors[level][argument]
+        shape, given = self.world.shape(self.circuit, name), self.tensors[level][argument]
+        self.world.chance.spend(f"tensor {name}", 10 * math.prod(shape), 10**7)
         if kind == "distance":
             i, j = np.ogrid[: shape[-2], : shape[-1]]
             return given[..., None, None] * (j - i).astype(object)
-        require(kind == "rotation", f"unknown formula {kind}")
         return rotation(self.world, given, shape[0], level)
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections import defaultdict
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from cortico.verify.recheck.run import rotation
+from cortico.verify.recheck.spec import read_spec
 from cortico.verify.recheck.text import number, require
 from cortico.verify.recheck.world import Array, Arrays, World
-
-FIELDS = """model heads kv_heads key_features value_features output cross context tokens context_tokens
-kernel mask window key_padding scale bias rotary position_bias sink residual thalamus microcircuit name"""
 
 #: Heads h are members r of groups g; key features a, to be turned, are components t of planes p.
 SIDES = """x:im context:jl keep:j W_Q:ham W_K:gal W_V:gcl W_O:hoc b_Q:ha b_K:ga b_V:gc b_O:o
@@ -25,8 +23,7 @@ class Textbook:
     """Attention of a spec, on the tensors of a circuit for it."""
 
     def __init__(self, spec: dict[str, Any], circuit: Any) -> None:
-        require(set(spec) <= set(FIELDS.split()), "the spec has unknown fields")
-        self.s = s = defaultdict(lambda: None, spec)
+        self.s = s = read_spec(spec)
         heads, d = s["heads"] or 1, s["key_features"] or s["model"] // (s["heads"] or 1)
         groups, tokens, width = s["kv_heads"] or heads, s["tokens"] or "n", s["model"]
         self.rotary, source = s["rotary"] is not None, s["context_tokens"] or "n_context"
@@ -39,13 +36,27 @@ class Textbook:
         self.sides = dict(part.split(":") for part in SIDES.split())
         self.circuit, self.level = circuit, int(s["kernel"] != "linear")
 
+    def check_interface(self) -> None:
+        """The circuit's inputs and its output are those of the spec, with their sizes and kinds."""
+        c, cross, padded = self.circuit, self.s["cross"], self.s["key_padding"]
+        wanted = {"x": False} | ({"context": False} if cross else {})
+        wanted |= {"keep": True} if padded else {}
+        require(c.inputs == wanted, f"its inputs are {', '.join(c.inputs)}, or of other kinds")
+        for name in wanted:
+            sides = [self.extents[letter] for letter in self.sides[name]]
+            require(c.shapes[name] == sides, f"{name} is not as the spec wants it")
+        found = {name: [c.axes[axis] for axis in axes] for name, (_, axes) in c.outputs.items()}
+        sides = [self.extents["i"], self.extents["o"]]
+        require(found == {"y": sides}, f"its output is not y ({', '.join(sides)})")
+
     def output(self, world: World, tensors: list[Arrays]) -> Array:
         """`y_i = Σ_h W_O[h] Σ_j p_hij v_hj + b_O (+ x_i)`, p the scores or their softmax."""
         self.world, self.tensors, p = world, tensors, world.primes[0]
         share = self.shares(self.scores() % world.primes[self.level], self.seen())
         v = self.linear("value", "j", 0)
         v = np.repeat(v, len(share) // len(v), 0)
-        y = np.einsum("hoc,hij,hjc->io", self.read("W_O", 0), share, v)
+        counts = (self.counts(letter, 0) for letter in "hcj")
+        y = np.einsum("hoc,hij,hjc,h,c,j->io", self.read("W_O", 0), share, v, *counts)
         y = y + (self.read("b_O", 0) if (self.s["bias"] or {}).get("output") else 0)
         return (y + (self.read("x", 0) if self.s["residual"] else 0)) % p
 
@@ -57,10 +68,16 @@ class Textbook:
         sizes = [math.prod(self.world.sizes[self.extents[x]] for x in part) for part in parts]
         return self.tensors[level][name].reshape(sizes)
 
+    def counts(self, side: str, level: int) -> Array:
+        """With which weight each index of a side counts in a sum."""
+        parts = [self.world.counts[level][self.extents[x]] for x in self.split.get(side, side)]
+        return functools.reduce(lambda one, two: np.multiply.outer(one, two).ravel(), parts)
+
     def linear(self, kind: str, tokens: str, level: int) -> Array:
         """`W x + b` (heads, tokens, features) of query, key or value."""
         x = self.read("context" if self.s["cross"] and tokens == "j" else "x", level)
-        y = np.einsum("ham,im->hia", self.read(f"W_{kind[0].upper()}", level), x)
+        counts = self.counts("l" if self.s["cross"] and tokens == "j" else "m", level)
+        y = np.einsum("ham,im,m->hia", self.read(f"W_{kind[0].upper()}", level), x, counts)
         if (self.s["bias"] or {}).get(kind):
             y = y + self.read(f"b_{kind[0].upper()}", level)[:, None]
         if not self.rotary or kind == "value":
@@ -73,10 +90,11 @@ class Textbook:
         """`scale · q_hi · k_hj + bias_hij`."""
         s, level = self.s, self.level
         q, k = self.linear("query", "i", level), self.linear("key", "j", level)
-        root = [(q.shape[2], Fraction(-level, 2))]
+        counts = self.counts("a", level)
+        root = [(int(counts.sum()), Fraction(-level, 2))]
         scale = (Fraction(1), root) if s["scale"] is None else (number(repr(s["scale"])), [])
         k = np.repeat(k, len(q) // len(k), 0)
-        found = self.world.power(*scale, level) * np.einsum("hia,hja->hij", q, k)
+        found = self.world.power(*scale, level) * np.einsum("hia,hja,a->hij", q, k, counts)
         if s["position_bias"] == "alibi":
             i, j = np.ogrid[: found.shape[1], : found.shape[2]]
             found = found + self.read("alibi_slopes", level)[:, None, None] * (j - i).astype(object)
@@ -100,5 +118,7 @@ class Textbook:
         p, base = self.world.primes[0], self.world.base
         exp = np.frompyfunc(lambda a: pow(base, a, p), 1, 1)
         e = exp(scores) * seen
-        total = e.sum(2) + (exp(self.read("sink", 1))[:, None] if self.s["sink"] else 0)
+        total = (e * self.counts("j", 0)).sum(2) + (
+            exp(self.read("sink", 1))[:, None] if self.s["sink"] else 0
+        )
         return e * np.frompyfunc(lambda x: pow(x, p - 2, p), 1, 1)(total % p)[..., None] % p

@@ -1,0 +1,94 @@
+"""The spec in a certificate, each value checked. What is left out is as `compiler/spec.py` has it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import Any
+
+from cortico.verify.recheck.forms import Maybe, Table, fit, printable
+from cortico.verify.recheck.text import require
+
+_NUCLEI = ("core", "matrix")
+FORM = Table(
+    {
+        "model": int,
+        "heads": int,
+        "kv_heads?": Maybe(int),
+        "key_features?": Maybe(int),
+        "value_features?": Maybe(int),
+        "output?": Maybe(int),
+        "cross?": bool,
+        "context?": Maybe(int),
+        "kernel?": ("linear", "softmax"),
+        "mask?": ("none", "causal", "window"),
+        "window?": Maybe(int),
+        "key_padding?": bool,
+        "scale?": Maybe(float),
+        "bias?": Table(dict.fromkeys(("query?", "key?", "value?", "output?"), bool)),
+        "rotary?": Maybe(
+            Table(
+                {
+                    "base?": float,
+                    "style?": ("half_split", "interleaved"),
+                    "rotated?": Maybe(int),
+                }
+            )
+        ),
+        "position_bias?": ("none", "alibi", "table"),
+        "sink?": bool,
+        "residual?": bool,
+        "thalamus?": Table(dict.fromkeys(("query?", "key?", "value?"), _NUCLEI)),
+        "microcircuit?": ("mask", "memory"),
+        "name?": str,
+    }
+)
+
+#: Sizes that must be positive; tokens may be symbols.
+_SIZES = ("model", "heads", "kv_heads", "key_features", "value_features", "output", "context")
+
+
+def read_spec(given: Any) -> defaultdict[str, Any]:
+    """The fields of a spec, None where one is not given. ValueError for what is no spec."""
+    fit(given, dict, "the spec")
+    tokens = {name: given[name] for name in ("tokens", "context_tokens") if name in given}
+    fit({name: value for name, value in given.items() if name not in tokens}, FORM, "the spec")
+    s: defaultdict[str, Any] = defaultdict(lambda: None, given)
+    sizes = {name: s[name] for name in (*_SIZES, "window")}
+    sizes |= {name: extent for name, extent in tokens.items() if type(extent) is not str}
+    for name, size in sizes.items():
+        fine = size is None or (type(size) is int and 1 <= size < 2**59)
+        require(fine, f"{name} must be a positive whole number, found {printable(size)}")
+    for name, extent in tokens.items():
+        if type(extent) is str:
+            symbol = re.fullmatch(r"[A-Za-z_]\w*", extent, re.ASCII)
+            require(symbol, f"{name} is no symbol: {printable(extent)}")
+    _check_together(s)
+    return s
+
+
+def _check_together(s: defaultdict[str, Any]) -> None:
+    """What does not go together, as `compiler/spec.py` lists it."""
+    heads, model, cross = s["heads"], s["model"], bool(s["cross"])
+    require(s["key_features"] or model % heads == 0, "model does not divide into heads")
+    require(heads % (s["kv_heads"] or heads) == 0, "heads do not divide into kv_heads")
+    require((s["mask"] == "window") == (s["window"] is not None), "window does not fit mask")
+    plain = s["mask"] in (None, "none") and s["position_bias"] != "alibi" and not s["rotary"]
+    require(plain or not cross, "mask, alibi and rotary are not for cross attention")
+    require(cross or not (s["context"] or s["context_tokens"]), "context is for cross attention")
+    require(not s["sink"] or s["kernel"] != "linear", "sink is for softmax")
+    require(not s["residual"] or s["output"] in (None, model), "residual needs output = model")
+    symbols = [s["tokens"] or "n", (s["context_tokens"] or "n_context") if cross else None]
+    require(not isinstance(symbols[0], str) or symbols[0] != symbols[1], "one symbol for two sizes")
+    table = s["position_bias"] == "table" and any(isinstance(each, str) for each in symbols)
+    require(not table, "a table of positions needs numbers of tokens")
+    if s["microcircuit"] == "memory":
+        fine = s["kernel"] == "linear" and s["mask"] != "window"
+        require(fine and s["position_bias"] in (None, "none"), "no memory computes this")
+    if s["rotary"] is not None:
+        d = s["key_features"] or model // heads
+        rotated = s["rotary"].get("rotated")
+        rotated = d if rotated is None else rotated
+        fine = d % 2 == 0 and rotated % 2 == 0 and 0 < rotated <= d
+        require(fine, "rotary turns pairs of features, at most all")
+        require(s["rotary"].get("base", 1.0) > 0, "rotary.base must be positive")
