@@ -12,6 +12,7 @@ from typing import Any
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir.text import print_circuit
 from cortico.verify.claims import Claim, Verification
+from cortico.verify.emission.record import record_of
 
 VERSION = 1
 
@@ -25,6 +26,7 @@ def certificate(verification: Verification, files: Mapping[str, str]) -> dict[st
         "cortico_certificate": VERSION,
         "spec": json.loads(spec_to_json(verification.spec)),
         "files": dict(files),
+        "emitted": record_of(verification.target) if verification.target else None,
         "lowered": print_circuit(verification.lowered),
         "steps": list(_steps(verification)),
         "claims": [_claim(claim) for claim in verification.claims],

@@ -200,7 +200,9 @@ class _Calls:
                 self.load(kind)
                 stored = {p.name: p.values for p in self.kept.parameters if p.values is not None}
                 wanted = self.expected(inputs, stored)
-                yield _Found(f"with {kind} weights on disk", self.call(inputs, weights=None), wanted)
+                yield _Found(
+                    f"with {kind} weights on disk", self.call(inputs, weights=None), wanted
+                )
 
     def _batches(self, inputs: Arrays, expected: Arrays) -> Iterator[_Found]:
         for place in ((), (0,), (1, 2), (slice(None), 1), (1, slice(1))):
@@ -369,7 +371,9 @@ class _Calls:
             elif token == 3 and self.stored:
                 weights = None
             state, result = self.space["step"](state, **some, weights=weights)
-            wanted = {o.name: self._at_token(expected[o.name], o, token) for o in self.circuit.outputs}
+            wanted = {
+                o.name: self._at_token(expected[o.name], o, token) for o in self.circuit.outputs
+            }
             yield _Found(what, self._named(result), wanted, dtype)
 
     def _at_token(self, array: np.ndarray, output: Any, token: int) -> np.ndarray:

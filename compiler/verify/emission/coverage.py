@@ -43,7 +43,7 @@ class _Marker(ast.NodeTransformer):
         self._inside = 0
         self.lines: dict[int, int] = {}
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         if not self._inside and (ast.get_source_segment(self._text, node) or "") in _FIXED:
             return node
         self._inside += 1
@@ -52,29 +52,29 @@ class _Marker(ast.NodeTransformer):
         self._inside -= 1
         return node
 
-    def visit_If(self, node: ast.If) -> ast.AST:  # noqa: N802
+    def visit_If(self, node: ast.If) -> ast.AST:
         if self._inside:
             line = node.lineno
             node.body, node.orelse = self._marked(node.body, line), self._marked(node.orelse, line)
         return self.generic_visit(node)
 
-    def visit_For(self, node: ast.For) -> ast.AST:  # noqa: N802
+    def visit_For(self, node: ast.For) -> ast.AST:
         if self._inside:
             node.body = self._marked(node.body, node.lineno)
         return self.generic_visit(node)
 
-    def visit_While(self, node: ast.While) -> ast.AST:  # noqa: N802
+    def visit_While(self, node: ast.While) -> ast.AST:
         if self._inside:
             node.body = self._marked(node.body, node.lineno)
         return self.generic_visit(node)
 
-    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:  # noqa: N802
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         self.generic_visit(node)
         if self._inside:
             node.body, node.orelse = self._counted(node.body), self._counted(node.orelse)
         return node
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:  # noqa: N802
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         self.generic_visit(node)
         if self._inside:
             node.values = [node.values[0], *map(self._counted, node.values[1:])]

@@ -25,19 +25,22 @@ _KEPT = 2
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
 
 
-def shrunk(circuit: Circuit) -> Circuit:
+def shrunk(circuit: Circuit, spread: int = 1) -> Circuit:
     """`circuit` with small extents and offsets, in the same order of size, and random stored weights.
 
-    Numbers of tokens stay larger than the reach of every bound on them.
+    Numbers of tokens stay larger than the reach of every bound on them. `spread` lies between extents
+    where the circuit's are far apart.
     """
     offsets = {b.offset for d in _domains(circuit) for b in d}
-    reach = _smaller({abs(offset) for offset in offsets}, _KEPT + 1)
+    reach = _smaller({abs(offset) for offset in offsets}, _KEPT + 1, 1)
     tied = {circuit.axis(a).extent for d in _domains(circuit) for b in d for a in (b.left, b.right)}
-    extents = {axis.extent for axis in circuit.axes} | {n for p in circuit.parameters for n in p.shape}
+    extents = {axis.extent for axis in circuit.axes} | {
+        n for p in circuit.parameters for n in p.shape
+    }
     numbers = {extent for extent in extents if isinstance(extent, int)}
     least = max([_KEPT, *reach.values()]) + 2 if tied & numbers else _KEPT + 1
-    free = _smaller({n for n in numbers if n not in tied}, _KEPT + 1)
-    sizes = {**free, **_smaller({n for n in numbers if n in tied}, least)}
+    free = _smaller({n for n in numbers if n not in tied}, _KEPT + 1, spread)
+    sizes = {**free, **_smaller({n for n in numbers if n in tied}, least, spread)}
 
     def resized(parameter: Parameter) -> Parameter:
         shape = tuple(_resized(side, sizes) for side in parameter.shape)
@@ -59,6 +62,11 @@ def shrunk(circuit: Circuit) -> Circuit:
     return map_projections(small, lambda p: replace(p, domain=narrowed(p.domain)))
 
 
+def redrawn(circuit: Circuit) -> Circuit:
+    """`circuit` with random stored weights: trained ones may have zeros, which hide what reads them."""
+    return map_parameters(circuit, lambda p: replace(p, values=_drawn(p, p.shape)))
+
+
 def same_program(text: str, small: str) -> bool:
     """Whether two Python texts are the same but for numbers, which are not larger in the second."""
     first, second = list(_tokens(text)), list(_tokens(small))
@@ -71,10 +79,10 @@ def _domains(circuit: Circuit) -> list[Domain]:
     return [p.domain for p in (*circuit.populations, *circuit.projections)]
 
 
-def _smaller(numbers: set[int], least: int) -> dict[int, int]:
+def _smaller(numbers: set[int], least: int, spread: int) -> dict[int, int]:
     """Each of `numbers` to another: those below `least` stay, others are counted up from there."""
     large = sorted(n for n in numbers if n >= least)
-    counted = {n: min(n, least + place) for place, n in enumerate(large)}
+    counted = {n: min(n, least + spread * place) for place, n in enumerate(large)}
     return {**{n: n for n in numbers if n < least}, **counted}
 
 

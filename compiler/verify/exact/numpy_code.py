@@ -61,6 +61,7 @@ _PLAIN = (
 #: Functions of one number that the ring knows.
 _FUNCTIONS = ("exp", "sqrt", "tanh", "cos", "sin")
 
+
 @dataclass(frozen=True)
 class Run:
     """With which batch axes, on how many ranks if it can, and what is put in the place of its names.
