@@ -191,6 +191,7 @@ class _Calls:
         yield from self._in_small_tiles(inputs, expected)
         yield from self._of_weights(inputs, expected)
         yield from self._ranks(inputs, expected)
+        yield from self._one_token()
         yield from self._many_tokens()
         yield from self._many_examples()
         yield from self._large_rates()
@@ -287,6 +288,13 @@ class _Calls:
         for ranks in (1, 2, 3, 5):
             found = on_ranks(ranks, self.space["attention"], **given, weights=self.weights)
             yield _Found(f"on {ranks} ranks", self._named(found), expected)
+
+    def _one_token(self) -> Iterator[_Found]:
+        """The fewest tokens that there can be, and two."""
+        for size in (1, 2) if self.few else ():
+            inputs = self.inputs(dict.fromkeys(self.few, size), (2,))
+            what = f"with {size} tokens"
+            yield _Found(what, self.call(inputs, threads=2), self.expected(inputs))
 
     def _many_tokens(self) -> Iterator[_Found]:
         if not self.many:

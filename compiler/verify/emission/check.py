@@ -74,6 +74,16 @@ def in_all_calls(circuit: Circuit, target: NumpyBackend) -> Outcome:
     )
 
 
+def text_of_this_process_holds(circuit: Circuit, text: str) -> Outcome:
+    """Both checks of `text`, which this process emitted or changed: it is executed. For tests of the checks."""
+    circuit = redrawn(circuit)
+    found = check_text_of_this_process(circuit, text)
+    if not found.equal:
+        return False, found.text
+    calls = check_calls(circuit, text)
+    return calls.difference is None, calls.difference or f"{calls.calls} calls"
+
+
 def _stand_in(circuit: Circuit, target: NumpyBackend) -> _StandIn:
     """The circuit with other numbers, and smaller ones if it is large; the same program in any case."""
 

@@ -11,8 +11,16 @@ from cortico.backends.script_parts import LOAD_WEIGHTS
 #: What the marked text calls where a branch begins, with the branch's number.
 MARK = "_branch_ran"
 
+
+
+def _functions(text: str) -> dict[str, str]:
+    """Functions by their text, whatever its layout."""
+    tree = ast.parse(text).body
+    return {ast.unparse(each): each.name for each in tree if isinstance(each, ast.FunctionDef)}
+
+
 #: Functions that are the same in every file. They have branches for what right callers never do.
-_FIXED = "\n".join([CHECKED, LOAD_WEIGHTS, *HELPERS.values()])
+_FIXED = _functions("\n".join([CHECKED, LOAD_WEIGHTS, *HELPERS.values()]))
 
 
 class Branches:
@@ -23,7 +31,7 @@ class Branches:
     """
 
     def __init__(self, text: str) -> None:
-        marker = _Marker(text)
+        marker = _Marker()
         self.text = ast.unparse(ast.fix_missing_locations(marker.visit(ast.parse(text))))
         self._lines = marker.lines
         self._ran: set[int] = set()
@@ -38,13 +46,12 @@ class Branches:
 class _Marker(ast.NodeTransformer):
     """Puts a mark in each branch; `lines` has the line of each that must run."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self) -> None:
         self._inside = 0
         self.lines: dict[int, int] = {}
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        if not self._inside and (ast.get_source_segment(self._text, node) or "") in _FIXED:
+        if not self._inside and ast.unparse(node) in _FIXED:
             return node
         self._inside += 1
         node.body = self._marked(node.body, node.lineno)
