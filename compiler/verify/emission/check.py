@@ -29,6 +29,13 @@ Files = Mapping[str, str]
 #: Multiplications of a circuit from which on one with smaller extents stands in for it.
 _SMALL = 30_000
 
+#: Multiplications above which exact numbers take too long, and floats.
+_MOST_EXACT, _MOST = 300_000, 30_000_000
+
+#: How a smaller circuit is sought: the space between its extents, and its fixed numbers of tokens. Where
+#: these are few the emitter takes no tiles.
+_ATTEMPTS = ((1, 0), (2, 0), (1, 91), (2, 91))
+
 #: Largest difference of a simulation, which ends when nothing moves any more; relative.
 _SETTLED = 1e-5
 
@@ -52,7 +59,7 @@ class _StandIn(NamedTuple):
 
 def exactly(circuit: Circuit, target: NumpyBackend) -> Outcome:
     """The emitted NumPy text on exact numbers, beside the exact interpreter."""
-    small = _stand_in(circuit, target)
+    small = _stand_in(circuit, target, _MOST_EXACT)
     found = check_text_of_this_process(small.circuit, small.text)
     if not found.equal:
         return False, found.text
@@ -62,7 +69,7 @@ def exactly(circuit: Circuit, target: NumpyBackend) -> Outcome:
 
 def in_all_calls(circuit: Circuit, target: NumpyBackend) -> Outcome:
     """The emitted NumPy text in floats, in every way that users call it, beside the reference."""
-    small = _stand_in(circuit, target)
+    small = _stand_in(circuit, target, _MOST)
     found = check_calls(small.circuit, small.text)
     if found.difference is not None:
         return False, found.difference
@@ -84,22 +91,30 @@ def text_of_this_process_holds(circuit: Circuit, text: str) -> Outcome:
     return calls.difference is None, calls.difference or f"{calls.calls} calls"
 
 
-def _stand_in(circuit: Circuit, target: NumpyBackend) -> _StandIn:
-    """The circuit with other numbers, and smaller ones if it is large; the same program in any case."""
+def _stand_in(circuit: Circuit, target: NumpyBackend, most: int) -> _StandIn:
+    """The circuit with other numbers, and smaller ones if it is large; the same program in any case.
+
+    UnsupportedError when it takes more than `most` multiplications.
+    """
 
     def text_of(each: Circuit) -> str:
         return target.source(each)
 
     text = text_of(circuit)
+    found = _StandIn(redrawn(circuit), text, "")
     if operations(circuit, small_sizes(circuit)) > _SMALL:
-        for spread in (1, 2, 4):
-            small = shrunk(circuit, spread)
-            found = text_of(small)
-            if same_program(text, found):
+        for spread, tokens in _ATTEMPTS:
+            small = shrunk(circuit, spread, tokens)
+            emitted = text_of(small)
+            if same_program(text, emitted):
                 sizes = {a.name: a.extent for a in small.axes if isinstance(a.extent, int)}
                 shown = " ".join(f"{axis}={size}" for axis, size in sizes.items())
-                return _StandIn(small, found, f"; of the same program with {shown}")
-    return _StandIn(redrawn(circuit), text, "")
+                found = _StandIn(small, emitted, f"; of the same program with {shown}")
+                break
+    count = operations(found.circuit, small_sizes(found.circuit))
+    if count > most:
+        raise UnsupportedError(f"too large for it: {count:,} multiplications, at most {most:,}")
+    return found
 
 
 # ---- other backends ------------------------------------------------------------------------------

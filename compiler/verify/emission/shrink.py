@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cortico.ir import Bound, Circuit, Extent, Parameter
+from cortico.ir import Bound, Circuit, Extent, Parameter, Role
 from cortico.ir.domain import Domain, conjunction
 from cortico.passes.edit import map_parameters, map_populations, map_projections
 
@@ -25,22 +25,20 @@ _KEPT = 2
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
 
 
-def shrunk(circuit: Circuit, spread: int = 1) -> Circuit:
+def shrunk(circuit: Circuit, spread: int = 1, tokens: int = 0) -> Circuit:
     """`circuit` with small extents and offsets, in the same order of size, and random stored weights.
 
-    Numbers of tokens stay larger than the reach of every bound on them. `spread` lies between extents
-    where the circuit's are far apart.
+    Fixed numbers of tokens stay larger than the reach of every bound on them, and than `tokens`. `spread`
+    lies between extents where the circuit's are far apart.
     """
     offsets = {b.offset for d in _domains(circuit) for b in d}
     reach = _smaller({abs(offset) for offset in offsets}, _KEPT + 1, 1)
-    tied = {circuit.axis(a).extent for d in _domains(circuit) for b in d for a in (b.left, b.right)}
-    extents = {axis.extent for axis in circuit.axes} | {
-        n for p in circuit.parameters for n in p.shape
-    }
+    columns = {axis.extent for axis in circuit.axes if axis.role is Role.COLUMN}
+    extents = {axis.extent for axis in circuit.axes} | {n for p in circuit.parameters for n in p.shape}
     numbers = {extent for extent in extents if isinstance(extent, int)}
-    least = max([_KEPT, *reach.values()]) + 2 if tied & numbers else _KEPT + 1
-    free = _smaller({n for n in numbers if n not in tied}, _KEPT + 1, spread)
-    sizes = {**free, **_smaller({n for n in numbers if n in tied}, least, spread)}
+    least = max(_KEPT, tokens, *reach.values()) + 2
+    free = _smaller(numbers - columns, _KEPT + 1, spread)
+    sizes = {**free, **_smaller({n for n in numbers if n in columns}, least, spread)}
 
     def resized(parameter: Parameter) -> Parameter:
         shape = tuple(_resized(side, sizes) for side in parameter.shape)
