@@ -86,15 +86,22 @@ class Numbers:
         return get_runner("numpy").run(circuit, self.inputs, self.parameters(circuit))["y"]
 
     def gradients(self, circuit: Circuit, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """Gradients of `circuit` by its equations. Inputs are halved until no exponential overflows."""
-        system = gradients(circuit_equations(circuit), wanted)
+        """Gradients of `circuit` by its equations; zeros by an input that nothing reads.
+
+        Inputs are halved until no exponential overflows.
+        """
+        equations = circuit_equations(circuit)
+        unread = [name for name in wanted if name not in equations.given]
+        wanted = tuple(name for name in wanted if name in equations.given)
+        zeros = {name: np.zeros(self.inputs[name].shape) for name in unread}
+        system = gradients(equations, wanted)
         for _ in range(_MOST_HALVINGS):
             given = {**self.parameters(circuit), **self.inputs, ERROR: self.error}
             with np.errstate(all="ignore"):
                 values = evaluate(system, _sizes(system, given), given)
             found = {name: values[f"d.{name}"] for name in wanted}
             if all(np.isfinite(array).all() for array in found.values()):
-                return found
+                return {**found, **zeros}
             self.inputs |= {name: self.inputs[name] / 2 for name in self.rates}
             self.refresh()
         raise UnsupportedError("exponentials of these weights overflow even for small inputs")

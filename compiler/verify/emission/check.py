@@ -75,7 +75,7 @@ def in_all_calls(circuit: Circuit, target: NumpyBackend) -> Outcome:
         return False, found.difference
     return True, (
         f"{found.calls} calls (batches, types, threads, weights on disk and packed, up to "
-        f"{found.tokens} tokens), every branch: differ by at most {found.error:.1e} in float64 "
+        f"{found.tokens} tokens, rates up to {found.rates:.0f}), every branch: differ by at most {found.error:.1e} in float64 "
         f"(relative); tolerance {TOLERANCE['float64']:.0e}, in float32 {TOLERANCE['float32']:.0e}"
         f"{small.words}"
     )
