@@ -102,10 +102,7 @@ def verify_compilation(
     claims += map(_approximate, approximations)
     errors = [step.error for step in approximations]
     change = None if None in errors else float(sum(error or 0.0 for error in errors))
-    rounded = any(proof.rounding for proof in proofs)
-    subject = independent.Subject(
-        spec, weights, lowered, circuit, rounded, change, target, files or {}
-    )
+    subject = independent.Subject(spec, weights, lowered, circuit, change, target, files or {})
     for name, check in independent.checks(subject).items():
         progress(name)
         claims.append(_independent(name, check, subject))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -10,12 +10,12 @@ from cortico.backends import get_runner
 from cortico.backends.inputs import stored_values
 from cortico.ir import Circuit, UnsupportedError
 from cortico.lowering import circuit_weights, lower
-from cortico.spec import AttentionSpec
+from cortico.spec import AttentionSpec, Kernel
 from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.gradients import ERROR, gradients
 from cortico.verify.equations.language import Equations
 from cortico.verify.equations.meaning import circuit_equations
-from cortico.verify.pytorch import torch_attention
+from cortico.verify.pytorch import TorchResult, torch_attention
 from cortico.weights import Weights, random_weights
 
 Arrays = Mapping[str, np.ndarray]
@@ -26,8 +26,15 @@ _LEAST = ((24, 17), (29, 19))
 #: Numbers of tokens where a bound of the circuit may reach further than is computed here.
 _MOST_TOKENS = 2048
 
-#: How often inputs are halved until no exponential overflows.
-_MOST_HALVINGS = 12
+#: Scores up to which exponentials neither overflow nor vanish, and how often inputs are halved for that.
+_MOST_SCORE, _MOST_HALVINGS = 250.0, 60
+
+#: Relative changes of weights and inputs by which is measured what rounding does, and how often.
+_NUDGE, _NUDGES = 1e-14, 3
+
+#: A difference is compared with so many times the change that these nudges make, at least with the first,
+#: and not at all where that would be more than the last.
+_TIMES, _LEAST_TOLERANCE, _MOST_TOLERANCE = 20.0, 1e-10, 1e-5
 
 
 def token_sizes(spec: AttentionSpec, least: tuple[int, int]) -> tuple[int, int]:
@@ -86,25 +93,63 @@ class Numbers:
         return get_runner("numpy").run(circuit, self.inputs, self.parameters(circuit))["y"]
 
     def gradients(self, circuit: Circuit, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """Gradients of `circuit` by its equations; zeros by an input that nothing reads.
-
-        Inputs are halved until no exponential overflows.
-        """
+        """Gradients of `circuit` by its equations; zeros by an input that nothing reads."""
         equations = circuit_equations(circuit)
-        unread = [name for name in wanted if name not in equations.given]
-        wanted = tuple(name for name in wanted if name in equations.given)
-        zeros = {name: np.zeros(self.inputs[name].shape) for name in unread}
-        system = gradients(equations, wanted)
+        read = tuple(name for name in wanted if name in equations.given)
+        system = gradients(equations, read)
+        given = {**self.parameters(circuit), **self.inputs, ERROR: self.error}
+        with np.errstate(all="ignore"):
+            values = evaluate(system, _sizes(system, given), given)
+        found = {name: values[f"d.{name}"] for name in read}
+        return {name: found.get(name, np.zeros(np.shape(given[name]))) for name in wanted}
+
+    def soften(self) -> None:
+        """Halve the inputs until no score is large: equations do not shift a softmax.
+
+        UnsupportedError where biases alone make large scores.
+        """
         for _ in range(_MOST_HALVINGS):
-            given = {**self.parameters(circuit), **self.inputs, ERROR: self.error}
-            with np.errstate(all="ignore"):
-                values = evaluate(system, _sizes(system, given), given)
-            found = {name: values[f"d.{name}"] for name in wanted}
-            if all(np.isfinite(array).all() for array in found.values()):
-                return {**found, **zeros}
+            if self.spec.kernel is not Kernel.SOFTMAX or self._largest_score() <= _MOST_SCORE:
+                self.refresh()
+                return
             self.inputs |= {name: self.inputs[name] / 2 for name in self.rates}
-            self.refresh()
         raise UnsupportedError("exponentials of these weights overflow even for small inputs")
+
+    def _largest_score(self) -> float:
+        """A bound on the size of scores: turning features keeps the lengths of queries and keys."""
+        w, lengths = self.weights, []
+        for letter, tokens in (("Q", "x"), ("K", "context" if self.spec.cross else "x")):
+            features = np.einsum("haf,tf->hta", w[f"W_{letter}"], self.inputs[tokens])
+            features = features + w.get(f"b_{letter}", np.zeros((1, 1)))[:, None, :]
+            lengths.append(float(np.linalg.norm(features, axis=-1).max()))
+        usual = self.spec.d_key**-0.5 if self.spec.scale is None else abs(self.spec.scale)
+        tokens = max(self.sizes.values())
+        added = [tokens * np.abs(w.get("alibi_slopes", np.zeros(1))).max()]
+        added += [np.abs(w.get(name, np.zeros(1))).max() for name in ("position_bias", "sink")]
+        return usual * lengths[0] * lengths[1] + float(sum(added))
+
+    def tolerance(self, names: Iterable[str]) -> float:
+        """How far results may differ by rounding: what nudges of weights and inputs change, and more.
+
+        Relative to the largest number of all. UnsupportedError where floats say nothing.
+        """
+        rng, worst = np.random.default_rng(1), 0.0
+        usual = self._results(self.torch, names)
+        for _ in range(_NUDGES):
+            weights, inputs = (
+                {n: a if a.dtype == bool else _nudged(a, rng) for n, a in arrays.items()}
+                for arrays in (self.weights, self.inputs)
+            )
+            nudged = torch_attention(self.spec, weights, inputs, self.error)
+            worst = float(np.max([worst, difference(self._results(nudged, names), usual)[0]]))
+        if not _TIMES * worst <= _MOST_TOLERANCE:
+            raise UnsupportedError(
+                f"numbers too far apart for floats: changes of {_NUDGE:.0e} change results by {worst:.0e}"
+            )
+        return max(_LEAST_TOLERANCE, _TIMES * worst)
+
+    def _results(self, found: TorchResult, names: Iterable[str]) -> dict[str, np.ndarray]:
+        return {name: found.y if name == "y" else found.gradients[name] for name in names}
 
     def expected(self, name: str) -> np.ndarray:
         """PyTorch's gradient in the lowered circuit's layout: rearranged as the tensor itself is."""
@@ -129,6 +174,10 @@ def difference(found: Arrays, expected: Arrays) -> tuple[float, str]:
     errors = {n: float(np.abs(found[n] - array).max()) / scale for n, array in expected.items()}
     worst = max(errors, key=lambda name: (np.isnan(errors[name]), errors[name]))
     return errors[worst], worst
+
+
+def _nudged(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.asarray(array * (1.0 + _NUDGE * rng.standard_normal(array.shape)))
 
 
 def _sizes(equations: Equations, given: Arrays) -> dict[str, int]:

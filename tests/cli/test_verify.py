@@ -30,7 +30,9 @@ def test_certificate_and_derivation(cortico, home):
     assert (home / "p.tex").read_text().startswith(r"\documentclass")
     code, printed, _ = cortico("verify", "--check", "proof/certificate.json")
     assert code == 0 and "the certificate holds" in printed
-    code, printed, _ = cortico("verify", "proof")  # the folder: its code is emitted again, and checked
+    code, printed, _ = cortico(
+        "verify", "proof"
+    )  # the folder: its code is emitted again, and checked
     assert code == 0
     assert "attention.py: byte by byte what cortico emits for this circuit" in printed
     assert "attention.py: checked exactly" in printed
@@ -98,7 +100,9 @@ def test_changed_code_is_noticed_and_not_run(cortico, home, what, hashed):
         (home / "proof" / "certificate.json").write_text(json.dumps(certificate))
     status, printed, _ = cortico("verify", "proof")
     assert status == 1
-    assert "attention.py: differs from what cortico emits for this circuit: it was not run" in printed
+    assert (
+        "attention.py: differs from what cortico emits for this circuit: it was not run" in printed
+    )
     assert not (home / "ran").exists()
 
 

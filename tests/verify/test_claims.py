@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cortico.ir import Gain, PassError
+from cortico.ir import Gain, PassError, UnsupportedError
 from cortico.lowering import lower
 from cortico.passes import Step, parse_passes, run_passes
 from cortico.passes.edit import map_parameters, map_projections
@@ -24,7 +24,7 @@ WEIGHTS = random_weights(SPEC, 3)
 def subject(spec=SPEC, weights=WEIGHTS, passes="default", change=lambda circuit: circuit, **more):
     lowered = lower(spec, weights)
     circuit = change(run_passes(lowered, parse_passes(passes))[0])
-    return Subject(spec, weights, lowered, circuit, rounded=True, **more)
+    return Subject(spec, weights, lowered, circuit, **more)
 
 
 def scaled(name, factor):
@@ -59,16 +59,14 @@ def test_the_right_compiled_circuit_is_not_refuted():
 
 
 def test_where_nothing_is_rounded_the_compiled_circuit_is_checked_exactly():
-    right = replace(subject(passes="share-relays"), rounded=False)
-    assert independent.compiled_output(right).known == "checked exactly"
-    one_bit = scaled("W_V", 1 + 2.0**-50)  # far below the tolerance of floats
-    wrong = replace(subject(passes="share-relays", change=one_bit), rounded=False)
-    assert "numbers differ" in independent.compiled_output(wrong).detail
-    assert not independent.compiled_output(wrong).holds
+    assert independent.compiled_output(subject(passes="share-relays")).known == "checked exactly"
+    wrong = scaled("W_V", 1 + 2.0**-50)(lower(SPEC, WEIGHTS))  # far below the tolerance of floats
+    found = independent.compiled_output(Subject(SPEC, WEIGHTS, wrong, wrong))
+    assert not found.holds and "numbers differ" in found.detail
 
 
 def test_symbolic_weights_are_random_and_said_so():
-    right = replace(subject(weights=None, passes="share-relays"), rounded=False)
+    right = subject(weights=None, passes="share-relays")
     found = independent.compiled_output(right)
     assert found.holds and found.known == "checked exactly"
     assert "by random weights" in found.detail
@@ -79,9 +77,11 @@ def test_a_circuit_right_at_one_size_only_is_refuted():
     def at_one_size(circuit):
         return map_projections(
             circuit,
-            lambda p: replace(p, weight=replace(p.weight, gain=Gain(1 / 24) * Gain(1.0, (("i", 1),))))
-            if p.post == "relay" and p.pre == "deep"
-            else p,
+            lambda p: (
+                replace(p, weight=replace(p.weight, gain=Gain(1 / 24) * Gain(1.0, (("i", 1),))))
+                if p.post == "relay" and p.pre == "deep"
+                else p
+            ),
         )
 
     wrong = subject(passes="none", change=at_one_size)
@@ -130,10 +130,10 @@ RIGHT = {
     "scale 0": (replace(SPEC, scale=0.0), {}),
     "linear scale 0": (replace(SPEC, scale=0.0, kernel=Kernel.LINEAR, bias=Bias()), {}),
     "no weights at all": (replace(SPEC, bias=Bias()), {"W_O": np.zeros((2, 6, 3))}),
-    "small sinks": (replace(SPEC, sink=True), {"sink": np.array([-300.0, 300.0])}),
+    "small sinks": (replace(SPEC, sink=True), {"sink": np.array([-80.0, 80.0])}),
     "large slopes": (
         replace(SPEC, position_bias=PositionBias.ALIBI),
-        {"alibi_slopes": np.array([30.0, -30.0])},
+        {"alibi_slopes": np.array([9.0, -9.0])},
     ),
 }
 
@@ -157,6 +157,17 @@ def test_other_rotary_frequencies_are_refuted():
     wrong = replace(right, weights={**right.weights, "rotary_frequencies": np.array([1.0, 0.01])})
     assert not independent.identity_testing(wrong).holds
     assert not independent.compiled_output(wrong).holds
+
+
+def test_numbers_too_far_apart_for_floats_are_not_compared():
+    weights = {**WEIGHTS, "W_Q": WEIGHTS["W_Q"] * 4e14}
+    with pytest.raises(UnsupportedError, match="too far apart for floats"):
+        independent.compiled_output(subject(weights=weights))
+    dead = {**WEIGHTS, "W_V": WEIGHTS["W_V"].copy(), "W_O": WEIGHTS["W_O"].copy()}
+    dead["W_V"][0, 1], dead["W_O"][0, :, 1] = 4e14, 0.0
+    assert independent.compiled_output(subject(weights=dead)).holds
+    change = scaled("W_O", 1.0001)
+    assert not independent.compiled_output(subject(weights=dead, change=change)).holds
 
 
 # ---- what is written -----------------------------------------------------------------------------------

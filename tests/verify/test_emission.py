@@ -235,7 +235,12 @@ def test_what_is_not_run_says_why(name, options, why):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("numpy", {}), ("numpy", {"ranks": 4}), ("brian2", {"cells": "lif", "neurons": 7}), ("jax", {})],
+    [
+        ("numpy", {}),
+        ("numpy", {"ranks": 4}),
+        ("brian2", {"cells": "lif", "neurons": 7}),
+        ("jax", {}),
+    ],
 )
 def test_a_record_says_how_to_emit_again(name, options):
     target = get_backend(name, **options)

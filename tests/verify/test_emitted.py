@@ -15,8 +15,8 @@ from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary
-from cortico.verify.exact.circuit import gains
 from cortico.verify.emission.check import claims_of_files, differing_files
+from cortico.verify.exact.circuit import gains
 from cortico.verify.exact.emitted import (
     check_emitted,
     check_emitted_symbolically,
@@ -101,7 +101,7 @@ def test_the_file_in_a_folder_is_what_is_emitted_again(tmp_path):
     lines, right = claims_of_files(circuit, get_backend("numpy"))
     assert right
     assert lines[0] == "attention.py: byte by byte what cortico emits for this circuit"
-    assert lines[1].startswith("attention.py: checked exactly, 80 numbers; n = 5, residues")
+    assert lines[1].startswith("attention.py: checked exactly, 120 numbers; n = 5, residues")
     (tmp_path / "attention.py").write_text(compilation.files["attention.py"] + "\n")
     assert differing_files(circuit, get_backend("numpy"), tmp_path) == ["attention.py"]
 
@@ -221,7 +221,10 @@ def test_code_that_differs_and_means_the_same_is_not_refused(what):
 
 
 def test_the_code_of_another_circuit_is_refused():
-    for name, other in (("bert", "sink_causal_padded"), ("softmax-mask_none", "softmax-mask_causal")):
+    for name, other in (
+        ("bert", "sink_causal_padded"),
+        ("softmax-mask_none", "softmax-mask_causal"),
+    ):
         assert not check_text_of_this_process(compiled(name), emit_source(compiled(other))).equal
 
 

@@ -44,8 +44,8 @@ _FEW, _MANY = (7, 5, 6, 8, 9), (311, 170, 101, 99, 97)
 #: Synapses up to which the reference interpreter runs for many tokens.
 _MOST_OPERATIONS = 100_000_000
 
-#: Multiplications of decimals up to which exponents that overflow are tried.
-_MOST_DECIMALS = 100_000
+#: Multiplications of decimals, in all, up to which exponents that overflow are tried.
+_MOST_DECIMALS = 60_000
 
 #: Numbers of an input from which on emitted code starts threads.
 _THREADED = 2**18
@@ -342,17 +342,29 @@ class _Calls:
                 what = f"with rates of {scale:.0f}"
                 yield _Found(what, self.call(large), expected)
                 yield _Found(f"{what} in float32", self.call(single), expected, "float32")
-        if operations(self.circuit, self.few) <= _MOST_DECIMALS:
-            self.rates = 40.0
-            large = {n: a[0, 0] if a.dtype == bool else 40.0 * a[0, 0] for n, a in inputs.items()}
-            yield _Found("with rates of 40", self.call(large), self._decimal_outputs(large))
+        yield from self._overflowing()
 
-    def _decimal_outputs(self, inputs: Arrays) -> Arrays:
-        ring = Decimals()
-        numbers = {**self.weights, **{n: a.astype(float) for n, a in inputs.items()}}
-        exact = {name: ring.array(array) for name, array in numbers.items()}
-        found = exact_outputs(self.circuit, exact, self.few, ring)
-        return {name: _floats(array) for name, array in found.items()}
+    def _overflowing(self) -> Iterator[_Found]:
+        """Exponentials that overflow and that all vanish: of several tokens, and of one and of two."""
+        for size in (1, 2, None):
+            symbols = self.few if size is None else dict.fromkeys(self.few, size)
+            count = _MOST_DECIMALS // operations(self.circuit, symbols)
+            if not count or (size is not None and not self.few):
+                continue
+            self.rates = 40.0
+            inputs = self.inputs(symbols, (min(count, 6),))
+            large = {n: a if a.dtype == bool else self.rates * a for n, a in inputs.items()}
+            expected = self._decimal_outputs(large, symbols)
+            what = f"with rates of {self.rates:.0f} and {symbols}"
+            yield _Found(what, self.call(large), expected)
+
+    def _decimal_outputs(self, inputs: Arrays, symbols: Mapping[str, int]) -> Arrays:
+        ring, results = Decimals(), []
+        weights = {name: ring.array(array) for name, array in self.weights.items()}
+        for example in range(len(next(iter(inputs.values())))):
+            one = {n: ring.array(a[example].astype(float)) for n, a in inputs.items()}
+            results.append(exact_outputs(self.circuit, {**weights, **one}, symbols, ring))
+        return {name: np.stack([_floats(r[name]) for r in results]) for name in results[0]}
 
     def _steps(self) -> Iterator[_Found]:
         """One token at a time, where the file can."""

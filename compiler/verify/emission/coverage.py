@@ -12,7 +12,6 @@ from cortico.backends.script_parts import LOAD_WEIGHTS
 MARK = "_branch_ran"
 
 
-
 def _functions(text: str) -> dict[str, str]:
     """Functions by their text, whatever its layout."""
     tree = ast.parse(text).body

@@ -34,7 +34,9 @@ def shrunk(circuit: Circuit, spread: int = 1, tokens: int = 0) -> Circuit:
     offsets = {b.offset for d in _domains(circuit) for b in d}
     reach = _smaller({abs(offset) for offset in offsets}, _KEPT + 1, 1)
     columns = {axis.extent for axis in circuit.axes if axis.role is Role.COLUMN}
-    extents = {axis.extent for axis in circuit.axes} | {n for p in circuit.parameters for n in p.shape}
+    extents = {axis.extent for axis in circuit.axes} | {
+        n for p in circuit.parameters for n in p.shape
+    }
     numbers = {extent for extent in extents if isinstance(extent, int)}
     least = max(_KEPT, tokens, *reach.values()) + 2
     free = _smaller(numbers - columns, _KEPT + 1, spread)
