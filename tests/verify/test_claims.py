@@ -160,7 +160,9 @@ def test_other_rotary_frequencies_are_refuted():
 
 
 def test_numbers_too_far_apart_for_floats_are_not_compared():
-    weights = {**WEIGHTS, "W_Q": WEIGHTS["W_Q"] * 4e14}
+    weights = {**WEIGHTS, "W_V": WEIGHTS["W_V"].copy(), "W_O": WEIGHTS["W_O"].copy()}
+    weights["W_V"][0, :2] = 4e14  # two value features that cancel
+    weights["W_O"][0, :, 1] = -weights["W_O"][0, :, 0]
     with pytest.raises(UnsupportedError, match="too far apart for floats"):
         independent.compiled_output(subject(weights=weights))
     dead = {**WEIGHTS, "W_V": WEIGHTS["W_V"].copy(), "W_O": WEIGHTS["W_O"].copy()}

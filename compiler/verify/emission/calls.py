@@ -7,42 +7,28 @@ runs is the emitted one with a mark in every branch, so that a branch that no ca
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cortico.backends import get_runner
-from cortico.backends.arrays.planner import tensor_names
-from cortico.backends.numpy import compile_source
-from cortico.backends.script_parts import stores_weights
-from cortico.ir import Circuit, CorticoError, Input, InputKind, Role, UnsupportedError
+from cortico.ir import Circuit, CorticoError, InputKind, Role, UnsupportedError
 from cortico.ir.circuit import resolve
-from cortico.ir.text import save_circuit
-from cortico.passes.edit import map_parameters
-from cortico.verify.emission.coverage import MARK, Branches
+from cortico.verify.emission.coverage import Branches
 from cortico.verify.emission.decimals import Decimals
+from cortico.verify.emission.file import Arrays, EmittedFile, fixed
 from cortico.verify.exact.circuit import exact_outputs, operations
 from cortico.verify.exact.numpy_code import on_ranks
-
-Arrays = dict[str, np.ndarray]
 
 #: Largest difference, relative to the largest number of an output.
 TOLERANCE = {"float64": 1e-9, "float32": 5e-4}
 
 #: Examples of a call with several batch axes.
 _BATCH = (2, 3)
-
-#: Numbers of tokens: few, and more than the largest tile and several chunks; in each without common factor.
-_FEW, _MANY = (7, 5, 6, 8, 9), (311, 170, 101, 99, 97)
-
-#: Synapses up to which the reference interpreter runs for many tokens.
-_MOST_OPERATIONS = 100_000_000
 
 #: Multiplications of decimals, in all, up to which exponents that overflow are tried.
 _MOST_DECIMALS = 60_000
@@ -85,83 +71,8 @@ def check_calls(circuit: Circuit, text: str, seed: int = 0) -> CallsResult:
         return calls.result()
 
 
-class _Calls:
-    def __init__(self, circuit: Circuit, branches: Branches, folder: Path, seed: int) -> None:
-        self.circuit, self.branches, self.folder = circuit, branches, folder
-        self.names = tensor_names(circuit)
-        self.rng, self.rates = np.random.default_rng(seed), 8.0
-        self.few = dict(zip(circuit.symbols, _FEW, strict=False))
-        self.many = dict(zip(circuit.symbols, _MANY, strict=False))
-        if operations(circuit, self.many) > _MOST_OPERATIONS:
-            self.many = {symbol: 3 * size for symbol, size in self.few.items()}
-        self.weights = self._weights()
-        self.stored = stores_weights(circuit)
-        self.load()
-
-    # ---- the file ----------------------------------------------------------------------------------
-
-    def load(self, kind: str | None = None) -> None:
-        """Read the file anew, beside the stored weights as they are or as another type."""
-        folder = self.folder / (kind or "as_it_is")
-        folder.mkdir()
-        self.kept = self.circuit if kind is None else _of_type(self.circuit, kind)
-        if self.stored:
-            save_circuit(self.kept, folder / "circuit.cortico")
-        entry = compile_source(self.branches.text, str(folder / "attention.py"))
-        self.space: dict[str, Any] = entry.__globals__
-        self.space[MARK] = self.branches.mark
-        self.takes = inspect.signature(entry).parameters
-
-    def call(self, inputs: Mapping[str, Any], **options: Any) -> Arrays:
-        """The outputs by name, for inputs by the circuit's names; weights are given if not in `options`."""
-        given = {self.names[name]: array for name, array in inputs.items()}
-        options.setdefault("weights", self.weights)
-        options = {name: value for name, value in options.items() if name in self.takes}
-        return self._named(self.space["attention"](**given, **options))
-
-    def _named(self, result: Any) -> Arrays:
-        several = result if isinstance(result, tuple) else (result,)
-        names = [output.name for output in self.circuit.outputs]
-        return dict(zip(names, map(np.asarray, several), strict=True))
-
-    # ---- numbers -----------------------------------------------------------------------------------
-
-    def _weights(self) -> Arrays:
-        """Stored numbers, and random ones for parameters that have none."""
-        plain = [p for p in self.circuit.parameters if p.formula is None]
-        return {
-            p.name: _fixed(
-                p.values
-                if p.values is not None
-                else self._normal([resolve(side, self.few) for side in p.shape]) / 2
-            )
-            for p in plain
-        }
-
-    def _normal(self, shape: list[int] | tuple[int, ...]) -> np.ndarray:
-        return self.rng.standard_normal(shape)
-
-    def inputs(self, symbols: Mapping[str, int], batch: tuple[int, ...]) -> Arrays:
-        """Random inputs. In the last example nothing exists that a 0/1 input can deny."""
-        return {t.name: _fixed(self._input(t, symbols, batch)) for t in self.circuit.inputs}
-
-    def _input(
-        self, tensor: Input, symbols: Mapping[str, int], batch: tuple[int, ...]
-    ) -> np.ndarray:
-        shape = (*batch, *(resolve(side, symbols) for side in tensor.shape))
-        if tensor.kind is InputKind.RATE:
-            return self._normal(shape)
-        live = self.rng.random(shape) < 0.7
-        examples = live.reshape(math.prod(batch), -1)
-        examples[:, :1], examples[:, 1:2] = False, True  # causal: the first query sees nothing
-        if len(examples) > 1:
-            examples[-1] = False
-        return live
-
-    def expected(self, inputs: Arrays, weights: Arrays | None = None) -> Arrays:
-        runner = get_runner("reference")
-        return runner.run(self.circuit, inputs, self.weights if weights is None else weights)
-
+class _Calls(EmittedFile):
+    rates = 8.0  #: the largest scale of inputs so far
     # ---- all calls ---------------------------------------------------------------------------------
 
     def result(self) -> CallsResult:
@@ -235,7 +146,7 @@ class _Calls:
             yield _Found(f"with one {name} for all", self.call(one), self.expected(full))
 
     def _types(self, inputs: Arrays, expected: Arrays) -> Iterator[_Found]:
-        single = {n: _fixed(a if a.dtype == bool else a.astype("f4")) for n, a in inputs.items()}
+        single = {n: fixed(a if a.dtype == bool else a.astype("f4")) for n, a in inputs.items()}
         yield _Found("in float32", self.call(single), expected, "float32")
         one = {name: array[0, 1] for name, array in single.items()}
         wanted = {name: array[0, 1] for name, array in expected.items()}
@@ -254,16 +165,20 @@ class _Calls:
         before = dict(self.space)
         self.space.update({n: v for n, v in _SMALL_TILES.items() if n in before})
         work: dict[Any, Any] = {}
+        fewer = {name: array[1, 1] for name, array in inputs.items()}
+        wanted = {name: array[1, 1] for name, array in expected.items()}
+        single = {n: a if a.dtype == bool else a.astype("f4") for n, a in inputs.items()}
+        kept = self.call(fewer, threads=2, work=work)
         first = self.call(inputs, threads=2, work=work)
         for threads in (1, 2, 3, None):
             what = f"in small tiles on {threads or 'as many as there are'} threads"
             yield _Found(what, self.call(inputs, threads=threads, work=work), expected)
-        fewer = {name: array[1, 1] for name, array in inputs.items()}
-        wanted = {name: array[1, 1] for name, array in expected.items()}
         yield _Found("in memory of a larger call", self.call(fewer, threads=1, work=work), wanted)
-        single = {n: a if a.dtype == bool else a.astype("f4") for n, a in inputs.items()}
         found = self.call(single, threads=2, work=work)
         yield _Found("in memory of another type", found, expected, "float32")
+        found = self.call(inputs, threads=1, work=work)
+        yield _Found("in memory of another type", found, expected)
+        yield _Found("of a result after later calls", kept, wanted)
         yield _Found("of a result after later calls", first, expected)
         if "blas" in before:
             self.space["blas"] = lambda: None
@@ -394,7 +309,8 @@ class _Calls:
             for t in self.circuit.inputs
             if clock in t.shape
         }
-        state, weights = None, self.weights
+        state: Any = None
+        weights: Any = self.weights
         for token in range(resolve(clock, self.few)):
             some = {
                 self.names[n]: np.take(a, token, places[n]) if n in places else a
@@ -413,21 +329,7 @@ class _Calls:
     def _at_token(self, array: np.ndarray, output: Any, token: int) -> np.ndarray:
         axes = output.source.axes
         clocks = [k for k, a in enumerate(axes) if self.circuit.axis(a).role is Role.COLUMN]
-        return np.take(array, token, clocks[0] - len(axes))
-
-
-def _of_type(circuit: Circuit, kind: str) -> Circuit:
-    return map_parameters(
-        circuit,
-        lambda p: p if p.values is None else replace(p, values=p.values.astype(kind)),
-    )
-
-
-def _fixed(array: np.ndarray) -> np.ndarray:
-    """The array, which cannot be changed: emitted code has no business with what it is given."""
-    array = np.array(array)
-    array.setflags(write=False)
-    return array
+        return np.asarray(np.take(array, token, clocks[0] - len(axes)))
 
 
 _floats: Callable[[np.ndarray], np.ndarray] = np.vectorize(

@@ -76,7 +76,8 @@ def same_program(text: str, small: str) -> bool:
 
 
 def _domains(circuit: Circuit) -> list[Domain]:
-    return [p.domain for p in (*circuit.populations, *circuit.projections)]
+    domains = [p.domain for p in circuit.populations]
+    return [*domains, *(p.domain for p in circuit.projections)]
 
 
 def _smaller(numbers: set[int], least: int, spread: int) -> dict[int, int]:
