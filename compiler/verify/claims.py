@@ -124,7 +124,7 @@ def _gradients(spec: AttentionSpec, lowered: Circuit) -> Claim:
     start = time.perf_counter()
     wanted = trained(spec)
     outcomes = compare(closed_forms(spec), gradients(circuit_equations(lowered), wanted))
-    claim = f"its gradients by {', '.join(wanted)} are the closed forms"
+    claim = f"the lowered circuit's gradients by {', '.join(wanted)} are the closed forms"
     return _proved(claim, outcomes, time.perf_counter() - start)
 
 
