@@ -118,8 +118,8 @@ class Numbers:
     def _largest_score(self) -> float:
         """A bound on the size of scores: turning features keeps the lengths of queries and keys."""
         w, lengths = self.weights, []
-        for letter, tokens in (("Q", "x"), ("K", "context" if self.spec.cross else "x")):
-            features = np.einsum("haf,tf->hta", w[f"W_{letter}"], self.inputs[tokens])
+        for letter, source in (("Q", "x"), ("K", "context" if self.spec.cross else "x")):
+            features = np.einsum("haf,tf->hta", w[f"W_{letter}"], self.inputs[source])
             features = features + w.get(f"b_{letter}", np.zeros((1, 1)))[:, None, :]
             lengths.append(float(np.linalg.norm(features, axis=-1).max()))
         usual = self.spec.d_key**-0.5 if self.spec.scale is None else abs(self.spec.scale)
