@@ -221,5 +221,5 @@ def _checks(
 def _holds(path: Path, text: str) -> bool:
     try:
         return path.stat().st_size == len(text.encode()) and path.read_bytes() == text.encode()
-    except FileNotFoundError:
+    except OSError:
         return False

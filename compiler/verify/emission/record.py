@@ -32,4 +32,7 @@ def backend_of(record: object) -> Backend:
         raise SpecError("the record of the backend that wrote it is none")
     if not isinstance(options, dict):
         raise SpecError("the options of the backend that wrote it are none")
-    return get_writer(name, **options)
+    try:
+        return get_writer(name, **options)
+    except TypeError as error:  # of a backend that takes its options by name
+        raise SpecError(f"the options of backend {name!r} are wrong: {error}") from None
