@@ -131,7 +131,8 @@ def compile_attention(
     """Compile `spec` to a circuit and to the files of `backend`, a name or what `get_backend` gives.
 
     `passes` names a pipeline or passes (`"none"`, `"share-relays,prune-dead"`), or lists them. With
-    `verify` circuit, gradients, passes and code are proved or checked, see `cortico.verify.claims`.
+    `verify` circuit, gradients, passes and code are proved or checked, see `cortico.verify.claims`; what
+    the backend writes is checked by that backend.
 
     Raises SpecError for weights, passes or backends that do not fit, UnsupportedError for what the
     backend cannot do, PassError when a pass is caught at fault.
@@ -150,6 +151,5 @@ def compile_attention(
         return compiled
     from cortico.verify.claims import verify_compilation  # here, so that compiling stays quick
 
-    source = compiled.files.get("attention.py") if target.name == "numpy" else None
-    proof = verify_compilation(spec, weights, chosen, steps, source, progress)
+    proof = verify_compilation(spec, weights, chosen, steps, target, files, progress)
     return replace(compiled, verification=proof)

@@ -98,8 +98,7 @@ def _print(proof: Verification, folder: Path | None) -> int:
             print_line(f"\n{claim.claim}, given", out)
             for fact in claim.given:
                 print_line(f"  {fact}", out)
-    verdict = "every claim holds" if proof.holds else "NOT every claim holds"
-    print_line(f"\n{one_line(proof.spec.name)}: {verdict}", out, style="bold")
+    print_line(f"\n{one_line(proof.spec.name)}: {proof.verdict}", out, style="bold")
     if folder is not None:
         print_line(f"re-check with: cortico verify --check {folder / 'certificate.json'}", out)
     return _HOLDS if proof.holds else _FAILS
@@ -167,20 +166,36 @@ def _read_json(path: Path) -> object:
 
 
 def _verify_folder(folder: Path) -> int:
-    """Re-check the certificate of a compiled folder, and run its code on exact numbers."""
-    from cortico.cli.circuits import read_circuit
+    """Re-check the certificate of a compiled folder, and its code. Nothing of the folder is run.
+
+    Code is emitted again from the folder's circuit. Where that is the same, byte by byte, what was just
+    emitted is checked.
+    """
     from cortico.cli.console import console, print_line
     from cortico.ir import UnsupportedError
-    from cortico.verify.exact.emitted import check_emitted
 
-    code = _recheck(folder)
-    source = folder / "attention.py"
-    if source.is_file():
-        try:
-            found = check_emitted(read_circuit(folder), source.read_text(encoding="utf-8"))
-        except UnsupportedError as error:
-            print_line(f"attention.py: not run, {error}", console())
-        else:
-            print_line(f"attention.py: {found.text}", console())
-            code = code if found.equal else _FAILS
-    return code
+    code, out = _recheck(folder), console()
+    try:
+        lines, same = _emitted_again(folder)
+    except UnsupportedError as error:
+        print_line(f"its files: not compared, {str(error).splitlines()[0]}", out)
+        return code
+    for line in lines:
+        print_line(line, out)
+    return code if same else _FAILS
+
+
+def _emitted_again(folder: Path) -> tuple[list[str], bool]:
+    """What there is to say of the text files of a folder, and whether they are right."""
+    from cortico.cli.circuits import read_circuit
+    from cortico.verify.emission.check import claims_of_files, differing_files
+    from cortico.verify.emission.record import backend_of
+
+    found = _read_json(folder / "certificate.json")
+    target = backend_of(found.get("emitted") if isinstance(found, dict) else None)
+    circuit = read_circuit(folder)
+    differing = differing_files(circuit, target, folder)
+    if differing:
+        words = "differs from what cortico emits for this circuit: it was not run"
+        return [f"{name}: {words}" for name in differing], False
+    return claims_of_files(circuit, target)

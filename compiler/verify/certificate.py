@@ -13,6 +13,7 @@ from cortico.frontends.spec_file import spec_to_json
 from cortico.ir.text import print_circuit
 from cortico.passes import Step
 from cortico.verify.claims import Claim, Verification
+from cortico.verify.emission.record import record_of
 
 VERSION = 2
 
@@ -29,6 +30,7 @@ def certificate(
         "cortico_certificate": VERSION,
         "spec": json.loads(spec_to_json(verification.spec)),
         "files": dict(files),
+        "emitted": record_of(verification.target) if verification.target else None,
         "lowered": print_circuit(verification.lowered),
         "steps": list(_steps(verification, steps)),
         "claims": [_claim(claim) for claim in verification.claims],

@@ -1,17 +1,19 @@
 """Claims about one compilation, each with the word for what is known of it and how.
 
-`verify_compilation` makes them all: the circuit is attention, its gradients are attention's, every pass kept
-its outputs, the emitted code is the circuit. What the prover says is said again by checkers that share
+`verify_compilation` makes them all: the lowered circuit is attention, its gradients are attention's, every
+pass kept its outputs, the compiled circuit with the numbers that it stores is attention by the spec's
+weights, what is written is the compiled circuit. What the prover says is said again by checkers that share
 nothing with it; where two of them disagree, cortico is at fault and says so.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from cortico.backends import Backend
 from cortico.ir import Circuit, PassError, UnsupportedError
 from cortico.lowering import lower
 from cortico.passes import Pass, Step
@@ -50,18 +52,29 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verification:
-    """All claims about a compilation, and the proofs of its passes."""
+    """All claims about a compilation, the proofs of its passes, and the backend that wrote it, if any did."""
 
     spec: AttentionSpec
     lowered: Circuit
     circuit: Circuit
     claims: tuple[Claim, ...]
     steps: tuple[StepProof, ...] = field(default=(), repr=False)
+    target: Backend | None = field(default=None, repr=False)
 
     @property
     def holds(self) -> bool:
         """Whether no claim is refuted or left open."""
         return all(c.verdict not in (Known.REFUTED, Known.UNDECIDED) for c in self.claims)
+
+    @property
+    def verdict(self) -> str:
+        """Whether all holds, in words that do not hide what was not run."""
+        left_out = sum(c.verdict is Known.SKIPPED for c in self.claims)
+        if not self.holds:
+            return "NOT every claim holds"
+        if left_out:
+            return f"every claim that was run holds; {left_out} not run"
+        return "every claim holds"
 
 
 def verify_compilation(
@@ -69,10 +82,11 @@ def verify_compilation(
     weights: Weights | None,
     passes: Sequence[Pass],
     steps: Sequence[Step],
-    source: str | None = None,
+    target: Backend | None = None,
+    files: Mapping[str, str] | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Verification:
-    """Every claim about a compilation of `spec` that took `steps`; `source` is the emitted NumPy code.
+    """Every claim about a compilation of `spec` that took `steps`; `target` wrote `files` of it.
 
     PassError when a pass is refuted, or when two checkers disagree.
     """
@@ -84,14 +98,16 @@ def verify_compilation(
     claims.append(_gradients(spec, lowered))
     proofs = prove_steps(passes, steps, progress)
     claims += [_step(proof) for proof in proofs]
-    claims += [_approximate(step) for step in _approximations(passes, steps)]
-    for name, check in independent.CHECKS.items():
+    approximations = list(_approximations(passes, steps))
+    claims += map(_approximate, approximations)
+    errors = [step.error for step in approximations]
+    change = None if None in errors else float(sum(error or 0.0 for error in errors))
+    subject = independent.Subject(spec, weights, lowered, circuit, change, target, files or {})
+    for name, check in independent.checks(subject).items():
         progress(name)
-        claims.append(
-            _independent(name, check, independent.Subject(spec, lowered, circuit, source))
-        )
+        claims.append(_independent(name, check, subject))
     _require_agreement(claims)
-    return Verification(spec, lowered, circuit, tuple(claims), tuple(proofs))
+    return Verification(spec, lowered, circuit, tuple(claims), tuple(proofs), target)
 
 
 # ---- proofs --------------------------------------------------------------------------------------
@@ -100,7 +116,7 @@ def verify_compilation(
 def _attention(spec: AttentionSpec, lowered: Circuit) -> Claim:
     start = time.perf_counter()
     (outcome,) = compare(reference(spec), circuit_equations(lowered))
-    return _proved("the circuit computes attention", [outcome], time.perf_counter() - start)
+    return _proved("the lowered circuit computes attention", [outcome], time.perf_counter() - start)
 
 
 def _gradients(spec: AttentionSpec, lowered: Circuit) -> Claim:
@@ -108,7 +124,7 @@ def _gradients(spec: AttentionSpec, lowered: Circuit) -> Claim:
     start = time.perf_counter()
     wanted = trained(spec)
     outcomes = compare(closed_forms(spec), gradients(circuit_equations(lowered), wanted))
-    claim = f"its gradients by {', '.join(wanted)} are the closed forms"
+    claim = f"the lowered circuit's gradients by {', '.join(wanted)} are the closed forms"
     return _proved(claim, outcomes, time.perf_counter() - start)
 
 
@@ -125,7 +141,7 @@ def _proved(claim: str, outcomes: list[Outcome], seconds: float) -> Claim:
 def _layout(spec: AttentionSpec) -> Claim:
     start = time.perf_counter()
     problem = independent.misplaced(spec)
-    claim = "every number of the spec's tensors stands where the circuit reads it"
+    claim = "every number of the spec's tensors stands where the lowered circuit reads it"
     known = Known.CHECKED if problem is None else Known.REFUTED
     seconds = time.perf_counter() - start
     return Claim(claim, known, problem or "all entries, at these sizes", seconds=seconds)
@@ -158,11 +174,11 @@ def _approximate(step: Step) -> Claim:
 def _independent(name: str, check: independent.Check, subject: independent.Subject) -> Claim:
     start = time.perf_counter()
     try:
-        holds, detail = check(subject)
+        found = check(subject)
     except (UnsupportedError, ImportError) as error:
         return Claim(name, Known.SKIPPED, str(error).splitlines()[0])
-    known = independent.WORDS[check] if holds else Known.REFUTED.value
-    return Claim(name, Known(known), detail, seconds=time.perf_counter() - start)
+    known = found.known if found.holds else Known.REFUTED.value
+    return Claim(name, Known(known), found.detail, seconds=time.perf_counter() - start)
 
 
 def _require_agreement(claims: list[Claim]) -> None:

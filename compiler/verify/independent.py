@@ -1,7 +1,8 @@
 """Checkers that share no code with the prover: other arithmetic, other libraries, other formulas.
 
-Each takes the subject and says whether it found no difference, and a detail: at which sizes, to which
-error bound or tolerance. An UnsupportedError means that it has nothing to say.
+Each takes the subject and says whether it found no difference, how well that is known, and a detail: at
+which sizes, to which error bound or tolerance. An UnsupportedError means that it has nothing to say. What a
+claim is called says what it looks at: the lowered circuit, the compiled one, or files.
 """
 
 from __future__ import annotations
@@ -12,95 +13,217 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cortico.backends import get_runner
-from cortico.ir import Circuit, UnsupportedError
+from cortico.backends import Backend
+from cortico.backends.numpy import NumpyBackend
+from cortico.ir import Circuit, Gain, UnsupportedError
 from cortico.lowering import circuit_weights, lower
 from cortico.spec import AttentionSpec, RotaryStyle
+from cortico.verify.emission import check as emission
 from cortico.verify.equations.closed_forms import trained
-from cortico.verify.equations.evaluate import evaluate
-from cortico.verify.equations.gradients import ERROR, gradients
-from cortico.verify.equations.language import Equations
-from cortico.verify.equations.meaning import circuit_equations
-from cortico.verify.exact import elementwise, emitted
+from cortico.verify.exact import elementwise
 from cortico.verify.identity import testing as identity
-from cortico.verify.pytorch import torch_attention
-from cortico.weights import random_weights, required_shapes, rotary_frequencies
+from cortico.verify.identity.finite_field import weights_of
+from cortico.verify.numbers import Numbers, both_sizes, difference
+from cortico.weights import Weights, required_shapes
 
-#: Numbers of tokens where the spec has symbols: for exact checks, and against PyTorch.
-_TOKENS, _CONTEXT_TOKENS = 24, 16
+#: Numbers of tokens where the spec has symbols, for exact checks; at least, for gradients.
+_TOKENS, _CONTEXT_TOKENS, _FEW = 24, 16, (11, 8)
 
-_TOLERANCE = 1e-10
+#: How many times its measured change an approximate pass may change other outputs.
+_ALLOWED = 10.0
+
+EXACTLY, NUMERICALLY = "checked exactly", "compared numerically"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked: a spec, its circuit before and after all passes, and emitted NumPy code."""
+    """What is checked: a spec and its weights, the circuit before and after all passes, what is written.
+
+    `change` is what approximate passes changed as measured (relative; None where it was not measured).
+    `target` wrote `files`, if anything is written.
+    """
 
     spec: AttentionSpec
+    weights: Weights | None
     lowered: Circuit
     circuit: Circuit
-    source: str | None
+    change: float | None = 0.0
+    target: Backend | None = None
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-#: Whether no difference was found, and the detail.
-Check = Callable[[Subject], tuple[bool, str]]
+@dataclass(frozen=True)
+class Finding:
+    """Whether no difference was found, the word for how that is known, and the detail."""
+
+    holds: bool
+    known: str
+    detail: str
 
 
-def identity_testing(subject: Subject) -> tuple[bool, str]:
+Check = Callable[[Subject], Finding]
+
+
+# ---- the lowered circuit -------------------------------------------------------------------------
+
+
+def identity_testing(subject: Subject) -> Finding:
     """The lowered circuit against the textbook, on random numbers modulo primes."""
-    found = identity.check_spec(subject.spec, subject.lowered, _symbols(subject.spec))
-    return found.equal, found.text
+    found = identity.check_spec(
+        subject.spec,
+        subject.lowered,
+        _symbols(subject.spec),
+        frequencies=_frequencies(subject),
+    )
+    return Finding(found.equal, EXACTLY, found.text)
 
 
-def elementwise_sympy(subject: Subject) -> tuple[bool, str]:
+def elementwise_sympy(subject: Subject) -> Finding:
     """The circuit of a tiny spec with the same options against the textbook, in SymPy symbols."""
     spec = tiny(subject.spec)
     found = elementwise.check_elementwise(spec, lower(spec))
     if found.too_large:
         raise UnsupportedError(found.text)
     size = f"{spec.tokens} tokens, {spec.heads} heads of {spec.d_key} key features"
-    return found.equal, f"{found.entries} expressions; {size}" if found.equal else found.text
+    detail = f"{found.entries} expressions; {size}" if found.equal else found.text
+    return Finding(found.equal, EXACTLY, detail)
 
 
-def emitted_code(subject: Subject) -> tuple[bool, str]:
-    """The emitted NumPy file against the compiled circuit, on exact numbers."""
-    found = emitted.check_emitted(subject.circuit, subject.source)
-    at = "".join(f"{symbol} = {size}, " for symbol, size in found.sizes.items())
-    numbers = f"{found.entries} numbers; {at}{found.arithmetic}"
-    return found.equal, numbers if found.equal else found.text
-
-
-def pytorch_output(subject: Subject) -> tuple[bool, str]:
-    """The compiled code against PyTorch, in float64, on random weights of the lowered circuit."""
-    numbers = _Numbers(subject.spec)
-    found = get_runner("numpy").run(lower(subject.spec, numbers.weights), numbers.inputs)["y"]
-    return _close({"y": found}, {"y": numbers.torch.y}, numbers)
-
-
-def pytorch_gradients(subject: Subject) -> tuple[bool, str]:
-    """The circuit's gradient equations on numbers against PyTorch's autograd, in float64."""
-    numbers = _Numbers(subject.spec)
-    mine = numbers.gradients()
+def lowered_gradients(subject: Subject) -> Finding:
+    """The gradient equations of the lowered circuit on numbers against PyTorch's autograd."""
+    numbers = Numbers(subject.spec, subject.weights, _FEW)
+    numbers.soften()
+    wanted = trained(subject.spec)
+    mine = numbers.gradients(numbers.lowered(), wanted)
     return _close(mine, {name: numbers.expected(name) for name in mine}, numbers)
 
 
-#: What each check is called in a report, in the order in which they run.
-CHECKS: Mapping[str, Check] = {
-    "again, modulo primes: the circuit computes attention": identity_testing,
-    "again, in SymPy entry by entry: the circuit computes attention": elementwise_sympy,
-    "the emitted NumPy code is the compiled circuit": emitted_code,
-    "again, against PyTorch: the circuit computes attention": pytorch_output,
-    "again, against PyTorch's autograd: its gradients": pytorch_gradients,
-}
+# ---- the compiled circuit ------------------------------------------------------------------------
 
-#: The word for a check that finds no difference.
-WORDS: Mapping[Check, str] = {
-    identity_testing: "checked exactly",
-    elementwise_sympy: "checked exactly",
-    emitted_code: "checked exactly",
-    pytorch_output: "compared numerically",
-    pytorch_gradients: "compared numerically",
-}
+
+def compiled_output(subject: Subject) -> Finding:
+    """The compiled circuit with what it stores, against attention by the spec's own weights.
+
+    Exactly, modulo primes, where no number was rounded; in any case in float64 against PyTorch.
+    """
+    allowed, remark = _allowed(subject)
+    exact = _exactly(subject)
+    found = []
+    for numbers in both_sizes(subject.spec, subject.weights):
+        mine = {"y": numbers.output(subject.circuit)}
+        found.append(_close(mine, {"y": numbers.torch.y}, numbers, allowed))
+    wrong = [each for each in (*found, *([exact] if exact else [])) if not each.holds]
+    if wrong:
+        return wrong[0]
+    whose = "random weights" if subject.weights is None else "the spec's weights"
+    details = [each.detail for each in found] + ([exact.detail] if exact else [])
+    known = EXACTLY if exact else NUMERICALLY
+    return Finding(True, known, f"by {whose}: {'; '.join(details)}{remark}")
+
+
+def _exactly(subject: Subject) -> Finding | None:
+    """The comparison modulo primes; None where a difference may be the rounding of new numbers."""
+    tensors = subject.weights and {
+        name: np.asarray(array, np.float64) for name, array in subject.weights.items()
+    }
+    try:
+        found = identity.check_spec(
+            subject.spec,
+            subject.circuit,
+            _symbols(subject.spec),
+            tensors=tensors,
+            frequencies=_frequencies(subject),
+        )
+    except identity.NotCheckableError:
+        return None
+    if not found.equal and not _only_moved(subject):
+        return None
+    return Finding(found.equal, EXACTLY, f"modulo primes at {found.text}")
+
+
+def compiled_gradients(subject: Subject) -> Finding:
+    """The compiled circuit's gradients by its inputs, on what it stores, against PyTorch's autograd."""
+    allowed, remark = _allowed(subject)
+    numbers = Numbers(subject.spec, subject.weights, _FEW)
+    numbers.soften()
+    mine = numbers.gradients(subject.circuit, tuple(numbers.rates))
+    wanted = {name: numbers.expected(name) for name in mine}
+    found = _close(mine, wanted, numbers, allowed)
+    return dataclasses.replace(found, detail=found.detail + remark)
+
+
+def _allowed(subject: Subject) -> tuple[float, str]:
+    """The relative difference that approximate passes may make, and a remark where some ran."""
+    if subject.change is None:
+        raise UnsupportedError("an approximate pass ran, whose change was not measured")
+    if subject.change == 0.0:
+        return 0.0, ""
+    remark = (
+        f"; approximate passes changed it by {subject.change:.1e}, allowed {_ALLOWED:.0f} times"
+    )
+    return _ALLOWED * subject.change, remark
+
+
+def _only_moved(subject: Subject) -> bool:
+    """Whether the compiled circuit has no numbers but those of the lowered one: nothing was rounded."""
+    known = {p.name: p for p in subject.lowered.parameters}
+    old, new = (
+        {w.gain for w in weights_of(circuit)} for circuit in (subject.lowered, subject.circuit)
+    )
+    extents = {axis.name: axis.extent for axis in subject.lowered.axes}
+    return (
+        all(known.get(p.name) == p for p in subject.circuit.parameters)
+        and new <= old | {Gain()}
+        and all(extents.get(axis.name) == axis.extent for axis in subject.circuit.axes)
+    )
+
+
+# ---- what is written -----------------------------------------------------------------------------
+
+
+def numpy_exactly(subject: Subject) -> Finding:
+    """The emitted NumPy text on exact numbers."""
+    assert isinstance(subject.target, NumpyBackend)
+    holds, detail = emission.exactly(subject.circuit, subject.target)
+    return Finding(holds, EXACTLY, detail)
+
+
+def numpy_called(subject: Subject) -> Finding:
+    """The emitted NumPy text in floats, in every way that users call it."""
+    assert isinstance(subject.target, NumpyBackend)
+    holds, detail = emission.in_all_calls(subject.circuit, subject.target)
+    return Finding(holds, NUMERICALLY, detail)
+
+
+def written(subject: Subject) -> Finding:
+    """What another backend writes, run by that backend."""
+    assert subject.target is not None
+    found = emission.beside_the_reference(subject.circuit, subject.target, subject.files)
+    return Finding(found[0], NUMERICALLY, found[1])
+
+
+def checks(subject: Subject) -> dict[str, Check]:
+    """What each check is called in a report, in the order in which they run."""
+    weights = "random weights" if subject.weights is None else "the spec's weights"
+    found: dict[str, Check] = {
+        "again, modulo primes: the lowered circuit computes attention": identity_testing,
+        "again, in SymPy entry by entry: a tiny lowered circuit computes attention": (
+            elementwise_sympy
+        ),
+        "again, against PyTorch's autograd: the gradients of the lowered circuit": lowered_gradients,
+        f"the compiled circuit computes attention by {weights}, against PyTorch": compiled_output,
+        "the compiled circuit's gradients by its inputs, against PyTorch's autograd": (
+            compiled_gradients
+        ),
+    }
+    if isinstance(subject.target, NumpyBackend):
+        file = subject.target.file
+        found[f"{file}, as emitted, is the compiled circuit"] = numpy_exactly
+        found[f"{file}, called in every way, gives what the compiled circuit gives"] = numpy_called
+    elif subject.target is not None:
+        what = ", ".join(subject.files) or f"what backend {subject.target.name} writes"
+        found[f"{what}, as emitted, gives what the compiled circuit gives"] = written
+    return found
 
 
 # ---- subjects ------------------------------------------------------------------------------------
@@ -164,72 +287,21 @@ def _placed(spec: AttentionSpec, name: str, array: np.ndarray) -> np.ndarray:
     return np.stack([array.take(feature, axis=side) for feature in order], axis=side)
 
 
-class _Numbers:
-    """Random weights and inputs of a spec, with what PyTorch makes of them."""
-
-    def __init__(self, spec: AttentionSpec) -> None:
-        self.spec = spec
-        rng = np.random.default_rng(0)
-        tokens = _TOKENS if isinstance(spec.tokens, str) else spec.tokens
-        source = tokens
-        if spec.cross:
-            context = spec.source_tokens
-            source = _CONTEXT_TOKENS if isinstance(context, str) else context
-        self.weights = random_weights(spec)
-        self.inputs: dict[str, np.ndarray] = {"x": rng.standard_normal((tokens, spec.model))}
-        if spec.cross:
-            self.inputs["context"] = rng.standard_normal((source, spec.d_context))
-        if spec.key_padding:
-            self.inputs["keep"] = (
-                np.arange(source) != 0
-            )  # under a causal mask one query sees nothing
-        self.error = rng.standard_normal((tokens, spec.d_output))
-        self.sizes = (
-            {"tokens": tokens, "context tokens": source} if spec.cross else {"tokens": tokens}
-        )
-        self.torch = torch_attention(spec, self.weights, self.inputs, self.error)
-
-    def gradients(self) -> dict[str, np.ndarray]:
-        """Every gradient by the equations of the circuit, in the circuit's layout."""
-        equations = circuit_equations(lower(self.spec, self.weights))
-        wanted = trained(self.spec)
-        given = {**circuit_weights(self.spec, self.weights), **self.inputs, ERROR: self.error}
-        if self.spec.rotary:
-            given["frequencies"] = self._frequencies()
-        system = gradients(equations, wanted)
-        values = evaluate(system, _sizes(system, given), given)
-        return {name: values[f"d.{name}"] for name in wanted}
-
-    def expected(self, name: str) -> np.ndarray:
-        """PyTorch's gradient in the circuit's layout: rearranged as the tensor itself is."""
-        found = self.torch.gradients[name]
-        if name in self.inputs:
-            return found
-        return circuit_weights(self.spec, {**self.weights, name: found})[name]
-
-    def _frequencies(self) -> np.ndarray:
-        turning = self.weights.get("rotary_frequencies", rotary_frequencies(self.spec))
-        return np.concatenate([turning, np.zeros(self.spec.d_key // 2 - len(turning))])
-
-
-def _sizes(equations: Equations, given: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """Sort to size, read off the arrays."""
-    sizes = {sort: 2 for name in equations.formulas for sort in equations.given[name][2:]}
-    for name, sides in equations.given.items():
-        if name in given:
-            sizes.update(zip(sides, given[name].shape, strict=True))
-    return sizes
+def _frequencies(subject: Subject) -> np.ndarray | None:
+    """The rotary frequencies among the spec's weights."""
+    return (subject.weights or {}).get("rotary_frequencies")
 
 
 def _close(
-    found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], numbers: _Numbers
-) -> tuple[bool, str]:
-    """Whether arrays agree, relative to the largest number of all: some gradients are zero."""
-    scale = max(float(np.abs(array).max()) for array in expected.values())
-    errors = {
-        name: float(np.abs(found[name] - array).max()) / scale for name, array in expected.items()
-    }
-    worst = max(errors, key=lambda name: errors[name])
+    found: Mapping[str, np.ndarray],
+    expected: Mapping[str, np.ndarray],
+    numbers: Numbers,
+    allowed: float = 0.0,
+) -> Finding:
+    """Whether arrays agree but for rounding, and but for what is allowed."""
+    error, worst = difference(found, expected)
+    tolerance = numbers.tolerance(list(expected)) + allowed
     sizes = ", ".join(f"{tokens} {name}" for name, tokens in numbers.sizes.items())
-    detail = f"float64, {sizes}: differs by at most {errors[worst]:.1e} (relative, in {worst})"
-    return errors[worst] <= _TOLERANCE, f"{detail}; tolerance {_TOLERANCE:.0e}"
+    where = f"differs by at most {error:.1e} (relative, in {worst})"
+    detail = f"float64, {sizes}: {where}; tolerance {tolerance:.0e}"
+    return Finding(bool(error <= tolerance), NUMERICALLY, detail)

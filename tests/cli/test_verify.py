@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cortico.files import sha256
 from cortico.passes import dead_indices
 
 
@@ -29,8 +30,11 @@ def test_certificate_and_derivation(cortico, home):
     assert (home / "p.tex").read_text().startswith(r"\documentclass")
     code, printed, _ = cortico("verify", "--check", "proof/certificate.json")
     assert code == 3 and "the certificate holds as far as it was re-checked" in printed
-    code, printed, _ = cortico("verify", "proof")  # the folder: its code is run, too
-    assert code == 3 and "attention.py: the emitted code equals the circuit" in printed
+    code, printed, _ = cortico("verify", "proof")  # its code is emitted again, and checked
+    assert code == 3
+    assert "attention.py: byte by byte what cortico emits for this circuit" in printed
+    assert "attention.py: checked exactly" in printed
+    assert "attention.py: compared numerically" in printed
 
 
 def test_compile_writes_the_same_certificate(cortico, home):
@@ -69,15 +73,69 @@ def test_a_tampered_certificate_does_not_hold(cortico, home, what):
     assert "WRONG" in printed and "the certificate does not hold" in printed
 
 
-def test_changed_code_is_noticed(cortico, home):
+HOSTILE = {
+    "one character": lambda text: text.replace("most=0", "most=1", 1),
+    "a line at the end": lambda text: text + "Path('ran').touch()\n",
+    "a module of a module": lambda text: text + "contextlib.os.system('touch ran')\n",
+    "a default": lambda text: text.replace("threads=None", "threads=Path('ran').touch()"),
+    "something else": lambda text: "open('ran', 'w')\n",
+    "no text": lambda text: "\0",
+    "line ends": lambda text: text.replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("hashed", [False, True])
+def test_changed_code_is_noticed_and_not_run(cortico, home, what, hashed):
     assert cortico("verify", "ok.toml", "-o", "proof")[0] == 0
-    code = home / "proof" / "attention.py"
-    text = code.read_text()
-    assert "most=0" in text
-    code.write_text(text.replace("most=0", "most=1", 1))
+    path = home / "proof" / "attention.py"
+    changed = HOSTILE[what](path.read_text())
+    assert changed != path.read_text()
+    path.write_bytes(changed.encode())
+    if hashed:  # an attacker can change the certificate, too
+        certificate = json.loads((home / "proof" / "certificate.json").read_text())
+        certificate["files"]["attention.py"] = sha256(path)
+        (home / "proof" / "certificate.json").write_text(json.dumps(certificate))
     status, printed, _ = cortico("verify", "proof")
     assert status == 1
-    assert "attention.py: has changed" in printed and "is not the circuit" in printed
+    assert (
+        "attention.py: differs from what cortico emits for this circuit: it was not run" in printed
+    )
+    assert not (home / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("backend", "file", "words"),
+    [
+        (["torch"], "attention_torch.py", "compared numerically, 4 runs"),
+        (["numpy", "--option", "ranks=3"], "attention.py", "checked exactly"),
+        (["brian2", "--option", "cells=lif"], "attention_brian2.py", "spiking cells only"),
+    ],
+)
+def test_folders_of_other_backends(cortico, home, backend, file, words):
+    if backend[0] != "numpy":
+        pytest.importorskip(backend[0])
+    command = ("compile", "ok.toml", "-o", "proof", "--verify", "--backend", *backend)
+    assert cortico(*command)[0] == 0
+    code, printed, _ = cortico("verify", "proof")
+    assert code == 0
+    assert f"{file}: byte by byte what cortico emits" in printed
+    assert words in " ".join(printed.split())
+    (home / "proof" / file).write_text("")
+    code, printed, _ = cortico("verify", "proof")
+    assert code == 1 and f"{file}: differs from what cortico emits" in printed
+
+
+@pytest.mark.parametrize(
+    "record", [None, {"backend": "no such"}, {"backend": "numpy", "options": {"ranks": "x"}}]
+)
+def test_a_certificate_that_does_not_say_what_wrote_it(cortico, home, record):
+    assert cortico("verify", "ok.toml", "-o", "proof")[0] == 0
+    path = home / "proof" / "certificate.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "emitted": record}))
+    code, _, errors = cortico("verify", "proof")
+    assert code != 0 and errors.startswith("cortico: ")
+    assert "internal error" not in errors
 
 
 def test_a_pass_at_fault_stops_it(cortico, home, monkeypatch):

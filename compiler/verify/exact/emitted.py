@@ -1,7 +1,8 @@
 """Whether emitted code is the circuit, exactly: both on the same exact numbers, entry by entry.
 
-The code's text runs unchanged on object arrays (`exact_numpy`); the circuit is evaluated by an
-interpreter of its own (`exact_circuit`). Inputs and weights are random residues modulo primes near
+What is checked is text that this process emits; that of a file is compared with it as bytes and not run.
+The text runs unchanged on object arrays (`numpy_code`); the circuit is evaluated by an interpreter of its
+own (`exact.circuit`). Inputs and weights are random residues modulo primes near
 2^61, or random rationals. At the sizes where it is run,
 
 * for sums, products and quotients, code that differs from the circuit as a formula is found but with a
@@ -98,20 +99,36 @@ class EmittedResult:
 
 def check_emitted(
     circuit: Circuit,
-    source: str | None = None,
+    symbols: Mapping[str, int] | None = None,
+    seed: int = 0,
+    *,
+    on_ranks: bool = False,
+    stored: bool = False,
+    rational: bool = False,
+) -> EmittedResult:
+    """Run what the NumPy backend emits, perhaps `on_ranks`, beside `circuit` on random exact numbers.
+
+    `symbols` gives sizes, by default small ones that are all different. With `stored` the parameters
+    have their stored values, else random ones. With `rational` numbers are rationals, for circuits
+    without exponentials or roots. Raises UnsupportedError for a circuit that the arithmetic cannot run
+    or that is too large.
+    """
+    text = emit_source(circuit, on_ranks)
+    return check_text_of_this_process(
+        circuit, text, symbols, seed, stored=stored, rational=rational
+    )
+
+
+def check_text_of_this_process(
+    circuit: Circuit,
+    text: str,
     symbols: Mapping[str, int] | None = None,
     seed: int = 0,
     *,
     stored: bool = False,
     rational: bool = False,
 ) -> EmittedResult:
-    """Run `source` (by default what the NumPy backend emits) beside `circuit` on random exact numbers.
-
-    `symbols` gives sizes, by default small ones that are all different. With `stored` the parameters
-    have their stored values, else random ones. With `rational` numbers are rationals, for circuits
-    without exponentials or roots. Raises UnsupportedError for a circuit that the arithmetic cannot run
-    or that is too large, SpecError for text that cortico does not emit.
-    """
+    """As `check_emitted`, for text that the caller has just emitted or changed. It is executed."""
     sizes = dict(symbols or small_sizes(circuit))
     if operations(circuit, sizes) > _MOST_OPERATIONS:
         raise UnsupportedError(f"circuit {circuit.name!r} is too large to run on exact numbers")
@@ -120,17 +137,24 @@ def check_emitted(
     draw = random.Random(seed)
     parameters = random_parameters(circuit, sizes, ring, draw, stored)
     inputs = random_inputs(circuit, sizes, ring, draw)
-    return compare_runs(circuit, source or emit_source(circuit), inputs, parameters, sizes, ring)
+    return compare_runs(circuit, text, inputs, parameters, sizes, ring)
 
 
 def check_emitted_symbolically(
-    circuit: Circuit, source: str | None = None, symbols: Mapping[str, int] | None = None
+    circuit: Circuit, symbols: Mapping[str, int] | None = None
 ) -> EmittedResult:
     """The same on SymPy symbols, for every 0/1 input of the given sizes (by default 2).
 
     Every entry of input and weight is a symbol of its own. Only for very small circuits: for others
     the result says that it is too large.
     """
+    return check_text_symbolically(circuit, emit_source(circuit), symbols)
+
+
+def check_text_symbolically(
+    circuit: Circuit, text: str, symbols: Mapping[str, int] | None = None
+) -> EmittedResult:
+    """The same for text that the caller has just emitted or changed. It is executed."""
     sizes = dict(symbols or dict.fromkeys(circuit.symbols, 2))
     ring = Formal()
     try:
@@ -140,7 +164,6 @@ def check_emitted_symbolically(
         tensors = symbol_tensors(circuit, sizes, ring)
         inputs = with_every_mask(circuit, sizes, tensors)
         parameters = {name: a for name, a in tensors.items() if name not in inputs}
-        text = source or emit_source(circuit)
         return compare_runs(circuit, text, inputs, parameters, sizes, ring, same_expressions)
     except TooLargeError as error:
         return EmittedResult(False, sizes, ring.name, 0, str(error), 0.0, too_large=True)
@@ -156,26 +179,31 @@ def same_expressions(found: Sequence[Any], expected: Sequence[Number]) -> int | 
 
 def compare_runs(
     circuit: Circuit,
-    source: str,
+    text: str,
     inputs: Exact,
     parameters: Exact,
     symbols: Mapping[str, int],
     ring: Ring,
     same: Same = same_numbers,
 ) -> EmittedResult:
-    """Code and circuit on given numbers; `inputs` have one batch axis of the same length."""
+    """Code and circuit on given numbers; `inputs` have one batch axis of the same length.
+
+    `text` is of this process: it is executed.
+    """
     expected = _batched_outputs(circuit, inputs, parameters, symbols, ring)
     entries = sum(array.size for array in expected.values())
     difference = None
     for how, run in RUNS.items():
         try:
-            found = run_emitted(source, circuit, inputs, parameters, ring, run)
+            shaped = {name: run.shaped(array) for name, array in inputs.items()}
+            found = run_emitted(text, circuit, shaped, parameters, ring, run)
         except CorticoError:
             raise
         except Exception as error:
             difference = f"{how}the code stops with {type(error).__name__}: {error}"
             break
-        place = _difference(found, expected, same)
+        wanted = {name: run.shaped(array) for name, array in expected.items()}
+        place = _difference(found, wanted, same)
         if place is not None:
             difference = f"{how}{place}"
             break
@@ -266,12 +294,14 @@ def _batched_outputs(
 def _difference(found: Exact, expected: Exact, same: Same) -> str | None:
     for name, wanted in expected.items():
         array = found[name]
-        if array.shape == wanted.shape[1:]:  # what depends on no input has no batch axes
-            array = np.broadcast_to(array, wanted.shape)
+        if array.ndim < wanted.ndim and array.shape == wanted.shape[wanted.ndim - array.ndim :]:
+            array = np.broadcast_to(
+                array, wanted.shape
+            )  # what depends on no input has no batch axes
         if array.shape != wanted.shape:
             return f"{name} has shape {array.shape}, expected {wanted.shape}"
         place = same(list(array.flat), list(wanted.flat))
         if place is not None:
-            example, *index = (int(k) for k in np.unravel_index(place, wanted.shape))
-            return f"first in {name}[{', '.join(map(str, index))}] of example {example}"
+            index = (int(k) for k in np.unravel_index(place, wanted.shape))
+            return f"first in {name}[{', '.join(map(str, index))}]"
     return None

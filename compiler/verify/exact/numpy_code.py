@@ -1,9 +1,13 @@
 """Running emitted source, its text unchanged, on object arrays of exact numbers.
 
+This executes Python. It is no sandbox, and none could be made of it: it is only ever given text that this
+process has just emitted, or that a test wrote. What stands in a file is compared with such text, as bytes,
+and never comes here.
+
 `import numpy` in that text gives a stand-in. It has the functions that the emitter uses and no others.
 Those that only move entries, add or multiply are NumPy's own. `float64` makes exact numbers; functions
 of one number, `maximum` and `divide` are those of the ring. Three parts of an emitted file do not run:
-reading the weights file, float32, and threads.
+reading the weights file, float32, and threads; `cortico.verify.emission.calls` runs them on floats.
 
 Exact numbers have no size. So whether a softmax must be shifted (`in_range`) is not asked: the text runs
 with both answers. It also runs in tiles of two tokens and chunks of one, as few tokens would fit in one tile,
@@ -12,11 +16,10 @@ and there on three MPI ranks, if it can: one after another, each up to where the
 
 from __future__ import annotations
 
-import ast
 import builtins
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +27,7 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.arrays.backend import argument_names
-from cortico.ir import Circuit, SpecError
-from cortico.ir.errors import bullet_list
+from cortico.ir import Circuit
 from cortico.verify.exact.circuit import Exact
 from cortico.verify.exact.ring import LEAST, Infinity, Ring
 
@@ -59,69 +61,60 @@ _PLAIN = (
 #: Functions of one number that the ring knows.
 _FUNCTIONS = ("exp", "sqrt", "tanh", "cos", "sin")
 
-_BUILTINS = (
-    *("ValueError", "ImportError", "all", "bool", "int", "isinstance", "iter", "len", "max", "min"),
-    *("list", "map", "open", "range", "round", "set", "slice", "sorted", "str", "zip"),
-)
-
-#: Modules that emitted text imports, and what it takes of others.
-_IMPORTS = ("contextlib", "functools", "json", "numpy")
-_NAMES = {
-    "collections": ("namedtuple",),
-    "concurrent.futures": ("ThreadPoolExecutor",),
-    "pathlib": ("Path",),
-    "threading": ("Lock",),
-    "threadpoolctl": ("ThreadpoolController",),
-}
-
 
 @dataclass(frozen=True)
 class Run:
-    """On how many ranks, if it can, and what is put in the place of names that the emitted file has."""
+    """With which batch axes, on how many ranks if it can, and what is put in the place of its names.
 
+    `shaped` takes an array over examples and makes the batch axes of a call.
+    """
+
+    shaped: Callable[[np.ndarray], np.ndarray]
     ranks: int
     replaced: Mapping[str, Any]
 
 
+_SMALL = {"in_range": lambda rates: False, "TILE": (2, 2), "TOGETHER": 1, "CHUNK": 1}
+
 RUNS: Mapping[str, Run] = {
-    "": Run(1, {"in_range": lambda rates: True}),
-    "in small tiles, with softmax shifted and on three ranks if it takes them, ": Run(
-        3, {"in_range": lambda rates: False, "TILE": (2, 2), "TOGETHER": 1, "CHUNK": 1}
+    "": Run(lambda array: array, 1, {"in_range": lambda rates: True}),
+    "without batch, with softmax shifted, ": Run(
+        lambda array: array[0], 1, {"in_range": lambda rates: False}
+    ),
+    "in small tiles, with softmax shifted, two batch axes and on three ranks if it takes them, ": Run(
+        lambda array: array[:, None], 3, _SMALL
     ),
 }
 
 
 def run_emitted(
-    source: str,
+    text: str,
     circuit: Circuit,
     inputs: Exact,
     parameters: Exact,
     ring: Ring,
     run: Run,
 ) -> dict[str, np.ndarray]:
-    """Output name to array, by the emitted `source` of `circuit` on exact numbers.
+    """Output name to array, by `text`, which this process emitted for `circuit`, on exact numbers.
 
-    `inputs` may have batch axes; those of kind `mask` are bool. Raises SpecError for text that cortico
-    does not emit, and whatever the text raises.
+    `inputs` may have batch axes; those of kind `mask` are bool. Raises whatever the text raises.
     """
-    attention = load_emitted(source, ring)
-    names = argument_names(circuit, source)
+    attention = load_emitted(text, ring)
+    names = argument_names(circuit, text)
     arguments: dict[str, Any] = {names[name]: array for name, array in inputs.items()}
     names_there = attention.__globals__
     names_there.update({name: v for name, v in run.replaced.items() if name in names_there})
     takes = inspect.signature(attention).parameters
     arguments |= {"threads": 1} if "threads" in takes else {}
-    result = on_ranks(
-        run.ranks if "comm" in takes else 1, attention, **arguments, weights=parameters
-    )
+    arguments["weights"] = parameters
+    many = run.ranks > 1 and "comm" in takes
+    result = on_ranks(run.ranks, attention, **arguments) if many else attention(**arguments)
     outputs = result if isinstance(result, tuple) else (result,)
     return dict(zip((o.name for o in circuit.outputs), map(np.asarray, outputs), strict=True))
 
 
 def on_ranks(ranks: int, attention: Callable[..., Any], **arguments: Any) -> Any:
     """What the first of so many ranks returns; the others run before it, up to where they meet."""
-    if ranks == 1:
-        return attention(**arguments)
     parts: list[np.ndarray] = []
     for rank in range(1, ranks):
         with contextlib.suppress(_MeetError):
@@ -154,23 +147,19 @@ class _Rank:
         total[...] = sum(self._parts)
 
 
-def load_emitted(source: str, ring: Ring) -> Callable[..., Any]:
-    """The `attention` function of emitted source, on numbers of `ring`."""
-    problems = list(_foreign(source))
-    if problems:
-        raise SpecError(f"this is not a file that cortico emits:{bullet_list(problems)}")
+def load_emitted(text: str, ring: Ring) -> Callable[..., Any]:
+    """The `attention` function of `text`, which this process emitted, on numbers of `ring`."""
     library = exact_numpy(ring)
 
     def import_(name: str, *rest: Any) -> Any:
         return library if name == "numpy" else builtins.__import__(name, *rest)
 
-    allowed = {name: getattr(builtins, name) for name in _BUILTINS}
     namespace: dict[str, Any] = {
         "__name__": "attention",
         "__file__": "attention.py",
-        "__builtins__": {**allowed, "__import__": import_},
+        "__builtins__": {**vars(builtins), "__import__": import_},
     }
-    exec(compile(source, "<emitted by cortico>", "exec"), namespace)
+    exec(compile(text, "<emitted by cortico>", "exec"), namespace)
     function: Callable[..., Any] = namespace["attention"]
     return function
 
@@ -228,30 +217,3 @@ def _own_functions(ring: Ring) -> dict[str, Callable[..., Any]]:
 
 def _applied(ring: Ring, function: str) -> Callable[[object], object]:
     return lambda value: ring.apply(function, value)
-
-
-def _foreign(source: str) -> Iterator[str]:
-    """What the emitter never writes and that would reach beyond arithmetic, with its line."""
-    try:
-        tree = ast.parse(source)
-    except SyntaxError as error:
-        yield f"line {error.lineno}: {error.msg}"
-        return
-    for node in ast.walk(tree):
-        for name in _suspicious(node):
-            yield f"line {getattr(node, 'lineno', 0)}: {name}"
-
-
-def _suspicious(node: ast.AST) -> list[str]:
-    """Names that emitted text has no use for: other modules, and what begins with an underscore."""
-    match node:
-        case ast.Import(names=names):
-            return [alias.name for alias in names if alias.name not in _IMPORTS]
-        case ast.ImportFrom(module=module, names=names):
-            known = _NAMES.get(str(module), ())
-            return [] if all(alias.name in known for alias in names) else [str(module)]
-        case ast.Attribute(attr=name):
-            return [name] if name.startswith("_") or name in ("format", "format_map") else []
-        case ast.Name(id=name):
-            return [name] if name.startswith("__") and name != "__file__" else []
-    return []

@@ -83,10 +83,12 @@ def check_spec(
     seed: int = 0,
     trials: int = 2,
     tensors: Arrays | None = None,
+    frequencies: np.ndarray | None = None,
 ) -> IdentityResult:
     """Whether a circuit computes the attention of `spec`, on random inputs.
 
     The circuit has the spec's tensors by name, heads in groups and rotated features in planes.
+    `frequencies` are the textbook's rotary ones, by default `base^(-2p/rotated)`; a circuit has its own.
     Without `tensors` they are random. With `tensors`, the spec's weights, the textbook takes these,
     and the circuit the numbers that it stores. NotCheckableError as for `check_equal`.
     """
@@ -95,7 +97,8 @@ def check_spec(
     draw = partial(Draw, tensors=tensors, layouts=layouts)
     test = _Test((circuit,), symbols, draw, spec.d_key, int(spec.kernel is Kernel.SOFTMAX))
     side = partial(_Evaluation, circuit, circuit.sizes(symbols))
-    return test.run(partial(_Textbook, spec, symbols), side, seed, trials)
+    textbook = partial(_Textbook, spec, symbols, frequencies=frequencies)
+    return test.run(textbook, side, seed, trials)
 
 
 # ---- comparing -----------------------------------------------------------------------------------
@@ -304,8 +307,15 @@ class _Textbook:
 
     divisors = 0
 
-    def __init__(self, spec: AttentionSpec, symbols: Symbols, draw: Draw) -> None:
+    def __init__(
+        self,
+        spec: AttentionSpec,
+        symbols: Symbols,
+        draw: Draw,
+        frequencies: np.ndarray | None = None,
+    ) -> None:
         self._spec, self._draw, self._sizes = spec, draw, _spec_sizes(spec, symbols)
+        self._frequencies = frequencies
         self._soft = spec.kernel is Kernel.SOFTMAX
 
     def outputs(self) -> dict[str, Factor]:
@@ -363,7 +373,7 @@ class _Textbook:
         if spec.rotary is None:
             return vectors
         usual = spec.rotary.base ** (-2 * np.arange(len(_pairs(spec))) / spec.rotated_features)
-        frequencies = (self._draw.tensors or {}).get("rotary_frequencies", usual)
+        frequencies = usual if self._frequencies is None else self._frequencies
         cosine, sine = self._draw.turns(frequencies, array.shape[-2], level)
         first, second = _pairs(spec).T
         one, two, turned = array[..., first], array[..., second], array.copy()

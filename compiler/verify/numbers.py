@@ -1,0 +1,189 @@
+"""Numbers on which circuits are held against PyTorch: the spec's weights, inputs, and what PyTorch gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from cortico.backends import get_runner
+from cortico.backends.inputs import stored_values
+from cortico.ir import Circuit, UnsupportedError
+from cortico.lowering import circuit_weights, lower
+from cortico.spec import AttentionSpec, Kernel
+from cortico.verify.equations.evaluate import evaluate
+from cortico.verify.equations.gradients import ERROR, gradients
+from cortico.verify.equations.language import Equations
+from cortico.verify.equations.meaning import circuit_equations
+from cortico.verify.pytorch import TorchResult, torch_attention
+from cortico.weights import Weights, random_weights
+
+Arrays = Mapping[str, np.ndarray]
+
+#: Two numbers of tokens, and of context tokens, without a common factor; at least these.
+_LEAST = ((24, 17), (29, 19))
+
+#: Numbers of tokens where a bound of the circuit may reach further than is computed here.
+_MOST_TOKENS = 2048
+
+#: Scores up to which exponentials neither overflow nor vanish, and how often inputs are halved for that.
+_MOST_SCORE, _MOST_HALVINGS = 250.0, 60
+
+#: Relative changes of weights and inputs by which is measured what rounding does, and how often.
+_NUDGE, _NUDGES = 1e-14, 3
+
+#: A difference is compared with so many times the change that these nudges make, at least with the first,
+#: and not at all where that would be more than the last.
+_TIMES, _LEAST_TOLERANCE, _MOST_TOLERANCE = 20.0, 1e-10, 1e-5
+
+
+def token_sizes(spec: AttentionSpec, least: tuple[int, int]) -> tuple[int, int]:
+    """Numbers of query and source tokens: more than the window has, where the spec leaves them open."""
+    more = min(spec.window or 0, _MOST_TOKENS)
+    found = []
+    for extent, few in ((spec.tokens, least[0]), (spec.source_tokens, least[1])):
+        found.append(extent if isinstance(extent, int) else few + more)
+    tokens, source = found
+    return (tokens, source) if spec.cross else (tokens, tokens)
+
+
+class Numbers:
+    """Inputs for one number of tokens, and what PyTorch makes of them by the spec's weights in float64.
+
+    Without `weights` they are random, of unit gain.
+    """
+
+    def __init__(
+        self, spec: AttentionSpec, weights: Weights | None, least: tuple[int, int] = _LEAST[0]
+    ) -> None:
+        self.spec, rng = spec, np.random.default_rng(0)
+        tokens, source = token_sizes(spec, least)
+        drawn = random_weights(spec) if weights is None else weights
+        self.weights = {name: np.asarray(a, np.float64) for name, a in drawn.items()}
+        self.inputs: dict[str, np.ndarray] = {"x": rng.standard_normal((tokens, spec.model))}
+        if spec.cross:
+            self.inputs["context"] = rng.standard_normal((source, spec.d_context))
+        if spec.key_padding:  # under a causal mask the first query sees nothing
+            self.inputs["keep"] = np.arange(source) != 0
+        self.error = rng.standard_normal((tokens, spec.d_output))
+        self.sizes = {"tokens": tokens, **({"context tokens": source} if spec.cross else {})}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Ask PyTorch again, after inputs have changed."""
+        self.torch = torch_attention(self.spec, self.weights, self.inputs, self.error)
+
+    @property
+    def rates(self) -> list[str]:
+        """The inputs that are rates."""
+        return [name for name in self.inputs if name != "keep"]
+
+    def lowered(self) -> Circuit:
+        """The lowered circuit with these weights."""
+        return lower(self.spec, self.weights)
+
+    def parameters(self, circuit: Circuit) -> dict[str, np.ndarray]:
+        """What `circuit` stores, and these weights where it stores nothing."""
+        mine = circuit_weights(self.spec, self.weights)
+        open_ = [p.name for p in circuit.parameters if p.values is None and p.formula is None]
+        return stored_values(circuit, {}, {name: mine[name] for name in open_ if name in mine})
+
+    def output(self, circuit: Circuit) -> np.ndarray:
+        """What `circuit` gives, by the emitted NumPy code, in float64."""
+        return get_runner("numpy").run(circuit, self.inputs, self.parameters(circuit))["y"]
+
+    def gradients(self, circuit: Circuit, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """Gradients of `circuit` by its equations; zeros by an input that nothing reads."""
+        equations = circuit_equations(circuit)
+        read = tuple(name for name in wanted if name in equations.given)
+        system = gradients(equations, read)
+        given = {**self.parameters(circuit), **self.inputs, ERROR: self.error}
+        with np.errstate(all="ignore"):
+            values = evaluate(system, _sizes(system, given), given)
+        found = {name: values[f"d.{name}"] for name in read}
+        return {name: found.get(name, np.zeros(np.shape(given[name]))) for name in wanted}
+
+    def soften(self) -> None:
+        """Halve the inputs until no score is large: equations do not shift a softmax.
+
+        UnsupportedError where biases alone make large scores.
+        """
+        for _ in range(_MOST_HALVINGS):
+            if self.spec.kernel is not Kernel.SOFTMAX or self._largest_score() <= _MOST_SCORE:
+                self.refresh()
+                return
+            self.inputs |= {name: self.inputs[name] / 2 for name in self.rates}
+        raise UnsupportedError("exponentials of these weights overflow even for small inputs")
+
+    def _largest_score(self) -> float:
+        """A bound on the size of scores: turning features keeps the lengths of queries and keys."""
+        w, lengths = self.weights, []
+        for letter, source in (("Q", "x"), ("K", "context" if self.spec.cross else "x")):
+            features = np.einsum("haf,tf->hta", w[f"W_{letter}"], self.inputs[source])
+            features = features + w.get(f"b_{letter}", np.zeros((1, 1)))[:, None, :]
+            lengths.append(float(np.linalg.norm(features, axis=-1).max()))
+        usual = self.spec.d_key**-0.5 if self.spec.scale is None else abs(self.spec.scale)
+        tokens = max(self.sizes.values())
+        added = [tokens * np.abs(w.get("alibi_slopes", np.zeros(1))).max()]
+        added += [np.abs(w.get(name, np.zeros(1))).max() for name in ("position_bias", "sink")]
+        return usual * lengths[0] * lengths[1] + float(sum(added))
+
+    def tolerance(self, names: Iterable[str]) -> float:
+        """How far results may differ by rounding: what nudges of weights and inputs change, and more.
+
+        Relative to the largest number of all. UnsupportedError where floats say nothing.
+        """
+        rng, worst = np.random.default_rng(1), 0.0
+        usual = self._results(self.torch, names)
+        for _ in range(_NUDGES):
+            weights, inputs = (
+                {n: a if a.dtype == bool else _nudged(a, rng) for n, a in arrays.items()}
+                for arrays in (self.weights, self.inputs)
+            )
+            nudged = torch_attention(self.spec, weights, inputs, self.error)
+            worst = float(np.max([worst, difference(self._results(nudged, names), usual)[0]]))
+        if not _TIMES * worst <= _MOST_TOLERANCE:
+            raise UnsupportedError(
+                f"numbers too far apart for floats: changes of {_NUDGE:.0e} change results by {worst:.0e}"
+            )
+        return max(_LEAST_TOLERANCE, _TIMES * worst)
+
+    def _results(self, found: TorchResult, names: Iterable[str]) -> dict[str, np.ndarray]:
+        return {name: found.y if name == "y" else found.gradients[name] for name in names}
+
+    def expected(self, name: str) -> np.ndarray:
+        """PyTorch's gradient in the lowered circuit's layout: rearranged as the tensor itself is."""
+        found = self.torch.gradients[name]
+        if name in self.inputs:
+            return found
+        return circuit_weights(self.spec, {**self.weights, name: found})[name]
+
+
+def both_sizes(spec: AttentionSpec, weights: Weights | None) -> list[Numbers]:
+    """Numbers at two sizes, where the spec leaves the number of tokens open."""
+    fixed = not isinstance(spec.tokens, str) and not isinstance(spec.source_tokens, str)
+    return [Numbers(spec, weights, least) for least in (_LEAST[:1] if fixed else _LEAST)]
+
+
+def difference(found: Arrays, expected: Arrays) -> tuple[float, str]:
+    """The largest difference, relative to the largest number of all, and where it is.
+
+    Of all: some gradients are zero.
+    """
+    scale = max(float(np.abs(array).max()) for array in expected.values()) or 1.0
+    errors = {n: float(np.abs(found[n] - array).max()) / scale for n, array in expected.items()}
+    worst = max(errors, key=lambda name: (np.isnan(errors[name]), errors[name]))
+    return errors[worst], worst
+
+
+def _nudged(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.asarray(array * (1.0 + _NUDGE * rng.standard_normal(array.shape)))
+
+
+def _sizes(equations: Equations, given: Arrays) -> dict[str, int]:
+    """Sort to size, read off the arrays."""
+    sizes = {sort: 2 for name in equations.formulas for sort in equations.given[name][2:]}
+    for name, sides in equations.given.items():
+        if name in given:
+            sizes.update(zip(sides, given[name].shape, strict=True))
+    return sizes
