@@ -36,7 +36,11 @@ _DIFFERENT = 1e-6
 
 
 def compare_meaning(
-    before: Circuit, after: Circuit, tolerance: float = 1e-12, seed: int = 0, backend: str = "reference"
+    before: Circuit,
+    after: Circuit,
+    tolerance: float = 1e-12,
+    seed: int = 0,
+    backend: str = "reference",
 ) -> None:
     """Raise PassError unless both give the same outputs on random input, entry by entry.
 

@@ -17,6 +17,7 @@ from cortico.ir import (
     Effect,
     Formula,
     Gain,
+    Input,
     InputKind,
     Parameter,
     Population,
@@ -143,7 +144,8 @@ class _Meaning:
     def unread(self) -> dict[str, tuple[str, ...]]:
         """Inputs and parameters that nothing reads: each side a sort of its own."""
         plain = (p for p in self.circuit.parameters if p.formula is None)
-        idle = [t for t in (*self.circuit.inputs, *plain) if t.name not in self.sides]
+        tensors: list[Input | Parameter] = [*self.circuit.inputs, *plain]
+        idle = [t for t in tensors if t.name not in self.sides]
         return {t.name: tuple(f"{t.name}.{side}" for side in range(len(t.shape))) for t in idle}
 
     def extents(self) -> dict[str, int | str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def vanishes(
 
 def _products(term: ExactTerm, arrays: Mapping[str, np.ndarray]) -> int:
     sides = {k: n for name, at in term.reads for k, n in zip(at, arrays[name].shape, strict=True)}
-    return math.prod(sides.values()) * max(1, len(term.reads))
+    return int(math.prod(sides.values())) * max(1, len(term.reads))
 
 
 def _size_parts(
@@ -64,16 +64,16 @@ def _size_parts(
 
 def _contracted(term: ExactTerm, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """The sum of products, an object array of Fractions over the free indices; of size one where they lack."""
-    operands: list[object] = []
-    scale, sides = Fraction(1), dict.fromkeys(range(term.free), 1)
+    operands: list[Any] = []
+    scale = Fraction(1)
     for name, at in term.reads:
         whole, unit = _integers(arrays[name])
         scale *= unit
-        sides.update(zip(at, whole.shape, strict=True))
         operands += [whole, list(at)]
     lacking = [k for k in range(term.free) if not any(k in at for _, at in term.reads)]
     operands += [np.ones([1] * len(lacking), dtype=object), lacking]
-    return np.asarray(np.einsum(*operands, list(range(term.free))), dtype=object) * scale
+    summed = np.asarray(np.einsum(*operands, list(range(term.free))), dtype=object)
+    return np.asarray(summed * scale, dtype=object)
 
 
 def _integers(array: np.ndarray) -> tuple[np.ndarray, Fraction]:
