@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -82,30 +82,30 @@ def _members(file: Path) -> dict[str, zipfile.ZipInfo]:
     return by_name
 
 
-def _array(stream: BinaryIO, size: int, what: str) -> np.ndarray:
+def _array(stream: IO[bytes], size: int, what: str) -> np.ndarray:
     """The array of numbers in `size` bytes of .npy."""
     shape, in_columns, dtype, start = _header(stream)
     if dtype.kind not in "fiub":
         raise SpecError(f"{what} has type {clipped(str(dtype), 60)}, expected numbers")
     if math.prod(shape) * dtype.itemsize != size - start:
         raise SpecError(f"{what} has shape {shown(shape)}, which is not the size of the file")
-    content = bytearray(size - start)
-    if stream.readinto(content) != len(content):
+    content = bytearray(stream.read(size - start))
+    if len(content) != size - start:
         raise ValueError(_STRANGE)
     array = np.frombuffer(content, dtype)
     return array.reshape(shape, order="F" if in_columns else "C")
 
 
-def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """Shape, whether the first index runs fastest, type, and the number of bytes of the header."""
-    version = np.lib.format.read_magic(stream)
+    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
     if version not in readers:
         raise ValueError(_STRANGE)
-    shape, in_columns, dtype = readers[version](stream)
+    shape, in_columns, dtype = readers[version](stream)  # type: ignore[no-untyped-call]
     if any(side < 0 for side in shape):
         raise ValueError(_STRANGE)
     return shape, in_columns, dtype, stream.tell()
