@@ -7,14 +7,13 @@ Nothing is unpickled.
 
 from __future__ import annotations
 
-import io
 import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 
@@ -90,8 +89,8 @@ def _array(stream: IO[bytes], size: int, what: str) -> np.ndarray:
         raise SpecError(f"{what} has type {clipped(str(dtype), 60)}, expected numbers")
     if math.prod(shape) * dtype.itemsize != size - start:
         raise SpecError(f"{what} has shape {shown(shape)}, which is not the size of the file")
-    content = bytearray(size - start)  # so that the array can be written to
-    if cast(io.BufferedIOBase, stream).readinto(content) != len(content):
+    content = bytearray(stream.read(size - start))
+    if len(content) != size - start:
         raise ValueError(_STRANGE)
     array = np.frombuffer(content, dtype)
     return array.reshape(shape, order="F" if in_columns else "C")
@@ -99,7 +98,6 @@ def _array(stream: IO[bytes], size: int, what: str) -> np.ndarray:
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """Shape, whether the first index runs fastest, type, and the number of bytes of the header."""
-    # NumPy has no types for these
     version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,

@@ -101,8 +101,7 @@ def extents_are_positive(circuit: Circuit) -> Violations:
 
 def arrays_have_few_axes(circuit: Circuit) -> Violations:
     """No population, tensor or projection ranges over more axes than an array can have."""
-    shapes: dict[str, tuple[object, ...]] = {}
-    shapes |= {f"population {p.name!r}": p.axes for p in circuit.populations}
+    shapes: dict[str, Shape] = {f"population {p.name!r}": p.axes for p in circuit.populations}
     shapes |= {f"tensor {t.name!r}": t.shape for t in circuit.inputs + circuit.parameters}
     shapes |= {f"projection {p.name!r}": circuit.synapse_axes(p) for p in circuit.projections}
     for where, axes in shapes.items():

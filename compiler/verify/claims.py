@@ -150,7 +150,10 @@ def _layout(spec: AttentionSpec) -> Claim:
 def _step(proof: StepProof) -> Claim:
     detail = proof.reason
     if proof.rounding:
-        detail += f"; numbers rounded by at most {proof.rounding:.1e} (relative, measured)"
+        detail += (
+            f"; stored numbers miss these facts by at most {proof.rounding:.1e} each (absolute bound), "
+            f"which moves outputs on random inputs by {proof.moved:.1e} (relative, measured)"
+        )
     given = tuple(dict.fromkeys(str(fact) for fact in proof.facts))
     claim = f"{proof.name} keeps the output"
     return Claim(claim, Known(proof.verdict.value), detail, given, proof.seconds)

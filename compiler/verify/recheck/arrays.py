@@ -154,6 +154,8 @@ class Ledger:
                 return {tensor[0] for tensor in fact["tensors"].values()}
             case "constant":
                 return set()
+            case "tied":
+                return {fact["new"], fact["old"]}
         return {fact["old"]}
 
     # ---- facts ---------------------------------------------------------------------------------
@@ -183,6 +185,8 @@ class Ledger:
                 raise UnableError(f"the numbers of {fact['old']} are not known exactly")
         elif fact["kind"] == "vanishing":
             self.vanishing(k, fact)
+        elif fact["kind"] == "tied":
+            self.tied(k, fact)
         else:
             for name, ball in self.made_by(k, fact).items():
                 if name not in self.at[k + 1]:
@@ -240,6 +244,14 @@ class Ledger:
                 require(used.shape == live.shape, f"the support of {old} has other sizes")
                 require(not (used & ~live).any(), f"{old} is not zero where it is said to be")
             yield new, Ball(*(np.moveaxis(each[at], front, sides) for each in (mid, rad)))
+
+    def tied(self, k: int, fact: Any) -> None:
+        """That two arrays before a step are the same."""
+        one, other = (self.old(k, fact[which]) for which in ("new", "old"))
+        require(one.mid.shape == other.mid.shape, f"{fact['new']} has other sizes")
+        require((one.mid == other.mid).all(), f"{fact['new']} is another")
+        if one.rad.any() or other.rad.any():
+            raise UnableError(f"the numbers of {fact['new']} are not known exactly")
 
     def vanishing(self, k: int, fact: Any) -> None:
         """That a sum is zero: exactly, in fractions, where rounding could hide that it is not."""

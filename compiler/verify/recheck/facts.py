@@ -30,6 +30,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "tensors": Each([str, Each(str)], dict),
         "support": Each(Table({"axes": Each(str), "live": list}), dict),
     },
+    "tied": {"new": str, "old": str},
     "constant": _GAIN | {"value": str},
     "same": {"new": str, "old": str},
     "scaled": _GAIN | {"new": str, "old": str},
@@ -175,6 +176,11 @@ class Step:
 
     same = scaled
 
+    def tied(self, new: str, old: str) -> None:
+        shapes = self.before.shapes
+        require(new in shapes and old in shapes, f"there is no tensor {new} or {old}")
+        self.old[new] = self.was(old)
+
     def sum(self, new: str, axes: Any, terms: Any) -> None:
         require(new in self.after.shapes, f"there is no tensor {new}")
         self.new[new] = self.summed(axes, terms, self.after.shapes[new])
@@ -209,7 +215,7 @@ def _equation(fact: Any) -> str:
             return f"{fact['old']} >= 0"
         case "zero":
             return f"{fact['old']} = 0"
-        case "same":
+        case "same" | "tied":
             return f"{fact['new']} = {fact['old']}"
         case "scaled":
             return f"{fact['new']} = {_gain(fact)} * {fact['old']}"
