@@ -154,7 +154,7 @@ class Planner:
             if compartment.effect is Effect.DIVIDES:
                 current = self.current(population, compartment)
                 name = f"{population.name}_{compartment.name}"
-                whole = current.single or self._elementwise(name, current, population.axes)
+                whole = self._elementwise(name, current, population.axes)
                 argument = argument.times(Product(divisors=(whole,)))
         return argument.simplified()
 
@@ -302,8 +302,8 @@ class Planner:
         return Contraction(self.program, term, bounds, onto, self.sizes).result(name, gain)
 
     def _elementwise(self, name: str, product: Product, onto: tuple[str, ...]) -> Variable:
-        """`product` as one array, zero outside its bounds; nothing is summed."""
-        if product.single:
+        """`product` as one array over `onto`, zero outside its bounds."""
+        if product.single and {*product.single.axes} <= {*onto}:
             return product.single
         return self._contracted(name, product, onto, frozenset())
 

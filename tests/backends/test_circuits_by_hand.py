@@ -174,7 +174,14 @@ def keys_drive_the_shunt():
     return replace(circuit, projections=(*circuit.projections, other))
 
 
+def a_bound_on_the_pool():
+    """A sum over the past that divides is a sum, also where its bound is that of its cells."""
+    circuit = lowered(AttentionSpec(model=4, heads=2, mask=Mask.CAUSAL))
+    return with_projection(circuit, "pool_mask", domain=(Bound("j", "i", 0),))
+
+
 VARIANTS = (
+    a_bound_on_the_pool,
     apical_divides,
     shunt_multiplies_and_gate_divides,
     some_synapses_of_the_shunt,
