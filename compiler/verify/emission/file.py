@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cortico.backends import get_runner
-from cortico.backends.arrays.planner import tensor_names
+from cortico.backends.arrays.backend import argument_names
 from cortico.backends.numpy import compile_source
 from cortico.backends.script_parts import stores_weights
 from cortico.ir import Circuit, Input, InputKind
@@ -36,7 +36,7 @@ class EmittedFile:
 
     def __init__(self, circuit: Circuit, branches: Branches, folder: Path, seed: int) -> None:
         self.circuit, self.branches, self.folder = circuit, branches, folder
-        self.names = tensor_names(circuit)
+        self.names = argument_names(circuit, branches.text)
         self.rng = np.random.default_rng(seed)
         self.few = dict(zip(circuit.symbols, _FEW, strict=False))
         self.many = dict(zip(circuit.symbols, _MANY, strict=False))

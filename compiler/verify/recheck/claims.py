@@ -15,8 +15,8 @@ HOLDS = ("proved for all sizes", "checked exactly", "compared numerically")
 OPEN = ("not run", "not decided")
 
 #: Claims that every certificate has.
-ATTENTION = "the circuit computes attention"
-LAYOUT = "every number of the spec's tensors stands where the circuit reads it"
+ATTENTION = "the lowered circuit computes attention"
+LAYOUT = "every number of the spec's tensors stands where the lowered circuit reads it"
 GRADIENTS = r"its gradients by .+"
 KEEPS, CHANGES = r"(.+) keeps the output", r"(.+) changes the output by .+"
 
