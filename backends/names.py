@@ -79,9 +79,7 @@ def settled(text: str) -> str:
 
 def _own_names(text: str) -> frozenset[str]:
     """Names without mark in the functions and classes where marked ones are."""
-    parts = (
-        frozenset(_names_in(ast.parse(part))) for part in _BEGIN.split(text) if _MARK in part
-    )
+    parts = (frozenset(_names_in(ast.parse(part))) for part in _BEGIN.split(text) if _MARK in part)
     found = frozenset().union(*(p for p in parts if any(_MARK in name for name in p)))
     return frozenset(name for name in found if _MARK not in name)
 
