@@ -238,7 +238,8 @@ class Planner:
         """What arrives through one projection, not yet summed over the axes that `population` lacks."""
         pre = self.circuit.population(projection.pre)
         rate, weight = self.rate(pre), self._tensor(projection.weight)
-        if (rate.axes - {*pre.axes}) & ({*population.axes} | weight.axes):  # a sum of its own
+        own = rate.axes - {*pre.axes}  # summed, but for those of a shift
+        if pre.name not in self.groups and own & ({*population.axes} | weight.axes):
             rate = Product(factors=(self._elementwise(pre.name, rate, pre.axes),))
         rate = rate.times(weight).inside(frozenset(projection.domain))
         unseen = self._ones(sorted({*pre.axes} - {*population.axes} - rate.axes))
