@@ -57,6 +57,23 @@ def enormous(model):
     model.graph.node.extend([*nodes[:place], *made, *nodes[place:]])
 
 
+def negative(model):
+    model.graph.initializer[0].dims[0] = -1
+
+
+def negative_side(model):
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = -3
+
+
+def many_tokens(model):
+    """Scores of 20,000 fixed tokens would take seven gigabytes."""
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 20_000
+
+
+def lacks_an_input(model):
+    del node(model, "MatMul").input[1:]
+
+
 def unknown_operator(model):
     node(model, "Div").domain, node(model, "Div").op_type = "com.example", "Sorcery"
 
@@ -93,6 +110,10 @@ REFUSED = {
     "missing_weights": ({"change": missing_weights}, "nothing makes"),
     "elsewhere": ({"change": elsewhere}, "cannot read .*no ONNX model"),
     "enormous": ({"change": enormous}, "ConstantOfShape would make more than"),
+    "negative": ({"change": negative}, "has a negative size"),
+    "negative_side": ({"change": negative_side}, "'x' has a negative size"),
+    "many_tokens": ({"change": many_tokens}, "scores would be .*20000 x 20000 numbers"),
+    "lacks_an_input": ({"change": lacks_an_input}, "MatMul '' lacks inputs"),
     "unknown_operator": ({"change": unknown_operator}, "Sorcery"),
     "not_a_number": ({"change": not_a_number}, "W_. has numbers that are NaN or infinite"),
     "softcap": ({"mask": softcap}, "scores go through more than a factor and a mask"),
@@ -161,6 +182,15 @@ def test_files_without_attention_and_layers_that_are_not(tmp_path):
         read_checkpoint(tmp_path / "a.onnx", 1)
     with pytest.raises(SpecError, match="heads does not apply to an ONNX file"):
         read_checkpoint(tmp_path / "a.onnx", heads=2)
+
+
+def test_operators_that_do_not_say_their_heads(tmp_path):
+    write = Writer(opset=23)
+    x = write.input("x", ["b", "n", 8])
+    found = write("Attention", x, np.ones((8, 24)), domain=MICROSOFT)
+    write.save(tmp_path / "a.onnx", found)
+    with pytest.raises(SpecError, match="has no num_heads"):
+        read_checkpoint(tmp_path / "a.onnx")
 
 
 def test_what_operators_have_that_specs_have_not(tmp_path):
