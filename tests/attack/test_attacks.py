@@ -16,10 +16,10 @@ from cortico.lowering import lower
 from cortico.passes.edit import map_compartment
 from cortico.weights import random_weights
 from tests.attack import attacks, regressions_of, trial_of, trials_in_tests
-from tests.attack.__main__ import attack, summary
 from tests.attack.circuits import from_textbook
 from tests.attack.drawing import random_spec
 from tests.attack.oracle import ROUNDOFF, Run, apart, drawn_inputs
+from tests.attack.runner import attack, summary
 
 SEED = "CORTICO_ATTACK_SEED"
 
