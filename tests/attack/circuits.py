@@ -20,9 +20,10 @@ from cortico.spec import AttentionSpec
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
 from cortico.verify.normal.equivalence import compare
+from tests.attack.differences import Apart, compared, drawn_inputs
 from tests.attack.drawing import random_spec
 from tests.attack.mutators import REWRITTEN, WRONG_OR_RIGHT, edited
-from tests.attack.oracle import REAL, Apart, Run, Tracked, compared, drawn_inputs, weights_of
+from tests.attack.oracle import REAL, Run, Tracked, weights_of
 from tests.attack.passes import WORDS, judged
 from tests.attack.places import refs
 from tests.attack.textbook import textbook

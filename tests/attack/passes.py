@@ -19,10 +19,10 @@ from cortico.passes import Pass, named_apart
 from cortico.spec import AttentionSpec
 from cortico.verify.normal.equivalence import Verdict
 from cortico.verify.steps.validation import prove_step
+from tests.attack.differences import Apart, apart
 from tests.attack.drawing import Weights, planted_weights, random_spec
 from tests.attack.edits_of_numbers import resized
 from tests.attack.mutators import PLOTS, REWRITTEN, WRONG_OR_RIGHT, Plot, edited, plotted
-from tests.attack.oracle import Apart, apart
 from tests.attack.trial import Trial
 from tests.verify.mutations import Edit
 
