@@ -30,7 +30,7 @@ from tests.attack.textbook import textbook
 from tests.attack.trial import Trial
 
 #: Seeds that once were wrong.
-REGRESSIONS: tuple[int, ...] = ()
+REGRESSIONS: tuple[int, ...] = (11, 16, 18)
 
 #: Trials that pytest makes, with a new seed each time.
 IN_TESTS = 100

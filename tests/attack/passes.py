@@ -27,7 +27,7 @@ from tests.attack.trial import Trial
 from tests.verify.mutations import Edit
 
 #: Seeds that once were wrong.
-REGRESSIONS: tuple[int, ...] = ()
+REGRESSIONS: tuple[int, ...] = (192, 287, 906, 1806, 63, 122, 168, 893, 5, 1, 108, 19, 221)
 
 #: Trials that pytest makes, with a new seed each time.
 IN_TESTS = 50
