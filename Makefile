@@ -28,6 +28,13 @@ test: $(DEV_STAMP) ## run all tests and examples
 quick: $(DEV_STAMP) ## run the tests that are not marked slow
 	$(BIN)/python -m pytest -n auto -m 'not slow'
 
+# a tenth of what a release goes through
+ATTACKS := passes=1000 circuits=1000 gradients=200 emitted=100 certificates=100 readers=10000
+
+.PHONY: attack
+attack: $(DEV_STAMP) ## attack the claims, with a new seed each time: make attack ATTACKS=passes=10000
+	$(BIN)/python -m tests.attack $(ATTACKS) --processes $$(nproc)
+
 .PHONY: annarchy
 annarchy: $(DEV_STAMP) ## build ANNarchy, whose tests are skipped without it
 	$(PIP) ANNarchy

@@ -123,7 +123,7 @@ def _changed(random: Random, row: Definition, equations: Equations) -> Expressio
     if random.random() < 0.35:
         factor: Expression = Number(random.choice(_NUMBERS))
         if random.random() < 0.5:
-            sorts = [sort for sides in equations.given.values() for sort in sides]
+            sorts = [v.sort for each in equations.definitions for v in each.indices]
             factor = Size(random.choice(sorts), random.choice(_POWERS))
         return Product((factor, row.body))
     place = random.randrange(_count(row.body))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from random import Random
 
 import numpy as np
@@ -27,12 +28,13 @@ from tests.attack.circuits import arrays, changed, run_on, sizes_of
 from tests.attack.drawing import random_spec
 from tests.attack.equations import changed_row, numbers_of
 from tests.attack.oracle import REAL
+from tests.attack.textbook import textbook
 from tests.attack.trial import Trial
 from tests.verify.judge import gradient_pair
 from tests.verify.rewrites import rewritten_equations
 
 #: Seeds that once were wrong.
-REGRESSIONS: tuple[int, ...] = ()
+REGRESSIONS: tuple[int, ...] = (18, 43)
 
 #: Trials that pytest makes, with a new seed each time.
 IN_TESTS = 15
@@ -159,7 +161,7 @@ def _error_neurons(random: Random, spec: AttentionSpec, seed: int) -> Trial:
         return Trial(f"crashed: {type(error).__name__}", True, f"{error!r} of {detail}")
     names = {o.name.removeprefix("d_") for o in learning.outputs if o.name.startswith("d_")}
     apart: dict[str, float] = {}
-    for given, target, directions in _points(random, spec, names, seed):
+    for given, target, directions in islice(_points(random, spec, names, seed), 1, 4):
         y = _output(circuit, given)
         if y is None or y.shape[1:] != target.shape:
             continue
@@ -187,7 +189,7 @@ def _points(
     masks = {t.name for t in base.inputs if t.kind is InputKind.MASK}
     inputs = {t.name for t in base.inputs}
     for number, sizes in enumerate(sizes_of(random, base)):
-        if number == 1 or number > 6:  # the second has many tokens
+        if number in (1, 2) or number > 6:  # these two are large
             continue
         batch = arrays(base, sizes, rng)
         # scores of a moderate size: a saturated softmax has no gradient but rounding
@@ -220,8 +222,6 @@ def _slopes(
 
 
 def _of_textbook(spec: AttentionSpec, given: Arrays) -> np.ndarray:
-    from tests.attack.textbook import textbook
-
     return textbook(spec, given)
 
 

@@ -16,10 +16,11 @@ from cortico.lowering import lower
 from cortico.passes.edit import map_compartment
 from cortico.weights import random_weights
 from tests.attack import attacks, regressions_of, trial_of, trials_in_tests
-from tests.attack.__main__ import attack, summary
 from tests.attack.circuits import from_textbook
+from tests.attack.differences import apart, drawn_inputs
 from tests.attack.drawing import random_spec
-from tests.attack.oracle import ROUNDOFF, Run, apart, drawn_inputs
+from tests.attack.oracle import ROUNDOFF, Run
+from tests.attack.runner import attack, summary
 
 SEED = "CORTICO_ATTACK_SEED"
 
