@@ -26,11 +26,11 @@ from cortico.backends.names import settled
 from cortico.backends.script_parts import (
     CHECKED,
     FORMULAS,
-    LOAD_WEIGHTS,
     SPLIT,
     stores_weights,
     tensor_lines,
     two_blank_lines_between_functions,
+    weights_reader,
 )
 from cortico.ir import Circuit, Compartment, Effect, InputKind, Output, Population, Projection, Role
 from cortico.ir.physiology import cell_type
@@ -88,7 +88,7 @@ def emit_cell_script(
             chain=chain,
         ),
         engine.constants,
-        LOAD_WEIGHTS if stores else "",
+        weights_reader(circuit),
         _simulate(coder, engine, options, chain),
         engine.main.format(weights_required="" if stores else ", required=True", **defaults),
         SPLIT.format(inputs=inputs),

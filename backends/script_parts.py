@@ -67,6 +67,20 @@ def distance(shape, slopes):
 }
 
 
+NO_WEIGHTS = '''\
+def load_weights(path=None):
+    """No tensors: the circuit has none."""
+    return {}
+'''
+
+
+def weights_reader(circuit: Circuit, from_file: str = LOAD_WEIGHTS) -> str:
+    """The function `load_weights` of an emitted file; nothing where weights are given at run time."""
+    if not stores_weights(circuit):
+        return ""
+    return from_file if any(p.formula is None for p in circuit.parameters) else NO_WEIGHTS
+
+
 def stores_weights(circuit: Circuit) -> bool:
     """Whether all weights have values, which lie in a file beside the emitted one."""
     return all(p.values is not None for p in circuit.parameters if p.formula is None)

@@ -20,12 +20,12 @@ from cortico.backends.names import settled
 from cortico.backends.script_parts import (
     CHECKED,
     FORMULAS,
-    LOAD_WEIGHTS,
     SPLIT,
     sides_code,
     stores_weights,
     tensor_lines,
     two_blank_lines_between_functions,
+    weights_reader,
 )
 from cortico.ir import Circuit, Input, InputKind, Parameter
 from cortico.ir.physiology import cell_type
@@ -38,7 +38,7 @@ def emit_script(circuit: Circuit, options: Options) -> str:
     kinds = dict.fromkeys(p.formula.kind for p in circuit.parameters if p.formula)
     parts = [
         _header(circuit, spiking),
-        LOAD_WEIGHTS if stores_weights(circuit) else "",
+        weights_reader(circuit),
         _simulate(coder, options),
         _main(coder, options),
         CHECKED,

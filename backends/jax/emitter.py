@@ -16,11 +16,11 @@ from cortico.backends.jax.writer import JaxWriter
 from cortico.backends.letters import axis_letters, with_letters
 from cortico.backends.names import settled
 from cortico.backends.script_parts import (
-    LOAD_WEIGHTS,
     sides_code,
     stores_weights,
     tensor_lines,
     two_blank_lines_between_functions,
+    weights_reader,
 )
 from cortico.ir import Circuit, Formula, Input, InputKind, Parameter, Role, TensorRef
 
@@ -50,7 +50,7 @@ class _Emitter:
         stored = stores_weights(self.circuit)
         parts = [
             *self._header(stored),
-            LOAD_WEIGHTS if stored else "",
+            weights_reader(self.circuit),
             *self._signature(stored),
             *(textwrap.indent(line, "    ") for line in self._body()),
             HELPERS["shard"],

@@ -24,11 +24,11 @@ from cortico.backends.numpy.template import CHECKED, HELPERS
 from cortico.backends.numpy.tile_code import TileCode
 from cortico.backends.numpy.tiling import Tiling, tiled
 from cortico.backends.script_parts import (
-    LOAD_WEIGHTS,
     sides_code,
     stores_weights,
     tensor_lines,
     two_blank_lines_between_functions,
+    weights_reader,
 )
 from cortico.ir import Circuit, Extent, Formula, Input, InputKind, Parameter, Role
 
@@ -114,7 +114,7 @@ class _File:
         """The whole file."""
         body = self.ranks.without_unused([*self._prologue(), *self._body()])
         parts = [
-            LOAD_WEIGHTS if stores_weights(self.circuit) else "",
+            weights_reader(self.circuit),
             self._signature(),
             textwrap.indent("\n".join(body), "    "),
             *self._step(),

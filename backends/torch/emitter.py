@@ -20,6 +20,7 @@ from cortico.backends.script_parts import (
     stores_weights,
     tensor_lines,
     two_blank_lines_between_functions,
+    weights_reader,
 )
 from cortico.backends.torch.layers import Layer, with_layers
 from cortico.backends.torch.state import State
@@ -83,7 +84,7 @@ class _Emitter:
         methods = [self.state.constructor(stored=stored), [*self._forward()], self.state.reader()]
         parts = [
             *self._header(stored),
-            LOAD_WEIGHTS if stored else "",
+            weights_reader(self.circuit, LOAD_WEIGHTS),
             "class Attention(nn.Module):",
             textwrap.indent(self._docstring(stored), "    "),
             *(textwrap.indent("\n".join(["", *lines]), "    ") for lines in methods),

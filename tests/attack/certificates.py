@@ -35,7 +35,7 @@ from tests.attack.trial import Trial
 #: How many compilations the trials share.
 SUBJECTS = 24
 
-ATTENTION, NUMBERS = "the circuit computes attention", "the stored numbers"
+ATTENTION, NUMBERS = "the lowered circuit computes attention", "the stored numbers"
 
 
 class Subject(NamedTuple):

@@ -12,8 +12,8 @@ from cortico.spec import AttentionSpec, Bias
 from cortico.weights import random_weights
 
 CLAIMS = (
-    "the circuit computes attention",
-    "every number of the spec's tensors stands where the circuit reads it",
+    "the lowered circuit computes attention",
+    "every number of the spec's tensors stands where the lowered circuit reads it",
     "its gradients by x are the closed forms",
 )
 

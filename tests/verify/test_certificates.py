@@ -34,7 +34,7 @@ from tests.verify.certificates import (
 def test_what_was_not_looked_at_is_said(tmp_path):
     report = examine(written(tmp_path), tmp_path)
     assert report.code == 3 and "as far as it was re-checked" in report.verdict
-    assert status(report, "the circuit computes attention") == "re-checked"
+    assert status(report, "the lowered circuit computes attention") == "re-checked"
     assert status(report, "its gradients") == "not re-checked"
     assert status(report, "test keeps the output") == "not re-checked"  # W_Q is not here
     assert status(report, "the stored numbers") == "not re-checked"
@@ -66,7 +66,10 @@ def test_claims_that_are_removed_added_or_upgraded():
         assert recheck(other) != []
 
 
-CLAIMS_TWICE = ("the circuit computes attention", "its gradients by W_Q are the closed forms")
+CLAIMS_TWICE = (
+    "the lowered circuit computes attention",
+    "its gradients by W_Q are the closed forms",
+)
 
 
 def test_a_claim_that_hides_its_conditions_is_not_said_to_hold(tmp_path):
@@ -311,7 +314,7 @@ def test_the_command_line(tmp_path):
     path.write_text(json.dumps(found), encoding="utf-8")
     done = run(path)
     assert (done.returncode, done.stderr) == (3, "")
-    assert "re-checked      the circuit computes attention" in done.stdout
+    assert "re-checked      the lowered circuit computes attention" in done.stdout
     path.write_text(path.read_text().replace("size(a)", "size(h)"), encoding="utf-8")
     done = run(path)
     assert done.returncode == 1

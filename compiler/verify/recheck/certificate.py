@@ -15,7 +15,7 @@ from cortico.verify.recheck.arrays import Ledger, frequencies, placed, read_tens
 from cortico.verify.recheck.claims import APPROXIMATE, check_claims
 from cortico.verify.recheck.facts import Step, check_fact, words
 from cortico.verify.recheck.files import check_files
-from cortico.verify.recheck.forms import Each, Table, fit, printable, read_json
+from cortico.verify.recheck.forms import Each, Maybe, Table, fit, printable, read_json
 from cortico.verify.recheck.report import BELIEVED, RECHECKED, Finding, Report, attempt
 from cortico.verify.recheck.run import Run
 from cortico.verify.recheck.text import UnableError, number, parse, powers, require
@@ -31,6 +31,7 @@ FORM = Table(
         "spec": dict,
         "files": Each(str, dict),
         "lowered": str,
+        "emitted": Maybe(Table({"backend": str, "options": dict})),
         "steps": Each(Table({"pass": str, "after": str, "facts": list, "approximate?": bool})),
         "claims": Each(Table({"claim": str, "verdict": str, "detail": str, "given": Each(str)})),
     }
@@ -93,7 +94,7 @@ class Chain:
     def report(self, folder: Path | None, weights: Weights | None) -> Report:
         """All findings."""
         self.folder, self.given = folder, weights
-        first = attempt("the circuit computes attention", self.first)
+        first = attempt("the lowered circuit computes attention", self.first)
         passes = [self.of_pass(name, steps) for name, steps in self.passes]
         found = check_claims(self.certificate["claims"], first, passes, self.layout)
         if folder is not None:

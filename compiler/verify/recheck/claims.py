@@ -17,7 +17,7 @@ OPEN = ("not run", "not decided")
 #: Claims that every certificate has.
 ATTENTION = "the lowered circuit computes attention"
 LAYOUT = "every number of the spec's tensors stands where the lowered circuit reads it"
-GRADIENTS = r"its gradients by .+"
+GRADIENTS = r"the lowered circuit's gradients by .+"
 KEEPS, CHANGES = r"(.+) keeps the output", r"(.+) changes the output by .+"
 
 #: What is found of a pass that is said to be approximate.
@@ -84,7 +84,7 @@ def _missing(claims: list[str], passes: list[OfPass], exact: list[OfPass]) -> li
     for what, pattern in (
         (ATTENTION, re.escape(ATTENTION)),
         (LAYOUT, re.escape(LAYOUT)),
-        ("its gradients", GRADIENTS),
+        ("gradients", GRADIENTS),
     ):
         count = sum(re.fullmatch(pattern, claim) is not None for claim in claims)
         if count != 1:
