@@ -49,6 +49,7 @@ class CallsResult:
     error: float  #: largest of the float64 calls, relative
     tokens: int  #: the most in one call
     rates: float  #: the largest scale of inputs; from 40 on exponentials overflow
+    unreached: tuple[int, ...] = ()  #: lines with branches that no call took
 
 
 class _Found(NamedTuple):
@@ -89,10 +90,8 @@ class _Calls(EmittedFile):
             raise
         except Exception as error:
             return self._wrong(f"the code stops with {type(error).__name__}: {error}", count)
-        if self.branches.missing:
-            lines = ", ".join(map(str, self.branches.missing))
-            return self._wrong(f"no call reaches a branch in line {lines}", count)
-        return CallsResult(None, count, worst, self._most_tokens(), self.rates)
+        unreached = tuple(self.branches.missing)
+        return CallsResult(None, count, worst, self._most_tokens(), self.rates, unreached)
 
     def _wrong(self, difference: str, count: int) -> CallsResult:
         return CallsResult(difference, count, math.nan, self._most_tokens(), self.rates)

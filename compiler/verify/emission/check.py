@@ -73,6 +73,11 @@ def in_all_calls(circuit: Circuit, target: NumpyBackend) -> Outcome:
     found = check_calls(small.circuit, small.text)
     if found.difference is not None:
         return False, found.difference
+    if found.unreached:  # numbers decide it, such as that no exponent is ever large
+        lines = ", ".join(map(str, found.unreached))
+        raise UnsupportedError(
+            f"{found.calls} calls agree, but none reaches a branch in line {lines}"
+        )
     return True, (
         f"{found.calls} calls (batches, types, threads, weights on disk and packed, up to "
         f"{found.tokens} tokens, rates up to {found.rates:.0f}), every branch: differ by at most {found.error:.1e} in float64 "
@@ -88,7 +93,8 @@ def text_of_this_process_holds(circuit: Circuit, text: str) -> Outcome:
     if not found.equal:
         return False, found.text
     calls = check_calls(circuit, text)
-    return calls.difference is None, calls.difference or f"{calls.calls} calls"
+    holds = calls.difference is None and not calls.unreached
+    return holds, calls.difference or f"{calls.calls} calls, lines not reached: {calls.unreached}"
 
 
 def _stand_in(circuit: Circuit, target: NumpyBackend, most: int) -> _StandIn:

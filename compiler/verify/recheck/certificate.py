@@ -31,7 +31,7 @@ FORM = Table(
         "spec": dict,
         "files": Each(str, dict),
         "lowered": str,
-        "emitted": Maybe(Table({"backend": str, "options": dict})),
+        "emitted?": Maybe(Table({"backend": str, "options": dict})),
         "steps": Each(Table({"pass": str, "after": str, "facts": list, "approximate?": bool})),
         "claims": Each(Table({"claim": str, "verdict": str, "detail": str, "given": Each(str)})),
     }
