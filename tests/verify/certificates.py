@@ -14,7 +14,7 @@ from cortico.weights import random_weights
 CLAIMS = (
     "the lowered circuit computes attention",
     "every number of the spec's tensors stands where the lowered circuit reads it",
-    "its gradients by x are the closed forms",
+    "the lowered circuit's gradients by x are the closed forms",
 )
 
 

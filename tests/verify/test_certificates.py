@@ -35,7 +35,7 @@ def test_what_was_not_looked_at_is_said(tmp_path):
     report = examine(written(tmp_path), tmp_path)
     assert report.code == 3 and "as far as it was re-checked" in report.verdict
     assert status(report, "the lowered circuit computes attention") == "re-checked"
-    assert status(report, "its gradients") == "not re-checked"
+    assert status(report, "the lowered circuit's gradients") == "not re-checked"
     assert status(report, "test keeps the output") == "not re-checked"  # W_Q is not here
     assert status(report, "the stored numbers") == "not re-checked"
 
@@ -44,7 +44,7 @@ def test_all_of_it_is_re_checked_with_the_weights(tmp_path):
     found = written(tmp_path)
     report = examine(found, tmp_path, random_weights(SPEC))
     others = [f.what for f in report.findings if f.status != "re-checked"]
-    assert others == ["its gradients by x are the closed forms"]
+    assert others == ["the lowered circuit's gradients by x are the closed forms"]
 
 
 def test_claims_that_are_removed_added_or_upgraded():
@@ -68,7 +68,7 @@ def test_claims_that_are_removed_added_or_upgraded():
 
 CLAIMS_TWICE = (
     "the lowered circuit computes attention",
-    "its gradients by W_Q are the closed forms",
+    "the lowered circuit's gradients by W_Q are the closed forms",
 )
 
 
@@ -318,7 +318,7 @@ def test_the_command_line(tmp_path):
     path.write_text(path.read_text().replace("size(a)", "size(h)"), encoding="utf-8")
     done = run(path)
     assert done.returncode == 1
-    assert "WRONG           the circuit computes attention: the output y is another" in done.stdout
+    assert "WRONG           the lowered circuit computes attention: the output y is another" in done.stdout
     path.write_text("{}" * 2)
     done = run(path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
