@@ -318,7 +318,10 @@ def test_the_command_line(tmp_path):
     path.write_text(path.read_text().replace("size(a)", "size(h)"), encoding="utf-8")
     done = run(path)
     assert done.returncode == 1
-    assert "WRONG           the lowered circuit computes attention: the output y is another" in done.stdout
+    assert (
+        "WRONG           the lowered circuit computes attention: the output y is another"
+        in done.stdout
+    )
     path.write_text("{}" * 2)
     done = run(path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
