@@ -122,7 +122,7 @@ def test_absent_weights_name_the_command(monkeypatch):
 @needs_weights
 def test_absent_tokenizers_name_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(SpecError, match="cortico\\[demo\\]"):
+    with pytest.raises(UnsupportedError, match="cortico\\[demo\\]"):
         MiniLM.load()
 
 

@@ -1,11 +1,12 @@
-"""A few trials of every attack, with a new seed at each run; and the oracles of the attacks themselves.
+"""A few trials of every attack, the same at each run; and the oracles of the attacks themselves.
 
-`CORTICO_ATTACK_SEED=S` makes the trials of a failed run again; `python -m tests.attack` makes many.
+`CORTICO_ATTACK_SEED=S` makes others. `make attack` makes many, with a new seed each time: what chance finds there
+is no fault of the change that happens to be tested.
 """
 
 import os
 from dataclasses import replace
-from random import Random, SystemRandom
+from random import Random
 
 import numpy as np
 import pytest
@@ -28,8 +29,7 @@ SEED = "CORTICO_ATTACK_SEED"
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", attacks())
 def test_attacks_find_nothing_wrong(name):
-    seed = int(os.environ.get(SEED) or SystemRandom().randrange(10**9))
-    print(f"{SEED}={seed}")
+    seed = int(os.environ.get(SEED, "0"))
     found = attack(name, range(seed, seed + trials_in_tests(name)))
     assert not found.wrong, f"{SEED}={seed}\n{summary(found)}"
 

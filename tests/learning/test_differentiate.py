@@ -66,7 +66,7 @@ WRONG = {
         {"d_W_Q", "d_W_K", "d_W_V", "d_W_O"},
     ),
     "W_O not transposed": (
-        SOFT,
+        replace(SOFT, value_features=8),  # as many as model features: else the tensor does not fit
         lambda c: changed(c, RELAY, DEEP, reading("W_O", "h", "c", "m")),
         {"d_W_V"},
     ),

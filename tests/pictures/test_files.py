@@ -162,6 +162,6 @@ def test_a_failed_picture_leaves_the_old_one(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
-    with pytest.raises(SpecError, match="No space left"):
+    with pytest.raises(OSError, match="No space left"):
         draw(drawn("three"), "laminar", path)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

@@ -18,7 +18,7 @@ from tests.verify.mutants import HARMLESS, MISTAKES, SPECS, changed
 def accepted(found):
     """Whether circuits were re-checked and found right."""
     report = examine(found)
-    about = ("the circuit computes", "test keeps")
+    about = ("the lowered circuit computes", "test keeps")
     return not report.wrong and all(
         f.status == "re-checked" for f in report.findings if f.what.startswith(about)
     )

@@ -293,11 +293,11 @@ def _batched_outputs(
 
 def _difference(found: Exact, expected: Exact, same: Same) -> str | None:
     for name, wanted in expected.items():
-        array = found[name]
+        # an output without axes is a bare number
+        array, wanted = (np.asarray(each, dtype=object) for each in (found[name], wanted))
         if array.ndim < wanted.ndim and array.shape == wanted.shape[wanted.ndim - array.ndim :]:
-            array = np.broadcast_to(
-                array, wanted.shape
-            )  # what depends on no input has no batch axes
+            # what depends on no input has no batch axes
+            array = np.broadcast_to(array, wanted.shape)
         if array.shape != wanted.shape:
             return f"{name} has shape {array.shape}, expected {wanted.shape}"
         place = same(list(array.flat), list(wanted.flat))

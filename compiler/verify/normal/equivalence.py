@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,9 +20,6 @@ from cortico.verify.normal.terms import TooSymmetricError
 _DIFFERENT = 1e-6
 
 _SEEDS = range(4)
-
-#: Most products of indices of all sorts at which numbers are tried.
-_MOST_PRODUCTS = 50_000_000
 
 #: What is raised where no normal form is reached.
 UNDECIDABLE = (TooSymmetricError, TooLargeError, RecursionError)
@@ -90,17 +86,12 @@ def compare_matched(
         return _undecided(left, misfit)
     algebra = Algebra(replace(known or Known(), masks=left.masks | right.masks))
     forms = NormalForm(algebra, left), NormalForm(algebra, right)
-    refute = refute and _is_free(left, right) and _sizes_are_tied(left, right)
+    refute = refute and _sizes_are_tied(left, right)
     return [_outcome(output, left, right, forms, refute) for output in left.outputs]
 
 
 def _undecided(left: Equations, reason: str) -> list[Outcome]:
     return [Outcome(output, Verdict.UNDECIDED, reason, 0.0) for output in left.outputs]
-
-
-def _is_free(left: Equations, right: Equations) -> bool:
-    """Whether any numbers will do: a tensor that only `right` has may be made of those of `left`."""
-    return right.given.keys() - right.formulas.keys() <= left.given.keys()
 
 
 def _sizes_are_tied(left: Equations, right: Equations) -> bool:
@@ -144,8 +135,6 @@ def _outcome(
     except UNDECIDABLE as error:
         reason = f"no normal form was reached: {error or type(error).__name__}"
     found = counterexample(left, right, output) if refute else None
-    if found is not None and not _differ_at_own_sizes(left, right, found):
-        reason, found = f"they differ at other sizes than their own only: {found}", None
     seconds = time.perf_counter() - start
     if found is not None:
         return Outcome(output, Verdict.REFUTED, str(found), seconds, terms, found)
@@ -163,19 +152,6 @@ def counterexample(left: Equations, right: Equations, output: str) -> Counterexa
             if found is not None:
                 return _smallest(left, right, found)
     return None
-
-
-def _differ_at_own_sizes(left: Equations, right: Equations, found: Counterexample) -> bool:
-    """Whether the systems differ where each sort whose size is a number has that size.
-
-    Small sizes are easier to read, but a gain may be right at just the sizes that a circuit has.
-    """
-    known = {**left.extents, **right.extents}
-    own = {sort: n for sort, n in known.items() if isinstance(n, int) and sort in found.sizes}
-    sizes = ({**each, **own} for each in (found.sizes, *_sizes(left, right)))
-    small = [each for each in sizes if math.prod(each.values()) <= _MOST_PRODUCTS]
-    tried = ((each, seed) for each in small for seed in _SEEDS)
-    return any(_difference(left, right, found.output, *each) is not None for each in tried)
 
 
 def _sizes(left: Equations, right: Equations) -> Iterator[dict[str, int]]:
