@@ -19,6 +19,7 @@ from cortico.learning.currents import DELTA, ERROR, Currents
 from cortico.learning.gradients import gradient_circuit, gradient_name
 from cortico.learning.named_sums import Alphabet, NamedSums
 from cortico.learning.rules import Learning
+from cortico.verify.equations.defining import defined
 from cortico.verify.equations.language import (
     ONE,
     Add,
@@ -36,7 +37,6 @@ from cortico.verify.equations.meaning import circuit_equations, rate_of
 from cortico.verify.normal.algebra import Algebra, Known
 from cortico.verify.normal.equivalence import UNDECIDABLE, Outcome, compare
 from cortico.verify.normal.form import NormalForm
-from cortico.verify.steps.facts import defined
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from dataclasses import replace
 from fractions import Fraction
 
 from cortico.verify.equations.closed_forms import closed_forms
+from cortico.verify.equations.defining import defined, indices_of, like
 from cortico.verify.equations.language import Definition, Equations, Number, Read
 from cortico.verify.equations.meaning import circuit_equations
-from cortico.verify.steps.facts import defined, indices_of, like
 
 INPUTS = ("x", "context")
 

@@ -8,9 +8,9 @@ import pytest
 from cortico.backends import get_backend
 from cortico.learning import copies, differentiate, gradient_circuit, untie, untied_values
 from cortico.lowering import lower
+from cortico.verify.equations.defining import indices_of
 from cortico.verify.equations.language import Definition, Read, total
 from cortico.verify.normal.equivalence import Verdict, compare
-from cortico.verify.steps.facts import indices_of
 from tests.cases import CASES
 from tests.learning.systems import meaning
 

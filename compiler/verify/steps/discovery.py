@@ -19,14 +19,13 @@ import numpy as np
 from cortico.ir import Axis, Circuit, Gain, Parameter, Role, TensorRef, Weight
 from cortico.ir.tensors import FLOATS
 from cortico.passes.dependence import map_weights, reads, stored_of
+from cortico.verify.steps.axis_facts import Selected, Split
 from cortico.verify.steps.facts import (
     Constant,
     Fact,
     NonNegative,
     Scaled,
-    Selected,
     SignParts,
-    Split,
     Tied,
     Zero,
 )

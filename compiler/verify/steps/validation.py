@@ -18,6 +18,7 @@ from cortico.passes.edit import rename_parameters
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.sorts import ExtentError, unified
 from cortico.verify.normal.equivalence import Outcome, Verdict, compare_matched
+from cortico.verify.steps.axis_facts import variants
 from cortico.verify.steps.discovery import (
     find_facts,
     named_constants,
@@ -26,7 +27,7 @@ from cortico.verify.steps.discovery import (
     tied,
     without_unit_gains,
 )
-from cortico.verify.steps.facts import Fact, Pair, known_by, variants
+from cortico.verify.steps.facts import Fact, Pair, known_by
 from cortico.verify.steps.solve import solved
 
 
