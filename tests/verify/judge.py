@@ -90,6 +90,8 @@ def _draw(
     given = {}
     for system in pair:
         for name, sides in system.given.items():
+            if name in system.formulas:
+                continue
             shape = tuple(sizes[s] for s in sides)
             if name == "keep":
                 given.setdefault(name, (rng.random(shape) < 0.6).astype(float))
