@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -9,10 +10,11 @@ from hypothesis import strategies as st
 
 from cortico.backends import get_backend
 from cortico.backends.numpy import emit_source
-from cortico.ir import UnsupportedError
+from cortico.ir import Gain, UnsupportedError
 from cortico.ir.text import load_circuit
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
+from cortico.passes.edit import map_projections
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary
 from cortico.verify.emission.check import claims_of_files, differing_files
@@ -84,6 +86,16 @@ def test_any_circuit_is_exact(circuit, tokens, stored):
     assume(len(known) <= 3)  # else there are products that are not learned
     result = check_emitted(circuit, symbols=dict.fromkeys(circuit.symbols, tokens), stored=stored)
     assert result.equal, result.text
+
+
+def test_a_gain_near_one_is_not_taken_for_its_square():
+    """3^1/2 times size(h)^-1/2 of three heads: 1 - 5e-17, whose square is nearer to the float."""
+    gain = Gain(3**0.5, (("h", Fraction(-1, 2)),))
+    circuit = map_projections(
+        lower(AttentionSpec(model=3, heads=3)),
+        lambda p: replace(p, weight=replace(p.weight, gain=gain)) if p.name == "query" else p,
+    )
+    assert check_emitted(circuit).equal
 
 
 def test_sizes_differ_and_make_every_bound_matter():

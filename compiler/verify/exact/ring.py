@@ -165,7 +165,7 @@ class Ring(ABC):
     name: str
 
     def __init__(self) -> None:
-        self._constants: list[tuple[Decimal, Any]] = []
+        self._constants: list[tuple[Decimal, int, Any]] = []  #: with how many gains they are of
         self._readings: dict[float, Any] = {}
         self.largest_rounding = 0.0  #: relative, of floats that were read as a known constant
 
@@ -201,7 +201,7 @@ class Ring(ABC):
             for gain in gains:
                 known *= _decimal(gain, sizes)
                 exact = self.multiply(exact, self.gain(gain, sizes))
-        self._constants.append((known, exact))
+        self._constants.append((known, len(gains), exact))
         self._readings.clear()
 
     def gain(self, gain: Gain, sizes: dict[str, int]) -> Any:
@@ -221,16 +221,14 @@ class Ring(ABC):
 
     def _reading(self, value: float) -> Any:
         exact = Decimal(value)
-        off = [
-            (abs(exact / known - 1), place)
-            for place, (known, _) in enumerate(self._constants)
-            if known
-        ]
-        distance, place = min(off, default=(Decimal(1), 0))
-        if distance > ROUNDING:
+        off = ((abs(exact / known - 1), *rest) for known, *rest in self._constants if known)
+        near = [each for each in off if each[0] <= ROUNDING]
+        if not near:
             return self.rational(Fraction(value))
+        # a gain and its powers may all round to this: it is the shortest product, and of those the nearest
+        distance, _, constant = min(near, key=lambda each: (each[1], each[0]))
         self.largest_rounding = max(self.largest_rounding, float(distance))
-        return self._constants[place][1]
+        return constant
 
     def apply(self, function: str, value: object) -> Number:
         """A transfer function, `cos` or `sin` of a number."""
