@@ -6,11 +6,10 @@
 from cortico.passes.base import Pass
 from cortico.passes.manager import Step, check_order, named_apart, parse_passes, run_passes
 from cortico.passes.meaning import (
-    clearly_differ,
     compare_meaning,
     interface_change,
-    moved_by,
     relative_difference,
+    seen_change,
 )
 from cortico.passes.registry import PASSES, PIPELINES
 
@@ -20,12 +19,11 @@ __all__ = [
     "Pass",
     "Step",
     "check_order",
-    "clearly_differ",
     "compare_meaning",
     "interface_change",
-    "moved_by",
     "named_apart",
     "parse_passes",
     "relative_difference",
     "run_passes",
+    "seen_change",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,25 +61,34 @@ def compare_meaning(
             )
 
 
-def clearly_differ(before: Circuit, after: Circuit) -> str | None:
-    """What shows that two circuits do not compute the same, in words; None when nothing was found.
+class Change(NamedTuple):
+    """What running two circuits has shown: in words that they differ, if they do, and by how much they moved.
 
-    Outputs of another shape do; inputs of another kind are no proof, they may be used alike.
+    `moved` is the most of any output entry, beside the largest of its feature, rounding with it.
     """
+
+    words: str | None
+    moved: float = 0.0
+
+
+def seen_change(before: Circuit, after: Circuit) -> Change:
+    """How the outputs of two circuits differ on random inputs, as far as rounding does not explain it.
+
+    Outputs of another shape differ; inputs of another kind are no proof, they may be used alike.
+    """
+    changed = interface_change(before, after)
     if _interface(before)[1] != _interface(after)[1]:
-        return interface_change(before, after)
-    if interface_change(before, after) is not None or _symbolic(after) - _symbolic(before):
-        return None
+        return Change(changed)
+    if changed is not None or _symbolic(after) - _symbolic(before):
+        return Change(None)
+    moved = 0.0
     for symbols in _sizes(before, after):
-        error = _outputs(before, after, symbols, 0, "reference").error
-        if error > _DIFFERENT:
-            return f"on random inputs the outputs differ by {error:.2e} (relative){_at(symbols)}"
-    return None
-
-
-def moved_by(before: Circuit, after: Circuit) -> float:
-    """How far any output entry moves on random inputs, beside the largest of its feature."""
-    return max(_outputs(before, after, s, 0, "reference").moved for s in _sizes(before, after))
+        found = _outputs(before, after, symbols, 0, "reference")
+        moved = max(moved, found.moved)
+        if found.error > _DIFFERENT:
+            differ = f"on random inputs the outputs differ by {found.error:.2e} (relative)"
+            return Change(f"{differ}{_at(symbols)}", moved)
+    return Change(None, moved)
 
 
 def relative_difference(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from cortico.backends.inputs import infinite_weights
 from cortico.ir import Axis, Circuit, Parameter, PassError
-from cortico.passes import Pass, Step, clearly_differ, interface_change, moved_by, named_apart
+from cortico.passes import Pass, Step, interface_change, named_apart, seen_change
 from cortico.passes.edit import rename_parameters
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.sorts import ExtentError, unified
@@ -83,14 +83,13 @@ def prove_step(each: Pass, before: Circuit, after: Circuit) -> StepProof:
     failed = [o for stage in stages for o in stage.outcomes if o.verdict is not Verdict.PROVED]
     rounded = any(fact.error for stage in stages for fact in stage.facts)
     verdict, reason, moved = Verdict.PROVED, "normal forms are equal", 0.0
-    if rounded and not failed:
-        moved = moved_by(before, after)
     if rounded or failed:  # a proof up to rounding is none where rounding moves the output
-        difference = clearly_differ(before, after)
-        if difference is not None:
-            verdict, reason = Verdict.REFUTED, difference
+        change = seen_change(before, after)
+        if change.words is not None:
+            verdict, reason = Verdict.REFUTED, change.words
         elif failed:
             verdict, reason = failed[0].verdict, failed[0].reason
+        moved = 0.0 if failed else change.moved
     return StepProof(str(each), verdict, reason, tuple(stages), time.perf_counter() - start, moved)
 
 
@@ -124,7 +123,7 @@ def prove_stage(before: Circuit, after: Circuit) -> Stage:
         itertools.chain(infinite_weights(before), infinite_weights(after)), None
     )
     if changed is not None:
-        return Stage(after, (), (Outcome("", Verdict.UNDECIDED, changed, 0.0),))
+        return Stage(after, (), (_undecided(changed),))
     apart = named_apart(before, after)
     stage = _stage(before, apart, [])
     if not stage.proved:
@@ -140,7 +139,7 @@ def _stage(before: Circuit, after: Circuit, units: list[Fact]) -> Stage:
     try:
         pair = unified(circuit_equations(before), circuit_equations(after), same)
     except ExtentError as error:
-        return Stage(after, (), (Outcome("", Verdict.UNDECIDED, str(error), 0.0),))
+        return Stage(after, (), (_undecided(str(error)),))
     ties = tied(before)
     for facts in (
         *variants(found),
@@ -174,7 +173,12 @@ def _compared(pair: Pair, facts: Sequence[Fact]) -> list[Outcome]:
         # stored numbers are not any numbers: what refutes a step are its own circuits, when they run
         return compare_matched(*_applied(pair, facts), known_by(facts), refute=False)
     except ExtentError as error:
-        return [Outcome("", Verdict.UNDECIDED, str(error), 0.0)]
+        return [_undecided(str(error))]
+
+
+def _undecided(reason: str) -> Outcome:
+    """What is said of all outputs of circuits that cannot be compared."""
+    return Outcome("", Verdict.UNDECIDED, reason, 0.0)
 
 
 def _same_size(axis: Axis, circuit: Circuit) -> bool:
