@@ -86,7 +86,8 @@ class HeadSplit:
 
     def __init__(self, circuit: Circuit, axis: Axis, members: int) -> None:
         self.circuit, self.axis, self.members = circuit, axis, members
-        taken = {a.name for a in circuit.axes} - {axis.name}
+        # new names also where the old one becomes free: another axis is another name
+        taken = {a.name for a in circuit.axes}
         self.group = _fresh("g", taken)
         self.member = _fresh("r", taken | {self.group})
         self.side = {r.name: side_of(r, axis) for r in references(circuit) if axis.name in r.axes}

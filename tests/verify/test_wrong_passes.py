@@ -314,6 +314,13 @@ def test_tied_weights(new, old, kernel, mask):
     assert compile_attention(spec, weights, verify=True).verification.holds
 
 
+def test_heads_that_copy_the_queries_of_their_group():
+    spec = AttentionSpec(model=4, heads=4, kv_heads=2)
+    weights = random_weights(spec)
+    weights["W_Q"][1::2] = weights["W_Q"][::2]
+    assert compile_attention(spec, weights, "merge-duplicates", verify=True).verification.holds
+
+
 def test_numbers_divided_by_a_gain():
     before = lowered(AttentionSpec(model=4, heads=2))
     after = with_values(before, "W_O", lambda v: v / 1000)
