@@ -8,6 +8,7 @@ nothing with it; where two of them disagree, cortico is at fault and says so.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from cortico.verify.equations.gradients import gradients
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
 from cortico.verify.normal.equivalence import Outcome, Verdict, compare
+from cortico.verify.steps.output_bound import TOKENS
 from cortico.verify.steps.validation import StepProof, prove_steps
 from cortico.weights import Weights
 
@@ -150,13 +152,23 @@ def _layout(spec: AttentionSpec) -> Claim:
 def _step(proof: StepProof) -> Claim:
     detail = proof.reason
     if proof.rounding:
-        detail += (
-            f"; stored numbers miss these facts by at most {proof.rounding:.1e} each (absolute bound), "
-            f"which moves outputs on random inputs by {proof.moved:.1e} (relative, measured)"
-        )
+        detail += f"; {_rounding(proof)}"
     given = tuple(dict.fromkeys(str(fact) for fact in proof.facts))
     claim = f"{proof.name} keeps the output"
     return Claim(claim, Known(proof.verdict.value), detail, given, proof.seconds)
+
+
+def _rounding(proof: StepProof) -> str:
+    """What rounded numbers do to the outputs, in words."""
+    bound = "no bound is known of that"
+    if math.isfinite(proof.bound):
+        bound = (
+            f"at most {proof.bound:.1e} for inputs up to one and {TOKENS} tokens (absolute bound)"
+        )
+    return (
+        f"stored numbers miss these facts by at most {proof.rounding:.1e} each (absolute bound), which moves "
+        f"outputs: {bound}; {proof.moved:.1e} on random inputs (relative, measured)"
+    )
 
 
 def _approximations(passes: Sequence[Pass], steps: Sequence[Step]) -> Iterator[Step]:

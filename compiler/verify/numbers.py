@@ -181,9 +181,14 @@ def _nudged(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _sizes(equations: Equations, given: Arrays) -> dict[str, int]:
-    """Sort to size, read off the arrays."""
+    """Sort to size: as the circuit says, and read off the arrays."""
     sizes = {sort: 2 for name in equations.formulas for sort in equations.given[name][2:]}
     for name, sides in equations.given.items():
         if name in given:
             sizes.update(zip(sides, given[name].shape, strict=True))
+    symbols = {equations.extents[sort]: n for sort, n in sizes.items() if sort in equations.extents}
+    for sort, extent in equations.extents.items():
+        size = extent if isinstance(extent, int) else symbols.get(extent)
+        if size is not None:
+            sizes.setdefault(sort, size)
     return sizes

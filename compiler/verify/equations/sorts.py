@@ -24,7 +24,7 @@ from cortico.verify.equations.language import (
 
 
 class ExtentError(Exception):
-    """Two sorts that should be one have other numbers of indices."""
+    """Two sorts that should be one have other numbers of indices, or tensors other numbers of axes."""
 
 
 class Classes:
@@ -58,7 +58,8 @@ def unified(
 
     Indices called by a name of `same` run through the same set on both sides, too; when they were
     matched before and are `again`, sorts of the same name do. A sort of `right` that `left` does not know
-    keeps its name, marked so that it stands apart. ExtentError when sorts that match have other extents.
+    keeps its name, marked so that it stands apart. ExtentError when sorts that match have other extents, or a
+    tensor other axes.
     """
     classes = Classes()
     for sort in all_sorts(left):
@@ -117,12 +118,19 @@ def sort_of(equations: Equations) -> dict[str, str]:
 def _shared_sides(
     left: Equations, right: Equations
 ) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    shared = [(left.given[name], right.given[name]) for name in left.given if name in right.given]
+    sides = {
+        name: (left.given[name], right.given[name]) for name in left.given if name in right.given
+    }
     for name in left.outputs:
         if name in right.outputs:
             one, other = left.definition(name).indices, right.definition(name).indices
-            shared.append((tuple(v.sort for v in one), tuple(v.sort for v in other)))
-    return [(one, other) for one, other in shared if len(one) == len(other)]
+            sides[name] = tuple(v.sort for v in one), tuple(v.sort for v in other)
+    for name, (mine, theirs) in sides.items():
+        if len(mine) != len(theirs):
+            raise ExtentError(
+                f"{name} has {len(mine)} axes on one side and {len(theirs)} on the other"
+            )
+    return list(sides.values())
 
 
 def all_sorts(equations: Equations) -> list[str]:

@@ -337,11 +337,11 @@ class _Pair:
 
 
 def _split_pairs(before: Circuit, after: Circuit) -> Iterator[_Pair]:
-    """Area axes in whose place stand two, the second of them new, with as many indices in all."""
+    """Area axes in whose place stand two new ones, with as many indices in all."""
     old = {axis.name for axis in before.axes}
     for place, axis in enumerate(before.axes):
         found = after.axes[place : place + 2]
-        if axis.role is Role.AREA and len(found) == 2 and found[1].name not in old:
+        if axis.role is Role.AREA and len(found) == 2 and not {a.name for a in found} & old:
             pair = _Pair(axis, *found)
             if math.prod(pair.sizes) == axis.extent:
                 yield pair

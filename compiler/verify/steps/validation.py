@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cortico.backends.inputs import infinite_weights
-from cortico.ir import Axis, Circuit, Parameter, PassError
+from cortico.ir import Axis, Circuit, Parameter, PassError, TensorRef
 from cortico.passes import Pass, Step, interface_change, named_apart, seen_change
 from cortico.passes.edit import rename_parameters
 from cortico.verify.equations.meaning import circuit_equations
@@ -27,17 +27,22 @@ from cortico.verify.steps.discovery import (
     tied,
     without_unit_gains,
 )
-from cortico.verify.steps.facts import Fact, Pair, known_by
+from cortico.verify.steps.facts import Constant, Fact, Pair, Scaled, Summed, known_by
+from cortico.verify.steps.output_bound import output_bound
 from cortico.verify.steps.solve import solved
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One small step of a pass: the circuit after it, and the facts under which nothing changed."""
+    """One small step of a pass: the circuit after it, and the facts under which nothing changed.
+
+    `bound` says how far the rounding of these facts moves the outputs at most, see `output_bound`.
+    """
 
     after: Circuit
     facts: tuple[Fact, ...]
     outcomes: tuple[Outcome, ...]
+    bound: float = 0.0
 
     @property
     def proved(self) -> bool:
@@ -66,6 +71,11 @@ class StepProof:
     def rounding(self) -> float:
         """The largest absolute error by which any number misses a fact."""
         return max((fact.error for fact in self.facts), default=0.0)
+
+    @property
+    def bound(self) -> float:
+        """How far rounding moves the outputs at most, see `output_bound`."""
+        return sum(stage.bound for stage in self.stages)
 
 
 def prove_step(each: Pass, before: Circuit, after: Circuit) -> StepProof:
@@ -130,7 +140,23 @@ def prove_stage(before: Circuit, after: Circuit) -> Stage:
         plain, units = without_unit_gains(before)
         if units:
             stage = _stage(plain, without_unit_gains(apart)[0], units)
-    return replace(stage, after=after)
+    return replace(stage, after=after, bound=_bound(apart, stage.facts))
+
+
+def _bound(circuit: Circuit, facts: Sequence[Fact]) -> float:
+    """How far the errors of facts about the numbers of a circuit move its outputs at most."""
+    tensors: dict[str, float] = {}
+    gains: dict[float, float] = {}
+    for fact in facts:
+        match fact:
+            case Scaled(error, new):
+                tensors[new] = error
+            case Summed(error, TensorRef(new)):
+                tensors[new] = error
+            case Constant(error, value):
+                gains[value] = error
+    rounded = any(tensors.values()) or any(gains.values())
+    return output_bound(circuit, tensors, gains) if rounded else 0.0
 
 
 def _stage(before: Circuit, after: Circuit, units: list[Fact]) -> Stage:

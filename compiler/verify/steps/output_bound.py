@@ -1,0 +1,325 @@
+"""How far rounded numbers can move the outputs of a circuit: a bound for all inputs up to one in size.
+
+Each population gets a bound on its rates, and one on how far they move when every stored number moves by
+its own bound. Both are carried along synapses by the triangle inequality, as in running error analysis
+(Higham, Accuracy and Stability of Numerical Algorithms, section 3.3), entry by entry over features; all
+tokens share one bound.
+
+A softmax would be lost in the largest exponential. So rates that a pool sums are also bounded *in units of
+that pool*: a mask is at most one pool, and all masks of a query are one together. Dividing by the pool makes
+plain numbers of units.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from cortico.ir import (
+    Circuit,
+    Compartment,
+    Effect,
+    InputKind,
+    Parameter,
+    Population,
+    Projection,
+    Role,
+    Weight,
+)
+
+#: Tokens for which the bound is, where their number is a symbol.
+TOKENS = 1024
+
+#: More than the rounding of the bounds themselves.
+_SLACK = 1 + 1e-9
+
+
+@dataclass(frozen=True)
+class _Size:
+    """Rates are at most `most`, and move by at most `moved`; arrays over all axes, one entry for all tokens.
+
+    Sums over axes of `once` are no larger than the largest entry.
+    """
+
+    most: np.ndarray
+    moved: np.ndarray
+    once: frozenset[str] = frozenset()
+
+    def __mul__(self, other: _Size) -> _Size:
+        moved = _times(self.most, other.moved) + _times(self.moved, other.most + other.moved)
+        return _Size(_times(self.most, other.most), moved, self.once | other.once)
+
+    def __add__(self, other: _Size) -> _Size:
+        return _Size(self.most + other.most, self.moved + other.moved, self.once & other.once)
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """What is known of rates or currents: their size, and the same in units of pools.
+
+    `share` bounds how far they move relative to themselves, where they are nowhere negative; else it is infinite.
+    """
+
+    size: _Size
+    share: float = np.inf
+    units: Mapping[str, _Size] = field(default_factory=dict)
+
+    def __mul__(self, other: _Bound) -> _Bound:
+        units = {pool: size * other.size for pool, size in self.units.items()}
+        units |= {pool: self.size * size for pool, size in other.units.items() if pool not in units}
+        share = (1 + self.share) * (1 + other.share) - 1
+        return _Bound(self.size * other.size, share, units)
+
+    def __add__(self, other: _Bound) -> _Bound:
+        units = {p: size + other.units[p] for p, size in self.units.items() if p in other.units}
+        return _Bound(self.size + other.size, max(self.share, other.share), units)
+
+
+def output_bound(
+    circuit: Circuit,
+    tensors: Mapping[str, float],
+    gains: Mapping[float, float],
+    tokens: int = TOKENS,
+) -> float:
+    """How far outputs move at most when stored `tensors` and coefficients of `gains` move by so much.
+
+    For every input up to one in size and every 0/1 input, at `tokens` tokens where their number is a
+    symbol. Infinite where no bound is known: numbers that are given at run time, a divisor that is no pool.
+    """
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        bounds = _Circuit(circuit, tensors, gains, tokens).bounds()
+    moved = [float(bounds[o.source.name].size.moved.max()) for o in circuit.outputs]
+    return max((_SLACK * m if np.isfinite(m) else np.inf for m in moved), default=0.0)
+
+
+class _Circuit:
+    """The bounds of all populations of a circuit."""
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        tensors: Mapping[str, float],
+        gains: Mapping[float, float],
+        tokens: int,
+    ) -> None:
+        self.circuit, self.tensors, self.gains = circuit, tensors, gains
+        self.extents = {
+            axis.name: axis.extent if isinstance(axis.extent, int) else tokens
+            for axis in circuit.axes
+        }
+        self.sides = {axis.name: side for side, axis in enumerate(circuit.axes)}
+        self.tokens = {
+            a.name for a in circuit.axes if isinstance(a.extent, str) or a.role is Role.COLUMN
+        }
+        self.found: dict[str, _Bound] = {}
+
+    def bounds(self) -> dict[str, _Bound]:
+        for population in self.circuit.order:
+            bound = self._rates(population)
+            self.found[population.name] = replace(bound, units=self._units(population, bound))
+        return self.found
+
+    # ---- arrays ----------------------------------------------------------------------------------
+
+    def _spread(self, array: np.ndarray, axes: tuple[str, ...]) -> np.ndarray:
+        """An array with a side for every axis of the circuit, in their order; one entry for all tokens."""
+        for side, axis in enumerate(axes):
+            if axis in self.tokens:
+                array = array.max(axis=side, keepdims=True)
+        kept = [name for name in self.sides if name in axes]
+        array = array.transpose([axes.index(name) for name in kept])
+        lengths = dict(zip(kept, array.shape, strict=True))
+        return array.reshape([lengths.get(name, 1) for name in self.sides])
+
+    def _summed(self, size: _Size, axes: Iterable[str]) -> _Size:
+        """The sum over axes."""
+        for axis in axes:
+            once = axis in size.once
+            most, moved = self._sum(size.most, axis, once), self._sum(size.moved, axis, once)
+            size = _Size(most, moved, size.once - {axis})
+        return size
+
+    def _sum(self, array: np.ndarray, axis: str, once: bool) -> np.ndarray:
+        side = self.sides[axis]
+        array = array * np.ones((1,) * len(self.sides))
+        if once:
+            return np.asarray(array.max(axis=side, keepdims=True))
+        times = self.extents[axis] if array.shape[side] == 1 else 1
+        return np.asarray(times * array.sum(axis=side, keepdims=True))
+
+    # ---- synapses --------------------------------------------------------------------------------
+
+    def _weight(self, weight: Weight) -> _Bound:
+        gain, off = weight.gain.value(self.extents), 0.0
+        if weight.gain.coefficient in self.gains:
+            off = abs(gain / weight.gain.coefficient) * self.gains[weight.gain.coefficient]
+        bound = _plain(abs(gain), off, nonnegative=gain >= 0)
+        return bound if weight.tensor is None else bound * self._tensor(weight)
+
+    def _tensor(self, weight: Weight) -> _Bound:
+        assert weight.tensor is not None
+        name, axes = weight.tensor.name, weight.tensor.axes
+        tensor = self.circuit.tensor(name)
+        if not isinstance(tensor, Parameter):
+            is_mask = tensor.kind is InputKind.MASK
+            return _plain(1.0, 0.0, nonnegative=is_mask)
+        if tensor.formula is not None:
+            return self._formula(tensor, axes)
+        if tensor.values is None:
+            return _plain(np.inf, np.inf, nonnegative=False)
+        values = tensor.values.astype(np.float64)
+        off = np.full(values.shape, self.tensors.get(name, 0.0))
+        share = _share(values, off)
+        return _Bound(
+            _Size(self._spread(np.abs(values), axes), self._spread(off, axes)), share=share
+        )
+
+    def _formula(self, tensor: Parameter, axes: tuple[str, ...]) -> _Bound:
+        """Rotations are at most one, distances at most as many slopes as there are tokens."""
+        assert tensor.formula is not None
+        (argument,) = tensor.formula.arguments
+        given = self.circuit.tensor(argument)
+        assert isinstance(given, Parameter)
+        off = self.tensors.get(argument, 0.0)
+        largest = max(self.extents[axis] for axis in axes if axis in self.tokens)
+        if tensor.formula.kind == "rotation":
+            return _plain(1.0, min(largest * off, 2.0), nonnegative=False)
+        most = np.inf if given.values is None else float(np.abs(given.values).max())
+        return _plain(largest * most, largest * off, nonnegative=False)
+
+    def _synaptic(self, post: Population, projection: Projection) -> _Bound:
+        pre, weight = self.circuit.population(projection.pre), self._weight(projection.weight)
+        term = weight * self.found[pre.name]
+        axes = [a for a in {*pre.axes, *projection.weight.axes} if a not in post.axes]
+        units = {pool: self._summed(size, axes) for pool, size in term.units.items()}
+        fitting = {p: s for p, s in units.items() if self._axes(p) <= set(post.axes)}
+        return _Bound(self._summed(term.size, axes), term.share, fitting)
+
+    def _axes(self, population: str) -> set[str]:
+        return set(self.circuit.population(population).axes)
+
+    def _current(self, population: Population, compartment: Compartment) -> _Bound:
+        heard = self.circuit.projections_onto(population.name, compartment.name)
+        terms = [
+            *(self._driven(population, weight) for weight in compartment.drive),
+            *(self._synaptic(population, p) for p in heard),
+        ]
+        return functools.reduce(_Bound.__add__, terms) if terms else _plain(0.0, 0.0, True)
+
+    def _driven(self, population: Population, weight: Weight) -> _Bound:
+        bound = self._weight(weight)
+        axes = [axis for axis in weight.axes if axis not in population.axes]
+        return replace(bound, size=self._summed(bound.size, axes))
+
+    # ---- rates -----------------------------------------------------------------------------------
+
+    def _rates(self, population: Population) -> _Bound:
+        driven = _plain(1.0, 0.0, nonnegative=True)
+        for compartment in population.compartments:
+            if compartment.effect is Effect.MULTIPLIES:
+                driven = driven * self._current(population, compartment)
+        for compartment in population.compartments:
+            if compartment.effect is Effect.DIVIDES:
+                driven = self._divided(driven, population, compartment)
+        return _transferred(population.transfer, driven)
+
+    def _divided(self, driven: _Bound, population: Population, compartment: Compartment) -> _Bound:
+        """Divided by a pool, units are numbers: N/B, where N is at most so many B."""
+        divisor = self._current(population, compartment)
+        share = (1 + driven.share) / (1 - divisor.share) - 1 if divisor.share < 1 else np.inf
+        size = _unknown()
+        for pool, gain in self._one_pool(population, compartment).items():
+            unit = driven.units.get(pool)
+            if unit is not None and divisor.share < 1:
+                moved = (unit.moved + divisor.share * unit.most) / (1 - divisor.share)
+                size = _Size(unit.most / gain, moved / gain, unit.once)
+        return _Bound(size, share)
+
+    def _one_pool(self, population: Population, compartment: Compartment) -> dict[str, float]:
+        """The pool that a compartment hears alone, with the gain; nothing where it hears anything else."""
+        heard = self.circuit.projections_onto(population.name, compartment.name)
+        if compartment.drive or len(heard) != 1 or heard[0].weight.tensor or heard[0].domain:
+            return {}
+        (one,) = heard
+        gain = one.weight.gain.value(self.extents)
+        matched = self._axes(one.pre) <= set(population.axes)
+        return {one.pre: gain} if matched and gain > 0 else {}
+
+    def _units(self, population: Population, bound: _Bound) -> dict[str, _Size]:
+        """Rates in units of the pools that sum them, and nothing negative besides."""
+        units = dict(bound.units) if population.transfer == "identity" else {}
+        for projection in self.circuit.projections_from(population.name):
+            gain = self._pooled(population, projection)
+            if gain and np.isfinite(bound.share):
+                once = frozenset(population.axes) - self._axes(projection.post)
+                one = np.ones((1,) * len(self.extents))
+                units[projection.post] = _Size(one / gain, bound.share * one / gain, once)
+        return units
+
+    def _pooled(self, population: Population, projection: Projection) -> float:
+        """The gain with which a pool sums a population over all its places; 0 where it does not."""
+        pool = self.circuit.population(projection.post)
+        heard = self.circuit.projections_onto(pool.name)
+        plain = pool.transfer == "identity" and len(pool.compartments) == 1
+        plain = plain and pool.compartments[0].effect is Effect.MULTIPLIES
+        plain = plain and set(pool.axes) <= set(population.axes) and not pool.domain
+        alone = [p for p in heard if p.pre == population.name]
+        if not plain or len(alone) != 1 or projection.weight.tensor or projection.domain:
+            return 0.0
+        others = [self._weight(w).share for w in pool.compartments[0].drive]
+        others += [self._weight(p.weight).share for p in heard]
+        others += [self._is_nonnegative(p.pre) for p in heard if p.pre != population.name]
+        gain = projection.weight.gain.value(self.extents)
+        return gain if gain > 0 and all(np.isfinite(share) for share in others) else 0.0
+
+    def _is_nonnegative(self, population: str) -> float:
+        """0 where the rates are nowhere negative, for any that may not have a bound yet; else infinite."""
+        if population in self.found:
+            return 0.0 if np.isfinite(self.found[population].share) else np.inf
+        transfer = self.circuit.population(population).transfer
+        return 0.0 if transfer in ("exp", "relu", "sqrt") else np.inf
+
+
+def _times(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The product; what does not move does not, however large it is."""
+    return np.where((one == 0) | (other == 0), 0.0, one * other)
+
+
+# ---- single numbers ------------------------------------------------------------------------------
+
+
+def _plain(most: float, moved: float, nonnegative: bool) -> _Bound:
+    share = (moved / most if most else 0.0) if nonnegative else np.inf
+    return _Bound(_Size(np.asarray(most), np.asarray(moved)), share)
+
+
+def _unknown() -> _Size:
+    return _Size(np.asarray(np.inf), np.asarray(np.inf))
+
+
+def _share(values: np.ndarray, off: np.ndarray) -> float:
+    """How far numbers move relative to themselves; infinite where one is negative, or may become so."""
+    if (values < 0).any() or (off[values == 0] > 0).any():
+        return np.inf
+    live = values > 0
+    return float((off[live] / values[live]).max(initial=0.0))
+
+
+def _transferred(transfer: str, driven: _Bound) -> _Bound:
+    """What a transfer function makes of a bound, by its slope."""
+    most, moved = driven.size.most, driven.size.moved
+    if transfer == "identity":
+        return driven
+    if transfer == "exp":
+        grown = np.expm1(moved)
+        return _Bound(_Size(np.exp(most), _times(np.exp(most), grown)), float(grown.max()))
+    if transfer == "relu":
+        return _Bound(_Size(most, moved), driven.share)
+    if transfer == "tanh":
+        return _Bound(_Size(np.minimum(most, 1.0), np.minimum(moved, 2.0)), driven.share)
+    if transfer == "sqrt":  # |√a − √b| ≤ √|a − b|
+        return _Bound(_Size(np.sqrt(most), np.sqrt(moved)), driven.share)
+    return _Bound(_unknown())
