@@ -47,7 +47,9 @@ class _PastSum:
         self.early = [f for f in product.factors if self.past in f.axes]
         self.late = [f for f in product.factors if self.now in f.axes and f not in self.early]
         self.rest = [f for f in product.factors if f not in (*self.early, *self.late)]
-        self.kept = {*onto} | axes_of((*self.rest, *product.divisors))
+        others = product.bounds - {bound}
+        bounded = {axis for each in others for axis in (each.left, each.right)}
+        self.kept = {*onto} | axes_of((*self.rest, *product.divisors)) | bounded
 
     def result(self) -> Product | None:
         """The product after the sum; None when this is no sum over the past, or more than one bound holds."""
