@@ -163,8 +163,12 @@ class Circuit:
 
     def synapse_axes(self, projection: Projection) -> tuple[str, ...]:
         """The axes that number the synapses of a projection: the target's, then the summed ones."""
+        return self.population(projection.post).axes + self.summed_axes(projection)
+
+    def summed_axes(self, projection: Projection) -> tuple[str, ...]:
+        """The axes over which a projection sums: those that only its source has."""
         post, pre = self.population(projection.post), self.population(projection.pre)
-        return post.axes + tuple(axis for axis in pre.axes if axis not in post.axes)
+        return tuple(axis for axis in pre.axes if axis not in post.axes)
 
     def synapse_domain(self, projection: Projection) -> Domain:
         """Where synapses exist: both neurons exist and the projection's own domain holds."""

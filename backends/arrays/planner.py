@@ -28,7 +28,6 @@ from cortico.backends.arrays.past import sum_over_past
 from cortico.backends.arrays.program import Program
 from cortico.backends.arrays.variables import Product, Variable, axes_of, in_order
 from cortico.backends.names import MarkedNames
-from cortico.backends.softmax import ShiftGroup, shift_groups
 from cortico.ir import (
     Bound,
     Circuit,
@@ -44,6 +43,7 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
+from cortico.ir.analysis.softmax import ShiftGroup, shift_groups
 from cortico.ir.domain import conjunction
 from cortico.ir.tensors import Input
 from cortico.ir.transfer import TRANSFERS

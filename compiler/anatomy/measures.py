@@ -15,10 +15,10 @@ from cortico.anatomy.data import CellCount, Range, cell_counts
 from cortico.anatomy.findings import Measure, Verdict
 from cortico.anatomy.links import Link
 from cortico.ir import Circuit, Role
+from cortico.ir.analysis.signs import Signs
 from cortico.ir.counts import Count
 from cortico.ir.names import axes_of_role
 from cortico.ir.neurons import parameter_values
-from cortico.passes.signs import Signs
 
 Measures = Iterator[Measure]
 

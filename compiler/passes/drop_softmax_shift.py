@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from cortico.backends.softmax import ShiftGroup, shift_groups
 from cortico.ir import Circuit, Compartment, Effect, Population, Projection
+from cortico.ir.analysis.dependence import current_axes, extra_bounds, term_axes
+from cortico.ir.analysis.readers import is_output
+from cortico.ir.analysis.softmax import ShiftGroup, shift_groups
+from cortico.ir.domain import bound_axes
+from cortico.ir.rewrite import map_compartment, replace_projections, without_unused_tensors
 from cortico.ir.transfer import TRANSFERS
 from cortico.passes.base import Pass
-from cortico.passes.dependence import (
-    bound_axes,
-    current_axes,
-    extra_bounds,
-    is_output,
-    term_axes,
-)
-from cortico.passes.edit import map_compartment, replace_projections, without_unused_tensors
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from cortico.backends import get_backend
-from cortico.backends.softmax import shift_groups
 from cortico.ir import (
     CellClass,
     CircuitBuilder,
@@ -18,6 +17,7 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
+from cortico.ir.analysis.softmax import shift_groups
 from cortico.ir.invariants import check
 from cortico.learning import differentiate, gradient_circuit
 from cortico.lowering import lower

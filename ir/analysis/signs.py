@@ -1,9 +1,11 @@
-"""Signs of rates and of weights, for `split-sign`."""
+"""Signs of rates and of weights."""
 
 from __future__ import annotations
 
-from cortico.ir import Circuit, Compartment, Effect, InputKind, Population, Projection, Weight
+from cortico.ir.circuit import Circuit
 from cortico.ir.neurons import parameter_values
+from cortico.ir.population import Compartment, Effect, Population, Projection
+from cortico.ir.tensors import InputKind, Weight
 
 #: Transfer functions whose rates are never negative.
 _POSITIVE = ("exp", "relu", "sqrt")
