@@ -263,6 +263,15 @@ def replace_population(circuit: Circuit, name: str, *new: Population) -> Circuit
     return replace(circuit, populations=tuple(itertools.chain.from_iterable(listed)))
 
 
+def replace_drive(
+    circuit: Circuit, population: Population, compartment: Compartment, place: int, *new: Weight
+) -> Circuit:
+    """The circuit with other drives, or none, in a place among those of a compartment."""
+    drive = (*compartment.drive[:place], *new, *compartment.drive[place + 1 :])
+    part = replace(compartment, drive=drive)
+    return map_compartment(circuit, population.name, part.name, lambda _: part)
+
+
 def replace_projections(
     circuit: Circuit, old: Iterable[Projection], new: Iterable[Projection]
 ) -> Circuit:

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cortico.ir import Circuit, Parameter, SpecError, TensorRef, Weight
+from cortico.ir import Circuit, Parameter, SpecError, TensorRef, Weight, rewrite
 from cortico.learning.rules import Feedback, Learning, Rule
 
 #: `Rule.decay` of parameters whose feedback is learned; changed by the argument of `differentiate`.
@@ -107,5 +107,4 @@ def with_values(learning: Learning, values: Mapping[str, np.ndarray]) -> Learnin
     for name, array in values.items():
         if name not in known or known[name].shape != array.shape:
             raise SpecError(f"the circuit has no parameter {name!r} of shape {array.shape}")
-    parameters = tuple(replace(p, values=values.get(p.name, p.values)) for p in known.values())
-    return replace(learning, circuit=replace(learning.circuit, parameters=parameters))
+    return replace(learning, circuit=rewrite.with_values(learning.circuit, values))

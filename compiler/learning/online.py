@@ -31,7 +31,7 @@ from cortico.ir import (
 )
 from cortico.ir.axes import Unfold
 from cortico.ir.errors import bullet_list
-from cortico.ir.rewrite import map_drives
+from cortico.ir.rewrite import map_drives, map_populations
 from cortico.learning.feedback import draw_feedback
 from cortico.learning.rules import Learning, Rule, Term, learned_tensor
 
@@ -126,10 +126,9 @@ def _without_biases(circuit: Circuit, learning: Learning) -> Circuit:
         kept = (w for w in compartment.drive if _name(circuit, w) not in learned)
         return replace(compartment, drive=tuple(kept))
 
-    populations = (
-        replace(p, compartments=tuple(map(without, p.compartments))) for p in circuit.populations
+    return map_populations(
+        circuit, lambda p: replace(p, compartments=tuple(map(without, p.compartments)))
     )
-    return replace(circuit, populations=tuple(populations))
 
 
 def _name(circuit: Circuit, weight: Weight) -> str | None:

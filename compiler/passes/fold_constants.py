@@ -21,8 +21,8 @@ from cortico.ir.analysis.constants import number_of, values_of
 from cortico.ir.analysis.readers import is_output, is_read_once
 from cortico.ir.domain import conjunction, coupled_axes, implies
 from cortico.ir.rewrite import (
-    map_compartment,
     map_projections,
+    replace_drive,
     replace_population,
     replace_projections,
     with_values,
@@ -149,7 +149,7 @@ def _scaled_drive(
     weight = compartment.drive[place]
     if weight.tensor is None or _is_foldable(weight):  # a constant is its gain
         scaled = replace(weight, gain=weight.gain * gain)
-        return _with_drive(circuit, population, compartment, place, scaled)
+        return replace_drive(circuit, population, compartment, place, scaled)
     return _scaled_values(circuit, weight, gain)
 
 
@@ -159,7 +159,7 @@ def _folded_drives(
     for place, weight in enumerate(compartment.drive):
         if weight.tensor and _is_foldable(weight):
             plain = replace(weight, gain=ONE)
-            stripped = _with_drive(circuit, population, compartment, place, plain)
+            stripped = replace_drive(circuit, population, compartment, place, plain)
             yield from _one(_scaled_values(stripped, plain, weight.gain))
 
 
@@ -240,12 +240,3 @@ def _synapses(circuit: Circuit) -> int:
 
 def _with_weight(circuit: Circuit, projection: Projection, weight: Weight) -> Circuit:
     return replace_projections(circuit, [projection], [replace(projection, weight=weight)])
-
-
-def _with_drive(
-    circuit: Circuit, population: Population, compartment: Compartment, place: int, weight: Weight
-) -> Circuit:
-    def changed(c: Compartment) -> Compartment:
-        return replace(c, drive=(*c.drive[:place], weight, *c.drive[place + 1 :]))
-
-    return map_compartment(circuit, population.name, compartment.name, changed)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cortico.ir.circuit import Circuit
 from cortico.ir.rewrite import weights_onto
-from cortico.ir.tensors import Gain, Parameter, TensorRef, Weight
+from cortico.ir.tensors import FORMULAS, Gain, Parameter, TensorRef, Weight
 
 #: Formula kind to the sides of its result that are sides of its argument.
 _CARRIED = {"rotation": slice(1, 2), "distance": slice(0, -2)}
@@ -44,6 +44,19 @@ def values_of(circuit: Circuit, name: str) -> np.ndarray | None:
     """The stored array of a parameter; None for inputs, formulas and symbolic parameters."""
     tensor = circuit.tensor(name)
     return tensor.values if isinstance(tensor, Parameter) else None
+
+
+def array_of(circuit: Circuit, name: str) -> np.ndarray | None:
+    """The array of a parameter, its formula evaluated; None for inputs and while it is symbolic."""
+    tensor = circuit.tensor(name)
+    formula = tensor.formula if isinstance(tensor, Parameter) else None
+    if formula is None:
+        return values_of(circuit, name)
+    arrays = [values_of(circuit, argument) for argument in formula.arguments]
+    shape = tuple(side for side in tensor.shape if isinstance(side, int))
+    if any(array is None for array in arrays) or len(shape) < len(tensor.shape):
+        return None
+    return FORMULAS[formula.kind](shape, *arrays)
 
 
 def number_of(circuit: Circuit, gain: Gain) -> float | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from cortico.ir.analysis.constants import array_of
 from cortico.ir.circuit import Circuit
-from cortico.ir.neurons import parameter_values
 from cortico.ir.population import Compartment, Effect, Population, Projection
 from cortico.ir.tensors import InputKind, Weight
 
@@ -16,7 +16,7 @@ class Signs:
 
     def __init__(self, circuit: Circuit) -> None:
         self.circuit = circuit
-        self.values = {p.name: parameter_values(circuit, p) for p in circuit.parameters}
+        self.values = {p.name: array_of(circuit, p.name) for p in circuit.parameters}
         self.masks = {t.name for t in circuit.inputs if t.kind is InputKind.MASK}
         self.positive: set[str] = set()
         for population in circuit.order:
