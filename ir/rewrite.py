@@ -264,12 +264,14 @@ def replace_population(circuit: Circuit, name: str, *new: Population) -> Circuit
 
 
 def replace_drive(
-    circuit: Circuit, population: Population, compartment: Compartment, place: int, *new: Weight
+    circuit: Circuit, population: str, compartment: str, place: int, *new: Weight
 ) -> Circuit:
     """The circuit with other drives, or none, in a place among those of a compartment."""
-    drive = (*compartment.drive[:place], *new, *compartment.drive[place + 1 :])
-    part = replace(compartment, drive=drive)
-    return map_compartment(circuit, population.name, part.name, lambda _: part)
+
+    def changed(c: Compartment) -> Compartment:
+        return replace(c, drive=(*c.drive[:place], *new, *c.drive[place + 1 :]))
+
+    return map_compartment(circuit, population, compartment, changed)
 
 
 def replace_projections(

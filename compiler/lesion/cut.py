@@ -16,7 +16,6 @@ from dataclasses import replace
 from cortico.ir import (
     Circuit,
     Compartment,
-    Effect,
     Gain,
     Parameter,
     Population,
@@ -69,12 +68,7 @@ def divided_by(circuit: Circuit, target: Target) -> tuple[str, ...]:
     else:
         cells = {p.name for p in target.populations(circuit)}
         own = tuple(p for p in circuit.projections if p.pre in cells)
-    return tuple(dict.fromkeys(p.post for p in own if _divides(circuit, p)))
-
-
-def _divides(circuit: Circuit, projection: Projection) -> bool:
-    compartment = circuit.population(projection.post).compartment(projection.compartment)
-    return compartment.effect is Effect.DIVIDES
+    return tuple(dict.fromkeys(p.post for p in own if circuit.divides(p)))
 
 
 # ---- cells ---------------------------------------------------------------------------------------

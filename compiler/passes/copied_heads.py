@@ -9,6 +9,7 @@ import numpy as np
 
 from cortico.ir import Axis, Circuit, Gain, Parameter, Population, Role, TensorRef, Weight
 from cortico.ir.analysis.axes import bounded_axes, output_axes
+from cortico.ir.analysis.constants import values_of
 from cortico.ir.analysis.readers import is_read_once
 from cortico.ir.rewrite import (
     fresh,
@@ -57,18 +58,15 @@ def sides_along(circuit: Circuit, axis: str) -> dict[str, int]:
 
 def _splittable(circuit: Circuit, ref: TensorRef, axis: Axis) -> bool:
     """Whether a tensor has values here, or is a distance whose slopes have, read by it alone."""
-    parameter = circuit.tensor(ref.name)
-    if not isinstance(parameter, Parameter):
-        return False
-    if parameter.formula is None:
-        return parameter.values is not None and not _users(circuit, ref.name)
-    slopes = circuit.tensor(parameter.formula.arguments[0])
+    formula = circuit.formula(ref.name)
+    if formula is None:
+        return values_of(circuit, ref.name) is not None and not _users(circuit, ref.name)
+    (slopes,) = formula.arguments
     return (
-        parameter.formula.kind == "distance"
+        formula.kind == "distance"
         and ref.axes.index(axis.name) < len(ref.axes) - 2
-        and isinstance(slopes, Parameter)
-        and slopes.values is not None
-        and is_read_once(circuit, slopes.name)
+        and values_of(circuit, slopes) is not None
+        and is_read_once(circuit, slopes)
     )
 
 

@@ -72,7 +72,7 @@ def _dropped(
     if len(hears) + len(compartment.drive) > 1:  # a compartment must keep something
         for place, weight in enumerate(compartment.drive):
             if across.isdisjoint(weight.axes):
-                yield replace_drive(circuit, population, compartment, place)
+                yield replace_drive(circuit, population.name, compartment.name, place)
         for projection in hears:
             if across.isdisjoint(term_axes(circuit, projection)):
                 yield replace_projections(circuit, [projection], [])

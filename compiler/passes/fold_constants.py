@@ -149,7 +149,7 @@ def _scaled_drive(
     weight = compartment.drive[place]
     if weight.tensor is None or _is_foldable(weight):  # a constant is its gain
         scaled = replace(weight, gain=weight.gain * gain)
-        return replace_drive(circuit, population, compartment, place, scaled)
+        return replace_drive(circuit, population.name, compartment.name, place, scaled)
     return _scaled_values(circuit, weight, gain)
 
 
@@ -159,7 +159,7 @@ def _folded_drives(
     for place, weight in enumerate(compartment.drive):
         if weight.tensor and _is_foldable(weight):
             plain = replace(weight, gain=ONE)
-            stripped = replace_drive(circuit, population, compartment, place, plain)
+            stripped = replace_drive(circuit, population.name, compartment.name, place, plain)
             yield from _one(_scaled_values(stripped, plain, weight.gain))
 
 

@@ -48,13 +48,12 @@ def values_of(circuit: Circuit, name: str) -> np.ndarray | None:
 
 def array_of(circuit: Circuit, name: str) -> np.ndarray | None:
     """The array of a parameter, its formula evaluated; None for inputs and while it is symbolic."""
-    tensor = circuit.tensor(name)
-    formula = tensor.formula if isinstance(tensor, Parameter) else None
+    formula, sides = circuit.formula(name), circuit.tensor(name).shape
     if formula is None:
         return values_of(circuit, name)
     arrays = [values_of(circuit, argument) for argument in formula.arguments]
-    shape = tuple(side for side in tensor.shape if isinstance(side, int))
-    if any(array is None for array in arrays) or len(shape) < len(tensor.shape):
+    shape = tuple(side for side in sides if isinstance(side, int))
+    if any(array is None for array in arrays) or len(shape) < len(sides):
         return None
     return FORMULAS[formula.kind](shape, *arrays)
 
@@ -73,8 +72,8 @@ def stored_of(circuit: Circuit, weight: Weight) -> TensorRef | None:
     """
     if weight.tensor is None:
         return None
-    tensor = circuit.tensor(weight.tensor.name)
-    if not isinstance(tensor, Parameter) or tensor.formula is None:
+    formula = circuit.formula(weight.tensor.name)
+    if formula is None:
         return weight.tensor
-    (argument,) = tensor.formula.arguments
-    return TensorRef(argument, weight.axes[_CARRIED[tensor.formula.kind]])
+    (argument,) = formula.arguments
+    return TensorRef(argument, weight.axes[_CARRIED[formula.kind]])

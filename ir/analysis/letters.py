@@ -11,13 +11,8 @@ def axis_letters(circuit: Circuit) -> dict[str, str]:
     """Axis name to a letter of its own: the name itself where it is one letter, else a free one."""
     names = [axis.name for axis in circuit.axes]
     letters = {name: name for name in names if len(name) == 1 and name.isalpha()}
-    free = iter([letter for letter in string.ascii_letters if letter not in letters])
     for name in names:
         if name not in letters:
-            preferred = [
-                letter for letter in name if letter.isalpha() and letter not in letters.values()
-            ]
-            letters[name] = (
-                preferred[0] if preferred else next(f for f in free if f not in letters.values())
-            )
+            wishes = (*filter(str.isalpha, name), *string.ascii_letters)
+            letters[name] = next(letter for letter in wishes if letter not in letters.values())
     return letters

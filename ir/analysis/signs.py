@@ -71,7 +71,7 @@ class Signs:
 
         A positive weight on a dividing compartment inhibits.
         """
-        divides = _divides(self.circuit, projection)
+        divides = self.circuit.divides(projection)
         inhibits = self.circuit.population(projection.pre).cell_class.inhibitory
         return self.signs_of(projection.weight) == {-1 if inhibits and not divides else 1} and (
             inhibits or not divides
@@ -96,10 +96,5 @@ class Signs:
             and all(c.effect is Effect.MULTIPLIES for c in signed)
             and (population.transfer == "identity" or not signed or len(factors) == 1)
             and (not inhibits or population.name in self.positive)
-            and (not inhibits or all(_divides(self.circuit, p) for p in said))
+            and (not inhibits or all(map(self.circuit.divides, said)))
         )
-
-
-def _divides(circuit: Circuit, projection: Projection) -> bool:
-    post = circuit.population(projection.post)
-    return post.compartment(projection.compartment).effect is Effect.DIVIDES

@@ -38,13 +38,10 @@ def shift_groups(circuit: Circuit) -> dict[str, ShiftGroup]:
 
 
 def _dividing_populations(circuit: Circuit) -> list[Population]:
-    names = [
-        projection.pre
-        for population in circuit.populations
-        for compartment in population.compartments
-        if compartment.effect is Effect.DIVIDES
-        for projection in circuit.projections_onto(population.name, compartment.name)
-    ]
+    onto = (
+        p for population in circuit.populations for p in circuit.projections_onto(population.name)
+    )
+    names = (projection.pre for projection in onto if circuit.divides(projection))
     return [circuit.population(name) for name in dict.fromkeys(names)]
 
 

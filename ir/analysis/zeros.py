@@ -9,7 +9,7 @@ import numpy as np
 from cortico.ir.analysis.constants import stored_of, values_of
 from cortico.ir.circuit import Circuit, resolve
 from cortico.ir.population import Population
-from cortico.ir.tensors import Parameter, Weight
+from cortico.ir.tensors import Weight
 from cortico.ir.transfer import TRANSFERS
 
 
@@ -44,13 +44,8 @@ def _support(circuit: Circuit, weight: Weight) -> tuple[tuple[str, ...], np.ndar
     """Axes, and where the tensor may differ from zero along them."""
     stored = stored_of(circuit, weight)
     values = values_of(circuit, stored.name) if stored else None
-    is_rotation = stored != weight.tensor and not _vanishes_with_its_argument(circuit, weight)
-    if stored is None or values is None or is_rotation:
+    formula = circuit.formula(weight.tensor.name) if weight.tensor else None
+    vanishes = formula is None or formula.kind == "distance"  # where its argument does
+    if stored is None or values is None or not vanishes:
         return (), np.ones((), dtype=bool)
     return stored.axes, values != 0
-
-
-def _vanishes_with_its_argument(circuit: Circuit, weight: Weight) -> bool:
-    tensor = circuit.tensor(weight.tensor.name) if weight.tensor else None
-    formula = tensor.formula if isinstance(tensor, Parameter) else None
-    return formula is not None and formula.kind == "distance"

@@ -251,11 +251,22 @@ def test_other_drives_stand_in_one_place():
     for population, part in ends:
         for place in range(len(part.drive)):
             for new in ((), (Weight(),), (Weight(), Weight(gain=Gain(2.0)))):
-                changed = r.replace_drive(circuit, population, part, place, *new)
+                changed = r.replace_drive(circuit, population.name, part.name, place, *new)
                 drive = changed.population(population.name).compartment(part.name).drive
                 assert drive == (*part.drive[:place], *new, *part.drive[place + 1 :])
                 old = replace(changed, populations=circuit.populations)
                 assert old == circuit
+
+
+def test_drives_are_replaced_one_after_another():
+    """A rewrite goes by the circuit that it is given, not by parts of an earlier one."""
+    circuit = attention()
+    name, part = circuit.populations[0].name, circuit.populations[0].compartments[0]
+    first, second = Weight(gain=Gain(2.0)), Weight(gain=Gain(3.0))
+    circuit = r.replace_drive(circuit, name, part.name, 0, *part.drive, *part.drive)
+    for place, new in enumerate((first, second)):
+        circuit = r.replace_drive(circuit, name, part.name, place, new)
+    assert circuit.populations[0].compartments[0].drive == (first, second)
 
 
 def test_numbers_of_some_parameters():

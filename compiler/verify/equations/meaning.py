@@ -90,8 +90,7 @@ class _Meaning:
     def _stored(self, reading: TensorRef) -> Iterator[tuple[str, tuple[str, ...]]]:
         """The tensors that are read once formulas are written out, and at which axes."""
         name, axes = reading.name, reading.axes
-        tensor = self.circuit.tensor(name)
-        formula = tensor.formula if isinstance(tensor, Parameter) else None
+        formula = self.circuit.formula(name)
         if formula is None:
             yield name, axes
         elif formula.kind == "distance":

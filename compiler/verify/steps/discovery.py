@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cortico.ir import Axis, Circuit, Gain, Parameter, Role, TensorRef, Weight
+from cortico.ir import Axis, Circuit, Gain, Role, TensorRef, Weight
 from cortico.ir.analysis.axes import bounded_axes
 from cortico.ir.analysis.constants import stored_of
 from cortico.ir.rewrite import map_weights, readings, weights_of
@@ -276,9 +276,9 @@ def _orders(circuit: Circuit, axis: str) -> bool:
 
 def _position_axes(circuit: Circuit, ref: TensorRef) -> tuple[str, ...]:
     """The axes at which a formula is read that counts their indices."""
-    tensor = circuit.tensor(ref.name)
-    kind = tensor.formula.kind if isinstance(tensor, Parameter) and tensor.formula else None
-    return {"rotation": ref.axes[:1], "distance": ref.axes[-2:]}.get(kind or "", ())
+    formula = circuit.formula(ref.name)
+    axes = {"rotation": ref.axes[:1], "distance": ref.axes[-2:]}
+    return axes[formula.kind] if formula else ()
 
 
 def _front(array: np.ndarray, ref: TensorRef, joint: tuple[str, ...]) -> np.ndarray:

@@ -16,6 +16,7 @@ from cortico.weights import random_weights
 from tests.cases import CASES
 from tests.ir.circuits import attention, sampler
 from tests.ir.many import CIRCUITS, SMALL, rates
+from tests.passes.test_own_axes import circuit_with_constant_cells
 
 
 def with_numbers(circuit, seed=0):
@@ -52,6 +53,12 @@ def test_what_no_input_reaches_is_constant_once_it_has_numbers():
         assert constants.constant_populations(known) == names - reached
         if any(p.values is None and p.formula is None for p in circuit.parameters):
             assert constants.constant_populations(circuit) <= names - reached
+
+
+def test_cells_without_number_are_not_constant():
+    circuit = circuit_with_constant_cells()
+    assert constants.constant_populations(circuit) == set()
+    assert constants.constant_populations(circuit.bind(n=3)) == {"alike"}
 
 
 def test_weights_are_known_when_sizes_and_numbers_are():

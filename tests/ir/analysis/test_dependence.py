@@ -9,6 +9,7 @@ from cortico.ir.domain import mask
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Bias, Mask
 from tests.ir.many import CIRCUITS, SMALL, rates
+from tests.passes.test_own_axes import circuit_with_constant_cells
 from tests.random_circuits import numbers
 
 TOKENS = 3
@@ -69,6 +70,15 @@ def test_by_hand():
     by_name = {p.name: p for p in circuit.projections}
     assert dependence.term_axes(circuit, by_name["gate"]) == {"h", "i", "j"}
     assert dependence.term_axes(circuit, by_name["shunt"]) == {"h", "i"}
+
+
+def test_rates_of_constant_cells_differ_along_no_axis():
+    circuit = circuit_with_constant_cells()
+    assert dependence.rate_axes(circuit)["alike"] == set()
+    deep = circuit.population("deep")
+    apical = deep.compartment("apical")
+    assert dependence.current_axes(circuit, deep, apical) == set()
+    assert dependence.own_axes(circuit, deep, apical) == {"i", "j"}
 
 
 def test_what_is_heard_counts_among_the_axes_that_cells_need():

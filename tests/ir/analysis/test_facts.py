@@ -1,17 +1,18 @@
 """Readers, letters, signs and inputs."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from cortico.ir import InputKind, SpecError, TensorRef, Weight
+from cortico.ir import Gain, InputKind, SpecError, TensorRef, Weight
 from cortico.ir.analysis.constants import array_of
 from cortico.ir.analysis.inputs import all_live, bind_symbols, infinite_weights, stored_values
 from cortico.ir.analysis.letters import axis_letters
 from cortico.ir.analysis.readers import is_output, is_read_once
 from cortico.ir.analysis.signs import Signs
-from cortico.ir.rewrite import rename, with_values
+from cortico.ir.rewrite import map_weights, rename, with_values
 from cortico.ir.text import print_circuit
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec
@@ -52,9 +53,10 @@ def test_each_axis_has_a_letter_of_its_own():
 
 
 def test_letters_are_taken_from_the_name_where_they_are_free():
-    circuit = rename(attention(), axes={"h": "head", "a": "area", "c": "_9"})
+    circuit = rename(attention(), axes={"h": "head", "a": "him", "c": "_9"})
     letters = axis_letters(circuit)
-    assert (letters["head"], letters["area"], letters["i"]) == ("h", "a", "i")
+    assert (letters["head"], letters["i"]) == ("h", "i")
+    assert letters["him"] == "a"  # h, i and m are taken
     assert letters["_9"] == "b"
 
 
@@ -92,6 +94,24 @@ def test_masks_are_positive_and_inputs_are_not():
         drives = [w for c in p.compartments for w in c.drive if w.tensor]
         if len(drives) == 1 == len(p.compartments) and not circuit.projections_onto(p.name):
             assert (p.name in signs.positive) == (drives[0].tensor.name in mask)
+
+
+def test_a_mask_times_a_negative_gain_is_not_positive():
+    circuit = lower(AttentionSpec(model=4, heads=2, key_padding=True))
+    minus = map_weights(circuit, lambda w: replace(w, gain=Gain(-1.0) * w.gain))
+    masks = {t.name for t in circuit.inputs if t.kind is InputKind.MASK}
+    driven = [
+        (p.name, c)
+        for p in circuit.populations
+        for c in p.compartments
+        if any(w.tensor and w.tensor.name in masks for w in c.drive)
+    ]
+    assert driven
+    for name, part in driven:
+        for each, expected in ((circuit, True), (minus, False)):
+            population = each.population(name)
+            current = Signs(each).current_is_positive(population, population.compartment(part.name))
+            assert current == expected
 
 
 # ---- inputs ------------------------------------------------------------------------------------------

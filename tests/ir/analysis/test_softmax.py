@@ -73,6 +73,13 @@ def test_a_transfer_function_between_stops_the_shift():
     assert shift_groups(circuit) == {}
 
 
+def test_exponentials_before_the_nearest_ones_are_not_shifted():
+    circuit = with_population(
+        softmax_circuit(), "core_source", lambda p: replace(p, transfer="exp")
+    )
+    assert {group.members for group in shift_groups(circuit).values()} == {("mask",)}
+
+
 def test_an_output_that_is_not_normalised_stops_the_shift():
     circuit = softmax_circuit()
     extra = Output("pool", TensorRef("pool", circuit.population("pool").axes))
