@@ -107,15 +107,6 @@ def _lines(circuit: Circuit, engine: Engine) -> Iterator[str]:
         yield from time_constants(circuit)
 
 
-def longest_chain(circuit: Circuit, cells_of: Mapping[str, int]) -> int:
-    """The most units that a signal passes one after another, with `cells_of` units per population."""
-    lengths: dict[str, int] = {}
-    for population in circuit.order:
-        before = [lengths[p.pre] for p in circuit.projections_onto(population.name)]
-        lengths[population.name] = cells_of[population.name] + max(before, default=0)
-    return max(lengths.values())
-
-
 def axes_in_time(circuit: Circuit) -> Iterator[str]:
     """A line for each axis in time, which these scripts do not have."""
     for axis in circuit.axes:

@@ -7,6 +7,8 @@ import keyword
 import re
 from collections.abc import Iterable, Iterator
 
+from cortico.ir.rewrite import fresh
+
 #: Stands behind a name until the whole text is known. It is in no name of a circuit: those are ASCII.
 _MARK = "\u01c2"
 _MARKED = re.compile(rf"\b(\w+){_MARK}(\d*)", re.ASCII)
@@ -30,20 +32,16 @@ class Names:
     """Hands out identifiers, each once. `reserved` are taken from the start."""
 
     def __init__(self, reserved: Iterable[str] = ()) -> None:
-        self._taken = set(reserved)
+        self._taken = {*keyword.kwlist, *keyword.softkwlist, *reserved}
 
     def fresh(self, name: str) -> str:
         """A Python identifier close to `name` that nothing else uses."""
-        stem = plain(name)
-        candidate, number = stem, 2
-        while (
-            candidate in self._taken
-            or keyword.iskeyword(candidate)
-            or keyword.issoftkeyword(candidate)
-        ):
-            candidate, number = f"{stem}_{number}", number + 1
-        self._taken.add(candidate)
-        return candidate
+        return self._free(plain(name), "_")
+
+    def _free(self, stem: str, mark: str) -> str:
+        found = fresh(stem, self._taken, mark)
+        self._taken.add(found)
+        return found
 
     def take(self, names: Iterable[str]) -> None:
         """Keep `names` from being handed out."""
@@ -58,12 +56,7 @@ class MarkedNames(Names):
     """Hands out names that no text of cortico's own can hold. `settled` puts others in their place."""
 
     def fresh(self, name: str) -> str:
-        stem = f"{plain(name)}{_MARK}"
-        candidate, number = stem, 2
-        while candidate in self._taken:
-            candidate, number = f"{stem}{number}", number + 1
-        self._taken.add(candidate)
-        return candidate
+        return self._free(f"{plain(name)}{_MARK}", "")
 
 
 def settled(text: str) -> str:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cortico.backends.inputs import Arrays, all_live, bind_symbols, parameter_values
 from cortico.ir import Circuit, Compartment, Effect, Population, Projection, TensorRef, Weight
+from cortico.ir.analysis.inputs import Arrays, all_live, bind_symbols, parameter_values
 from cortico.ir.domain import Domain, mask
 from cortico.ir.transfer import TRANSFERS
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from cortico.backends.cell_script import axes_in_time
-from cortico.backends.inputs import Arrays, bind_symbols, infinite_weights, stored_values
 from cortico.ir import Circuit
+from cortico.ir.analysis.inputs import Arrays, bind_symbols, infinite_weights, stored_values
 
 
 class ScriptBackend(ABC):

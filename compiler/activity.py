@@ -16,9 +16,9 @@ from functools import cached_property
 
 import numpy as np
 
-from cortico.backends.inputs import Arrays, bind_symbols
 from cortico.backends.reference import currents, interpret
 from cortico.ir import Circuit, Compartment, Effect, Population, Role, SpecError
+from cortico.ir.analysis.inputs import Arrays, bind_symbols
 
 #: Rates that one input may give; more would not fit into memory.
 MOST_RATES = 100_000_000

@@ -10,13 +10,12 @@ map of the query tokens: the fast-weight view of linear attention (Schlag et al.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from cortico.backends.constants import constant_current, constant_populations, constant_rates
-from cortico.backends.inputs import Arrays, bind_symbols
+from cortico.backends.constants import constant_current, constant_rates
 from cortico.ir import (
     Circuit,
     CircuitError,
@@ -28,17 +27,22 @@ from cortico.ir import (
     Population,
     SpecError,
     TensorRef,
-    Weight,
     check,
 )
+from cortico.ir.analysis.constants import constant_populations
+from cortico.ir.analysis.inputs import Arrays, bind_symbols
+from cortico.ir.analysis.readers import is_output
 from cortico.ir.errors import bullet_list, near_name
-from cortico.passes.dependence import is_output, map_weights, reads
-from cortico.passes.edit import (
+from cortico.ir.rewrite import (
     fresh_name,
-    map_compartment,
+    map_axes,
     map_parameters,
     map_populations,
-    without_unused_tensors,
+    map_weights,
+    readings,
+    replace_projections,
+    with_bias,
+    without_unused,
 )
 
 
@@ -102,9 +106,9 @@ def _problems(tensor: Input, array: np.ndarray) -> Iterator[str]:
 
 def _names(circuit: Circuit) -> list[str]:
     """What may be frozen: inputs, and their readings where there are several."""
-    readings = _readings(circuit)
-    read = [reading.name for reading in readings.values()]
-    several = [text for text, reading in readings.items() if read.count(reading.name) > 1]
+    found = _readings(circuit)
+    read = [reading.name for reading in found.values()]
+    several = [text for text, reading in found.items() if read.count(reading.name) > 1]
     return [*(tensor.name for tensor in circuit.inputs), *several]
 
 
@@ -114,7 +118,7 @@ def _names(circuit: Circuit) -> list[str]:
 def _readings(circuit: Circuit) -> dict[str, TensorRef]:
     """`x[j, m]` and so on: each way in which an input is read."""
     inputs = {tensor.name for tensor in circuit.inputs}
-    return {str(w.tensor): w.tensor for w in reads(circuit) if w.tensor and w.tensor.name in inputs}
+    return {str(reading): reading for reading in readings(circuit) if reading.name in inputs}
 
 
 def _readings_apart(circuit: Circuit, arrays: Arrays) -> tuple[Circuit, dict[str, np.ndarray]]:
@@ -151,9 +155,8 @@ def _own_size(circuit: Circuit, axis: str) -> Circuit:
     if not isinstance(extent, str) or sharing == [axis]:
         return circuit
     symbol = f"{extent}_{axis}"
-    axes = (replace(a, extent=symbol) if a.name == axis else a for a in circuit.axes)
-    circuit = replace(circuit, axes=tuple(axes))
-    for reading in {w.tensor for w in reads(circuit) if w.tensor and axis in w.tensor.axes}:
+    circuit = map_axes(circuit, lambda a: replace(a, extent=symbol) if a.name == axis else a)
+    for reading in {ref for ref in readings(circuit) if axis in ref.axes}:
         circuit = _refitted(circuit, reading)
     return circuit
 
@@ -162,7 +165,7 @@ def _refitted(circuit: Circuit, reading: TensorRef) -> Circuit:
     """The circuit with a tensor that fits a reading: another one if it is read otherwise as well."""
     tensor = circuit.tensor(reading.name)
     shape = tuple(circuit.axis(axis).extent for axis in reading.axes)
-    others = {w.tensor for w in reads(circuit) if w.tensor and w.tensor.name == reading.name}
+    others = {ref for ref in readings(circuit) if ref.name == reading.name}
     if isinstance(tensor, Input):
         if others != {reading}:
             return circuit  # the reading that is held gets an input of its own
@@ -192,23 +195,10 @@ def _folded(circuit: Circuit) -> Circuit:
             else:
                 drive = f"{projection.name}_current"
                 place = (projection.post, projection.compartment)
-                circuit = _with_drive(circuit, place, drive, *found)
-                left = tuple(p for p in circuit.projections if p.name != projection.name)
-                circuit = replace(circuit, projections=left)
+                circuit = with_bias(circuit, place, drive, *found)
+                circuit = replace_projections(circuit, [projection], [])
     kept |= {name for name in constant if is_output(circuit, name)}
-    return _without_unused(_without_constant(circuit, constant, kept, rates))
-
-
-def _with_drive(
-    circuit: Circuit, place: tuple[str, str], name: str, axes: Sequence[str], values: np.ndarray
-) -> Circuit:
-    """The circuit with a constant current into a compartment."""
-    name = fresh_name(circuit, name)
-    weight = Weight(TensorRef(name, tuple(axes)))
-    circuit = replace(
-        circuit, parameters=(*circuit.parameters, Parameter(name, values.shape, values))
-    )
-    return map_compartment(circuit, *place, lambda c: replace(c, drive=(*c.drive, weight)))
+    return without_unused(_without_constant(circuit, constant, kept, rates))
 
 
 def _without_constant(
@@ -224,7 +214,7 @@ def _without_constant(
     for population in (circuit.population(name) for name in sorted(kept)):
         place = (population.name, population.compartments[0].name)
         name = f"{population.name}_rate"
-        circuit = _with_drive(circuit, place, name, population.axes, rates[population.name])
+        circuit = with_bias(circuit, place, name, population.axes, rates[population.name])
     return circuit
 
 
@@ -232,12 +222,3 @@ def _bare(population: Population) -> Population:
     """The population with one compartment, which nothing drives yet, and no transfer function."""
     part = Compartment(population.compartments[0].name, Effect.MULTIPLIES)
     return replace(population, compartments=(part,), transfer="identity")
-
-
-def _without_unused(circuit: Circuit) -> Circuit:
-    """The circuit without parameters and axes that nothing reads."""
-    circuit = without_unused_tensors(circuit)
-    used = {axis for population in circuit.populations for axis in population.axes}
-    for weight in reads(circuit):
-        used |= {*weight.axes, *(axis for axis, _ in weight.gain.sizes)}
-    return replace(circuit, axes=tuple(axis for axis in circuit.axes if axis.name in used))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from cortico import AttentionSpec, compile_attention, random_weights
 from cortico.ir import Bound, Circuit, Population, SpecError
 from cortico.ir.domain import conjunction
+from cortico.ir.rewrite import map_populations
 from cortico.passes import Pass, relative_difference
-from cortico.passes.edit import map_populations
 from cortico.passes.share_relays import ShareRelays
 
 

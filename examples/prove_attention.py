@@ -28,7 +28,7 @@ from dataclasses import replace
 
 from cortico import AttentionSpec, compile_attention, lower, random_weights
 from cortico.ir import Gain, Projection
-from cortico.passes.edit import map_projections
+from cortico.ir.rewrite import map_projections
 from cortico.verify import (
     Verdict,
     circuit_equations,

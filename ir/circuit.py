@@ -13,8 +13,8 @@ from cortico.ir.axes import Axis, Extent
 from cortico.ir.domain import Domain, conjunction
 from cortico.ir.errors import CircuitError, clipped, near_name, shown
 from cortico.ir.limits import SIZE
-from cortico.ir.population import Population, Projection
-from cortico.ir.tensors import Input, Parameter, TensorRef
+from cortico.ir.population import Effect, Population, Projection
+from cortico.ir.tensors import Formula, Input, Parameter, TensorRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,6 +74,11 @@ class Circuit:
     def tensor(self, name: str) -> Input | Parameter:
         """The input or parameter called `name`."""
         return _lookup("tensor", name, self._tensors)
+
+    def formula(self, name: str) -> Formula | None:
+        """The formula of a parameter; None for plain ones and for inputs."""
+        tensor = self.tensor(name)
+        return tensor.formula if isinstance(tensor, Parameter) else None
 
     def population(self, name: str) -> Population:
         return _lookup("population", name, self._populations)
@@ -163,13 +168,22 @@ class Circuit:
 
     def synapse_axes(self, projection: Projection) -> tuple[str, ...]:
         """The axes that number the synapses of a projection: the target's, then the summed ones."""
+        return self.population(projection.post).axes + self.summed_axes(projection)
+
+    def summed_axes(self, projection: Projection) -> tuple[str, ...]:
+        """The axes over which a projection sums: those that only its source has."""
         post, pre = self.population(projection.post), self.population(projection.pre)
-        return post.axes + tuple(axis for axis in pre.axes if axis not in post.axes)
+        return tuple(axis for axis in pre.axes if axis not in post.axes)
 
     def synapse_domain(self, projection: Projection) -> Domain:
         """Where synapses exist: both neurons exist and the projection's own domain holds."""
         post, pre = self.population(projection.post), self.population(projection.pre)
         return conjunction(post.domain, pre.domain, projection.domain)
+
+    def divides(self, projection: Projection) -> bool:
+        """Whether a projection ends on a compartment that divides."""
+        compartment = self.population(projection.post).compartment(projection.compartment)
+        return compartment.effect is Effect.DIVIDES
 
     # ---- views (each imported when asked for) -----------------------------------------------------
 

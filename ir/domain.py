@@ -56,6 +56,11 @@ def implies(domain: Domain, bound: Bound) -> bool:
     )
 
 
+def bound_axes(domain: Iterable[Bound]) -> set[str]:
+    """The axes that a domain ties."""
+    return {axis for bound in domain for axis in (bound.left, bound.right)}
+
+
 def restrict(domain: Domain, axes: Iterable[str]) -> Domain:
     """The bounds of `domain` whose axes are both among `axes`."""
     kept = set(axes)

@@ -12,13 +12,14 @@ from itertools import accumulate
 
 import numpy as np
 
+from cortico.ir.analysis.constants import array_of
 from cortico.ir.circuit import Circuit
 from cortico.ir.enumeration import enumeration
 from cortico.ir.errors import CircuitError, near_name
 from cortico.ir.index_space import IndexSpace, Indices, Terms
 from cortico.ir.names import NameTemplate, name_template
 from cortico.ir.population import Population, Projection
-from cortico.ir.tensors import FORMULAS, Parameter, Weight
+from cortico.ir.tensors import Weight
 
 #: Ids and positions are int64.
 _MOST = 2**63 - 1
@@ -260,8 +261,7 @@ class WeightReader:
     @cached_property
     def _tensor(self) -> np.ndarray | None:
         assert self._weight.tensor is not None
-        tensor = self._circuit.tensor(self._weight.tensor.name)
-        return parameter_values(self._circuit, tensor) if isinstance(tensor, Parameter) else None
+        return array_of(self._circuit, self._weight.tensor.name)
 
     def along(self, space: IndexSpace) -> Callable[[int, int], np.ndarray | None]:
         """Reads the weights (float64, gain applied) at positions `start … stop - 1` of a space.
@@ -298,18 +298,6 @@ def _place_terms(axes: Sequence[str], shape: Sequence[int]) -> Terms:
     for place, axis in enumerate(axes):
         strides[axis] += math.prod(shape[place + 1 :])
     return {axis: partial(np.multiply, stride) for axis, stride in strides.items()}
-
-
-def parameter_values(circuit: Circuit, parameter: Parameter) -> np.ndarray | None:
-    """The array of a parameter, its formula evaluated; None while it is symbolic."""
-    if parameter.formula is None:
-        return parameter.values
-    arguments = [circuit.tensor(name) for name in parameter.formula.arguments]
-    arrays = [a.values for a in arguments if isinstance(a, Parameter) and a.values is not None]
-    shape = [side for side in parameter.shape if isinstance(side, int)]
-    if len(arrays) < len(arguments) or len(shape) < len(parameter.shape):
-        return None
-    return FORMULAS[parameter.formula.kind](tuple(shape), *arrays)
 
 
 def require_small(circuit: Circuit, limit: int) -> None:

@@ -28,8 +28,8 @@ from cortico.ir import (
     Weight,
 )
 from cortico.ir.domain import conjunction
+from cortico.ir.rewrite import weights_of
 from cortico.ir.tensors import FLOATS
-from cortico.passes.dependence import reads
 
 AXES = "ijabc"
 SYMBOLIC = "n"
@@ -176,7 +176,7 @@ class _Drawing:
 def real_numbers(circuit, seed, tokens):
     """Inputs, parameters and rates of a circuit, all of them numbers that floats hold well."""
     # products of tiny gains underflow to zero in one order of multiplication and not in another
-    gains = [weight.gain.coefficient for weight in reads(circuit)]
+    gains = [weight.gain.coefficient for weight in weights_of(circuit)]
     assume(all(gain == 0 or abs(gain) > 1e-6 for gain in gains))
     rng = np.random.default_rng(seed)
 

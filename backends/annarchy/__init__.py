@@ -10,9 +10,9 @@ import numpy as np
 from cortico.backends.annarchy.emitter import SCRIPT, emit_script
 from cortico.backends.annarchy.options import Options
 from cortico.backends.annarchy.running import require_annarchy, run_script
-from cortico.backends.inputs import Arrays
 from cortico.backends.script_backend import ScriptBackend
 from cortico.ir import Circuit
+from cortico.ir.analysis.inputs import Arrays
 
 __all__ = ["AnnarchyBackend", "Options", "emit_script"]
 

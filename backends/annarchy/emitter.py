@@ -20,10 +20,10 @@ from cortico.backends.cell_script import (
     Engine,
     drive,
     emit_cell_script,
-    longest_chain,
     time_constant,
 )
 from cortico.ir import Circuit, Population
+from cortico.ir.rewrite import longest_chain
 
 SCRIPT = "attention_annarchy.py"
 
@@ -54,5 +54,5 @@ def emit_script(circuit: Circuit, options: Options) -> str:
     """A standalone Python script that imports ANNarchy and numpy and runs `circuit`."""
     circuit = with_plain_names(circuit)
     engine = replace(ENGINE, constants=f"{ENGINE.constants}\n{definitions(circuit)}")
-    chain = longest_chain(circuit, {p.name: 1 for p in circuit.populations})
+    chain = longest_chain(circuit, lambda population: 1)
     return emit_cell_script(circuit, engine, options.of_script(), chain)

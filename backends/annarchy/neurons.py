@@ -5,10 +5,10 @@ from __future__ import annotations
 import keyword
 import textwrap
 from collections.abc import Iterator
-from dataclasses import replace
 
 from cortico.backends.cell_script import normalised_first
 from cortico.ir import Circuit, Compartment, Effect, Population
+from cortico.ir.rewrite import rename
 
 #: Transfer functions as ANNarchy calls them.
 _TRANSFERS = {"identity": "{x}", "relu": "pos({x})"}
@@ -16,19 +16,8 @@ _TRANSFERS = {"identity": "{x}", "relu": "pos({x})"}
 
 def with_plain_names(circuit: Circuit) -> Circuit:
     """`circuit` without compartments called `if` and such, which no equation may sum."""
-    return replace(
-        circuit,
-        populations=tuple(
-            replace(
-                p,
-                compartments=tuple(replace(c, name=_plain(c.name)) for c in p.compartments),
-            )
-            for p in circuit.populations
-        ),
-        projections=tuple(
-            replace(p, compartment=_plain(p.compartment)) for p in circuit.projections
-        ),
-    )
+    names = {c.name for p in circuit.populations for c in p.compartments}
+    return rename(circuit, compartments={name: _plain(name) for name in names})
 
 
 def _plain(name: str) -> str:

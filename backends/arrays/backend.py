@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.extras import require_extra
-from cortico.backends.inputs import Arrays, bind_symbols, stored_values
 from cortico.ir import Circuit, InputKind
+from cortico.ir.analysis.inputs import Arrays, bind_symbols, stored_values
 
 #: Most axes for which einsum has letters.
 _MOST_AXES = 52

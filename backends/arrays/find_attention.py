@@ -24,6 +24,7 @@ from cortico.backends.arrays.operations import (
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable, axes_of
 from cortico.ir import Bound
+from cortico.ir.domain import bound_axes
 
 
 def with_attention(statements: Sequence[Statement], results: Sequence[Variable]) -> list[Statement]:
@@ -196,7 +197,7 @@ class _Search:
 
 def _row(scores: _Scores, column: str) -> str | None:
     """The axis of queries: the one that bounds tie to `column`, else the last that keys lack."""
-    tied = {axis for bound in scores.bounds for axis in (bound.left, bound.right)} - {column}
+    tied = bound_axes(scores.bounds) - {column}
     own = [a for a in scores.query.axes if a not in scores.key.axes and (a in tied or not tied)]
     return own[-1] if own and len(tied) < 2 else None
 

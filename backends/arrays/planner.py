@@ -28,7 +28,6 @@ from cortico.backends.arrays.past import sum_over_past
 from cortico.backends.arrays.program import Program
 from cortico.backends.arrays.variables import Product, Variable, axes_of, in_order
 from cortico.backends.names import MarkedNames
-from cortico.backends.softmax import ShiftGroup, shift_groups
 from cortico.ir import (
     Bound,
     Circuit,
@@ -37,13 +36,13 @@ from cortico.ir import (
     Formula,
     Gain,
     InputKind,
-    Parameter,
     Population,
     Projection,
     Role,
     TensorRef,
     Weight,
 )
+from cortico.ir.analysis.softmax import ShiftGroup, shift_groups
 from cortico.ir.domain import conjunction
 from cortico.ir.tensors import Input
 from cortico.ir.transfer import TRANSFERS
@@ -322,12 +321,9 @@ class Planner:
         is_input = isinstance(tensor, Input)
         gate = tensor.name if isinstance(tensor, Input) and tensor.kind is InputKind.MASK else None
         variable = Variable(self.names[tensor.name], weight.tensor.axes, is_input, gate)
-        if (
-            isinstance(tensor, Parameter)
-            and tensor.formula
-            and tensor.formula.kind in PLANNED_FORMULAS
-        ):
-            variable = self._distance(tensor.formula, weight.tensor.axes)
+        formula = self.circuit.formula(tensor.name)
+        if formula and formula.kind in PLANNED_FORMULAS:
+            variable = self._distance(formula, weight.tensor.axes)
         return Product(gain=weight.gain, factors=(variable,))
 
     def _distance(self, formula: Formula, axes: tuple[str, ...]) -> Variable:

@@ -15,8 +15,8 @@ from cortico.backends.brian2.emitter import emit_script
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.running import SCRIPT, load_simulate, require_brian2, run_script
 from cortico.backends.brian2.schedule import unscheduled
-from cortico.backends.inputs import bind_symbols, infinite_weights, stored_values
 from cortico.ir import Circuit
+from cortico.ir.analysis.inputs import bind_symbols, infinite_weights, stored_values
 
 __all__ = ["Brian2Backend", "Options", "emit_script", "load_simulate"]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup
 from cortico.backends.brian2.code import Coder
-from cortico.backends.letters import axis_letters
 from cortico.ir import Projection, Weight
+from cortico.ir.analysis.letters import axis_letters
 
 
 def currents(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:

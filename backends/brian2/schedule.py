@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from cortico.ir import Bound, Circuit, Projection
 from cortico.ir.domain import restrict
+from cortico.ir.rewrite import leading_to
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,7 @@ def time_axes(circuit: Circuit, axes: tuple[str, ...]) -> tuple[str, ...]:
 
 def summed_in_time(circuit: Circuit, projection: Projection) -> tuple[str, ...]:
     """The axes in time over which a projection sums."""
-    pre, post = circuit.population(projection.pre), circuit.population(projection.post)
-    return tuple(axis for axis in time_axes(circuit, pre.axes) if axis not in post.axes)
+    return time_axes(circuit, circuit.summed_axes(projection))
 
 
 def schedule(circuit: Circuit) -> Schedule:
@@ -106,14 +106,6 @@ def _rewritten(circuit: Circuit) -> Iterator[str]:
 
 def _hears_memory(circuit: Circuit, plan: Schedule, store: Projection) -> bool:
     """Whether what a projection stores depends on another memory that is written in its phase."""
-    phase = plan.writes[store.name].phase
-    frontier, seen = [store.pre], {store.pre}
-    while frontier:
-        for projection in circuit.projections_onto(frontier.pop()):
-            other = plan.writes.get(projection.name)
-            if other and other.phase == phase:
-                return True
-            if projection.pre not in seen:
-                seen.add(projection.pre)
-                frontier.append(projection.pre)
-    return False
+    phase, before = plan.writes[store.name].phase, set(leading_to(circuit, [store.pre]))
+    heard = (plan.writes.get(p.name) for p in circuit.projections if p.post in before)
+    return any(write is not None and write.phase == phase for write in heard)

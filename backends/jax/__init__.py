@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.arrays.backend import ArrayBackend, compiled
-from cortico.backends.inputs import Arrays
 from cortico.backends.jax.emitter import emit_function
 from cortico.ir import Circuit
+from cortico.ir.analysis.inputs import Arrays
 
 __all__ = ["JaxBackend", "compile_function", "emit_function"]
 

@@ -13,7 +13,6 @@ from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_na
 from cortico.backends.arrays.program import Statement
 from cortico.backends.jax.template import HELPERS
 from cortico.backends.jax.writer import JaxWriter
-from cortico.backends.letters import axis_letters, with_letters
 from cortico.backends.names import settled
 from cortico.backends.script_parts import (
     sides_code,
@@ -23,6 +22,8 @@ from cortico.backends.script_parts import (
     weights_reader,
 )
 from cortico.ir import Circuit, Formula, Input, InputKind, Parameter, Role, TensorRef
+from cortico.ir.analysis.letters import axis_letters
+from cortico.ir.rewrite import readings, rename
 
 #: Rows that attention computes at once; longer inputs go block by block.
 _BLOCK = 256
@@ -38,7 +39,7 @@ class _Emitter:
 
     def __init__(self, circuit: Circuit) -> None:
         self.circuit, self.names = circuit, tensor_names(circuit)
-        planner = Planner(with_letters(circuit, axis_letters(circuit)))
+        planner = Planner(rename(circuit, axes=axis_letters(circuit)))
         self.results = planner.outputs()
         self.write = JaxWriter({a.name: planner.size_code(a.name) for a in planner.circuit.axes})
         self.statements = with_attention(planner.program.statements, self.results)
@@ -83,7 +84,7 @@ class _Emitter:
         areas = {axis.name for axis in self.circuit.axes if axis.role is Role.AREA}
         weights = {p.name for p in self.circuit.parameters if p.formula is None}
         places: dict[str, int] = {}
-        for ref in _reads(self.circuit):
+        for ref in readings(self.circuit):
             found = [place for place, axis in enumerate(ref.axes) if axis in areas]
             if found and ref.name in weights:
                 places.setdefault(ref.name, found[0])
@@ -165,10 +166,3 @@ class _Emitter:
         axes = f"  # [{', '.join(result.axes)}]" if result.axes else ""
         code = statement.operation.code(self.write, result, statement.operands)
         yield f"{result.code} = {code}{axes}"
-
-
-def _reads(circuit: Circuit) -> Iterator[TensorRef]:
-    """Every place where a tensor is read."""
-    weights = [w for p in circuit.populations for c in p.compartments for w in c.drive]
-    weights += [projection.weight for projection in circuit.projections]
-    yield from (weight.tensor for weight in weights if weight.tensor)

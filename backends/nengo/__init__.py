@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from cortico.backends.extras import require_extra
-from cortico.backends.inputs import Arrays
 from cortico.backends.nengo.emitter import SCRIPT, emit_script
 from cortico.backends.nengo.options import Options
 from cortico.backends.script_backend import ScriptBackend
 from cortico.backends.script_running import run_and_listen
 from cortico.ir import Circuit
+from cortico.ir.analysis.inputs import Arrays
 
 __all__ = ["NengoBackend", "Options", "emit_script"]
 

@@ -7,11 +7,11 @@ from cortico.backends.cell_script import (
     Engine,
     dendrites,
     emit_cell_script,
-    longest_chain,
 )
 from cortico.backends.nengo.options import Options
 from cortico.backends.nengo.template import CONSTANTS, HEADER, MAIN, NETWORK
 from cortico.ir import Circuit
+from cortico.ir.rewrite import longest_chain
 
 SCRIPT = "attention_nengo.py"
 
@@ -28,5 +28,5 @@ ENGINE = Engine(
 
 def emit_script(circuit: Circuit, options: Options) -> str:
     """A standalone Python script that imports nengo and numpy and runs `circuit`."""
-    chain = longest_chain(circuit, {p.name: 1 for p in circuit.populations})
+    chain = longest_chain(circuit, lambda population: 1)
     return emit_cell_script(circuit, ENGINE, vars(options), chain)

@@ -11,12 +11,12 @@ import numpy as np
 
 from cortico.backends.cell_script import axes_in_time
 from cortico.backends.extras import require_extra
-from cortico.backends.inputs import Arrays, infinite_weights
 from cortico.backends.nest.emitter import SCRIPT, emit_script
 from cortico.backends.nest.options import Options
 from cortico.backends.script_backend import ScriptBackend
 from cortico.backends.script_running import run_and_listen
 from cortico.ir import Circuit
+from cortico.ir.analysis.inputs import Arrays, infinite_weights
 
 __all__ = ["NestBackend", "Options", "emit_script"]
 

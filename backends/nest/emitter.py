@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from cortico.backends.cell_script import BY_CELL, Engine, dendrites, emit_cell_script, longest_chain
+from cortico.backends.cell_script import BY_CELL, Engine, dendrites, emit_cell_script
 from cortico.backends.nest.options import Options
 from cortico.backends.nest.template import CONSTANTS, HEADER, MAIN, NETWORK
 from cortico.ir import Circuit, Effect, Population
+from cortico.ir.rewrite import longest_chain
 
 SCRIPT = "attention_nest.py"
 
@@ -25,7 +26,7 @@ _PRODUCT, _QUOTIENT = 3, 2
 
 def emit_script(circuit: Circuit, options: Options) -> str:
     """A standalone Python script that imports nest and numpy and runs `circuit`."""
-    chain = longest_chain(circuit, {p.name: _units(p) for p in circuit.populations})
+    chain = longest_chain(circuit, _units)
     return emit_cell_script(circuit, ENGINE, vars(options), chain)
 
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cortico.backends.inputs import Arrays
 from cortico.backends.neuron.emitter import SCRIPT, emit_script, mechanisms
 from cortico.backends.neuron.options import Options
 from cortico.backends.neuron.running import require_neuron, run_script
 from cortico.backends.script_backend import ScriptBackend
 from cortico.ir import Circuit
+from cortico.ir.analysis.inputs import Arrays
 
 __all__ = ["NeuronBackend", "Options", "emit_script", "mechanisms"]
 

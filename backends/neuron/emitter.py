@@ -13,11 +13,11 @@ from cortico.backends.cell_script import (
     area_and_time,
     dendrites,
     emit_cell_script,
-    longest_chain,
 )
 from cortico.backends.neuron.options import Options
 from cortico.backends.neuron.template import CELL, CONSTANTS, HEADER, MAIN, NETWORK
 from cortico.ir import Circuit, Effect, Population
+from cortico.ir.rewrite import longest_chain
 
 SCRIPT = "attention_neuron.py"
 MECHANISMS = ("dendritic_product.mod", "rate_synapse.mod")
@@ -41,7 +41,7 @@ ENGINE = Engine(
 
 def emit_script(circuit: Circuit, options: Options) -> str:
     """A standalone Python script that imports neuron and numpy and runs `circuit`."""
-    chain = longest_chain(circuit, {p.name: _compartments(p) for p in circuit.populations})
+    chain = longest_chain(circuit, _compartments)
     return emit_cell_script(circuit, ENGINE, options.of_script(), chain)
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from cortico.backends.extras import require_extra
 from cortico.backends.hdf5 import new_disk_file
-from cortico.backends.inputs import infinite_weights
 from cortico.backends.nir.affine import obstacles
 from cortico.backends.nir.options import Options
 from cortico.backends.protocol import Progress
 from cortico.ir import Circuit
+from cortico.ir.analysis.inputs import infinite_weights
 
 __all__ = ["NirBackend", "Options"]
 

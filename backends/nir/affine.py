@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
-from cortico.backends.constants import constant_populations
 from cortico.ir import (
-    Axis,
     Circuit,
     Compartment,
     Effect,
-    Extent,
     Parameter,
     Population,
-    Projection,
     Role,
     TensorRef,
     Unfold,
     Weight,
 )
+from cortico.ir.analysis.axes import bounded_axes, output_axes
+from cortico.ir.analysis.constants import constant_populations
+from cortico.ir.rewrite import map_axes, readings, weights_of, weights_onto
 
 #: Streams that reach a population: the inputs as they are read, such as `x[i, m]`.
 Streams = dict[str, frozenset[str]]
@@ -30,17 +29,13 @@ def one_step(circuit: Circuit) -> Circuit:
     presented = presented_axes(circuit)
     if not presented:
         return circuit
-    axes = tuple(
-        replace(axis, extent=1, unfold=Unfold.SPACE) if axis.name in presented else axis
-        for axis in circuit.axes
+    step = map_axes(
+        circuit,
+        lambda a: replace(a, extent=1, unfold=Unfold.SPACE) if a.name in presented else a,
     )
-    shapes = {r.name: tuple(_extent(axes, axis) for axis in r.axes) for r in _readings(circuit)}
+    shapes = {r.name: tuple(step.axis(a).extent for a in r.axes) for r in _readings(circuit)}
     inputs = tuple(replace(t, shape=shapes.get(t.name, t.shape)) for t in circuit.inputs)
-    return replace(circuit, axes=axes, inputs=inputs)
-
-
-def _extent(axes: Sequence[Axis], name: str) -> Extent:
-    return next(axis.extent for axis in axes if axis.name == name)
+    return replace(step, inputs=inputs)
 
 
 def presented_axes(circuit: Circuit) -> frozenset[str]:
@@ -52,10 +47,8 @@ def presented_axes(circuit: Circuit) -> frozenset[str]:
 
 def _is_presented(circuit: Circuit, axis: str, streams: Streams) -> bool:
     reached = (p for p in circuit.populations if streams[p.name])
-    weights = list(_weights(circuit))
+    weights = list(weights_of(circuit))
     stored = (w for w in weights if not _is_input(circuit, w))
-    domains = [p.domain for p in circuit.populations] + [p.domain for p in circuit.projections]
-    bounds = [bound for domain in domains for bound in domain]
     return (
         all(axis in population.axes for population in reached)
         and all(axis in reading.axes for reading in _readings(circuit))
@@ -63,14 +56,9 @@ def _is_presented(circuit: Circuit, axis: str, streams: Streams) -> bool:
         == len({r.name for r in _readings(circuit)})
         and not any(axis in weight.axes for weight in stored)
         and not any(axis == name for weight in weights for name, _ in weight.gain.sizes)
-        and not any(axis in (bound.left, bound.right) for bound in bounds)
-        and not any(_is_summed(circuit, projection, axis) for projection in circuit.projections)
+        and axis not in bounded_axes(circuit)
+        and not any(axis in circuit.summed_axes(p) for p in circuit.projections)
     )
-
-
-def _is_summed(circuit: Circuit, projection: Projection, axis: str) -> bool:
-    pre, post = circuit.population(projection.pre), circuit.population(projection.post)
-    return axis in pre.axes and axis not in post.axes
 
 
 def streams_of(circuit: Circuit) -> Streams:
@@ -85,9 +73,9 @@ def streams_of(circuit: Circuit) -> Streams:
 def _streams_onto(
     circuit: Circuit, population: Population, compartment: Compartment, found: Streams
 ) -> frozenset[str]:
-    hears = circuit.projections_onto(population.name, compartment.name)
-    weights = (*compartment.drive, *(projection.weight for projection in hears))
+    weights = weights_onto(circuit, population, compartment.name)
     own = frozenset(str(weight.tensor) for weight in weights if _is_input(circuit, weight))
+    hears = circuit.projections_onto(population.name, compartment.name)
     return own.union(*(found[projection.pre] for projection in hears))
 
 
@@ -147,8 +135,7 @@ def _listed(streams: frozenset[str]) -> str:
 
 def _advice(circuit: Circuit, factors: list[frozenset[str]]) -> str:
     """Which streams to hold: those without the tokens of an output."""
-    outputs = {axis for output in circuit.outputs for axis in output.source.axes}
-    tokens = {a for a in outputs if circuit.axis(a).role is Role.COLUMN}
+    tokens = {a for a in output_axes(circuit) if circuit.axis(a).role is Role.COLUMN}
     free = {str(reading) for reading in _readings(circuit) if tokens & {*reading.axes}}
     held = sorted(frozenset().union(*factors) - free)
     return f"; freeze {' and '.join(held)}" if held else ""
@@ -183,17 +170,10 @@ def _large(step: Circuit, limit: int) -> Iterator[str]:
 # ---- reading a circuit -----------------------------------------------------------------------------
 
 
-def _weights(circuit: Circuit) -> Iterator[Weight]:
-    for population in circuit.populations:
-        for compartment in population.compartments:
-            yield from compartment.drive
-    yield from (projection.weight for projection in circuit.projections)
-
-
 def _is_input(circuit: Circuit, weight: Weight) -> bool:
     tensor = circuit.tensor(weight.tensor.name) if weight.tensor else None
     return tensor is not None and not isinstance(tensor, Parameter)
 
 
 def _readings(circuit: Circuit) -> list[TensorRef]:
-    return [w.tensor for w in _weights(circuit) if w.tensor and _is_input(circuit, w)]
+    return [r for r in readings(circuit) if not isinstance(circuit.tensor(r.name), Parameter)]

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.backends.constants import constant_populations, constant_rates
-from cortico.backends.inputs import Arrays
+from cortico.backends.constants import constant_rates
 from cortico.backends.names import Names
 from cortico.backends.nir.affine import Streams, one_step, stream_compartment, streams_of
 from cortico.backends.nir.options import Options
@@ -29,6 +28,8 @@ from cortico.ir import (
     Projection,
     TensorRef,
 )
+from cortico.ir.analysis.constants import constant_populations
+from cortico.ir.analysis.inputs import Arrays
 from cortico.ir.domain import mask
 from cortico.ir.neurons import NeuronView
 from cortico.ir.physiology import cell_type

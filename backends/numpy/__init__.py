@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from cortico.backends.arrays.backend import ArrayBackend, argument_names, compiled
-from cortico.backends.inputs import Arrays
 from cortico.backends.numpy.emitter import emit_source, what_ranks_share
 from cortico.backends.numpy.running import Options, require_mpi, run_on_ranks
 from cortico.ir import Circuit
+from cortico.ir.analysis.inputs import Arrays
 
 __all__ = ["NumpyBackend", "compile_source", "emit_source"]
 

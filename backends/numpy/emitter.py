@@ -13,7 +13,6 @@ from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_na
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
-from cortico.backends.letters import axis_letters, with_letters
 from cortico.backends.names import settled
 from cortico.backends.numpy.operations import Part, Project, ThreadedWriter
 from cortico.backends.numpy.packing import Packing, pack, shown
@@ -31,6 +30,8 @@ from cortico.backends.script_parts import (
     weights_reader,
 )
 from cortico.ir import Circuit, Extent, Formula, Input, InputKind, Parameter, Role
+from cortico.ir.analysis.letters import axis_letters
+from cortico.ir.rewrite import rename
 
 
 def emit_source(circuit: Circuit, on_ranks: bool = False) -> str:
@@ -65,7 +66,7 @@ class _File:
     def __init__(self, circuit: Circuit, on_ranks: bool) -> None:
         self.circuit = circuit
         self.names = tensor_names(circuit)
-        self.lettered = with_letters(circuit, axis_letters(circuit))
+        self.lettered = rename(circuit, axes=axis_letters(circuit))
         planner = Planner(self.lettered)
         self.results = planner.outputs()
         self.program, axes = planner.program, planner.circuit.axes

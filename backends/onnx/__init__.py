@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from cortico.backends.extras import require_extra
-from cortico.backends.inputs import bind_symbols, stored_values
 from cortico.backends.numpy import NumpyBackend
 from cortico.backends.protocol import Progress
 from cortico.ir import Circuit, SpecError
+from cortico.ir.analysis.inputs import bind_symbols, stored_values
 from cortico.ir.errors import near_name
 
 __all__ = ["OnnxBackend"]

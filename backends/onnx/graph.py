@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from cortico.ir.rewrite import fresh
+
 #: The version of the operators, and of the file format that goes with it (onnx 1.18).
 OPSET, IR_VERSION = 23, 11
 
@@ -60,7 +62,7 @@ class Graph:
         self.outputs.append(_info(name, dtype, shape))
 
     def _fresh(self, name: str) -> str:
-        found = unlike(name, self._taken)
+        found = fresh(name, self._taken)
         self._taken.add(found)
         return found
 
@@ -95,11 +97,3 @@ def element(dtype: np.dtype[Any]) -> int:
 
 def _info(name: str, dtype: np.dtype[Any], shape: Sequence[int | str]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, element(dtype), list(shape))
-
-
-def unlike(name: str, taken: Iterable[str]) -> str:
-    """`name`, or with a number behind it when it is taken."""
-    names, candidate, number = set(taken), name, 2
-    while candidate in names:
-        candidate, number = f"{name}_{number}", number + 1
-    return candidate

@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 
 from cortico.backends.onnx.array import Array
-from cortico.backends.onnx.graph import EXTERNAL, Graph, unlike
+from cortico.backends.onnx.graph import EXTERNAL, Graph
 from cortico.backends.onnx.recording import Recording
 from cortico.ir import Circuit, Input, InputKind, Parameter
+from cortico.ir.rewrite import fresh
 
 FILE, DATA = "attention.onnx", "attention.onnx.data"
 
@@ -27,9 +28,9 @@ def make_model(
     """
     symbolic = _symbolic(circuit, weights)
     taken = [*(t.name for t in circuit.inputs), *(p.name for p in symbolic)]
-    outputs = {o.name: unlike(o.name, taken) for o in circuit.outputs}
+    outputs = {o.name: fresh(o.name, taken) for o in circuit.outputs}
     graph = Graph([*taken, *outputs.values()])
-    batch = unlike("batch", circuit.symbols)
+    batch = fresh("batch", circuit.symbols)
 
     def given(tensor: Input | Parameter, front: tuple[str, ...], kind: np.dtype[Any]) -> Array:
         shape = (*front, *tensor.shape)

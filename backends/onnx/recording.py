@@ -17,11 +17,12 @@ from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_na
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
-from cortico.backends.letters import axis_letters, with_letters
 from cortico.backends.onnx.array import Array
 from cortico.backends.onnx.graph import Graph
 from cortico.backends.onnx.numpy_on_onnx import Helpers
 from cortico.ir import Circuit, Extent, Parameter
+from cortico.ir.analysis.letters import axis_letters
+from cortico.ir.rewrite import rename
 
 
 class Recording:
@@ -37,7 +38,7 @@ class Recording:
 
     def outputs(self, fuse: bool) -> list[Array]:
         """The circuit's outputs; with operators `Attention` if `fuse`, where they mean the same."""
-        planner = Planner(with_letters(self.circuit, axis_letters(self.circuit)))
+        planner = Planner(rename(self.circuit, axes=axis_letters(self.circuit)))
         results = planner.outputs()
         write = Writer({axis.name: planner.size_code(axis.name) for axis in planner.circuit.axes})
         for name, variable in self.names.items():

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from cortico.backends.inputs import Arrays, all_live
 from cortico.backends.onnx.model import make_model
 from cortico.ir import Circuit, InputKind
+from cortico.ir.analysis.inputs import Arrays, all_live
 
 
 def run_model(

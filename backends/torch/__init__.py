@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from cortico.backends.arrays.backend import ArrayBackend, compiled
-from cortico.backends.inputs import Arrays
 from cortico.backends.torch.emitter import emit_module
 from cortico.ir import Circuit
+from cortico.ir.analysis.inputs import Arrays
 
 __all__ = ["TorchBackend", "compile_module", "emit_module"]
 

@@ -13,7 +13,6 @@ from cortico.backends.arrays.operations import Inside, Numbers, Select
 from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_names
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
-from cortico.backends.letters import axis_letters, with_letters
 from cortico.backends.names import Names, settled
 from cortico.backends.script_parts import (
     sides_code,
@@ -27,6 +26,8 @@ from cortico.backends.torch.state import State
 from cortico.backends.torch.template import HELPERS, LOAD_WEIGHTS, MODULE_NAMES
 from cortico.backends.torch.writer import TorchWriter
 from cortico.ir import Circuit, Formula, Input, InputKind, Parameter
+from cortico.ir.analysis.letters import axis_letters
+from cortico.ir.rewrite import rename
 
 
 def emit_module(circuit: Circuit) -> str:
@@ -39,7 +40,7 @@ class _Emitter:
 
     def __init__(self, circuit: Circuit) -> None:
         self.circuit, self.names = circuit, tensor_names(circuit)
-        planner = Planner(with_letters(circuit, axis_letters(circuit)))
+        planner = Planner(rename(circuit, axes=axis_letters(circuit)))
         self.results = planner.outputs()
         self.write = TorchWriter({a.name: planner.size_code(a.name) for a in planner.circuit.axes})
         program = with_attention(planner.program.statements, self.results)

@@ -15,10 +15,10 @@ from cortico.anatomy.data import CellCount, Range, cell_counts
 from cortico.anatomy.findings import Measure, Verdict
 from cortico.anatomy.links import Link
 from cortico.ir import Circuit, Role
+from cortico.ir.analysis.constants import array_of
+from cortico.ir.analysis.signs import Signs
 from cortico.ir.counts import Count
 from cortico.ir.names import axes_of_role
-from cortico.ir.neurons import parameter_values
-from cortico.passes.signs import Signs
 
 Measures = Iterator[Measure]
 
@@ -146,8 +146,7 @@ def _share_of_weights(link: Link, test: Callable[[Any], Any]) -> float | None:
     weight = link.projection.weight
     if weight.tensor is None:
         return float(test(np.ones(())))
-    (parameter,) = (p for p in link.circuit.parameters if p.name == weight.tensor.name)
-    values = parameter_values(link.circuit, parameter)
+    values = array_of(link.circuit, weight.tensor.name)
     return None if values is None else float(np.mean(test(values)))
 
 

@@ -14,6 +14,7 @@ from cortico.ir import (
     Projection,
     Weight,
 )
+from cortico.ir.rewrite import fresh
 from cortico.learning.cells import excitatory
 from cortico.learning.rules import Learning
 
@@ -98,9 +99,4 @@ class Currents:
     def _free_name(self, wish: str, projection: Projection) -> str:
         taken = {t.name for t in self.old.inputs + self.old.parameters}
         taken |= {a.name for a in self.old.axes} | {*self.names.values(), ERROR}
-        if wish not in taken:
-            return wish
-        name, number = projection.name if wish != DELTA else wish, 2
-        while name in taken:
-            name, number = f"{projection.name if wish != DELTA else wish}_{number}", number + 1
-        return name
+        return fresh(projection.name if wish in taken and wish != DELTA else wish, taken)

@@ -35,6 +35,7 @@ from cortico.ir import (
     Weight,
     check,
 )
+from cortico.ir.rewrite import fresh, reachable_from, weights_onto
 from cortico.learning.cells import MINUS, excitatory, slope
 from cortico.learning.feedback import DECAY, BackwardTensors
 from cortico.learning.loss import SQUARED_ERROR, SquaredError
@@ -117,18 +118,15 @@ class _Differentiation:
 
     def learning_compartments(self) -> set[tuple[str, str]]:
         """Compartments that a parameter acts on, directly or through what they hear."""
-        live: set[tuple[str, str]] = set()
-        reached: set[str] = set()
-        for population in self.old.order:
-            for compartment in population.compartments:
-                heard = self.old.projections_onto(population.name, compartment.name)
-                weights = (*compartment.drive, *(p.weight for p in heard))
-                if any(learned_tensor(self.old, w) for w in weights) or any(
-                    p.pre in reached for p in heard
-                ):
-                    live.add((population.name, compartment.name))
-                    reached.add(population.name)
-        return live
+        ends = [(p, c) for p in self.old.populations for c in p.compartments]
+        learns = {(p.name, c.name) for p, c in ends if self._is_learned(p, c)}
+        reached = set(reachable_from(self.old, (population for population, _ in learns)))
+        behind = (p for p in self.old.projections if p.pre in reached)
+        return learns | {(p.post, p.compartment) for p in behind}
+
+    def _is_learned(self, population: Population, compartment: Compartment) -> bool:
+        weights = weights_onto(self.old, population, compartment.name)
+        return any(learned_tensor(self.old, weight) for weight in weights)
 
     def is_heard(self, population: Population) -> bool:
         """Whether a population acts on the output; asked when that of all it projects to is known."""
@@ -227,7 +225,7 @@ class _Differentiation:
     # ---- adding ----------------------------------------------------------------------------------
 
     def free_population(self, name: str) -> str:
-        return _free(name, {p.name for p in (*self.old.populations, *self.populations)})
+        return fresh(name, {p.name for p in (*self.old.populations, *self.populations)})
 
     def project(
         self,
@@ -238,7 +236,7 @@ class _Differentiation:
         domain: Domain = (),
     ) -> None:
         taken = {p.name for p in (*self.old.projections, *self.projections)}
-        name = _free(f"{pre}_to_{post}", taken)
+        name = fresh(f"{pre}_to_{post}", taken)
         self.projections.append(Projection(name, pre, post, compartment, weight, domain))
 
 
@@ -256,11 +254,3 @@ def _error_neurons(
         compartments=tuple(parts),
         transfer="identity",
     )
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """The name, numbered from 2 on when it is taken."""
-    candidate, number = name, 2
-    while candidate in taken:
-        candidate, number = f"{name}_{number}", number + 1
-    return candidate

@@ -14,7 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from cortico.ir import Circuit, Parameter, SpecError, TensorRef, Weight
+from cortico.ir import Circuit, Parameter, SpecError, TensorRef, Weight, rewrite
+from cortico.ir.analysis.constants import values_of
 from cortico.learning.rules import Feedback, Learning, Rule
 
 #: `Rule.decay` of parameters whose feedback is learned; changed by the argument of `differentiate`.
@@ -91,9 +92,7 @@ def draw_feedback(
     rng = np.random.default_rng(seed)
     drawn: dict[str, np.ndarray] = {}
     for forward, name in sorted(feedback_of(learning).items()):
-        tensor = learning.circuit.tensor(forward)
-        stored = tensor.values if isinstance(tensor, Parameter) else None
-        values = (like or {}).get(forward, stored)
+        values = (like or {}).get(forward, values_of(learning.circuit, forward))
         if values is None:
             raise SpecError(f"{name} is drawn like {forward}, which has no numbers")
         numbers = rng.standard_normal(values.shape) * float(np.std(values))
@@ -107,5 +106,4 @@ def with_values(learning: Learning, values: Mapping[str, np.ndarray]) -> Learnin
     for name, array in values.items():
         if name not in known or known[name].shape != array.shape:
             raise SpecError(f"the circuit has no parameter {name!r} of shape {array.shape}")
-    parameters = tuple(replace(p, values=values.get(p.name, p.values)) for p in known.values())
-    return replace(learning, circuit=replace(learning.circuit, parameters=parameters))
+    return replace(learning, circuit=rewrite.with_values(learning.circuit, values))

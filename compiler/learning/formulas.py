@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cortico.ir import (
-    Effect,
     Population,
     UnsupportedError,
 )
@@ -128,11 +127,7 @@ class _Formulas:
     def _is_opaque(self, population: Population) -> bool:
         """Whether rates are behind a function, or divide others."""
         targets = self.circuit.projections_from(population.name)
-        divides = (
-            self.circuit.population(p.post).compartment(p.compartment).effect is Effect.DIVIDES
-            for p in targets
-        )
-        return population.transfer != "identity" or any(divides)
+        return population.transfer != "identity" or any(map(self.circuit.divides, targets))
 
     # ---- equations -------------------------------------------------------------------------------
 

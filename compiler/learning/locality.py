@@ -24,6 +24,7 @@ from functools import cached_property
 from typing import Any
 
 from cortico.ir import Circuit, Effect, Parameter, Projection, TensorRef, Weight
+from cortico.ir.rewrite import weights_onto
 from cortico.learning.rules import Learning, Term
 
 
@@ -205,11 +206,10 @@ class _Survey:
         """The weights of all compartments of error neurons that hear no errors."""
         if error not in self.errors:
             return
-        for compartment in self.circuit.population(error).compartments:
+        population = self.circuit.population(error)
+        for compartment in population.compartments:
             if compartment.name != self.errors[error].hears_errors:
-                yield from compartment.drive
-                heard = self.circuit.projections_onto(error, compartment.name)
-                yield from (p.weight for p in heard)
+                yield from weights_onto(self.circuit, population, compartment.name)
 
     def third(self, error: str) -> Iterator[str]:
         """What multiplies with errors in error neurons, a text for each compartment."""

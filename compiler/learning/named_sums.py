@@ -25,6 +25,7 @@ from cortico.verify.equations.language import (
     Size,
     Sum,
     Within,
+    fresh_index,
     names_in,
     reads,
     renamed_indices,
@@ -197,11 +198,8 @@ class NamedSums:
         used = {v.name for v in free}
         names: dict[Index, Index] = {}
         for v in sorted(bound, key=lambda v: (not wishes[v], v.name)):
-            name = wishes[v] or plain(v).name
-            while name in used:
-                name += "'"
-            used.add(name)
-            names[v] = Index(name, v.sort)
+            names[v] = fresh_index(Index(wishes[v] or plain(v).name, v.sort), used)
+            used.add(names[v].name)
         return [renamed_indices(f, names) for f in factors], [names[v] for v in bound]
 
     def _wish(self, index: Index, factors: Sequence[Expression]) -> str:

@@ -31,6 +31,7 @@ from cortico.ir import (
 )
 from cortico.ir.axes import Unfold
 from cortico.ir.errors import bullet_list
+from cortico.ir.rewrite import map_drives, map_populations
 from cortico.learning.feedback import draw_feedback
 from cortico.learning.rules import Learning, Rule, Term, learned_tensor
 
@@ -107,10 +108,7 @@ def _presented(population: Population, inputs: set[str]) -> Population:
             return weight
         return replace(weight, tensor=replace(tensor, axes=(_SAMPLE, *tensor.axes)))
 
-    compartments = tuple(
-        replace(c, drive=tuple(map(drive, c.drive))) for c in population.compartments
-    )
-    return replace(population, axes=(_SAMPLE, *population.axes), compartments=compartments)
+    return replace(map_drives(population, drive), axes=(_SAMPLE, *population.axes))
 
 
 def _presented_output(output: Output) -> Output:
@@ -128,10 +126,9 @@ def _without_biases(circuit: Circuit, learning: Learning) -> Circuit:
         kept = (w for w in compartment.drive if _name(circuit, w) not in learned)
         return replace(compartment, drive=tuple(kept))
 
-    populations = (
-        replace(p, compartments=tuple(map(without, p.compartments))) for p in circuit.populations
+    return map_populations(
+        circuit, lambda p: replace(p, compartments=tuple(map(without, p.compartments)))
     )
-    return replace(circuit, populations=tuple(populations))
 
 
 def _name(circuit: Circuit, weight: Weight) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cortico.ir import Circuit, Domain, Parameter, TensorRef, Weight
+from cortico.ir.analysis.constants import stored_of
 from cortico.learning.loss import SquaredError
 
 
@@ -81,10 +82,6 @@ def learned_tensor(circuit: Circuit, weight: Weight) -> TensorRef | None:
     Of a bias by distance, it is the slopes.
     """
     tensor = circuit.tensor(weight.tensor.name) if weight.tensor else None
-    if weight.tensor is None or not isinstance(tensor, Parameter):
+    if not isinstance(tensor, Parameter) or (tensor.formula and tensor.formula.kind != "distance"):
         return None
-    if tensor.formula is None:
-        return weight.tensor
-    if tensor.formula.kind != "distance":
-        return None
-    return TensorRef(tensor.formula.arguments[0], weight.tensor.axes[:-2])
+    return stored_of(circuit, weight)

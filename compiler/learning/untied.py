@@ -12,7 +12,7 @@ they do not; every synapse then has a number of its own, and what is learned hol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,16 +21,13 @@ from cortico.ir import (
     Axis,
     Circuit,
     Parameter,
-    Population,
     Role,
     SpecError,
     TensorRef,
     Weight,
     check,
 )
-
-#: A weight and the axes of its synapses to the weight that stands in its place.
-_Renamer = Callable[[Weight, tuple[str, ...]], Weight]
+from cortico.ir.rewrite import fresh, map_drives, map_populations, map_projections, readings
 
 #: The roles of axes that number cells within a column, and of all.
 _CELLS = (Role.AREA, Role.FEATURE)
@@ -59,7 +56,7 @@ def copies(circuit: Circuit, columns: bool = False) -> tuple[Copies, ...]:
     for weight, axes in _readings(circuit):
         over = _lacking(circuit, weight, axes, roles)
         if over and weight.tensor is not None and (weight.tensor, over) not in found:
-            name = _free(f"{weight.tensor.name}_untied", taken)
+            name = fresh(f"{weight.tensor.name}_untied", taken)
             taken.add(name)
             found[weight.tensor, over] = Copies(weight.tensor, name, over)
     return tuple(found.values())
@@ -81,12 +78,9 @@ def untie(circuit: Circuit, columns: bool = False) -> Circuit:
             return weight
         return replace(weight, tensor=names[weight.tensor, over])
 
-    result = replace(
-        circuit,
-        populations=tuple(_population(p, new) for p in circuit.populations),
-        projections=tuple(
-            replace(p, weight=new(p.weight, circuit.synapse_axes(p))) for p in circuit.projections
-        ),
+    result = map_populations(circuit, lambda p: map_drives(p, lambda w: new(w, p.axes)))
+    result = map_projections(
+        result, lambda p: replace(p, weight=new(p.weight, circuit.synapse_axes(p)))
     )
     result = replace(result, parameters=tuple(_parameters(result, circuit, found)))
     check(result)
@@ -110,9 +104,8 @@ def _readings(circuit: Circuit) -> Iterator[tuple[Weight, tuple[str, ...]]]:
     for projection in circuit.projections:
         yield projection.weight, circuit.synapse_axes(projection)
     for population in circuit.populations:
-        for compartment in population.compartments:
-            for weight in compartment.drive:
-                yield weight, population.axes
+        drives = (weight for part in population.compartments for weight in part.drive)
+        yield from ((weight, population.axes) for weight in drives)
 
 
 def _lacking(
@@ -131,24 +124,13 @@ def _is_token_in_time(axis: Axis) -> bool:
     return axis.role is Role.COLUMN and axis.in_time
 
 
-def _population(population: Population, new: _Renamer) -> Population:
-    """A population whose drives are read anew."""
-    compartments = tuple(
-        replace(each, drive=tuple(new(weight, population.axes) for weight in each.drive))
-        for each in population.compartments
-    )
-    return replace(population, compartments=compartments)
-
-
 def _parameters(result: Circuit, old: Circuit, found: Sequence[Copies]) -> Iterator[Parameter]:
     """The untied tensors in the place of those that they are copies of."""
-    read = {w.tensor.name for w, _ in _readings(result) if w.tensor}
-    formulas = (p.formula for p in old.parameters if p.formula)
-    arguments = {name for formula in formulas for name in formula.arguments}
+    read = {reading.name for reading in readings(result)}
+    read |= {name for p in old.parameters if p.formula for name in p.formula.arguments}
+    tied = {each.tied.name for each in found}
     for parameter in old.parameters:
-        if parameter.name in read | arguments or not any(
-            each.tied.name == parameter.name for each in found
-        ):
+        if parameter.name in read or parameter.name not in tied:
             yield parameter
         for each in found:
             if each.tied.name == parameter.name:
@@ -172,10 +154,3 @@ def _copied(circuit: Circuit, each: Copies, values: np.ndarray) -> np.ndarray:
             f"{', '.join(map(str, sides))}: copies need numbers, fix the number of tokens"
         )
     return np.array(np.broadcast_to(values[(..., *[None] * len(sides))], (*values.shape, *numbers)))
-
-
-def _free(name: str, taken: set[str]) -> str:
-    candidate, number = name, 2
-    while candidate in taken:
-        candidate, number = f"{name}_{number}", number + 1
-    return candidate

@@ -9,7 +9,6 @@ divides by silenced cells gives 0, as x/0 is 0 in a circuit (`docs/ir.md`); it i
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,7 +16,6 @@ from dataclasses import replace
 from cortico.ir import (
     Circuit,
     Compartment,
-    Effect,
     Gain,
     Parameter,
     Population,
@@ -27,8 +25,14 @@ from cortico.ir import (
     Weight,
     check,
 )
+from cortico.ir.rewrite import (
+    fresh,
+    fresh_name,
+    map_projections,
+    replace_population,
+    replace_projections,
+)
 from cortico.lesion.targets import Kind, Target, read_target
-from cortico.passes.edit import fresh_name, map_projections
 
 
 def lesion(circuit: Circuit, target: Target | str, factor: float = 0.0) -> Circuit:
@@ -64,12 +68,7 @@ def divided_by(circuit: Circuit, target: Target) -> tuple[str, ...]:
     else:
         cells = {p.name for p in target.populations(circuit)}
         own = tuple(p for p in circuit.projections if p.pre in cells)
-    return tuple(dict.fromkeys(p.post for p in own if _divides(circuit, p)))
-
-
-def _divides(circuit: Circuit, projection: Projection) -> bool:
-    compartment = circuit.population(projection.post).compartment(projection.compartment)
-    return compartment.effect is Effect.DIVIDES
+    return tuple(dict.fromkeys(p.post for p in own if circuit.divides(p)))
 
 
 # ---- cells ---------------------------------------------------------------------------------------
@@ -80,15 +79,16 @@ def _scaled_rate(circuit: Circuit, name: str, target: Target, factor: float) -> 
     population = circuit.population(name)
     circuit, weight = _factor(circuit, population.name, population.axes, target, factor)
     if population.transfer in ("identity", "relu"):  # φ(s·I) = s·φ(I) for s >= 0
-        part = Compartment(_free_compartment(population), drive=(weight,))
+        free = fresh("lesion", {part.name for part in population.compartments})
+        part = Compartment(free, drive=(weight,))
         scaled = replace(population, compartments=(*population.compartments, part))
-        return _with_populations(circuit, population.name, scaled)
+        return replace_population(circuit, population.name, scaled)
     intact = replace(population, name=fresh_name(circuit, f"{population.name}_intact"))
     follower = _follower(population, population.name, population.axes, weight)
     circuit = map_projections(
         circuit, lambda p: replace(p, post=intact.name) if p.post == population.name else p
     )
-    circuit = _with_populations(circuit, population.name, intact, follower)
+    circuit = replace_population(circuit, population.name, intact, follower)
     return _with_link(circuit, intact.name, follower.name)
 
 
@@ -100,14 +100,15 @@ def _scaled_synapses(circuit: Circuit, name: str, target: Target, factor: float)
     (projection,) = (p for p in circuit.projections if p.name == name)
     if target.areas is None:
         weight = replace(projection.weight, gain=Gain(factor) * projection.weight.gain)
-        return _with_projection(circuit, replace(projection, weight=weight))
+        return replace_projections(circuit, [projection], [replace(projection, weight=weight)])
     axes = circuit.synapse_axes(projection)
     circuit, weight = _factor(circuit, projection.name, axes, target, factor)
     pre = circuit.population(projection.pre)
     added = tuple(axis for axis in weight.axes if axis not in pre.axes)
     follower = _follower(pre, fresh_name(circuit, f"{name}_lesioned"), pre.axes + added, weight)
-    circuit = _with_populations(circuit, pre.name, pre, follower)
-    circuit = _with_projection(circuit, replace(projection, pre=follower.name))
+    circuit = replace_population(circuit, pre.name, pre, follower)
+    moved = replace(projection, pre=follower.name)
+    circuit = replace_projections(circuit, [projection], [moved])
     return _with_link(circuit, pre.name, follower.name)
 
 
@@ -130,22 +131,6 @@ def _follower(source: Population, name: str, axes: tuple[str, ...], weight: Weig
     """Cells like those of `source` that hear them one to one, and multiply with the factor."""
     parts = (Compartment("basal"), Compartment("lesion", drive=(weight,)))
     return replace(source, name=name, axes=axes, compartments=parts, transfer="identity")
-
-
-def _free_compartment(population: Population) -> str:
-    taken = {part.name for part in population.compartments}
-    numbered = (f"lesion_{number}" for number in itertools.count(2))
-    return next(n for n in itertools.chain(["lesion"], numbered) if n not in taken)
-
-
-def _with_populations(circuit: Circuit, old: str, *new: Population) -> Circuit:
-    """The circuit with other populations in the place of one."""
-    listed = ([*new] if p.name == old else [p] for p in circuit.populations)
-    return replace(circuit, populations=tuple(itertools.chain.from_iterable(listed)))
-
-
-def _with_projection(circuit: Circuit, new: Projection) -> Circuit:
-    return map_projections(circuit, lambda p: new if p.name == new.name else p)
 
 
 def _with_link(circuit: Circuit, pre: str, post: str) -> Circuit:

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from cortico.backends import Backend, Runner, get_runner, require_support
-from cortico.backends.inputs import Arrays
 from cortico.ir import Circuit, Output, Population, Role, TensorRef
+from cortico.ir.analysis.axes import output_axes
+from cortico.ir.analysis.inputs import Arrays
 
 Change = float | None
 
@@ -159,7 +160,7 @@ def _attention(
     index: tuple[int, ...],
 ) -> Change:
     """The change of the shares of mask cells in their sum over source tokens."""
-    read = {axis for output in circuit.outputs for axis in output.source.axes}
+    read = output_axes(circuit)
     left = [axis for axis in mask.axes if axis not in circuit.areas.axes]
     source = next((k for k, axis in enumerate(left) if axis not in read), None)
     if source is None:

@@ -7,8 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from cortico.ir import Axis, Bound, Circuit, Gain, Parameter, Population, Role, TensorRef, Weight
-from cortico.passes.edit import map_parameters, map_populations, map_projections
+from cortico.ir import Axis, Circuit, Gain, Parameter, Population, Role, TensorRef, Weight
+from cortico.ir.analysis.axes import bounded_axes, output_axes
+from cortico.ir.analysis.constants import values_of
+from cortico.ir.analysis.readers import is_read_once
+from cortico.ir.rewrite import (
+    fresh,
+    map_parameters,
+    map_populations,
+    map_weights,
+    readings,
+    weights_onto,
+)
 
 
 def head_splits(circuit: Circuit) -> Iterator[HeadSplit]:
@@ -24,51 +34,39 @@ def head_splits(circuit: Circuit) -> Iterator[HeadSplit]:
 
 def can_split(circuit: Circuit, axis: Axis) -> bool:
     """Whether the axis is nowhere but on inner populations and on parameters that can be split."""
-    inputs = {tensor.name for tensor in circuit.inputs}
-    refs = [ref for ref in references(circuit) if axis.name in ref.axes]
-    domains = [p.domain for p in circuit.populations] + [p.domain for p in circuit.projections]
-    bounds: list[Bound] = [bound for domain in domains for bound in domain]
+    refs = [ref for ref in readings(circuit) if axis.name in ref.axes]
     sides: dict[str, set[int]] = {}
-    for ref in references(circuit):
-        sides.setdefault(ref.name, set()).add(side_of(ref, axis))
+    for ref in readings(circuit):
+        side = ref.axes.index(axis.name) if axis.name in ref.axes else -1
+        sides.setdefault(ref.name, set()).add(side)
     return (
         not axis.in_time
-        and not any(axis.name in output.source.axes for output in circuit.outputs)
-        and not any(axis.name in (b.left, b.right) for b in bounds)
-        and not any(ref.name in inputs for ref in refs)
+        and axis.name not in output_axes(circuit) | bounded_axes(circuit)
         and all(len(sides[ref.name]) == 1 for ref in refs)
         and all(_splittable(circuit, ref, axis) for ref in refs)
     )
 
 
-def side_of(ref: TensorRef, axis: Axis) -> int:
-    """Which side of the tensor runs along the axis; -1 for none."""
-    return ref.axes.index(axis.name) if axis.name in ref.axes else -1
-
-
-def references(circuit: Circuit) -> Iterator[TensorRef]:
-    """Every reading of a tensor by a drive or a synapse."""
-    drives = [w for p in circuit.populations for c in p.compartments for w in c.drive]
-    for weight in (*drives, *(p.weight for p in circuit.projections)):
-        if weight.tensor:
-            yield weight.tensor
+def sides_along(circuit: Circuit, axis: str) -> dict[str, int]:
+    """Parameter to its side that runs along an axis that can be split."""
+    sides = {ref.name: ref.axes.index(axis) for ref in readings(circuit) if axis in ref.axes}
+    for p in circuit.parameters:  # slopes follow the distance that is made from them
+        if p.name in sides and p.formula:
+            sides[p.formula.arguments[0]] = sides[p.name]
+    return sides
 
 
 def _splittable(circuit: Circuit, ref: TensorRef, axis: Axis) -> bool:
     """Whether a tensor has values here, or is a distance whose slopes have, read by it alone."""
-    parameter = circuit.tensor(ref.name)
-    if not isinstance(parameter, Parameter):
-        return False
-    if parameter.formula is None:
-        return parameter.values is not None and not _users(circuit, ref.name)
-    slopes = circuit.tensor(parameter.formula.arguments[0])
+    formula = circuit.formula(ref.name)
+    if formula is None:
+        return values_of(circuit, ref.name) is not None and not _users(circuit, ref.name)
+    (slopes,) = formula.arguments
     return (
-        parameter.formula.kind == "distance"
+        formula.kind == "distance"
         and ref.axes.index(axis.name) < len(ref.axes) - 2
-        and isinstance(slopes, Parameter)
-        and slopes.values is not None
-        and len(_users(circuit, slopes.name)) == 1
-        and all(other.name != slopes.name for other in references(circuit))
+        and values_of(circuit, slopes) is not None
+        and is_read_once(circuit, slopes)
     )
 
 
@@ -88,13 +86,9 @@ class HeadSplit:
         self.circuit, self.axis, self.members = circuit, axis, members
         # new names also where the old one becomes free: another axis is another name
         taken = {a.name for a in circuit.axes}
-        self.group = _fresh("g", taken)
-        self.member = _fresh("r", taken | {self.group})
-        self.side = {r.name: side_of(r, axis) for r in references(circuit) if axis.name in r.axes}
-        for name in tuple(self.side):  # slopes follow the distance that is made from them
-            formula = self._parameter(name).formula
-            if formula:
-                self.side[formula.arguments[0]] = self.side[name]
+        self.group = fresh("g", taken)
+        self.member = fresh("r", taken | {self.group})
+        self.side = sides_along(circuit, axis.name)
         self.copied = {name for name in self.side if self._is_copied(self._parameter(name))}
         self.shared = self._shared()
 
@@ -124,8 +118,7 @@ class HeadSplit:
 
     def _is_alike(self, population: Population, shared: set[str]) -> bool:
         heard = self.circuit.projections_onto(population.name)
-        weights = [p.weight for p in heard]
-        weights += [w for c in population.compartments for w in c.drive]
+        weights = weights_onto(self.circuit, population)
         readers = self.circuit.projections_from(population.name)
         h = self.axis.name
         read = [w.tensor for w in weights if w.tensor and h in w.axes]
@@ -142,10 +135,7 @@ class HeadSplit:
 
     def apply(self) -> Circuit:
         circuit = map_parameters(self.circuit, self._split_parameter)
-        circuit = map_populations(circuit, self._split_population)
-        circuit = map_projections(
-            circuit, lambda p: replace(p, weight=self._split_weight(p.weight))
-        )
+        circuit = map_weights(map_populations(circuit, self._split_population), self._split_weight)
         return replace(
             circuit, axes=tuple(a for old in circuit.axes for a in self._split_axis(old))
         )
@@ -163,11 +153,7 @@ class HeadSplit:
 
     def _split_population(self, population: Population) -> Population:
         axes = self._split_names(population.axes, population.name in self.shared)
-        parts = tuple(
-            replace(c, drive=tuple(map(self._split_weight, c.drive)))
-            for c in population.compartments
-        )
-        return replace(population, axes=axes, compartments=parts)
+        return replace(population, axes=axes)
 
     def _split_weight(self, weight: Weight) -> Weight:
         powers = tuple(
@@ -196,8 +182,3 @@ class HeadSplit:
             new, values = new[:1], values.take(0, axis=side + 1)
         shape = (*parameter.shape[:side], *new, *parameter.shape[side + 1 :])
         return replace(parameter, shape=shape, values=values)
-
-
-def _fresh(name: str, taken: set[str]) -> str:
-    numbered = (f"{name}_{number}" for number in range(2, len(taken) + 3))
-    return name if name not in taken else next(n for n in numbered if n not in taken)

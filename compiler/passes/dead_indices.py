@@ -7,17 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from cortico.ir import Axis, Circuit, Gain, Input, Parameter, Population, Role, TensorRef, Weight
-from cortico.passes.dependence import (
-    bound_axes,
-    keeps_zero,
-    live_along,
-    map_weights,
-    reads,
-    stored_of,
-    values_of,
-)
-from cortico.passes.edit import map_parameters
+from cortico.ir import Axis, Circuit, Input, Parameter, Population, Role, TensorRef
+from cortico.ir.analysis.axes import bounded_axes, output_axes
+from cortico.ir.analysis.constants import stored_of, values_of
+from cortico.ir.analysis.zeros import keeps_zero, live_along
+from cortico.ir.rewrite import map_parameters, readings, weights_of, with_extent
 
 #: Axes whose indices are no interface of the circuit.
 _INNER = (Role.AREA, Role.FEATURE)
@@ -37,17 +31,14 @@ def _may_shrink(circuit: Circuit, axis: Axis) -> bool:
     """Whether nothing but populations and stored parameters knows the indices of `axis`."""
     inner = axis.role in _INNER and not axis.in_time
     several = isinstance(axis.extent, int) and axis.extent > 1
-    seen = any(axis.name in output.source.axes for output in circuit.outputs)
-    domains = [p.domain for p in circuit.populations] + [p.domain for p in circuit.projections]
-    tied = any(axis.name in bound_axes(domain) for domain in domains)
+    seen = axis.name in output_axes(circuit) | bounded_axes(circuit)
     lives = any(axis.name in p.axes for p in circuit.populations)
-    fits = inner and several and lives and not seen and not tied
-    return fits and _reads_fit(circuit, axis.name)
+    return inner and several and lives and not seen and _reads_fit(circuit, axis.name)
 
 
 def _reads_fit(circuit: Circuit, axis: str) -> bool:
     """Whether all tensors read at `axis` have numbers, and are read at it at the same side always."""
-    for weight in reads(circuit):
+    for weight in weights_of(circuit):
         if axis in weight.axes:
             stored = stored_of(circuit, weight)
             if stored is None or axis not in stored.axes or values_of(circuit, stored.name) is None:
@@ -65,7 +56,7 @@ def _sides(circuit: Circuit, axes: tuple[str, ...]) -> dict[str, set[tuple[str |
 
 
 def _stored(circuit: Circuit) -> Iterator[TensorRef]:
-    for weight in reads(circuit):
+    for weight in weights_of(circuit):
         stored = stored_of(circuit, weight)
         if stored is not None and not isinstance(circuit.tensor(stored.name), Input):
             yield stored
@@ -134,12 +125,12 @@ def _live_rates(
 
 def _cut(circuit: Circuit, axis: str, heads: tuple[str, ...], order: np.ndarray) -> Circuit:
     """The circuit with index k of `axis` (per head) being the old index `order[…, k]`."""
-    size, kept = int(circuit.axis(axis).extent), order.shape[-1]
+    kept = order.shape[-1]
     stored = {ref.name: ref.axes for ref in _stored(circuit) if axis in ref.axes}
     formulas = {
-        weight.tensor.name: weight.axes.index(axis)
-        for weight in reads(circuit)
-        if weight.tensor and axis in weight.axes and weight.tensor.name not in stored
+        ref.name: ref.axes.index(axis)
+        for ref in readings(circuit)
+        if axis in ref.axes and ref.name not in stored
     }
 
     def changed(parameter: Parameter) -> Parameter:
@@ -152,11 +143,7 @@ def _cut(circuit: Circuit, axis: str, heads: tuple[str, ...], order: np.ndarray)
             )
         return parameter
 
-    def settled(weight: Weight) -> Weight:
-        return replace(weight, gain=_settled(weight.gain, axis, size))
-
-    axes = tuple(replace(a, extent=kept) if a.name == axis else a for a in circuit.axes)
-    return replace(map_weights(map_parameters(circuit, changed), settled), axes=axes)
+    return with_extent(map_parameters(circuit, changed), axis, kept)
 
 
 def _taken(
@@ -169,12 +156,3 @@ def _taken(
     grid = np.indices(order.shape, sparse=True)[:-1]
     values = np.moveaxis(front[(*grid, order)], range(len(sides)), sides)
     return replace(parameter, shape=values.shape, values=np.ascontiguousarray(values))
-
-
-def _settled(gain: Gain, axis: str, size: int) -> Gain:
-    """The gain with powers of the size of `axis` as they were before it shrank."""
-    if all(name != axis for name, _ in gain.sizes):
-        return gain
-    powers = Gain(1.0, tuple(power for power in gain.sizes if power[0] == axis))
-    rest = tuple(power for power in gain.sizes if power[0] != axis)
-    return Gain(gain.coefficient * powers.value({axis: size}), rest)

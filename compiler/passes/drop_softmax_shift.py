@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from cortico.backends.softmax import ShiftGroup, shift_groups
 from cortico.ir import Circuit, Compartment, Effect, Population, Projection
+from cortico.ir.analysis.dependence import current_axes, extra_bounds, term_axes
+from cortico.ir.analysis.readers import is_output
+from cortico.ir.analysis.softmax import ShiftGroup, shift_groups
+from cortico.ir.domain import bound_axes
+from cortico.ir.rewrite import replace_drive, replace_projections, without_unused_tensors
 from cortico.ir.transfer import TRANSFERS
 from cortico.passes.base import Pass
-from cortico.passes.dependence import (
-    bound_axes,
-    current_axes,
-    extra_bounds,
-    is_output,
-    term_axes,
-)
-from cortico.passes.edit import map_compartment, replace_projections, without_unused_tensors
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def _dropped(
     if len(hears) + len(compartment.drive) > 1:  # a compartment must keep something
         for place, weight in enumerate(compartment.drive):
             if across.isdisjoint(weight.axes):
-                yield _without_drive(circuit, population, compartment, place)
+                yield replace_drive(circuit, population.name, compartment.name, place)
         for projection in hears:
             if across.isdisjoint(term_axes(circuit, projection)):
                 yield replace_projections(circuit, [projection], [])
@@ -111,12 +107,3 @@ def _dropped_upstream(
         alike = all(own.isdisjoint(current_axes(circuit, population, c)) for c in others)
         if alike and compartment.effect is Effect.MULTIPLIES:
             yield from _dropped(circuit, population, compartment, own)
-
-
-def _without_drive(
-    circuit: Circuit, population: Population, compartment: Compartment, place: int
-) -> Circuit:
-    drive = compartment.drive[:place] + compartment.drive[place + 1 :]
-    return map_compartment(
-        circuit, population.name, compartment.name, lambda c: replace(c, drive=drive)
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,16 +13,22 @@ from cortico.ir import (
     Domain,
     Effect,
     Gain,
-    Parameter,
     Population,
     Projection,
     Weight,
 )
+from cortico.ir.analysis.constants import number_of, values_of
+from cortico.ir.analysis.readers import is_output, is_read_once
 from cortico.ir.domain import conjunction, coupled_axes, implies
+from cortico.ir.rewrite import (
+    map_projections,
+    replace_drive,
+    replace_population,
+    replace_projections,
+    with_values,
+)
 from cortico.ir.transfer import TRANSFERS
 from cortico.passes.base import Pass, last, nominal
-from cortico.passes.dependence import is_output, number_of, reads, values_of
-from cortico.passes.edit import map_compartment, map_parameters, map_projections
 
 #: The gain of a weight that is nothing but its tensor, or one.
 ONE = Gain()
@@ -143,7 +149,7 @@ def _scaled_drive(
     weight = compartment.drive[place]
     if weight.tensor is None or _is_foldable(weight):  # a constant is its gain
         scaled = replace(weight, gain=weight.gain * gain)
-        return _with_drive(circuit, population, compartment, place, scaled)
+        return replace_drive(circuit, population.name, compartment.name, place, scaled)
     return _scaled_values(circuit, weight, gain)
 
 
@@ -153,14 +159,14 @@ def _folded_drives(
     for place, weight in enumerate(compartment.drive):
         if weight.tensor and _is_foldable(weight):
             plain = replace(weight, gain=ONE)
-            stripped = _with_drive(circuit, population, compartment, place, plain)
+            stripped = replace_drive(circuit, population.name, compartment.name, place, plain)
             yield from _one(_scaled_values(stripped, plain, weight.gain))
 
 
 def _scaled_values(circuit: Circuit, weight: Weight, gain: Gain) -> Circuit | None:
     """The circuit with the numbers of a weight's tensor times `gain`; None if others read them."""
     factor = number_of(circuit, gain)
-    if weight.tensor is None or factor is None or not _is_own(circuit, weight.tensor.name):
+    if weight.tensor is None or factor is None or not is_read_once(circuit, weight.tensor.name):
         return None
     values = values_of(circuit, weight.tensor.name)
     if values is None:
@@ -168,14 +174,7 @@ def _scaled_values(circuit: Circuit, weight: Weight, gain: Gain) -> Circuit | No
     scaled = _times(values, factor)
     if not np.isfinite(scaled).all():
         return None
-    return _map_parameter(circuit, weight.tensor.name, lambda p: replace(p, values=scaled))
-
-
-def _is_own(circuit: Circuit, tensor: str) -> bool:
-    """Whether a tensor is read once in the whole circuit."""
-    readers = [w.tensor.name for w in reads(circuit) if w.tensor]
-    arguments = [a for p in circuit.parameters if p.formula for a in p.formula.arguments]
-    return (readers + arguments).count(tensor) == 1
+    return with_values(circuit, {weight.tensor.name: scaled})
 
 
 def _times(values: np.ndarray, factor: float) -> np.ndarray:
@@ -196,12 +195,8 @@ def _joined(circuit: Circuit, relay: Population) -> Circuit | None:
     if entry is None or not _is_one_to_one(circuit, entry):
         return None
     direct = {leaf.name: _direct(circuit, entry, leaf) for leaf in leaves}
-    kept = (p for p in circuit.projections if p.name != entry.name)
-    candidate = replace(
-        circuit,
-        populations=tuple(p for p in circuit.populations if p.name != relay.name),
-        projections=tuple(direct.get(p.name, p) for p in kept),
-    )
+    candidate = replace_projections(replace_population(circuit, relay.name), [entry], [])
+    candidate = map_projections(candidate, lambda p: direct.get(p.name, p))
     fits = all(_is_countable(candidate, projection) for projection in direct.values())
     return candidate if fits and _synapses(candidate) < _synapses(circuit) else None
 
@@ -226,12 +221,8 @@ def _direct(circuit: Circuit, entry: Projection, leaf: Projection) -> Projection
     bounds = conjunction(circuit.population(leaf.pre).domain, entry.domain, leaf.domain)
     known = conjunction(pre.domain, post.domain)
     domain: Domain = tuple(bound for bound in bounds if not implies(known, bound))
-    weight = replace(leaf.weight, gain=_product(entry.weight.gain, leaf.weight.gain))
+    weight = replace(leaf.weight, gain=entry.weight.gain * leaf.weight.gain)
     return replace(leaf, pre=entry.pre, weight=weight, domain=domain)
-
-
-def _product(first: Gain, second: Gain) -> Gain:
-    return first * second
 
 
 def _is_countable(circuit: Circuit, projection: Projection) -> bool:
@@ -248,21 +239,4 @@ def _synapses(circuit: Circuit) -> int:
 
 
 def _with_weight(circuit: Circuit, projection: Projection, weight: Weight) -> Circuit:
-    return map_projections(
-        circuit, lambda p: replace(p, weight=weight) if p.name == projection.name else p
-    )
-
-
-def _with_drive(
-    circuit: Circuit, population: Population, compartment: Compartment, place: int, weight: Weight
-) -> Circuit:
-    def changed(c: Compartment) -> Compartment:
-        return replace(c, drive=(*c.drive[:place], weight, *c.drive[place + 1 :]))
-
-    return map_compartment(circuit, population.name, compartment.name, changed)
-
-
-def _map_parameter(
-    circuit: Circuit, name: str, change: Callable[[Parameter], Parameter]
-) -> Circuit:
-    return map_parameters(circuit, lambda p: change(p) if p.name == name else p)
+    return replace_projections(circuit, [projection], [replace(projection, weight=weight)])

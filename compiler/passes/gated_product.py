@@ -17,9 +17,9 @@ from cortico.ir import (
     Unfold,
     Weight,
 )
-from cortico.ir.domain import conjunction
-from cortico.passes.dependence import own_axes
-from cortico.passes.edit import replace_projections
+from cortico.ir.analysis.dependence import own_axes
+from cortico.ir.domain import bound_axes, conjunction
+from cortico.ir.rewrite import fresh, map_axes, replace_projections
 
 #: A compartment and the population it belongs to.
 Part = tuple[Population, Compartment]
@@ -107,16 +107,11 @@ def _others_are_plain(circuit: Circuit, path: list[Projection]) -> bool:
     return all(
         not p.domain
         and not circuit.population(p.pre).domain
-        and axes.isdisjoint(_summed_axes(circuit, p))
+        and axes.isdisjoint(circuit.summed_axes(p))
         for p in others
     ) and all(
         set(circuit.population(p.post).axes).isdisjoint(axes - set(ends[0].axes)) for p in readers
     )
-
-
-def _summed_axes(circuit: Circuit, projection: Projection) -> set[str]:
-    pre, post = circuit.population(projection.pre), circuit.population(projection.post)
-    return set(pre.axes) - set(post.axes)
 
 
 def _is_product(population: Population) -> bool:
@@ -135,8 +130,8 @@ def _summed_alike(circuit: Circuit, deep: Population) -> tuple[str, ...]:
     (reader,) = circuit.projections_from(deep.name) or (None,)
     if reader is None:
         return ()
-    tied = {axis for bound in reader.domain for axis in (bound.left, bound.right)}
-    seen = {*circuit.population(reader.post).axes, *reader.weight.axes, *tied}
+    seen = {*circuit.population(reader.post).axes, *reader.weight.axes}
+    seen |= bound_axes(reader.domain)
     return tuple(axis for axis in deep.axes if axis not in seen)
 
 
@@ -149,10 +144,7 @@ def renamed(compartments: Iterable[Compartment]) -> tuple[Compartment, ...]:
     """The compartments, those that share a name with one before numbered."""
     found: list[Compartment] = []
     for compartment in compartments:
-        taken = [c.name for c in found]
-        name, number = compartment.name, 2
-        while name in taken:
-            name, number = f"{compartment.name}_{number}", number + 1
+        name = fresh(compartment.name, [c.name for c in found])
         found.append(replace(compartment, name=name))
     return tuple(found)
 
@@ -185,5 +177,4 @@ def rebuilt(
 def unfolded(circuit: Circuit, names: Iterable[str], unfold: Unfold) -> Circuit:
     """The circuit with these axes in space or in time."""
     chosen = set(names)
-    axes = (replace(a, unfold=unfold) if a.name in chosen else a for a in circuit.axes)
-    return replace(circuit, axes=tuple(axes))
+    return map_axes(circuit, lambda a: replace(a, unfold=unfold) if a.name in chosen else a)

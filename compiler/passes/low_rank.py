@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,16 +11,17 @@ from cortico.ir import (
     Axis,
     Circuit,
     Effect,
-    Gain,
     Parameter,
     Population,
     Projection,
     Role,
     SpecError,
-    Weight,
 )
+from cortico.ir.analysis.axes import bounded_axes, output_axes
+from cortico.ir.analysis.constants import values_of
+from cortico.ir.analysis.readers import is_read_once
+from cortico.ir.rewrite import map_parameters, with_extent
 from cortico.passes.base import Pass
-from cortico.passes.edit import map_parameters, map_populations, map_projections
 
 Labels = dict[str, tuple[str, ...]]
 
@@ -83,17 +84,10 @@ class _NotContractedError(Exception):
 def _contracted(circuit: Circuit, axis: Axis) -> tuple[Projection, Projection] | None:
     """The two projections whose tensors the circuit reads only through their product over `axis`."""
     pair = [p for p in circuit.projections if axis.name in p.weight.axes]
-    domains = [p.domain for p in circuit.populations] + [p.domain for p in circuit.projections]
-    bounded = any(axis.name in (b.left, b.right) for domain in domains for b in domain)
-    read = any(axis.name in output.source.axes for output in circuit.outputs)
     feature = axis.role is Role.FEATURE and isinstance(axis.extent, int) and not axis.in_time
-    if (
-        not feature
-        or bounded
-        or read
-        or len(pair) != 2
-        or not all(_is_own(circuit, p) for p in pair)
-    ):
+    if not feature or axis.name in bounded_axes(circuit) | output_axes(circuit):
+        return None
+    if len(pair) != 2 or not all(_is_own(circuit, p) for p in pair):
         return None
     try:
         labels = _labels(circuit, axis.name, [p.name for p in pair])
@@ -110,13 +104,7 @@ def _is_own(circuit: Circuit, projection: Projection) -> bool:
     """Whether the weight of a projection has values and nothing else reads it."""
     assert projection.weight.tensor
     name = projection.weight.tensor.name
-    weights = [w for p in circuit.populations for c in p.compartments for w in c.drive]
-    weights += [p.weight for p in circuit.projections]
-    readers = [w for w in weights if w.tensor and w.tensor.name == name]
-    derived = any(p.formula and name in p.formula.arguments for p in circuit.parameters)
-    tensor = circuit.tensor(name)
-    has_values = isinstance(tensor, Parameter) and tensor.values is not None
-    return len(readers) == 1 and has_values and not derived
+    return values_of(circuit, name) is not None and is_read_once(circuit, name)
 
 
 def _labels(circuit: Circuit, axis: str, pair: list[str]) -> Labels:
@@ -178,10 +166,8 @@ def _cut(
         assert p.weight.tensor
         cut = root * factor[:, :, :rank].swapaxes(1, 2)
         new[p.weight.tensor.name] = _restored(circuit, axis, pair, p, cut)
-    circuit = _keep_gains(circuit, axis)
     circuit = map_parameters(circuit, lambda p: new.get(p.name, p))
-    axes = tuple(replace(a, extent=rank) if a.name == axis.name else a for a in circuit.axes)
-    return replace(circuit, axes=axes)
+    return with_extent(circuit, axis.name, rank)
 
 
 def _spectrum(
@@ -224,10 +210,9 @@ def _matrices(
 
 def _values(circuit: Circuit, projection: Projection) -> np.ndarray:
     assert projection.weight.tensor
-    tensor = circuit.tensor(projection.weight.tensor.name)
-    assert isinstance(tensor, Parameter)
-    assert tensor.values is not None
-    return tensor.values
+    values = values_of(circuit, projection.weight.tensor.name)
+    assert values is not None
+    return values
 
 
 def _restored(
@@ -243,27 +228,3 @@ def _restored(
     sides = [cut.shape[1] if one.weight.axes[k] == axis.name else old.shape[k] for k in order]
     values = cut.reshape(sides).transpose(np.argsort(order)).astype(old.dtype)
     return Parameter(one.weight.tensor.name, values.shape, values)
-
-
-def _keep_gains(circuit: Circuit, axis: Axis) -> Circuit:
-    """Powers of the size of `axis` as numbers: it is about to shrink, and they must not change."""
-
-    def kept(weight: Weight) -> Weight:
-        assert isinstance(axis.extent, int)
-        mine = [power for name, power in weight.gain.sizes if name == axis.name]
-        others = tuple(item for item in weight.gain.sizes if item[0] != axis.name)
-        number = Gain(1.0, tuple((axis.name, power) for power in mine)).value(
-            {axis.name: axis.extent}
-        )
-        return (
-            replace(weight, gain=Gain(weight.gain.coefficient * number, others)) if mine else weight
-        )
-
-    circuit = map_projections(circuit, lambda p: replace(p, weight=kept(p.weight)))
-    return map_populations(
-        circuit,
-        lambda p: replace(
-            p,
-            compartments=tuple(replace(c, drive=tuple(map(kept, c.drive))) for c in p.compartments),
-        ),
-    )

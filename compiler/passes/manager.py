@@ -11,8 +11,8 @@ from typing import Any
 
 from cortico.ir import Circuit, CircuitError, PassError, Role, SpecError, check
 from cortico.ir.errors import near_name, shown
+from cortico.ir.rewrite import fresh, rename
 from cortico.passes.base import Pass
-from cortico.passes.edit import rename_parameters
 from cortico.passes.meaning import interface_change, relative_difference
 from cortico.passes.registry import PASSES, PIPELINES, find_pass
 
@@ -159,7 +159,7 @@ def named_apart(before: Circuit, after: Circuit) -> Circuit:
 
     Else the old numbers, given to the new circuit under the old name, would silently be taken.
     """
-    return rename_parameters(after, _new_names(before, after))
+    return rename(after, tensors=_new_names(before, after))
 
 
 def _new_names(before: Circuit, after: Circuit) -> dict[str, str]:
@@ -169,10 +169,8 @@ def _new_names(before: Circuit, after: Circuit) -> dict[str, str]:
     names: dict[str, str] = {}
     for parameter in after.parameters:
         if parameter.formula is None and old.get(parameter.name, parameter) != parameter:
-            stem, number = re.sub(r"_v\d+$", "", parameter.name), 2
-            while f"{stem}_v{number}" in taken:
-                number += 1
-            names[parameter.name] = f"{stem}_v{number}"
+            stem = re.sub(r"_v\d+$", "", parameter.name)
+            names[parameter.name] = fresh(stem, taken | {stem}, "_v")
             taken.add(names[parameter.name])
     return names
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from cortico.backends import get_runner
 from cortico.ir import Circuit, Input, InputKind, PassError
 from cortico.ir.circuit import resolve
+from cortico.ir.rewrite import domains_of
 from cortico.ir.tensors import Shape
 
 Arrays = dict[str, np.ndarray]
@@ -53,7 +53,7 @@ def compare_meaning(
     if changed is not None:
         raise PassError(f"circuit {before.name!r} is used in another way: {changed}")
     for symbols in _sizes(before, after):
-        error = _outputs(before, after, symbols, seed, backend).error
+        error, _ = _Trial(before, after, symbols, seed, backend).differences()
         if error > tolerance:
             raise PassError(
                 f"circuit {before.name!r} changed its output by {error:.2e} (relative), "
@@ -83,10 +83,10 @@ def seen_change(before: Circuit, after: Circuit) -> Change:
         return Change(None)
     moved = 0.0
     for symbols in _sizes(before, after):
-        found = _outputs(before, after, symbols, 0, "reference")
-        moved = max(moved, found.moved)
-        if found.error > _DIFFERENT:
-            differ = f"on random inputs the outputs differ by {found.error:.2e} (relative)"
+        error, apart = _Trial(before, after, symbols, 0, "reference").differences()
+        moved = max(moved, apart)
+        if error > _DIFFERENT:
+            differ = f"on random inputs the outputs differ by {error:.2e} (relative)"
             return Change(f"{differ}{_at(symbols)}", moved)
     return Change(None, moved)
 
@@ -98,7 +98,7 @@ def relative_difference(
 
     For changes that are meant, such as those of approximate passes.
     """
-    return _outputs(before, after, _sizes(before, after)[0], seed, backend).largest
+    return _Trial(before, after, _sizes(before, after)[0], seed, backend).largest_difference()
 
 
 def interface_change(before: Circuit, after: Circuit) -> str | None:
@@ -142,11 +142,11 @@ def _sizes(before: Circuit, after: Circuit) -> list[dict[str, int]]:
     """
     if not before.symbols:
         return [{}]
+    from sympy import isprime  # here, so that passes stay quick to import
+
     bounds, extents = _constants(before, after)
     for least in (max(bounds | extents), max(bounds), 4):
-        primes = (
-            n for n in itertools.count(max(least, 4) + 1) if _is_prime(n) and n not in extents
-        )
+        primes = (n for n in itertools.count(max(least, 4) + 1) if isprime(n) and n not in extents)
         found = [dict(zip(before.symbols, primes, strict=False)) for _ in range(2)]
         if max(_neurons(before, sizes) for sizes in found) <= _MOST_NEURONS:
             break
@@ -157,14 +157,9 @@ def _constants(*circuits: Circuit) -> tuple[set[int], set[int]]:
     """How far the bounds of circuits reach, and the sizes of axes that are numbers."""
     bounds, extents = {0}, {0}
     for circuit in circuits:
-        domains = [p.domain for p in circuit.populations] + [p.domain for p in circuit.projections]
-        bounds |= {abs(bound.offset) for domain in domains for bound in domain}
+        bounds |= {abs(bound.offset) for domain in domains_of(circuit) for bound in domain}
         extents |= {axis.extent for axis in circuit.axes if isinstance(axis.extent, int)}
     return bounds, extents
-
-
-def _is_prime(n: int) -> bool:
-    return n > 1 and all(n % k for k in range(2, int(n**0.5) + 1))
 
 
 def _neurons(circuit: Circuit, symbols: Mapping[str, int]) -> int:
@@ -178,62 +173,68 @@ def _at(symbols: Mapping[str, int]) -> str:
 # ---- numbers -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Difference:
-    """How outputs differ at most: beside their own feature beyond rounding and in all, beside the largest."""
+class _Trial:
+    """Two circuits run on random inputs, the first of `_SCALES` at which no output overflows.
 
-    error: float
-    moved: float
-    largest: float
+    Entries that overflow in either are left out of all differences: no real number is known of them.
+    """
 
+    def __init__(
+        self, before: Circuit, after: Circuit, symbols: Mapping[str, int], seed: int, backend: str
+    ) -> None:
+        self._before, self._backend = before, backend
+        self._rng = rng = np.random.default_rng(seed)
+        inputs = {tensor.name: _draw(tensor, symbols, rng) for tensor in before.inputs}
+        self._given = {
+            p.name: rng.standard_normal([resolve(side, symbols) for side in p.shape])
+            for p in before.parameters
+            if p.values is None and p.formula is None
+        }
+        for scale in _SCALES:
+            self._inputs = {n: a if a.dtype == bool else scale * a for n, a in inputs.items()}
+            self.first, self.second = (self._run(c, self._inputs) for c in (before, after))
+            if all(np.isfinite(a).all() for a in (*self.first.values(), *self.second.values())):
+                break
 
-def _outputs(
-    before: Circuit, after: Circuit, symbols: Mapping[str, int], seed: int, backend: str
-) -> _Difference:
-    rng = np.random.default_rng(seed)
-    inputs = {tensor.name: _draw(tensor, symbols, rng) for tensor in before.inputs}
-    given = {
-        p.name: rng.standard_normal([resolve(side, symbols) for side in p.shape])
-        for p in before.parameters
-        if p.values is None and p.formula is None
-    }
-    nudges = {name: 1 + _NUDGE * rng.standard_normal(a.shape) for name, a in inputs.items()}
-    first: Arrays = {}
-    second: Arrays = {}
-    for scale in _SCALES:
-        scaled = {n: a if a.dtype == bool else scale * a for n, a in inputs.items()}
-        first, second = (_run(c, scaled, given, backend) for c in (before, after))
-        if all(np.isfinite(array).all() for array in (*first.values(), *second.values())):
-            break
-    nudged = {n: a if a.dtype == bool else a * nudges[n] for n, a in scaled.items()}
-    moved = _run(before, nudged, given, backend)
-    return _difference(first, second, moved)
-
-
-def _run(circuit: Circuit, inputs: Arrays, given: Arrays, backend: str) -> Arrays:
-    names = {p.name for p in circuit.parameters}
-    mine = {name: array for name, array in given.items() if name in names}
-    with np.errstate(all="ignore"):
-        return get_runner(backend).run(circuit, inputs, mine)
-
-
-def _difference(first: Arrays, second: Arrays, moved: Arrays) -> _Difference:
-    """Entries that overflow in either are left out: no real number is known of them."""
-    entries = np.concatenate([np.abs(array).ravel() for array in first.values()])
-    finite = entries[np.isfinite(entries) & (entries > 0)]
-    largest, usual = (float(finite.max()), float(np.median(finite))) if finite.size else (0.0, 0.0)
-    errors, moves, differences = [0.0], [0.0], [0.0]
-    for name, array in first.items():
+    def _run(self, circuit: Circuit, inputs: Arrays) -> Arrays:
+        names = {p.name for p in circuit.parameters}
+        mine = {name: array for name, array in self._given.items() if name in names}
         with np.errstate(all="ignore"):
-            apart, noise = np.abs(array - second[name]), np.abs(array - moved[name])
-            # some outputs are nothing but rounding, such as the gradient of a key's bias under softmax
-            scale = np.maximum(_of_feature(np.abs(array)), usual)
-            scale = np.where(scale > 0, scale, 1.0)
-            beyond = apart - _ROUNDINGS * _of_feature(noise)
-            errors.append(_largest(beyond / scale))
-            moves.append(_largest(apart / scale))
-            differences.append(_largest(apart))
-    return _Difference(max(errors), max(moves), max(differences) / (largest or 1.0))
+            return get_runner(self._backend).run(circuit, inputs, mine)
+
+    def differences(self) -> tuple[float, float]:
+        """The most that an entry differs beside the largest of its feature: beyond rounding, and in all."""
+        entries, moved = self._entries(), self._nudged()
+        usual = float(np.median(entries)) if entries.size else 0.0
+        errors, moves = [0.0], [0.0]
+        for name, array in self.first.items():
+            with np.errstate(all="ignore"):
+                apart, noise = np.abs(array - self.second[name]), np.abs(array - moved[name])
+                # some outputs are nothing but rounding, such as the gradient of a key's bias under softmax
+                scale = np.maximum(_of_feature(np.abs(array)), usual)
+                scale = np.where(scale > 0, scale, 1.0)
+                errors.append(_largest((apart - _ROUNDINGS * _of_feature(noise)) / scale))
+                moves.append(_largest(apart / scale))
+        return max(errors), max(moves)
+
+    def largest_difference(self) -> float:
+        """The most that an entry differs beside the largest of all."""
+        with np.errstate(all="ignore"):
+            apart = (_largest(np.abs(a - self.second[name])) for name, a in self.first.items())
+            return max(apart, default=0.0) / float(self._entries().max(initial=0.0) or 1.0)
+
+    def _nudged(self) -> Arrays:
+        """What the first circuit gives on inputs that are moved a little."""
+        nudges = {
+            n: 1 + _NUDGE * self._rng.standard_normal(a.shape) for n, a in self._inputs.items()
+        }
+        inputs = {n: a if a.dtype == bool else a * nudges[n] for n, a in self._inputs.items()}
+        return self._run(self._before, inputs)
+
+    def _entries(self) -> np.ndarray:
+        """The finite magnitudes of the first circuit's outputs that are not zero."""
+        entries = np.concatenate([np.abs(array).ravel() for array in self.first.values()])
+        return np.asarray(entries[np.isfinite(entries) & (entries > 0)])
 
 
 def _largest(entries: np.ndarray) -> float:

@@ -6,16 +6,16 @@ import math
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from cortico.ir import Circuit, Compartment, Parameter, Population, Projection, Weight
+from cortico.ir import Circuit, Parameter, Population, Projection
 from cortico.ir.counts import Count
-from cortico.passes.base import Pass, last, nominal
-from cortico.passes.copied_heads import head_splits
-from cortico.passes.edit import (
-    map_parameters,
-    map_populations,
-    map_projections,
+from cortico.ir.rewrite import (
+    rename,
+    replace_population,
+    replace_projections,
     without_unused_tensors,
 )
+from cortico.passes.base import Pass, last, nominal
+from cortico.passes.copied_heads import head_splits
 
 Names = dict[str, str]
 
@@ -71,36 +71,15 @@ def _one_tensor(circuit: Circuit) -> Circuit:
             first.append(parameter)
         else:
             names[parameter.name] = twin.name
-    return without_unused_tensors(_rename_tensors(circuit, names)) if names else circuit
+    if not names:
+        return circuit
+    return without_unused_tensors(rename(replace(circuit, parameters=tuple(first)), tensors=names))
 
 
 def _same_numbers(one: Parameter, other: Parameter) -> bool:
     if one.values is None and one.formula is None:
         return False
     return replace(one, name=other.name) == other
-
-
-def _rename_tensors(circuit: Circuit, names: Names) -> Circuit:
-    def renamed(weight: Weight) -> Weight:
-        if weight.tensor is None or weight.tensor.name not in names:
-            return weight
-        return replace(weight, tensor=replace(weight.tensor, name=names[weight.tensor.name]))
-
-    def argued(p: Parameter) -> Parameter:
-        if p.formula is None:
-            return p
-        arguments = tuple(names.get(a, a) for a in p.formula.arguments)
-        return replace(p, formula=replace(p.formula, arguments=arguments))
-
-    circuit = map_parameters(circuit, argued)
-    circuit = map_projections(circuit, lambda p: replace(p, weight=renamed(p.weight)))
-
-    def driven(c: Compartment) -> Compartment:
-        return replace(c, drive=tuple(map(renamed, c.drive)))
-
-    return map_populations(
-        circuit, lambda p: replace(p, compartments=tuple(map(driven, p.compartments)))
-    )
 
 
 def _one_population(circuit: Circuit) -> Circuit:
@@ -130,14 +109,8 @@ def _bag(items: Iterable[object]) -> Hashable:
 
 
 def _merged(circuit: Circuit, kept: str, gone: str) -> Circuit:
-    populations = tuple(p for p in circuit.populations if p.name != gone)
-    heard = [p for p in circuit.projections if p.post != gone]
-    projections = tuple(replace(p, pre=kept) if p.pre == gone else p for p in heard)
-    outputs = tuple(
-        replace(o, source=replace(o.source, name=kept)) if o.source.name == gone else o
-        for o in circuit.outputs
-    )
-    return replace(circuit, populations=populations, projections=projections, outputs=outputs)
+    circuit = replace_projections(circuit, circuit.projections_onto(gone), ())
+    return rename(replace_population(circuit, gone), populations={gone: kept})
 
 
 def _one_projection(circuit: Circuit) -> Circuit:

@@ -11,22 +11,17 @@ from cortico.ir import (
     Circuit,
     Compartment,
     Effect,
-    Parameter,
     Population,
     Projection,
-    TensorRef,
     Weight,
 )
+from cortico.ir.analysis.constants import number_of, values_of
+from cortico.ir.analysis.dependence import extra_bounds
+from cortico.ir.analysis.readers import is_output, is_read_once
 from cortico.ir.domain import Bound
+from cortico.ir.rewrite import map_compartment, with_bias, with_values, without_unused_tensors
 from cortico.ir.transfer import TRANSFERS
 from cortico.passes.base import Pass, last
-from cortico.passes.dependence import extra_bounds, is_output, number_of, reads, values_of
-from cortico.passes.edit import (
-    fresh_name,
-    map_compartment,
-    map_parameters,
-    without_unused_tensors,
-)
 
 
 @dataclass(frozen=True)
@@ -219,12 +214,12 @@ def _moved(
     bias = place.gain * _contracted(
         [a for a in arrays if a is not None], [w.axes for w in terms], axes
     )
-    name = fresh_name(circuit, "_".join(w.tensor.name for w in reversed(terms) if w.tensor))
+    name = "_".join(w.tensor.name for w in reversed(terms) if w.tensor)
     drive = tuple(weight for weight in place.compartment.drive if weight is not place.weight)
     without = map_compartment(
         circuit, place.population, place.compartment.name, lambda c: replace(c, drive=drive)
     )
-    return _with_bias(without, target, path[-1].compartment, Weight(TensorRef(name, axes)), bias)
+    return _with_bias(without, (target.name, path[-1].compartment), name, axes, bias)
 
 
 def _array(circuit: Circuit, weight: Weight) -> np.ndarray | None:
@@ -248,28 +243,12 @@ def _contracted(
 
 
 def _with_bias(
-    circuit: Circuit, target: Population, compartment: str, weight: Weight, bias: np.ndarray
+    circuit: Circuit, place: tuple[str, str], name: str, axes: tuple[str, ...], bias: np.ndarray
 ) -> Circuit:
-    """The circuit with `bias` added to a bias that the compartment has, or as one of its own."""
-    assert weight.tensor is not None
-    for old in target.compartment(compartment).drive:
-        values = _array(circuit, old)
-        if old.tensor and old.axes == weight.axes and values is not None and _is_own(circuit, old):
-            return _with_values(circuit, old.tensor.name, values + bias)
-    added = Parameter(weight.tensor.name, bias.shape, bias)
-    circuit = replace(circuit, parameters=(*circuit.parameters, added))
-    return map_compartment(
-        circuit, target.name, compartment, lambda c: replace(c, drive=(*c.drive, weight))
-    )
-
-
-def _is_own(circuit: Circuit, weight: Weight) -> bool:
-    """Whether a tensor is read here only, and as it is."""
-    name = weight.tensor.name if weight.tensor else None
-    readers = [w for w in reads(circuit) if w.tensor and w.tensor.name == name]
-    arguments = [a for p in circuit.parameters if p.formula for a in p.formula.arguments]
-    return len(readers) == 1 and weight.gain.is_one and name not in arguments
-
-
-def _with_values(circuit: Circuit, name: str, values: np.ndarray) -> Circuit:
-    return map_parameters(circuit, lambda p: replace(p, values=values) if p.name == name else p)
+    """The circuit with `bias` added to a bias that a compartment has, or as one of its own."""
+    population, compartment = place
+    for old in circuit.population(population).compartment(compartment).drive:
+        values = _array(circuit, old) if old.gain.is_one and old.axes == axes else None
+        if old.tensor and values is not None and is_read_once(circuit, old.tensor.name):
+            return with_values(circuit, {old.tensor.name: values + bias})
+    return with_bias(circuit, place, name, axes, bias)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from cortico.ir import Circuit, Compartment, Gain, Population, Projection, Weight
+from cortico.ir.analysis.zeros import is_zero, keeps_zero
+from cortico.ir.rewrite import leading_to, map_populations, without_unused_tensors
 from cortico.passes.base import Pass, last
 from cortico.passes.dead_indices import without_dead_indices
-from cortico.passes.dependence import is_zero, keeps_zero
-from cortico.passes.edit import map_populations, without_unused_tensors
 
 #: The drive of a compartment that is left with nothing else.
 NOTHING = Weight(gain=Gain(0.0))
@@ -113,10 +113,7 @@ def _pruned(circuit: Circuit, population: Population, silent: frozenset[str]) ->
 
 def _without_unheard(circuit: Circuit) -> Circuit:
     """The circuit without populations that reach no output, and without their projections."""
-    heard = {output.source.name for output in circuit.outputs}
-    for population in reversed(circuit.order):
-        if any(p.post in heard for p in circuit.projections_from(population.name)):
-            heard.add(population.name)
+    heard = set(leading_to(circuit, (output.source.name for output in circuit.outputs)))
     if len(heard) == len(circuit.populations):
         return circuit
     return replace(

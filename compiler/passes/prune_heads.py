@@ -11,9 +11,9 @@ from cortico.backends import get_runner
 from cortico.backends.array_files import Archive, read_arrays
 from cortico.ir import Axis, Circuit, Input, InputKind, Parameter, Role, SpecError
 from cortico.ir.circuit import resolve
+from cortico.ir.rewrite import map_parameters, weights_of, with_extent
 from cortico.passes.base import Pass
-from cortico.passes.copied_heads import can_split, references, side_of
-from cortico.passes.edit import map_parameters
+from cortico.passes.copied_heads import can_split, sides_along
 
 #: Size that symbols take when importance is measured on random inputs.
 _TOKENS = 16
@@ -93,9 +93,7 @@ def _head_axis(circuit: Circuit) -> Axis | None:
     """The axis of heads, when there is one only and it can be cut."""
     areas = [axis for axis in circuit.axes if axis.role is Role.AREA]
     numbers = all(p.values is not None or p.formula for p in circuit.parameters)
-    weights = [p.weight for p in circuit.projections]
-    weights += [w for p in circuit.populations for c in p.compartments for w in c.drive]
-    powers = {name for w in weights for name, _ in w.gain.sizes}
+    powers = {name for w in weights_of(circuit) for name, _ in w.gain.sizes}
     if len(areas) != 1 or not numbers or areas[0].name in powers:
         return None
     return areas[0] if can_split(circuit, areas[0]) else None
@@ -103,10 +101,7 @@ def _head_axis(circuit: Circuit) -> Axis | None:
 
 def _with_heads(circuit: Circuit, axis: Axis, heads: list[int]) -> Circuit:
     """The circuit with these heads only."""
-    sides = {r.name: side_of(r, axis) for r in references(circuit) if axis.name in r.axes}
-    for p in circuit.parameters:  # slopes follow the distance that is made from them
-        if p.name in sides and p.formula:
-            sides[p.formula.arguments[0]] = sides[p.name]
+    sides = sides_along(circuit, axis.name)
 
     def cut(p: Parameter) -> Parameter:
         if p.name not in sides:
@@ -117,5 +112,4 @@ def _with_heads(circuit: Circuit, axis: Axis, heads: list[int]) -> Circuit:
             p, shape=shape, values=None if p.values is None else p.values.take(heads, axis=side)
         )
 
-    axes = tuple(replace(a, extent=len(heads)) if a == axis else a for a in circuit.axes)
-    return replace(map_parameters(circuit, cut), axes=axes)
+    return with_extent(map_parameters(circuit, cut), axis.name, len(heads))

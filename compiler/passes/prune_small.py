@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from cortico.ir import Circuit, SpecError
+from cortico.ir.rewrite import with_values
 from cortico.passes.base import Pass
-from cortico.passes.edit import map_parameters
 from cortico.passes.synapse_numbers import largest_change, synaptic_parameters
 
 
@@ -48,11 +48,7 @@ class PruneSmall(Pass):
             arrays = _pruned([tensors[name] for name in scope], self.budget)
             pruned |= dict(zip(scope, arrays, strict=True))
         changed = {n: a for n, a in pruned.items() if not np.array_equal(a, tensors[n])}
-        if not changed:
-            return circuit
-        return map_parameters(
-            circuit, lambda p: replace(p, values=changed[p.name]) if p.name in changed else p
-        )
+        return with_values(circuit, changed) if changed else circuit
 
     def error_bound(self, before: Circuit, after: Circuit) -> float:
         """The largest change of a projection's weights, in the Frobenius norm."""

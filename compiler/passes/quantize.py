@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from cortico.ir import Circuit, SpecError
+from cortico.ir.rewrite import with_values
 from cortico.passes.base import Pass
-from cortico.passes.edit import map_parameters
 from cortico.passes.synapse_numbers import largest_change, synaptic_parameters
 
 
@@ -38,11 +38,7 @@ class Quantize(Pass):
             rounded = _rounded(p.values, self.bits)
             if not np.array_equal(rounded, p.values):
                 changed[p.name] = rounded
-        if not changed:
-            return circuit
-        return map_parameters(
-            circuit, lambda p: replace(p, values=changed[p.name]) if p.name in changed else p
-        )
+        return with_values(circuit, changed) if changed else circuit
 
     def error_bound(self, before: Circuit, after: Circuit) -> float:
         """The largest change of a projection's weights, in the Frobenius norm."""

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from cortico.ir import Circuit, Compartment, Population, Projection, Role, SpecError, Unfold
+from cortico.ir.analysis.dependence import own_axes
 from cortico.ir.counts import Count
+from cortico.ir.domain import bound_axes
 from cortico.ir.errors import near_name
+from cortico.ir.rewrite import fresh_name
 from cortico.passes.base import Pass, nominal
-from cortico.passes.dependence import own_axes
-from cortico.passes.edit import fresh_name
 from cortico.passes.gated_product import (
     GatedProduct,
     Part,
@@ -185,8 +186,7 @@ def _to_mask(
 ) -> Circuit:
     """The circuit with a microcolumn for each pair of tokens, in space."""
     gate = match.deep.compartment(match.gate.compartment)
-    tied = {axis for bound in match.domain for axis in (bound.left, bound.right)}
-    varying = varying_axes(circuit, key_side) | tied
+    varying = varying_axes(circuit, key_side) | bound_axes(match.domain)
     order = _sources_after_queries(circuit, match, sources)
     superficial = Population(
         fresh_name(circuit, "superficial"),

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cortico.ir import Bound, Circuit, Domain, Population
+from cortico.ir.analysis.readers import is_output
+from cortico.ir.analysis.zeros import keeps_zero
 from cortico.ir.counts import Count
 from cortico.ir.domain import conjunction, implies, restrict
 from cortico.ir.invariants import domains_fit_axes
-from cortico.ir.transfer import TRANSFERS
+from cortico.ir.rewrite import map_projections, replace_population
 from cortico.passes.base import Pass
-from cortico.passes.dependence import is_output
-from cortico.passes.edit import map_populations, map_projections
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,15 @@ def _restricted(circuit: Circuit, population: Population) -> Circuit:
         if implies(now.domain, bound):
             continue
         narrow = replace(now, domain=conjunction(now.domain, (bound,)))
-        candidate = _with(circuit, narrow)
+        candidate = replace_population(circuit, now.name, narrow)
         if not any(domains_fit_axes(candidate)):
             circuit = candidate
     return circuit
 
 
-def _with(circuit: Circuit, changed: Population) -> Circuit:
-    return map_populations(circuit, lambda p: changed if p.name == changed.name else p)
-
-
 def _silent_outside(circuit: Circuit, population: Population) -> Domain:
     """Bounds outside of which the rate is zero because a compartment hears nothing."""
-    if not _rests_at_zero(population):
+    if not keeps_zero(population):
         return ()
     found: list[Bound] = []
     for compartment in population.compartments:
@@ -75,11 +71,6 @@ def _silent_outside(circuit: Circuit, population: Population) -> Domain:
             heard = [(*p.domain, *circuit.population(p.pre).domain) for p in synapses]
             found += _loosest(restrict(conjunction(d), population.axes) for d in heard)
     return tuple(found)
-
-
-def _rests_at_zero(population: Population) -> bool:
-    """Whether φ(0) = 0: an exponential cell fires without input."""
-    return bool(TRANSFERS[population.transfer].evaluate(0.0) == 0.0)
 
 
 def _unread_outside(circuit: Circuit, population: Population) -> Domain:

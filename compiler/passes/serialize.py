@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from cortico.ir import Bound, Circuit, Domain, Role, SpecError, Unfold
+from cortico.ir.analysis.axes import output_axes
 from cortico.ir.counts import Count
 from cortico.ir.domain import implies
 from cortico.ir.errors import near_name
+from cortico.ir.rewrite import map_axes
 from cortico.passes.base import Pass
 
 _CHOICES = ("queries", "tokens")
@@ -59,8 +61,7 @@ def _columns(circuit: Circuit) -> set[str]:
 
 def _query_axes(circuit: Circuit) -> set[str]:
     """The axes of tokens that the outputs have."""
-    outputs = {axis for output in circuit.outputs for axis in output.source.axes}
-    return outputs & _columns(circuit)
+    return output_axes(circuit) & _columns(circuit)
 
 
 def _may_stream(circuit: Circuit, query: str, source: str) -> bool:
@@ -83,5 +84,4 @@ def _in_time(circuit: Circuit, names: set[str]) -> Circuit:
     """The circuit with these axes in time; itself when they are already."""
     if all(circuit.axis(name).in_time for name in names):
         return circuit
-    axes = (replace(a, unfold=Unfold.TIME) if a.name in names else a for a in circuit.axes)
-    return replace(circuit, axes=tuple(axes))
+    return map_axes(circuit, lambda a: replace(a, unfold=Unfold.TIME) if a.name in names else a)

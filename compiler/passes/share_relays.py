@@ -13,15 +13,10 @@ from cortico.ir import (
     Projection,
     Region,
 )
-from cortico.ir.domain import restrict
+from cortico.ir.analysis.dependence import own_axes
+from cortico.ir.domain import bound_axes, restrict
+from cortico.ir.rewrite import fresh_name, map_compartment, replace_population, replace_projections
 from cortico.passes.base import Pass, nominal
-from cortico.passes.dependence import own_axes
-from cortico.passes.edit import (
-    fresh_name,
-    map_compartment,
-    replace_projections,
-    with_population,
-)
 
 
 @dataclass(frozen=True)
@@ -94,7 +89,7 @@ def _relayed(circuit: Circuit, population: Population, compartment: Compartment)
     )
     moved = [replace(p, post=relay, compartment="basal") for p in synapses]
     link = Projection(relay, relay, population.name, compartment.name)
-    result = with_population(circuit, cells, population.name)
+    result = replace_population(circuit, population.name, cells, population)
     result = map_compartment(
         result, population.name, compartment.name, lambda c: replace(c, drive=())
     )
@@ -103,10 +98,8 @@ def _relayed(circuit: Circuit, population: Population, compartment: Compartment)
 
 def _free_summed_axes(circuit: Circuit, projection: Projection) -> tuple[str, ...]:
     """Axes that a projection sums though neither its weight nor its own domain depends on them."""
-    pre, post = circuit.population(projection.pre), circuit.population(projection.post)
-    tied = {axis for bound in projection.domain for axis in (bound.left, bound.right)}
-    used = set(post.axes) | set(projection.weight.axes) | tied
-    return tuple(axis for axis in pre.axes if axis not in used)
+    used = {*projection.weight.axes, *bound_axes(projection.domain)}
+    return tuple(axis for axis in circuit.summed_axes(projection) if axis not in used)
 
 
 def _collected(circuit: Circuit, projection: Projection, free: tuple[str, ...]) -> Circuit:
@@ -122,6 +115,7 @@ def _collected(circuit: Circuit, projection: Projection, free: tuple[str, ...]) 
         (Compartment("basal"),),
         domain=restrict(pre.domain, axes),
     )
-    result = with_population(circuit, cells, projection.post)
+    post = circuit.population(projection.post)
+    result = replace_population(circuit, post.name, cells, post)
     gather = Projection(name, pre.name, name, "basal")
     return replace_projections(result, [projection], [gather, replace(projection, pre=name)])

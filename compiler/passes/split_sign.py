@@ -21,13 +21,13 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
+from cortico.ir.analysis.dependence import own_axes
+from cortico.ir.analysis.signs import Signs
 from cortico.ir.circuit import Output
 from cortico.ir.counts import Count
 from cortico.ir.domain import restrict
+from cortico.ir.rewrite import fresh, names_in, without_unused_tensors
 from cortico.passes.base import Pass
-from cortico.passes.dependence import own_axes
-from cortico.passes.edit import without_unused_tensors
-from cortico.passes.signs import Signs
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,7 @@ class _Splitter:
         self.carriers: dict[str, _Carriers] = {}
         self.interneurons: dict[tuple[str, Region], str] = {}
         self.halves: dict[tuple[str, int], str] = {}
-        self.taken = {p.name for p in circuit.populations} | {p.name for p in circuit.projections}
-        self.taken |= {t.name for t in circuit.inputs + circuit.parameters}
+        self.taken = names_in(circuit)
 
     def circuit(self) -> Circuit:
         for population in self.old.order:
@@ -88,8 +87,7 @@ class _Splitter:
         )
 
     def fresh(self, name: str) -> str:
-        numbered = (f"{name}_{number}" for number in itertools.count(2))
-        found = next(n for n in itertools.chain([name], numbered) if n not in self.taken)
+        found = fresh(name, self.taken)
         self.taken.add(found)
         return found
 

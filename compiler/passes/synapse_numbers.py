@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cortico.ir import Circuit, Parameter
-from cortico.ir.neurons import parameter_values
+from cortico.ir.analysis.constants import array_of
 
 
 def synaptic_parameters(circuit: Circuit) -> tuple[Parameter, ...]:
@@ -39,6 +39,5 @@ def largest_change(before: Circuit, after: Circuit) -> float:
 
 
 def _numbers(circuit: Circuit, tensor: str) -> np.ndarray | None:
-    (parameter,) = (p for p in circuit.parameters if p.name == tensor)
-    values = parameter_values(circuit, parameter)
+    values = array_of(circuit, tensor)
     return None if values is None else values.astype(np.float64)

@@ -16,13 +16,13 @@ import numpy as np
 from cortico.backends import Backend
 from cortico.backends.numpy import NumpyBackend
 from cortico.ir import Circuit, Gain, UnsupportedError
+from cortico.ir.rewrite import weights_of
 from cortico.lowering import circuit_weights, lower
 from cortico.spec import AttentionSpec, RotaryStyle
 from cortico.verify.emission import check as emission
 from cortico.verify.equations.closed_forms import trained
 from cortico.verify.exact import elementwise
 from cortico.verify.identity import testing as identity
-from cortico.verify.identity.finite_field import weights_of
 from cortico.verify.numbers import Numbers, both_sizes, difference
 from cortico.weights import Weights, required_shapes
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from cortico.backends import get_runner
-from cortico.backends.inputs import stored_values
 from cortico.ir import Circuit, UnsupportedError
+from cortico.ir.analysis.inputs import stored_values
 from cortico.lowering import circuit_weights, lower
 from cortico.spec import AttentionSpec, Kernel
 from cortico.verify.equations.evaluate import evaluate

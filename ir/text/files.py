@@ -22,19 +22,22 @@ from cortico.ir.text.printer import check_file_name, print_circuit
 _TYPES = {"float16": "F16", "float32": "F32", "float64": "F64"}
 
 
-def save_circuit(circuit: Circuit, path: str | os.PathLike[str]) -> None:
+def save_circuit(circuit: Circuit, path: str | os.PathLike[str], *, force: bool = False) -> None:
     """Write the text to `path` and, when a parameter has values, `<stem>.safetensors` beside it.
 
     Both are written whole under temporary names and then renamed. CircuitError when a type cannot be
-    stored or the files cannot be written.
+    stored or the files cannot be written, and, without `force`, when other content is in their place.
     """
     target = Path(path)
     stored = {p.name: _storable(p) for p in circuit.parameters if p.values is not None}
     weights = _weights_path(target) if stored else None
     text = print_circuit(circuit, weights.name if weights else None)
     contents = [(weights, _serialised(stored))] if weights else []
+    contents.append((target, text.encode()))
     try:
-        _write_all([*contents, (target, text.encode())])
+        if not force:
+            _require_replaceable(contents)
+        _write_all(contents)
     except (OSError, ValueError) as error:
         raise CircuitError(f"cannot write {target}: {_reason(error)}") from error
 
@@ -76,6 +79,16 @@ def _serialised(tensors: Mapping[str, np.ndarray]) -> bytes:
     from safetensors.numpy import save
 
     return bytes(save(dict(tensors)))
+
+
+def _require_replaceable(contents: Sequence[tuple[Path, bytes]]) -> None:
+    """CircuitError when a file with other content is in the place of one."""
+    there = [(path, content) for path, content in contents if path.is_file()]
+    others = [str(path) for path, content in there if path.read_bytes() != content]
+    if others:
+        raise CircuitError(
+            f"{' and '.join(others)} would be replaced by other content: choose another place, or force=True"
+        )
 
 
 def _write_all(contents: Sequence[tuple[Path, bytes]]) -> None:

@@ -14,8 +14,8 @@ from cortico.ir import (
     Role,
     Weight,
 )
-from cortico.passes.edit import map_parameters
 from tests.attack.places import (
+    map_parameters,
     map_weights,
     refs,
     stored,

@@ -13,8 +13,8 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
-from cortico.passes.edit import map_populations
 from tests.attack.places import (
+    map_populations,
     map_weights,
 )
 

@@ -14,12 +14,12 @@ from cortico.ir import (
     Role,
     Weight,
 )
-from cortico.passes.edit import map_compartment
 from tests.attack.places import (
     POWERS,
     map_weights,
     one_weight,
     stored,
+    with_compartment,
     with_values,
     without_drive,
 )
@@ -182,9 +182,7 @@ def constant_added(random: Random, circuit: Circuit) -> Circuit:
         compartment = random.choice(population.compartments)
     gain = Gain(random.choice([1.0, -1.0, 1e-7, 1e-12, 100.0]))
     drive = (*compartment.drive, Weight(gain=gain))
-    return map_compartment(
-        circuit, population.name, compartment.name, lambda c: replace(c, drive=drive)
-    )
+    return with_compartment(circuit, population.name, replace(compartment, drive=drive))
 
 
 def gain_of_tokens(random: Random, circuit: Circuit) -> Circuit:

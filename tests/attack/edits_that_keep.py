@@ -16,8 +16,8 @@ from cortico.ir import (
     Weight,
 )
 from cortico.passes import PASSES
-from cortico.passes.edit import fresh_name
 from tests.attack.places import (
+    fresh_name,
     map_weights,
     refs,
     stored,

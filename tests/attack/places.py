@@ -1,4 +1,4 @@
-"""Finding and changing the parts of a circuit that numbers stand in."""
+"""Finding and changing the parts of a circuit that numbers stand in, apart from `cortico.ir.rewrite`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,43 @@ import numpy as np
 
 from cortico.ir import (
     Circuit,
+    Compartment,
     Parameter,
+    Population,
     TensorRef,
     Weight,
 )
-from cortico.passes.edit import map_parameters, map_populations
 
 POWERS = [Fraction(1, 2), Fraction(-1, 2), Fraction(1), Fraction(-1)]
 
 
 def stored(circuit: Circuit) -> list[Parameter]:
     return [p for p in circuit.parameters if p.values is not None]
+
+
+def fresh_name(circuit: Circuit, stem: str) -> str:
+    """A name like `stem` that no population, projection or tensor has."""
+    tensors = (*circuit.inputs, *circuit.parameters)
+    taken = [part.name for part in (*circuit.populations, *circuit.projections, *tensors)]
+    return stem if stem not in taken else fresh_name(circuit, f"{stem}_new")
+
+
+def map_parameters(circuit: Circuit, change: Callable[[Parameter], Parameter]) -> Circuit:
+    return replace(circuit, parameters=tuple(change(p) for p in circuit.parameters))
+
+
+def map_populations(circuit: Circuit, change: Callable[[Population], Population]) -> Circuit:
+    return replace(circuit, populations=tuple(change(p) for p in circuit.populations))
+
+
+def with_compartment(circuit: Circuit, population: str, new: Compartment) -> Circuit:
+    """The circuit with another compartment in the place of the one of its name."""
+
+    def changed(p: Population) -> Population:
+        parts = tuple(new if c.name == new.name else c for c in p.compartments)
+        return replace(p, compartments=parts) if p.name == population else p
+
+    return map_populations(circuit, changed)
 
 
 def with_values(circuit: Circuit, name: str, values: np.ndarray) -> Circuit:

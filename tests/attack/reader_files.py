@@ -17,13 +17,13 @@ from safetensors.numpy import save
 from cortico import AttentionSpec, load_circuit, lower, read_spec
 from cortico.backends import get_backend
 from cortico.backends.array_files import read_arrays
-from cortico.backends.inputs import bind_symbols
 from cortico.backends.sonata import SonataBackend
 from cortico.backends.sonata.reading import read_sonata
 from cortico.cli.numbers import binding, whole_number
 from cortico.cli.report import _read_claims
 from cortico.cli.targets import _option
 from cortico.frontends import layers, open_tensors, read_checkpoint
+from cortico.ir.analysis.inputs import bind_symbols
 from cortico.ir.text import save_circuit
 from cortico.learning.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from cortico.learning.training import Settings, Training

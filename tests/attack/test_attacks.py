@@ -14,13 +14,13 @@ import pytest
 from cortico.backends.reference import ReferenceBackend
 from cortico.ir import Gain, Weight
 from cortico.lowering import lower
-from cortico.passes.edit import map_compartment
 from cortico.weights import random_weights
 from tests.attack import attacks, regressions_of, trial_of, trials_in_tests
 from tests.attack.circuits import from_textbook
 from tests.attack.differences import apart, drawn_inputs
 from tests.attack.drawing import random_spec
 from tests.attack.oracle import ROUNDOFF, Run
+from tests.attack.places import with_compartment
 from tests.attack.runner import attack, summary
 
 SEED = "CORTICO_ATTACK_SEED"
@@ -82,16 +82,14 @@ def test_the_textbook_of_attacks_is_what_is_lowered():
         assert found.agrees or found.covered < 1, (seed, spec, found)
 
 
-def one_more(compartment):
-    return replace(compartment, drive=(*compartment.drive, Weight(gain=Gain(1.0))))
-
-
 @pytest.mark.filterwarnings("ignore")
 def test_the_oracle_sees_what_is_wrong_and_no_rounding():
     seen = []
     for seed, spec, weights in subjects(30):
         circuit = lower(spec, weights)
         assert not apart(circuit, circuit, seed).differs
-        wrong = map_compartment(circuit, "relay", "driver", one_more)
+        driver = circuit.population("relay").compartment("driver")
+        more = replace(driver, drive=(*driver.drive, Weight(gain=Gain(1.0))))
+        wrong = with_compartment(circuit, "relay", more)
         seen.append(apart(circuit, wrong, seed).differs)
     assert np.mean(seen) > 0.9  # the rest have outputs beside which one is nothing

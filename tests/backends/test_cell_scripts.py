@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from cortico.backends import get_backend, get_runner
 from cortico.backends.annarchy import emitter as annarchy_emitter
-from cortico.backends.cell_script import longest_chain, normalised_first
+from cortico.backends.cell_script import normalised_first
 from cortico.backends.nengo import emitter as nengo_emitter
 from cortico.backends.nest import emitter as nest_emitter
 from cortico.backends.neuron import emitter as neuron_emitter
@@ -31,6 +31,7 @@ from cortico.ir import (
     UnsupportedError,
     Weight,
 )
+from cortico.ir.rewrite import longest_chain
 from cortico.lowering import lower
 from tests.backends.nengo import simulation as nengo
 from tests.backends.nest import simulation as nest
@@ -231,7 +232,7 @@ def test_the_numerator_of_softmax_is_divided_first():
 def test_the_longest_chain_by_hand():
     """core, superficial, mask, gated mask, pool, deep, relay: one unit each."""
     circuit = lower(CASE["bert"].spec)
-    assert longest_chain(circuit, {p.name: 1 for p in circuit.populations}) == 7
+    assert longest_chain(circuit, lambda population: 1) == 7
 
 
 @pytest.mark.parametrize(

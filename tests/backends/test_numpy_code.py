@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend
-from cortico.backends.inputs import bind_symbols
 from cortico.backends.numpy import compile_source, emit_source
 from cortico.backends.reference import ReferenceBackend
 from cortico.ir import (
@@ -24,6 +23,7 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
+from cortico.ir.analysis.inputs import bind_symbols
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortico.ir import CircuitError
+from cortico.ir.analysis.constants import array_of
 from cortico.ir.enumeration import enumeration
 from cortico.ir.index_space import IndexSpace
-from cortico.ir.neurons import parameter_values
 from tests.ir.circuits import attention, tuples
 from tests.ir.test_index_space import spaces
 from tests.strategies import circuits
@@ -85,7 +85,7 @@ def listed(circuit, where=lambda projection: True, at=None):
 def numbers(circuit, weight):
     gain, values = weight.gain.value(circuit.sizes()), np.ones(())
     if weight.tensor is not None:
-        values = parameter_values(circuit, circuit.tensor(weight.tensor.name))
+        values = array_of(circuit, weight.tensor.name)
     if values is None:
         return lambda index: None
     return lambda index: float(values[tuple(index[axis] for axis in weight.axes)]) * gain

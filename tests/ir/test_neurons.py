@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortico.ir import CircuitError, Parameter
-from cortico.ir.neurons import parameter_values, require_small
+from cortico.ir.analysis.constants import array_of
+from cortico.ir.neurons import require_small
 from tests.ir.circuits import (
     all_cells,
     all_synapses,
@@ -80,7 +81,7 @@ def test_weights_are_gain_times_entry(circuit):
         varying = [axis for axis in weight.axes if circuit.axis(axis).in_time]
         assert list(block.varies_over) == varying
         tensor = weight.tensor and circuit.tensor(weight.tensor.name)
-        values = tensor and parameter_values(circuit, tensor)
+        values = tensor and array_of(circuit, tensor.name)
         assert (block.weight is None) == bool(varying or (tensor and values is None))
         if block.weight is None:
             continue
@@ -264,13 +265,13 @@ def test_formula_parameters_have_numbers_once_their_arguments_do():
 
     circuit = sampler().bind(n=3)
     turned = circuit.tensor("R")
-    assert parameter_values(circuit, turned) is None
+    assert array_of(circuit, turned.name) is None
     frequencies = Parameter("inv_freq", (4,), np.arange(4.0))
     given = replace(
         circuit,
         parameters=tuple(frequencies if p.name == "inv_freq" else p for p in circuit.parameters),
     )
-    assert parameter_values(given, turned).shape == (3, 4, 2, 2)
+    assert array_of(given, turned.name).shape == (3, 4, 2, 2)
 
 
 def test_brute_force_itself():

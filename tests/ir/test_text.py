@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from cortico.ir import CircuitError, Parameter
+from cortico.ir.rewrite import with_values
 from cortico.ir.text import load_circuit, parse_circuit, print_circuit, save_circuit
 from tests.ir.circuits import attention, sampler
 from tests.strategies import circuits
@@ -274,8 +275,30 @@ def test_saving_leaves_the_previous_files_whole_when_it_fails(saved, monkeypatch
     before = {entry: entry.read_bytes() for entry in saved.parent.iterdir()}
     monkeypatch.setattr(os, "fdopen", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(CircuitError, match="disk full"):
-        save_circuit(attention(), saved)
+        save_circuit(attention(), saved, force=True)
     assert {entry: entry.read_bytes() for entry in saved.parent.iterdir()} == before
+
+
+def test_other_content_is_replaced_only_when_asked(saved):
+    before = {entry: entry.read_bytes() for entry in saved.parent.iterdir()}
+    save_circuit(sampler(), saved)  # the same is fine
+    changed = replace(sampler(), name="another")
+    with pytest.raises(
+        CircuitError, match=r"layer\.cortico would be replaced by other content.*force"
+    ):
+        save_circuit(changed, saved)
+    assert {entry: entry.read_bytes() for entry in saved.parent.iterdir()} == before
+    save_circuit(changed, saved, force=True)
+    assert load_circuit(saved) == changed
+
+
+def test_other_weights_are_replaced_only_when_asked(saved):
+    """The text alone may be the same: numbers are in the file beside it."""
+    values = {p.name: p.values * 2 for p in sampler().parameters if p.values is not None}
+    before = weights_of(saved).read_bytes()
+    with pytest.raises(CircuitError, match=r"layer\.safetensors would be replaced"):
+        save_circuit(with_values(sampler(), values), saved)
+    assert weights_of(saved).read_bytes() == before
 
 
 def test_saving_where_nothing_can_be_written(tmp_path):

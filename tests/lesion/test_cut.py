@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from cortico import CircuitError, SpecError, get_backend, lower
-from cortico.backends.inputs import all_live, bind_symbols, parameter_values
 from cortico.backends.reference import ReferenceBackend, _Interpreter
 from cortico.ir import CellClass, CircuitBuilder, Compartment, Region, Role, TensorRef, Weight
+from cortico.ir.analysis.inputs import all_live, bind_symbols, parameter_values
 from cortico.ir.text import parse_circuit
 from cortico.lesion import lesion, lesions
 from cortico.lesion.cut import divided_by

@@ -18,10 +18,10 @@ from cortico.ir import (
     Weight,
     check,
 )
+from cortico.ir.rewrite import weights_of
 from cortico.lowering import lower
 from cortico.passes import fold_constants
 from cortico.passes.base import nominal
-from cortico.passes.dependence import reads
 from cortico.passes.fold_constants import FoldConstants
 from cortico.passes.meaning import compare_meaning
 from cortico.passes.share_relays import ShareRelays
@@ -34,7 +34,7 @@ LINEAR = replace(SOFT, kernel=Kernel.LINEAR, scale=0.3)
 
 
 def gains(circuit):
-    return sum(not weight.gain.is_one for weight in reads(circuit))
+    return sum(not weight.gain.is_one for weight in weights_of(circuit))
 
 
 def folded(before):
@@ -150,12 +150,19 @@ def test_a_tensor_read_twice_is_left_alone():
     assert FoldConstants().run(before) is before
 
 
+direct = fold_constants._direct
+
+
+def without_entry(circuit, entry, leaf):
+    return replace(direct(circuit, entry, leaf), weight=leaf.weight)
+
+
 @pytest.mark.parametrize(
     ("helper", "wrong", "before"),
     [
         ("_times", lambda values, factor: values, lower(SOFT, random_weights(SOFT))),
-        ("_is_own", lambda *_: True, read_twice()),
-        ("_product", lambda first, second: second, chain(symbolic=True)),
+        ("is_read_once", lambda *_: True, read_twice()),
+        ("_direct", without_entry, chain(symbolic=True)),
         ("_scaled_drive", lambda circuit, *_: circuit, lower(LINEAR, random_weights(LINEAR))),
     ],
     ids=["unscaled", "read twice", "chain without its first gain", "bias left unscaled"],

@@ -8,9 +8,9 @@ import pytest
 import cortico.passes.copied_heads as copied_heads
 import cortico.passes.merge_duplicates as module
 from cortico.ir import Circuit, Gain, PassError, TensorRef, Weight, check
+from cortico.ir.rewrite import map_projections
 from cortico.lowering import lower
 from cortico.passes.base import nominal
-from cortico.passes.edit import map_projections
 from cortico.passes.meaning import compare_meaning
 from cortico.passes.merge_duplicates import MergeDuplicates
 from cortico.passes.share_relays import ShareRelays

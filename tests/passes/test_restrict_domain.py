@@ -18,9 +18,9 @@ from cortico.ir import (
     check,
 )
 from cortico.ir.domain import conjunction
+from cortico.ir.rewrite import map_populations, map_projections
 from cortico.lowering import lower
 from cortico.passes.base import nominal
-from cortico.passes.edit import map_populations, map_projections
 from cortico.passes.meaning import compare_meaning
 from cortico.passes.restrict_domain import RestrictDomain
 from cortico.passes.share_relays import ShareRelays
@@ -209,7 +209,7 @@ module_loosest = module._loosest
 MUTANTS = {
     "off-by-one bound": Mutant("_loosest", off_by_one, pair_circuit(heard=CAUSAL)),
     "forward rule on exp": Mutant(
-        "_rests_at_zero", lambda population: True, pair_circuit("exp", heard=CAUSAL)
+        "keeps_zero", lambda population: True, pair_circuit("exp", heard=CAUSAL)
     ),
     "a synapse ignored": Mutant("_loosest", of_first, pair_circuit(heard=CAUSAL, second=WIDER)),
 }

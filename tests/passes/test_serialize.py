@@ -6,10 +6,10 @@ import pytest
 
 from cortico.ir import PassError, SpecError, Unfold, check
 from cortico.ir.domain import EVERYWHERE
+from cortico.ir.rewrite import map_populations
 from cortico.lowering import lower
 from cortico.passes import serialize
 from cortico.passes.base import nominal
-from cortico.passes.edit import map_populations
 from cortico.passes.manager import run_passes
 from cortico.passes.meaning import compare_meaning
 from cortico.passes.reassociate import Reassociate

@@ -20,7 +20,7 @@ from cortico.ir import (
     Weight,
     check,
 )
-from cortico.ir.neurons import parameter_values
+from cortico.ir.analysis.constants import array_of
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.passes.base import nominal
@@ -38,7 +38,7 @@ LINEAR = replace(SMALL, kernel=Kernel.LINEAR)
 
 def assert_dale(circuit: Circuit) -> None:
     """Weights of one sign per projection: negative, or shunting, exactly for inhibitory cells."""
-    values = {p.name: parameter_values(circuit, p) for p in circuit.parameters}
+    values = {p.name: array_of(circuit, p.name) for p in circuit.parameters}
     for p in circuit.projections:
         tensor = p.weight.tensor
         weights = p.weight.gain.coefficient * (values[tensor.name] if tensor else np.ones(1))

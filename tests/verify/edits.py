@@ -16,7 +16,7 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
-from cortico.passes.edit import map_compartment, map_populations, replace_projections
+from cortico.ir.rewrite import map_compartment, map_populations, replace_projections
 
 #: A circuit in, another one out.
 Edit = Callable[[Circuit], Circuit]

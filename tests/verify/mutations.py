@@ -22,7 +22,7 @@ from cortico.ir import (
     Weight,
     check,
 )
-from cortico.passes.edit import fresh_name, map_compartment, map_populations
+from cortico.ir.rewrite import fresh_name, map_compartment, map_populations
 from cortico.spec import (
     AttentionSpec,
     Bias,

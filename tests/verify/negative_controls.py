@@ -22,8 +22,8 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
+from cortico.ir.rewrite import replace_projections
 from cortico.lowering import lower
-from cortico.passes.edit import replace_projections
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit, PositionBias, Rotary
 from tests.verify.edits import (
     Edit,

@@ -18,8 +18,8 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
+from cortico.ir.rewrite import fresh_name, map_compartment, map_populations
 from cortico.passes import PASSES
-from cortico.passes.edit import fresh_name, map_compartment, map_populations
 from cortico.verify.equations.language import (
     Add,
     Apply,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cortico.ir import Gain, PassError, UnsupportedError
+from cortico.ir.rewrite import map_parameters, map_projections
 from cortico.lowering import lower
 from cortico.passes import Step, parse_passes, run_passes
-from cortico.passes.edit import map_parameters, map_projections
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary
 from cortico.verify import independent

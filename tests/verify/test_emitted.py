@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from cortico.backends import get_backend
 from cortico.backends.numpy import emit_source
 from cortico.ir import Gain, UnsupportedError
+from cortico.ir.rewrite import map_projections
 from cortico.ir.text import load_circuit
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
-from cortico.passes.edit import map_projections
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary
 from cortico.verify.emission.check import claims_of_files, differing_files

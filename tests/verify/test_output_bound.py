@@ -8,9 +8,9 @@ import pytest
 from cortico import compile_attention
 from cortico.backends.reference import ReferenceBackend
 from cortico.ir import Gain, Weight
+from cortico.ir.rewrite import map_parameters, map_populations, map_projections
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
-from cortico.passes.edit import map_parameters, map_populations, map_projections
 from cortico.spec import AttentionSpec, Kernel, Mask
 from cortico.verify.steps.output_bound import output_bound
 from cortico.verify.steps.validation import prove_steps

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from cortico.ir import Gain, PassError
+from cortico.ir.rewrite import map_parameters, map_projections
 from cortico.lowering import lower
 from cortico.passes import Pass, Step, parse_passes, run_passes
-from cortico.passes.edit import map_parameters, map_projections
 from cortico.passes.fold_constants import FoldConstants
 from cortico.passes.merge_duplicates import MergeDuplicates
 from cortico.passes.prune_dead import PruneDead

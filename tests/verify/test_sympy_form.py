@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import sympy
 
-from cortico.backends.inputs import bind_symbols, parameter_values
 from cortico.backends.reference import interpret
 from cortico.ir import CircuitError, Formula
+from cortico.ir.analysis.inputs import bind_symbols, parameter_values
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
 from cortico.verify.equations.language import OFFSET, Apply, Index, Product, Read, Within, total

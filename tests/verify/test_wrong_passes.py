@@ -7,9 +7,9 @@ import pytest
 
 from cortico import compile_attention
 from cortico.ir import Gain, Input, InputKind, Parameter, PassError, TensorRef, Weight, check
+from cortico.ir.rewrite import map_parameters, map_populations, map_projections
 from cortico.lowering import lower
 from cortico.passes import Pass, run_passes
-from cortico.passes.edit import map_parameters, map_populations, map_projections
 from cortico.passes.move_value_bias import MoveValueBias
 from cortico.passes.prune_dead import PruneDead
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Rotary

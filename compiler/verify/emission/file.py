@@ -17,8 +17,8 @@ from cortico.backends.numpy import compile_source
 from cortico.backends.script_parts import stores_weights
 from cortico.ir import Circuit, Input, InputKind
 from cortico.ir.circuit import resolve
+from cortico.ir.rewrite import map_parameters
 from cortico.ir.text import save_circuit
-from cortico.passes.edit import map_parameters
 from cortico.verify.emission.coverage import MARK, Branches
 from cortico.verify.exact.circuit import operations
 

@@ -17,7 +17,13 @@ import numpy as np
 
 from cortico.ir import Bound, Circuit, Extent, Parameter, Role
 from cortico.ir.domain import Domain, conjunction
-from cortico.passes.edit import map_parameters, map_populations, map_projections
+from cortico.ir.rewrite import (
+    domains_of,
+    map_axes,
+    map_parameters,
+    map_populations,
+    map_projections,
+)
 
 #: Extents and offsets up to this stay: a rotation has two components, and 1 is a case of its own.
 _KEPT = 2
@@ -31,7 +37,7 @@ def shrunk(circuit: Circuit, spread: int = 1, tokens: int = 0) -> Circuit:
     Fixed numbers of tokens stay larger than the reach of every bound on them, and than `tokens`. `spread`
     lies between extents where the circuit's are far apart.
     """
-    offsets = {b.offset for d in _domains(circuit) for b in d}
+    offsets = {b.offset for d in domains_of(circuit) for b in d}
     reach = _smaller({abs(offset) for offset in offsets}, _KEPT + 1, 1)
     columns = {axis.extent for axis in circuit.axes if axis.role is Role.COLUMN}
     extents = {axis.extent for axis in circuit.axes} | {
@@ -49,9 +55,9 @@ def shrunk(circuit: Circuit, spread: int = 1, tokens: int = 0) -> Circuit:
     def narrowed(domain: Domain) -> Domain:
         return conjunction(_narrowed(bound, reach) for bound in domain)
 
+    small = map_axes(circuit, lambda a: replace(a, extent=_resized(a.extent, sizes)))
     small = replace(
-        circuit,
-        axes=tuple(replace(a, extent=_resized(a.extent, sizes)) for a in circuit.axes),
+        small,
         inputs=tuple(
             replace(t, shape=tuple(_resized(side, sizes) for side in t.shape))
             for t in circuit.inputs
@@ -73,11 +79,6 @@ def same_program(text: str, small: str) -> bool:
     if len(first) != len(second):
         return False
     return all(_is_same(one, two) for one, two in zip(first, second, strict=True))
-
-
-def _domains(circuit: Circuit) -> list[Domain]:
-    domains = [p.domain for p in circuit.populations]
-    return [*domains, *(p.domain for p in circuit.projections)]
 
 
 def _smaller(numbers: set[int], least: int, spread: int) -> dict[int, int]:

@@ -22,9 +22,11 @@ from cortico.ir import (
     Parameter,
     Population,
     Projection,
+    TensorRef,
     Weight,
 )
 from cortico.ir.domain import Domain
+from cortico.ir.rewrite import readings
 from cortico.verify.equations.language import (
     OFFSET,
     ONE,
@@ -79,26 +81,16 @@ class _Meaning:
             classes.find(("axis", axis.name))
             if isinstance(axis.extent, str):
                 classes.join(("axis", axis.name), ("extent", axis.extent))
-        for weight in self._weights():
-            if weight.tensor:
-                for tensor, axes in self._stored(weight):
-                    for side, name in self._tied(tensor, axes):
-                        classes.join(("axis", name), side)
+        for reading in readings(self.circuit):
+            for tensor, axes in self._stored(reading):
+                for side, name in self._tied(tensor, axes):
+                    classes.join(("axis", name), side)
         return {axis.name: classes.find(("axis", axis.name))[1] for axis in self.circuit.axes}
 
-    def _weights(self) -> Iterator[Weight]:
-        for population in self.circuit.populations:
-            for compartment in population.compartments:
-                yield from compartment.drive
-        for projection in self.circuit.projections:
-            yield projection.weight
-
-    def _stored(self, weight: Weight) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """The tensors that a weight reads once formulas are written out, and at which axes."""
-        assert weight.tensor is not None
-        name, axes = weight.tensor.name, weight.tensor.axes
-        tensor = self.circuit.tensor(name)
-        formula = tensor.formula if isinstance(tensor, Parameter) else None
+    def _stored(self, reading: TensorRef) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The tensors that are read once formulas are written out, and at which axes."""
+        name, axes = reading.name, reading.axes
+        formula = self.circuit.formula(name)
         if formula is None:
             yield name, axes
         elif formula.kind == "distance":
@@ -170,16 +162,16 @@ class _Meaning:
     def factor(self, population: Population, compartment: Compartment) -> Expression:
         terms = [self.weight(weight) for weight in compartment.drive]
         heard = self.circuit.projections_onto(population.name, compartment.name)
-        terms += [self.synaptic(population, projection) for projection in heard]
+        terms += [self.synaptic(projection) for projection in heard]
         current: Expression = terms[0] if len(terms) == 1 else Add(tuple(terms))
         divides = compartment.effect is Effect.DIVIDES
         return Apply("inverse", current) if divides else current
 
-    def synaptic(self, post: Population, projection: Projection) -> Expression:
+    def synaptic(self, projection: Projection) -> Expression:
         """`Σ_(axes only in pre) weight · rate_pre · [domain]`."""
         pre = self.circuit.population(projection.pre)
         rate = Read(rate_of(pre.name), self.indices(pre.axes))
-        summed = tuple(axis for axis in pre.axes if axis not in post.axes)
+        summed = self.circuit.summed_axes(projection)
         parts = (self.weight(projection.weight), rate, *self.domain(projection.domain))
         return total(self.indices(summed), product(*(p for p in parts if p != ONE)))
 
@@ -191,7 +183,7 @@ class _Meaning:
     def weight(self, weight: Weight) -> Expression:
         factors = list(self.gain(weight.gain))
         if weight.tensor:
-            for name, axes in self._stored(weight):
+            for name, axes in self._stored(weight.tensor):
                 factors.append(self.tensor(name, axes))
         return factors[0] if len(factors) == 1 else product(*factors)
 

@@ -26,6 +26,7 @@ from cortico.ir import (
 )
 from cortico.ir.circuit import resolve
 from cortico.ir.domain import mask
+from cortico.ir.rewrite import weights_of
 from cortico.verify.exact.ring import Number, Ring
 
 Sizes = Mapping[str, int]
@@ -50,15 +51,6 @@ def exact_outputs(
     return outputs
 
 
-def exponential_depth(circuit: Circuit) -> int:
-    """The most exponentials on one way through the circuit."""
-    depth: dict[str, int] = {}
-    for population in circuit.order:
-        before = [depth[p.pre] for p in circuit.projections_onto(population.name)]
-        depth[population.name] = max(before, default=0) + (population.transfer == "exp")
-    return max(depth.values())
-
-
 def is_rational(circuit: Circuit) -> bool:
     """Whether a circuit without formulas takes rationals to rationals, but for roots in its gains."""
     transfers = {population.transfer for population in circuit.populations}
@@ -67,9 +59,7 @@ def is_rational(circuit: Circuit) -> bool:
 
 def gains(circuit: Circuit) -> list[Gain]:
     """The gains of a circuit but 1, each once."""
-    drive = [w for p in circuit.populations for c in p.compartments for w in c.drive]
-    weights = [*drive, *(p.weight for p in circuit.projections)]
-    return list(dict.fromkeys(w.gain for w in weights if not w.gain.is_one))
+    return list(dict.fromkeys(w.gain for w in weights_of(circuit) if not w.gain.is_one))
 
 
 def learn_gains(ring: Ring, circuit: Circuit, symbols: Sizes) -> None:

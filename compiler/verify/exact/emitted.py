@@ -32,11 +32,11 @@ import numpy as np
 from cortico.backends.numpy.emitter import emit_source
 from cortico.ir import Bound, Circuit, CorticoError, InputKind, Parameter, UnsupportedError
 from cortico.ir.circuit import resolve
+from cortico.ir.rewrite import domains_of, longest_chain
 from cortico.verify.exact.arithmetic import PrimeField, Rationals
 from cortico.verify.exact.circuit import (
     Exact,
     exact_outputs,
-    exponential_depth,
     is_rational,
     learn_gains,
     operations,
@@ -217,8 +217,7 @@ def small_sizes(circuit: Circuit) -> dict[str, int]:
 
     Where a bound reaches further than seven tokens it is not seen to act.
     """
-    domains = [p.domain for p in circuit.populations] + [p.domain for p in circuit.projections]
-    reach = max((_reach(bound) for domain in domains for bound in domain), default=0)
+    reach = max((_reach(b) for domain in domains_of(circuit) for b in domain), default=0)
     fixed = {axis.extent for axis in circuit.axes}
     sizes = sorted(range(max(3, min(reach, 7)), 20), key=lambda size: (size in fixed, size))
     return dict(zip(circuit.symbols, sizes, strict=False))
@@ -271,7 +270,7 @@ def _random(
 
 def _ring(circuit: Circuit, rational: bool, seed: int) -> Ring:
     if not rational:
-        return PrimeField(exponential_depth(circuit), seed)
+        return PrimeField(longest_chain(circuit, lambda p: p.transfer == "exp"), seed)
     if not is_rational(circuit):
         raise UnsupportedError(f"circuit {circuit.name!r} has functions that rationals lack")
     return Rationals(seed)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations, pairwise
@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cortico.ir import Bound, Circuit, InputKind, Parameter, TensorRef, Weight
+from cortico.ir import Bound, Circuit, InputKind, Parameter, TensorRef
+from cortico.ir.rewrite import longest_chain, weights_of
 
 Sizes = Mapping[str, int]
 
@@ -145,23 +146,8 @@ def chain_for(
     powers = [(sizes[a], e.denominator) for sizes, gain in gains for a, e in gain.sizes]
     sizes = {rooted, *(size for size, root in powers if root > 1)}
     squares = {prime for size in sizes for prime in prime_factors(size)}
-    depth = max(depth, *map(_stacked_exponentials, circuits))
+    depth = max(depth, *(longest_chain(c, lambda p: p.transfer == "exp") for c in circuits))
     return chain_of_fields(1 + depth, rng, squares, {2, *(root for _, root in powers)})
-
-
-def weights_of(circuit: Circuit) -> Iterator[Weight]:
-    """Every weight of a drive or a projection."""
-    yield from (w for p in circuit.populations for c in p.compartments for w in c.drive)
-    yield from (p.weight for p in circuit.projections)
-
-
-def _stacked_exponentials(circuit: Circuit) -> int:
-    """The most exponentials on any path."""
-    depth: dict[str, int] = {}
-    for population in circuit.order:
-        before = [depth[p.pre] for p in circuit.projections_onto(population.name)]
-        depth[population.name] = max([0, *before]) + int(population.transfer == "exp")
-    return max(depth.values())
 
 
 @lru_cache

@@ -19,6 +19,7 @@ import numpy as np
 
 from cortico import ir
 from cortico.ir.circuit import resolve
+from cortico.ir.rewrite import domains_of, readings, weights_of
 from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, RotaryStyle
 from cortico.verify.identity import finite_field as ff
 from cortico.verify.identity.finite_field import Draw, Factor, add, contract
@@ -150,13 +151,12 @@ class _Test:
 
     def _remarks(self) -> Iterator[str]:
         """What these sizes cannot show."""
-        powers = [power for c in self.circuits for w in ff.weights_of(c) for power in w.gain.sizes]
+        powers = [power for c in self.circuits for w in weights_of(c) for power in w.gain.sizes]
         ones = {axis for axis, _ in powers if self.sizes[axis] == 1}
         if ones:
             yield f"scales by a size of 1 are not seen ({', '.join(sorted(ones))})"
-        domains = [p.domain for c in self.circuits for p in c.populations]
-        domains += [p.domain for c in self.circuits for p in c.projections]
-        loose = {str(b) for d in domains for b in d if b.offset >= self.sizes[b.left] - 1}
+        bounds = [b for c in self.circuits for domain in domains_of(c) for b in domain]
+        loose = {str(b) for b in bounds if b.offset >= self.sizes[b.left] - 1}
         if loose:
             yield f"bounds that hold for all tokens are not seen ({', '.join(sorted(loose))})"
 
@@ -178,7 +178,7 @@ def _difference(first: Factors, second: Factors, field: ff.Field) -> str:
 
 def _require_numbers(circuit: ir.Circuit, known: set[str], tensors: Arrays | None) -> None:
     """NotCheckableError unless every parameter read has a twin on the other side, or numbers."""
-    read = {weight.tensor.name for weight in ff.weights_of(circuit) if weight.tensor}
+    read = {reading.name for reading in readings(circuit)}
     formulas = [p.formula for p in circuit.parameters if p.formula and p.name in read]
     read |= {name for f in formulas if f.kind == "distance" for name in f.arguments}
     plain = [p for p in circuit.parameters if p.formula is None and p.name in read - known]

@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cortico.ir import Axis, Circuit, Gain, Parameter, Role, TensorRef, Weight
+from cortico.ir import Axis, Circuit, Gain, Role, TensorRef, Weight
+from cortico.ir.analysis.axes import bounded_axes
+from cortico.ir.analysis.constants import stored_of
+from cortico.ir.rewrite import map_weights, readings, weights_of
 from cortico.ir.tensors import FLOATS
-from cortico.passes.dependence import map_weights, reads, stored_of
 from cortico.verify.steps.axis_facts import Selected, Split
 from cortico.verify.steps.facts import (
     Constant,
@@ -93,9 +95,9 @@ def without_unit_gains(circuit: Circuit) -> tuple[Circuit, list[Fact]]:
 
 def named_constants(before: Circuit, after: Circuit) -> Iterator[Constant]:
     """The gains that `after` has as numbers, as products of gains of `before` that they round."""
-    known = {w.gain.coefficient for w in reads(before)}
+    known = {w.gain.coefficient for w in weights_of(before)}
     candidates = list(_products(_gains(before)))
-    for value in dict.fromkeys(w.gain.coefficient for w in reads(after)):
+    for value in dict.fromkeys(w.gain.coefficient for w in weights_of(after)):
         if value not in known:
             found = (_constant(value, gain, _numbers(before)) for gain in candidates)
             yield from itertools.islice((each for each in found if each is not None), 1)
@@ -115,7 +117,7 @@ def _constant(value: float, gain: ExactGain, sizes: dict[str, int]) -> Constant 
 def _gains(circuit: Circuit) -> list[ExactGain]:
     """The gains of a circuit with numbers for their sizes, each once."""
     numbers = _numbers(circuit)
-    own = [w.gain for w in reads(circuit) if not w.gain.is_one and w.gain.coefficient]
+    own = [w.gain for w in weights_of(circuit) if not w.gain.is_one and w.gain.coefficient]
     known = (g for g in own if all(axis in numbers for axis, _ in g.sizes))
     return list(dict.fromkeys(map(ExactGain.of, known)))
 
@@ -268,19 +270,15 @@ def stem(name: str) -> str:
 
 def _orders(circuit: Circuit, axis: str) -> bool:
     """Whether the order of an axis' indices counts: a bound or a distance is on it."""
-    domains = [p.domain for p in circuit.populations] + [p.domain for p in circuit.projections]
-    bounded = any(axis in (b.left, b.right) for domain in domains for b in domain)
-    return bounded or any(
-        weight.tensor is not None and axis in _position_axes(circuit, weight.tensor)
-        for weight in reads(circuit)
-    )
+    counted = (axis in _position_axes(circuit, reading) for reading in readings(circuit))
+    return axis in bounded_axes(circuit) or any(counted)
 
 
 def _position_axes(circuit: Circuit, ref: TensorRef) -> tuple[str, ...]:
     """The axes at which a formula is read that counts their indices."""
-    tensor = circuit.tensor(ref.name)
-    kind = tensor.formula.kind if isinstance(tensor, Parameter) and tensor.formula else None
-    return {"rotation": ref.axes[:1], "distance": ref.axes[-2:]}.get(kind or "", ())
+    formula = circuit.formula(ref.name)
+    axes = {"rotation": ref.axes[:1], "distance": ref.axes[-2:]}
+    return axes[formula.kind] if formula else ()
 
 
 def _front(array: np.ndarray, ref: TensorRef, joint: tuple[str, ...]) -> np.ndarray:
@@ -364,7 +362,7 @@ def _split(before: Circuit, after: Circuit, pair: _Pair) -> Split | None:
 
 def _along(circuit: Circuit, axis: str) -> list[TensorRef]:
     """The plain parameters that are read along an axis, those behind formulas among them."""
-    refs = [stored_of(circuit, weight) for weight in reads(circuit)]
+    refs = [stored_of(circuit, weight) for weight in weights_of(circuit)]
     return list(dict.fromkeys(ref for ref in refs if ref is not None and axis in ref.axes))
 
 

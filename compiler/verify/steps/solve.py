@@ -26,6 +26,7 @@ from cortico.verify.equations.language import (
     Size,
     Sum,
     children,
+    fresh_index,
     product,
     total,
 )
@@ -240,10 +241,8 @@ class _Names:
 
     def index(self, var: Var) -> Index:
         if var not in self._known:
-            name = self.axis(var.sort)
-            while name in {index.name for index in self._known.values()}:
-                name += "'"
-            self._known[var] = Index(name, var.sort)
+            taken = {index.name for index in self._known.values()}
+            self._known[var] = fresh_index(Index(self.axis(var.sort), var.sort), taken)
         return self._known[var]
 
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cortico.backends.inputs import infinite_weights
 from cortico.ir import Axis, Circuit, Parameter, PassError, TensorRef
+from cortico.ir.analysis.inputs import infinite_weights
+from cortico.ir.rewrite import rename
 from cortico.passes import Pass, Step, interface_change, named_apart, seen_change
-from cortico.passes.edit import rename_parameters
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.sorts import ExtentError, unified
 from cortico.verify.normal.equivalence import Outcome, Verdict, compare_matched
@@ -114,7 +114,7 @@ def _named_stages(each: Pass, before: Circuit) -> Iterator[Circuit]:
             alias = next(same, None) or _unused(parameter.name, known)
             names[parameter.name] = alias
             known.setdefault(alias, replace(parameter, name=alias))
-        yield rename_parameters(circuit, names)
+        yield rename(circuit, tensors=names)
 
 
 def _unused(name: str, known: Mapping[str, Parameter]) -> str:

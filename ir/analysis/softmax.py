@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cortico.ir import Circuit, Compartment, Effect, Population
+from cortico.ir.circuit import Circuit
+from cortico.ir.population import Compartment, Effect, Population
+from cortico.ir.rewrite import leading_to
 from cortico.ir.transfer import TRANSFERS
 
 
@@ -36,30 +38,18 @@ def shift_groups(circuit: Circuit) -> dict[str, ShiftGroup]:
 
 
 def _dividing_populations(circuit: Circuit) -> list[Population]:
-    names = [
-        projection.pre
-        for population in circuit.populations
-        for compartment in population.compartments
-        if compartment.effect is Effect.DIVIDES
-        for projection in circuit.projections_onto(population.name, compartment.name)
-    ]
+    onto = (
+        p for population in circuit.populations for p in circuit.projections_onto(population.name)
+    )
+    names = (projection.pre for projection in onto if circuit.divides(projection))
     return [circuit.population(name) for name in dict.fromkeys(names)]
 
 
 def _exponentials_behind(circuit: Circuit, pool: Population) -> tuple[str, ...]:
     """The nearest exponential populations upstream of `pool`."""
-    found: dict[str, None] = {}
-    frontier, seen = [pool.name], {pool.name}
-    while frontier:
-        for projection in circuit.projections_onto(frontier.pop()):
-            if projection.pre in seen:
-                continue
-            seen.add(projection.pre)
-            if circuit.population(projection.pre).transfer == "exp":
-                found[projection.pre] = None
-            else:
-                frontier.append(projection.pre)
-    return tuple(found)
+    exponential = {p.name for p in circuit.populations if p.transfer == "exp"} - {pool.name}
+    upstream = leading_to(circuit, [pool.name], lambda p: p.post not in exponential)
+    return tuple(name for name in upstream if name in exponential)
 
 
 class _MixedDegreesError(Exception):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from cortico.backends import get_backend
-from cortico.backends.softmax import shift_groups
 from cortico.ir import (
     CellClass,
     CircuitBuilder,
@@ -18,6 +17,7 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
+from cortico.ir.analysis.softmax import shift_groups
 from cortico.ir.invariants import check
 from cortico.learning import differentiate, gradient_circuit
 from cortico.lowering import lower
@@ -71,6 +71,13 @@ def test_a_constant_in_the_exponent_does_not():
 def test_a_transfer_function_between_stops_the_shift():
     circuit = with_population(softmax_circuit(), "pool", lambda p: replace(p, transfer="sqrt"))
     assert shift_groups(circuit) == {}
+
+
+def test_exponentials_before_the_nearest_ones_are_not_shifted():
+    circuit = with_population(
+        softmax_circuit(), "core_source", lambda p: replace(p, transfer="exp")
+    )
+    assert {group.members for group in shift_groups(circuit).values()} == {("mask",)}
 
 
 def test_an_output_that_is_not_normalised_stops_the_shift():

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from cortico.ir import Circuit, Input, InputKind, Parameter, SpecError
-from cortico.ir.circuit import resolve
-from cortico.ir.errors import bullet_list, near_name
-from cortico.ir.tensors import FORMULAS
+from cortico.ir.circuit import Circuit, resolve
+from cortico.ir.errors import SpecError, bullet_list, near_name
+from cortico.ir.tensors import FORMULAS, Input, InputKind, Parameter
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -1,9 +1,11 @@
-"""Signs of rates and of weights, for `split-sign`."""
+"""Signs of rates and of weights."""
 
 from __future__ import annotations
 
-from cortico.ir import Circuit, Compartment, Effect, InputKind, Population, Projection, Weight
-from cortico.ir.neurons import parameter_values
+from cortico.ir.analysis.constants import array_of
+from cortico.ir.circuit import Circuit
+from cortico.ir.population import Compartment, Effect, Population, Projection
+from cortico.ir.tensors import InputKind, Weight
 
 #: Transfer functions whose rates are never negative.
 _POSITIVE = ("exp", "relu", "sqrt")
@@ -14,7 +16,7 @@ class Signs:
 
     def __init__(self, circuit: Circuit) -> None:
         self.circuit = circuit
-        self.values = {p.name: parameter_values(circuit, p) for p in circuit.parameters}
+        self.values = {p.name: array_of(circuit, p.name) for p in circuit.parameters}
         self.masks = {t.name for t in circuit.inputs if t.kind is InputKind.MASK}
         self.positive: set[str] = set()
         for population in circuit.order:
@@ -69,7 +71,7 @@ class Signs:
 
         A positive weight on a dividing compartment inhibits.
         """
-        divides = _divides(self.circuit, projection)
+        divides = self.circuit.divides(projection)
         inhibits = self.circuit.population(projection.pre).cell_class.inhibitory
         return self.signs_of(projection.weight) == {-1 if inhibits and not divides else 1} and (
             inhibits or not divides
@@ -94,10 +96,5 @@ class Signs:
             and all(c.effect is Effect.MULTIPLIES for c in signed)
             and (population.transfer == "identity" or not signed or len(factors) == 1)
             and (not inhibits or population.name in self.positive)
-            and (not inhibits or all(_divides(self.circuit, p) for p in said))
+            and (not inhibits or all(map(self.circuit.divides, said)))
         )
-
-
-def _divides(circuit: Circuit, projection: Projection) -> bool:
-    post = circuit.population(projection.post)
-    return post.compartment(projection.compartment).effect is Effect.DIVIDES
