@@ -44,6 +44,7 @@ from cortico.weights import random_weights
 from tests.backends.neuron.simulation import MPI
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
+from tests.covering import every_case
 from tests.oracle import textbook_attention
 from tests.spec_strategies import inputs_of, planted_weights, small_specs
 
@@ -125,7 +126,7 @@ def tokens(*shape):
 # ---- the same numbers ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_ranks_give_what_one_process_gives(case):
     """On both sides of the number of areas, which is 2 or 4."""
     circuit, expected = lower(case.spec, case.weights), expected_output(case)

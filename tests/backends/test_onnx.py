@@ -16,6 +16,7 @@ from cortico.weights import random_weights
 from tests.backends.test_numpy_code import hostile_circuit, scores_of_size
 from tests.cases import BATCH, CASES
 from tests.conformance.test_backends import expected_output, relative_error
+from tests.covering import every_pair
 from tests.oracle import textbook_attention
 from tests.strategies import circuits, real_numbers
 
@@ -29,7 +30,7 @@ def session(path):
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_the_file_is_valid_and_computes_the_textbook(case, tmp_path):
     """Written in float32, the default, after the default passes or none."""
     passes = "default" if case.seed % 2 else "none"

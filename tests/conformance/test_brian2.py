@@ -15,6 +15,7 @@ from cortico.pipeline import compile_attention
 from tests.backends.brian2.simulation import IN_TIME, SYNCHRONOUS, second_example, simulate
 from tests.cases import CASES
 from tests.conformance.test_backends import relative_error
+from tests.covering import every_pair
 from tests.strategies import circuits, real_numbers
 
 CASE = {case.name: case for case in CASES}
@@ -27,7 +28,7 @@ def error(circuit, example, **options):
     return max(relative_error(outputs[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("case", CASES[1::4], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_settles_to_the_reference(case):
     """In time. Steps as long as tau, which settle exactly, are measured for all in test_support.py."""
     circuit, example = lower(case.spec, case.weights), second_example(case)
@@ -45,7 +46,7 @@ PASSES = ["default", "default,serialize", "default,serialize(axis=tokens)", "def
 
 
 @pytest.mark.parametrize("passes", PASSES)
-@pytest.mark.parametrize("case", CASES[::15], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_after_passes(case, passes):
     """Pruned, with queries in time, with all tokens in time, with non-negative rates."""
     circuit = compile_attention(case.spec, case.weights, passes=passes).circuit
@@ -57,7 +58,7 @@ def test_after_passes(case, passes):
     assert error(circuit, second_example(case), **SYNCHRONOUS) < 1e-8
 
 
-@pytest.mark.parametrize("case", CASES[::12], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_fast_form(case):
     """Products of arrays in place of synapses: the same trajectories."""
     passes = "default" if case.seed % 2 else "none"

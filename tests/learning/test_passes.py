@@ -14,6 +14,7 @@ from cortico.passes.base import nominal
 from cortico.verify.normal.equivalence import Verdict
 from cortico.verify.steps.validation import prove_steps
 from tests.cases import CASES
+from tests.covering import every_case
 from tests.learning.numbers import target_of
 
 CASE = {case.name: case for case in CASES}
@@ -50,7 +51,7 @@ def gradients(case, concrete=True):
 
 
 @pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_the_circuit_is_valid_and_prints(case, concrete):
     circuit = gradients(case, concrete)
     check(circuit)

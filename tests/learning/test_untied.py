@@ -12,6 +12,7 @@ from cortico.verify.equations.defining import indices_of
 from cortico.verify.equations.language import Definition, Read, total
 from cortico.verify.normal.equivalence import Verdict, compare
 from tests.cases import CASES
+from tests.covering import every_pair
 from tests.learning.systems import meaning
 
 UNTIED = [case for case in CASES if copies(lower(case.spec))]
@@ -95,7 +96,7 @@ def test_weights_of_the_untied_circuit_are_equal_copies():
         assert (array == array[..., :1]).all()
 
 
-@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_a_circuit_without_shared_weights_stays_as_it_is(case):
     circuit = lower(case.spec)
     if not copies(circuit):

@@ -23,6 +23,7 @@ from cortico.passes import (
 )
 from cortico.pipeline import compile_attention
 from tests.cases import BATCH, CASES
+from tests.covering import every_case
 from tests.oracle import textbook_attention
 from tests.spec_strategies import inputs_of, planted_weights, small_specs
 
@@ -30,7 +31,7 @@ EXACT = [kind for kind in PASSES if kind.exact]
 
 
 @pytest.mark.parametrize("pipeline", ["default", "aggressive"])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_pipeline_keeps_the_output(pipeline, case):
     before = lower(case.spec, case.weights)
     after, _ = run_passes(before, parse_passes(pipeline), compare_meaning)
@@ -66,7 +67,7 @@ APPROXIMATE = (
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_approximate_passes_report_their_errors(case):
     circuit, steps = run_passes(lower(case.spec, case.weights), parse_passes(APPROXIMATE))
     check(circuit)

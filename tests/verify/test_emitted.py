@@ -27,6 +27,7 @@ from cortico.verify.exact.emitted import (
     small_sizes,
 )
 from tests.cases import CASES
+from tests.covering import every_case
 from tests.strategies import circuits
 
 CASE = {case.name: case for case in CASES}
@@ -41,7 +42,7 @@ def compiled(name, passes="none"):
 # ---- right code ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_every_case_is_exact(case):
     lowered = lower(case.spec, case.weights)
     # all pipelines on every third case: each runs the code twice

@@ -22,6 +22,7 @@ from cortico.verify.steps.facts import Constant, Scaled, SignParts, Summed, Zero
 from cortico.verify.steps.validation import prove_stage, prove_step, prove_steps
 from cortico.weights import random_weights
 from tests.cases import CASES
+from tests.covering import covering, every_case, every_pair
 from tests.verify.planted import planted_weights
 
 PIPELINES = ("aggressive", "serialize,split-sign")
@@ -35,7 +36,7 @@ def proofs(circuit, pipeline):
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
-@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_every_pass_is_proved_with_symbols(case, pipeline):
     for proof in proofs(lower(case.spec), pipeline):
         assert proof.verdict is Verdict.PROVED, proof.reason
@@ -44,7 +45,7 @@ def test_every_pass_is_proved_with_symbols(case, pipeline):
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_every_pass_is_proved_with_numbers(case, pipeline):
     for proof in proofs(lower(case.spec, case.weights), pipeline):
         assert proof.verdict is Verdict.PROVED, proof.reason
@@ -52,7 +53,7 @@ def test_every_pass_is_proved_with_numbers(case, pipeline):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_every_pass_is_proved_where_it_prunes_and_merges(case):
     circuit = lower(case.spec, planted_weights(case))
     for pipeline in ("default", "prune-dead,share-relays,merge-duplicates,split-sign"):
@@ -62,7 +63,7 @@ def test_every_pass_is_proved_where_it_prunes_and_merges(case):
 
 def test_every_kind_of_fact_is_met():
     met = Counter()
-    for case in CASES[::3]:
+    for case in covering(number=1):
         circuit = lower(case.spec, planted_weights(case))
         for pipeline in ("default", "prune-dead,share-relays,merge-duplicates,split-sign"):
             met.update(type(f) for proof in proofs(circuit, pipeline) for f in proof.facts)
