@@ -81,10 +81,10 @@ def every_pair(cases: Iterable[Case] = CASES) -> list:
 
 
 def every_case(cases: Iterable[Case] = CASES) -> list:
-    """Parameters of a test: all cases; `cross` beyond the pairs, which `make test` leaves out."""
+    """Parameters of a test: all cases; `full` beyond the pairs, which `make test` leaves out."""
     cases = list(cases)
     pairs = {parameter.id: parameter for parameter in every_pair(cases)}
     return [
-        pairs.get(case.name) or pytest.param(case, id=case.name, marks=pytest.mark.cross)
+        pairs.get(case.name) or pytest.param(case, id=case.name, marks=pytest.mark.full)
         for case in cases
     ]

@@ -55,7 +55,7 @@ def test_no_case_of_the_selection_can_be_spared_by_a_stride():
 
 
 def test_each_run_covers_what_it_says():
-    runs = {mark: [] for mark in (None, "slow", "cross")}
+    runs = {mark: [] for mark in (None, "slow", "full")}
     for parameter in every_case():
         runs[next((mark.name for mark in parameter.marks), None)].extend(parameter.values)
     assert values(runs[None]) == values(CASES)
