@@ -99,6 +99,4 @@ def test_weights_of_the_untied_circuit_are_equal_copies():
 @pytest.mark.parametrize("case", every_pair())
 def test_a_circuit_without_shared_weights_stays_as_it_is(case):
     circuit = lower(case.spec)
-    if not copies(circuit):
-        assert untie(circuit) == circuit
-    untie(circuit)  # is a sound circuit in any case
+    assert (untie(circuit) == circuit) == (not copies(circuit))

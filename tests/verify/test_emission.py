@@ -25,6 +25,7 @@ from cortico.verify.emission.record import backend_of, record_of
 from cortico.verify.emission.shrink import redrawn, same_program, shrunk
 from cortico.weights import random_weights
 from tests.cases import CASES
+from tests.covering import every_option
 
 CASE = {case.name: case for case in CASES}
 
@@ -35,10 +36,10 @@ def compiled(name, passes="default", weights=True):
     return run_passes(lowered, parse_passes(passes))[0]
 
 
-@pytest.mark.parametrize("place", range(0, len(CASES), 6))
-def test_right_code_is_right_in_every_call(place):
-    circuit = redrawn(compiled(CASES[place].name, weights=place % 4))
-    found = check_calls(circuit, emit_source(circuit, on_ranks=place % 5 == 0))
+@pytest.mark.parametrize("case", every_option())
+def test_right_code_is_right_in_every_call(case):
+    circuit = redrawn(compiled(case.name, weights=case.seed % 4))
+    found = check_calls(circuit, emit_source(circuit, on_ranks=case.seed % 3 == 0))
     assert found.difference is None
     assert found.error < 1e-13
     assert found.calls >= 25

@@ -1,6 +1,6 @@
 """Passes are proved step by step on their own circuits; a pass that lies is refuted."""
 
-from collections import Counter
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,9 +30,12 @@ CASE = {case.name: case for case in CASES}
 
 
 def proofs(circuit, pipeline):
+    """At least one: each of these circuits has relays to share, or tokens to bring into time."""
     passes = parse_passes(pipeline)
     _, steps = run_passes(circuit, passes)
-    return prove_steps(passes, steps, lambda stage: None)
+    found = prove_steps(passes, steps, lambda stage: None)
+    assert found or pipeline == "serialize,split-sign"
+    return found
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
@@ -62,12 +65,13 @@ def test_every_pass_is_proved_where_it_prunes_and_merges(case):
 
 
 def test_every_kind_of_fact_is_met():
-    met = Counter()
-    for case in covering(number=1):
+    met = set()
+    wanted = {Selected, Scaled, SignParts, Split, Summed, Zero, Constant}
+    for case in itertools.takewhile(lambda _: not wanted <= met, covering()):
         circuit = lower(case.spec, planted_weights(case))
         for pipeline in ("default", "prune-dead,share-relays,merge-duplicates,split-sign"):
             met.update(type(f) for proof in proofs(circuit, pipeline) for f in proof.facts)
-    assert {Selected, Scaled, SignParts, Split, Summed, Zero, Constant} <= met.keys()
+    assert wanted <= met
 
 
 # ---- a pass that lies ----------------------------------------------------------------------------
