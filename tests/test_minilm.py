@@ -1,8 +1,6 @@
 """all-MiniLM-L6-v2: the NumPy pass against transformers, the emitted code against the NumPy pass."""
 
-import importlib.util
 import io
-import os
 import runpy
 import sys
 from pathlib import Path
@@ -13,14 +11,10 @@ from rich.console import Console
 
 from cortico import minilm
 from cortico.ir import SpecError, UnsupportedError
-from cortico.minilm import PACKAGE, MiniLM, model_folder, sentence_means
+from cortico.minilm import MiniLM, model_folder, sentence_means
+from tests.needs import needs_weights
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "minilm.py"
-
-needs_weights = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGE) is None and not os.environ.get("CI"),
-    reason=f"{PACKAGE} is not installed",
-)
 
 
 @pytest.fixture(scope="module")

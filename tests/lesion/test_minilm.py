@@ -1,8 +1,6 @@
 """Lesions of MiniLM's six layers on a real sentence, against the same ablation in PyTorch (BERT)."""
 
 import copy
-import importlib.util
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -11,14 +9,12 @@ import pytest
 from cortico import get_backend, lower
 from cortico.frontends import read_checkpoint
 from cortico.lesion import effects, lesion
-from cortico.minilm import PACKAGE, MiniLM
+from cortico.minilm import MiniLM
+from tests.needs import needs_weights
 
 torch = pytest.importorskip("torch")
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGE) is None and not os.environ.get("CI"),
-    reason=f"{PACKAGE} is not installed",
-)
+pytestmark = needs_weights
 
 SENTENCE = "The thalamus relays sensory signals to the cortex."
 HEAD, WIDTH = 3, 32

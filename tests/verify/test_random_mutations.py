@@ -67,7 +67,7 @@ def test_exact_passes_on_symbolic_circuits_are_proved(name):
     for case, after in changed:
         (outcome,) = compare(reference(case.spec), circuit_equations(after))
         assert outcome.verdict is Verdict.PROVED, (case.name, outcome.reason)
-    for case, after in changed[::5]:
+    for case, after in changed[:: len(changed) // 2]:
         for outcome in compare(*gradient_pair(case.spec, after)):
             assert outcome.verdict is Verdict.PROVED, (case.name, outcome.output, outcome.reason)
 

@@ -1,9 +1,7 @@
 """docs/brian2.md, its benchmarks and its examples: what they say is what is so."""
 
 import dataclasses
-import importlib.util
 import io
-import os
 import re
 import runpy
 import sys
@@ -15,16 +13,12 @@ import numpy as np
 import pytest
 
 from cortico.backends.brian2 import Options
-from cortico.minilm import PACKAGE, MiniLM
+from cortico.minilm import MiniLM
+from tests.needs import needs_weights
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 DRAW = runpy.run_path(str(ROOT / "docs" / "draw_brian2.py"))
-
-needs_weights = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGE) is None and not os.environ.get("CI"),
-    reason=f"{PACKAGE} is not installed",
-)
 
 
 @pytest.fixture
