@@ -22,6 +22,7 @@ def console():
     return Console(file=io.StringIO(), width=200)
 
 
+@pytest.mark.slow
 @needs_weights
 def test_demo_runs(tmp_path, console):
     folder = tmp_path / "a [b] folder"  # nothing in the path may be read as markup

@@ -84,6 +84,7 @@ def folder(tmp_path, monkeypatch):
 # ---- documents -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_documents_can_be_played(document, folder, monkeypatch):
     names: dict[str, object] = {"__name__": "document"}
@@ -198,6 +199,7 @@ _PASSES = re.compile(
 )
 
 
+@pytest.mark.slow
 @needs_weights
 def test_pass_counts_are_those_counted(golden):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -65,6 +65,7 @@ def size(circuit):
     return {p.name for p in circuit.populations}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", ["none", "default"])
 @pytest.mark.parametrize(
     "case", [c for c in CASES if len(c.inputs) > 1], ids=lambda case: case.name
@@ -89,6 +90,7 @@ def test_with_all_inputs_frozen_only_rates_are_left(case):
     np.testing.assert_allclose(REFERENCE.run(frozen, {})["y"], expected, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60,
     deadline=None,

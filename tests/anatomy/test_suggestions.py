@@ -61,6 +61,7 @@ def test_split_signs_at_a_price():
     assert signs["key"].endswith("projections are unsupported, not 1)")
 
 
+@pytest.mark.slow
 def test_sparsification():
     """With many tokens an area is too sparse and a microcolumn too dense: fewer synapses there."""
     spec = replace(SPEC, tokens=200, residual=False)

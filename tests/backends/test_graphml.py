@@ -45,6 +45,7 @@ def test_populations(case, tmp_path):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["everything", "llama", "cross_padded_residual", "linear-mask_none"]
 )

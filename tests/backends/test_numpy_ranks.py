@@ -160,6 +160,7 @@ def test_query_tokens_that_come_from_weights_are_not_shared():
         np.testing.assert_allclose(y, textbook_attention(spec, weights, x=x), atol=1e-14)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), spec=small_specs, ranks=st.integers(1, 5))
 def test_any_spec_that_can_be_shared(data, spec, ranks):

@@ -55,6 +55,7 @@ def test_tokens_one_by_one_give_what_all_give(case):
     assert relative_error(np.stack(found, 1), expected_output(case)) <= 1e-12
 
 
+@pytest.mark.slow
 def test_others_have_no_step():
     for case in CASES:
         streamed = steps(lower(case.spec, case.weights)) is not None

@@ -54,6 +54,7 @@ def test_tiles_of_any_height_on_any_number_of_threads(case):
         assert relative_error(found, expected) <= 1e-12
 
 
+@pytest.mark.slow
 def test_softmax_and_windows_run_in_tiles():
     for case in CASES:
         tiled = in_tiles(emitted(lower(case.spec, case.weights)))
@@ -61,6 +62,7 @@ def test_softmax_and_windows_run_in_tiles():
             assert tiled == (case.spec.tokens == "n"), case.name
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     circuit=circuits(),

@@ -69,6 +69,7 @@ def test_golden_code(name, golden):
     golden(emit_module(lower(case.spec, case.weights)), f"{name}.torch.py.txt")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4))
 def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):
@@ -291,6 +292,7 @@ def test_other_dtypes():
     assert (half(x) - expected).abs().max() < 0.1 * expected.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "memory_llama"])
 def test_it_is_traced_whole_and_exported_for_any_length(name):
     case = CASE[name]
@@ -338,6 +340,7 @@ def test_without_pytorch(monkeypatch):
         get_backend("torch").run(lower(case.spec, case.weights), case.inputs)
 
 
+@pytest.mark.slow
 def test_the_emitted_file_stands_alone(tmp_path):
     """Run by a Python that sees PyTorch only, from the folder it lies in; emitted without it."""
     case = CASE["everything"]

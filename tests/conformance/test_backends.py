@@ -48,6 +48,7 @@ def test_equals_textbook_in_single_precision(case, name):
     assert relative_error(found, expected_output(case)) < 1e-5
 
 
+@pytest.mark.slow
 def test_weights_may_be_given_at_run_time(backend):
     case = CASES[0]
     symbolic = lower(case.spec)

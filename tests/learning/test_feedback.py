@@ -78,6 +78,7 @@ def test_learned_feedback_learns_by_the_rule_of_its_tensor():
         differentiate(lower(SPEC), feedback="random").rule("W_O_feedback")
 
 
+@pytest.mark.slow
 def test_learned_feedback_converges_to_its_tensor():
     case = next(case for case in CASES if case.name == "memory")
     learning = differentiate(lower(case.spec), feedback="learned", decay=0.5)

@@ -99,6 +99,7 @@ def test_latex_compiles(name, tmp_path):
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_latex_is_ascii():
     for case in covering(number=1):
         assert of(case.spec).latex().isascii()

@@ -62,6 +62,7 @@ def test_gradients_in_float32(case):
             np.testing.assert_allclose(array[k], expected[k][name], rtol=0, atol=close)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", ["none", "default", "aggressive"])
 @pytest.mark.parametrize("name", DIFFERENCES)
 def test_gradients_are_slopes_of_the_emitted_forward_code(name, passes):

@@ -131,6 +131,7 @@ def drifts(spec, rate):
     return moved, expected, travelled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", RUNS.values(), ids=RUNS)
 def test_conserved_quantities_drift_by_the_square_of_the_rate(spec):
     coarse, expected, _ = drifts(spec, 1e-4)

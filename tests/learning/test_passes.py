@@ -78,6 +78,7 @@ def at(count, sizes):
     return formula.subs({symbol: sizes[symbol.name] for symbol in formula.free_symbols})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EXACT, ids=lambda kind: kind.name)
 @pytest.mark.parametrize(("concrete", "case"), [*some(True), *some(False)])
 def test_pass_alone(kind, concrete, case):
@@ -100,6 +101,7 @@ def test_it_does_something_on_some(kind):
     assert (changed >= 2) if kind.name not in FINDS_NOTHING else not changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("passes", "case"),
     [
@@ -120,6 +122,7 @@ def test_pipelines_keep_every_gradient(case, passes):
             np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-12 * largest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])
 @pytest.mark.parametrize("name", PROVED)
 def test_steps_are_proved(name, concrete):

@@ -162,6 +162,7 @@ COMPARED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPARED)
 def test_twenty_steps_are_those_of_pytorch(name):
     case = CASE[name]
@@ -184,6 +185,7 @@ def test_twenty_steps_are_those_of_pytorch(name):
 SHORT = {"epochs": 5, "batch_size": 4, "learning_rate": 0.01, "momentum": 0.9}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama", "memory_biased", "everything"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_resumed_training_has_the_same_bits(name, dtype, tmp_path):

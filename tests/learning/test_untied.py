@@ -41,6 +41,7 @@ def tied_equations(circuit):
     return replace(equations, given=given, definitions=definitions, outputs=tuple(outputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SOME, ids=lambda case: case.name)
 def test_gradients_of_copies_add_up_to_the_tied_gradient_for_every_size(case):
     circuit = lower(case.spec)

@@ -117,6 +117,7 @@ ABLATIONS = {
 CENTRAL = (f"layer:L2/3@area={HEAD}", "population:matrix_query")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ABLATIONS)
 def test_silencing_equals_ablation(circuits, bert, hidden, target):
     for layer in LAYERS if target in CENTRAL else (LAYERS[0], LAYERS[-1]):
@@ -133,6 +134,7 @@ def test_half_the_query(circuits, bert, hidden):
     assert difference(given(cut, hidden, 1), expected) < 1e-12
 
 
+@pytest.mark.slow
 def test_silent_matrix_thalamus_removes_the_query(model, bert, hidden):
     """Without padding the matrix nucleus carries nothing but the query; b_Q stays."""
     for layer in LAYERS:
@@ -148,6 +150,7 @@ def test_silent_matrix_thalamus_with_padding_silences_all(circuits, hidden):
     assert difference(given(cut, hidden, 0), np.broadcast_to(b_O, hidden[0].shape)) == 0
 
 
+@pytest.mark.slow
 def test_one_head_less_in_the_whole_model(model, bert, circuits):
     """All six layers run with one area silenced; the embedding is that of BERT with ablated heads."""
     cut = [lesion(circuit, f"layer:L2/3@area={HEAD}") for circuit in circuits]

@@ -19,6 +19,7 @@ WEIGHTS = {"planted": planted_weights, "symbolic": lambda case: None}
 FINDS_NOTHING = {"restrict-domain"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EXACT, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("weights", WEIGHTS)

@@ -33,6 +33,7 @@ def of_rank(spec, keys, values, noise=0.0):
     return weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tolerance", [0.0, 0.01, 0.5])
 @pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "after-share-relays"])

@@ -34,6 +34,7 @@ def merged(before: Circuit) -> Circuit:
     return after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "after-share-relays"])
@@ -64,6 +65,7 @@ SPECS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
 def test_finds_grouped_query_attention(spec, groups):

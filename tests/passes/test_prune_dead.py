@@ -61,6 +61,7 @@ def test_nothing_is_dead(case, concrete, relayed):
     assert PruneDead().run(before) is before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])
 @pytest.mark.parametrize("seed", [0, 1])

@@ -32,6 +32,7 @@ def test_cases(case, shared):
     assert this.run(symbolic) is symbolic
 
 
+@pytest.mark.slow
 def test_heads_without_effect_go_first(tmp_path):
     weights = random_weights(SPEC, 0)
     weights["W_O"][[0, 2]] = 0.0

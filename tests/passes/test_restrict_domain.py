@@ -51,6 +51,7 @@ def where_it_works(spec):
     return {"output" if biased else "gate", "pool_mask"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "after-share-relays"])

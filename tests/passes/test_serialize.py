@@ -26,6 +26,7 @@ def in_time(circuit):
     return {axis.name for axis in circuit.axes if axis.in_time}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("axis", ["queries", "tokens"])
 @pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])

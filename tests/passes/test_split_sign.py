@@ -184,6 +184,7 @@ def test_forgetting_the_negative_weights_is_caught(monkeypatch):
     caught(monkeypatch, module._Splitter, "parts", positive)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", every_pair())
 def test_folding_leaves_the_signs_alone(case):
     """Once in two camps: fold-constants joined interneurons and signs that split-sign had made."""

@@ -75,6 +75,7 @@ def test_the_normal_form_has_the_same_values(random_):
         assert value_moved(random_, equations)[1] is None, equations
 
 
+@pytest.mark.slow
 @MANY
 @given(random_=randoms)
 def test_sums_and_their_reciprocals_have_the_same_values(random_):

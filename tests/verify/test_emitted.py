@@ -43,6 +43,7 @@ def compiled(name, passes="none"):
 # ---- right code ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", every_case())
 def test_every_case_is_exact(case):
     lowered = lower(case.spec, case.weights)
@@ -106,6 +107,7 @@ def test_sizes_differ_and_make_every_bound_matter():
     assert small_sizes(compiled("numbered_tokens")) == {}
 
 
+@pytest.mark.slow
 def test_the_file_in_a_folder_is_what_is_emitted_again(tmp_path):
     case = CASE["everything"]
     compilation = compile_attention(case.spec, case.weights)
@@ -190,6 +192,7 @@ MUTATIONS_ON_RANKS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [*MUTATIONS, *MUTATIONS_ON_RANKS])
 def test_wrong_code_is_refused(what):
     name, right, wrong = {**MUTATIONS, **MUTATIONS_ON_RANKS}[what]

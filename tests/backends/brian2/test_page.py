@@ -58,6 +58,7 @@ def test_the_error_is_drawn(tmp_path):
 # ---- benchmarks --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_both_networks_compute_attention(benchmark):
     """Emitted and by hand, 400 ms: the textbook's softmax attention; and the stopwatch ran."""
     bench = benchmark("brian2_speed.py")
@@ -117,6 +118,7 @@ def test_phases_are_times_since_the_last_spike(benchmark):
 # ---- examples ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_activity_settles_and_is_drawn(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     example = runpy.run_path(str(EXAMPLES / "brian2_settling.py"))
@@ -126,6 +128,7 @@ def test_activity_settles_and_is_drawn(tmp_path, capsys):
     assert capsys.readouterr().out.count("after 300 ms within") == 5
 
 
+@pytest.mark.slow
 def test_activity_that_has_not_settled_is_told(tmp_path):
     pytest.importorskip("matplotlib")
     main = runpy.run_path(str(EXAMPLES / "brian2_settling.py"))["main"]
@@ -142,6 +145,7 @@ def test_a_real_layer_attends(capsys):
     assert "6,170,640 synapses" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @needs_weights
 def test_a_layer_that_attends_to_something_else_is_told(monkeypatch, capsys):
     main = runpy.run_path(str(EXAMPLES / "brian2_minilm.py"))["main"]
