@@ -20,13 +20,22 @@ help: ## list the targets
 demo: $(DEMO_STAMP) ## compile one real MiniLM layer and run it on a real sentence
 	$(BIN)/cortico demo -o demo
 
+TEST := $(BIN)/python -m pytest -n auto --dist worksteal
+
 .PHONY: test
-test: $(DEV_STAMP) ## run all tests and examples
-	$(BIN)/python -m pytest -n auto --dist worksteal
+test: $(DEV_STAMP) ## run all tests and examples, on cases in which each two options meet
+	$(TEST) -m 'not full'
+
+.PHONY: rest
+rest: $(DEV_STAMP) ## run what `make test` leaves out: the other cases, and what takes long
+	$(TEST) -m full
+
+.PHONY: test-all
+test-all: test rest ## run every test
 
 .PHONY: quick
-quick: $(DEV_STAMP) ## run the tests that are not marked slow
-	$(BIN)/python -m pytest -n auto -m 'not slow'
+quick: $(DEV_STAMP) ## run the tests that are not marked slow, on cases in which each option is met
+	$(TEST) -m 'not slow and not full'
 
 # a tenth of what a release goes through
 ATTACKS := passes=1000 circuits=1000 gradients=200 emitted=100 certificates=100 readers=10000

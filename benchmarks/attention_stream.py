@@ -14,12 +14,13 @@ from typing import Any
 import by_hand_numpy
 import numpy as np
 from attention_kinds import Array, Weights, layer, textbook, tokens_to_attend
+from common import sized
 from competitors import EMITTED, assert_same, emitted_module, limit_threads
 
 from cortico import AttentionSpec
 
-POSITIONS = (0, 1_000, 10_000)  #: tokens before the step
-TURNS, STEPS = 20, 10  #: at each position
+POSITIONS = sized((0, 1_000, 10_000), (0, 10, 20))  #: tokens before the step
+TURNS, STEPS = sized((20, 10), (2, 2))  #: at each position
 
 Step = Callable[[Array], Array]
 

@@ -1,4 +1,9 @@
-"""What the benchmarks of speed share: the machine, its load, and results as JSON."""
+"""What the benchmarks share: the machine, its load, results as JSON, goals, and runs that only show that they run.
+
+    SMOKE=FOLDER python benchmarks/startup.py
+
+takes small sizes, checks no goal and writes its results to the folder: `tests/test_benchmarks.py` does so.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +14,18 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
+SMOKE = os.environ.get("SMOKE")  #: the folder of results of a run that only shows that it runs
+RESULTS = Path(SMOKE) if SMOKE else ROOT / "benchmarks" / "results"
+
+Size = TypeVar("Size")
+
+
+def sized(usual: Size, smoke: Size) -> Size:
+    """`usual`, or `smoke` in a run that only shows that it runs."""
+    return smoke if SMOKE else usual
 
 
 def machine(packages: Iterable[str] = ("numpy", "brian2", "cython")) -> dict[str, Any]:
@@ -54,3 +67,10 @@ def write_results(name: str, results: dict[str, Any]) -> None:
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
+
+
+def verdict(missed: Iterable[str]) -> int:
+    """Print what was missed; 1 when something was, but in a run that only shows that it runs."""
+    texts = [f"goal missed: {text}" for text in missed]
+    print("\n".join(texts) or "all goals met")
+    return int(bool(texts) and not SMOKE)

@@ -32,15 +32,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from common import machine, say_if_busy, write_results
+from common import machine, say_if_busy, sized, write_results
 
 from cortico import AttentionSpec, lower, random_weights
 from cortico.backends.numpy import compile_source, emit_source
 from cortico.spec import Mask
 
-WIDTH, FEATURES = 768, 64
-TOKENS, QUICK = 1024, 128
-TURNS = 11
+WIDTH, FEATURES = sized((768, 64), (8, 2))
+TOKENS, QUICK = sized(1024, 16), 128
+TURNS = sized(11, 1)
 
 #: As CI and containers run it: as root, perhaps on fewer cores than ranks; BLAS on one thread.
 ENVIRONMENT = {

@@ -35,14 +35,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from common import machine, say_if_busy, write_results
-from compile_time import _resident as resident
+from common import machine, resident, say_if_busy, sized, verdict, write_results
 
 from cortico import AttentionSpec, compile_attention, lower, random_weights, write_synapses
 from cortico.spec import Mask
 
-TURNS = 5
+TURNS = sized(5, 1)
 LEAST_TO_NUMPY, LEAST_TO_DISK = 20e6, 5e6  #: synapses per second
+MOST = (10**7, 10**8, 10**9), (10**7, 10**8)  #: synapses that are streamed, and written to a file
 MOST_GROWTH = 1.25  #: of peak memory, from the fewest synapses to the most
 
 Ends = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -186,9 +186,9 @@ def with_nest(case: Case, count: int) -> Task:
 
 #: Name to what makes the task, and how many synapses it gets in full and quick runs.
 OTHERS = {
-    "networkx": (with_networkx, 200_000, 20_000),
-    "brian2": (with_brian2, 2_000_000, 100_000),
-    "nest": (with_nest, 2_000_000, 100_000),
+    "networkx": (with_networkx, sized(200_000, 1000), 20_000),
+    "brian2": (with_brian2, sized(2_000_000, 1000), 100_000),
+    "nest": (with_nest, sized(2_000_000, 1000), 100_000),
 }
 
 
@@ -220,7 +220,7 @@ def _timed(task: Task) -> tuple[float, float]:
 
 
 def _tasks(folder: Path, quick: bool) -> Iterator[tuple[str, Task]]:
-    ours = 2_000_000 if quick else 10_000_000
+    ours = 2_000_000 if quick else sized(10_000_000, 1000)
     for case in CASES:
         yield case.title, to_numpy(case, ours)
     yield "Parquet", to_disk(BESIDE, ours, folder, ".parquet")
@@ -235,11 +235,8 @@ def _tasks(folder: Path, quick: bool) -> Iterator[tuple[str, Task]]:
 
 def memory(quick: bool) -> list[dict[str, Any]]:
     """Kind, synapses, seconds and peak megabytes beyond the circuit."""
-    sizes = {
-        "blocks": (10**7, 10**8) if quick else (10**7, 10**8, 10**9),
-        ".parquet": (10**7,) if quick else (10**7, 10**8),
-        ".h5": (10**7,) if quick else (10**7, 10**8),
-    }
+    blocks, files = ((10**7, 10**8), (10**7,)) if quick else sized(MOST, ((1000,), (1000,)))
+    sizes = {"blocks": blocks, ".parquet": files, ".h5": files}
     return [_child(kind, count) for kind, counts in sizes.items() for count in counts]
 
 
@@ -320,9 +317,8 @@ def main() -> int:
     print_results(results)
     if not arguments.quick:
         write_results("neuron_view", results)
-    missed = missed_goals(results)
-    print("\n" + ("\n".join(f"goal missed: {text}" for text in missed) or "all goals met"))
-    return 1 if missed else 0
+    print()
+    return verdict(missed_goals(results))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from common import RESULTS, sized
 
 from cortico import AttentionSpec, compile_attention, random_weights, read_checkpoint
 from cortico.ir import Circuit, Role
@@ -22,7 +27,6 @@ from cortico.spec import Bias, Kernel, Mask, Rotary
 from cortico.weights import Weights
 
 TOKENS = 128
-RESULTS = Path(__file__).parent / "results" / "pass_counts.json"
 BIASED = Bias(query=True, key=True, value=True, output=True)
 
 
@@ -39,12 +43,12 @@ def layers() -> list[Layer]:
     """The layers of the table."""
     gpt2 = AttentionSpec(model=768, heads=12, mask=Mask.CAUSAL, bias=BIASED)
     llama = AttentionSpec(
-        model=2048, heads=32, kv_heads=8, mask=Mask.CAUSAL, rotary=Rotary(base=500_000.0)
+        model=sized(2048, 64), heads=32, kv_heads=8, mask=Mask.CAUSAL, rotary=Rotary(base=500_000.0)
     )
     linear = AttentionSpec(model=768, heads=12, kernel=Kernel.LINEAR, tokens=4096)
-    sized = {"GPT-2 size": gpt2, "Llama 1B size": llama, "linear, 4096 tokens": linear}
+    specs = {"GPT-2 size": gpt2, "Llama 1B size": llama, "linear, 4096 tokens": linear}
     minilm = Layer("MiniLM layer 0", *read_checkpoint(MiniLM.load().folder, 0))
-    drawn = (Layer(n, s, random_weights(s, dtype=np.float32)) for n, s in sized.items())
+    drawn = (Layer(n, s, random_weights(s, dtype=np.float32)) for n, s in specs.items())
     return [minilm, *drawn]
 
 
@@ -75,7 +79,7 @@ def measure(layer: Layer) -> dict[str, dict[str, float]]:
 def main() -> None:
     """Print the table and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-o", "--output", type=Path, default=RESULTS)
+    parser.add_argument("-o", "--output", type=Path, default=RESULTS / "pass_counts.json")
     output = parser.parse_args().output
     rows = {layer.name: measure(layer) for layer in layers()}
     output.parent.mkdir(exist_ok=True)

@@ -29,6 +29,9 @@ from random import Random
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from common import RESULTS, sized
 
 from cortico.lowering import lower
 from cortico.verify.normal import algebra, terms
@@ -39,8 +42,6 @@ from tests.verify.mutations import mutated
 from tests.verify.random_equations import CONTEXT, FUNCTIONS, Drawing
 from tests.verify.test_algebra import value_moved
 from tests.verify.test_random_mutations import any_spec
-
-RESULTS = Path(__file__).parent / "results" / "prover_soundness.json"
 
 _NUMBERS = {True: "numbers differ", False: "numbers agree", None: "no finite numbers"}
 
@@ -115,9 +116,9 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 def main() -> int:
     """Print the table, write it as JSON, and say whether there was a lie."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--count", type=int, default=sized(10_000, 4))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, default=RESULTS)
+    parser.add_argument("-o", "--output", type=Path, default=RESULTS / "prover_soundness.json")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows = {name: measure(name, options.count, options.seed) for name in KINDS}

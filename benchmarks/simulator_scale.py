@@ -35,7 +35,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from common import machine, say_if_busy, write_results
+from common import RESULTS, machine, say_if_busy, sized, write_results
 
 from cortico import AttentionSpec, lower, random_weights
 from cortico.backends import get_writer
@@ -43,12 +43,12 @@ from cortico.backends.neuron import mechanisms
 from cortico.backends.neuron.running import compiled
 from cortico.ir import Circuit
 
-RESULTS = Path(__file__).parent / "results" / "simulator_scale.json"
+STORED = RESULTS / "simulator_scale.json"
 STEPS = 5
 
 #: Name to a spec, and the numbers of workers that are tried.
 SHAPES: dict[str, tuple[dict[str, int], tuple[int, ...]]] = {
-    "small": ({"model": 64, "heads": 4, "tokens": 4}, (1, 2)),
+    "small": ({"model": sized(64, 4), "heads": 4, "tokens": sized(4, 1)}, (1, 2)),
     "whole": ({"model": 64, "heads": 4, "tokens": 8}, (1, 2)),
     "half": (
         {"model": 64, "heads": 2, "key_features": 16, "value_features": 16, "tokens": 8},
@@ -222,11 +222,11 @@ def main() -> int:
             sys.modules["neuron"].h.quit()  # closes MPI
         return 0
     say_if_busy()
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    results = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {}
     for engine in [arguments.engine] if arguments.engine else installed():
         about = {**machine(), "version": version(ENGINES[engine][1])}
         found = []
-        for each in rows(engine, ["small"] if arguments.quick else SHAPES):
+        for each in rows(engine, ["small"] if arguments.quick else sized([*SHAPES], ["small"])):
             print(each, flush=True)
             found.append(each)
         results[engine] = {"machine": about, "rows": found}

@@ -12,8 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from common import sized
+
 #: Tokens of a head of width 64 with about 10^6, 10^7 and 10^8 synapses.
-TOKENS = (8, 24, 78)
+TOKENS = sized((8, 24, 78), (1,))
 
 _EXPORT = """
 import resource, sys, time

@@ -23,15 +23,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from common import machine, say_if_busy, write_results
+from common import machine, say_if_busy, sized, write_results
 
 from cortico import AttentionSpec, get_backend, lower, random_weights
 from cortico.backends.brian2 import Options, emit_script, load_simulate
 
 SPEC = AttentionSpec(model=4, heads=1, key_features=2, tokens=4, name="head")
-NEURONS = (10, 30, 100, 300, 1000)
-MILLISECONDS = (250, 500, 1000, 2000, 4000)
-USUAL_NEURONS, USUAL_MILLISECONDS = 100, 1000
+NEURONS = sized((10, 30, 100, 300, 1000), (2, 3))
+MILLISECONDS = sized((250, 500, 1000, 2000, 4000), (3, 6))
+USUAL_NEURONS, USUAL_MILLISECONDS = sized((100, 1000), (3, 3))
+IN_STEP = sized((1, 1000, 4000), (1,))  #: ms after which it is asked how far cells are in step
 
 Sample = dict[str, Any]
 
@@ -119,14 +120,14 @@ def summary(samples: Sequence[Sample]) -> Sample:
 
 def steps_taken(target: str) -> dict[int, float]:
     """Milliseconds to how far cells are in step."""
-    return {ms: in_step(target, USUAL_NEURONS, ms) for ms in (1, 1000, 4000)}
+    return {ms: in_step(target, USUAL_NEURONS, ms) for ms in IN_STEP}
 
 
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--target", default="cython", choices=["numpy", "cython"])
+    parser.add_argument("--seeds", type=int, default=sized(3, 1))
+    parser.add_argument("--target", default=sized("cython", "numpy"), choices=["numpy", "cython"])
     parser.add_argument(
         "--quick", action="store_true", help="few cells, two seeds, nothing written"
     )

@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from common import machine, say_if_busy, write_results
+from common import machine, say_if_busy, sized, verdict, write_results
 from rich.console import Console
 from rich.table import Table
 
@@ -120,17 +120,15 @@ def print_table(rows: Mapping[str, Found]) -> None:
 def main() -> int:
     """Measure, print, write; 0 when all goals are met."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=sized(15, 1))
     arguments = parser.parse_args()
     say_if_busy()
     results: dict[str, Any] = {"machine": machine(("numpy",))}
     results["commands"] = rows = measure(arguments.repeats)
     results["machine"]["load at the end"] = round(os.getloadavg()[0], 1)
     print_table(rows)
-    missed = list(missed_goals(rows))
-    print("\n".join(f"goal missed: {text}" for text in missed) or "all goals met")
     write_results("startup", results)
-    return 1 if missed else 0
+    return verdict(missed_goals(rows))
 
 
 if __name__ == "__main__":

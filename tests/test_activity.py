@@ -8,6 +8,7 @@ from cortico.activity import observe
 from cortico.spec import Microcircuit
 from tests import oracle
 from tests.cases import CASES
+from tests.covering import every_case
 
 MASKS = [case for case in CASES if case.spec.microcircuit is Microcircuit.MASK]
 CASE = {case.name: case for case in CASES}
@@ -28,7 +29,7 @@ def textbook_mask(case, inputs, monkeypatch):
     return found[0]
 
 
-@pytest.mark.parametrize("case", MASKS, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case(MASKS))
 def test_attention_is_the_textbooks(case, monkeypatch):
     inputs = {name: array[0] for name, array in case.inputs.items()}
     expected = textbook_mask(case, inputs, monkeypatch)

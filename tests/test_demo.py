@@ -1,8 +1,6 @@
 """The demo writes a folder that runs, prints what it claims, and notices a wrong output."""
 
-import importlib.util
 import io
-import os
 
 import numpy as np
 import pytest
@@ -11,12 +9,7 @@ from rich.console import Console
 from cortico import demo
 from cortico.demo import QUERY, attention_to_words, bar, make_demo, run_demo
 from cortico.ir import SpecError
-from cortico.minilm import PACKAGE
-
-needs_weights = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGE) is None and not os.environ.get("CI"),
-    reason=f"{PACKAGE} is not installed",
-)
+from tests.needs import needs_weights
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +22,7 @@ def console():
     return Console(file=io.StringIO(), width=200)
 
 
+@pytest.mark.slow
 @needs_weights
 def test_demo_runs(tmp_path, console):
     folder = tmp_path / "a [b] folder"  # nothing in the path may be read as markup

@@ -17,7 +17,6 @@ import importlib.util
 import inspect
 import io
 import json
-import os
 import re
 import runpy
 import shlex
@@ -40,11 +39,11 @@ from cortico import (
 )
 from cortico.backends import backend_names
 from cortico.cli import main
-from cortico.minilm import PACKAGE
 from cortico.passes import PASSES, PIPELINES, Pass
 from cortico.spec import Bias, Mask, Rotary, Thalamus
 from tests.backends.annarchy import simulation as annarchy
 from tests.ir.circuits import attention
+from tests.needs import WEIGHTS_ARE_MISSING, needs_weights
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -53,10 +52,6 @@ EXAMPLES = ROOT / "examples"
 _FENCE = re.compile(r"^```(\w*)[ \t]*([^\n]*)\n(.*?)^```$", re.M | re.S)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _ROUNDING = re.compile(r"\d(\.\d+)?e-\d+")  # rounding errors differ between machines
-
-
-PACKAGE_IS_MISSING = importlib.util.find_spec(PACKAGE) is None and not os.environ.get("CI")
-needs_weights = pytest.mark.skipif(PACKAGE_IS_MISSING, reason=f"{PACKAGE} is not installed")
 
 
 @dataclass(frozen=True)
@@ -89,6 +84,7 @@ def folder(tmp_path, monkeypatch):
 # ---- documents -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_documents_can_be_played(document, folder, monkeypatch):
     names: dict[str, object] = {"__name__": "document"}
@@ -129,7 +125,7 @@ def play_console(text: str) -> None:
     """Run the commands of a block and find the lines below each in what it prints, in order."""
     for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
         command, *expected = part.splitlines()
-        if PACKAGE_IS_MISSING and command.startswith("cortico demo"):
+        if WEIGHTS_ARE_MISSING and command.startswith("cortico demo"):
             continue
         printed = [_ROUNDING.sub("#", line.rstrip()) for line in run(command).splitlines()]
         rest = iter(printed)
@@ -203,6 +199,7 @@ _PASSES = re.compile(
 )
 
 
+@pytest.mark.slow
 @needs_weights
 def test_pass_counts_are_those_counted(golden):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

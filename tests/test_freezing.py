@@ -25,6 +25,7 @@ from cortico.lowering import lower
 from cortico.spec import Kernel, Microcircuit
 from tests.cases import CASES
 from tests.conformance.test_backends import relative_error
+from tests.covering import every_pair
 from tests.oracle import textbook_attention
 from tests.strategies import circuits, real_numbers
 
@@ -64,6 +65,7 @@ def size(circuit):
     return {p.name for p in circuit.populations}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", ["none", "default"])
 @pytest.mark.parametrize(
     "case", [c for c in CASES if len(c.inputs) > 1], ids=lambda case: case.name
@@ -79,7 +81,7 @@ def test_any_input_of_any_case(case, passes):
         assert relative_error(REFERENCE.run(frozen, rest)["y"], expected) < 1e-12
 
 
-@pytest.mark.parametrize("case", CASES[::6], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_with_all_inputs_frozen_only_rates_are_left(case):
     circuit, inputs = lower(case.spec, case.weights), example(case)
     frozen = freeze(circuit, inputs)
@@ -88,6 +90,7 @@ def test_with_all_inputs_frozen_only_rates_are_left(case):
     np.testing.assert_allclose(REFERENCE.run(frozen, {})["y"], expected, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60,
     deadline=None,

@@ -36,6 +36,7 @@ def test_import_is_light():
         assert not loaded_by(statement) & set(HEAVY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", ["none", "causal"])
 def test_compiling_a_spec_without_weights_does_not_need_sympy(mask, tmp_path):
     spec = tmp_path / "spec.toml"

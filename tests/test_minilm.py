@@ -1,8 +1,6 @@
 """all-MiniLM-L6-v2: the NumPy pass against transformers, the emitted code against the NumPy pass."""
 
-import importlib.util
 import io
-import os
 import runpy
 import sys
 from pathlib import Path
@@ -13,14 +11,10 @@ from rich.console import Console
 
 from cortico import minilm
 from cortico.ir import SpecError, UnsupportedError
-from cortico.minilm import PACKAGE, MiniLM, model_folder, sentence_means
+from cortico.minilm import MiniLM, model_folder, sentence_means
+from tests.needs import needs_weights
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "minilm.py"
-
-needs_weights = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGE) is None and not os.environ.get("CI"),
-    reason=f"{PACKAGE} is not installed",
-)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +32,7 @@ def rows(model, example):
     return example["differences"](model, example["emitted_attention"](model), example["SENTENCES"])
 
 
+@pytest.mark.slow
 @needs_weights
 def test_equals_transformers(model, example):
     torch = pytest.importorskip("torch")
@@ -59,6 +54,7 @@ def test_equals_transformers(model, example):
     assert example["relative_difference"](found, embeddings.numpy()) < 1e-12
 
 
+@pytest.mark.slow
 @needs_weights
 @pytest.mark.parametrize(("precision", "most"), [("float32", 1e-5), ("float64", 1e-12)])
 def test_emitted_code_equals_the_model(model, rows, precision, most):
@@ -66,6 +62,7 @@ def test_emitted_code_equals_the_model(model, rows, precision, most):
     assert {name: found[precision] for name, found in rows if not found[precision] < most} == {}
 
 
+@pytest.mark.slow
 @needs_weights
 def test_a_wrong_layer_is_noticed(model, example):
     """The comparison can fail: with two layers exchanged it does."""
@@ -76,6 +73,7 @@ def test_a_wrong_layer_is_noticed(model, example):
     assert not example["is_exact"](exchanged)
 
 
+@pytest.mark.slow
 @needs_weights
 def test_example_runs(example):
     console = Console(file=io.StringIO(), width=120)
@@ -85,6 +83,7 @@ def test_example_runs(example):
     assert "0.9055" in text  # the similarity of the two sentences about the thalamus
 
 
+@pytest.mark.slow
 @needs_weights
 def test_padding_changes_nothing(model):
     short, long = "Bread.", "The thalamus relays sensory signals to the cortex."
@@ -92,6 +91,7 @@ def test_padding_changes_nothing(model):
     assert np.abs(together - alone).max() < 1e-14
 
 
+@pytest.mark.slow
 @needs_weights
 def test_precision_is_the_one_asked_for(model):
     assert model.encode(["Bread."], np.float32).dtype == np.float32

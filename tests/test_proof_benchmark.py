@@ -22,6 +22,7 @@ def test_picture_is_of_what_was_measured(golden):
     golden(DRAW["drawing"](results), DRAW["TARGET"].name, DRAW["TARGET"].parent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", BENCH["KERNELS"])
 @pytest.mark.parametrize("method", BENCH["SYMPY"])
 def test_sympy_finds_that_all_is_equal(method, kernel):
@@ -29,6 +30,7 @@ def test_sympy_finds_that_all_is_equal(method, kernel):
     assert BENCH["child"](method, kernel, (2, 1, 1, 1))[method] > 0
 
 
+@pytest.mark.slow
 def test_an_example_proves_and_refutes(capsys):
     main = runpy.run_path(str(ROOT / "examples" / "prove_attention.py"))["main"]
     assert main() == 0

@@ -26,6 +26,7 @@ from tests.attack.runner import attack, summary
 SEED = "CORTICO_ATTACK_SEED"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", attacks())
 def test_attacks_find_nothing_wrong(name):
@@ -75,6 +76,7 @@ def test_the_interpreter_of_attacks_is_the_reference():
     assert compared > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_textbook_of_attacks_is_what_is_lowered():
     for seed, spec, _ in subjects(12):

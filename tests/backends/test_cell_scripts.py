@@ -73,6 +73,7 @@ def test_golden_script(engine, golden):
     golden(text, f"bert.{engine}.py.txt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_emitted_folder_runs_alone(engine, tmp_path):
     """As the head of the script says, with Python's isolated mode: nothing of ours is found."""
@@ -95,6 +96,7 @@ def test_the_emitted_folder_runs_alone(engine, tmp_path):
         np.testing.assert_allclose(found["y"], expected, rtol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "names", [["lambda", "np", "h", "nest"], ["network", "rates", "i", "None"]]

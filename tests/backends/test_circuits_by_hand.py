@@ -201,6 +201,7 @@ VARIANTS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.__name__)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_almost_attention(backend, variant):

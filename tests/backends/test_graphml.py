@@ -12,6 +12,7 @@ from cortico.ir.text.parser import parse_circuit
 from cortico.spec import AttentionSpec
 from cortico.weights import random_weights
 from tests.cases import CASES
+from tests.covering import every_pair
 
 CASE = {case.name: case for case in CASES}
 SIZES = {"n": 4, "n_context": 3}
@@ -28,7 +29,7 @@ def same(one, other):
     }
 
 
-@pytest.mark.parametrize("case", CASES[::5], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_populations(case, tmp_path):
     circuit = lower(case.spec, case.weights)
     export_circuit(circuit, "graphml", tmp_path)
@@ -44,6 +45,7 @@ def test_populations(case, tmp_path):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["everything", "llama", "cross_padded_residual", "linear-mask_none"]
 )

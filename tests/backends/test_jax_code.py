@@ -55,6 +55,7 @@ def test_golden_code(name, golden):
     golden(emit_function(lower(case.spec, case.weights)), f"{name}.jax.py.txt")
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4))
 def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):
@@ -97,6 +98,7 @@ LONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", LONG, ids=lambda spec: f"{spec.kernel}-{spec.mask}")
 def test_long_inputs_make_no_array_of_all_pairs(spec):
     weights, x = random_weights(spec), tokens(1001, 4)
@@ -127,6 +129,7 @@ def test_the_past_is_summed_in_chunks(length):
 # ---- transformations ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "sink_causal_padded", "memory_llama"])
 def test_gradients_are_those_of_the_gradient_circuit(name):
     case = CASE[name]
@@ -143,6 +146,7 @@ def test_gradients_are_those_of_the_gradient_circuit(name):
             np.testing.assert_allclose(gradient, expected[f"d_{n}"], rtol=1e-8, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_gradients_of_long_inputs():
     """By blocks, against the same circuit computed whole."""
     spec = LONG[2]
@@ -157,6 +161,7 @@ def test_gradients_of_long_inputs():
         np.testing.assert_allclose(gradient, expected[name], rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_jit_vmap_batches_and_lengths():
     case = CASE["everything"]
     circuit = lower(case.spec, case.weights)
@@ -170,6 +175,7 @@ def test_jit_vmap_batches_and_lengths():
     np.testing.assert_allclose(attention(values, x[:, :3]), shorter, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_half_precision():
     case = CASE["llama"]
     circuit, x = lower(case.spec, case.weights), case.inputs["x"]
@@ -215,6 +221,7 @@ assert f"f64[2,4,{tokens},{tokens}]" not in text
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", Kernel)
 def test_areas_and_queries_are_split_over_devices(kernel, tmp_path):
     spec = AttentionSpec(8, 4, kernel=kernel, mask=Mask.CAUSAL, key_padding=True)

@@ -44,6 +44,7 @@ def words(text):
     return sorted({*names(ast.parse(text)), *dir(builtins), *keyword.kwlist, *keyword.softkwlist})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", ["bert", "linear-mask_causal-padded", "llama"])
 @pytest.mark.parametrize("backend", EMITTERS)
@@ -64,6 +65,7 @@ def test_any_names_give_the_same_program(backend, name, seed):
 BROKEN = ("project", "set", "slice", "float", "self", "__init__", "__debug__", "_private", "total")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
 def test_a_circuit_of_one_troublesome_name(backend, name):

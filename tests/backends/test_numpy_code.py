@@ -41,6 +41,7 @@ def test_golden_code(name, golden):
     golden(emit_source(lower(case.spec, case.weights)), f"{name}.py.txt")
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4))
 def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):

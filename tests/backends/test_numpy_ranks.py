@@ -44,6 +44,7 @@ from cortico.weights import random_weights
 from tests.backends.neuron.simulation import MPI
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
+from tests.covering import every_case
 from tests.oracle import textbook_attention
 from tests.spec_strategies import inputs_of, planted_weights, small_specs
 
@@ -125,7 +126,7 @@ def tokens(*shape):
 # ---- the same numbers ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_ranks_give_what_one_process_gives(case):
     """On both sides of the number of areas, which is 2 or 4."""
     circuit, expected = lower(case.spec, case.weights), expected_output(case)
@@ -159,6 +160,7 @@ def test_query_tokens_that_come_from_weights_are_not_shared():
         np.testing.assert_allclose(y, textbook_attention(spec, weights, x=x), atol=1e-14)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), spec=small_specs, ranks=st.integers(1, 5))
 def test_any_spec_that_can_be_shared(data, spec, ranks):

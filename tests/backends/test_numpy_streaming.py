@@ -21,6 +21,7 @@ from cortico.weights import random_weights
 from tests.backends.test_numpy_tiles import emitted, stored
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
+from tests.covering import every_case
 
 
 def meets_only_the_past(spec):
@@ -44,7 +45,7 @@ def token(inputs, position):
     }
 
 
-@pytest.mark.parametrize("case", STREAMED, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case(STREAMED))
 def test_tokens_one_by_one_give_what_all_give(case):
     circuit = lower(case.spec, case.weights)
     step, state, found = steps(circuit), None, []
@@ -54,6 +55,7 @@ def test_tokens_one_by_one_give_what_all_give(case):
     assert relative_error(np.stack(found, 1), expected_output(case)) <= 1e-12
 
 
+@pytest.mark.slow
 def test_others_have_no_step():
     for case in CASES:
         streamed = steps(lower(case.spec, case.weights)) is not None

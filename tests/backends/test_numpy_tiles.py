@@ -21,6 +21,7 @@ from cortico.spec import AttentionSpec, Kernel, Mask
 from cortico.weights import random_weights
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
+from tests.covering import every_case
 from tests.strategies import circuits, real_numbers
 
 
@@ -44,7 +45,7 @@ def in_tiles(attention):
     return "in_tiles" in attention.__globals__
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_tiles_of_any_height_on_any_number_of_threads(case):
     circuit, expected = lower(case.spec, case.weights), expected_output(case)
     for height, threads, together in ((1, 1, 1), (2, 2, 8), (3, 1, 10**6)):
@@ -53,6 +54,7 @@ def test_tiles_of_any_height_on_any_number_of_threads(case):
         assert relative_error(found, expected) <= 1e-12
 
 
+@pytest.mark.slow
 def test_softmax_and_windows_run_in_tiles():
     for case in CASES:
         tiled = in_tiles(emitted(lower(case.spec, case.weights)))
@@ -60,6 +62,7 @@ def test_softmax_and_windows_run_in_tiles():
             assert tiled == (case.spec.tokens == "n"), case.name
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     circuit=circuits(),

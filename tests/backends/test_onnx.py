@@ -16,6 +16,7 @@ from cortico.weights import random_weights
 from tests.backends.test_numpy_code import hostile_circuit, scores_of_size
 from tests.cases import BATCH, CASES
 from tests.conformance.test_backends import expected_output, relative_error
+from tests.covering import every_pair
 from tests.oracle import textbook_attention
 from tests.strategies import circuits, real_numbers
 
@@ -29,7 +30,7 @@ def session(path):
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_the_file_is_valid_and_computes_the_textbook(case, tmp_path):
     """Written in float32, the default, after the default passes or none."""
     passes = "default" if case.seed % 2 else "none"
@@ -61,6 +62,7 @@ FITS_NOT = [{"key_padding": True}, {"sink": True}, {"mask": Mask.WINDOW, "window
             {"mask": Mask.CAUSAL, "position_bias": PositionBias.ALIBI}]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", ["none", "default"])
 @pytest.mark.parametrize("options", FITS + FITS_NOT, ids=str)
 def test_the_operator_stands_where_it_means_the_same(options, passes, tmp_path):
@@ -123,6 +125,7 @@ def test_any_number_of_tokens_and_examples(batch, tokens, tmp_path):
         np.testing.assert_allclose(found[k], expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4))
 def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):
@@ -170,6 +173,7 @@ def test_hostile_names(tmp_path):
     assert [value.name for value in run.get_outputs()] == ["return"]
 
 
+@pytest.mark.slow
 def test_weights_without_numbers_are_inputs(tmp_path):
     case = CASE["bert"]
     export_circuit(lower(case.spec), "onnx", tmp_path)

@@ -72,6 +72,7 @@ def test_every_option_is_listed_with_its_default(engine):
     assert rows == [(field.name, str(field.default)) for field in fields]
 
 
+@pytest.mark.slow
 @needs_nest
 def test_the_benchmark_measures(benchmark):
     found = benchmark["measure"]("nest", "small", 1)

@@ -107,6 +107,7 @@ def test_afferent_edges_are_the_incoming_synapses(head):
         assert sorted(found) == sorted(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [7, 1000])
 @pytest.mark.parametrize("name", ["everything", "memory_llama", "cross_padded_residual", "bert"])
 def test_blocks_of_any_size(tmp_path, name, block):

@@ -28,6 +28,7 @@ from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, Rotary
 from cortico.weights import random_weights
 from tests.backends.test_numpy_code import hostile_circuit, scores_of_size
 from tests.cases import CASES
+from tests.covering import every_case
 from tests.oracle import textbook_attention
 from tests.strategies import circuits, real_numbers
 
@@ -68,6 +69,7 @@ def test_golden_code(name, golden):
     golden(emit_module(lower(case.spec, case.weights)), f"{name}.torch.py.txt")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4))
 def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):
@@ -81,7 +83,7 @@ def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-13 * largest)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_softmax_attention_is_one_call(case):
     """Of the fused kernel, whatever the passes have done; and tokens are projected by layers."""
     for circuit in (
@@ -247,7 +249,9 @@ def test_gradient_circuits_run():
     circuit = gradient_circuit(differentiate(lower(case.spec, case.weights)))
     inputs = {**case.inputs, "target": np.ones((2, 5, 8))}
     expected = ReferenceBackend().run(circuit, inputs)
-    for name, array in get_backend("torch").run(circuit, inputs).items():
+    found = get_backend("torch").run(circuit, inputs)
+    assert found.keys() == expected.keys()
+    for name, array in found.items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-9, atol=1e-12)
 
 
@@ -288,6 +292,7 @@ def test_other_dtypes():
     assert (half(x) - expected).abs().max() < 0.1 * expected.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "memory_llama"])
 def test_it_is_traced_whole_and_exported_for_any_length(name):
     case = CASE[name]
@@ -335,6 +340,7 @@ def test_without_pytorch(monkeypatch):
         get_backend("torch").run(lower(case.spec, case.weights), case.inputs)
 
 
+@pytest.mark.slow
 def test_the_emitted_file_stands_alone(tmp_path):
     """Run by a Python that sees PyTorch only, from the folder it lies in; emitted without it."""
     case = CASE["everything"]

@@ -126,6 +126,7 @@ def test_more_axes_than_an_array_has(cortico, home):
     assert "42 axes" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", "reference"])
 @pytest.mark.parametrize("transfer", ["", " tanh"])
 def test_a_chain_of_three_thousand_runs(cortico, home, backend, transfer):
@@ -150,6 +151,7 @@ def test_a_chain_of_three_thousand_is_no_picture(cortico, home, command):
 # ---- arrays --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_npz_bombs(cortico, home):
     """Half a gigabyte of zeros in a file of two megabytes, under a name that nobody asks for."""
     with zipfile.ZipFile(home / "b.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:

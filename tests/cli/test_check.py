@@ -121,6 +121,7 @@ FORGERIES = {
 FOUND = dict.fromkeys(("weights times three", "a claim added", "a claim upgraded", "code"), 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORGERIES)
 def test_no_forgery_holds(cortico, proof, name):
     path = proof / "certificate.json"
@@ -141,6 +142,7 @@ def test_what_was_not_re_checked_has_its_own_exit_code(cortico, proof):
     assert "not re-checked  the stored numbers" in printed
 
 
+@pytest.mark.slow
 def test_with_the_source_its_numbers_are_re_checked(cortico, proof):
     code, printed, _ = cortico("verify", "spec.toml", "--random-weights", "1", "--check", proof)
     assert code == 3 and "re-checked      the stored numbers" in printed
@@ -156,6 +158,7 @@ def test_of_another_source(cortico, proof):
     assert code == 2 and "another spec" in errors
 
 
+@pytest.mark.slow
 def test_the_same_bytes(cortico, proof, home):
     command = ("compile", "spec.toml", "--random-weights", "1", "--verify", "-o", "again")
     assert cortico(*command)[0] == 0
@@ -166,6 +169,7 @@ def test_the_same_bytes(cortico, proof, home):
     assert found[0] == found[1] and "seconds" not in texts[0]
 
 
+@pytest.mark.slow
 def test_an_approximate_pass_is_part_of_the_chain(cortico, home, proof):
     passes = ("--passes", "share-relays,prune-small(budget=0.2),fold-constants")
     command = ("compile", "spec.toml", "--random-weights", "1", "--verify", *passes, "-o", "less")

@@ -110,6 +110,7 @@ def test_compile_for_a_backend_that_only_runs(cortico, home):
     assert not (home / "made").exists()
 
 
+@pytest.mark.slow
 def test_compile_prints_passes(cortico, home):
     options = ("--verify", "--print-between-passes")
     printed = ok(cortico("compile", "ok.toml", "--passes", "share-relays", *options, "-o", "made"))

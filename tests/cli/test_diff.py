@@ -14,7 +14,7 @@ from cortico.passes.reassociate import Reassociate
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Kernel, Mask
 from cortico.weights import random_weights
-from tests.cases import CASES
+from tests.covering import every_case
 
 SPEC = AttentionSpec(model=8, heads=2, mask=Mask.CAUSAL)
 
@@ -36,7 +36,7 @@ def change_population(circuit, name, **fields):
 # ---- as a function ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_a_circuit_equals_itself(case):
     circuit = lower(case.spec, case.weights)
     assert compare_circuits(circuit, lower(case.spec, case.weights)) == []

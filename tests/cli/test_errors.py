@@ -372,6 +372,7 @@ def test_every_case_has_its_file():
     assert {path.name for path in ERRORS.iterdir()} == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_message(case, home, cortico, golden):
     case.prepare(home)

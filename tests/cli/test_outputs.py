@@ -57,6 +57,7 @@ def ok(result):
     return printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITING)
 def test_nothing_is_replaced_unasked(cortico, home, name):
     command, otherwise = WRITING[name]
@@ -118,6 +119,7 @@ for command in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 def test_the_same_commands_write_the_same_bytes(home):
     commands = [[each.replace("new", f"new/{n}") for each in c] for n, (c, _) in WRITING.items()]
     commands += [
@@ -203,6 +205,7 @@ def unfinished(home):
     return list(home.rglob(".cortico-*"))
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_found(home):
     code = SLOW.format(module="cortico.pipeline", name="save_circuit", seconds=60, when="True")
     command = ("compile", "ok.toml", "-o", "out", "--random-weights", "1", "--passes", "none")
@@ -246,7 +249,10 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("limit", [0, 200, 50_000])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "limit", [200, *(pytest.param(bytes_, marks=pytest.mark.full) for bytes_ in (0, 50_000))]
+)
 @pytest.mark.parametrize("name", LARGE)
 def test_no_room(home, name, limit):
     before = tree(home)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cortico.minilm import PACKAGE, MiniLM
+from tests.needs import needs_weights
 from tests.page.pages import data_of
-from tests.test_docs import needs_weights
 
 
 def written(home):

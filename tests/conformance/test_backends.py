@@ -6,6 +6,7 @@ import pytest
 from cortico.backends import Runner, backend_names, get_backend
 from cortico.lowering import lower
 from tests.cases import BATCH, CASES, Case
+from tests.covering import every_case
 from tests.oracle import textbook_attention
 
 
@@ -35,7 +36,7 @@ def backend(request):
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch"])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_equals_textbook_in_single_precision(case, name):
     weights = {key: array.astype(np.float32) for key, array in case.weights.items()}
     inputs = {
@@ -47,6 +48,7 @@ def test_equals_textbook_in_single_precision(case, name):
     assert relative_error(found, expected_output(case)) < 1e-5
 
 
+@pytest.mark.slow
 def test_weights_may_be_given_at_run_time(backend):
     case = CASES[0]
     symbolic = lower(case.spec)

@@ -15,6 +15,7 @@ from cortico.pipeline import compile_attention
 from tests.backends.brian2.simulation import IN_TIME, SYNCHRONOUS, second_example, simulate
 from tests.cases import CASES
 from tests.conformance.test_backends import relative_error
+from tests.covering import covering, every_option
 from tests.strategies import circuits, real_numbers
 
 CASE = {case.name: case for case in CASES}
@@ -27,7 +28,8 @@ def error(circuit, example, **options):
     return max(relative_error(outputs[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("case", CASES[1::4], ids=lambda case: case.name)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", every_option())
 def test_settles_to_the_reference(case):
     """In time. Steps as long as tau, which settle exactly, are measured for all in test_support.py."""
     circuit, example = lower(case.spec, case.weights), second_example(case)
@@ -35,29 +37,50 @@ def test_settles_to_the_reference(case):
     assert error(circuit, example, **IN_TIME) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt2", "llama", "memory_llama", "cross_padded_residual"])
 def test_with_the_time_constants_of_each_class(name):
     case = CASE[name]
     assert error(lower(case.spec, case.weights), second_example(case)) < 1e-6
 
 
-PASSES = ["default", "default,serialize", "default,serialize(axis=tokens)", "default,split-sign"]
+def after(passes, *quick):
+    """Every option after the passes; what they do is tested elsewhere, so few cases are enough at first."""
+    return [
+        pytest.param(passes, case, id=f"{passes}-{case.name}", marks=marks)
+        for case in covering(number=1)
+        for marks in [pytest.mark.slow if not quick or case.name in quick else pytest.mark.full]
+    ]
 
 
-@pytest.mark.parametrize("passes", PASSES)
-@pytest.mark.parametrize("case", CASES[::15], ids=lambda case: case.name)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("passes", "case"),
+    [
+        *after("default"),
+        *after("default,serialize", "one_head", "cross_grouped_table"),
+        *after("default,split-sign", "matrix_values", "qwen2"),
+    ],
+)
 def test_after_passes(case, passes):
-    """Pruned, with queries in time, with all tokens in time, with non-negative rates."""
+    """Pruned, with queries in time, with non-negative rates."""
     circuit = compile_attention(case.spec, case.weights, passes=passes).circuit
-    refused = get_backend("brian2").unsupported(circuit)
-    if "tokens" in passes and refused:  # two axes in time meet in one population: nothing to run
-        assert any("two axes in time" in reason for reason in refused)
-        return
-    assert refused == []
+    assert get_backend("brian2").unsupported(circuit) == []
     assert error(circuit, second_example(case), **SYNCHRONOUS) < 1e-8
 
 
-@pytest.mark.parametrize("case", CASES[::12], ids=lambda case: case.name)
+@pytest.mark.parametrize("name", ["qwen2", "everything", "softmax-mask_causal"])
+def test_masked_pairs_of_tokens_that_are_all_in_time_are_refused(name):
+    """Two axes in time meet in one population."""
+    case = CASE[name]
+    passes = "default,serialize(axis=tokens)"
+    circuit = compile_attention(case.spec, case.weights, passes=passes).circuit
+    refused = get_backend("brian2").unsupported(circuit)
+    assert any("two axes in time" in reason for reason in refused)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", every_option())
 def test_fast_form(case):
     """Products of arrays in place of synapses: the same trajectories."""
     passes = "default" if case.seed % 2 else "none"
@@ -71,7 +94,7 @@ def test_fast_form(case):
             circuit,
             second_example(case),
             backend_options={"form": form},
-            duration=40.0,
+            duration=10.0,
             monitor=[p.name for p in circuit.populations],
         )[1]
         for form in ("synapses", "fast")
@@ -81,7 +104,9 @@ def test_fast_form(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["cython", "cpp_standalone"])
+@pytest.mark.parametrize(
+    "target", ["cython", pytest.param("cpp_standalone", marks=pytest.mark.full)]
+)
 def test_compiled_targets(target):
     """Both axes in time and a memory: everything that the targets treat differently."""
     case = CASE["memory_rotary"]

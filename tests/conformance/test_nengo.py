@@ -15,6 +15,7 @@ from tests.backends.brian2.simulation import second_example
 from tests.backends.nengo.simulation import load, needs_nengo, simulate
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
+from tests.covering import every_option
 from tests.strategies import circuits, real_numbers
 
 pytestmark = needs_nengo
@@ -30,7 +31,7 @@ def small(spec=SMALL):
     return circuit, np.random.default_rng(1).standard_normal((spec.model, spec.model))
 
 
-@pytest.mark.parametrize("case", CASES[::10], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_option())
 def test_equals_textbook(case):
     """A tenth of them: all are measured in test_support.py."""
     circuit = lower(case.spec, case.weights)

@@ -18,6 +18,7 @@ from tests.backends.nest.simulation import needs_nest, simulate
 from tests.backends.neuron.simulation import MPI
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
+from tests.covering import every_option
 from tests.strategies import circuits, real_numbers
 
 pytestmark = needs_nest
@@ -33,7 +34,7 @@ def error(circuit, example, **options):
     return max(relative_error(found[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("case", CASES[::10], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_option())
 def test_settles_to_the_reference(case):
     """A tenth of them: all are measured in test_support.py."""
     circuit = lower(case.spec, case.weights)

@@ -16,6 +16,7 @@ from tests.backends.brian2.simulation import second_example
 from tests.backends.neuron.simulation import MPI, SYNCHRONOUS, needs_mpi, needs_neuron, simulate
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
+from tests.covering import every_option
 from tests.strategies import circuits, real_numbers
 
 pytestmark = needs_neuron
@@ -31,7 +32,7 @@ def error(circuit, example, **options):
     return max(relative_error(found[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("case", CASES[::10], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_option())
 def test_settles_to_the_reference(case):
     """A tenth of them: all are measured in test_support.py."""
     circuit = lower(case.spec, case.weights)
@@ -41,7 +42,7 @@ def test_settles_to_the_reference(case):
         assert error(circuit, second_example(case), **SYNCHRONOUS) < 1e-12
 
 
-@pytest.mark.parametrize("case", CASES[:80:40], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_option())
 def test_in_time(case):
     """Steps far shorter than the time constants, those of each class."""
     circuit, example = lower(case.spec, case.weights), second_example(case)

@@ -21,6 +21,7 @@ from tests.backends.neuron.simulation import needs_neuron
 from tests.cases import CASES, Case
 from tests.conformance import annarchy_record
 from tests.conformance.test_backends import AT_ONCE, expected_output, relative_error
+from tests.covering import covering, every_option
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -54,7 +55,7 @@ also run in float32 (at most 1e-5, `tests/conformance/test_backends.py`), and as
 neurons and synapses (at most 1e-12, `tests/conformance/test_neurons.py`).
 
 Brian2 networks run here with one example and steps as long as the membrane time constant, in which a
-network settles exactly. Every fourth, integrated in ten steps to a time constant, comes within 1e-6
+network settles exactly. Integrated in ten steps to a time constant, some with every option come within 1e-6
 (`tests/conformance/test_brian2.py`). NEURON models run with one example too, and steps far longer than
 the time constants; NEST networks and exact Nengo models with one example. A test says what happens with
 short steps, batches, two MPI ranks, two threads and spiking neurons (`tests/conformance/test_neuron.py`,
@@ -84,11 +85,22 @@ ROWS = {row: [c for c in CASES if row_of(c) == row] for row in dict.fromkeys(map
 #: What is skipped, with a reason, where an engine is missing.
 MARKS = {"neuron": needs_neuron, "nest": needs_nest, "nengo": needs_nengo}
 
-
-@pytest.mark.parametrize(
+every_backend = pytest.mark.parametrize(
     "backend", [pytest.param(b, marks=MARKS.get(b, ())) for b in own_backends()]
 )
-@pytest.mark.parametrize("row", ROWS)
+
+
+def every_row():
+    """Rows as parameters; of several cases one is chosen, or `make test` leaves the row out."""
+    quick = {parameter.id for parameter in every_option()}  # a row of one has its name
+    chosen = {row_of(case) for case in covering()}
+    for row in ROWS:
+        mark = [] if row in quick else [pytest.mark.slow if row in chosen else pytest.mark.full]
+        yield pytest.param(row, marks=mark)
+
+
+@every_backend
+@pytest.mark.parametrize("row", [*every_row()])
 def test_a_cell_is_what_is_measured(backend, row):
     found = measured(row, backend)
     assert found == published()[row, backend], "run `make golden`"

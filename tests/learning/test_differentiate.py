@@ -10,6 +10,7 @@ from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
 from cortico.verify.normal.equivalence import Verdict, compare
 from tests.cases import CASES
+from tests.covering import every_case
 from tests.learning.systems import meaning, textbook
 
 SOFT = AttentionSpec(model=8, heads=2, mask=Mask.CAUSAL)
@@ -21,7 +22,7 @@ def verdicts(spec, circuit):
     return {o.output: o.verdict for o in compare(textbook(spec), meaning(circuit))}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_gradients_are_the_closed_forms_for_every_size(case):
     found = verdicts(case.spec, gradient_circuit(differentiate(lower(case.spec))))
     assert {name: v for name, v in found.items() if v is not Verdict.PROVED} == {}

@@ -1,21 +1,15 @@
 """The examples that learn, played in an empty folder."""
 
 import importlib.util
-import os
 import re
 import runpy
 from pathlib import Path
 
 import pytest
 
-from cortico.minilm import PACKAGE
+from tests.needs import needs_weights
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-needs_weights = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGE) is None and not os.environ.get("CI"),
-    reason=f"{PACKAGE} is not installed",
-)
 
 
 @pytest.fixture

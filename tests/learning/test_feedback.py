@@ -19,6 +19,7 @@ from cortico.lowering import lower
 from cortico.spec import AttentionSpec
 from cortico.verify.normal.equivalence import Verdict, compare
 from tests.cases import CASES
+from tests.covering import every_pair
 from tests.learning.systems import meaning, same
 
 OWN = (Feedback.RANDOM, Feedback.LEARNED)
@@ -30,7 +31,7 @@ def with_own(case, feedback):
 
 
 @pytest.mark.parametrize("feedback", OWN)
-@pytest.mark.parametrize("case", CASES[::7], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_equal_tensors_give_the_transposed_gradients_for_every_size(case, feedback):
     transposed = meaning(gradient_circuit(differentiate(lower(case.spec))))
     learning = differentiate(lower(case.spec), feedback=feedback)
@@ -41,7 +42,7 @@ def test_equal_tensors_give_the_transposed_gradients_for_every_size(case, feedba
     assert {o.verdict for o in outcomes} == {Verdict.PROVED}
 
 
-@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_only_tensors_differ(case):
     transposed = differentiate(lower(case.spec)).circuit
     own = differentiate(lower(case.spec), feedback="random").circuit
@@ -77,6 +78,7 @@ def test_learned_feedback_learns_by_the_rule_of_its_tensor():
         differentiate(lower(SPEC), feedback="random").rule("W_O_feedback")
 
 
+@pytest.mark.slow
 def test_learned_feedback_converges_to_its_tensor():
     case = next(case for case in CASES if case.name == "memory")
     learning = differentiate(lower(case.spec), feedback="learned", decay=0.5)

@@ -15,6 +15,7 @@ from cortico.verify.equations.language import Definition, Read
 from cortico.verify.normal.equivalence import Verdict, compare
 from tests.cases import CASES
 from tests.conftest import GOLDEN
+from tests.covering import covering, every_pair
 
 LINEAR = AttentionSpec(model=8, heads=2, kernel=Kernel.LINEAR)
 BLOCKS = {
@@ -67,7 +68,7 @@ def test_other_circuits(golden):
     golden(str(untied), "untied_random.txt", GOLDEN / "formulas")
 
 
-@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_formulas_are_the_gradients_of_every_circuit(case):
     found = of(case.spec)
     assert {o.verdict for o in found.outcomes} == {Verdict.PROVED}
@@ -98,6 +99,7 @@ def test_latex_compiles(name, tmp_path):
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_latex_is_ascii():
-    for case in CASES[::5]:
+    for case in covering(number=1):
         assert of(case.spec).latex().isascii()

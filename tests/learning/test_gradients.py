@@ -10,6 +10,7 @@ from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.weights import required_shapes
 from tests.cases import BATCH, CASES
+from tests.covering import every_case
 from tests.learning.numbers import autograd, gradients_of, largest, target_of
 
 CASE = {case.name: case for case in CASES}
@@ -32,7 +33,7 @@ DIFFERENCES = (
 
 
 @pytest.mark.parametrize("backend", ["numpy", "reference"])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_gradients_are_autograd(case, backend):
     circuit = gradient_circuit(differentiate(lower(case.spec, case.weights)))
     found = gradients_of(circuit, {**case.inputs, "target": target_of(case)}, backend)
@@ -46,13 +47,14 @@ def test_gradients_are_autograd(case, backend):
         np.testing.assert_allclose(array.sum(0), total[name], rtol=0, atol=close)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_gradients_in_float32(case):
     weights = {name: array.astype(np.float32) for name, array in case.weights.items()}
     circuit = gradient_circuit(differentiate(lower(case.spec, weights)))
     inputs = {**case.inputs, "target": target_of(case)}
     single = {n: a if a.dtype == bool else a.astype(np.float32) for n, a in inputs.items()}
     found, expected = gradients_of(circuit, single), autograd(case)[0]
+    assert set(found) == set(required_shapes(case.spec))
     for name, array in found.items():
         assert array.dtype == np.float32
         for k in range(BATCH):
@@ -60,6 +62,7 @@ def test_gradients_in_float32(case):
             np.testing.assert_allclose(array[k], expected[k][name], rtol=0, atol=close)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", ["none", "default", "aggressive"])
 @pytest.mark.parametrize("name", DIFFERENCES)
 def test_gradients_are_slopes_of_the_emitted_forward_code(name, passes):

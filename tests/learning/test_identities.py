@@ -31,6 +31,7 @@ from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
 from cortico.weights import random_weights
 from tests.cases import CASES
+from tests.covering import every_case
 from tests.learning.numbers import gradients_of, target_of
 
 UNROTATED = [case for case in CASES if not case.spec.rotary]
@@ -62,7 +63,7 @@ def relative(difference, *terms):
     return np.abs(difference).max() / max(np.abs(term).max() for term in terms)
 
 
-@pytest.mark.parametrize("case", UNROTATED, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case(UNROTATED))
 def test_identities(case):
     circuit = lower(case.spec, case.weights)
     weights = matrices(
@@ -130,6 +131,7 @@ def drifts(spec, rate):
     return moved, expected, travelled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", RUNS.values(), ids=RUNS)
 def test_conserved_quantities_drift_by_the_square_of_the_rate(spec):
     coarse, expected, _ = drifts(spec, 1e-4)

@@ -20,7 +20,7 @@ from cortico.verify.equations.language import (
     total,
 )
 from cortico.verify.normal.equivalence import Verdict, compare
-from tests.cases import CASES
+from tests.covering import every_case
 from tests.learning.systems import meaning
 
 LOCAL, TRACE, NOT_LOCAL = (timing.value for timing in Timing)
@@ -129,7 +129,7 @@ def renamed(circuit, names):
     )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_every_rule_has_a_report_that_json_can_hold(case):
     learning = differentiate(lower(case.spec))
     found = locality(learning)

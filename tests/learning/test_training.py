@@ -22,6 +22,7 @@ from cortico.lowering import circuit_weights
 from cortico.spec import Kernel
 from cortico.weights import required_shapes
 from tests.cases import CASES
+from tests.covering import every_pair
 from tests.learning.torch_training import torch_sgd
 
 CASE = {case.name: case for case in CASES}
@@ -41,7 +42,7 @@ def examples(case, samples=6, seed=0, dtype=np.float64):
 # ---- layout --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_layouts_are_inverse(case):
     lowered = circuit_weights(case.spec, case.weights)
     arrays = parameter_arrays(case.spec, case.weights)
@@ -54,7 +55,7 @@ def test_layouts_are_inverse(case):
         np.testing.assert_array_equal(back[name], array, strict=True)
 
 
-@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_passes_leave_the_parameters_of_the_lowered_spec(case):
     """Else weights could not be brought there and back."""
     arrays = parameter_arrays(case.spec, case.weights)
@@ -161,6 +162,7 @@ COMPARED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPARED)
 def test_twenty_steps_are_those_of_pytorch(name):
     case = CASE[name]
@@ -183,6 +185,7 @@ def test_twenty_steps_are_those_of_pytorch(name):
 SHORT = {"epochs": 5, "batch_size": 4, "learning_rate": 0.01, "momentum": 0.9}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama", "memory_biased", "everything"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_resumed_training_has_the_same_bits(name, dtype, tmp_path):

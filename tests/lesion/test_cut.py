@@ -60,6 +60,7 @@ def example(case):
     return {name: array[0] for name, array in case.inputs.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", PICKED, ids=lambda case: case.name)
 @pytest.mark.parametrize("factor", [0.0, 0.5])
 def test_every_population(case, factor):
@@ -72,6 +73,7 @@ def test_every_population(case, factor):
         close(get_backend("numpy").run(cut, inputs)["y"], expected["y"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", PICKED, ids=lambda case: case.name)
 @pytest.mark.parametrize("factor", [0.0, 0.5])
 def test_every_projection(case, factor):
@@ -94,6 +96,7 @@ def factors(circuit, axes, areas, factor):
     return whole.transpose(order).reshape(shape) if len(order) == len(names) else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", PICKED, ids=lambda case: case.name)
 def test_some_areas(case):
     """Every population that has areas, in two of them."""
@@ -112,6 +115,7 @@ def test_some_areas(case):
     assert tried
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", PICKED, ids=lambda case: case.name)
 def test_projections_of_some_areas(case):
     """Synapses onto cells of an area; where areas converge, synapses from its cells."""

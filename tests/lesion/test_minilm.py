@@ -1,8 +1,6 @@
 """Lesions of MiniLM's six layers on a real sentence, against the same ablation in PyTorch (BERT)."""
 
 import copy
-import importlib.util
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -11,14 +9,12 @@ import pytest
 from cortico import get_backend, lower
 from cortico.frontends import read_checkpoint
 from cortico.lesion import effects, lesion
-from cortico.minilm import PACKAGE, MiniLM
+from cortico.minilm import MiniLM
+from tests.needs import needs_weights
 
 torch = pytest.importorskip("torch")
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGE) is None and not os.environ.get("CI"),
-    reason=f"{PACKAGE} is not installed",
-)
+pytestmark = needs_weights
 
 SENTENCE = "The thalamus relays sensory signals to the cortex."
 HEAD, WIDTH = 3, 32
@@ -121,6 +117,7 @@ ABLATIONS = {
 CENTRAL = (f"layer:L2/3@area={HEAD}", "population:matrix_query")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ABLATIONS)
 def test_silencing_equals_ablation(circuits, bert, hidden, target):
     for layer in LAYERS if target in CENTRAL else (LAYERS[0], LAYERS[-1]):
@@ -137,6 +134,7 @@ def test_half_the_query(circuits, bert, hidden):
     assert difference(given(cut, hidden, 1), expected) < 1e-12
 
 
+@pytest.mark.slow
 def test_silent_matrix_thalamus_removes_the_query(model, bert, hidden):
     """Without padding the matrix nucleus carries nothing but the query; b_Q stays."""
     for layer in LAYERS:
@@ -152,6 +150,7 @@ def test_silent_matrix_thalamus_with_padding_silences_all(circuits, hidden):
     assert difference(given(cut, hidden, 0), np.broadcast_to(b_O, hidden[0].shape)) == 0
 
 
+@pytest.mark.slow
 def test_one_head_less_in_the_whole_model(model, bert, circuits):
     """All six layers run with one area silenced; the embedding is that of BERT with ablated heads."""
     cut = [lesion(circuit, f"layer:L2/3@area={HEAD}") for circuit in circuits]

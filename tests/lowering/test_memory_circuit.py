@@ -11,13 +11,14 @@ from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit, PositionBias, Rotary
 from cortico.weights import random_weights
 from tests.cases import CASES
+from tests.covering import every_case
 
 LINEAR = AttentionSpec(model=8, heads=2, kernel=Kernel.LINEAR)
 MEMORY = replace(LINEAR, microcircuit=Microcircuit.MEMORY)
 MEMORY_CASES = [c for c in CASES if c.spec.microcircuit is Microcircuit.MEMORY]
 
 
-@pytest.mark.parametrize("case", MEMORY_CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case(MEMORY_CASES))
 def test_equals_the_mask_circuit(case):
     run = get_backend("reference").run
     mask = lower(replace(case.spec, microcircuit=Microcircuit.MASK), case.weights)

@@ -317,6 +317,7 @@ def test_it_is_quick(open_page):
     assert time.perf_counter() - start < 10
 
 
+@pytest.mark.slow
 def test_reduced_motion(open_page):
     browser = open_page()
     feature = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}

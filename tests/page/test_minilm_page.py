@@ -8,8 +8,8 @@ from cortico.activity import observe
 from cortico.anatomy import audit
 from cortico.minilm import MiniLM
 from cortico.page import Page, page_html
+from tests.needs import needs_weights
 from tests.page.pages import data_of
-from tests.test_docs import needs_weights
 
 SENTENCE = "The thalamus relays sensory signals to the cortex."
 

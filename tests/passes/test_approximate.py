@@ -15,7 +15,7 @@ from cortico.passes.share_relays import ShareRelays
 from cortico.passes.synapse_numbers import largest_change, synaptic_parameters
 from cortico.spec import AttentionSpec, Bias, Kernel
 from cortico.weights import random_weights
-from tests.cases import CASES
+from tests.covering import every_case
 
 SPEC = AttentionSpec(model=8, heads=2, tokens=5, bias=Bias(True, True, True, True))
 PASSES = [
@@ -31,7 +31,7 @@ def weights_of(circuit: Circuit) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("this", PASSES, ids=str)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "after-share-relays"])
 def test_cases(this, case, shared):
     before = lower(case.spec, case.weights)

@@ -12,7 +12,8 @@ from cortico.passes.drop_softmax_shift import DropSoftmaxShift
 from cortico.passes.meaning import compare_meaning
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Rotary
-from tests.cases import BIASED, CASES
+from tests.cases import BIASED
+from tests.covering import every_case
 
 SOFT = AttentionSpec(model=4, heads=2, bias=BIASED, mask=Mask.CAUSAL)
 
@@ -21,7 +22,7 @@ def names(circuit):
     return {parameter.name for parameter in circuit.parameters}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])
 @pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])
 def test_every_case(case, concrete, relayed):

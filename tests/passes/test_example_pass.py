@@ -10,7 +10,7 @@ from cortico.lowering import lower
 from cortico.passes import compare_meaning, run_passes
 from cortico.passes.manager import parse_passes
 from cortico.spec import AttentionSpec
-from tests.cases import CASES
+from tests.covering import every_case
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 from local_attention_pass import LocalAttention, main
@@ -25,7 +25,7 @@ def test_golden(golden):
     )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_a_window_over_all_tokens_changes_nothing(case):
     circuit = lower(case.spec, case.weights)
     circuit = circuit.bind(**dict.fromkeys(circuit.symbols, 5))

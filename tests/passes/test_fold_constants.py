@@ -27,7 +27,7 @@ from cortico.passes.meaning import compare_meaning
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Bias, Kernel
 from cortico.weights import random_weights
-from tests.cases import CASES
+from tests.covering import every_case
 
 SOFT = AttentionSpec(model=8, heads=2, bias=Bias(key=True))
 LINEAR = replace(SOFT, kernel=Kernel.LINEAR, scale=0.3)
@@ -47,7 +47,7 @@ def folded(before):
     return after
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])
 def test_concrete_cases_lose_all_gains(case, relayed):
     before = lower(case.spec, case.weights)
@@ -58,7 +58,7 @@ def test_concrete_cases_lose_all_gains(case, relayed):
     assert (after is before) == (gains(before) == 0)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])
 def test_symbolic_cases_stay(case, relayed):
     before = lower(case.spec)

@@ -15,6 +15,7 @@ from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Bias, Kernel, Rotary
 from cortico.weights import random_weights
 from tests.cases import CASES
+from tests.covering import every_case
 
 SPEC = AttentionSpec(model=16, heads=4)
 
@@ -32,8 +33,9 @@ def of_rank(spec, keys, values, noise=0.0):
     return weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tolerance", [0.0, 0.01, 0.5])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "after-share-relays"])
 def test_cases(case, shared, tolerance):
     this = LowRank(tolerance)

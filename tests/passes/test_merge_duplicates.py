@@ -16,7 +16,8 @@ from cortico.passes.merge_duplicates import MergeDuplicates
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit, PositionBias, Rotary
 from cortico.weights import random_weights
-from tests.cases import BIASED, CASES
+from tests.cases import BIASED
+from tests.covering import every_case
 
 THIS = MergeDuplicates()
 MULTIHEAD = AttentionSpec(model=8, heads=4)
@@ -33,7 +34,8 @@ def merged(before: Circuit) -> Circuit:
     return after
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "after-share-relays"])
 def test_keeps_meaning(case, concrete, shared):
@@ -63,6 +65,7 @@ SPECS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
 def test_finds_grouped_query_attention(spec, groups):

@@ -14,7 +14,8 @@ from cortico.passes.move_value_bias import MoveValueBias
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask
 from cortico.weights import random_weights
-from tests.cases import BIASED, CASES
+from tests.cases import BIASED
+from tests.covering import every_case
 
 SOFT = AttentionSpec(model=4, heads=2, bias=BIASED, mask=Mask.CAUSAL)
 
@@ -33,7 +34,7 @@ def movable(spec):
     return spec.bias.value and normalised
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])
 def test_every_case(case, relayed):
     before = lower(case.spec, case.weights)
@@ -49,7 +50,7 @@ def test_every_case(case, relayed):
     assert MoveValueBias().run(after) is after
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_symbolic_biases_stay(case):
     before = lower(case.spec)
     assert MoveValueBias().run(before) is before

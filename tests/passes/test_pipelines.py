@@ -23,14 +23,16 @@ from cortico.passes import (
 )
 from cortico.pipeline import compile_attention
 from tests.cases import BATCH, CASES
+from tests.covering import every_case
 from tests.oracle import textbook_attention
 from tests.spec_strategies import inputs_of, planted_weights, small_specs
 
 EXACT = [kind for kind in PASSES if kind.exact]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pipeline", ["default", "aggressive"])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_pipeline_keeps_the_output(pipeline, case):
     before = lower(case.spec, case.weights)
     after, _ = run_passes(before, parse_passes(pipeline), compare_meaning)
@@ -46,6 +48,7 @@ def test_pipeline_keeps_the_output(pipeline, case):
         assert np.abs(found - expected).max() <= 1e-12 * np.abs(expected).max()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), spec=small_specs)
 def test_random_passes_in_random_order(data, spec):
@@ -66,7 +69,8 @@ APPROXIMATE = (
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", every_case())
 def test_approximate_passes_report_their_errors(case):
     circuit, steps = run_passes(lower(case.spec, case.weights), parse_passes(APPROXIMATE))
     check(circuit)

@@ -15,7 +15,8 @@ from cortico.passes.prune_dead import PruneDead
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Bias, Kernel, Rotary
 from cortico.weights import random_weights
-from tests.cases import BIASED, CASES
+from tests.cases import BIASED
+from tests.covering import every_case
 
 SOFT = AttentionSpec(model=8, heads=4, key_features=4, value_features=3)
 
@@ -51,7 +52,7 @@ def same_counts(first, second):
     )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])
 @pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])
 def test_nothing_is_dead(case, concrete, relayed):
@@ -60,7 +61,8 @@ def test_nothing_is_dead(case, concrete, relayed):
     assert PruneDead().run(before) is before
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_planted_zeros(case, relayed, seed):

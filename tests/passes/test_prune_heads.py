@@ -11,12 +11,12 @@ from cortico.passes.prune_heads import PruneHeads
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec
 from cortico.weights import random_weights
-from tests.cases import CASES
+from tests.covering import every_case
 
 SPEC = AttentionSpec(model=8, heads=4)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "after-share-relays"])
 def test_cases(case, shared):
     before = lower(case.spec, case.weights)
@@ -32,6 +32,7 @@ def test_cases(case, shared):
     assert this.run(symbolic) is symbolic
 
 
+@pytest.mark.slow
 def test_heads_without_effect_go_first(tmp_path):
     weights = random_weights(SPEC, 0)
     weights["W_O"][[0, 2]] = 0.0

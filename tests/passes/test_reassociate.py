@@ -18,6 +18,7 @@ from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit, PositionBias
 from cortico.weights import random_weights
 from tests.cases import CASES
+from tests.covering import every_case
 
 REASSOCIATE = Reassociate()
 LINEAR = AttentionSpec(model=4, heads=2, kernel=Kernel.LINEAR)
@@ -35,7 +36,7 @@ def is_rewritable(spec):
 REWRITABLE = [case for case in CASES if is_rewritable(case.spec)]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "after_share_relays"])
 def test_keeps_every_output(case, concrete, shared):
@@ -69,7 +70,7 @@ def structure(circuit):
     return cells, synapses
 
 
-@pytest.mark.parametrize("case", REWRITABLE, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case(REWRITABLE))
 def test_makes_the_memory_circuit_of_the_lowering(case):
     found = REASSOCIATE.run(lower(case.spec, case.weights))
     expected = lower(replace(case.spec, microcircuit=Microcircuit.MEMORY), case.weights)
@@ -152,7 +153,7 @@ def values_summed_over_the_key_axis():
 BACK = [c for c in CASES if c.spec.microcircuit is Microcircuit.MEMORY]
 
 
-@pytest.mark.parametrize("case", BACK, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case(BACK))
 @pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "after_share_relays"])
 def test_the_way_back_keeps_every_output(monkeypatch, case, concrete, shared):

@@ -26,6 +26,7 @@ from cortico.passes.restrict_domain import RestrictDomain
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit, PositionBias
 from tests.cases import CASES
+from tests.covering import every_case
 
 #: Memory circuits have no microcolumns for pairs of tokens.
 MASKED = [
@@ -50,7 +51,8 @@ def where_it_works(spec):
     return {"output" if biased else "gate", "pool_mask"}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "after-share-relays"])
 def test_lowered_circuits_are_restricted_already(case, concrete, shared):
@@ -63,7 +65,7 @@ def test_lowered_circuits_are_restricted_already(case, concrete, shared):
     assert RestrictDomain().run(after) is after
 
 
-@pytest.mark.parametrize("case", MASKED, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case(MASKED))
 @pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])
 @pytest.mark.parametrize(
     "names", ["where it works", {"output", "pool_mask"}], ids=["gate", "output"]
@@ -81,7 +83,7 @@ def test_restores_microcolumns(case, concrete, names):
     assert RestrictDomain().run(after) is after
 
 
-@pytest.mark.parametrize("case", MASKED, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case(MASKED))
 def test_before_and_after_share_relays(case):
     lowered = lower(case.spec)
     before = on_synapses(lowered, where_it_works(case.spec))

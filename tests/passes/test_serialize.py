@@ -16,7 +16,7 @@ from cortico.passes.reassociate import Reassociate
 from cortico.passes.serialize import Serialize
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
-from tests.cases import CASES
+from tests.covering import every_case
 
 SOFT = AttentionSpec(model=6, heads=2)
 CAUSAL = replace(SOFT, mask=Mask.CAUSAL)
@@ -26,7 +26,8 @@ def in_time(circuit):
     return {axis.name for axis in circuit.axes if axis.in_time}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("axis", ["queries", "tokens"])
 @pytest.mark.parametrize("concrete", [True, False], ids=["concrete", "symbolic"])
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "after_share_relays"])

@@ -29,7 +29,7 @@ from cortico.passes.share_relays import ShareRelays
 from cortico.passes.split_sign import SplitSign
 from cortico.spec import AttentionSpec, Kernel
 from cortico.weights import random_weights
-from tests.cases import CASES
+from tests.covering import every_case, every_pair
 
 THIS = SplitSign()
 SMALL = AttentionSpec(model=4, heads=2, tokens=3)
@@ -62,7 +62,7 @@ def symbolic_rotation(case) -> bool:
     return case.spec.rotary is not None and isinstance(case.spec.tokens, str)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "after-share-relays"])
 def test_cases(case, shared):
     before = lower(case.spec, case.weights)
@@ -81,7 +81,7 @@ def test_cases(case, shared):
     assert_rates_positive(after, {name: array[0] for name, array in case.inputs.items()})
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_symbolic_weights_are_refused(case):
     before = lower(case.spec)
     assert THIS.run(before) is before
@@ -184,7 +184,8 @@ def test_forgetting_the_negative_weights_is_caught(monkeypatch):
     caught(monkeypatch, module._Splitter, "parts", positive)
 
 
-@pytest.mark.parametrize("case", CASES[::9], ids=lambda case: case.name)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", every_pair())
 def test_folding_leaves_the_signs_alone(case):
     """Once in two camps: fold-constants joined interneurons and signs that split-sign had made."""
     passes = parse_passes("default,split-sign")

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_docs import needs_weights
+from tests.needs import needs_weights
 
 DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = DOCS / "pictures"
 MOST = 1_000_000  #: bytes of all pictures
 
 
+@pytest.mark.slow
 @needs_weights
 def test_pictures_are_as_the_script_draws_them(request, tmp_path):
     draw_all = runpy.run_path(str(DOCS / "draw_pictures.py"))["draw_all"]

@@ -37,6 +37,7 @@ def texts(path):
     return ["".join(e.itertext()) for e in ElementTree.parse(path).iter(f"{SVG}text")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_picture_is_the_same_file(kind, tmp_path):
     circuit, activity, steps = example("bert")
@@ -49,6 +50,7 @@ def test_the_same_picture_is_the_same_file(kind, tmp_path):
     assert ElementTree.fromstring(first).tag == f"{SVG}svg"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["laminar", "matrix", "activity"])
 @pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
 def test_other_formats(kind, suffix, start, tmp_path):
@@ -57,6 +59,7 @@ def test_other_formats(kind, suffix, start, tmp_path):
     assert (tmp_path / f"a.{suffix}").read_bytes().startswith(start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["laminar", "microcolumn", "matrix"])
 @pytest.mark.parametrize("name", ["bert", "memory_llama", "bert learning"])
 def test_a_file_has_an_element_for_every_pathway(kind, name, tmp_path):
@@ -120,6 +123,7 @@ def test_names_of_tokens_are_drawn_as_they_are(tmp_path):
     assert {"<b>", "$x^2$", "&amp;", "two lines"} <= {*words} and "a" * 50 not in words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "suffix"), [*((kind, "svg") for kind in KINDS), ("areas", "png")])
 def test_titles_in_any_writing(kind, suffix, tmp_path):
     circuit, activity, steps = example("bert")

@@ -47,6 +47,7 @@ def test_all_of_it_is_re_checked_with_the_weights(tmp_path):
     assert others == ["the lowered circuit's gradients by x are the closed forms"]
 
 
+@pytest.mark.slow
 def test_claims_that_are_removed_added_or_upgraded():
     true = true_certificate()
     for k in range(len(true["claims"])):
@@ -100,6 +101,7 @@ def vanishing(name, axes):
     return {"kind": "vanishing", "axes": ["i", "m"], "terms": [term]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fact", [{"kind": "zero", "old": "b_O"}, vanishing("b_O", ["m"])])
 def test_a_forged_fact_is_refused_on_the_arrays(fact):
     before = stored(SPEC)
@@ -169,6 +171,7 @@ def test_a_fact_with_a_wide_error_says_nothing(tmp_path, error):
     assert report.wrong or status(report, "the stored numbers") == "not re-checked"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["W_Q_v2", "W_V", "b_O"])
 def test_weights_of_another_size_are_refused(tmp_path, name):
     def change(tensors):
@@ -179,6 +182,7 @@ def test_weights_of_another_size_are_refused(tmp_path, name):
     assert recheck(found, tmp_path, random_weights(SPEC)) != []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["half_split", "interleaved"])
 @pytest.mark.parametrize("rotated", [None, 4])
 def test_the_spec_of_rotary_embedding_shows_in_the_numbers(tmp_path, style, rotated):
@@ -267,6 +271,7 @@ def test_no_file_elsewhere_is_opened(tmp_path):
 # ---- the spec --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -308,6 +313,7 @@ def run(path):
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path):
     path = tmp_path / "certificate.json"
     found = written(tmp_path)

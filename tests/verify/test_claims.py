@@ -42,6 +42,7 @@ def scaled(name, factor):
 # ---- the compiled circuit ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["W_Q", "W_K", "W_V", "W_O", "b_O"])
 @pytest.mark.parametrize("factor", [1.5, 1 + 1e-6])
 def test_other_numbers_in_the_compiled_circuit_are_refuted(name, factor):
@@ -58,6 +59,7 @@ def test_the_right_compiled_circuit_is_not_refuted():
     assert independent.compiled_gradients(subject()).holds
 
 
+@pytest.mark.slow
 def test_where_nothing_is_rounded_the_compiled_circuit_is_checked_exactly():
     assert independent.compiled_output(subject(passes="share-relays")).known == "checked exactly"
     wrong = scaled("W_V", 1 + 2.0**-50)(lower(SPEC, WEIGHTS))  # far below the tolerance of floats
@@ -99,6 +101,7 @@ def test_windows_are_passed():
     assert not independent.compiled_output(wrong).holds
 
 
+@pytest.mark.slow
 def test_approximate_passes_may_change_as_much_as_was_measured():
     rough = scaled("W_V", 1.001)
     assert not independent.compiled_output(subject(change=rough)).holds
@@ -138,6 +141,7 @@ RIGHT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_numbers_are_not_refuted(name):
     spec, given = RIGHT[name]
@@ -159,6 +163,7 @@ def test_other_rotary_frequencies_are_refuted():
     assert not independent.compiled_output(wrong).holds
 
 
+@pytest.mark.slow
 def test_numbers_too_far_apart_for_floats_are_not_compared():
     weights = {**WEIGHTS, "W_V": WEIGHTS["W_V"].copy(), "W_O": WEIGHTS["W_O"].copy()}
     weights["W_V"][0, :2] = 4e14  # two value features that cancel
@@ -179,6 +184,7 @@ def claims_of(backend, weights=WEIGHTS, **more):
     return compile_attention(SPEC, weights, backend=backend, verify=True, **more).verification
 
 
+@pytest.mark.slow
 def test_claims_are_about_the_files_of_the_backend():
     pytest.importorskip("torch")
     found = {claim.claim: claim for claim in claims_of("torch").claims}
@@ -188,6 +194,7 @@ def test_claims_are_about_the_files_of_the_backend():
     assert not any("NumPy" in name or "attention.py" in name for name in found)
 
 
+@pytest.mark.slow
 def test_numpy_code_is_checked_exactly_and_called():
     found = {claim.claim: claim.verdict for claim in claims_of("numpy").claims}
     assert found["attention.py, as emitted, is the compiled circuit"] is Known.CHECKED
@@ -195,6 +202,7 @@ def test_numpy_code_is_checked_exactly_and_called():
     assert found[called] is Known.COMPARED
 
 
+@pytest.mark.slow
 def test_what_was_not_run_is_not_said_to_hold():
     proof = claims_of("graphml", weights=None)
     assert proof.holds
@@ -219,6 +227,7 @@ def test_the_verdict_in_words(verdicts, words):
     assert Verification(SPEC, lowered, lowered, claims).verdict == words
 
 
+@pytest.mark.slow
 def test_claims_say_whether_they_are_about_the_lowered_or_the_compiled_circuit():
     for name in (claim.claim for claim in claims_of("numpy").claims):
         about = ("lowered circuit", "compiled circuit", "keeps the output")

@@ -65,8 +65,11 @@ def compiled(spec, passes):
     return run_passes(lower(spec), parse_passes(passes))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
-@pytest.mark.parametrize("passes", ["none", "default", "aggressive"])
+@pytest.mark.parametrize(
+    "passes", ["none", "default", pytest.param("aggressive", marks=pytest.mark.full)]
+)
 def test_equals_the_textbook(name, passes):
     result = check_elementwise(SPECS[name], compiled(SPECS[name], passes))
     assert result.equal, result.text

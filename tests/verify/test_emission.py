@@ -25,6 +25,7 @@ from cortico.verify.emission.record import backend_of, record_of
 from cortico.verify.emission.shrink import redrawn, same_program, shrunk
 from cortico.weights import random_weights
 from tests.cases import CASES
+from tests.covering import every_option
 
 CASE = {case.name: case for case in CASES}
 
@@ -35,10 +36,11 @@ def compiled(name, passes="default", weights=True):
     return run_passes(lowered, parse_passes(passes))[0]
 
 
-@pytest.mark.parametrize("place", range(0, len(CASES), 6))
-def test_right_code_is_right_in_every_call(place):
-    circuit = redrawn(compiled(CASES[place].name, weights=place % 4))
-    found = check_calls(circuit, emit_source(circuit, on_ranks=place % 5 == 0))
+@pytest.mark.slow
+@pytest.mark.parametrize("case", every_option())
+def test_right_code_is_right_in_every_call(case):
+    circuit = redrawn(compiled(case.name, weights=case.seed % 4))
+    found = check_calls(circuit, emit_source(circuit, on_ranks=case.seed % 3 == 0))
     assert found.difference is None
     assert found.error < 1e-13
     assert found.calls >= 25
@@ -91,6 +93,7 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", SABOTAGES)
 def test_what_is_wrong_in_some_calls_only_is_found(what):
     circuit = compiled("bert")
@@ -100,6 +103,7 @@ def test_what_is_wrong_in_some_calls_only_is_found(what):
     assert not text_of_this_process_holds(circuit, changed)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ELSEWHERE)
 def test_what_is_wrong_in_other_functions_is_found(what):
     circuit = compiled("bert")
@@ -110,6 +114,7 @@ def test_what_is_wrong_in_other_functions_is_found(what):
     assert not text_of_this_process_holds(circuit, changed)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
@@ -169,6 +174,7 @@ def test_a_large_circuit_is_checked_on_a_small_one_of_the_same_program(name):
     assert "; of the same program with" in detail
 
 
+@pytest.mark.slow
 def test_many_fixed_tokens_are_too_many_for_exact_numbers_only():
     spec = replace(LARGE, tokens=197, position_bias=PositionBias.TABLE)
     circuit = lower(spec, random_weights(spec))
@@ -188,6 +194,7 @@ def test_small_circuits_differ_in_numbers_only():
     assert not same_program(text, small + "\n0")
 
 
+@pytest.mark.slow
 def test_the_whole_in_words():
     holds, detail = in_all_calls(compiled("bert"), get_backend("numpy"))
     assert holds
@@ -197,6 +204,7 @@ def test_the_whole_in_words():
 # ---- other backends ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["torch", "jax", "onnx", "nengo"])
 def test_other_backends_are_compared_numerically(name):
     pytest.importorskip("onnxruntime" if name == "onnx" else name)

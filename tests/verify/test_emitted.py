@@ -27,10 +27,12 @@ from cortico.verify.exact.emitted import (
     small_sizes,
 )
 from tests.cases import CASES
+from tests.covering import covering, every_case
 from tests.strategies import circuits
 
 CASE = {case.name: case for case in CASES}
 PIPELINES = ("none", "default", "aggressive")
+SOME = covering(number=1)
 
 
 def compiled(name, passes="none"):
@@ -41,17 +43,18 @@ def compiled(name, passes="none"):
 # ---- right code ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", every_case())
 def test_every_case_is_exact(case):
     lowered = lower(case.spec, case.weights)
-    # all pipelines on every third case: each runs the code twice
-    for passes in PIPELINES if CASES.index(case) % 3 == 0 else ("default",):
+    # all pipelines on some: each runs the code twice
+    for passes in PIPELINES if case in SOME else ("default",):
         circuit, _ = run_passes(lowered, parse_passes(passes))
         result = check_emitted(circuit)
         assert result.equal, result.text
         assert result.entries >= 2 * case.spec.d_output
         assert result.rounding < 2e-16
-    if CASES.index(case) % 3 == 1:
+    if case in SOME:
         result = check_emitted(lowered, on_ranks=True)
         assert result.equal, result.text
 
@@ -104,6 +107,7 @@ def test_sizes_differ_and_make_every_bound_matter():
     assert small_sizes(compiled("numbered_tokens")) == {}
 
 
+@pytest.mark.slow
 def test_the_file_in_a_folder_is_what_is_emitted_again(tmp_path):
     case = CASE["everything"]
     compilation = compile_attention(case.spec, case.weights)
@@ -188,6 +192,7 @@ MUTATIONS_ON_RANKS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [*MUTATIONS, *MUTATIONS_ON_RANKS])
 def test_wrong_code_is_refused(what):
     name, right, wrong = {**MUTATIONS, **MUTATIONS_ON_RANKS}[what]

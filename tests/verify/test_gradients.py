@@ -25,12 +25,12 @@ from cortico.verify.equations.language import (
 )
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.normal.equivalence import Verdict, compare
-from tests.cases import CASES
+from tests.covering import every_case
 from tests.verify.numbers import split, torch_gradients
 from tests.verify.test_equivalence import numbers_of
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_gradients_of_the_circuit_are_the_closed_forms(case):
     circuit = circuit_equations(lower(case.spec))
     outcomes = compare(closed_forms(case.spec), gradients(circuit, trained(case.spec)))
@@ -39,7 +39,7 @@ def test_gradients_of_the_circuit_are_the_closed_forms(case):
         assert outcome.verdict is Verdict.PROVED, (outcome.output, outcome.reason)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_closed_forms_are_autograd(case):
     """At the case's own sizes, in float64, with `error` as the cotangent of y."""
     for example in range(2):

@@ -23,7 +23,7 @@ from cortico.spec import AttentionSpec, Kernel, Mask
 from cortico.verify.identity.finite_field import Draw, chain_of_fields
 from cortico.verify.identity.testing import NotCheckableError, check_equal, check_spec, evaluate
 from cortico.weights import random_weights
-from tests.cases import CASES
+from tests.covering import every_case, every_pair
 from tests.ir.circuits import attention, tensor
 from tests.verify.mutants import HARMLESS, MISTAKES, SPECS, changed
 
@@ -39,14 +39,14 @@ def parsed(text, spec):
 # ---- accepting -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_lowering_is_attention(case):
     result = check_spec(case.spec, lower(case.spec), SIZES, trials=1)
     assert result.equal, result.text
 
 
 @pytest.mark.parametrize("passes", ["default", "aggressive"])
-@pytest.mark.parametrize("case", CASES[::5], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_passes_keep_symbolic_circuits(case, passes):
     before = lower(case.spec)
     after, _ = run_passes(before, parse_passes(passes))
@@ -68,7 +68,7 @@ def test_real_sizes_fit_in_memory():
     assert result.sizes["i"] == 256
 
 
-@pytest.mark.parametrize("case", CASES[::4], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_evaluation_is_that_of_the_reference_backend(case):
     spec = replace(case.spec, kernel=Kernel.LINEAR, sink=False, rotary=None, scale=2.0)
     circuit, rng = lower(spec), np.random.default_rng(case.seed)

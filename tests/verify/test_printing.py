@@ -122,6 +122,7 @@ def test_no_index_hides_another_in_a_normal_form():
     spec = BY_NAME["one_head"].spec
     textbook = reference(spec)
     normal_form = NormalForm(Algebra(), textbook)
+    nested = []
 
     def check(expression, above):
         from cortico.verify.equations.language import Sum, children
@@ -129,11 +130,13 @@ def test_no_index_hides_another_in_a_normal_form():
         if isinstance(expression, Sum):
             own = {index.name for index in expression.indices}
             assert not own & above
+            nested.append(len(above))
             above = above | own
         for child in children(expression):
             check(child, above)
 
     check(normal_form_expression(normal_form, "y"), {"i", "o"})
+    assert max(nested) >= 4  # sums stand in sums
 
 
 def test_names_without_letters():

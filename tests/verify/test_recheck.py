@@ -10,7 +10,8 @@ from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.spec import AttentionSpec, Bias, Kernel
 from cortico.verify.recheck import examine, recheck
-from tests.cases import BIASED, CASES
+from tests.cases import BIASED
+from tests.covering import every_pair
 from tests.verify.certificates import certificate, stored
 from tests.verify.mutants import HARMLESS, MISTAKES, SPECS, changed
 
@@ -24,12 +25,12 @@ def accepted(found):
     )
 
 
-@pytest.mark.parametrize("case", CASES[::4], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_lowering_is_accepted(case):
     assert accepted(certificate(case.spec, str(lower(case.spec))))
 
 
-@pytest.mark.parametrize("case", CASES[1::9], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_passes_are_accepted(case):
     _, steps = run_passes(lower(case.spec), parse_passes("aggressive"))
     texts = [(str(step.after), []) for step in steps if step.changed]

@@ -116,6 +116,7 @@ def network_by_hand(weights, x, kernel, steps):
     return {name: np.asarray(monitor.r).T for name, monitor in rates.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [Kernel.LINEAR, Kernel.SOFTMAX])
 def test_same_trajectories(numbers, kernel):
     """400 steps of every population: at most rounding apart, through the whole transient."""
@@ -138,6 +139,7 @@ def test_same_trajectories(numbers, kernel):
         )  # it moves: a transient is compared
 
 
+@pytest.mark.slow
 def test_streamed_tokens_give_causal_attention_at_every_step():
     """64 tokens, one after another, into the memory circuit: y_i = W_O Σ_(j<=i) v_j (k_j·q_i)."""
     spec = AttentionSpec(

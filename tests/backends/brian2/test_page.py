@@ -1,9 +1,7 @@
 """docs/brian2.md, its benchmarks and its examples: what they say is what is so."""
 
 import dataclasses
-import importlib.util
 import io
-import os
 import re
 import runpy
 import sys
@@ -15,16 +13,12 @@ import numpy as np
 import pytest
 
 from cortico.backends.brian2 import Options
-from cortico.minilm import PACKAGE, MiniLM
+from cortico.minilm import MiniLM
+from tests.needs import needs_weights
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 DRAW = runpy.run_path(str(ROOT / "docs" / "draw_brian2.py"))
-
-needs_weights = pytest.mark.skipif(
-    importlib.util.find_spec(PACKAGE) is None and not os.environ.get("CI"),
-    reason=f"{PACKAGE} is not installed",
-)
 
 
 @pytest.fixture
@@ -64,6 +58,7 @@ def test_the_error_is_drawn(tmp_path):
 # ---- benchmarks --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_both_networks_compute_attention(benchmark):
     """Emitted and by hand, 400 ms: the textbook's softmax attention; and the stopwatch ran."""
     bench = benchmark("brian2_speed.py")
@@ -123,6 +118,7 @@ def test_phases_are_times_since_the_last_spike(benchmark):
 # ---- examples ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_activity_settles_and_is_drawn(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     example = runpy.run_path(str(EXAMPLES / "brian2_settling.py"))
@@ -132,6 +128,7 @@ def test_activity_settles_and_is_drawn(tmp_path, capsys):
     assert capsys.readouterr().out.count("after 300 ms within") == 5
 
 
+@pytest.mark.slow
 def test_activity_that_has_not_settled_is_told(tmp_path):
     pytest.importorskip("matplotlib")
     main = runpy.run_path(str(EXAMPLES / "brian2_settling.py"))["main"]
@@ -148,6 +145,7 @@ def test_a_real_layer_attends(capsys):
     assert "6,170,640 synapses" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @needs_weights
 def test_a_layer_that_attends_to_something_else_is_told(monkeypatch, capsys):
     main = runpy.run_path(str(EXAMPLES / "brian2_minilm.py"))["main"]

@@ -33,6 +33,7 @@ from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
 from cortico.weights import random_weights
 from tests.backends.brian2.simulation import SYNCHRONOUS, relative_error, second_example, simulate
 from tests.cases import CASES
+from tests.covering import every_pair
 
 CASE = {case.name: case for case in CASES}
 
@@ -46,7 +47,7 @@ def test_golden_script(name, golden):
 # ---- the equations say what the circuit says -------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_fixed_point_of_the_equations(case):
     """Parsed back and solved for r, each group's equation is the rate of its populations."""
     circuit = lower(case.spec, case.weights)
@@ -95,6 +96,7 @@ def same(fixed, population, currents):
 # ---- names --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [
@@ -228,6 +230,7 @@ def test_a_running_memory_that_forgets_is_refused():
 # ---- running --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_file_runs_by_itself(tmp_path):
     """No import of ours; a batch is simulated example by example; activity of the first is recorded."""
     case = CASE["bert"]
@@ -247,6 +250,7 @@ def test_the_file_runs_by_itself(tmp_path):
     assert np.allclose(activity["relay"][-1], found[0], rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_backend_runs_in_its_own_process():
     case = CASE["memory"]
     backend = get_backend("brian2", method="euler", dt=5.0, tau=5.0)
@@ -256,6 +260,7 @@ def test_backend_runs_in_its_own_process():
     assert relative_error(found, expected) < 1e-12
 
 
+@pytest.mark.slow
 def test_a_step_that_is_too_long_says_so():
     case = CASE["gpt2"]
     with pytest.raises(UnsupportedError, match="is dt too long for tau"):
@@ -264,6 +269,7 @@ def test_a_step_that_is_too_long_says_so():
         )
 
 
+@pytest.mark.slow
 def test_a_duration_ends_before_it_has_settled():
     case = CASE["gpt2"]
     circuit, example = lower(case.spec, case.weights), second_example(case)

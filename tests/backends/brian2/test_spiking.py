@@ -26,6 +26,7 @@ def error(neurons, seed, duration=300.0):
     return np.sqrt(((outputs["y"] - expected) ** 2).mean() / (expected**2).mean())
 
 
+@pytest.mark.slow
 def test_more_cells_code_better():
     """Independent phases: the error falls as one over the root of their number, here from 4 to 64."""
     few, many = (np.sqrt(np.mean([error(k, s) ** 2 for s in range(3)])) for k in (4, 64))
@@ -33,6 +34,7 @@ def test_more_cells_code_better():
     assert 1.5 < few / many < 12  # 4 is expected
 
 
+@pytest.mark.slow
 def test_a_rate_that_does_not_change_is_coded_without_bias():
     """Relay cells hear only the input: their mean rate is the input to a few spikes."""
     weights, x = random_weights(SPEC, 0), np.array([[0.5, -1.0], [1.5, 0.0], [-0.2, 1.0]])

@@ -23,14 +23,14 @@ from cortico.learning import differentiate, gradient_circuit
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel
 from cortico.weights import random_weights
-from tests.cases import CASES
+from tests.covering import every_case
 
 
 def softmax_circuit(**options):
     return lower(AttentionSpec(model=4, heads=2, **options))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_case())
 def test_every_softmax_of_the_table_is_found(case):
     groups = shift_groups(lower(case.spec))
     members = {"mask"} | ({"sink"} if case.spec.sink else set())

@@ -1,0 +1,90 @@
+"""Few cases of the table in which every pair of options is met: what tests run that cannot run them all.
+
+    @pytest.mark.parametrize("case", every_case())      # all; beyond the pairs only by `make test-all`
+    @pytest.mark.parametrize("case", every_pair())      # each two options that some case has together
+    @pytest.mark.parametrize("case", every_option())    # each option by itself: for slow simulators
+
+`make quick` runs of each the cases in which every option is met, `make test` those in which every pair is.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Hashable, Iterable
+from dataclasses import fields
+
+import pytest
+
+from cortico.spec import AttentionSpec
+from tests.cases import CASES, Case
+
+#: Fields that are numbers or hold some: `options` says what is particular about them.
+NUMBERS = {
+    *("name", "model", "heads", "kv_heads", "key_features", "value_features", "output", "context"),
+    *("tokens", "context_tokens", "window", "scale", "rotary"),
+}
+
+
+def options(spec: AttentionSpec) -> dict[str, Hashable]:
+    """Option to its value in the spec."""
+    chosen = {f.name: getattr(spec, f.name) for f in fields(spec) if f.name not in NUMBERS}
+    return chosen | {
+        "one head": spec.heads == 1,
+        "grouped": spec.members > 1,
+        "one feature": spec.d_key == 1,
+        "other values than keys": spec.d_value != spec.d_key,
+        "narrow": spec.d_output != spec.model,
+        "numbered": isinstance(spec.tokens, int),
+        "scale": spec.scale if spec.scale in (None, 1.0) else "given",
+        "rotary": spec.rotary and (spec.rotary.style, spec.rotary.rotated is None),
+    }
+
+
+@functools.cache
+def together(case: Case, number: int) -> frozenset[tuple[tuple[str, Hashable], ...]]:
+    """What the case has together: each choice of that many of its options, with their values."""
+    return frozenset(itertools.combinations(sorted(options(case.spec).items(), key=str), number))
+
+
+def covering(cases: Iterable[Case] = CASES, number: int = 2) -> list[Case]:
+    """Cases that together have what any of `cases` has together; in the table's order.
+
+    The case that adds most is taken first (greedy set cover), of two that add as much the earlier.
+    """
+    return list(_covering(tuple(cases), number))
+
+
+@functools.cache
+def _covering(cases: tuple[Case, ...], number: int) -> tuple[Case, ...]:
+    left = {options for case in cases for options in together(case, number)}
+    chosen: set[Case] = set()
+    while left:
+        best = max(cases, key=lambda case: len(together(case, number) & left))
+        chosen.add(best)
+        left -= together(best, number)
+    return tuple(case for case in cases if case in chosen)
+
+
+def every_option(cases: Iterable[Case] = CASES) -> list:
+    """Parameters of a test: cases in which every option of any case is met."""
+    return [pytest.param(case, id=case.name) for case in covering(covering(cases), 1)]
+
+
+def every_pair(cases: Iterable[Case] = CASES) -> list:
+    """Parameters of a test: cases in which every pair of options is met; `slow` beyond the options."""
+    quick = {parameter.id for parameter in every_option(cases)}
+    return [
+        pytest.param(case, id=case.name, marks=() if case.name in quick else pytest.mark.slow)
+        for case in covering(cases)
+    ]
+
+
+def every_case(cases: Iterable[Case] = CASES) -> list:
+    """Parameters of a test: all cases; `full` beyond the pairs, which `make test` leaves out."""
+    cases = list(cases)
+    pairs = {parameter.id: parameter for parameter in every_pair(cases)}
+    return [
+        pairs.get(case.name) or pytest.param(case, id=case.name, marks=pytest.mark.full)
+        for case in cases
+    ]
