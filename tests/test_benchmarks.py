@@ -46,7 +46,7 @@ def run(path, **environment):
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", scripts(BENCHMARKS))
 def test_a_benchmark_runs(name, tmp_path):
     """Its results go to a folder of their own; those that are published stay."""

@@ -80,7 +80,7 @@ def at(count, sizes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", EXACT, ids=lambda kind: kind.name)
-@pytest.mark.parametrize(("concrete", "case"), [*some(True), *some(False)])
+@pytest.mark.parametrize(("concrete", "case"), [*some(True), *some(False, others=pytest.mark.full)])
 def test_pass_alone(kind, concrete, case):
     before = gradients(case, concrete)
     this = kind()
