@@ -356,7 +356,7 @@ def facts(rng: random.Random, subject: Subject) -> Forgery | None:
         )
         after = after if kind == "scaled" else last.replace(f" {name}[", f" 2.0 * {name}[")
     arrays = load(files["circuit.safetensors"])
-    if kind in ("zero", "vanishing") and not arrays[name].any():
+    if kind in ("zero", "vanishing", "scaled") and not arrays[name].any():  # then it is true
         return None
     if kind == "scaled":  # true of the circuit; the numbers stay those of the old name
         arrays[f"{name}_v9"] = arrays.pop(name)

@@ -111,7 +111,8 @@ def sizes_of(random: Random, base: Circuit) -> Iterator[dict[str, int]]:
         if base.axis("j").extent == "n_context":
             own["j"] += 1
         yield own
-    yield of_axes(dict(zip(classes, random.sample(range(2, 12), len(classes)), strict=True)))
+    drawn = random.sample(range(2, 12 + len(classes)), len(classes))
+    yield of_axes(dict(zip(classes, drawn, strict=True)))
     for least, most in ((1, 2), (2, 3), (1, 3), (1, 4), (1, 4), (1, 4), (2, 5)):
         yield of_axes({c: random.randint(least, most) for c in classes})
 
