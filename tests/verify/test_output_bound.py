@@ -16,6 +16,7 @@ from cortico.verify.steps.output_bound import output_bound
 from cortico.verify.steps.validation import prove_steps
 from cortico.weights import random_weights
 from tests.cases import CASES
+from tests.covering import every_pair
 
 TOKENS = 4
 
@@ -58,7 +59,7 @@ def largest_move(circuit, off, trials=12):
 
 
 @pytest.mark.parametrize("size", [1e-9, 1e-3, 3e-2])
-@pytest.mark.parametrize("case", CASES[::5], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_pair())
 def test_outputs_move_no_further_than_the_bound(case, size):
     circuit = circuit_of(case.spec)
     off = {p.name: size for p in circuit.parameters if p.values is not None}
