@@ -18,6 +18,7 @@ from cortico.ir import (
     Bound,
     CellClass,
     Circuit,
+    CircuitError,
     Compartment,
     Effect,
     Formula,
@@ -32,6 +33,7 @@ from cortico.ir import (
     Role,
     TensorRef,
     Weight,
+    check,
 )
 from cortico.ir.domain import conjunction
 from cortico.lowering import lower
@@ -99,6 +101,15 @@ def _with_population(rng: random.Random, circuit: Circuit, name: str) -> Circuit
         for _ in range(rng.randint(0, 1) if heard else rng.randint(1, 2)):
             circuit = with_drive(rng, circuit, name, part.name)
     return circuit
+
+
+def is_valid(circuit: Circuit) -> bool:
+    """Whether it satisfies every invariant."""
+    try:
+        check(circuit)
+    except CircuitError:
+        return False
+    return True
 
 
 # ---- parts -------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from cortico.backends.arrays.operations import Multiply, PastProduct, PastSum
 from cortico.backends.arrays.program import Program
 from cortico.backends.arrays.variables import Product, Variable, axes_of, in_order
 from cortico.ir import Bound
+from cortico.ir.domain import bound_axes
 
 
 def sum_over_past(
@@ -47,24 +48,21 @@ class _PastSum:
         self.early = [f for f in product.factors if self.past in f.axes]
         self.late = [f for f in product.factors if self.now in f.axes and f not in self.early]
         self.rest = [f for f in product.factors if f not in (*self.early, *self.late)]
-        others = product.bounds - {bound}
-        bounded = {axis for each in others for axis in (each.left, each.right)}
-        self.kept = {*onto} | axes_of((*self.rest, *product.divisors)) | bounded
+        self.others = product.bounds - {bound}
+        self.kept = {*onto} | axes_of((*self.rest, *product.divisors)) | bound_axes(self.others)
 
     def result(self) -> Product | None:
         """The product after the sum; None when this is no sum over the past, or more than one bound holds."""
-        others = self.product.bounds - {self.bound}
         if (
             self.bound.offset != 0
             or not self.early
-            or any({b.left, b.right} & {self.past} for b in others)
             or any(self.now in factor.axes for factor in self.early)
             or self.past in self.kept
             or self.now not in self.kept
         ):
             return None
         summed = self._memory() or self._running_total()
-        return replace(self.product, factors=(*summed, *self.rest), bounds=others)
+        return replace(self.product, factors=(*summed, *self.rest), bounds=self.others)
 
     def _memory(self) -> tuple[Variable, ...] | None:
         """Queries, keys and values, when there are features that match and others that are shown."""

@@ -8,7 +8,7 @@ from cortico.ir.population import Compartment, Effect, Population, Projection
 from cortico.ir.tensors import InputKind, Weight
 
 #: Transfer functions whose rates are never negative.
-_POSITIVE = ("exp", "relu", "sqrt")
+POSITIVE = ("exp", "relu", "sqrt")
 
 
 class Signs:
@@ -24,7 +24,7 @@ class Signs:
                 self.positive.add(population.name)
 
     def _never_negative(self, population: Population) -> bool:
-        if population.transfer in _POSITIVE:
+        if population.transfer in POSITIVE:
             return True
         compartments = population.compartments
         return population.transfer == "identity" and all(
@@ -92,7 +92,7 @@ class Signs:
         inhibits = population.cell_class.inhibitory
         said = self.circuit.projections_from(population.name)
         return (
-            population.transfer in ("identity", *_POSITIVE)
+            population.transfer in ("identity", *POSITIVE)
             and all(c.effect is Effect.MULTIPLIES for c in signed)
             and (population.transfer == "identity" or not signed or len(factors) == 1)
             and (not inhibits or population.name in self.positive)

@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cortico.ir import Circuit, CircuitError, SpecError, check
+from cortico.ir import Circuit, SpecError
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit, PositionBias, Rotary
 from tests.attack import edits_of_axes as axes
 from tests.attack import edits_of_interface as interface
 from tests.attack import edits_of_numbers as numbers
 from tests.attack import edits_that_keep as keep
 from tests.attack.drawing import Weights, dead_features, outlier
+from tests.random_circuits import is_valid
 from tests.verify.mutations import MUTATIONS, Edit
 from tests.verify.rewrites import REWRITES
 
@@ -74,17 +75,9 @@ def edited(random: Random, circuit: Circuit, edits: tuple[Edit, ...]) -> tuple[C
             new = edit(random, circuit)
         except IndexError:  # nothing there to change
             continue
-        if new is not None and new != circuit and _is_valid(new):
+        if new is not None and new != circuit and is_valid(new):
             return new, edit.__name__.strip("_")
     return circuit, "nothing"
-
-
-def _is_valid(circuit: Circuit) -> bool:
-    try:
-        check(circuit)
-    except CircuitError:
-        return False
-    return True
 
 
 # ---- plots ---------------------------------------------------------------------------------------

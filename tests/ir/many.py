@@ -9,30 +9,26 @@ from collections.abc import Iterator
 import numpy as np
 
 from cortico.backends.reference import interpret
-from cortico.ir import Circuit, CircuitError, check
+from cortico.ir import Circuit
 from tests.cases import CASES
-from tests.random_circuits import from_scratch, numbers, of_case
+from tests.covering import covering
+from tests.random_circuits import from_scratch, is_valid, numbers, of_case
 
-
-def _is_valid(circuit: Circuit) -> bool:
-    try:
-        check(circuit)
-    except CircuitError:
-        return False
-    return True
+#: Numbers of the cases in which every pair of options is met.
+CHOSEN = tuple(map(CASES.index, covering()))
 
 
 def _all() -> Iterator[Circuit]:
     for number in range(len(CASES)):
         yield of_case(number, "")
-    for number in range(0, len(CASES), 6):
+    for number in CHOSEN:
         yield of_case(number, "default")
     made = (from_scratch(random.Random(seed)) for seed in range(150))
-    yield from (circuit for circuit in made if _is_valid(circuit))
+    yield from (circuit for circuit in made if is_valid(circuit))
 
 
 CIRCUITS = tuple(_all())
-SMALL = CIRCUITS[: len(CASES) : 5] + CIRCUITS[len(CASES) :]
+SMALL = tuple(CIRCUITS[number] for number in CHOSEN) + CIRCUITS[len(CASES) :]
 
 
 def walk(part: object, kind: type) -> Iterator[object]:

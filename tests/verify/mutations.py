@@ -11,7 +11,6 @@ from cortico.ir import (
     TRANSFERS,
     Bound,
     Circuit,
-    CircuitError,
     Compartment,
     Effect,
     Gain,
@@ -20,7 +19,6 @@ from cortico.ir import (
     SpecError,
     TensorRef,
     Weight,
-    check,
 )
 from cortico.ir.rewrite import fresh_name, map_compartment, map_populations
 from cortico.spec import (
@@ -34,6 +32,7 @@ from cortico.spec import (
     Rotary,
     Thalamus,
 )
+from tests.random_circuits import is_valid
 
 Edit = Callable[[Random, Circuit], Circuit | None]
 
@@ -67,15 +66,6 @@ def random_spec(random: Random) -> AttentionSpec:
             )
         except SpecError:
             continue
-
-
-def is_valid(circuit: Circuit) -> bool:
-    """Whether it satisfies every invariant."""
-    try:
-        check(circuit)
-    except CircuitError:
-        return False
-    return True
 
 
 def mutated(random: Random, circuit: Circuit, most: int = 2) -> Circuit:

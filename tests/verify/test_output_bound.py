@@ -8,7 +8,7 @@ import pytest
 from cortico import compile_attention
 from cortico.backends.reference import ReferenceBackend
 from cortico.ir import Gain, Weight
-from cortico.ir.rewrite import map_parameters, map_populations, map_projections
+from cortico.ir.rewrite import map_populations, map_projections, with_values
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.spec import AttentionSpec, Kernel, Mask
@@ -30,10 +30,9 @@ def moved(circuit, off, rng):
 
     def of(parameter):
         signs = rng.choice([-1.0, 1.0], np.shape(parameter.values)) * rng.choice([1.0, 1.0, 0.0])
-        values = parameter.values + off[parameter.name] * signs
-        return replace(parameter, values=values)
+        return parameter.values + off[parameter.name] * signs
 
-    return map_parameters(circuit, lambda p: of(p) if p.name in off else p)
+    return with_values(circuit, {p.name: of(p) for p in circuit.parameters if p.name in off})
 
 
 def drawn(circuit, rng):

@@ -29,6 +29,9 @@ from cortico.ir import (
     Role,
     Weight,
 )
+from cortico.ir.analysis.constants import values_of
+from cortico.ir.analysis.signs import POSITIVE
+from cortico.ir.rewrite import weights_onto
 
 #: Tokens for which the bound is, where their number is a symbol.
 TOKENS = 1024
@@ -106,10 +109,7 @@ class _Circuit:
         tokens: int,
     ) -> None:
         self.circuit, self.tensors, self.gains = circuit, tensors, gains
-        self.extents = {
-            axis.name: axis.extent if isinstance(axis.extent, int) else tokens
-            for axis in circuit.axes
-        }
+        self.extents = circuit.sizes(dict.fromkeys(circuit.symbols, tokens))
         self.sides = {axis.name: side for side, axis in enumerate(circuit.axes)}
         self.tokens = {
             a.name for a in circuit.axes if isinstance(a.extent, str) or a.role is Role.COLUMN
@@ -169,7 +169,7 @@ class _Circuit:
         if tensor.formula is not None:
             return self._formula(tensor, axes)
         if tensor.values is None:
-            return _plain(np.inf, np.inf, nonnegative=False)
+            return _UNKNOWN
         values = tensor.values.astype(np.float64)
         off = np.full(values.shape, self.tensors.get(name, 0.0))
         share = _share(values, off)
@@ -181,19 +181,19 @@ class _Circuit:
         """Rotations are at most one, distances at most as many slopes as there are tokens."""
         assert tensor.formula is not None
         (argument,) = tensor.formula.arguments
-        given = self.circuit.tensor(argument)
-        assert isinstance(given, Parameter)
         off = self.tensors.get(argument, 0.0)
         largest = max(self.extents[axis] for axis in axes if axis in self.tokens)
         if tensor.formula.kind == "rotation":
             return _plain(1.0, min(largest * off, 2.0), nonnegative=False)
-        most = np.inf if given.values is None else float(np.abs(given.values).max())
+        values = values_of(self.circuit, argument)
+        most = np.inf if values is None else float(np.abs(values).max())
         return _plain(largest * most, largest * off, nonnegative=False)
 
     def _synaptic(self, post: Population, projection: Projection) -> _Bound:
         pre, weight = self.circuit.population(projection.pre), self._weight(projection.weight)
         term = weight * self.found[pre.name]
-        axes = [a for a in {*pre.axes, *projection.weight.axes} if a not in post.axes]
+        read = dict.fromkeys((*pre.axes, *projection.weight.axes))
+        axes = [axis for axis in read if axis not in post.axes]
         units = {pool: self._summed(size, axes) for pool, size in term.units.items()}
         fitting = {p: s for p, s in units.items() if self._axes(p) <= set(post.axes)}
         return _Bound(self._summed(term.size, axes), term.share, fitting)
@@ -230,23 +230,22 @@ class _Circuit:
         """Divided by a pool, units are numbers: N/B, where N is at most so many B."""
         divisor = self._current(population, compartment)
         share = (1 + driven.share) / (1 - divisor.share) - 1 if divisor.share < 1 else np.inf
-        size = _unknown()
-        for pool, gain in self._one_pool(population, compartment).items():
-            unit = driven.units.get(pool)
-            if unit is not None and divisor.share < 1:
-                moved = (unit.moved + divisor.share * unit.most) / (1 - divisor.share)
-                size = _Size(unit.most / gain, moved / gain, unit.once)
-        return _Bound(size, share)
+        pool = self._one_pool(population, compartment)
+        unit = driven.units.get(pool.pre) if pool else None
+        if pool is None or unit is None or not divisor.share < 1:
+            return replace(_UNKNOWN, share=share)
+        gain = pool.weight.gain.value(self.extents)
+        moved = (unit.moved + divisor.share * unit.most) / (1 - divisor.share)
+        return _Bound(_Size(unit.most / gain, moved / gain, unit.once), share)
 
-    def _one_pool(self, population: Population, compartment: Compartment) -> dict[str, float]:
-        """The pool that a compartment hears alone, with the gain; nothing where it hears anything else."""
+    def _one_pool(self, population: Population, compartment: Compartment) -> Projection | None:
+        """The projection of a pool that a compartment hears alone, matched; None where it hears anything else."""
         heard = self.circuit.projections_onto(population.name, compartment.name)
         if compartment.drive or len(heard) != 1 or heard[0].weight.tensor or heard[0].domain:
-            return {}
+            return None
         (one,) = heard
-        gain = one.weight.gain.value(self.extents)
         matched = self._axes(one.pre) <= set(population.axes)
-        return {one.pre: gain} if matched and gain > 0 else {}
+        return one if matched and one.weight.gain.value(self.extents) > 0 else None
 
     def _units(self, population: Population, bound: _Bound) -> dict[str, _Size]:
         """Rates in units of the pools that sum them, and nothing negative besides."""
@@ -269,18 +268,16 @@ class _Circuit:
         alone = [p for p in heard if p.pre == population.name]
         if not plain or len(alone) != 1 or projection.weight.tensor or projection.domain:
             return 0.0
-        others = [self._weight(w).share for w in pool.compartments[0].drive]
-        others += [self._weight(p.weight).share for p in heard]
-        others += [self._is_nonnegative(p.pre) for p in heard if p.pre != population.name]
+        positive = all(np.isfinite(self._weight(w).share) for w in weights_onto(self.circuit, pool))
+        others = (p.pre for p in heard if p.pre != population.name)
         gain = projection.weight.gain.value(self.extents)
-        return gain if gain > 0 and all(np.isfinite(share) for share in others) else 0.0
+        return gain if gain > 0 and positive and all(map(self._is_nonnegative, others)) else 0.0
 
-    def _is_nonnegative(self, population: str) -> float:
-        """0 where the rates are nowhere negative, for any that may not have a bound yet; else infinite."""
+    def _is_nonnegative(self, population: str) -> bool:
+        """Whether rates are nowhere negative, also of cells that have no bound yet."""
         if population in self.found:
-            return 0.0 if np.isfinite(self.found[population].share) else np.inf
-        transfer = self.circuit.population(population).transfer
-        return 0.0 if transfer in ("exp", "relu", "sqrt") else np.inf
+            return bool(np.isfinite(self.found[population].share))
+        return self.circuit.population(population).transfer in POSITIVE
 
 
 def _times(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -296,8 +293,8 @@ def _plain(most: float, moved: float, nonnegative: bool) -> _Bound:
     return _Bound(_Size(np.asarray(most), np.asarray(moved)), share)
 
 
-def _unknown() -> _Size:
-    return _Size(np.asarray(np.inf), np.asarray(np.inf))
+#: Of what nothing is known.
+_UNKNOWN = _plain(np.inf, np.inf, nonnegative=False)
 
 
 def _share(values: np.ndarray, off: np.ndarray) -> float:
@@ -322,4 +319,4 @@ def _transferred(transfer: str, driven: _Bound) -> _Bound:
         return _Bound(_Size(np.minimum(most, 1.0), np.minimum(moved, 2.0)), driven.share)
     if transfer == "sqrt":  # |√a − √b| ≤ √|a − b|
         return _Bound(_Size(np.sqrt(most), np.sqrt(moved)), driven.share)
-    return _Bound(_unknown())
+    return _UNKNOWN
