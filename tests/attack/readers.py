@@ -2,7 +2,8 @@
 
 A trial takes one of the files of `reader_files`, changes it at random, blindly or by what texts and numbers
 are, and reads it as the command line does. It is wrong when anything but a CorticoError of at most 2,000
-characters comes out, when it takes more than five seconds, and when the process has grown past a gigabyte.
+characters comes out, when it takes more than five seconds, and when the process has grown past a gigabyte: a
+process that does nothing else, so that it answers for its own memory only.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ from typing import Any
 from cortico.ir.errors import CorticoError
 from tests.attack import reader_files
 from tests.attack.reader_files import Seed
+from tests.attack.sandbox import Sandbox, serve
 from tests.attack.trial import Trial
 
 SECONDS, BYTES, CHARACTERS = 5, 2**30, 2000
+
+_SANDBOX = Sandbox("tests.attack.readers", seconds=120.0)
 
 #: Numbers that readers trip over, as they are written.
 NUMBERS = (
@@ -99,7 +103,13 @@ class _TooSlow(BaseException):
 
 
 def trial(seed: int) -> Trial:
-    """One file, changed by the seed, and what its reader makes of it."""
+    """One file, changed by the seed, and what its reader makes of it; no reader may end its process."""
+    found = _SANDBOX.attempt(seed)
+    return found._replace(wrong=True) if found.said == "stopped" else found
+
+
+def attempt(seed: int) -> Trial:
+    """What `trial` says, in this process."""
     random = Random(seed)
     chosen = random.choice(_seeds())
     content = chosen.content
@@ -270,3 +280,7 @@ def _place(content: bytes | bytearray, random: Random) -> int:
 _BLIND = (_flip, _insert, _delete, _cut, _repeat)
 _MUTATIONS = (*_BLIND, _number, _number, _number, _word, _word, _lines, _lines, _nested)
 _BINARY = (*_BLIND, _size_field, _size_field, _number, _number, _word, _nested)
+
+
+if __name__ == "__main__":
+    serve(attempt)

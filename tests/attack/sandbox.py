@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tests.attack.trial import Trial
@@ -18,6 +19,10 @@ _ROOT = Path(__file__).parents[2]
 
 #: What the process may take: bytes of memory.
 _MEMORY = 6 * 2**30
+
+
+#: Seconds that a process gets to end by itself.
+_PATIENCE = 3
 
 
 class Sandbox:
@@ -59,11 +64,14 @@ class Sandbox:
 
     def _end(self) -> None:
         if self._process is not None:
+            assert self._process.stdin is not None and self._process.stdout is not None
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()  # it ends by itself, and leaves no files
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_PATIENCE)
             self._process.kill()
             self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
+            self._process.stdout.close()
             self._process = None
 
 
