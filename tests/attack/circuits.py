@@ -14,7 +14,7 @@ from random import Random
 
 import numpy as np
 
-from cortico.ir import Circuit
+from cortico.ir import Circuit, TensorRef
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec
 from cortico.verify.equations.meaning import circuit_equations
@@ -72,7 +72,7 @@ def from_textbook(random: Random, spec: AttentionSpec, circuit: Circuit, seed: i
     """How far a circuit is from attention, at sizes at which it can be run."""
     rng, found = np.random.default_rng(seed), Apart(np.nan, "")
     base = lower(spec)
-    for sizes in sizes_of(random, base):
+    for sizes in sizes_of(random, base, circuit):
         given = arrays(base, sizes, rng)
         run = run_on(circuit, given)
         if run is None:
@@ -80,7 +80,7 @@ def from_textbook(random: Random, spec: AttentionSpec, circuit: Circuit, seed: i
         expected = textbook(spec, given)
         one = run.output("y")
         if one.value.shape != expected.shape:
-            if not set(one.axes) <= {axis for w in weights_of(circuit) for axis in w.axes}:
+            if not set(one.axes) <= {a for r in read(circuit) if r.name in given for a in r.axes}:
                 continue  # nothing says how large an axis is at which nothing is read
             return Apart(np.inf, f"y has shape {one.value.shape[1:]}, not {expected.shape[1:]}")
         book = Tracked(expected, np.zeros(expected.shape), one.axes)
@@ -90,38 +90,58 @@ def from_textbook(random: Random, spec: AttentionSpec, circuit: Circuit, seed: i
     return found
 
 
-def sizes_of(random: Random, base: Circuit) -> Iterator[dict[str, int]]:
-    """Sizes of the axes of a lowered circuit: its own, all different, small, a few of any."""
-    same = {axis.name: axis.name for axis in base.axes}
-    first: dict[tuple[str, int], str] = {}
-    inputs = {t.name for t in base.inputs}
-    plain = [w.tensor for w in weights_of(base) if w.tensor and w.tensor.name in inputs]
-    for ref in (*plain, *refs(base)):
-        for side, axis in enumerate(ref.axes):
-            known = same[first.setdefault((ref.name, side), axis)]
-            same = {a: known if c == same[axis] else c for a, c in same.items()}
-    components = {a.name for a in base.axes if a.name in ("s", "t")}
-    classes = sorted(set(same.values()))
+def sizes_of(random: Random, base: Circuit, changed: Circuit) -> Iterator[dict[str, int]]:
+    """Sizes of the axes of a lowered circuit: its own, all different, small, a few of any.
 
-    def of_axes(draw: dict[str, int]) -> dict[str, int]:
-        return {axis: 2 if axis in components else draw[c] for axis, c in same.items()}
-
+    Different and small ones also as the changed circuit ties axes: it runs at no others.
+    """
     for tokens in (3, 7):
         own = {a.name: a.extent if isinstance(a.extent, int) else tokens for a in base.axes}
         if base.axis("j").extent == "n_context":
             own["j"] += 1
         yield own
-    drawn = random.sample(range(2, 12 + len(classes)), len(classes))
+    by_base = _same_size(base, base)
+    by_both = _same_size(base, base, changed)
+    for same in (by_base,) if by_both == by_base else (by_base, by_both):
+        yield from _drawn_sizes(random, same)
+
+
+def _drawn_sizes(random: Random, same: Mapping[str, str]) -> Iterator[dict[str, int]]:
+    classes = sorted(set(same.values()))
+
+    def of_axes(draw: dict[str, int]) -> dict[str, int]:
+        return {axis: 2 if axis in ("s", "t") else draw[c] for axis, c in same.items()}
+
+    drawn = random.sample(range(2, 4 + len(classes)), len(classes))
     yield of_axes(dict(zip(classes, drawn, strict=True)))
     for least, most in ((1, 2), (2, 3), (1, 3), (1, 4), (1, 4), (1, 4), (2, 5)):
         yield of_axes({c: random.randint(least, most) for c in classes})
+    for large in classes:  # past the constants that edits put into bounds
+        yield of_axes({c: random.randint(6, 8) if c == large else 2 for c in classes})
+
+
+def _same_size(base: Circuit, *circuits: Circuit) -> dict[str, str]:
+    """Axis of a lowered circuit to one that stands for all of the same size, as tensors are read."""
+    same = {axis.name: axis.name for axis in base.axes}
+    first: dict[tuple[str, int], str] = {}
+    for ref in (ref for circuit in circuits for ref in read(circuit)):
+        for side, axis in enumerate(ref.axes):
+            if axis in same:
+                known = same[first.setdefault((ref.name, side), axis)]
+                same = {a: known if c == same[axis] else c for a, c in same.items()}
+    return same
+
+
+def read(circuit: Circuit) -> list[TensorRef]:
+    """Where inputs and plain parameters are read."""
+    inputs = {t.name for t in circuit.inputs}
+    found = [w.tensor for w in weights_of(circuit) if w.tensor and w.tensor.name in inputs]
+    return [*found, *refs(circuit)]
 
 
 def arrays(base: Circuit, sizes: Mapping[str, int], rng: np.random.Generator) -> dict:
     """Six examples of each input of a circuit, and numbers for its plain parameters."""
-    inputs = {t.name for t in base.inputs}
-    plain = [w.tensor for w in weights_of(base) if w.tensor and w.tensor.name in inputs]
-    shapes = {r.name: tuple(sizes[a] for a in r.axes) for r in (*plain, *refs(base))}
+    shapes = {r.name: tuple(sizes[a] for a in r.axes) for r in read(base)}
     small = replace(base, inputs=tuple(replace(t, shape=shapes[t.name]) for t in base.inputs))
     drawn = {
         p.name: rng.standard_normal(shapes[p.name])
@@ -138,9 +158,8 @@ def run_on(circuit: Circuit, given: Mapping[str, np.ndarray], kind: type = REAL)
     if not inputs <= given.keys():
         return None
     sizes: dict[str, int] = {}
-    plain = [w.tensor for w in weights_of(circuit) if w.tensor and w.tensor.name in inputs]
     rotated = {"rotation": [], "distance": []}
-    for ref in (*plain, *refs(circuit)):
+    for ref in read(circuit):
         if ref.name not in given:
             if circuit.tensor(ref.name).formula is None:  # type: ignore[union-attr]
                 return None

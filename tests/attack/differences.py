@@ -167,7 +167,7 @@ def compared(
     """The largest difference of comparable entries of two outputs, in roundoffs of the first."""
     shape = (-1, *[1] * (one.value.ndim - 1))
     usable = fine.reshape(shape) & np.isfinite(one.value) & np.isfinite(other.value)
-    usable = usable & np.isfinite(one.scale)
+    usable = usable & np.isfinite(one.scale) & np.isfinite(other.scale)
     covered = float(usable.mean())
     if not usable.any():
         return Apart(np.nan, "", unit, covered)

@@ -190,7 +190,7 @@ def _points(
     rng, base = np.random.default_rng(seed), lower(spec)
     masks = {t.name for t in base.inputs if t.kind is InputKind.MASK}
     inputs = {t.name for t in base.inputs}
-    for number, sizes in enumerate(sizes_of(random, base)):
+    for number, sizes in enumerate(sizes_of(random, base, base)):
         if number in (1, 2) or number > 6:  # these two are large
             continue
         batch = arrays(base, sizes, rng)
