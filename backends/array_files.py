@@ -65,6 +65,14 @@ def read_arrays(path: AnyPath) -> np.ndarray | Archive:
         return _array(stream, file.stat().st_size, repr(str(file)))
 
 
+def save_npz(path: AnyPath, arrays: Mapping[str, np.ndarray]) -> None:
+    """An .npz file of arrays by whatever name: `np.savez` keeps some for its own parameters."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}{_ENDING}", "w", force_zip64=True) as member:
+                np.save(member, array, allow_pickle=False)
+
+
 def _members(file: Path) -> dict[str, zipfile.ZipInfo]:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()

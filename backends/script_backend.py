@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from cortico.backends.cell_script import axes_in_time
+from cortico.backends.script_parts import unwritable
 from cortico.ir import Circuit
-from cortico.ir.analysis.inputs import Arrays, bind_symbols, infinite_weights, stored_values
+from cortico.ir.analysis.inputs import Arrays, bind_symbols, stored_values
 
 
 class ScriptBackend(ABC):
@@ -32,7 +33,7 @@ class ScriptBackend(ABC):
         """What the script gives, by name."""
 
     def unsupported(self, circuit: Circuit) -> list[str]:
-        return [*axes_in_time(circuit), *infinite_weights(circuit)]
+        return [*axes_in_time(circuit), *unwritable(circuit)]
 
     def emit(self, circuit: Circuit) -> Mapping[str, str]:
         return {self.script: self.source(circuit)}

@@ -1,8 +1,11 @@
-"""Parts that emitted Python files share: weights from disk, and parameters that are formulas."""
+"""What emitted Python files share: weights from disk, parameters that are formulas, what they cannot hold."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from cortico.ir import Circuit, Extent
+from cortico.ir.analysis.inputs import infinite_weights
 
 LOAD_WEIGHTS = '''\
 @functools.cache
@@ -109,6 +112,17 @@ def sides_code(shape: tuple[Extent, ...]) -> str:
 
 def _shape_text(shape: tuple[Extent, ...]) -> str:
     return f"({', '.join(str(side) for side in shape)})"
+
+
+def unwritable(circuit: Circuit) -> Iterator[str]:
+    """A line for whatever a script could not read or write: weights that are no numbers, names of outputs.
+
+    Scripts write `np.savez(path, **outputs)`, as their readers would; its own parameters are no names there.
+    """
+    yield from infinite_weights(circuit)
+    for output in circuit.outputs:
+        if output.name in ("file", "allow_pickle"):
+            yield f"an output called {output.name!r}, a name that np.savez keeps for itself"
 
 
 def two_blank_lines_between_functions(source: str) -> str:

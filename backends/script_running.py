@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from cortico.backends.array_files import save_npz
 from cortico.ir import UnsupportedError
 
 Arrays = Mapping[str, np.ndarray]
@@ -55,8 +56,8 @@ def run_and_listen(
             Path(name) / file for file in ("script.py", "inputs.npz", "weights.npz", "outputs.npz")
         )
         script.write_text(source, encoding="utf-8")
-        np.savez(given, allow_pickle=False, **inputs)
-        np.savez(numbers, allow_pickle=False, **weights)
+        save_npz(given, inputs)
+        save_npz(numbers, weights)
         files = [str(script), str(given), "-o", str(found), "--weights", str(numbers)]
         said = run_command([*start, sys.executable, *files], folder or Path(name), what)
         with np.load(found, allow_pickle=False) as outputs:

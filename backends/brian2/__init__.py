@@ -15,8 +15,9 @@ from cortico.backends.brian2.emitter import emit_script
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.running import SCRIPT, load_simulate, require_brian2, run_script
 from cortico.backends.brian2.schedule import unscheduled
+from cortico.backends.script_parts import unwritable
 from cortico.ir import Circuit
-from cortico.ir.analysis.inputs import bind_symbols, infinite_weights, stored_values
+from cortico.ir.analysis.inputs import bind_symbols, stored_values
 
 __all__ = ["Brian2Backend", "Options", "emit_script", "load_simulate"]
 
@@ -61,4 +62,4 @@ def _unsupported(circuit: Circuit, options: Options) -> Iterator[str]:
             yield "axes in time, where duration does not apply: a token stays until all has settled"
     if len(circuit.axes) > _MOST_AXES:
         yield f"{len(circuit.axes)} axes, NumPy arrays have at most {_MOST_AXES} beside time"
-    yield from infinite_weights(circuit)
+    yield from unwritable(circuit)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cortico.backends.array_files import save_npz
 from cortico.backends.extras import require_extra
 from cortico.backends.script_running import running
 from cortico.ir import UnsupportedError
@@ -40,8 +41,8 @@ def run_script(source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.nda
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / SCRIPT).write_text(source, encoding="utf-8")
-        _save(folder / "inputs.npz", inputs)
-        _save(folder / "weights.npz", weights)
+        save_npz(folder / "inputs.npz", inputs)
+        save_npz(folder / "weights.npz", weights)
         arguments = ["inputs.npz", "-o", "outputs.npz", "--weights", "weights.npz"]
         # Brian2 keeps its log and C++ in a temporary folder, which it leaves when it is ended
         environment = {**os.environ, "TMPDIR": name}
@@ -51,10 +52,6 @@ def run_script(source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.nda
             raise UnsupportedError(f"the Brian2 network failed: {words}")
         with np.load(folder / "outputs.npz", allow_pickle=False) as outputs:
             return dict(outputs)
-
-
-def _save(path: Path, arrays: Arrays) -> None:
-    np.savez(path, allow_pickle=False, **arrays)
 
 
 def _watched(process: subprocess.Popen[str]) -> str:

@@ -223,7 +223,7 @@ def presented(size, passes, axes):
 EDGES_IN_TIME = '''\
 def over_cells(size, *parts):
     """A number per presentation (or one for all) and cell: the sum of all parts (numbers, values)."""
-    parts = [np.broadcast_arrays(*part) for part in parts]
+    parts = [np.atleast_1d(*np.broadcast_arrays(*part)) for part in parts]
     total = np.zeros((max(len(values) for _, values in parts), size + 1))
     for cells, values in parts:  # the last column takes what has no cell, number -1
         total[:, cells[0].ravel()] += values.reshape(len(values), -1)
@@ -232,7 +232,7 @@ def over_cells(size, *parts):
 
 def edges(pre, post, weight, where=True):
     """The synapses of a projection: numbers of both cells, and the weights at each presentation."""
-    pre, post, weight, where = np.broadcast_arrays(pre, post, weight, where)
+    pre, post, weight, where = np.atleast_1d(*np.broadcast_arrays(pre, post, weight, where))
     exists = where.any(0) & (pre[0] >= 0) & (post[0] >= 0)
     return pre[0][exists], post[0][exists], np.where(where, weight, 0.0)[:, exists]
 

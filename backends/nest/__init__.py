@@ -14,9 +14,10 @@ from cortico.backends.extras import require_extra
 from cortico.backends.nest.emitter import SCRIPT, emit_script
 from cortico.backends.nest.options import Options
 from cortico.backends.script_backend import ScriptBackend
+from cortico.backends.script_parts import unwritable
 from cortico.backends.script_running import run_and_listen
 from cortico.ir import Circuit
-from cortico.ir.analysis.inputs import Arrays, infinite_weights
+from cortico.ir.analysis.inputs import Arrays
 
 __all__ = ["NestBackend", "Options", "emit_script"]
 
@@ -35,7 +36,7 @@ class NestBackend(ScriptBackend):
         self.options = Options.of(options)
 
     def unsupported(self, circuit: Circuit) -> list[str]:
-        return [*axes_in_time(circuit), *_other_transfers(circuit), *infinite_weights(circuit)]
+        return [*axes_in_time(circuit), *_other_transfers(circuit), *unwritable(circuit)]
 
     def source(self, circuit: Circuit) -> str:
         return emit_script(circuit, self.options)

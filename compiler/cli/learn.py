@@ -100,8 +100,7 @@ def _learning(
 
 def _write_network(learning: Learning, weights: Weights | None, path: Path, force: bool) -> None:
     """Write the script, and beside it the weights that it starts from."""
-    import numpy as np
-
+    from cortico.backends.array_files import save_npz
     from cortico.cli.console import console, print_line
     from cortico.files import replacing_files
     from cortico.ir import SpecError
@@ -118,7 +117,7 @@ def _write_network(learning: Learning, weights: Weights | None, path: Path, forc
     beside = path.with_suffix(".npz")
     with replacing_files(path.parent, force=force) as staging:
         (staging / path.name).write_text(source, encoding="utf-8")
-        np.savez(staging / beside.name, allow_pickle=False, **start)
+        save_npz(staging / beside.name, start)
     place = one_line(str(path))
     print_line(f"written: {place}, and {one_line(beside.name)} to start from", console())
     print_line(f"run with: python {place} examples.npz -o learned.npz", console())

@@ -129,10 +129,10 @@ def _only_input(circuit: Circuit) -> str:
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], force: bool) -> None:
     """Write one array to .npy, or all to .npz."""
     import io
-    import zipfile
 
     import numpy as np
 
+    from cortico.backends.array_files import save_npz
     from cortico.files import replacing_files
 
     with replacing_files(path.parent, force=force) as staging:
@@ -142,10 +142,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], force: bool) -> None
             np.save(written, array, allow_pickle=False)
             (staging / path.name).write_bytes(written.getvalue())
             return
-        with zipfile.ZipFile(staging / path.name, "w") as archive:  # savez reserves some names
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.save(member, array, allow_pickle=False)
+        save_npz(staging / path.name, arrays)
 
 
 def check_output(path: Path | None, circuit: Circuit) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -94,10 +94,13 @@ class Numbers:
 
     def gradients(self, circuit: Circuit, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
         """Gradients of `circuit` by its equations; zeros by an input that nothing reads."""
+        given = {**self.parameters(circuit), **self.inputs, ERROR: self.error}
+        return self._gradients(circuit, wanted, given)
+
+    def _gradients(self, circuit: Circuit, wanted: tuple[str, ...], given: Arrays) -> Arrays:
         equations = circuit_equations(circuit)
         read = tuple(name for name in wanted if name in equations.given)
         system = gradients(equations, read)
-        given = {**self.parameters(circuit), **self.inputs, ERROR: self.error}
         with np.errstate(all="ignore"):
             values = evaluate(system, _sizes(system, given), given)
         found = {name: values[f"d.{name}"] for name in read}
@@ -133,20 +136,28 @@ class Numbers:
 
         Relative to the largest number of all. UnsupportedError where floats say nothing.
         """
-        rng, worst = np.random.default_rng(1), 0.0
-        usual = self._results(self.torch, names)
-        for _ in range(_NUDGES):
-            weights, inputs = (
-                {n: a if a.dtype == bool else _nudged(a, rng) for n, a in arrays.items()}
-                for arrays in (self.weights, self.inputs)
-            )
-            nudged = torch_attention(self.spec, weights, inputs, self.error)
-            worst = float(np.max([worst, difference(self._results(nudged, names), usual)[0]]))
-        if not _TIMES * worst <= _MOST_TOLERANCE:
-            raise UnsupportedError(
-                f"numbers too far apart for floats: changes of {_NUDGE:.0e} change results by {worst:.0e}"
-            )
-        return max(_LEAST_TOLERANCE, _TIMES * worst)
+
+        def nudged(rng: np.random.Generator) -> Arrays:
+            weights, inputs = _nudged(self.weights, rng), _nudged(self.inputs, rng)
+            return self._results(torch_attention(self.spec, weights, inputs, self.error), names)
+
+        return _tolerance(nudged, self._results(self.torch, names))
+
+    def tolerance_of(self, circuit: Circuit, wanted: tuple[str, ...]) -> float:
+        """How far its gradients may be off by rounding of its own equations.
+
+        They divide exponentials by their sum, PyTorch has a softmax: what cancels there by itself is rounding
+        here. As `tolerance`, which see.
+        """
+        expected = {name: self.expected(name) for name in wanted}
+        mine, steady = self.gradients(circuit, wanted), {**self.inputs, ERROR: self.error}
+
+        def nudged(rng: np.random.Generator) -> Arrays:
+            given = _nudged(self.parameters(circuit), rng) | steady
+            found = self._gradients(circuit, wanted, given)
+            return {name: expected[name] + found[name] - mine[name] for name in wanted}
+
+        return _tolerance(nudged, expected)
 
     def _results(self, found: TorchResult, names: Iterable[str]) -> dict[str, np.ndarray]:
         return {name: found.y if name == "y" else found.gradients[name] for name in names}
@@ -176,8 +187,21 @@ def difference(found: Arrays, expected: Arrays) -> tuple[float, str]:
     return errors[worst], worst
 
 
-def _nudged(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.asarray(array * (1.0 + _NUDGE * rng.standard_normal(array.shape)))
+def _tolerance(nudged: Callable[[np.random.Generator], Arrays], usual: Arrays) -> float:
+    rng = np.random.default_rng(1)
+    worst = float(np.max([difference(nudged(rng), usual)[0] for _ in range(_NUDGES)]))
+    if not _TIMES * worst <= _MOST_TOLERANCE:
+        raise UnsupportedError(
+            f"numbers too far apart for floats: changes of {_NUDGE:.0e} change results by {worst:.0e}"
+        )
+    return max(_LEAST_TOLERANCE, _TIMES * worst)
+
+
+def _nudged(arrays: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    return {
+        name: a if a.dtype == bool else np.asarray(a * (1 + _NUDGE * rng.standard_normal(a.shape)))
+        for name, a in arrays.items()
+    }
 
 
 def _sizes(equations: Equations, given: Arrays) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from safetensors.numpy import save_file
 
 from cortico.backends import get_backend, get_runner
 from cortico.backends.annarchy import emitter as annarchy_emitter
+from cortico.backends.array_files import save_npz
 from cortico.backends.cell_script import normalised_first
 from cortico.backends.nengo import emitter as nengo_emitter
 from cortico.backends.nest import emitter as nest_emitter
@@ -288,3 +290,24 @@ def test_an_input_that_is_infinite_is_refused(engine):
     x = np.full((2, 8), np.inf)
     with pytest.raises(ValueError, match="NaN or infinite"):
         simulate(engine, lower(case.spec, case.weights), {"x": x})
+
+
+@pytest.mark.parametrize("engine", [*EMITTERS, "brian2"])
+@pytest.mark.parametrize("name", ["file", "allow_pickle"])
+def test_an_output_is_not_called_as_a_parameter_of_savez(engine, name):
+    """`np.savez(path, file=…)` is a TypeError, and `allow_pickle=…` is written nowhere."""
+    circuit = lower(CASES[0].spec)
+    (output,) = circuit.outputs
+    renamed = replace(circuit, outputs=(replace(output, name=name),))
+    assert get_backend(engine).unsupported(circuit) == []
+    (line,) = get_backend(engine).unsupported(renamed)
+    assert repr(name) in line
+
+
+def test_arrays_of_any_name_are_written(tmp_path):
+    arrays = {"file": np.arange(3.0), "allow_pickle": np.ones(()), "a/b c": np.zeros((2, 0))}
+    save_npz(tmp_path / "arrays.npz", arrays)
+    with np.load(tmp_path / "arrays.npz") as found:
+        assert {name: found[name].tolist() for name in found} == {
+            name: array.tolist() for name, array in arrays.items()
+        }
