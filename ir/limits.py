@@ -38,6 +38,8 @@ DRAWN_POPULATIONS, DRAWN_PROJECTIONS = 300, 1000
 GRAPH_NODES = 2**17
 #: Numbers that a part of an ONNX graph may make while it is measured.
 GRAPH_NUMBERS = 2**26
+#: Products that one of its Einsums may take.
+GRAPH_PRODUCTS = 2**31
 
 #: Problems that one error lists, and the characters that its text has.
 LISTED, ERROR_CHARACTERS = 20, 2000

@@ -92,7 +92,7 @@ class Numbers:
         """What `circuit` gives, by the emitted NumPy code, in float64."""
         return get_runner("numpy").run(circuit, self.inputs, self.parameters(circuit))["y"]
 
-    def gradients(self, circuit: Circuit, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+    def gradients(self, circuit: Circuit, wanted: tuple[str, ...]) -> Arrays:
         """Gradients of `circuit` by its equations; zeros by an input that nothing reads."""
         given = {**self.parameters(circuit), **self.inputs, ERROR: self.error}
         return self._gradients(circuit, wanted, given)

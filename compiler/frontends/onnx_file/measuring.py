@@ -15,7 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from cortico.ir.errors import SpecError
-from cortico.ir.limits import GRAPH_NODES, GRAPH_NUMBERS
+from cortico.ir.limits import GRAPH_NODES, GRAPH_NUMBERS, GRAPH_PRODUCTS
 
 _NESTED = 50  #: functions within functions
 _TOLD = 64  #: numbers of an input that the inference of shapes is told, such as a shape
@@ -80,11 +80,13 @@ class MeasuredEvaluator:
         self.names: list[str] = self.evaluator.input_names
 
     def run(self, given: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The outputs. SpecError when an operator would make too many numbers."""
+        """The outputs. SpecError when an operator would make too many numbers, or of too many."""
         values: dict[str, Any] = {"": None, **self.evaluator.rt_inits_, **given}
         room = GRAPH_NUMBERS
         for node in self.evaluator.rt_nodes_:
             inputs = [values[name] for name in node.onnx_node.input]
+            if node.onnx_node.op_type == "Einsum":
+                self._require_few_products(node.onnx_node, inputs)
             room -= self._made(node.onnx_node, inputs)
             if room < 0:
                 raise SpecError(
@@ -92,6 +94,15 @@ class MeasuredEvaluator:
                 )
             values.update(zip(node.onnx_node.output, node.run(*inputs), strict=False))
         return [values[name] for name in self.evaluator.output_names]
+
+    def _require_few_products(self, node: onnx.NodeProto, inputs: Sequence[Any]) -> None:
+        """SpecError for an Einsum, whose work no size of what it reads and makes bounds."""
+        said = {a.name: a.s.decode("utf-8", "replace") for a in node.attribute}
+        count = _products(said.get("equation", ""), [np.shape(array) for array in inputs])
+        if count > GRAPH_PRODUCTS:
+            raise SpecError(
+                f"{self.source}: Einsum would take {count:,} products, expected at most {GRAPH_PRODUCTS:,}"
+            )
 
     def _made(self, node: onnx.NodeProto, inputs: Sequence[Any]) -> int:
         """How many numbers a node will make; as many as it reads where that depends on their values."""
@@ -109,6 +120,19 @@ class MeasuredEvaluator:
         )
         read = sum(array.size for array in named.values())
         return sum(_numbers(kind, read) for kind in found.values())
+
+
+def _products(equation: str, shapes: Sequence[tuple[int, ...]]) -> int:
+    """How many products an Einsum takes at most: one at each choice of all its letters."""
+    sizes: dict[str, int] = {}
+    for term, shape in zip(equation.partition("->")[0].split(","), shapes, strict=False):
+        first, dots, last = term.replace(" ", "").partition("...")
+        rest = shape[len(first) : len(shape) - len(last)] if dots else ()
+        sides = [*zip(first, shape, strict=False), ("...", math.prod(rest))]
+        sides += zip(reversed(last), reversed(shape), strict=False)
+        for letter, size in sides:
+            sizes[letter] = max(size, sizes.get(letter, 1))
+    return math.prod(sizes.values())
 
 
 def _type(array: np.ndarray) -> onnx.TypeProto:

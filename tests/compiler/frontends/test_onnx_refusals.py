@@ -45,16 +45,12 @@ def elsewhere(model):
 def enormous(model):
     """The mask is a number for each of 2^50 tokens."""
     model.graph.initializer.append(numpy_helper.from_array(np.array([2**25, 2**25]), "sides"))
-    softmax = node(model, "Softmax")
-    made = [
+    scores = node(model, "Softmax").input[0]
+    before_softmax(
+        model,
         helper.make_node("ConstantOfShape", ["sides"], ["ones"]),
-        helper.make_node("Add", [softmax.input[0], "ones"], ["much"]),
-    ]
-    softmax.input[0] = "much"
-    nodes = [*model.graph.node]
-    place = nodes.index(softmax)
-    del model.graph.node[:]
-    model.graph.node.extend([*nodes[:place], *made, *nodes[place:]])
+        helper.make_node("Add", [scores, "ones"], ["more"]),
+    )
 
 
 def negative(model):
@@ -105,11 +101,48 @@ def hill(write, scores):
     return write("Add", scores, np.sin(np.arange(16.0)))
 
 
+def before_softmax(model, *made):
+    """Put nodes that make "more" before the softmax, which reads it."""
+    softmax = node(model, "Softmax")
+    softmax.input[0] = "more"
+    nodes = [*model.graph.node]
+    place = nodes.index(softmax)
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes[:place], *made, *nodes[place:]])
+
+
+def laborious(model):
+    """Few numbers are read and made, 2^36 products are taken."""
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((2, 4096)), "long"))
+    scores = node(model, "Softmax").input[0]
+    equation = "...,ua,vb,wc->..."
+    before_softmax(
+        model,
+        helper.make_node("Einsum", [scores, "long", "long", "long"], ["more"], equation=equation),
+    )
+
+
+def branching(model):
+    """What is added to scores comes of a graph within the graph."""
+    scores = node(model, "Softmax").input[0]
+    value = helper.make_tensor_value_info("none", onnx.TensorProto.DOUBLE, [])
+    zero = helper.make_node("Constant", [], ["none"], value=numpy_helper.from_array(np.array(0.0)))
+    body = helper.make_graph([zero], "body", [], [value])
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    before_softmax(
+        model,
+        helper.make_node("If", ["yes"], ["chosen"], then_branch=body, else_branch=body),
+        helper.make_node("Add", [scores, "chosen"], ["more"]),
+    )
+
+
 REFUSED = {
     "cyclic": ({"change": cyclic}, "nothing makes .* before Softmax reads it"),
     "missing_weights": ({"change": missing_weights}, "nothing makes"),
     "elsewhere": ({"change": elsewhere}, "cannot read .*no ONNX model"),
     "enormous": ({"change": enormous}, "ConstantOfShape would make more than"),
+    "laborious": ({"change": laborious}, "Einsum would take .* products"),
+    "branching": ({"change": branching}, "If .* is not supported"),
     "negative": ({"change": negative}, "has a negative size"),
     "negative_side": ({"change": negative_side}, "'x' has a negative size"),
     "many_tokens": ({"change": many_tokens}, "scores would be .*20000 x 20000 numbers"),
