@@ -13,6 +13,7 @@ import functools
 import itertools
 from collections.abc import Hashable, Iterable
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
@@ -66,25 +67,44 @@ def _covering(cases: tuple[Case, ...], number: int) -> tuple[Case, ...]:
     return tuple(case for case in cases if case in chosen)
 
 
-def every_option(cases: Iterable[Case] = CASES) -> list:
-    """Parameters of a test: cases in which every option of any case is met."""
-    return [pytest.param(case, id=case.name) for case in covering(covering(cases), 1)]
+def every_option(cases: Iterable[Case] = CASES, *, long: bool = False) -> list:
+    """Parameters of a test: cases in which every option of any case is met.
+
+    Where a case takes `long`, `make test` runs the three that together have most options.
+    """
+    chosen = covering(covering(cases), 1)
+    most = sorted(chosen, key=lambda case: -len(together(case, 1)))[:3] if long else chosen
+    return [_parameter(case, None if case in most else "full") for case in chosen]
 
 
-def every_pair(cases: Iterable[Case] = CASES) -> list:
-    """Parameters of a test: cases in which every pair of options is met; `slow` beyond the options."""
-    quick = {parameter.id for parameter in every_option(cases)}
-    return [
-        pytest.param(case, id=case.name, marks=() if case.name in quick else pytest.mark.slow)
-        for case in covering(cases)
-    ]
+def every_pair(cases: Iterable[Case] = CASES, *, long: bool = False) -> list:
+    """Parameters of a test: cases in which every pair of options is met; `slow` beyond the options.
+
+    Where a case takes `long`, those are `full`.
+    """
+    quick = covering(covering(cases), 1)
+    beyond = "full" if long else "slow"
+    return [_parameter(case, None if case in quick else beyond) for case in covering(cases)]
 
 
-def every_case(cases: Iterable[Case] = CASES) -> list:
-    """Parameters of a test: all cases; `full` beyond the pairs, which `make test` leaves out."""
+def every_case(cases: Iterable[Case] = CASES, *, long: bool = False) -> list:
+    """Parameters of a test: all cases; `full` beyond the pairs, and beyond the options where one takes `long`."""
     cases = list(cases)
-    pairs = {parameter.id: parameter for parameter in every_pair(cases)}
+    pairs = {parameter.id: parameter for parameter in every_pair(cases, long=long)}
+    return [pairs.get(case.name) or _parameter(case, "full") for case in cases]
+
+
+def _parameter(case: Case, mark: str | None) -> Any:
+    return pytest.param(case, id=case.name, marks=getattr(pytest.mark, mark) if mark else ())
+
+
+def first(number: int, values: Iterable[object]) -> list:
+    """Parameters of a test that takes long: the first ones, and `full` beyond them."""
     return [
-        pairs.get(case.name) or pytest.param(case, id=case.name, marks=pytest.mark.full)
-        for case in cases
+        value if k < number else pytest.param(*_as_tuple(value), marks=pytest.mark.full)
+        for k, value in enumerate(values)
     ]
+
+
+def _as_tuple(value: object) -> tuple:
+    return value if isinstance(value, tuple) else (value,)

@@ -33,7 +33,7 @@ from tests.attack.trial import Trial
 REGRESSIONS: tuple[int, ...] = (11, 16, 18)
 
 #: Trials that pytest makes, with a new seed each time.
-IN_TESTS = 100
+IN_TESTS = 60
 
 
 def trial(seed: int) -> Trial:

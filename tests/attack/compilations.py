@@ -18,7 +18,7 @@ from tests.attack.trial import Trial
 REGRESSIONS = (101, 113, 146, 152, 209)
 
 #: Trials that pytest makes.
-IN_TESTS = 6
+IN_TESTS = 3
 
 _PIPELINES = ("none", "default", "default", "merge-duplicates", "default,merge-duplicates")
 

@@ -221,7 +221,7 @@ assert f"f64[2,4,{tokens},{tokens}]" not in text
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("kernel", Kernel)
 def test_areas_and_queries_are_split_over_devices(kernel, tmp_path):
     spec = AttentionSpec(8, 4, kernel=kernel, mask=Mask.CAUSAL, key_padding=True)

@@ -13,6 +13,7 @@ import pytest
 from cortico.backends import backend_names
 from tests.cli.conftest import start, tree
 from tests.cli.test_processes import SLOW
+from tests.covering import first
 
 SPEC = ("ok.toml", "--random-weights", "1", "--tokens", "5")
 
@@ -119,7 +120,7 @@ for command in json.loads(sys.argv[1]):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_same_commands_write_the_same_bytes(home):
     commands = [[each.replace("new", f"new/{n}") for each in c] for n, (c, _) in WRITING.items()]
     commands += [
@@ -304,7 +305,7 @@ NEEDING = [
 
 @pytest.mark.parametrize(
     ("command", "library"),
-    NEEDING,
+    first(6, NEEDING),
     ids=lambda value: " ".join([value] if isinstance(value, str) else value),
 )
 def test_a_missing_library_has_one_exit_code(home, command, library):

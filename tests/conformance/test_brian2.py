@@ -15,7 +15,7 @@ from cortico.pipeline import compile_attention
 from tests.backends.brian2.simulation import IN_TIME, SYNCHRONOUS, second_example, simulate
 from tests.cases import CASES
 from tests.conformance.test_backends import relative_error
-from tests.covering import covering, every_option
+from tests.covering import covering, every_option, first
 from tests.strategies import circuits, real_numbers
 
 CASE = {case.name: case for case in CASES}
@@ -38,7 +38,9 @@ def test_settles_to_the_reference(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gpt2", "llama", "memory_llama", "cross_padded_residual"])
+@pytest.mark.parametrize(
+    "name", first(1, ["gpt2", "llama", "memory_llama", "cross_padded_residual"])
+)
 def test_with_the_time_constants_of_each_class(name):
     case = CASE[name]
     assert error(lower(case.spec, case.weights), second_example(case)) < 1e-6
@@ -80,7 +82,7 @@ def test_masked_pairs_of_tokens_that_are_all_in_time_are_refused(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", every_option())
+@pytest.mark.parametrize("case", every_option(long=True))
 def test_fast_form(case):
     """Products of arrays in place of synapses: the same trajectories."""
     passes = "default" if case.seed % 2 else "none"
@@ -103,7 +105,7 @@ def test_fast_form(case):
         assert np.allclose(courses[1][name], course, rtol=1e-9, atol=1e-12), name
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(
     "target", ["cython", pytest.param("cpp_standalone", marks=pytest.mark.full)]
 )
@@ -142,6 +144,7 @@ def test_bounds_on_synapses(form, in_time):
     assert error(circuit, second_example(case), **options) < 1e-9
 
 
+@pytest.mark.full
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     circuit=circuits(time=False),

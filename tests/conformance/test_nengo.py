@@ -92,6 +92,7 @@ def error(script, x, circuit, number, seed):
     return np.abs(found - expected).max()
 
 
+@pytest.mark.full
 def test_more_neurons_err_less():
     """Twenty and two hundred a compartment, seeds fixed; the script tells its error as it is."""
     circuit, x = small()

@@ -42,7 +42,7 @@ def test_settles_to_the_reference(case):
         assert error(circuit, second_example(case), **SYNCHRONOUS) < 1e-12
 
 
-@pytest.mark.parametrize("case", every_option())
+@pytest.mark.parametrize("case", every_option(long=True))
 def test_in_time(case):
     """Steps far shorter than the time constants, those of each class."""
     circuit, example = lower(case.spec, case.weights), second_example(case)

@@ -1,6 +1,7 @@
 """The support matrix, docs/support.md: measured here, rewritten by `make golden`, never by hand."""
 
 import functools
+import itertools
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -85,22 +86,21 @@ ROWS = {row: [c for c in CASES if row_of(c) == row] for row in dict.fromkeys(map
 #: What is skipped, with a reason, where an engine is missing.
 MARKS = {"neuron": needs_neuron, "nest": needs_nest, "nengo": needs_nengo}
 
-every_backend = pytest.mark.parametrize(
-    "backend", [pytest.param(b, marks=MARKS.get(b, ())) for b in own_backends()]
-)
+
+def every_cell():
+    """Each row and backend; what takes long or is met elsewhere, `make test` leaves out."""
+    options = {parameter.id for parameter in every_option()}  # a row of one has its name
+    few = {parameter.id for parameter in every_option(long=True) if not parameter.marks}
+    pairs = {row_of(case) for case in covering()}
+    for backend, row in itertools.product(own_backends(), ROWS):
+        at_once = backend in AT_ONCE
+        mark = "slow" if row in pairs and at_once else "full"
+        marks = [] if row in (options if at_once else few) else [getattr(pytest.mark, mark)]
+        marks += [MARKS[backend]] if backend in MARKS else []
+        yield pytest.param(backend, row, marks=marks, id=f"{row}-{backend}")
 
 
-def every_row():
-    """Rows as parameters; of several cases one is chosen, or `make test` leaves the row out."""
-    quick = {parameter.id for parameter in every_option()}  # a row of one has its name
-    chosen = {row_of(case) for case in covering()}
-    for row in ROWS:
-        mark = [] if row in quick else [pytest.mark.slow if row in chosen else pytest.mark.full]
-        yield pytest.param(row, marks=mark)
-
-
-@every_backend
-@pytest.mark.parametrize("row", [*every_row()])
+@pytest.mark.parametrize(("backend", "row"), [*every_cell()])
 def test_a_cell_is_what_is_measured(backend, row):
     found = measured(row, backend)
     assert found == published()[row, backend], "run `make golden`"

@@ -25,7 +25,7 @@ def play(tmp_path, monkeypatch, capsys):
     return run
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_every_kind_of_feedback_learns_in_context_regression(play):
     code, printed = play("in_context_regression.py")
     assert code == 0

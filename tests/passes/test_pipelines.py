@@ -32,7 +32,7 @@ EXACT = [kind for kind in PASSES if kind.exact]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pipeline", ["default", "aggressive"])
-@pytest.mark.parametrize("case", every_case())
+@pytest.mark.parametrize("case", every_case(long=True))
 def test_pipeline_keeps_the_output(pipeline, case):
     before = lower(case.spec, case.weights)
     after, _ = run_passes(before, parse_passes(pipeline), compare_meaning)
@@ -70,7 +70,7 @@ APPROXIMATE = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", every_case())
+@pytest.mark.parametrize("case", every_case(long=True))
 def test_approximate_passes_report_their_errors(case):
     circuit, steps = run_passes(lower(case.spec, case.weights), parse_passes(APPROXIMATE))
     check(circuit)

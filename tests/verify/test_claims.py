@@ -16,6 +16,7 @@ from cortico.verify.claims import Claim, Known, Verification, verify_compilation
 from cortico.verify.independent import Subject
 from cortico.verify.numbers import token_sizes
 from cortico.weights import random_weights
+from tests.covering import first
 
 SPEC = AttentionSpec(model=6, heads=2, mask=Mask.CAUSAL, bias=Bias(value=True, output=True))
 WEIGHTS = random_weights(SPEC, 3)
@@ -44,7 +45,7 @@ def scaled(name, factor):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["W_Q", "W_K", "W_V", "W_O", "b_O"])
-@pytest.mark.parametrize("factor", [1.5, 1 + 1e-6])
+@pytest.mark.parametrize("factor", first(1, [1 + 1e-6, 1.5]))
 def test_other_numbers_in_the_compiled_circuit_are_refuted(name, factor):
     changed = subject(change=scaled(name, factor))
     assert not independent.compiled_output(changed).holds

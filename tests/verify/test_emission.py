@@ -37,7 +37,7 @@ def compiled(name, passes="default", weights=True):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", every_option())
+@pytest.mark.parametrize("case", every_option(long=True))
 def test_right_code_is_right_in_every_call(case):
     circuit = redrawn(compiled(case.name, weights=case.seed % 4))
     found = check_calls(circuit, emit_source(circuit, on_ranks=case.seed % 3 == 0))

@@ -27,7 +27,7 @@ from cortico.verify.exact.emitted import (
     small_sizes,
 )
 from tests.cases import CASES
-from tests.covering import covering, every_case
+from tests.covering import covering, every_case, first
 from tests.strategies import circuits
 
 CASE = {case.name: case for case in CASES}
@@ -44,7 +44,7 @@ def compiled(name, passes="none"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", every_case())
+@pytest.mark.parametrize("case", every_case(long=True))
 def test_every_case_is_exact(case):
     lowered = lower(case.spec, case.weights)
     # all pipelines on some: each runs the code twice
@@ -273,7 +273,7 @@ TINY_SPECS = {
 
 
 @pytest.mark.parametrize("name", TINY_SPECS)
-@pytest.mark.parametrize("passes", ["none", "default"])
+@pytest.mark.parametrize("passes", first(1, ["default", "none"]))
 def test_symbols(name, passes):
     circuit, _ = run_passes(lower(TINY_SPECS[name]), parse_passes(passes))
     result = check_emitted_symbolically(circuit)

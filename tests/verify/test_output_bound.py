@@ -58,7 +58,7 @@ def largest_move(circuit, off, trials=12):
 
 
 @pytest.mark.parametrize("size", [1e-9, 1e-3, 3e-2])
-@pytest.mark.parametrize("case", every_pair())
+@pytest.mark.parametrize("case", every_pair(long=True))
 def test_outputs_move_no_further_than_the_bound(case, size):
     circuit = circuit_of(case.spec)
     off = {p.name: size for p in circuit.parameters if p.values is not None}
@@ -69,6 +69,7 @@ def test_outputs_move_no_further_than_the_bound(case, size):
         assert bound < 1e-3  # and says something
 
 
+@pytest.mark.full
 def test_every_case_has_a_bound():
     for case in CASES:
         for passes in ("none", "default,split-sign"):

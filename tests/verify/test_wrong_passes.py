@@ -18,6 +18,7 @@ from cortico.verify.equations.reference import reference
 from cortico.verify.normal.equivalence import Verdict, compare
 from cortico.verify.steps.validation import prove_step
 from cortico.weights import random_weights
+from tests.covering import first
 
 
 @dataclass(frozen=True)
@@ -306,7 +307,7 @@ TIED = [("W_K", "W_Q"), ("W_V", "W_Q"), ("W_V", "W_K")]
 
 @pytest.mark.parametrize("new, old", TIED)
 @pytest.mark.parametrize("kernel", Kernel)
-@pytest.mark.parametrize("mask", [Mask.NONE, Mask.CAUSAL])
+@pytest.mark.parametrize("mask", first(1, [Mask.CAUSAL, Mask.NONE]))
 def test_tied_weights(new, old, kernel, mask):
     spec = AttentionSpec(model=4, heads=2, kernel=kernel, mask=mask)
     weights = random_weights(spec)
@@ -328,7 +329,7 @@ def test_numbers_divided_by_a_gain():
         assert verdict(before, with_gain(after, "output", Gain(gain))) is right
 
 
-@pytest.mark.parametrize("scale", [0.0, 30.0, 1000.0])
+@pytest.mark.parametrize("scale", first(2, [1000.0, 0.0, 30.0]))
 @pytest.mark.parametrize("kernel", Kernel)
 def test_scales_at_the_edges(scale, kernel):
     spec = AttentionSpec(model=4, heads=2, kernel=kernel, scale=scale)

@@ -26,7 +26,7 @@ def error(neurons, seed, duration=300.0):
     return np.sqrt(((outputs["y"] - expected) ** 2).mean() / (expected**2).mean())
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_more_cells_code_better():
     """Independent phases: the error falls as one over the root of their number, here from 4 to 64."""
     few, many = (np.sqrt(np.mean([error(k, s) ** 2 for s in range(3)])) for k in (4, 64))
