@@ -7,8 +7,8 @@ import pytest
 from hypothesis import settings
 
 # CI repeats the same examples at every run; a developer's runs search on
-settings.register_profile("ci", derandomize=True, print_blob=True, max_examples=40)
-settings.register_profile("developer", max_examples=40)
+settings.register_profile("ci", derandomize=True, print_blob=True, max_examples=20)
+settings.register_profile("developer", max_examples=20)
 settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 # tests run small arrays once: compiling well takes XLA longer than it saves

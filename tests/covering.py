@@ -1,10 +1,11 @@
 """Few cases of the table in which every pair of options is met: what tests run that cannot run them all.
 
-    @pytest.mark.parametrize("case", every_case())      # all; beyond the pairs only by `make test-all`
+    @pytest.mark.parametrize("case", every_case())      # all
     @pytest.mark.parametrize("case", every_pair())      # each two options that some case has together
     @pytest.mark.parametrize("case", every_option())    # each option by itself: for slow simulators
 
-`make quick` runs of each the cases in which every option is met, `make test` those in which every pair is.
+`make quick` and `make test` run of each the cases in which every option is met, and `make test` those in which
+every pair is where a test is thorough: lowering is proved, and run by backends, on them. `make rest` runs the others.
 """
 
 from __future__ import annotations
@@ -77,20 +78,20 @@ def every_option(cases: Iterable[Case] = CASES, *, long: bool = False) -> list:
     return [_parameter(case, None if case in most else "full") for case in chosen]
 
 
-def every_pair(cases: Iterable[Case] = CASES, *, long: bool = False) -> list:
-    """Parameters of a test: cases in which every pair of options is met; `slow` beyond the options.
+def every_pair(cases: Iterable[Case] = CASES, *, thorough: bool = False) -> list:
+    """Parameters of a test: cases in which every pair of options is met.
 
-    Where a case takes `long`, those are `full`.
+    `full` beyond the options; only `slow` where the test is `thorough`: what each case is proved and run by.
     """
     quick = covering(covering(cases), 1)
-    beyond = "full" if long else "slow"
+    beyond = "slow" if thorough else "full"
     return [_parameter(case, None if case in quick else beyond) for case in covering(cases)]
 
 
-def every_case(cases: Iterable[Case] = CASES, *, long: bool = False) -> list:
-    """Parameters of a test: all cases; `full` beyond the pairs, and beyond the options where one takes `long`."""
+def every_case(cases: Iterable[Case] = CASES, *, thorough: bool = False) -> list:
+    """Parameters of a test: all cases; as `every_pair`, and `full` beyond the pairs."""
     cases = list(cases)
-    pairs = {parameter.id: parameter for parameter in every_pair(cases, long=long)}
+    pairs = {parameter.id: parameter for parameter in every_pair(cases, thorough=thorough)}
     return [pairs.get(case.name) or _parameter(case, "full") for case in cases]
 
 

@@ -54,15 +54,24 @@ def test_no_case_of_the_selection_can_be_spared_by_a_stride():
     assert values(CASES[::4]) < values(CASES)
 
 
+def runs(parameters):
+    """Mark to the cases that have it."""
+    found = {mark: [] for mark in (None, "slow", "full")}
+    for parameter in parameters:
+        found[next((mark.name for mark in parameter.marks), None)].extend(parameter.values)
+    return found
+
+
 def test_each_run_covers_what_it_says():
-    runs = {mark: [] for mark in (None, "slow", "full")}
-    for parameter in every_case():
-        runs[next((mark.name for mark in parameter.marks), None)].extend(parameter.values)
-    assert values(runs[None]) == values(CASES)
-    assert pairs(runs[None] + runs["slow"]) == pairs(CASES)
-    assert sum(map(len, runs.values())) == len(CASES)
+    usual, thorough = runs(every_case()), runs(every_case(thorough=True))
+    for found in (usual, thorough):
+        assert values(found[None]) == values(CASES)
+        assert sum(map(len, found.values())) == len(CASES)
+    assert pairs(thorough[None] + thorough["slow"]) == pairs(CASES)
+    assert usual["slow"] == []
+    assert len(runs(every_option(long=True))[None]) == 3
     assert [p for p in every_case() if p.id in {q.id for q in every_pair()}] == every_pair()
-    assert {p.id for p in every_option()} == {case.name for case in runs[None]}
+    assert {p.id for p in every_option()} == {case.name for case in usual[None]}
 
 
 def test_every_field_of_a_spec_is_an_option():

@@ -84,8 +84,16 @@ def folder(tmp_path, monkeypatch):
 # ---- documents -----------------------------------------------------------------------------------
 
 
+#: Documents whose simulators take long.
+LONG = ("nengo.md", "neuron.md", "brian2.md")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(path, marks=pytest.mark.full if path.name in LONG else ()) for path in DOCUMENTS],
+    ids=name_of,
+)
 def test_documents_can_be_played(document, folder, monkeypatch):
     names: dict[str, object] = {"__name__": "document"}
     for block in blocks(document):
@@ -316,7 +324,7 @@ def test_examples_run(name, folder, capsys):
 
 
 @needs_weights
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_real_layer_as_a_module(capsys):
     pytest.importorskip("transformers")
     assert runpy.run_path(str(EXAMPLES / "torch_module.py"))["main"]() == 0

@@ -92,7 +92,7 @@ def test_with_all_inputs_frozen_only_rates_are_left(case):
 
 @pytest.mark.slow
 @settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),

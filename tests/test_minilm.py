@@ -73,7 +73,7 @@ def test_a_wrong_layer_is_noticed(model, example):
     assert not example["is_exact"](exchanged)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @needs_weights
 def test_example_runs(example):
     console = Console(file=io.StringIO(), width=120)

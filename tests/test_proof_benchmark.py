@@ -22,7 +22,7 @@ def test_picture_is_of_what_was_measured(golden):
     golden(DRAW["drawing"](results), DRAW["TARGET"].name, DRAW["TARGET"].parent)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("kernel", BENCH["KERNELS"])
 @pytest.mark.parametrize("method", BENCH["SYMPY"])
 def test_sympy_finds_that_all_is_equal(method, kernel):

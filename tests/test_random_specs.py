@@ -11,7 +11,7 @@ from tests.oracle import textbook_attention
 from tests.spec_strategies import inputs_of, planted_weights, small_specs
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), spec=small_specs)
 def test_any_spec_is_the_textbook(data, spec):
     weights, inputs = data.draw(planted_weights(spec)), data.draw(inputs_of(spec))

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.covering import first
+
 ROOT = Path(__file__).parents[1]
 DRAW = runpy.run_path(str(ROOT / "docs" / "draw_speed.py"))
 
@@ -68,7 +70,7 @@ def test_a_curve_is_the_fastest_of_its_family():
 # ---- who takes part ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", first(2, KINDS))
 def test_all_compute_the_formula(benchmark, kind):
     """300 tokens: more than a window, and a tile, a block and a chunk that are not full."""
     players, kinds = benchmark("competitors"), benchmark("attention_kinds")
@@ -200,6 +202,7 @@ def test_the_peak_is_that_of_the_run(benchmark):
     assert 90e6 < common.resident("VmHWM") - before < 130e6
 
 
+@pytest.mark.full
 def test_memory_of_one_layer(benchmark):
     bench = benchmark("attention_memory")
     found = bench.in_a_process("softmax", 512, "NumPy matmul")

@@ -35,6 +35,9 @@ from tests.attack.trial import Trial
 #: How many compilations the trials share.
 SUBJECTS = 24
 
+#: Trials that pytest makes.
+IN_TESTS = 4
+
 ATTENTION, NUMBERS = "the lowered circuit computes attention", "the stored numbers"
 
 

@@ -28,7 +28,13 @@ SEED = "CORTICO_ATTACK_SEED"
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", attacks())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.full if name == "circuits_on_simulators" else ())
+        for name in attacks()
+    ],
+)
 def test_attacks_find_nothing_wrong(name):
     seed = int(os.environ.get(SEED, "0"))
     found = attack(name, range(seed, seed + trials_in_tests(name)))

@@ -63,7 +63,7 @@ def test_softmax_and_windows_run_in_tiles():
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     circuit=circuits(),
     seed=st.integers(0, 9),

@@ -19,6 +19,7 @@ from cortico.ir import Unfold
 from cortico.spec import AttentionSpec, Mask
 from cortico.weights import random_weights
 from tests.cases import CASES
+from tests.covering import first
 
 libsonata = pytest.importorskip("libsonata")
 h5py = pytest.importorskip("h5py")
@@ -108,7 +109,7 @@ def test_afferent_edges_are_the_incoming_synapses(head):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", [7, 1000])
+@pytest.mark.parametrize("block", first(1, [7, 1000]))
 @pytest.mark.parametrize("name", ["everything", "memory_llama", "cross_padded_residual", "bert"])
 def test_blocks_of_any_size(tmp_path, name, block):
     """Blocks that cut targets in two: the same files, and libsonata's own index where there is one."""

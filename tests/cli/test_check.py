@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from cortico.cli import main
+from tests.covering import first
 
 SPEC = (
     'model = 8\nheads = 2\nmask = "causal"\nname = "small"\n[bias]\nvalue = true\noutput = true\n'
@@ -122,7 +123,7 @@ FOUND = dict.fromkeys(("weights times three", "a claim added", "a claim upgraded
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FORGERIES)
+@pytest.mark.parametrize("name", first(6, FORGERIES))
 def test_no_forgery_holds(cortico, proof, name):
     path = proof / "certificate.json"
     certificate = json.loads(path.read_text())

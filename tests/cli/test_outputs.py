@@ -58,8 +58,15 @@ def ok(result):
     return printed
 
 
+#: Commands that prove, or draw many pictures.
+LONG = ("verify", "verify-latex", "report", "draw-counts")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", WRITING)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.full if name in LONG else ()) for name in WRITING],
+)
 def test_nothing_is_replaced_unasked(cortico, home, name):
     command, otherwise = WRITING[name]
     ok(cortico(*command))
@@ -254,7 +261,7 @@ LARGE = {
 @pytest.mark.parametrize(
     "limit", [200, *(pytest.param(bytes_, marks=pytest.mark.full) for bytes_ in (0, 50_000))]
 )
-@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("name", first(2, LARGE))
 def test_no_room(home, name, limit):
     before = tree(home)
     process = start(*LARGE[name], code=FULL.format(limit), stdout=subprocess.PIPE)

@@ -17,6 +17,7 @@ def test_a_spec(cortico, home):
     assert not any(path.suffix == ".json" for path in home.iterdir())  # nothing was asked for
 
 
+@pytest.mark.full
 def test_a_checkpoint_layer_in_a_wide_terminal(cortico, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     code, printed, _ = cortico("verify", "bert", "--layer", "1")
@@ -85,7 +86,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("what", first(3, HOSTILE))
 @pytest.mark.parametrize("hashed", first(1, [True, False]))
 def test_changed_code_is_noticed_and_not_run(cortico, home, what, hashed):
     assert cortico("verify", "ok.toml", "-o", "proof")[0] == 0

@@ -36,7 +36,7 @@ def backend(request):
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch"])
-@pytest.mark.parametrize("case", every_case())
+@pytest.mark.parametrize("case", every_case(thorough=True))
 def test_equals_textbook_in_single_precision(case, name):
     weights = {key: array.astype(np.float32) for key, array in case.weights.items()}
     inputs = {

@@ -29,7 +29,7 @@ def error(circuit, example, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", every_option())
+@pytest.mark.parametrize("case", every_option(long=True))
 def test_settles_to_the_reference(case):
     """In time. Steps as long as tau, which settle exactly, are measured for all in test_support.py."""
     circuit, example = lower(case.spec, case.weights), second_example(case)
@@ -59,7 +59,7 @@ def after(passes, *quick):
 @pytest.mark.parametrize(
     ("passes", "case"),
     [
-        *after("default"),
+        *after("default", "gpt2", "everything", "one_head"),
         *after("default,serialize", "one_head", "cross_grouped_table"),
         *after("default,split-sign", "matrix_values", "qwen2"),
     ],

@@ -18,7 +18,7 @@ from tests.backends.nest.simulation import needs_nest, simulate
 from tests.backends.neuron.simulation import MPI
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
-from tests.covering import every_option
+from tests.covering import every_option, first
 from tests.strategies import circuits, real_numbers
 
 pytestmark = needs_nest
@@ -34,7 +34,7 @@ def error(circuit, example, **options):
     return max(relative_error(found[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("case", every_option())
+@pytest.mark.parametrize("case", every_option(long=True))
 def test_settles_to_the_reference(case):
     """A tenth of them: all are measured in test_support.py."""
     circuit = lower(case.spec, case.weights)
@@ -46,7 +46,7 @@ def test_settles_to_the_reference(case):
 
 @pytest.mark.parametrize(
     ("name", "passes"),
-    [("bert", "default"), ("gpt_oss", "default"), ("one_feature", "default,split-sign")],
+    first(1, [("gpt_oss", "default"), ("bert", "default"), ("one_feature", "default,split-sign")]),
 )
 def test_after_passes(name, passes):
     case = CASE[name]
@@ -90,6 +90,7 @@ def test_any_circuit_in_space(circuit, seed, tokens):
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9 * largest)
 
 
+@pytest.mark.full
 def test_threads_give_what_one_gives():
     """A batch, as a user runs it; units spread over two threads."""
     case = CASE["gpt_oss"]

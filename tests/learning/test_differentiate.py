@@ -22,7 +22,7 @@ def verdicts(spec, circuit):
     return {o.output: o.verdict for o in compare(textbook(spec), meaning(circuit))}
 
 
-@pytest.mark.parametrize("case", every_case(long=True))
+@pytest.mark.parametrize("case", every_case())
 def test_gradients_are_the_closed_forms_for_every_size(case):
     found = verdicts(case.spec, gradient_circuit(differentiate(lower(case.spec))))
     assert {name: v for name, v in found.items() if v is not Verdict.PROVED} == {}

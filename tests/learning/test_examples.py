@@ -40,7 +40,7 @@ def test_a_layer_that_did_not_learn_is_told(play):
 
 
 @needs_weights
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_real_layer_learns_as_in_pytorch(play):
     pytest.importorskip("torch")
     _, printed = play("finetune_minilm.py")

@@ -31,7 +31,7 @@ def with_own(case, feedback):
 
 
 @pytest.mark.parametrize("feedback", OWN)
-@pytest.mark.parametrize("case", every_pair(long=True))
+@pytest.mark.parametrize("case", every_pair())
 def test_equal_tensors_give_the_transposed_gradients_for_every_size(case, feedback):
     transposed = meaning(gradient_circuit(differentiate(lower(case.spec))))
     learning = differentiate(lower(case.spec), feedback=feedback)

@@ -80,7 +80,10 @@ def at(count, sizes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", EXACT, ids=lambda kind: kind.name)
-@pytest.mark.parametrize(("concrete", "case"), [*some(True), *some(False, others=pytest.mark.full)])
+@pytest.mark.parametrize(
+    ("concrete", "case"),
+    [*some(True, others=pytest.mark.full), *some(False, others=pytest.mark.full)],
+)
 def test_pass_alone(kind, concrete, case):
     before = gradients(case, concrete)
     this = kind()
@@ -105,8 +108,12 @@ def test_it_does_something_on_some(kind):
 @pytest.mark.parametrize(
     ("passes", "case"),
     [
-        *some("default"),
-        *some("aggressive"),
+        *some(
+            "default",
+            quick=("one_head", "matrix_values", "everything", "gpt2"),
+            others=pytest.mark.full,
+        ),
+        *some("aggressive", others=pytest.mark.full),
         *some("default,serialize,split-sign", quick=(), others=pytest.mark.full),
     ],
 )

@@ -22,7 +22,7 @@ from cortico.lowering import circuit_weights
 from cortico.spec import Kernel
 from cortico.weights import required_shapes
 from tests.cases import CASES
-from tests.covering import every_pair
+from tests.covering import every_pair, first
 from tests.learning.torch_training import torch_sgd
 
 CASE = {case.name: case for case in CASES}
@@ -163,7 +163,7 @@ COMPARED = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", COMPARED)
+@pytest.mark.parametrize("name", first(5, COMPARED))
 def test_twenty_steps_are_those_of_pytorch(name):
     case = CASE[name]
     data = examples(case, samples=10)

@@ -21,7 +21,7 @@ FINDS_NOTHING = {"restrict-domain"}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", EXACT, ids=lambda kind: kind.name)
-@pytest.mark.parametrize("case", every_case(long=True))
+@pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_pass_alone(kind, case, weights):
     before = lower(case.spec, WEIGHTS[weights](case))

@@ -32,7 +32,7 @@ EXACT = [kind for kind in PASSES if kind.exact]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pipeline", ["default", "aggressive"])
-@pytest.mark.parametrize("case", every_case(long=True))
+@pytest.mark.parametrize("case", every_case())
 def test_pipeline_keeps_the_output(pipeline, case):
     before = lower(case.spec, case.weights)
     after, _ = run_passes(before, parse_passes(pipeline), compare_meaning)
@@ -49,7 +49,7 @@ def test_pipeline_keeps_the_output(pipeline, case):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), spec=small_specs)
 def test_random_passes_in_random_order(data, spec):
     weights, inputs = data.draw(planted_weights(spec)), data.draw(inputs_of(spec))
@@ -70,7 +70,7 @@ APPROXIMATE = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", every_case(long=True))
+@pytest.mark.parametrize("case", every_case())
 def test_approximate_passes_report_their_errors(case):
     circuit, steps = run_passes(lower(case.spec, case.weights), parse_passes(APPROXIMATE))
     check(circuit)

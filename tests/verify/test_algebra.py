@@ -32,7 +32,7 @@ from tests.verify.random_equations import (
 
 SIZES = ({"s": 2, "t": 2}, {"s": 1, "t": 2}, {"s": 3, "t": 1})
 UNDECIDED = (TooLargeError, TooSymmetricError, RecursionError)
-MANY = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 randoms = st.randoms(use_true_random=False)
 
 
@@ -84,7 +84,7 @@ def test_sums_and_their_reciprocals_have_the_same_values(random_):
         assert value_moved(random_, equations)[1] is None, equations
 
 
-@settings(MANY, max_examples=60)
+@settings(MANY, max_examples=25)
 @given(random_=randoms)
 def test_evaluate_agrees_with_the_definitions(random_):
     """`evaluate`, which refutations rest on, against one scalar after another."""
@@ -112,7 +112,7 @@ def as_arrays(numbers, sizes):
     }
 
 
-@settings(MANY, max_examples=60)
+@settings(MANY, max_examples=25)
 @given(random_=randoms)
 def test_gradients_are_slopes(random_):
     """Of random smooth equations at random numbers: central differences in 120 digits."""

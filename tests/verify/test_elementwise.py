@@ -27,6 +27,7 @@ from cortico.verify.exact.elementwise import (
 )
 from cortico.verify.exact.symbols import TooLargeError
 from cortico.weights import random_weights
+from tests.covering import first
 from tests.oracle import textbook_attention
 
 BIASED = Bias(query=True, key=True, value=True, output=True)
@@ -66,7 +67,7 @@ def compiled(spec, passes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", first(6, SPECS))
 @pytest.mark.parametrize(
     "passes", ["none", "default", pytest.param("aggressive", marks=pytest.mark.full)]
 )

@@ -25,7 +25,7 @@ from cortico.verify.emission.record import backend_of, record_of
 from cortico.verify.emission.shrink import redrawn, same_program, shrunk
 from cortico.weights import random_weights
 from tests.cases import CASES
-from tests.covering import every_option
+from tests.covering import every_option, first
 
 CASE = {case.name: case for case in CASES}
 
@@ -94,7 +94,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", SABOTAGES)
+@pytest.mark.parametrize("what", first(6, SABOTAGES))
 def test_what_is_wrong_in_some_calls_only_is_found(what):
     circuit = compiled("bert")
     text = emit_source(circuit)
@@ -104,7 +104,7 @@ def test_what_is_wrong_in_some_calls_only_is_found(what):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ELSEWHERE)
+@pytest.mark.parametrize("what", first(4, ELSEWHERE))
 def test_what_is_wrong_in_other_functions_is_found(what):
     circuit = compiled("bert")
     pattern, wrong = ELSEWHERE[what]
@@ -174,7 +174,7 @@ def test_a_large_circuit_is_checked_on_a_small_one_of_the_same_program(name):
     assert "; of the same program with" in detail
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_many_fixed_tokens_are_too_many_for_exact_numbers_only():
     spec = replace(LARGE, tokens=197, position_bias=PositionBias.TABLE)
     circuit = lower(spec, random_weights(spec))

@@ -26,7 +26,7 @@ from tests.oracle import textbook_attention
 from tests.verify.numbers import sizes_of, split
 
 
-@pytest.mark.parametrize("case", every_case())
+@pytest.mark.parametrize("case", every_case(thorough=True))
 def test_circuit_is_the_textbook_for_every_size(case):
     (outcome,) = compare(reference(case.spec), circuit_equations(lower(case.spec)))
     assert outcome.verdict is Verdict.PROVED, outcome.reason
@@ -42,7 +42,7 @@ def numbers_of(case, example=0):
     return sizes_of(case.spec, len(inputs["x"]), len(source)), given, inputs
 
 
-@pytest.mark.parametrize("case", every_case())
+@pytest.mark.parametrize("case", every_case(thorough=True))
 def test_equations_are_the_oracle(case):
     for example in range(2):
         sizes, given, inputs = numbers_of(case, example)

@@ -58,7 +58,7 @@ def largest_move(circuit, off, trials=12):
 
 
 @pytest.mark.parametrize("size", [1e-9, 1e-3, 3e-2])
-@pytest.mark.parametrize("case", every_pair(long=True))
+@pytest.mark.parametrize("case", every_pair())
 def test_outputs_move_no_further_than_the_bound(case, size):
     circuit = circuit_of(case.spec)
     off = {p.name: size for p in circuit.parameters if p.values is not None}

@@ -25,7 +25,7 @@ from tests.verify.mutations import MUTATIONS, changed, mutated, random_spec
 from tests.verify.numbers import circuit_at, circuit_numbers
 from tests.verify.rewrites import REWRITES
 
-MANY = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 seeds = st.integers(0, 2**32)
 
 
@@ -43,7 +43,7 @@ def test_verdicts_on_changed_circuits_are_true(seed):
     assert not found.is_lie, (spec, found.outcome.verdict, found.where)
 
 
-@settings(MANY, max_examples=40)
+@settings(MANY, max_examples=20)
 @given(seed=seeds)
 def test_what_is_equal_is_proved(seed):
     """Commuted, distributed, renamed, inlined, split, relayed, twinned, passed."""
@@ -72,7 +72,7 @@ def test_exact_passes_on_symbolic_circuits_are_proved(name):
             assert outcome.verdict is Verdict.PROVED, (case.name, outcome.output, outcome.reason)
 
 
-@settings(MANY, max_examples=40)
+@settings(MANY, max_examples=20)
 @given(circuit=circuits(), seed=seeds)
 def test_verdicts_on_any_circuits_are_true(circuit, seed):
     """Circuits of any transfer functions and domains, changed or only said otherwise."""

@@ -138,14 +138,14 @@ def test_activity_that_has_not_settled_is_told(tmp_path):
 
 
 @needs_weights
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_real_layer_attends(capsys):
     main = runpy.run_path(str(EXAMPLES / "brian2_minilm.py"))["main"]
     assert main() == 0
     assert "6,170,640 synapses" in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @needs_weights
 def test_a_layer_that_attends_to_something_else_is_told(monkeypatch, capsys):
     main = runpy.run_path(str(EXAMPLES / "brian2_minilm.py"))["main"]

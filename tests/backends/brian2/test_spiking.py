@@ -34,7 +34,7 @@ def test_more_cells_code_better():
     assert 1.5 < few / many < 12  # 4 is expected
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_rate_that_does_not_change_is_coded_without_bias():
     """Relay cells hear only the input: their mean rate is the input to a few spikes."""
     weights, x = random_weights(SPEC, 0), np.array([[0.5, -1.0], [1.5, 0.0], [-0.2, 1.0]])

@@ -122,7 +122,7 @@ def with_one_stream(circuit, inputs, weights, kept):
     return freeze(circuit, {n: a.astype(float) for n, a in inputs.items() if n != kept})
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @settings(
     max_examples=12,
     deadline=None,

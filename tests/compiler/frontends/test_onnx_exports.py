@@ -129,19 +129,19 @@ def by_rows(state, name, heads):
     return state[name].reshape(heads, -1, WIDTH)
 
 
-def slow(*export_of):
-    return pytest.param(export_of, marks=pytest.mark.slow)
+def full(*export_of):
+    return pytest.param(export_of, marks=pytest.mark.full)
 
 
 EXPORTS = [
     ("bert", "sdpa", "script"),
     ("gpt2", "sdpa", "dynamo"),
     ("llama", "eager", "dynamo"),
-    slow("bert", "eager", "dynamo"),
-    slow("bert", "sdpa", "dynamo"),
-    slow("gpt2", "eager", "dynamo"),
-    slow("llama", "sdpa", "dynamo"),
-    slow("qwen2", "sdpa", "dynamo"),
+    full("bert", "eager", "dynamo"),
+    full("bert", "sdpa", "dynamo"),
+    full("gpt2", "eager", "dynamo"),
+    full("llama", "sdpa", "dynamo"),
+    full("qwen2", "sdpa", "dynamo"),
 ]
 
 
