@@ -9,7 +9,7 @@ import numpy as np
 from cortico.backends import get_runner
 from cortico.ir import Circuit, UnsupportedError
 from cortico.ir.analysis.inputs import stored_values
-from cortico.lowering import circuit_weights, lower
+from cortico.lowering import circuit_weights, layouts, lower
 from cortico.spec import AttentionSpec, Kernel
 from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.gradients import ERROR, gradients
@@ -167,7 +167,7 @@ class Numbers:
         found = self.torch.gradients[name]
         if name in self.inputs:
             return found
-        return circuit_weights(self.spec, {**self.weights, name: found})[name]
+        return layouts(self.spec)[name].to_circuit(found)
 
 
 def both_sizes(spec: AttentionSpec, weights: Weights | None) -> list[Numbers]:
