@@ -119,7 +119,7 @@ def test_a_step_that_multiplies_a_weight_ends_verification():
     lowered = lower(SPEC, WEIGHTS)
     step = Step("share-relays", lowered, scaled("W_Q", 1.5)(lowered), 0.0)
     with pytest.raises(PassError):
-        verify_compilation(SPEC, WEIGHTS, parse_passes("share-relays"), [step])
+        verify_compilation(SPEC, WEIGHTS, lowered, parse_passes("share-relays"), [step])
 
 
 # ---- right ones are not refuted ----------------------------------------------------------------------

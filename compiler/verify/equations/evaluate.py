@@ -177,7 +177,7 @@ class Floats:
         return Factor(numbers.astype(float), axes)
 
     def given(self, tensor: str, axes: tuple[str, ...]) -> Factor:
-        return Factor(self._given[tensor], axes)
+        return Factor(np.asarray(self._given[tensor], np.float64), axes)
 
     def turns(self, frequencies: str, tokens: int) -> tuple[np.ndarray, np.ndarray]:
         angles = np.arange(tokens)[:, None] * self._given[frequencies]
