@@ -205,7 +205,7 @@ def add(field: Field, terms: Sequence[Factor], order: Sequence[str]) -> Factor:
     for term in terms:
         total = total + spread(term, axes)
     below = sum(term.below for term in terms)
-    above = max(term.above + below - term.below for term in terms)
+    above = max((term.above + below - term.below for term in terms), default=0)
     return Factor(field.reduce(total), axes, above, below)
 
 
