@@ -32,6 +32,7 @@ class Compilation:
     """What the compiler made of one spec: the circuit, how it came about, and files of it."""
 
     spec: AttentionSpec
+    lowered: Circuit  #: before any pass
     circuit: Circuit
     steps: tuple[Step, ...]
     files: Mapping[str, str]
@@ -146,10 +147,10 @@ def compile_attention(
     require_support(target, circuit)
     progress(f"emitting {target.name} code")
     files, exporter = _files(target, circuit)
-    compiled = Compilation(spec, circuit, tuple(steps), files, exporter=exporter)
+    compiled = Compilation(spec, lowered, circuit, tuple(steps), files, exporter=exporter)
     if not verify:
         return compiled
     from cortico.verify.claims import verify_compilation  # here, so that compiling stays quick
 
-    proof = verify_compilation(spec, weights, chosen, steps, target, files, progress)
+    proof = verify_compilation(spec, weights, lowered, chosen, steps, target, files, progress)
     return replace(compiled, verification=proof)

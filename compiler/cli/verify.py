@@ -75,7 +75,7 @@ def _write(
 ) -> None:
     """Write the compilation with its certificate, and the derivation, where they are asked for."""
     from cortico.files import write_text
-    from cortico.verify.equations.latex import derivation
+    from cortico.verify.latex.document import derivation
 
     proof = compilation.verification
     if arguments.output is not None:

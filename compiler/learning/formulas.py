@@ -52,7 +52,7 @@ class Formulas:
 
     def latex(self) -> str:
         """The equations as a LaTeX document."""
-        from cortico.verify.equations.latex_notation import display
+        from cortico.verify.latex.notation import display
 
         names = {name: f"d.{name.removeprefix('d_')}" for name in self.equations.outputs}
         rows = (self.error, *self.equations.definitions)
@@ -207,7 +207,8 @@ class _Formulas:
 
 
 def _normal(form: NormalForm, tensor: str) -> Expression:
-    from cortico.verify.equations.printing import normal_form_expression, tidy
+    from cortico.verify.equations.printing import tidy
+    from cortico.verify.normal.spelling import normal_form_expression
 
     return tidy(normal_form_expression(form, tensor))
 

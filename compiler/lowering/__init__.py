@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from cortico.ir import Circuit
+from cortico.lowering.layout import circuit_weights, layouts
 from cortico.lowering.mask_circuit import lower_to_mask_circuit
 from cortico.lowering.memory_circuit import lower_to_memory_circuit
 from cortico.spec import AttentionSpec, Microcircuit
@@ -26,13 +25,4 @@ def lower(spec: AttentionSpec, weights: Weights | None = None) -> Circuit:
     return LOWERINGS[spec.microcircuit](spec, weights)
 
 
-def circuit_weights(spec: AttentionSpec, weights: Weights) -> dict[str, np.ndarray]:
-    """The weights of `spec` as its lowered circuit wants them: heads grouped, planes paired.
-
-    For circuits that were compiled without weights; passes with weights make other tensors.
-    """
-    circuit = lower(spec, weights)
-    return {p.name: p.values for p in circuit.parameters if p.values is not None}
-
-
-__all__ = ["LOWERINGS", "circuit_weights", "lower"]
+__all__ = ["LOWERINGS", "circuit_weights", "layouts", "lower"]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from cortico.ir import (
     Bound,
     CellClass,
     CircuitBuilder,
     Compartment,
     Domain,
-    Extent,
     Formula,
     InputKind,
     Region,
@@ -21,8 +18,9 @@ from cortico.ir import (
     Unfold,
     Weight,
 )
-from cortico.spec import AttentionSpec, Mask, Nucleus, RotaryStyle
-from cortico.weights import Weights, required_shapes, rotary_frequencies
+from cortico.lowering.layout import layouts, plane_frequencies
+from cortico.spec import AttentionSpec, Mask, Nucleus
+from cortico.weights import Weights, required_shapes
 
 _NUCLEUS = {Nucleus.CORE: Region.CORE, Nucleus.MATRIX: Region.MATRIX}
 
@@ -116,42 +114,20 @@ class Streams:
             self.builder.input("keep", (spec.source_tokens,), InputKind.MASK)
 
     def _declare_parameters(self, weights: Weights | None) -> None:
-        for name, shape in required_shapes(self.spec).items():
-            values = weights[name] if weights is not None else None
-            self.builder.parameter(name, *self._split(name, shape, values))
+        for name, layout in layouts(self.spec).items():
+            values = None if weights is None else layout.to_circuit(weights[name])
+            self.builder.parameter(name, layout.circuit_shape, values)
         if self.spec.rotary:
-            given = (weights or {}).get("rotary_frequencies", rotary_frequencies(self.spec))
-            planes = self.spec.d_key // 2
-            still = np.zeros(planes - len(given))  # a plane of frequency zero does not turn
-            frequencies = np.concatenate([np.asarray(given, dtype=np.float64), still])
+            planes, frequencies = self.spec.d_key // 2, plane_frequencies(self.spec, weights)
             self.builder.parameter("frequencies", (planes,), frequencies)
             for name, tokens in (("R_Q", self.spec.tokens), ("R_K", self.spec.source_tokens)):
                 formula = Formula("rotation", ("frequencies",))
                 self.builder.parameter(name, (tokens, planes, 2, 2), formula=formula)
-        if "alibi_slopes" in required_shapes(self.spec):
+        if "alibi_slopes" in layouts(self.spec):
+            heads = layouts(self.spec)["alibi_slopes"].circuit_shape
             sides = (self.spec.tokens, self.spec.source_tokens)
             formula = Formula("distance", ("alibi_slopes",))
-            self.builder.parameter("alibi", (*self._head_sizes, *sides), formula=formula)
-
-    @property
-    def _head_sizes(self) -> tuple[int, ...]:
-        spec = self.spec
-        return (spec.groups, spec.members) if spec.members > 1 else (spec.heads,)
-
-    def _split(
-        self, name: str, shape: tuple[Extent, ...], values: np.ndarray | None
-    ) -> tuple[tuple[Extent, ...], np.ndarray | None]:
-        """Split the head side into (group, member) and rotated features into (plane, component)."""
-        if name in _PER_HEAD and self.spec.members > 1:
-            shape = (*self._head_sizes, *shape[1:])
-            if values is not None:
-                values = values.reshape(*self._head_sizes, *values.shape[1:])
-        if name in _ROTATED and self.spec.rotary:
-            side = len(shape) - _ROTATED[name]
-            order = plane_order(self.spec)
-            shape = (*shape[:side], *order.shape, *shape[side + 1 :])
-            values = None if values is None else np.take(values, order, axis=side)
-        return shape, values
+            self.builder.parameter("alibi", (*heads, *sides), formula=formula)
 
     def _relay(self, stream: str, nucleus: Nucleus) -> str:
         """Relay cells `nucleus_stream[token, feature]`, driven by that stream's input."""
@@ -170,22 +146,3 @@ class Streams:
             relay = self._relay("source", thalamus.key)
             return relay, relay
         return self._relay("key", thalamus.key), self._relay("value", thalamus.value)
-
-
-#: Tensors whose first side counts query heads.
-_PER_HEAD = {"W_Q", "W_O", "b_Q", "alibi_slopes", "position_bias", "sink"}
-
-#: Tensors with rotated features, and where that side stands from the end.
-_ROTATED = {"W_Q": 2, "W_K": 2, "b_Q": 1, "b_K": 1}
-
-
-def plane_order(spec: AttentionSpec) -> np.ndarray:
-    """Feature numbers by (plane, component), shape (d_key/2, 2): which two features turn together."""
-    assert spec.rotary is not None
-    rotated = np.arange(spec.rotated_features)
-    if spec.rotary.style is RotaryStyle.HALF_SPLIT:
-        turning = rotated.reshape(2, -1).T
-    else:
-        turning = rotated.reshape(-1, 2)
-    still = np.arange(spec.rotated_features, spec.d_key).reshape(-1, 2)
-    return np.concatenate([turning, still])

@@ -16,7 +16,6 @@ from enum import StrEnum
 
 from cortico.backends import Backend
 from cortico.ir import Circuit, PassError, UnsupportedError
-from cortico.lowering import lower
 from cortico.passes import Pass, Step
 from cortico.spec import AttentionSpec
 from cortico.verify import independent
@@ -82,20 +81,22 @@ class Verification:
 def verify_compilation(
     spec: AttentionSpec,
     weights: Weights | None,
+    lowered: Circuit,
     passes: Sequence[Pass],
     steps: Sequence[Step],
     target: Backend | None = None,
     files: Mapping[str, str] | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Verification:
-    """Every claim about a compilation of `spec` that took `steps`; `target` wrote `files` of it.
+    """Every claim about a compilation of `spec`, `lowered` with `weights` and taken through `steps`.
+
+    `target` wrote `files` of what came out.
 
     PassError when a pass is refuted, or when two checkers disagree.
     """
-    lowered = steps[0].before if steps else lower(spec, weights)
     circuit = steps[-1].after if steps else lowered
     progress("proving that the circuit is attention")
-    claims = [_attention(spec, lowered), _layout(spec)]
+    claims = [_attention(spec, lowered), _layout(spec, weights, lowered)]
     progress("proving its gradients")
     claims.append(_gradients(spec, lowered))
     proofs = prove_steps(passes, steps, progress)
@@ -140,9 +141,9 @@ def _proved(claim: str, outcomes: list[Outcome], seconds: float) -> Claim:
     return Claim(claim, Known.PROVED, f"equal normal forms, {terms} terms", seconds=seconds)
 
 
-def _layout(spec: AttentionSpec) -> Claim:
+def _layout(spec: AttentionSpec, weights: Weights | None, lowered: Circuit) -> Claim:
     start = time.perf_counter()
-    problem = independent.misplaced(spec)
+    problem = independent.misplaced(spec, weights, lowered)
     claim = "every number of the spec's tensors stands where the lowered circuit reads it"
     known = Known.CHECKED if problem is None else Known.REFUTED
     seconds = time.perf_counter() - start

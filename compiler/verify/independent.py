@@ -1,4 +1,4 @@
-"""Checkers that share no code with the prover: other arithmetic, other libraries, other formulas.
+"""Checkers that share at most the textbook's equations with the prover: other arithmetic, other libraries.
 
 Each takes the subject and says whether it found no difference, how well that is known, and a detail: at
 which sizes, to which error bound or tolerance. An UnsupportedError means that it has nothing to say. What a
@@ -8,6 +8,7 @@ claim is called says what it looks at: the lowered circuit, the compiled one, or
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -17,14 +18,15 @@ from cortico.backends import Backend
 from cortico.backends.numpy import NumpyBackend
 from cortico.ir import Circuit, Gain, UnsupportedError
 from cortico.ir.rewrite import weights_of
-from cortico.lowering import circuit_weights, lower
-from cortico.spec import AttentionSpec, RotaryStyle
+from cortico.lowering import layouts, lower
+from cortico.spec import AttentionSpec
 from cortico.verify.emission import check as emission
 from cortico.verify.equations.closed_forms import trained
+from cortico.verify.equations.reference import Textbook
 from cortico.verify.exact import elementwise
 from cortico.verify.identity import testing as identity
 from cortico.verify.numbers import Numbers, both_sizes, difference
-from cortico.weights import Weights, required_shapes
+from cortico.weights import Weights
 
 #: Numbers of tokens where the spec has symbols, for exact checks; at least, for gradients.
 _TOKENS, _CONTEXT_TOKENS, _FEW = 24, 16, (11, 8)
@@ -93,7 +95,7 @@ def lowered_gradients(subject: Subject) -> Finding:
     """The gradient equations of the lowered circuit on numbers against PyTorch's autograd."""
     numbers = Numbers(subject.spec, subject.weights, _FEW)
     numbers.soften()
-    return _gradients_close(numbers.lowered(), trained(subject.spec), numbers)
+    return _gradients_close(subject.lowered, trained(subject.spec), numbers)
 
 
 # ---- the compiled circuit ------------------------------------------------------------------------
@@ -249,38 +251,22 @@ def tiny(spec: AttentionSpec) -> AttentionSpec:
     )
 
 
-def misplaced(spec: AttentionSpec) -> str | None:
-    """Where a number of the spec's tensors does not stand where it belongs in the circuit; or None.
+def misplaced(spec: AttentionSpec, weights: Weights | None, lowered: Circuit) -> str | None:
+    """Which tensor of the spec has numbers that do not stand in the circuit where they belong; or None.
 
-    Head h is member h % R of group h // R; plane p of half-split rotation turns features p and
-    p + rotated/2, of interleaved 2p and 2p + 1 (arXiv 2104.09864).
+    The layout is held against the textbook's, entry by entry, and so is what the circuit stores.
     """
-    counted = {
-        name: np.arange(np.prod(sides), dtype=np.float64).reshape(sides)
-        for name, shape in required_shapes(spec).items()
-        for sides in [tuple(n if isinstance(n, int) else 2 for n in shape)]
-    }
-    if any(isinstance(n, str) for shape in required_shapes(spec).values() for n in shape):
-        return None  # a table of symbolic size does not exist
-    found = circuit_weights(spec, counted)
-    for name, array in counted.items():
-        if not np.array_equal(found[name].reshape(-1), _placed(spec, name, array).reshape(-1)):
+    book = Textbook(spec)
+    for name, layout in layouts(spec).items():
+        sides = [int(extent) for extent in layout.shape]
+        entries = np.arange(math.prod(sides)).reshape(sides)
+        moved = not np.array_equal(layout.to_circuit(entries), book.arranged(name, entries))
+        stored = next(p.values for p in lowered.parameters if p.name == name)
+        if weights is not None and stored is not None:
+            moved |= not np.array_equal(stored, book.arranged(name, np.asarray(weights[name])))
+        if moved:
             return f"{name} stands elsewhere"
     return None
-
-
-def _placed(spec: AttentionSpec, name: str, array: np.ndarray) -> np.ndarray:
-    """A tensor of the spec with rotated features in pairs; heads in groups keep their order."""
-    side = {"W_Q": 1, "W_K": 1, "b_Q": 1, "b_K": 1}.get(name)
-    if spec.rotary is None or side is None:
-        return array
-    rotated = spec.rotary.rotated or spec.d_key
-    half = spec.rotary.style is RotaryStyle.HALF_SPLIT
-    order: list[int] = []
-    for plane in range(rotated // 2):
-        order += [plane, plane + rotated // 2] if half else [2 * plane, 2 * plane + 1]
-    order += range(rotated, spec.d_key)
-    return np.stack([array.take(feature, axis=side) for feature in order], axis=side)
 
 
 def _frequencies(subject: Subject) -> np.ndarray | None:

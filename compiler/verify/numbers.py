@@ -9,12 +9,12 @@ import numpy as np
 from cortico.backends import get_runner
 from cortico.ir import Circuit, UnsupportedError
 from cortico.ir.analysis.inputs import stored_values
-from cortico.lowering import circuit_weights, lower
+from cortico.lowering import circuit_weights, layouts
 from cortico.spec import AttentionSpec, Kernel
 from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.gradients import ERROR, gradients
-from cortico.verify.equations.language import Equations
 from cortico.verify.equations.meaning import circuit_equations
+from cortico.verify.equations.sorts import sizes_of
 from cortico.verify.pytorch import TorchResult, torch_attention
 from cortico.weights import Weights, random_weights
 
@@ -78,10 +78,6 @@ class Numbers:
         """The inputs that are rates."""
         return [name for name in self.inputs if name != "keep"]
 
-    def lowered(self) -> Circuit:
-        """The lowered circuit with these weights."""
-        return lower(self.spec, self.weights)
-
     def parameters(self, circuit: Circuit) -> dict[str, np.ndarray]:
         """What `circuit` stores, and these weights where it stores nothing."""
         mine = circuit_weights(self.spec, self.weights)
@@ -102,7 +98,7 @@ class Numbers:
         read = tuple(name for name in wanted if name in equations.given)
         system = gradients(equations, read)
         with np.errstate(all="ignore"):
-            values = evaluate(system, _sizes(system, given), given)
+            values = evaluate(system, sizes_of(system, given), given)
         found = {name: values[f"d.{name}"] for name in read}
         return {name: found.get(name, np.zeros(np.shape(given[name]))) for name in wanted}
 
@@ -167,7 +163,7 @@ class Numbers:
         found = self.torch.gradients[name]
         if name in self.inputs:
             return found
-        return circuit_weights(self.spec, {**self.weights, name: found})[name]
+        return layouts(self.spec)[name].to_circuit(found)
 
 
 def both_sizes(spec: AttentionSpec, weights: Weights | None) -> list[Numbers]:
@@ -202,17 +198,3 @@ def _nudged(arrays: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
         name: a if a.dtype == bool else np.asarray(a * (1 + _NUDGE * rng.standard_normal(a.shape)))
         for name, a in arrays.items()
     }
-
-
-def _sizes(equations: Equations, given: Arrays) -> dict[str, int]:
-    """Sort to size: as the circuit says, and read off the arrays."""
-    sizes = {sort: 2 for name in equations.formulas for sort in equations.given[name][2:]}
-    for name, sides in equations.given.items():
-        if name in given:
-            sizes.update(zip(sides, given[name].shape, strict=True))
-    symbols = {equations.extents[sort]: n for sort, n in sizes.items() if sort in equations.extents}
-    for sort, extent in equations.extents.items():
-        size = extent if isinstance(extent, int) else symbols.get(extent)
-        if size is not None:
-            sizes.setdefault(sort, size)
-    return sizes

@@ -14,7 +14,7 @@ import numpy as np
 from cortico.backends.reference import interpret
 from cortico.ir import Circuit
 from cortico.lowering import circuit_weights
-from cortico.lowering.streams import plane_order
+from cortico.lowering.layout import plane_order
 from cortico.spec import AttentionSpec, Kernel, PositionBias
 from cortico.verify.equations.language import Equations
 from cortico.verify.equations.meaning import circuit_equations

@@ -7,10 +7,10 @@ import pytest
 
 from cortico.ir import Gain, PassError, UnsupportedError
 from cortico.ir.rewrite import map_parameters, map_projections
-from cortico.lowering import lower
+from cortico.lowering import layout, lower
 from cortico.passes import Step, parse_passes, run_passes
 from cortico.pipeline import compile_attention
-from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary
+from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary, RotaryStyle
 from cortico.verify import independent
 from cortico.verify.claims import Claim, Known, Verification, verify_compilation
 from cortico.verify.independent import Subject
@@ -120,7 +120,27 @@ def test_a_step_that_multiplies_a_weight_ends_verification():
     lowered = lower(SPEC, WEIGHTS)
     step = Step("share-relays", lowered, scaled("W_Q", 1.5)(lowered), 0.0)
     with pytest.raises(PassError):
-        verify_compilation(SPEC, WEIGHTS, parse_passes("share-relays"), [step])
+        verify_compilation(SPEC, WEIGHTS, lowered, parse_passes("share-relays"), [step])
+
+
+def test_a_layout_other_than_the_textbooks_is_refuted(monkeypatch):
+    spec = replace(SPEC, key_features=4, rotary=Rotary())
+    assert independent.misplaced(spec, None, lower(spec)) is None
+    order = layout.plane_order(replace(spec, rotary=Rotary(style=RotaryStyle.INTERLEAVED)))
+    monkeypatch.setattr(layout, "plane_order", lambda spec: order)
+    wrong = lower(spec)
+    assert independent.misplaced(spec, None, wrong) == "W_Q stands elsewhere"
+    # the textbook is evaluated in its own layout
+    assert not independent.identity_testing(Subject(spec, None, wrong, wrong)).holds
+
+
+def test_stored_numbers_that_stand_elsewhere_are_refuted():
+    lowered = lower(SPEC, WEIGHTS)
+    assert independent.misplaced(SPEC, WEIGHTS, lowered) is None
+    swapped = map_parameters(
+        lowered, lambda p: replace(p, values=p.values[::-1]) if p.name == "W_K" else p
+    )
+    assert independent.misplaced(SPEC, WEIGHTS, swapped) == "W_K stands elsewhere"
 
 
 # ---- right ones are not refuted ----------------------------------------------------------------------

@@ -23,9 +23,9 @@ from cortico.verify.exact.elementwise import (
     check_elementwise,
     elementwise_meaning,
     spec_symbols,
-    textbook,
 )
-from cortico.verify.exact.symbols import TooLargeError
+from cortico.verify.exact.symbols import Formal, TooLargeError
+from cortico.verify.exact.textbook import textbook
 from cortico.weights import random_weights
 from tests.covering import first
 from tests.oracle import textbook_attention
@@ -115,11 +115,10 @@ def test_the_textbook_is_the_oracle_in_numbers():
                 ** (-2 * np.arange(spec.rotated_features // 2) / spec.rotated_features)
             )
         arguments = {"keep": keep} if spec.key_padding else {}
-        found = textbook(
-            spec, exact, values(x), None if context is None else values(context), **arguments
-        )
+        inputs = {"x": values(x), **({} if context is None else {"context": values(context)})}
+        found = textbook(spec, exact, inputs | arguments, Formal())
         expected = textbook_attention(spec, weights, x, context, **arguments)
-        numbers = np.array([[float(sympy.N(entry)) for entry in row] for row in found])
+        numbers = np.array([[float(sympy.N(entry.payload)) for entry in row] for row in found])
         np.testing.assert_allclose(numbers, expected, rtol=1e-11)
 
 

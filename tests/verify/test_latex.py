@@ -27,8 +27,8 @@ from cortico.verify.equations.language import (
     exp,
     total,
 )
-from cortico.verify.equations.latex import derivation
-from cortico.verify.equations.latex_notation import display, escaped, inline, lines, width
+from cortico.verify.latex.document import derivation
+from cortico.verify.latex.notation import display, escaped, inline, lines, width
 from tests.cases import CASES
 
 BY_NAME = {case.name: case for case in CASES}
@@ -126,7 +126,7 @@ def test_every_population_and_parameter_is_there():
 
 
 def test_text_and_latex_need_no_sympy():
-    code = "import sys, cortico.verify.equations.latex; sys.exit('sympy' in sys.modules)"
+    code = "import sys, cortico.verify.latex.document; sys.exit('sympy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

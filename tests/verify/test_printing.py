@@ -21,17 +21,12 @@ from cortico.verify.equations.language import (
     total,
 )
 from cortico.verify.equations.meaning import circuit_equations
-from cortico.verify.equations.printing import (
-    decimal,
-    letters_of,
-    normal_form_expression,
-    polynomial_text,
-    tidy,
-)
+from cortico.verify.equations.printing import decimal, tidy
 from cortico.verify.equations.reference import reference
 from cortico.verify.equations.sorts import unified
 from cortico.verify.normal.algebra import Algebra, Known
 from cortico.verify.normal.form import NormalForm, formal
+from cortico.verify.normal.spelling import letters_of, normal_form_expression, polynomial_text
 from tests.cases import CASES
 
 BY_NAME = {case.name: case for case in CASES}

@@ -1,20 +1,26 @@
-"""Equations on numbers: what their tensors are at given sizes, in float64. For counterexamples."""
+"""Equations on numbers: what their tensors are at given sizes, over any kind of numbers.
+
+`evaluate` is in float64: for counterexamples, and for gradients. Residues modulo primes are in
+`cortico.verify.identity.textbook`, SymPy expressions in `cortico.verify.exact.textbook`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 
-from cortico.ir.tensors import FORMULAS
+from cortico.verify.equations.arrays import Factor, all_axes, renamed, spread
 from cortico.verify.equations.language import (
     OFFSET,
     Add,
     Apply,
     Equations,
     Expression,
+    Index,
     Number,
     Product,
     Read,
@@ -27,106 +33,183 @@ Sizes = Mapping[str, int]
 Arrays = dict[str, np.ndarray]
 
 
-class _Named(NamedTuple):
-    """An array with a name for each of its axes."""
+class Arithmetic(Protocol):
+    """Numbers of one kind, and what equations do with arrays of them."""
 
-    names: tuple[str, ...]
-    array: np.ndarray
+    @property
+    def exponents(self) -> Arithmetic:
+        """The numbers that `exp` takes to these."""
+
+    def number(self, value: Fraction) -> Factor:
+        """A number that stands in an equation."""
+
+    def power(self, size: int, exponent: Fraction) -> Factor:
+        """`size ** exponent`."""
+
+    def whole(self, numbers: np.ndarray, axes: tuple[str, str]) -> Factor:
+        """Whole numbers."""
+
+    def given(self, tensor: str, axes: tuple[str, ...]) -> Factor:
+        """A given tensor, its sides called `axes`."""
+
+    def turns(self, frequencies: str, tokens: int) -> tuple[np.ndarray, np.ndarray]:
+        """Cosine and sine of `token · frequency`, each (tokens, frequencies)."""
+
+    def contract(self, factors: Sequence[Factor], gone: Sizes) -> Factor:
+        """The product of `factors`, summed over the axes `gone`, which have these sizes."""
+
+    def add(self, terms: Sequence[Factor]) -> Factor:
+        """The sum of `terms`."""
+
+    def apply(self, function: str, argument: Factor) -> Factor:
+        """A function of each number; `exp` is of one of the `exponents`."""
 
 
-class _Table(NamedTuple):
-    """What a formula makes for as many positions as any index has; a reading takes what it needs."""
+class Evaluation:
+    """The tensors of equations at sizes of sorts, each computed once for each kind of numbers."""
 
-    rows: np.ndarray
+    def __init__(self, equations: Equations, sizes: Sizes) -> None:
+        self._formulas, self._sizes = equations.formulas, sizes
+        self._definitions = {each.tensor: each for each in equations.definitions}
+        self._known: dict[tuple[Arithmetic, str, int], Factor] = {}
+        for name in self._formulas:
+            if any(sizes[sort] != 2 for sort in equations.given[name][2:]):
+                raise ValueError("a rotation turns two components")
+
+    def of(self, tensor: str, over: Arithmetic) -> Factor:
+        """A defined tensor, over all indices of its definition."""
+        if (over, tensor, 0) not in self._known:
+            definition = self._definitions[tensor]
+            axes = tuple(index.name for index in definition.indices)
+            shape = tuple(self._sizes[index.sort] for index in definition.indices)
+            found = self._value(definition.body, over)
+            whole = np.broadcast_to(spread(found, axes), shape)
+            self._known[over, tensor, 0] = found._replace(array=whole, axes=axes)
+        return self._known[over, tensor, 0]
+
+    def _value(self, expression: Expression, over: Arithmetic) -> Factor:
+        match expression:
+            case Number(value):
+                return over.number(value)
+            case Size(sort, exponent):
+                return over.power(self._sizes[sort], exponent)
+            case Read(tensor, (i, j)) if tensor == OFFSET:
+                return self._compared(j, i, lambda away: away, over)
+            case Read(tensor, indices):
+                return self._read(tensor, indices, over)
+            case Within(left, right, offset):
+                return self._compared(left, right, lambda away: away <= offset, over)
+            case Sum(indices, body):
+                gone = {index.name: self._sizes[index.sort] for index in indices}
+                parts = body.factors if isinstance(body, Product) else (body,)
+                return over.contract([self._value(part, over) for part in parts], gone)
+            case Product(parts):
+                return over.contract([self._value(part, over) for part in parts], {})
+            case Add(parts):
+                return over.add([self._value(part, over) for part in parts])
+            case Apply(function, argument):
+                inner = over.exponents if function == "exp" else over
+                return over.apply(function, self._value(argument, inner))
+        raise TypeError(f"no expression: {expression!r}")
+
+    def _compared(
+        self, one: Index, other: Index, of: Callable[[np.ndarray], np.ndarray], over: Arithmetic
+    ) -> Factor:
+        """A function of how much an index is more than another."""
+        rows, columns = (np.arange(self._sizes[index.sort]) for index in (one, other))
+        found = of(np.subtract.outer(rows, columns)).astype(np.int64)
+        return renamed(over.whole(found, ("one", "other")), (one.name, other.name))
+
+    def _read(self, tensor: str, indices: tuple[Index, ...], over: Arithmetic) -> Factor:
+        names = tuple(index.name for index in indices)
+        if tensor in self._formulas:
+            return renamed(self._turned(tensor, self._sizes[indices[0].sort], over), names)
+        if tensor in self._definitions:
+            return renamed(self.of(tensor, over), names)
+        if (over, tensor, 0) not in self._known:
+            sides = tuple(map(str, range(len(names))))
+            self._known[over, tensor, 0] = over.given(tensor, sides)
+        return renamed(self._known[over, tensor, 0], names)
+
+    def _turned(self, tensor: str, tokens: int, over: Arithmetic) -> Factor:
+        """`R[t, p] = [[cos, -sin], [sin, cos]](t · frequencies[p])`."""
+        if (over, tensor, tokens) not in self._known:
+            cos, sin = over.turns(self._formulas[tensor].arguments[0], tokens)
+            rows = np.stack([cos, -sin], -1), np.stack([sin, cos], -1)
+            sides = ("0", "1", "2", "3")
+            self._known[over, tensor, tokens] = Factor(np.stack(rows, -2), sides, 1)
+        return self._known[over, tensor, tokens]
+
+
+# ---- in float64 ----------------------------------------------------------------------------------
 
 
 def evaluate(equations: Equations, sizes: Sizes, given: Mapping[str, np.ndarray]) -> Arrays:
-    """Every tensor that is given or defined, at sizes of sorts.
+    """Every tensor that is given or defined, at sizes of sorts, in float64.
 
     `given` has an array for each given tensor that no formula makes. ValueError when a rotation is
     asked for other than two components.
     """
-    tensors: dict[str, np.ndarray | _Table] = dict(given)
-    for name, formula in equations.formulas.items():
-        shape = (max(sizes.values()), *(sizes[sort] for sort in equations.given[name][1:]))
-        if shape[2:] != (2, 2):
-            raise ValueError(f"a rotation has two components, not {shape[2:]}")
-        made = FORMULAS[formula.kind](shape, *(given[a] for a in formula.arguments))
-        tensors[name] = _Table(made)
-    for definition in equations.definitions:
-        value = _value(definition.body, tensors, sizes)
-        names = tuple(index.name for index in definition.indices)
-        shape = tuple(sizes[index.sort] for index in definition.indices)
-        tensors[definition.tensor] = np.broadcast_to(_aligned(value, names), shape)
-    return {name: array for name, array in tensors.items() if not isinstance(array, _Table)}
+    tensors, floats = dict(given), Floats(given)
+    evaluation = Evaluation(equations, sizes)
+    for each in equations.definitions:
+        tensors[each.tensor] = evaluation.of(each.tensor, floats).array
+    return tensors
 
 
-def _value(
-    expression: Expression, tensors: Mapping[str, np.ndarray | _Table], sizes: Sizes
-) -> _Named:
-    match expression:
-        case Number(value):
-            return _Named((), np.asarray(float(value)))
-        case Size(sort, exponent):
-            return _Named((), np.asarray(float(sizes[sort]) ** float(exponent)))
-        case Read(tensor, (i, j)) if tensor == OFFSET:
-            away = np.arange(sizes[j.sort]) - np.arange(sizes[i.sort])[:, None]
-            return _read(away.astype(float), (i.name, j.name))
-        case Read(tensor, indices):
-            array = tensors[tensor]
-            if isinstance(array, _Table):
-                array = array.rows[: sizes[indices[0].sort]]
-            return _read(array, tuple(index.name for index in indices))
-        case Within(left, right, offset):
-            if left == right:
-                return _Named((), np.asarray(float(offset >= 0)))
-            rows, columns = np.arange(sizes[left.sort]), np.arange(sizes[right.sort])
-            inside = np.subtract.outer(rows, columns) <= offset
-            return _Named((left.name, right.name), inside.astype(float))
-        case Sum(indices, body):
-            whole = _value(body, tensors, sizes)
-            for index in indices:
-                whole = _summed(whole, index.name, sizes[index.sort])
-            return whole
-        case Product(parts):
-            return _combined(np.multiply, 1.0, [_value(p, tensors, sizes) for p in parts])
-        case Add(parts):
-            return _combined(np.add, 0.0, [_value(p, tensors, sizes) for p in parts])
-        case Apply(function, argument):
-            inner = _value(argument, tensors, sizes)
-            return _Named(inner.names, _FUNCTIONS[function](inner.array))
-    raise TypeError(f"no expression: {expression!r}")
+class Floats:
+    """Arithmetic on arrays of floats."""
+
+    def __init__(self, given: Mapping[str, np.ndarray]) -> None:
+        self._given = given
+
+    @property
+    def exponents(self) -> Floats:
+        return self
+
+    def number(self, value: Fraction) -> Factor:
+        return Factor(np.asarray(float(value)), ())
+
+    def power(self, size: int, exponent: Fraction) -> Factor:
+        return Factor(np.asarray(float(size) ** float(exponent)), ())
+
+    def whole(self, numbers: np.ndarray, axes: tuple[str, str]) -> Factor:
+        return Factor(numbers.astype(float), axes)
+
+    def given(self, tensor: str, axes: tuple[str, ...]) -> Factor:
+        return Factor(np.asarray(self._given[tensor], np.float64), axes)
+
+    def turns(self, frequencies: str, tokens: int) -> tuple[np.ndarray, np.ndarray]:
+        angles = np.arange(tokens)[:, None] * self._given[frequencies]
+        return np.cos(angles), np.sin(angles)
+
+    def contract(self, factors: Sequence[Factor], gone: Sizes) -> Factor:
+        whole = _combined(np.multiply, 1.0, factors)
+        for name, size in gone.items():
+            whole = _summed(whole, name, size)
+        return whole
+
+    def add(self, terms: Sequence[Factor]) -> Factor:
+        return _combined(np.add, 0.0, terms)
+
+    def apply(self, function: str, argument: Factor) -> Factor:
+        return argument._replace(array=_FUNCTIONS[function](argument.array))
 
 
-def _read(array: np.ndarray, names: tuple[str, ...]) -> _Named:
-    """A tensor at named indices; at the same index twice it is a diagonal."""
-    kept = tuple(dict.fromkeys(names))
-    letters = [kept.index(name) for name in names]
-    return _Named(kept, np.einsum(array, letters, list(range(len(kept)))))
+def _summed(value: Factor, name: str, size: int) -> Factor:
+    if name not in value.axes:
+        return value._replace(array=value.array * size)
+    axis = value.axes.index(name)
+    return Factor(value.array.sum(axis=axis), value.axes[:axis] + value.axes[axis + 1 :])
 
 
-def _summed(value: _Named, name: str, size: int) -> _Named:
-    if name not in value.names:
-        return _Named(value.names, value.array * size)
-    axis = value.names.index(name)
-    return _Named(value.names[:axis] + value.names[axis + 1 :], value.array.sum(axis=axis))
-
-
-def _combined(operation: np.ufunc, start: float, parts: Sequence[_Named]) -> _Named:
-    names = tuple(dict.fromkeys(name for part in parts for name in part.names))
+def _combined(operation: np.ufunc, start: float, parts: Sequence[Factor]) -> Factor:
+    axes = all_axes(parts)
     total: np.ndarray = np.asarray(start)
     for part in parts:
-        total = operation(total, _aligned(part, names))
-    return _Named(
-        names, np.broadcast_to(total, np.broadcast_shapes(total.shape, (1,) * len(names)))
-    )
-
-
-def _aligned(value: _Named, names: tuple[str, ...]) -> np.ndarray:
-    """The array with its axes in the order of `names`, of size one where it has none."""
-    order = [value.names.index(name) for name in names if name in value.names]
-    shape = [value.array.shape[value.names.index(n)] if n in value.names else 1 for n in names]
-    return np.asarray(np.transpose(value.array, order).reshape(shape))
+        total = operation(total, spread(part, axes))
+    shape = np.broadcast_shapes(total.shape, (1,) * len(axes))
+    return Factor(np.broadcast_to(total, shape), axes)
 
 
 def _inverse(x: np.ndarray) -> np.ndarray:

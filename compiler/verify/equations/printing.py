@@ -10,7 +10,7 @@ Factors stand side by side, a sum Σ reaches over all factors behind it, divisor
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
@@ -30,9 +30,6 @@ from cortico.verify.equations.language import (
     Within,
     children,
 )
-from cortico.verify.normal.algebra import Algebra
-from cortico.verify.normal.form import NormalForm, formal
-from cortico.verify.normal.terms import Factor, Polynomial, Term, Var, bound_var
 
 #: How tightly a text holds together: a sum of terms, a product, a single thing.
 TERMS, FACTORS, ATOM = range(3)
@@ -250,6 +247,19 @@ def expression_text(expression: Expression) -> str:
     return _WRITER.expression(expression)
 
 
+def text_by_terms(expression: Expression) -> str:
+    """An expression as text, a term a line."""
+    whole = tidy(expression)
+    if not isinstance(whole, Add):
+        return expression_text(whole)
+    first, *rest = whole.terms
+    lines = [expression_text(first)]
+    for term in rest:
+        is_negative, size = _sign(term)
+        lines.append(f"{'-' if is_negative else '+'} {_WRITER.at_least(FACTORS, size)}")
+    return "\n".join(lines)
+
+
 def definition_text(definition: Definition) -> str:
     """`tensor[indices] = …`."""
     left = _WRITER.read(definition.tensor, definition.indices)
@@ -264,132 +274,3 @@ def equations_text(equations: Equations) -> str:
         lines.append(f"given {name}[{', '.join(sorts)}]{note}")
     lines += [definition_text(each) for each in equations.definitions]
     return "\n".join([*lines, f"output {', '.join(equations.outputs)}"]) + "\n"
-
-
-# ---- the normal form -----------------------------------------------------------------------------
-
-
-def letters_of(equations: Equations) -> dict[str, tuple[str, ...]]:
-    """Sort to the names that the equations give to indices of that sort, those of sums first."""
-    found: dict[str, dict[str, None]] = {}
-    bound = [v for each in equations.definitions for v in _bound_in(each.body)]
-    for index in (*bound, *(v for each in equations.definitions for v in each.indices)):
-        found.setdefault(index.sort, {})[index.name] = None
-    return {sort: tuple(names) for sort, names in found.items()}
-
-
-def _bound_in(expression: Expression) -> Iterator[Index]:
-    if isinstance(expression, Sum):
-        yield from expression.indices
-    for child in children(expression):
-        yield from _bound_in(child)
-
-
-def polynomial_expression(
-    algebra: Algebra,
-    polynomial: Polynomial,
-    names: Mapping[Var, str],
-    letters: Mapping[str, Sequence[str]] | None = None,
-) -> Expression:
-    """A polynomial with opaque functions written out. `names` has its free indices, `letters` by
-    sort the names to prefer for the others; no index has the name of one that it stands under.
-    """
-    free = {var: Index(name, var.sort) for var, name in names.items()}
-    return _Spelling(algebra, letters or {}).polynomial(polynomial, free, set(names.values()))
-
-
-def polynomial_text(
-    algebra: Algebra,
-    polynomial: Polynomial,
-    names: Mapping[Var, str],
-    letters: Mapping[str, Sequence[str]] | None = None,
-) -> str:
-    """The text of a polynomial, as `polynomial_expression` writes it; a term a line."""
-    whole = tidy(polynomial_expression(algebra, polynomial, names, letters))
-    if not isinstance(whole, Add):
-        return expression_text(whole)
-    first, *rest = whole.terms
-    lines = [expression_text(first)]
-    for term in rest:
-        is_negative, size = _sign(term)
-        lines.append(f"{'-' if is_negative else '+'} {_WRITER.at_least(FACTORS, size)}")
-    return "\n".join(lines)
-
-
-def normal_form_expression(normal_form: NormalForm, tensor: str) -> Expression:
-    """The normal form of a defined tensor, at the indices of its definition."""
-    definition, letters = (
-        normal_form.equations.definition(tensor),
-        letters_of(normal_form.equations),
-    )
-    names = {formal(v, place): v.name for place, v in enumerate(definition.indices)}
-    return polynomial_expression(normal_form.algebra, normal_form.of(tensor), names, letters)
-
-
-class _Spelling:
-    """Writes polynomials as expressions."""
-
-    def __init__(self, algebra: Algebra, letters: Mapping[str, Sequence[str]]) -> None:
-        self.algebra, self.letters = algebra, letters
-
-    def polynomial(
-        self, polynomial: Polynomial, names: Mapping[Var, Index], taken: set[str]
-    ) -> Expression:
-        terms = [self.term(term, c, names, taken) for term, c in polynomial.items()]
-        return Add(tuple(sorted(terms, key=_order)))
-
-    def term(
-        self, term: Term, coefficient: Fraction, names: Mapping[Var, Index], taken: set[str]
-    ) -> Expression:
-        known, used = dict(names), set(taken)
-        factors = sorted(term.factors, key=self._rank)
-        met = [v for factor in factors for v in factor.indices if v.rank == 1]
-        for var in dict.fromkeys([*met, *itertools.starmap(bound_var, _numbered(term))]):
-            known[var] = Index(self._name(var.sort, used), var.sort)
-            used.add(known[var].name)
-        parts: list[Expression] = [Size(sort, power) for sort, power in term.sizes]
-        parts += [self.factor(each, known, used) for each in factors]
-        bound = tuple(index for var, index in known.items() if var.rank == 1)
-        body: Expression = Product(tuple(parts))
-        return Product((Number(coefficient), Sum(bound, body) if bound else body))
-
-    def factor(self, factor: Factor, names: Mapping[Var, Index], taken: set[str]) -> Expression:
-        head, power = self.algebra.heads[factor.head], Fraction(factor.power)
-        at = tuple(names[v] for v in factor.indices)
-        if head.kind == "within":
-            left, right = at
-            return Within(left, right, int(head.label))
-        if head.kind == "tensor":
-            return Product((Read(str(head.label), at),) * int(power))
-        inner = dict(zip(head.parameters, at, strict=True))
-        argument = self.polynomial(dict(head.pattern), inner, taken)
-        if head.kind == "exp":
-            return Apply("exp", Product((Number(power), argument)))
-        return Product((Apply(head.kind, argument),) * int(power))
-
-    def _rank(self, factor: Factor) -> tuple[int, str]:
-        head = self.algebra.heads[factor.head]
-        order = ("tensor", "within", "nonzero", "exp")
-        return order.index(head.kind) if head.kind in order else len(order), str(head.label)
-
-    def _name(self, sort: str, taken: set[str]) -> str:
-        """A name that is not taken: a letter of the sort, else the first of them with primes."""
-        letters = self.letters.get(sort) or (_letter(sort),)
-        primed = (letters[0] + "'" * primes for primes in itertools.count(1))
-        return next(name for name in itertools.chain(letters, primed) if name not in taken)
-
-
-def _numbered(term: Term) -> list[tuple[str, int]]:
-    return [(sort, number) for number, sort in enumerate(term.bound)]
-
-
-def _letter(sort: str) -> str:
-    """The first letter of a sort that is written in words, a short name itself."""
-    if len(sort) <= 2 and sort.isidentifier():
-        return sort
-    return next((each.lower() for each in sort if each.isalpha()), "k")
-
-
-def _order(term: Expression) -> tuple[int, str]:
-    text = expression_text(term)
-    return len(text), text

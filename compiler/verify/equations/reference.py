@@ -9,14 +9,28 @@
 Vaswani et al., arXiv 1706.03762, equation 1; linear: Granier & Senn, arXiv 2504.06354. Grouped heads
 are pairs (g, r) of a group and a member, rotated features pairs (p, s) of a plane and a component.
 Written independently of lowering; `print(reference(spec))` shows it.
+
+This is the one statement of attention on which these checks rest, each with a circuit evaluated in its
+own way on the other side:
+
+    proofs for all sizes                    the normal form of these equations, and of their gradients
+    modulo primes, `identity.testing`       these equations on residues
+    entry by entry, `exact.elementwise`     these equations on SymPy symbols
+    layout, `independent.misplaced`         `Textbook.arranged`
+
+Others are stated apart, so that an error here is seen: `verify.pytorch`, which every compilation is held
+against, the re-check's `verify.recheck.textbook`, and the oracle of the tests. The gradients of
+`closed_forms` are derived by hand from these equations, and PyTorch's autograd is held against them.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
+
 from cortico.ir import Formula
-from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias
+from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, RotaryStyle
 from cortico.verify.equations.language import (
     ONE,
     POSITIONS,
@@ -61,8 +75,13 @@ class Textbook:
 
     def given(self) -> dict[str, tuple[str, ...]]:
         """Input and parameter names to the sorts of their sides."""
+        sides = self.sides()
+        return {name: tuple(v.sort for v in sides[name]) for name in self._given_names()}
+
+    def sides(self) -> dict[str, tuple[Index, ...]]:
+        """The sides of every tensor that some spec has."""
         h, g, i, j = self.h, self.g, self.i, self.j
-        sides: dict[str, tuple[Index, ...]] = {
+        return {
             "x": (i, self.m),
             "context": (j, self.l),
             "keep": (j,),
@@ -80,7 +99,41 @@ class Textbook:
             "rotation(frequencies)": (Index("", POSITIONS), *self.a, self.b[-1]),
             "frequencies": self.a[:1],
         }
-        return {name: tuple(v.sort for v in sides[name]) for name in self._given_names()}
+
+    def arranged(self, name: str, array: np.ndarray) -> np.ndarray:
+        """A tensor as `cortico.weights` has it, with the sides that it has here.
+
+        Head h is member h mod R of group h // R. Planes turn pairs of features (arXiv 2104.09864).
+        """
+        sides, shape = self.given()[name], list[int]()
+        if "planes" in sides:
+            array = array.take(self._paired(), sides.index("planes") - ("members" in sides))
+        joined = iter(array.shape)
+        for sort in sides:
+            if sort in ("members", "components"):
+                parts = self.spec.members if sort == "members" else 2
+                shape[-1:] = [shape[-1] // parts, parts]
+            else:
+                shape.append(next(joined))
+        return array.reshape(shape)
+
+    def _paired(self) -> list[int]:
+        """Key features, those that turn together side by side, then those that do not turn."""
+        rotary, rotated = self.spec.rotary, self.spec.rotated_features
+        half = rotated // 2
+        if rotary is not None and rotary.style is RotaryStyle.HALF_SPLIT:
+            turning = [feature for p in range(half) for feature in (p, p + half)]
+        else:
+            turning = [feature for p in range(half) for feature in (2 * p, 2 * p + 1)]
+        return [*turning, *range(rotated, self.spec.d_key)]
+
+    def frequencies(self, given: np.ndarray | None = None) -> np.ndarray:
+        """The angle of each plane per token: as given, else `base^(-2p/rotated)`; the last may not turn."""
+        assert self.spec.rotary is not None
+        rotated = self.spec.rotated_features
+        usual = self.spec.rotary.base ** (-2 * np.arange(rotated // 2) / rotated)
+        still = [0] * ((self.spec.d_key - rotated) // 2)
+        return np.concatenate([usual if given is None else given, still])
 
     def _given_names(self) -> list[str]:
         spec = self.spec

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from cortico.verify.equations.language import (
     POSITIONS,
     Add,
@@ -154,6 +156,23 @@ def _sorts_of(expression: Expression) -> list[str]:
             return _sorts_of(argument)
         case _:
             return []
+
+
+def sizes_of(equations: Equations, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Sort to size, of all sorts of which it is known.
+
+    The sides of the arrays of given tensors, the numbers that equations name, and symbols that have both.
+    """
+    sizes = {sort: 2 for name in equations.formulas for sort in equations.given[name][2:]}
+    for name, sides in equations.given.items():
+        if name in arrays:
+            sizes.update(zip(sides, arrays[name].shape, strict=True))
+    symbols = {equations.extents.get(sort): size for sort, size in sizes.items()}
+    for sort, extent in equations.extents.items():
+        size = extent if isinstance(extent, int) else symbols.get(extent)
+        if size is not None:
+            sizes.setdefault(sort, size)
+    return sizes
 
 
 def with_sorts(equations: Equations, names: Mapping[str, str]) -> Equations:

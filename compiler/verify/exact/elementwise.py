@@ -1,24 +1,22 @@
 """A circuit and the textbook's attention, entry by entry in SymPy, at tiny sizes.
 
-Independent of every other checker: attention is written below straight from its formulas, over arrays
-of symbols; the circuit is evaluated by `exact_circuit`; SymPy expands and compares. It holds for all
-weights and inputs at the given sizes, and at no others.
+The textbook's equations are evaluated on symbols, the circuit by `exact.circuit`, which knows no equations;
+SymPy expands and compares, where the prover has a normal form. It holds for all weights and inputs at the
+given sizes, and at no others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any
 
 import numpy as np
-import sympy
 
 from cortico.ir import Circuit, InputKind, SpecError
 from cortico.ir.circuit import resolve
-from cortico.lowering import circuit_weights
-from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, RotaryStyle
+from cortico.lowering.layout import layouts, plane_frequencies
+from cortico.spec import AttentionSpec
+from cortico.verify.equations.reference import Textbook
 from cortico.verify.exact.circuit import exact_outputs, operations
 from cortico.verify.exact.symbols import (
     MOST_OPERATIONS,
@@ -29,6 +27,7 @@ from cortico.verify.exact.symbols import (
     symbol_tensors,
     with_every_mask,
 )
+from cortico.verify.exact.textbook import textbook
 from cortico.weights import optional_shapes, required_shapes
 
 Arrays = Mapping[str, np.ndarray]
@@ -87,6 +86,10 @@ def check_elementwise(
 
 
 def _compared(spec: AttentionSpec, circuit: Circuit, sizes: Mapping[str, int]) -> ElementwiseResult:
+    wanted = [name for name in ("x", "context", "keep") if name in Textbook(spec).given()]
+    if sorted(wanted) != sorted(tensor.name for tensor in circuit.inputs):
+        difference = f"its inputs are {', '.join(t.name for t in circuit.inputs)}"
+        return ElementwiseResult(False, sizes, 0, f"{difference}, expected {', '.join(wanted)}")
     weights = spec_symbols(spec)
     parameters = _circuit_symbols(spec, circuit, weights)
     inputs = with_every_mask(circuit, sizes, _input_symbols(circuit, sizes))
@@ -94,7 +97,7 @@ def _compared(spec: AttentionSpec, circuit: Circuit, sizes: Mapping[str, int]) -
     for example in range(max(map(len, inputs.values()))):
         one = {name: array[example] for name, array in inputs.items()}
         found = elementwise_meaning(circuit, sizes, {**parameters, **one})["y"]
-        expected = textbook(spec, weights, **one)
+        expected = _payloads(textbook(spec, weights, one, Formal()))
         if found.shape != expected.shape:
             difference = f"y has shape {found.shape}, expected {expected.shape}"
             return ElementwiseResult(False, sizes, entries, difference)
@@ -116,19 +119,10 @@ def spec_symbols(spec: AttentionSpec) -> dict[str, np.ndarray]:
 
 
 def _circuit_symbols(spec: AttentionSpec, circuit: Circuit, weights: Arrays) -> Arrays:
-    """The same symbols where the circuit has those entries: lowering moves entries, it does not mix them.
-
-    Numbered weights go through the lowering, and each number becomes the symbol that it stands for.
-    """
-    entries = [entry for array in weights.values() for entry in array.flat]
-    table = np.array([sympy.Integer(0), *entries], object)
-    numbers, start = {}, 1
-    for name, array in weights.items():
-        numbers[name] = np.arange(start, start + array.size, dtype=float).reshape(array.shape)
-        start += array.size
-    lowered = {
-        name: table[array.astype(int)] for name, array in circuit_weights(spec, numbers).items()
-    }
+    """The same symbols where the circuit has those entries: lowering moves entries, it does not mix them."""
+    lowered = {n: layout.to_circuit(weights[n]) for n, layout in layouts(spec).items()}
+    if spec.rotary:
+        lowered["frequencies"] = plane_frequencies(spec, weights)
     plain = [p for p in circuit.parameters if p.formula is None]
     strange = [p.name for p in plain if p.name not in lowered or lowered[p.name].shape != p.shape]
     if strange:
@@ -143,111 +137,3 @@ def _input_symbols(circuit: Circuit, sizes: Mapping[str, int]) -> Arrays:
 
 def _payloads(array: np.ndarray) -> np.ndarray:
     return np.asarray(np.frompyfunc(lambda number: number.payload, 1, 1)(array), object)
-
-
-# ---- the textbook ----------------------------------------------------------------------------------
-
-
-def textbook(
-    spec: AttentionSpec,
-    weights: Arrays,
-    x: np.ndarray,
-    context: np.ndarray | None = None,
-    keep: np.ndarray | None = None,
-) -> np.ndarray:
-    """Multihead attention over SymPy entries, shape (n, out).
-
-        y_i = Σ_h W_O[h] Σ_j p_hij v_hj + b_O (+ x_i)     p = softmax_j(score) or p = score
-
-    Vaswani et al., arXiv 1706.03762, sections 3.2.1 and 3.2.2. A query without source tokens gets 0.
-    """
-    source = x if context is None else context
-    live = np.ones(len(source), bool) if keep is None else np.asarray(keep, bool)
-    out = int(weights["W_O"].shape[1])
-    y = np.full((len(x), out), sympy.Integer(0), object)
-    for i in range(len(x)):
-        seen = [j for j in range(len(source)) if live[j] and _sees(spec, i, j)]
-        for h in range(spec.heads):
-            y[i] = y[i] + weights["W_O"][h] @ _head(spec, weights, h, i, x, source, seen)
-        y[i] = y[i] + weights.get("b_O", 0) + (x[i] if spec.residual else 0)
-    return y
-
-
-def _sees(spec: AttentionSpec, i: int, j: int) -> bool:
-    if spec.mask is Mask.NONE:
-        return True
-    return j <= i and (spec.window is None or i - j < spec.window)
-
-
-def _head(
-    spec: AttentionSpec,
-    weights: Arrays,
-    h: int,
-    i: int,
-    x: np.ndarray,
-    source: np.ndarray,
-    seen: list[int],
-) -> np.ndarray:
-    """Σ_j p_hij v_hj for one head and one query, shape (c,)."""
-    total = np.full(spec.d_value, sympy.Integer(0), object)
-    scores = {j: _score(spec, weights, h, i, j, x[i], source[j]) for j in seen}
-    divisor = sympy.Integer(1)
-    if spec.kernel is Kernel.SOFTMAX:
-        scores = {j: sympy.exp(sympy.expand(score)) for j, score in scores.items()}
-        divisor = sum(scores.values(), sympy.exp(weights["sink"][h]) if spec.sink else 0)
-    g = h // spec.members
-    for j in seen:
-        value = weights["W_V"][g] @ source[j] + _row(weights, "b_V", g)
-        total = total + scores[j] / divisor * value
-    return total
-
-
-def _score(
-    spec: AttentionSpec,
-    weights: Arrays,
-    h: int,
-    i: int,
-    j: int,
-    query_token: np.ndarray,
-    source_token: np.ndarray,
-) -> Any:
-    """scale · q_hi · k_hj, and what positions add."""
-    g = h // spec.members
-    q = weights["W_Q"][h] @ query_token + _row(weights, "b_Q", h)
-    k = weights["W_K"][g] @ source_token + _row(weights, "b_K", g)
-    if spec.rotary is not None:
-        q, k = _turned(spec, weights, q, i), _turned(spec, weights, k, j)
-    score = _scale(spec) * (q @ k)
-    if spec.position_bias is PositionBias.ALIBI:
-        score += weights["alibi_slopes"][h] * (j - i)
-    if spec.position_bias is PositionBias.TABLE:
-        score += weights["position_bias"][h, i, j]
-    return score
-
-
-def _scale(spec: AttentionSpec) -> Any:
-    if spec.scale is not None:
-        exact = Fraction(float(spec.scale))
-        return sympy.Rational(exact.numerator, exact.denominator)
-    return 1 / sympy.sqrt(spec.d_key) if spec.kernel is Kernel.SOFTMAX else sympy.Integer(1)
-
-
-def _turned(spec: AttentionSpec, weights: Arrays, features: np.ndarray, token: int) -> np.ndarray:
-    """Rotary embedding (arXiv 2104.09864, equation 15): feature pairs turned by the token's angle."""
-    assert spec.rotary is not None
-    result = features.copy()
-    half = spec.rotated_features // 2
-    for p in range(half):
-        if spec.rotary.style is RotaryStyle.HALF_SPLIT:
-            one, other = p, p + half
-        else:
-            one, other = 2 * p, 2 * p + 1
-        angle = token * weights["rotary_frequencies"][p]
-        cos, sin = sympy.cos(angle), sympy.sin(angle)
-        result[one] = cos * features[one] - sin * features[other]
-        result[other] = sin * features[one] + cos * features[other]
-    return result
-
-
-def _row(weights: Arrays, name: str, index: int) -> Any:
-    return weights[name][index] if name in weights else 0

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations, pairwise
-from typing import NamedTuple
 
 import numpy as np
 
 from cortico.ir import Bound, Circuit, InputKind, Parameter, TensorRef
 from cortico.ir.rewrite import longest_chain, weights_of
+from cortico.verify.equations.arrays import Factor, spread
 
 Sizes = Mapping[str, int]
 
@@ -171,18 +171,6 @@ def _sieve() -> np.ndarray:
 # ---- arrays with named axes ----------------------------------------------------------------------
 
 
-class Factor(NamedTuple):
-    """Residues over named axes: each a rational function of the random numbers behind it.
-
-    `above` and `below` bound the degrees of its numerator and denominator.
-    """
-
-    array: np.ndarray
-    axes: tuple[str, ...]
-    above: int = 0
-    below: int = 0
-
-
 def contract(field: Field, factors: Sequence[Factor], onto: Sequence[str]) -> Factor:
     """The product of `factors`, summed over all axes but `onto`; over those of `onto` that occur.
 
@@ -217,15 +205,8 @@ def add(field: Field, terms: Sequence[Factor], order: Sequence[str]) -> Factor:
     for term in terms:
         total = total + spread(term, axes)
     below = sum(term.below for term in terms)
-    above = max(term.above + below - term.below for term in terms)
+    above = max((term.above + below - term.below for term in terms), default=0)
     return Factor(field.reduce(total), axes, above, below)
-
-
-def spread(factor: Factor, axes: Sequence[str]) -> np.ndarray:
-    """The array with its axes in the order of `axes`, and sides of 1 for those it lacks."""
-    order = [factor.axes.index(a) for a in axes if a in factor.axes]
-    at = tuple(slice(None) if a in factor.axes else None for a in axes)
-    return np.asarray(np.transpose(factor.array, order)[at])
 
 
 def within(bound: Bound, sizes: Sizes) -> Factor:

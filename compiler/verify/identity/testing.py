@@ -4,15 +4,14 @@ A polynomial of degree d that is not zero is zero at a random point modulo p wit
 d/p (Schwartz, Zippel). So random tensors tell circuits of any size apart, in exact arithmetic. An
 exponential is `g^a`, which keeps `exp(a + b) = exp(a) exp(b)`: equal circuits still agree, but for
 different ones there is no comparable bound. Of `relu`, `tanh` and `sqrt` only `relu(x) - relu(-x) = x`,
-`tanh(-x) = -tanh(x)` and `f(0) = 0` hold: circuits that rely on more are found different. Nothing here
-is shared with the prover.
+`tanh(-x) = -tanh(x)` and `f(0) = 0` hold: circuits that rely on more are found different. Circuits are
+evaluated as they are, without equations; the textbook's are shared with the prover, and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -20,9 +19,13 @@ import numpy as np
 from cortico import ir
 from cortico.ir.circuit import resolve
 from cortico.ir.rewrite import domains_of, readings, weights_of
-from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, RotaryStyle
+from cortico.lowering import layouts
+from cortico.spec import AttentionSpec, Kernel
+from cortico.verify.equations.arrays import Factor, spread
+from cortico.verify.equations.reference import Textbook
 from cortico.verify.identity import finite_field as ff
-from cortico.verify.identity.finite_field import Draw, Factor, add, contract
+from cortico.verify.identity.finite_field import Draw, add, contract
+from cortico.verify.identity.textbook import Attention
 
 Arrays = Mapping[str, np.ndarray]
 Factors = Mapping[str, Factor]
@@ -88,17 +91,20 @@ def check_spec(
 ) -> IdentityResult:
     """Whether a circuit computes the attention of `spec`, on random inputs.
 
-    The circuit has the spec's tensors by name, heads in groups and rotated features in planes.
+    The circuit has the spec's tensors by name, as lowering lays them out.
     `frequencies` are the textbook's rotary ones, by default `base^(-2p/rotated)`; a circuit has its own.
     Without `tensors` they are random. With `tensors`, the spec's weights, the textbook takes these,
     and the circuit the numbers that it stores. NotCheckableError as for `check_equal`.
     """
-    layouts = _layouts(spec, symbols)
-    _require_numbers(circuit, set(layouts), tensors)
-    draw = partial(Draw, tensors=tensors, layouts=layouts)
+    _require_numbers(circuit, set(Textbook(spec).sides()), tensors)
+    known = {
+        name: (tuple(resolve(extent, symbols) for extent in layout.shape), layout.to_circuit)
+        for name, layout in layouts(spec).items()
+    }
+    draw = partial(Draw, tensors=tensors, layouts=known)
     test = _Test((circuit,), symbols, draw, spec.d_key, int(spec.kernel is Kernel.SOFTMAX))
     side = partial(_Evaluation, circuit, circuit.sizes(symbols))
-    textbook = partial(_Textbook, spec, symbols, frequencies=frequencies)
+    textbook = partial(Attention, spec, symbols, frequencies)
     return test.run(textbook, side, seed, trials)
 
 
@@ -209,7 +215,7 @@ class _Evaluation:
     def _output(self, source: ir.TensorRef) -> Factor:
         found = contract(self._draw.fields[0], self._rate(source.name, 0), source.axes)
         shape = [self._sizes[axis] for axis in source.axes]
-        return found._replace(array=np.broadcast_to(ff.spread(found, source.axes), shape))
+        return found._replace(array=np.broadcast_to(spread(found, source.axes), shape))
 
     def _rate(self, name: str, level: int) -> list[Factor]:
         if (name, level) not in self._rates:
@@ -263,146 +269,4 @@ class _Evaluation:
         return factors
 
 
-# ---- the textbook --------------------------------------------------------------------------------
-
-#: The tensors of a spec and their sides: H query heads, g their groups, the others as in a circuit.
-_TENSORS = {
-    "W_Q": "Ham", "W_K": "gal", "W_V": "gcl", "W_O": "Hoc", "b_Q": "Ha", "b_K": "ga", "b_V": "gc",
-    "b_O": "o", "alibi_slopes": "H", "position_bias": "Hij", "sink": "H",
-}  # fmt: skip
-
-
-def _spec_sizes(spec: AttentionSpec, symbols: Symbols) -> dict[str, int]:
-    width = spec.d_context if spec.cross else spec.model
-    i, j = (resolve(extent, symbols) for extent in (spec.tokens, spec.source_tokens))
-    features = {"a": spec.d_key, "c": spec.d_value, "m": spec.model, "l": width, "o": spec.d_output}
-    return {"H": spec.heads, "g": spec.groups, "i": i, "j": j, **features}
-
-
-def _pairs(spec: AttentionSpec) -> np.ndarray:
-    """Features that turn together, shape (rotated/2, 2)."""
-    half = np.arange(spec.rotated_features // 2)
-    if spec.rotary is not None and spec.rotary.style is RotaryStyle.HALF_SPLIT:
-        return np.stack([half, half + len(half)], 1)
-    return np.stack([2 * half, 2 * half + 1], 1)
-
-
-def _layouts(spec: AttentionSpec, symbols: Symbols) -> dict[str, ff.Layout]:
-    """Every tensor of the spec to its shape there, and its layout in a circuit."""
-
-    def laid_out(sides: str, array: np.ndarray) -> np.ndarray:
-        if spec.rotary and "a" in sides:
-            still = np.arange(spec.rotated_features, spec.d_key).reshape(-1, 2)
-            array = np.take(array, np.concatenate([_pairs(spec), still]), axis=sides.index("a"))
-        grouped = sides[0] == "H" and spec.members > 1
-        return array.reshape(spec.groups, spec.members, *array.shape[1:]) if grouped else array
-
-    sizes = _spec_sizes(spec, symbols)
-    shapes = {name: tuple(sizes[side] for side in sides) for name, sides in _TENSORS.items()}
-    return {name: (shapes[name], partial(laid_out, sides)) for name, sides in _TENSORS.items()}
-
-
-class _Textbook:
-    """Attention from its formulas. Head h is member r of group g, which shares keys and values."""
-
-    divisors = 0
-
-    def __init__(
-        self,
-        spec: AttentionSpec,
-        symbols: Symbols,
-        draw: Draw,
-        frequencies: np.ndarray | None = None,
-    ) -> None:
-        self._spec, self._draw, self._sizes = spec, draw, _spec_sizes(spec, symbols)
-        self._frequencies = frequencies
-        self._soft = spec.kernel is Kernel.SOFTMAX
-
-    def outputs(self) -> dict[str, Factor]:
-        """`y_i = Σ_h W_O[h] Σ_j p_hij v_hj + b_O (+ x_i)`, with p the scores or their softmax."""
-        spec, field = self._spec, self._draw.fields[0]
-        gates = [self._scores(int(self._soft)), self._seen()]
-        gates = self._softmax(*gates) if self._soft else gates
-        values = self._linear("W_V", "b_V", spec.bias.value, "jl", 0)
-        terms = [contract(field, [self._read("W_O", 0), *gates, values], "io")]
-        terms += [self._read("b_O", 0)] if spec.bias.output else []
-        terms += [self._tokens("io", 0)] if spec.residual else []
-        return {"y": add(field, terms, "io")}
-
-    def _read(self, name: str, level: int) -> Factor:
-        sides, heads = _TENSORS[name], (self._spec.groups, self._spec.members)
-        array = self._draw.tensor(name, tuple(self._sizes[side] for side in sides), level)
-        array = array.reshape(*heads, *array.shape[1:]) if sides[0] == "H" else array
-        return Factor(array, tuple(sides.replace("H", "gr")), 1)
-
-    def _tokens(self, sides: str, level: int) -> Factor:
-        name = "context" if self._spec.cross and sides[0] == "j" else "x"
-        shape = tuple(self._sizes[side] for side in sides)
-        return Factor(self._draw.tensor(name, shape, level), tuple(sides), 1)
-
-    def _linear(self, weight: str, bias: str, biased: bool, sides: str, level: int) -> Factor:
-        """`W x + b`, tokens and features last."""
-        field, read = self._draw.fields[level], self._read(weight, level)
-        onto = [
-            *(a for a in read.axes if a in "gr"),
-            sides[0],
-            *(a for a in read.axes if a in "ac"),
-        ]
-        terms = [contract(field, [read, self._tokens(sides, level)], onto)]
-        return add(field, terms + ([self._read(bias, level)] if biased else []), onto)
-
-    def _scores(self, level: int) -> Factor:
-        """`scale · q_hi · k_hj + bias_hij`."""
-        spec, field = self._spec, self._draw.fields[level]
-        q = self._turned(self._linear("W_Q", "b_Q", spec.bias.query, "im", level), level)
-        k = self._turned(self._linear("W_K", "b_K", spec.bias.key, "jl", level), level)
-        usual = field.power_of(spec.d_key, Fraction(-1, 2)) if self._soft else 1.0
-        scale = np.array(usual if spec.scale is None else field.number(spec.scale))
-        terms = [contract(field, [Factor(scale, ()), q, k], "grij")]
-        if spec.position_bias is PositionBias.TABLE:
-            terms.append(self._read("position_bias", level))
-        if spec.position_bias is PositionBias.ALIBI:
-            i, j = np.ogrid[: self._sizes["i"], : self._sizes["j"]]
-            offset = Factor((j - i) * 1.0, ("i", "j"))
-            terms.append(contract(field, [self._read("alibi_slopes", level), offset], "grij"))
-        return add(field, terms, "grij")
-
-    def _turned(self, vectors: Factor, level: int) -> Factor:
-        """Feature pairs p turned by `token · base^(-2p/rotated)`."""
-        spec, field, array = self._spec, self._draw.fields[level], vectors.array
-        if spec.rotary is None:
-            return vectors
-        usual = spec.rotary.base ** (-2 * np.arange(len(_pairs(spec))) / spec.rotated_features)
-        frequencies = usual if self._frequencies is None else self._frequencies
-        cosine, sine = self._draw.turns(frequencies, array.shape[-2], level)
-        first, second = _pairs(spec).T
-        one, two, turned = array[..., first], array[..., second], array.copy()
-        turned[..., first] = field.reduce(cosine * one - sine * two)
-        turned[..., second] = field.reduce(sine * one + cosine * two)
-        return vectors._replace(array=turned, above=vectors.above + 1)
-
-    def _seen(self) -> Factor:
-        """Which source tokens j query i may see."""
-        i, j = np.ogrid[: self._sizes["i"], : self._sizes["j"]]
-        seen = np.ones((len(i), j.size))
-        if self._spec.mask is not Mask.NONE:
-            seen *= j <= i
-        if self._spec.window is not None:
-            seen *= i - j < self._spec.window
-        if self._spec.key_padding:
-            seen *= self._draw.mask("keep", (j.size,))
-        return Factor(seen, ("i", "j"))
-
-    def _softmax(self, scores: Factor, seen: Factor) -> list[Factor]:
-        """`exp(score) / (Σ_j exp(score) + exp(sink))` over the tokens seen, as two factors."""
-        field, draw = self._draw.fields[0], self._draw
-        shares = Factor(draw.transferred("exp", scores.array, 0), scores.axes)
-        totals = [contract(field, [shares, seen], "gri")]
-        if self._spec.sink:
-            sink = self._read("sink", 1)
-            totals.append(Factor(draw.transferred("exp", sink.array, 0), sink.axes))
-        total = add(field, totals, "gri")
-        return [shares, seen, Factor(field.inverse(total.array), total.axes)]
-
-
-_Side = Callable[[Draw], _Evaluation | _Textbook]
+_Side = Callable[[Draw], _Evaluation | Attention]

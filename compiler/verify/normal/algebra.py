@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from cortico.verify.normal.heads import Head, Heads
+from cortico.verify.normal.signs import Signs
 from cortico.verify.normal.terms import (
     Factor,
     Polynomial,
@@ -54,6 +55,7 @@ class Algebra:
 
     def __init__(self, known: Known = Known()) -> None:
         self.heads = Heads(known.masks)
+        self.signs = Signs(self.heads, known.nonnegative)
         self._known = known
         self._depth = 0
 
@@ -299,7 +301,7 @@ class Algebra:
         without = [f for f in rest if f != inverse]
         if inverse.power > 1:
             without.append(inverse._replace(power=inverse.power - 1))
-        elif not self.is_positive(dict(head.pattern)):
+        elif not self.signs.is_positive(dict(head.pattern)):
             without.append(self._nonzero(head, inverse.indices))
         over_lead = _times_sizes(sizes, lead, -1)
         result = self.monomial(over_lead, without, bound)
@@ -317,48 +319,6 @@ class Algebra:
         made = self.heads.function("nonzero", dict(head.pattern))
         order = [head.parameters.index(v) for v in made.indices]
         return Factor(made.head, tuple(indices[k] for k in order))
-
-    # ---- signs -----------------------------------------------------------------------------------
-
-    def is_positive(self, polynomial: Polynomial) -> bool:
-        """Whether it surely is greater than zero: nowhere negative, and one term nowhere zero."""
-        return self.is_nonnegative(polynomial) and any(map(self._is_never_zero, polynomial))
-
-    def is_nonnegative(self, polynomial: Polynomial) -> bool:
-        """Whether it surely is nowhere negative."""
-        return all(
-            coefficient > 0 and all(map(self._keeps_sign, term.factors))
-            for term, coefficient in polynomial.items()
-        )
-
-    def _keeps_sign(self, factor: Factor) -> bool:
-        head = self.heads[factor.head]
-        if head.idempotent or head.kind in ("exp", "relu", "sqrt"):
-            return True
-        if head.kind == "tensor" and head.label in self._known.nonnegative:
-            return True
-        if head.kind == "inverse" and self.is_nonnegative(dict(head.pattern)):
-            return True
-        return factor.power % 2 == 0
-
-    def _is_never_zero(self, term: Term) -> bool:
-        """Whether a sum of positive numbers has at least one of them, at all free indices.
-
-        A comparison of a bound index with a free one holds where both are equal, if they run
-        through the same sort and the offset allows it. Each bound index is compared with one other.
-        """
-        partner: dict[Var, Var] = {}
-        for factor in term.factors:
-            head = self.heads[factor.head]
-            if head.kind == "within":
-                assert isinstance(head.label, int)
-                inner, outer = sorted(factor.indices, reverse=True)
-                fits = inner.rank == 1 and outer.rank == 0 and inner.sort == outer.sort
-                if not fits or head.label < 0 or partner.setdefault(inner, outer) != outer:
-                    return False
-            elif head.kind != "exp":
-                return False
-        return True
 
 
 def connected(

@@ -158,10 +158,10 @@ def _least_powers(
 
 
 def _relu(algebra: Algebra, argument: Polynomial) -> Polynomial:
-    if algebra.is_nonnegative(argument):
+    if algebra.signs.is_nonnegative(argument):
         return argument
     opposite = algebra.scale(argument, Fraction(-1))
-    if algebra.is_nonnegative(opposite):
+    if algebra.signs.is_nonnegative(opposite):
         return {}
     lead = max(argument)
     if argument[lead] < 0:

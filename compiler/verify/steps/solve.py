@@ -30,7 +30,7 @@ from cortico.verify.equations.language import (
     product,
     total,
 )
-from cortico.verify.equations.sorts import all_sorts
+from cortico.verify.equations.sorts import all_sorts, sizes_of
 from cortico.verify.equations.substitute import rewritten
 from cortico.verify.normal.algebra import Algebra, Known
 from cortico.verify.normal.equivalence import UNDECIDABLE
@@ -132,7 +132,7 @@ def _fact(
     found = _contractions(algebra, left, solution.indices, solution.rest, arrays)
     if found is None:
         return None
-    sizes = _known_sizes(left, found.given, arrays)
+    sizes = sizes_of(left, {name: arrays[name] for name in found.given})
     sizes.update(zip((v.sort for v in found.indices), array.shape, strict=True))
     if not found.sorts <= sizes.keys():
         return None  # how large it is depends on sizes that no array has
@@ -147,16 +147,6 @@ def _fact(
     new = TensorRef(solution.tensor, tuple(v.name for v in found.indices))
     error = float((missed + tolerance).max(initial=0.0))
     return Summed(error, new, found.terms, found.body, given)
-
-
-def _known_sizes(
-    left: Equations, given: Mapping[str, tuple[str, ...]], arrays: Mapping[str, np.ndarray]
-) -> dict[str, int]:
-    """The sizes of sorts that are numbers, and those of the sides of arrays."""
-    sizes = {sort: extent for sort, extent in left.extents.items() if isinstance(extent, int)}
-    for name, sides in given.items():
-        sizes.update(zip(sides, arrays[name].shape, strict=True))
-    return sizes
 
 
 class _Contractions(NamedTuple):

@@ -16,20 +16,20 @@ from cortico.spec import AttentionSpec, Kernel
 from cortico.verify.equations.closed_forms import closed_forms, trained
 from cortico.verify.equations.gradients import gradients
 from cortico.verify.equations.language import Definition, Equations, Read, reads
-from cortico.verify.equations.latex_notation import (
+from cortico.verify.equations.meaning import circuit_equations, rate_of
+from cortico.verify.equations.reference import reference
+from cortico.verify.equations.sorts import unified
+from cortico.verify.latex.notation import (
     display,
     escaped,
     indices_text,
     inline,
     tensor_name,
 )
-from cortico.verify.equations.meaning import circuit_equations, rate_of
-from cortico.verify.equations.printing import normal_form_expression
-from cortico.verify.equations.reference import reference
-from cortico.verify.equations.sorts import unified
 from cortico.verify.normal.algebra import Algebra, Known
 from cortico.verify.normal.equivalence import UNDECIDABLE, Outcome, Verdict, compare
 from cortico.verify.normal.form import NormalForm
+from cortico.verify.normal.spelling import normal_form_expression
 
 _PREAMBLE = r"""\documentclass[a4paper]{article}
 \usepackage{amsmath}

@@ -1,0 +1,1 @@
+"""Equations and proofs as LaTeX documents."""
