@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 
 import sympy
 
-from cortico.ir import Circuit, CircuitError, Formula
+from cortico.ir import TRANSFERS, Circuit, CircuitError, Formula
 from cortico.verify.equations.language import (
     OFFSET,
     Add,
@@ -286,14 +286,12 @@ class _Conversion:
                 return Reciprocal(x)
             case "inverse":
                 return 1 / x
-            case "relu":
-                return sympy.Max(x, 0)
             case "step":
                 return sympy.Heaviside(x, 0)
             case "nonzero":
                 return 1 - sympy.KroneckerDelta(x, 0)
-            case "exp" | "tanh" | "sqrt":
-                return getattr(sympy, function)(x)
+            case _ if function in TRANSFERS:
+                return sympy.sympify(TRANSFERS[function].sympy, locals={"x": x})
         raise NotImplementedError(f"{function} in SymPy")
 
 

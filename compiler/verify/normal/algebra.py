@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from cortico.ir.transfer import TRANSFERS, Sign
 from cortico.verify.normal.heads import Head, Heads
 from cortico.verify.normal.terms import (
     Factor,
@@ -333,7 +334,7 @@ class Algebra:
 
     def _keeps_sign(self, factor: Factor) -> bool:
         head = self.heads[factor.head]
-        if head.idempotent or head.kind in ("exp", "relu", "sqrt"):
+        if head.idempotent or (head.kind in TRANSFERS and TRANSFERS[head.kind].nonnegative):
             return True
         if head.kind == "tensor" and head.label in self._known.nonnegative:
             return True
@@ -356,7 +357,7 @@ class Algebra:
                 fits = inner.rank == 1 and outer.rank == 0 and inner.sort == outer.sort
                 if not fits or head.label < 0 or partner.setdefault(inner, outer) != outer:
                     return False
-            elif head.kind != "exp":
+            elif head.kind not in TRANSFERS or TRANSFERS[head.kind].sign is not Sign.POSITIVE:
                 return False
         return True
 
