@@ -115,6 +115,12 @@ class Transfer:
     def nonnegative(self) -> bool:
         return self.sign is not Sign.ANY
 
+    def in_sympy(self, x: Any) -> Any:
+        """φ(x) as a SymPy expression."""
+        import sympy
+
+        return sympy.sympify(self.sympy, locals={"x": x})
+
     @property
     def nengo(self) -> str:
         """A Python function, as code."""

@@ -291,7 +291,7 @@ class _Conversion:
             case "nonzero":
                 return 1 - sympy.KroneckerDelta(x, 0)
             case _ if function in TRANSFERS:
-                return sympy.sympify(TRANSFERS[function].sympy, locals={"x": x})
+                return TRANSFERS[function].in_sympy(x)
         raise NotImplementedError(f"{function} in SymPy")
 
 
