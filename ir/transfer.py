@@ -122,8 +122,10 @@ class Transfer:
         return sympy.sympify(self.sympy, locals={"x": x})
 
     @property
-    def nengo(self) -> str:
-        """A Python function, as code."""
+    def nengo(self) -> str | None:
+        """A Python function, as code. Nengo asks it of 0 before anything runs."""
+        if math.isinf(self.at_zero):
+            return None
         function = self.numpy.removesuffix("({x})")
         if self.numpy_body or function == self.numpy:
             return f"lambda x: {self.numpy_body or self.numpy.format(x='x')}"

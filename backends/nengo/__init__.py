@@ -26,7 +26,7 @@ class NengoBackend(ScriptBackend):
     name = "nengo"
     summary = "a Nengo model: exact, or ensembles of spiking neurons (neurons=lif)"
     script = SCRIPT
-    lacks = "which NumPy does not have"
+    lacks = "which is infinite at 0, where Nengo asks it first"
 
     def __init__(self, **options: object) -> None:
         self.options = Options.of(options)

@@ -82,6 +82,11 @@ def text_of(name):
     return lambda x: eval(transfer.numpy.format(x="x"), names, {"x": x})
 
 
+def nengo(name):
+    code = TRANSFERS[name].nengo
+    return code and eval(code, {"np": np, "erf": scipy.special.erf})
+
+
 # ---- what it is ------------------------------------------------------------------------------------
 
 
@@ -93,9 +98,11 @@ def test_the_oracle_knows_all():
 @every_function
 @pytest.mark.parametrize("source", ["evaluate", "numpy", "nengo"])
 def test_numpy_is_right(name, source):
-    transfer = TRANSFERS[name]
-    nengo = eval(transfer.nengo, {"np": np, "erf": scipy.special.erf})
-    function = {"evaluate": transfer.evaluate, "numpy": text_of(name), "nengo": nengo}[source]
+    if name == "log" and source == "nengo":
+        assert TRANSFERS[name].nengo is None
+        return
+    sources = {"evaluate": TRANSFERS[name].evaluate, "numpy": text_of(name), "nengo": nengo(name)}
+    function = sources[source]
     with np.errstate(divide="ignore"):
         agrees(function(points(name)), name, points(name))
         agrees(function(np.array(points(name)[-1])), name, points(name)[-1:])
@@ -236,8 +243,7 @@ def test_no_overflow_far_out(name):
     if name in LOUD:
         return
     x = np.array([-1000.0, -745.2, -40.0, 40.0, 1000.0])
-    ours = [TRANSFERS[name].evaluate, text_of(name)]
-    ours.append(eval(TRANSFERS[name].nengo, {"np": np, "erf": scipy.special.erf}))
+    ours = [TRANSFERS[name].evaluate, text_of(name), nengo(name)]
     for language in WORDS:
         text = getattr(TRANSFERS[name], language)
         if text:
