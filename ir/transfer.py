@@ -65,7 +65,9 @@ class Transfer:
 
     name: str
     formula: str  #: for people
-    evaluate: Callable[[Any], Any]  #: on NumPy's arrays; without warnings up to |x| = 1000
+    evaluate: Callable[
+        [Any], Any
+    ]  #: on NumPy's arrays; warns as NumPy does, but not for |x| up to 1000 where φ has a value
 
     # ---- what holds for all x
     at_zero: float
@@ -146,11 +148,6 @@ def _sigmoid(x: Any) -> Any:
 
 def _gaussian(x: Any) -> Any:
     return np.exp(-np.square(x))
-
-
-def _log(x: Any) -> Any:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(x)
 
 
 _ENTRIES = (
@@ -349,7 +346,7 @@ _ENTRIES = (
     Transfer(  # simulators start from rates of 0, where it is -inf: no network would ever settle
         name="log",
         formula="ln x; -∞ at 0, NaN below",
-        evaluate=_log,
+        evaluate=np.log,
         at_zero=-math.inf,
         sign=Sign.ANY,
         steepest=None,

@@ -137,6 +137,16 @@ def test_neuron():
     agree("neuron", signed, runner.run(signed, example_of()), example_of(), 1e-8)
 
 
+@pytest.mark.parametrize("backend", ["reference", "numpy", "torch", "jax", "onnx"])
+def test_log_of_what_is_not_positive_is_numpys(backend):
+    circuit = circuit_of("log")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = get_runner(backend).run(circuit, {"x": np.array([-0.3125, -1.0])})["log"]
+    np.testing.assert_equal(found[0, 0], -np.inf)
+    np.testing.assert_equal(found[1], [-np.inf, np.nan])
+    assert found[0, 1] == 0  # outside the domain
+
+
 @pytest.mark.parametrize(("backend", "name"), pairs(COLUMNS, False))
 def test_what_a_backend_lacks_is_refused_by_name(backend, name):
     refused = get_backend(backend)

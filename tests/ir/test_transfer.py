@@ -269,6 +269,11 @@ def test_log_of_what_is_not_positive():
     with np.errstate(divide="ignore", invalid="ignore"):
         for function in (TRANSFERS["log"].evaluate, text_of("log")):
             np.testing.assert_equal(function(np.array([0.0, -1.0])), [-np.inf, np.nan])
+    with (
+        np.errstate(all="raise"),
+        pytest.raises(FloatingPointError),
+    ):  # or refutations would take NaN
+        TRANSFERS["log"].evaluate(np.array([0.0]))
 
 
 # ---- what holds of it --------------------------------------------------------------------------------
