@@ -59,7 +59,7 @@ class Engine:
     """The fixed parts of a script for one simulator."""
 
     header: str  #: with places for title, tensors, json, chain
-    constants: str  #: below the imports
+    constants: Callable[[Circuit], str]  #: below the imports
     main: str  #: with places for weights_required and the options
     network: str  #: the class `Network` and what it needs
     settle: str  #: arguments of `network.settle`, with a place for chain
@@ -87,7 +87,7 @@ def emit_cell_script(
             functools="import functools\n" if stores else "",
             chain=chain,
         ),
-        engine.constants,
+        engine.constants(circuit),
         weights_reader(circuit),
         _simulate(coder, engine, options, chain),
         engine.main.format(weights_required="" if stores else ", required=True", **defaults),

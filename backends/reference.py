@@ -96,6 +96,7 @@ class _Interpreter:
         inside = mask(population.domain, population.axes, self.sizes)
         excitation = excitation * inside
         driven = np.divide(excitation, inhibition, out=np.zeros(shape), where=inhibition != 0)
+        driven = np.where(inside, driven, 1.0)  # all functions have a value there
         return np.where(inside, TRANSFERS[population.transfer].evaluate(driven), 0.0)
 
     def current(self, population: Population, compartment: Compartment) -> np.ndarray:

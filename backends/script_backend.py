@@ -9,6 +9,7 @@ import numpy as np
 
 from cortico.backends.cell_script import axes_in_time
 from cortico.backends.script_parts import unwritable
+from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit
 from cortico.ir.analysis.inputs import Arrays, bind_symbols, stored_values
 
@@ -19,6 +20,7 @@ class ScriptBackend(ABC):
     name: str
     summary: str
     script: str  #: the name of the emitted file
+    lacks: str  #: what is said of a transfer function that the simulator cannot have
 
     @abstractmethod
     def source(self, circuit: Circuit) -> str:
@@ -29,11 +31,14 @@ class ScriptBackend(ABC):
         """UnsupportedError, in one line, when the simulator or what it needs is missing."""
 
     @abstractmethod
-    def outputs(self, source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.ndarray]:
-        """What the script gives, by name."""
+    def outputs(
+        self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
+    ) -> dict[str, np.ndarray]:
+        """What the script among emitted files gives, by name."""
 
     def unsupported(self, circuit: Circuit) -> list[str]:
-        return [*axes_in_time(circuit), *unwritable(circuit)]
+        missing = unspelled(circuit, self.name, self.lacks)
+        return [*axes_in_time(circuit), *missing, *unwritable(circuit)]
 
     def emit(self, circuit: Circuit) -> Mapping[str, str]:
         return {self.script: self.source(circuit)}
@@ -47,4 +52,4 @@ class ScriptBackend(ABC):
         """Output name to float64 array; the examples of a batch are simulated one after another."""
         self.require()
         weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
-        return self.outputs(self.source(circuit), inputs, weights)
+        return self.outputs(self.emit(circuit), inputs, weights)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from cortico.backends.annarchy.emitter import SCRIPT, emit_script
@@ -23,6 +25,7 @@ class AnnarchyBackend(ScriptBackend):
     name = "annarchy"
     summary = "an ANNarchy script: the equations as they are, compiled to C++"
     script = SCRIPT
+    lacks = "which networks of ANNarchy do not settle to"
 
     def __init__(self, **options: object) -> None:
         self.options = Options.of(options)
@@ -33,5 +36,7 @@ class AnnarchyBackend(ScriptBackend):
     def require(self) -> None:
         require_annarchy()
 
-    def outputs(self, source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.ndarray]:
-        return run_script(source, inputs, weights)
+    def outputs(
+        self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
+    ) -> dict[str, np.ndarray]:
+        return run_script(files[SCRIPT], inputs, weights)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from cortico.backends.annarchy.neurons import (
     arguments,
@@ -40,7 +39,7 @@ def _cell(coder: Coder, population: Population) -> Iterator[str]:
 
 ENGINE = Engine(
     header=HEADER,
-    constants=CONSTANTS,
+    constants=lambda circuit: f"{CONSTANTS}\n{definitions(circuit)}",
     main=MAIN,
     network="\n".join((NETWORK, BY_CELL, SETTLING_STEPS)),
     settle="{chain}",
@@ -53,6 +52,5 @@ ENGINE = Engine(
 def emit_script(circuit: Circuit, options: Options) -> str:
     """A standalone Python script that imports ANNarchy and numpy and runs `circuit`."""
     circuit = with_plain_names(circuit)
-    engine = replace(ENGINE, constants=f"{ENGINE.constants}\n{definitions(circuit)}")
     chain = longest_chain(circuit, lambda population: 1)
-    return emit_cell_script(circuit, engine, options.of_script(), chain)
+    return emit_cell_script(circuit, ENGINE, options.of_script(), chain)

@@ -7,11 +7,8 @@ import textwrap
 from collections.abc import Iterator
 
 from cortico.backends.cell_script import normalised_first
-from cortico.ir import Circuit, Compartment, Effect, Population
+from cortico.ir import TRANSFERS, Circuit, Compartment, Effect, Population
 from cortico.ir.rewrite import rename
-
-#: Transfer functions as ANNarchy calls them.
-_TRANSFERS = {"identity": "{x}", "relu": "pos({x})"}
 
 
 def with_plain_names(circuit: Circuit) -> Circuit:
@@ -62,7 +59,8 @@ def _equations(circuit: Circuit, population: Population) -> Iterator[str]:
         yield f"{ratio} = if {divisor} == 0.0: 0.0 else: {_factor(numerator)} / {divisor}"
         factors.insert(0, ratio)
     product = factors[0] if len(factors) == 1 else " * ".join(map(_factor, factors))
-    transfer = _TRANSFERS.get(population.transfer, f"{population.transfer}({{x}})")
+    transfer = TRANSFERS[population.transfer].annarchy
+    assert transfer is not None, "the backend refuses such a circuit"
     yield f"tau * dr/dt + r = {transfer.format(x=product)} : exponential"
 
 

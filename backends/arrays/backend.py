@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.extras import require_extra
+from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit, InputKind
 from cortico.ir.analysis.inputs import Arrays, bind_symbols, stored_values
 
@@ -36,9 +37,10 @@ class ArrayBackend(ABC):
         """What the file's `entry` gives: an array, or a tuple of them. `dtype` is the precision."""
 
     def unsupported(self, circuit: Circuit) -> list[str]:
+        problems = [*unspelled(circuit, self.name, f"which {self.library} does not have")]
         if len(circuit.axes) > _MOST_AXES:
-            return [f"{len(circuit.axes)} axes, einsum has letters for {_MOST_AXES}"]
-        return []
+            problems.append(f"{len(circuit.axes)} axes, einsum has letters for {_MOST_AXES}")
+        return problems
 
     def emit(self, circuit: Circuit) -> Mapping[str, str]:
         return {self.file: self.source(circuit)}

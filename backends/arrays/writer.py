@@ -16,6 +16,7 @@ class Writer:
     """Text of expressions. `sizes` gives the code for the size of each axis."""
 
     library = "np"
+    language = "numpy"  #: the column of transfer functions
     attend_arguments: tuple[str, ...] = ()  #: further arguments of the helper `attend`
 
     def __init__(self, sizes: Mapping[str, str]) -> None:
@@ -116,7 +117,8 @@ class Writer:
 
     def transfer(self, name: str, argument: str) -> str:
         """A transfer function of `cortico.ir.transfer`."""
-        return TRANSFERS[name].numpy.format(x=argument)
+        text: str = getattr(TRANSFERS[name], self.language)
+        return text.format(x=argument)
 
     def divide(self, numerator: str, divisor: str) -> str:
         """A division that gives zero where the divisor is zero: a helper of the emitted file."""

@@ -16,6 +16,7 @@ from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.running import SCRIPT, load_simulate, require_brian2, run_script
 from cortico.backends.brian2.schedule import unscheduled
 from cortico.backends.script_parts import unwritable
+from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit
 from cortico.ir.analysis.inputs import bind_symbols, stored_values
 
@@ -62,4 +63,5 @@ def _unsupported(circuit: Circuit, options: Options) -> Iterator[str]:
             yield "axes in time, where duration does not apply: a token stays until all has settled"
     if len(circuit.axes) > _MOST_AXES:
         yield f"{len(circuit.axes)} axes, NumPy arrays have at most {_MOST_AXES} beside time"
+    yield from unspelled(circuit, "brian2", "which networks of Brian2 do not settle to")
     yield from unwritable(circuit)

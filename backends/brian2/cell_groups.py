@@ -192,7 +192,9 @@ def equations(group: CellGroup, spiking: bool = False) -> list[str]:
     spikes of the group's somas leave behind.
     """
     alive = "alive(t, i)*" if group.comes_and_goes else ""
-    target = alive + TRANSFERS[group.transfer].brian2.format(x=_fires(group.currents))
+    transfer = TRANSFERS[group.transfer].brian2
+    assert transfer is not None, "the backend refuses such a circuit"
+    target = alive + transfer.format(x=_fires(group.currents))
     lines = [f"dr/dt = (-r + {target}) / tau : 1", "tau : second (constant)"]
     if spiking:
         lines = [

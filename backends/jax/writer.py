@@ -9,10 +9,8 @@ class JaxWriter(Writer):
     """Text of `jax.numpy` expressions."""
 
     library = "jnp"
+    language = "jax"
     attend_arguments = ("mesh=mesh",)
 
     def differences(self, left: str, right: str) -> str:
         return f"({self.positions(left)}[:, None] - {self.positions(right)})"
-
-    def transfer(self, name: str, argument: str) -> str:
-        return super().transfer(name, argument).replace("np.", "jnp.", 1)

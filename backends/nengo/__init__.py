@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from cortico.backends.extras import require_extra
@@ -24,6 +26,7 @@ class NengoBackend(ScriptBackend):
     name = "nengo"
     summary = "a Nengo model: exact, or ensembles of spiking neurons (neurons=lif)"
     script = SCRIPT
+    lacks = "which is infinite at 0, where Nengo asks it first"
 
     def __init__(self, **options: object) -> None:
         self.options = Options.of(options)
@@ -36,7 +39,9 @@ class NengoBackend(ScriptBackend):
     def require(self) -> None:
         require_extra(self.name, "nengo")
 
-    def outputs(self, source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.ndarray]:
-        outputs, said = run_and_listen(source, inputs, weights, "the Nengo model")
+    def outputs(
+        self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
+    ) -> dict[str, np.ndarray]:
+        outputs, said = run_and_listen(files[SCRIPT], inputs, weights, "the Nengo model")
         self.remarks = tuple(said.splitlines())
         return outputs

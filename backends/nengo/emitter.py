@@ -10,14 +10,21 @@ from cortico.backends.cell_script import (
 )
 from cortico.backends.nengo.options import Options
 from cortico.backends.nengo.template import CONSTANTS, HEADER, MAIN, NETWORK
+from cortico.backends.transfers import function_table, of_circuit, scipy_import
 from cortico.ir import Circuit
 from cortico.ir.rewrite import longest_chain
 
 SCRIPT = "attention_nengo.py"
 
+
+def _constants(circuit: Circuit) -> str:
+    line = scipy_import(of_circuit(circuit))  # the last of the imports
+    return (f"{line}\n\n" if line else "") + CONSTANTS + function_table(circuit, "nengo")
+
+
 ENGINE = Engine(
     header=HEADER,
-    constants=CONSTANTS,
+    constants=_constants,
     main=MAIN,
     network=f"{NETWORK}\n{BY_CELL}",
     settle="",

@@ -66,13 +66,6 @@ def main():
 CONSTANTS = """\
 HEADROOM = 1.1  # what ensembles represent, over the values that arise
 DIFFERENCES = {}  # population: how far spiking rates are from exact ones, and the largest exact rate
-TRANSFERS = {
-    "identity": lambda x: x,
-    "exp": np.exp,
-    "relu": lambda x: np.maximum(x, 0),
-    "tanh": np.tanh,
-    "sqrt": np.sqrt,
-}
 """
 
 NETWORK = '''\

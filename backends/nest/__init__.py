@@ -5,24 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import numpy as np
 
-from cortico.backends.cell_script import axes_in_time
 from cortico.backends.extras import require_extra
 from cortico.backends.nest.emitter import SCRIPT, emit_script
 from cortico.backends.nest.options import Options
 from cortico.backends.script_backend import ScriptBackend
-from cortico.backends.script_parts import unwritable
 from cortico.backends.script_running import run_and_listen
 from cortico.ir import Circuit
 from cortico.ir.analysis.inputs import Arrays
 
 __all__ = ["NestBackend", "Options", "emit_script"]
-
-#: Transfer functions that rate neurons of NEST settle to.
-_TRANSFERS = ("identity", "exp", "relu", "tanh")
 
 
 class NestBackend(ScriptBackend):
@@ -31,12 +26,10 @@ class NestBackend(ScriptBackend):
     name = "nest"
     summary = "a NEST script: built-in rate neurons that settle to attention"
     script = SCRIPT
+    lacks = "which no rate neuron of NEST has"
 
     def __init__(self, **options: object) -> None:
         self.options = Options.of(options)
-
-    def unsupported(self, circuit: Circuit) -> list[str]:
-        return [*axes_in_time(circuit), *_other_transfers(circuit), *unwritable(circuit)]
 
     def source(self, circuit: Circuit) -> str:
         return emit_script(circuit, self.options)
@@ -44,14 +37,7 @@ class NestBackend(ScriptBackend):
     def require(self) -> None:
         require_extra(self.name, "nest", "NEST")
 
-    def outputs(self, source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.ndarray]:
-        return run_and_listen(source, inputs, weights, "the NEST network")[0]
-
-
-def _other_transfers(circuit: Circuit) -> Iterator[str]:
-    for population in circuit.populations:
-        if population.transfer not in _TRANSFERS:
-            yield (
-                f"population {population.name!r} has the transfer function {population.transfer}, "
-                f"which no rate neuron of NEST has"
-            )
+    def outputs(
+        self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
+    ) -> dict[str, np.ndarray]:
+        return run_and_listen(files[SCRIPT], inputs, weights, "the NEST network")[0]

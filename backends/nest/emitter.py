@@ -5,6 +5,7 @@ from __future__ import annotations
 from cortico.backends.cell_script import BY_CELL, Engine, dendrites, emit_cell_script
 from cortico.backends.nest.options import Options
 from cortico.backends.nest.template import CONSTANTS, HEADER, MAIN, NETWORK
+from cortico.backends.transfers import function_table
 from cortico.ir import Circuit, Effect, Population
 from cortico.ir.rewrite import longest_chain
 
@@ -12,7 +13,7 @@ SCRIPT = "attention_nest.py"
 
 ENGINE = Engine(
     header=HEADER,
-    constants=CONSTANTS,
+    constants=lambda circuit: CONSTANTS + function_table(circuit, "nest"),
     main=MAIN,
     network=f"{NETWORK}\n{BY_CELL}",
     settle="",

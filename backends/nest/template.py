@@ -68,12 +68,6 @@ EXPONENT = 60.0  # where the sigmoid that stands for exp bends
 DAMPING = 0.9  # of the part that others go: at full steps what is divided would jitter by a rounding
 NEVER = np.inf  # ms: the time constant of a unit that waits
 BLOCK = 1_000_000  # synapses handed to NEST at once
-TRANSFERS = {
-    "identity": ("lin_rate_ipn", {}),
-    "exp": ("sigmoid_rate_ipn", {"beta": 1.0, "g": np.exp(EXPONENT)}),
-    "relu": ("threshold_lin_rate_ipn", {}),
-    "tanh": ("tanh_rate_ipn", {}),
-}
 """
 
 NETWORK = '''\

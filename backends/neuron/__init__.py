@@ -25,6 +25,7 @@ class NeuronBackend(ScriptBackend):
     name = "neuron"
     summary = "a NEURON script and mechanisms: one-segment compartments, over MPI"
     script = SCRIPT
+    lacks = "which no mechanism of NEURON settles to"
 
     def __init__(self, **options: object) -> None:
         self.options = Options.of(options)
@@ -33,10 +34,12 @@ class NeuronBackend(ScriptBackend):
         return emit_script(circuit, self.options)
 
     def emit(self, circuit: Circuit) -> Mapping[str, str]:
-        return {**super().emit(circuit), **mechanisms()}
+        return {**super().emit(circuit), **mechanisms(circuit)}
 
     def require(self) -> None:
         require_neuron(self.options.ranks)
 
-    def outputs(self, source: str, inputs: Arrays, weights: Arrays) -> dict[str, np.ndarray]:
-        return run_script(source, mechanisms(), inputs, weights, self.options.ranks)
+    def outputs(
+        self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
+    ) -> dict[str, np.ndarray]:
+        return run_script(files, inputs, weights, self.options.ranks)

@@ -23,7 +23,7 @@ UNITS {
 
 PARAMETER {
     g_leak = 1e-4 (S/cm2)
-    transfer = 0 : f is 0 identity, 1 exp, 2 relu, 3 tanh, 4 sqrt
+    transfer = 0 : f is @NAMES@
     one = 1 (mV) : what a, b or d points at where the cell has no such dendrite
 }
 
@@ -56,15 +56,5 @@ FUNCTION quotient(x, d) {
 
 FUNCTION f(x) {
     f = x
-    if (transfer == 1) {
-        f = exp(x)
-    } else if (transfer == 2) {
-        if (x < 0) {
-            f = 0
-        }
-    } else if (transfer == 3) {
-        f = tanh(x)
-    } else if (transfer == 4) {
-        f = sqrt(x)
-    }
+@BRANCHES@
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
 from importlib import resources
 
 from cortico.backends.brian2.code import Coder
@@ -16,7 +19,8 @@ from cortico.backends.cell_script import (
 )
 from cortico.backends.neuron.options import Options
 from cortico.backends.neuron.template import CELL, CONSTANTS, HEADER, MAIN, NETWORK
-from cortico.ir import Circuit, Effect, Population
+from cortico.backends.transfers import brought
+from cortico.ir import TRANSFERS, Circuit, Effect, Population
 from cortico.ir.rewrite import longest_chain
 
 SCRIPT = "attention_neuron.py"
@@ -28,9 +32,19 @@ def _cell(coder: Coder, population: Population) -> Iterator[str]:
     yield from dendrites(coder, population)
 
 
+def _numbers(circuit: Circuit | None) -> dict[str, int]:
+    """The number of each function in the mechanism of cells."""
+    places = {name: place for place, name in enumerate(TRANSFERS)}
+    return {transfer.name: places[transfer.name] for transfer in brought(circuit, "neuron")}
+
+
+def _constants(circuit: Circuit) -> str:
+    return CONSTANTS.format(transfers=json.dumps(_numbers(circuit)))
+
+
 ENGINE = Engine(
     header=HEADER,
-    constants=CONSTANTS,
+    constants=_constants,
     main=MAIN,
     network="\n".join((CELL, NETWORK, BY_CELL, SETTLING_STEPS)),
     settle="{chain}",
@@ -45,10 +59,27 @@ def emit_script(circuit: Circuit, options: Options) -> str:
     return emit_cell_script(circuit, ENGINE, options.of_script(), chain)
 
 
-def mechanisms() -> dict[str, str]:
-    """File name to text of the mechanisms: the same for all circuits."""
-    folder = resources.files("cortico.backends.neuron")
-    return {name: folder.joinpath(name).read_text(encoding="utf-8") for name in MECHANISMS}
+def mechanisms(circuit: Circuit | None = None) -> dict[str, str]:
+    """File name to text of the mechanisms; a circuit may add transfer functions to those that all have."""
+    folder, numbers = resources.files("cortico.backends.neuron"), _numbers(circuit)
+    names = ", ".join(f"{number} {name}" for name, number in numbers.items())
+    filled = {"@NAMES@": names, "@BRANCHES@": _branches(numbers)}
+    found = {}
+    for file in MECHANISMS:
+        text = folder.joinpath(file).read_text(encoding="utf-8")
+        found[file] = functools.reduce(lambda t, pair: t.replace(*pair), filled.items(), text)
+    return found
+
+
+def _branches(numbers: Mapping[str, int]) -> str:
+    """NMODL that changes f = x as the function of the cell does."""
+    bodies = {number: TRANSFERS[name].neuron for name, number in numbers.items()}
+    cases = (
+        f"if (transfer == {number}) {{\n{textwrap.indent(body, ' ' * 4)}\n}}"
+        for number, body in bodies.items()
+        if body
+    )
+    return textwrap.indent(" else ".join(cases), " " * 4)
 
 
 def _compartments(population: Population) -> int:

@@ -72,7 +72,7 @@ def main():
 '''
 
 CONSTANTS = """\
-TRANSFERS = {"identity": 0, "exp": 1, "relu": 2, "tanh": 3, "sqrt": 4}
+TRANSFERS = {transfers}
 AREA = 100  # um2: 1 nA into a section is then 1 mA/cm2
 """
 

@@ -1,5 +1,7 @@
 """The NumPy backend: one readable standalone file that imports only numpy and the standard library.
 
+A circuit with a transfer function that SciPy has and NumPy lacks (`erf`) makes the file import that, too.
+
 `cortico.backends.arrays` plans the program. `linear_maps` and `packing` take out what depends on
 weights alone, `tiling` and `tile_code` make tiles of queries, `streaming` takes one token at a time,
 `emitter` writes the file and `template` has its helpers. `sharing` and `ranks` make it run on MPI ranks,
@@ -12,8 +14,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from cortico.backends.arrays.backend import ArrayBackend, argument_names, compiled
+from cortico.backends.extras import require_library
 from cortico.backends.numpy.emitter import emit_source, what_ranks_share
 from cortico.backends.numpy.running import Options, require_mpi, run_on_ranks
+from cortico.backends.transfers import of_circuit, scipy_import
 from cortico.ir import Circuit
 from cortico.ir.analysis.inputs import Arrays
 
@@ -46,6 +50,8 @@ class NumpyBackend(ArrayBackend):
         return entry(**inputs, weights=weights)
 
     def results(self, circuit: Circuit, weights: Arrays, inputs: Arrays) -> Sequence[Any]:
+        if scipy_import(of_circuit(circuit)):
+            require_library("the transfer function erf in NumPy", "scipy", "erf", "SciPy")
         if self.options.ranks == 1:
             return super().results(circuit, weights, inputs)
         require_mpi()

@@ -29,6 +29,7 @@ from cortico.backends.script_parts import (
     two_blank_lines_between_functions,
     weights_reader,
 )
+from cortico.backends.transfers import of_circuit, scipy_import
 from cortico.ir import Circuit, Extent, Formula, Input, InputKind, Parameter, Role
 from cortico.ir.analysis.letters import axis_letters
 from cortico.ir.rewrite import rename
@@ -141,6 +142,7 @@ class _File:
             imports.append("from threading import Lock")
         if "Path(" in text:
             imports.append("from pathlib import Path")
+        scipy = scipy_import(of_circuit(self.circuit))
         return "\n".join(
             [
                 f'"""Circuit {json.dumps(self.circuit.name)}, compiled by cortico to NumPy.',
@@ -149,11 +151,12 @@ class _File:
                 "",
                 "float32 inputs are computed in float32, all others in float64. In the comments, axes stand in",
                 "brackets; the batch axes in front of them are left out.",
+                *([f"Besides numpy this needs scipy: {scipy}."] if scipy else []),
                 '"""',
                 "",
                 *imports,
                 *([""] if imports else []),
-                "import numpy as np\n\n",
+                "\n".join(filter(None, ["import numpy as np", scipy])) + "\n\n",
             ]
         )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from cortico.ir import TRANSFERS
+from cortico.ir.transfer import Transfer
+
 CHECKED = '''\
 def checked(name, array, shape, sizes, dtype, own=...):
     """`array`, or its part `own`, as `dtype`. Its last axes must have `shape`; a symbol there gets its size at first sight."""
@@ -316,3 +319,13 @@ def rotation(positions, frequencies):
     return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
 ''',
 }
+
+
+def _definition(transfer: Transfer) -> str:
+    """A transfer function as one of the emitted file."""
+    return (
+        f'def {transfer.name}(x):\n    """{transfer.formula}"""\n    return {transfer.numpy_body}\n'
+    )
+
+
+HELPERS |= {name: _definition(t) for name, t in TRANSFERS.items() if t.numpy_body}

@@ -14,6 +14,7 @@ import numpy as np
 from cortico.backends.extras import require_extra
 from cortico.backends.numpy import NumpyBackend
 from cortico.backends.protocol import Progress
+from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit, SpecError
 from cortico.ir.analysis.inputs import bind_symbols, stored_values
 from cortico.ir.errors import near_name
@@ -38,7 +39,8 @@ class OnnxBackend:
         self.dtype, self.fuse = np.dtype(dtype), form == "operator"
 
     def unsupported(self, circuit: Circuit) -> list[str]:
-        return NumpyBackend().unsupported(circuit)
+        missing = unspelled(circuit, "onnx", "for which ONNX has no operators")
+        return [*missing, *NumpyBackend().unsupported(circuit)]
 
     def write(self, circuit: Circuit, folder: Path, progress: Progress) -> Sequence[str]:
         """`attention.onnx`, and a file of weights beside it when they are more than a gigabyte."""

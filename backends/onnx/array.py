@@ -33,58 +33,58 @@ class Array:
     # ---- arithmetic ------------------------------------------------------------------------------
 
     def __add__(self, other: Array | Number) -> Array:
-        return self._with("Add", other)
+        return self.paired("Add", other)
 
     def __radd__(self, other: Number) -> Array:
-        return self.constant(other)._with("Add", self)
+        return self.constant(other).paired("Add", self)
 
     def __sub__(self, other: Array | Number) -> Array:
-        return self._with("Sub", other)
+        return self.paired("Sub", other)
 
     def __rsub__(self, other: Number) -> Array:
-        return self.constant(other)._with("Sub", self)
+        return self.constant(other).paired("Sub", self)
 
     def __mul__(self, other: Array | Number) -> Array:
         both = isinstance(other, Array) and self.dtype == other.dtype == np.bool_
-        return self._with("And" if both else "Mul", other)
+        return self.paired("And" if both else "Mul", other)
 
     def __rmul__(self, other: Number) -> Array:
-        return self.constant(other)._with("Mul", self)
+        return self.constant(other).paired("Mul", self)
 
     def __truediv__(self, other: Array | Number) -> Array:
-        return self._with("Div", other)
+        return self.paired("Div", other)
 
     def __rtruediv__(self, other: Number) -> Array:
-        return self.constant(other)._with("Div", self)
+        return self.constant(other).paired("Div", self)
 
     def __neg__(self) -> Array:
         return self.apply("Neg")
 
     def __pow__(self, power: float) -> Array:
         """In double precision: it is sizes that are raised to a power."""
-        return self.astype(np.float64)._with("Pow", power)
+        return self.astype(np.float64).paired("Pow", power)
 
     def __matmul__(self, other: Array) -> Array:
         one, two = alike(self, other)
         return self.new("MatMul", one, two, ndim=max(one.ndim, two.ndim), dtype=one.dtype)
 
     def __gt__(self, other: Array | Number) -> Array:
-        return self._with("Greater", other, np.dtype(bool))
+        return self.paired("Greater", other, np.dtype(bool))
 
     def __le__(self, other: Array | Number) -> Array:
-        return self._with("LessOrEqual", other, np.dtype(bool))
+        return self.paired("LessOrEqual", other, np.dtype(bool))
 
     def __ge__(self, other: Array | Number) -> Array:
-        return self._with("GreaterOrEqual", other, np.dtype(bool))
+        return self.paired("GreaterOrEqual", other, np.dtype(bool))
 
     def __and__(self, other: Array) -> Array:
-        return self._with("And", other)
+        return self.paired("And", other)
 
     def equals(self, number: Number) -> Array:
-        return self._with("Equal", number, np.dtype(bool))
+        return self.paired("Equal", number, np.dtype(bool))
 
     def larger(self, other: Array | Number) -> Array:
-        return self._with("Max", other)
+        return self.paired("Max", other)
 
     def apply(self, kind: str, dtype: np.dtype[Any] | None = None) -> Array:
         """An operator of one argument, element by element."""
@@ -176,7 +176,8 @@ class Array:
 
     # ---- nodes ---------------------------------------------------------------------------------------
 
-    def _with(self, kind: str, other: Array | Number, dtype: np.dtype[Any] | None = None) -> Array:
+    def paired(self, kind: str, other: Array | Number, dtype: np.dtype[Any] | None = None) -> Array:
+        """An operator of two arguments, element by element."""
         two = other if isinstance(other, Array) else self.constant(other)
         one, two = alike(self, two)
         return self.new(kind, one, two, ndim=max(one.ndim, two.ndim), dtype=dtype or one.dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ class NumpyOnOnnx:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.subtract = self  # for np.subtract.outer
+        self.operators = _Operators(self)
 
     def asarray(self, array: Any, dtype: Any = None) -> Any:
         if isinstance(array, Array):
@@ -50,12 +51,6 @@ class NumpyOnOnnx:
 
     def exp(self, array: Array | Number) -> Array:
         return self.array(array).apply("Exp")
-
-    def tanh(self, array: Array | Number) -> Array:
-        return self.array(array).apply("Tanh")
-
-    def sqrt(self, array: Array | Number) -> Array:
-        return self.array(array).apply("Sqrt")
 
     def cos(self, array: Array | Number) -> Array:
         return self.array(array).apply("Cos")
@@ -104,6 +99,20 @@ class NumpyOnOnnx:
             second[right] = first[left]
         kept = [letter for letter in first + second if (letter in first) != (letter in second)]
         return self.einsum(f"{''.join(first)},{''.join(second)}->{''.join(kept)}", one, two)
+
+
+class _Operators:
+    """ONNX operators of one argument or two, element by element, under their names."""
+
+    def __init__(self, names: NumpyOnOnnx) -> None:
+        self._names = names
+
+    def __getattr__(self, kind: str) -> Callable[..., Array]:
+        def applied(one: Array | Number, two: Array | Number | None = None) -> Array:
+            array = self._names.array(one)
+            return array.apply(kind) if two is None else array.paired(kind, two)
+
+        return applied
 
 
 def _order(before: str, after: str, ndim: int) -> list[int]:

@@ -6,6 +6,7 @@ The program is that of the NumPy, PyTorch and JAX backends: its statements are r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,15 @@ from cortico.ir.analysis.letters import axis_letters
 from cortico.ir.rewrite import rename
 
 
+class OnnxWriter(Writer):
+    """Text of NumPy's expressions, transfer functions in that of ONNX operators."""
+
+    language = "onnx"
+
+    def transfer(self, name: str, argument: str) -> str:
+        return re.sub(r"\b([A-Z]\w*)\(", r"np.operators.\1(", super().transfer(name, argument))
+
+
 class Recording:
     """Runs the program of a circuit. `given` are its inputs, and parameters as arrays of either kind."""
 
@@ -40,7 +50,9 @@ class Recording:
         """The circuit's outputs; with operators `Attention` if `fuse`, where they mean the same."""
         planner = Planner(rename(self.circuit, axes=axis_letters(self.circuit)))
         results = planner.outputs()
-        write = Writer({axis.name: planner.size_code(axis.name) for axis in planner.circuit.axes})
+        write = OnnxWriter(
+            {axis.name: planner.size_code(axis.name) for axis in planner.circuit.axes}
+        )
         for name, variable in self.names.items():
             self.scope[variable] = self._tensor(name)
         statements = planner.program.statements

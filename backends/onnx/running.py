@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as MissingOperator
 
 from cortico.backends.onnx.model import make_model
-from cortico.ir import Circuit, InputKind
+from cortico.ir import Circuit, InputKind, UnsupportedError
 from cortico.ir.analysis.inputs import Arrays, all_live
 
 
@@ -29,7 +30,7 @@ def run_model(
         kind = dtype if tensor.kind is InputKind.RATE else np.dtype(bool)
         flat = np.broadcast_to(array, (*batch, *sides)).reshape(-1, *sides)
         feeds[tensor.name] = np.ascontiguousarray(flat.astype(kind))
-    session = onnxruntime.InferenceSession(model.SerializeToString(), _quiet())
+    session = _session(circuit, model.SerializeToString(), dtype)
     found = session.run(None, feeds)
     return {
         output.name: array.reshape((*batch, *array.shape[1:]))
@@ -37,6 +38,18 @@ def run_model(
         else np.broadcast_to(array, (*batch, *array.shape))  # no input reaches it
         for output, array in zip(circuit.outputs, found, strict=True)
     }
+
+
+def _session(circuit: Circuit, model: bytes, dtype: np.dtype[Any]) -> onnxruntime.InferenceSession:
+    """UnsupportedError where onnxruntime lacks an operator for these numbers, such as Erf for float64."""
+    try:
+        return onnxruntime.InferenceSession(model, _quiet())
+    except MissingOperator as error:
+        cells = {p.name: p.transfer for p in circuit.populations if p.transfer != "identity"}
+        told = ", ".join(f"{name!r} ({transfer})" for name, transfer in cells.items())
+        raise UnsupportedError(
+            f"onnxruntime cannot run the transfer functions of {told} in {dtype}: {error}"
+        ) from None
 
 
 def _dtype(circuit: Circuit, inputs: Arrays) -> np.dtype[Any]:

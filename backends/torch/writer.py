@@ -15,7 +15,7 @@ _FEWEST_TERMS = 4
 class TorchWriter(Writer):
     """Text of PyTorch expressions; `device` and `dtype` are variables of the emitted file."""
 
-    library = "torch"
+    library = language = "torch"
 
     def positions(self, axis: str) -> str:
         return f"torch.arange({self.sizes[axis]}, device=device)"
@@ -43,9 +43,6 @@ class TorchWriter(Writer):
 
     def tensordot(self, first: str, second: str, places: Sequence[Sequence[int]]) -> str:
         return f"torch.tensordot({first}, {second}, dims={list(places)})"
-
-    def transfer(self, name: str, argument: str) -> str:
-        return f"torch.{name}({argument})"
 
     @property
     def infinity(self) -> str:

@@ -7,11 +7,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cortico.ir import CellClass, Compartment, Effect, Gain, Population, SpecError, Weight
+from cortico.ir import (
+    TRANSFERS,
+    CellClass,
+    Compartment,
+    Effect,
+    Gain,
+    Population,
+    SpecError,
+    Weight,
+)
+from cortico.ir.transfer import RateFactor
 
 MINUS = Gain(-1.0)
-
-_ONE = (Weight(),)
 
 
 def excitatory(population: Population) -> CellClass:
@@ -27,25 +35,14 @@ class Slope(NamedTuple):
 
 
 def slope(transfer: str) -> tuple[Slope, ...]:
-    """φ' by the neuron's own rate r = φ(…). SpecError for functions without a known derivative.
+    """φ' by the neuron's own rate. SpecError for functions whose slope no product of rates gives."""
+    factors = TRANSFERS[transfer].rate_slope
+    if factors is None:
+        raise SpecError(f"no derivative of the transfer function {transfer!r} is known")
+    return tuple(map(_heard, factors))
 
-    exp' = r, tanh' = (1 - r)(1 + r), sqrt' = 1/(2 r), relu' = r/r, which is 0 where r is.
-    """
-    match transfer:
-        case "identity":
-            return ()
-        case "exp":
-            return (Slope(Compartment("slope")),)
-        case "tanh":
-            return (
-                Slope(Compartment("below_one", drive=_ONE), Weight(gain=MINUS)),
-                Slope(Compartment("above_minus_one", drive=_ONE)),
-            )
-        case "sqrt":
-            return (Slope(Compartment("slope", Effect.DIVIDES), Weight(gain=Gain(2.0))),)
-        case "relu":
-            return (
-                Slope(Compartment("fires")),
-                Slope(Compartment("fires_at", Effect.DIVIDES)),
-            )
-    raise SpecError(f"no derivative of the transfer function {transfer!r} is known")
+
+def _heard(factor: RateFactor) -> Slope:
+    drive = (Weight(gain=Gain(factor.constant)),) if factor.constant else ()
+    effect = Effect.DIVIDES if factor.divides else Effect.MULTIPLIES
+    return Slope(Compartment(factor.compartment, effect, drive), Weight(gain=Gain(factor.per_rate)))

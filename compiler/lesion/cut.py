@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from cortico.ir import (
+    TRANSFERS,
     Circuit,
     Compartment,
     Gain,
@@ -78,7 +79,7 @@ def _scaled_rate(circuit: Circuit, name: str, target: Target, factor: float) -> 
     """The rate of a population times `factor`; outputs and synapses read it under its own name."""
     population = circuit.population(name)
     circuit, weight = _factor(circuit, population.name, population.axes, target, factor)
-    if population.transfer in ("identity", "relu"):  # φ(s·I) = s·φ(I) for s >= 0
+    if TRANSFERS[population.transfer].homogeneous:
         free = fresh("lesion", {part.name for part in population.compartments})
         part = Compartment(free, drive=(weight,))
         scaled = replace(population, compartments=(*population.compartments, part))

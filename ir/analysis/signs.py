@@ -6,9 +6,7 @@ from cortico.ir.analysis.constants import array_of
 from cortico.ir.circuit import Circuit
 from cortico.ir.population import Compartment, Effect, Population, Projection
 from cortico.ir.tensors import InputKind, Weight
-
-#: Transfer functions whose rates are never negative.
-POSITIVE = ("exp", "relu", "sqrt")
+from cortico.ir.transfer import TRANSFERS
 
 
 class Signs:
@@ -24,11 +22,10 @@ class Signs:
                 self.positive.add(population.name)
 
     def _never_negative(self, population: Population) -> bool:
-        if population.transfer in POSITIVE:
-            return True
-        compartments = population.compartments
-        return population.transfer == "identity" and all(
-            self.current_is_positive(population, c) for c in compartments
+        transfer, compartments = TRANSFERS[population.transfer], population.compartments
+        return transfer.nonnegative or (
+            transfer.is_identity
+            and all(self.current_is_positive(population, c) for c in compartments)
         )
 
     def current_is_positive(self, population: Population, compartment: Compartment) -> bool:
@@ -91,10 +88,11 @@ class Signs:
         factors = [c for c in population.compartments if c.effect is Effect.MULTIPLIES]
         inhibits = population.cell_class.inhibitory
         said = self.circuit.projections_from(population.name)
+        transfer = TRANSFERS[population.transfer]
         return (
-            population.transfer in ("identity", *POSITIVE)
+            (transfer.is_identity or transfer.nonnegative)
             and all(c.effect is Effect.MULTIPLIES for c in signed)
-            and (population.transfer == "identity" or not signed or len(factors) == 1)
+            and (transfer.is_identity or not signed or len(factors) == 1)
             and (not inhibits or population.name in self.positive)
             and (not inhibits or all(map(self.circuit.divides, said)))
         )

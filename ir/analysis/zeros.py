@@ -37,7 +37,7 @@ def is_zero(circuit: Circuit, weight: Weight) -> bool:
 
 def keeps_zero(population: Population) -> bool:
     """Whether a neuron whose argument is zero is silent: an exponential one is not."""
-    return float(TRANSFERS[population.transfer].evaluate(0.0)) == 0.0
+    return TRANSFERS[population.transfer].keeps_zero
 
 
 def _support(circuit: Circuit, weight: Weight) -> tuple[tuple[str, ...], np.ndarray]:

@@ -8,14 +8,16 @@ import random
 from fractions import Fraction
 from typing import Any
 
-from cortico.ir import UnsupportedError
+import numpy as np
+
+from cortico.ir import TRANSFERS, UnsupportedError
 from cortico.verify.exact.ring import Number, Ring
 
 _CONTEXT = decimal.Context(prec=40, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 
 
 class Decimals(Ring):
-    """Decimal numbers, rounded to forty digits; `cos`, `sin` and `tanh` to those of a float."""
+    """Decimal numbers, rounded to forty digits; opaque functions but `sqrt` to those of a float."""
 
     name = "decimals of forty digits"
 
@@ -52,7 +54,14 @@ class Decimals(Ring):
     def opaque(self, function: str, payload: Any) -> Any:
         if function == "sqrt":
             return _CONTEXT.sqrt(payload)
-        return decimal.Decimal(float(getattr(math, function)(float(payload))))
+        evaluate = (
+            TRANSFERS[function].evaluate if function in TRANSFERS else getattr(math, function)
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = float(evaluate(float(payload)))
+        if not math.isfinite(found):
+            raise UnsupportedError(f"{function}({float(payload)}), which is no number")
+        return decimal.Decimal(found)
 
     def random(self, draw: random.Random) -> Number:
         return self.number(Fraction(draw.gauss(0.0, 1.0)))

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from cortico.ir.transfer import TRANSFERS
 from cortico.verify.equations.arrays import Factor, all_axes, renamed, spread
 from cortico.verify.equations.language import (
     OFFSET,
@@ -221,12 +222,9 @@ def _step(x: np.ndarray) -> np.ndarray:
 
 
 _FUNCTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "exp": np.exp,
+    **{name: transfer.evaluate for name, transfer in TRANSFERS.items()},
     "inverse": _inverse,
-    "relu": lambda x: np.maximum(x, 0.0),
     "step": _step,
-    "tanh": np.tanh,
-    "sqrt": np.sqrt,
 }
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
+from functools import partial
 from typing import NamedTuple
 
+from cortico.ir.transfer import TRANSFERS
 from cortico.verify.equations.language import (
-    ONE,
     Add,
     Apply,
     Definition,
@@ -25,8 +25,8 @@ from cortico.verify.equations.language import (
     Read,
     Sum,
     fresh_indices,
+    lifted,
     names_in,
-    number,
     product,
     renamed_indices,
     total,
@@ -155,15 +155,12 @@ def _apart(expression: Sum, taken: set[str]) -> Sum:
 def derivative(function: str, argument: Expression) -> Expression:
     """The derivative of a function, at `argument`. That of 1/x at 0 is taken as 0."""
     value = Apply(function, argument)
-    match function:
-        case "exp":
-            return value
-        case "inverse":
-            return -(value * value)
-        case "relu":
-            return Apply("step", argument)
-        case "tanh":
-            return ONE - value * value
-        case "sqrt":
-            return number(Fraction(1, 2)) / value
-    raise NotImplementedError(f"the derivative of {function}")
+    if function == "inverse":
+        return -(value * value)
+    if function not in TRANSFERS:
+        raise NotImplementedError(f"the derivative of {function}")
+    functions = {name: partial(Apply, name) for name in ("step", *TRANSFERS)}
+    try:
+        return lifted(eval(TRANSFERS[function].slope, {"x": argument, "r": value, **functions}))
+    except NameError:
+        raise NotImplementedError(f"the derivative of {function} has irrational numbers") from None

@@ -53,6 +53,15 @@ class Expression:
         """The quotient, with x/0 = 0 as in a circuit."""
         return Product((self, Apply("inverse", other)))
 
+    def __rsub__(self, other: float) -> Expression:
+        return number(other) - self
+
+    def __rmul__(self, other: float) -> Expression:
+        return number(other) * self
+
+    def __rtruediv__(self, other: float) -> Expression:
+        return number(other) / self
+
 
 @dataclass(frozen=True)
 class Number(Expression):
@@ -132,6 +141,11 @@ ONE: Expression = Product(())
 def number(value: float | Fraction) -> Expression:
     """A number; a float is read as the decimal that it prints as, 0.1 as 1/10."""
     return Number(value if isinstance(value, Fraction) else Fraction(repr(float(value))))
+
+
+def lifted(value: Expression | float) -> Expression:
+    """An expression as it is, a number as an expression."""
+    return value if isinstance(value, Expression) else number(value)
 
 
 def total(indices: Index | tuple[Index, ...], body: Expression) -> Expression:

@@ -27,6 +27,7 @@ from cortico.ir import (
 from cortico.ir.circuit import resolve
 from cortico.ir.domain import mask
 from cortico.ir.rewrite import weights_of
+from cortico.ir.transfer import ExactRule
 from cortico.verify.exact.ring import Number, Ring
 
 Sizes = Mapping[str, int]
@@ -53,8 +54,8 @@ def exact_outputs(
 
 def is_rational(circuit: Circuit) -> bool:
     """Whether a circuit without formulas takes rationals to rationals, but for roots in its gains."""
-    transfers = {population.transfer for population in circuit.populations}
-    return transfers <= {"identity", "relu"}
+    exact = {TRANSFERS[population.transfer].exact for population in circuit.populations}
+    return exact <= {ExactRule.ITSELF, ExactRule.HALF}
 
 
 def gains(circuit: Circuit) -> list[Gain]:

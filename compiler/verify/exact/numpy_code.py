@@ -6,7 +6,8 @@ and never comes here.
 
 `import numpy` in that text gives a stand-in. It has the functions that the emitter uses and no others.
 Those that only move entries, add or multiply are NumPy's own. `float64` makes exact numbers; functions
-of one number, `maximum` and `divide` are those of the ring. Three parts of an emitted file do not run:
+of one number, `maximum` and `divide` are those of the ring, and so are transfer functions that the text defines or
+imports from SciPy. Three parts of an emitted file do not run:
 reading the weights file, float32, and threads; `cortico.verify.emission.calls` runs them on floats.
 
 Exact numbers have no size. So whether a softmax must be shifted (`in_range`) is not asked: the text runs
@@ -27,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.arrays.backend import argument_names
-from cortico.ir import Circuit
+from cortico.ir import TRANSFERS, Circuit
 from cortico.verify.exact.circuit import Exact
 from cortico.verify.exact.ring import LEAST, Infinity, Ring
 
@@ -58,8 +59,15 @@ _PLAIN = (
     "zeros",
 )
 
-#: Functions of one number that the ring knows.
-_FUNCTIONS = ("exp", "sqrt", "tanh", "cos", "sin")
+#: Functions of one number that the ring knows, and NumPy: opaque ones must be called on the very same numbers.
+_FUNCTIONS = (
+    "cos",
+    "sin",
+    *(t.name for t in TRANSFERS.values() if t.numpy == f"np.{t.name}({{x}})"),
+)
+
+#: Transfer functions that emitted text defines, or imports from SciPy.
+_DEFINED = tuple(t.name for t in TRANSFERS.values() if t.scipy or t.numpy_body)
 
 
 @dataclass(frozen=True)
@@ -149,10 +157,11 @@ class _Rank:
 
 def load_emitted(text: str, ring: Ring) -> Callable[..., Any]:
     """The `attention` function of `text`, which this process emitted, on numbers of `ring`."""
-    library = exact_numpy(ring)
+    defined = {name: np.frompyfunc(_applied(ring, name), 1, 1) for name in _DEFINED}
+    libraries = {"numpy": exact_numpy(ring), "scipy.special": SimpleNamespace(**defined)}
 
     def import_(name: str, *rest: Any) -> Any:
-        return library if name == "numpy" else builtins.__import__(name, *rest)
+        return libraries[name] if name in libraries else builtins.__import__(name, *rest)
 
     namespace: dict[str, Any] = {
         "__name__": "attention",
@@ -160,6 +169,7 @@ def load_emitted(text: str, ring: Ring) -> Callable[..., Any]:
         "__builtins__": {**vars(builtins), "__import__": import_},
     }
     exec(compile(text, "<emitted by cortico>", "exec"), namespace)
+    namespace |= {name: own for name, own in defined.items() if name in namespace}
     function: Callable[..., Any] = namespace["attention"]
     return function
 

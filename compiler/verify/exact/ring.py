@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from cortico.ir import Gain
+from cortico.ir import TRANSFERS, Gain
+from cortico.ir.transfer import ExactRule
 
-#: What an opaque function is at 0.
-_AT_ZERO = {"cos": 1, "sin": 0, "tanh": 0, "sqrt": 0}
+#: What an opaque function is at 0, where that is known.
+_AT_ZERO = {"cos": 1, "sin": 0} | {name: 0 for name, t in TRANSFERS.items() if t.keeps_zero}
 
 #: Largest relative distance of a number in code from the constant of the circuit that it rounds.
 ROUNDING = Decimal("4e-15")
@@ -237,12 +238,13 @@ class Ring(ABC):
                 raise ArithmeticError(f"{function}(-inf)")
             return self.number(0)
         payload = self.payload(value)
-        if function == "identity":
-            return Number(self, payload)
-        if function == "relu":
-            return max(Number(self, payload), self.number(0))
-        if function == "exp":
-            return Number(self, self.exp(payload))
+        match TRANSFERS[function].exact if function in TRANSFERS else ExactRule.OPAQUE:
+            case ExactRule.ITSELF:
+                return Number(self, payload)
+            case ExactRule.HALF:
+                return max(Number(self, payload), self.number(0))
+            case ExactRule.POWER:
+                return Number(self, self.exp(payload))
         if self.is_zero(payload) and function in _AT_ZERO:
             return self.number(_AT_ZERO[function])
         return Number(self, self.opaque(function, payload))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import sympy
 
-from cortico.ir import Circuit, Input, InputKind, Parameter, UnsupportedError
+from cortico.ir import TRANSFERS, Circuit, Input, InputKind, Parameter, UnsupportedError
 from cortico.ir.circuit import resolve
 from cortico.verify.exact.circuit import Sizes
 from cortico.verify.exact.ring import Number, Ring
@@ -74,7 +74,10 @@ class Formal(Ring):
         return sympy.exp(expanded(payload))
 
     def opaque(self, function: str, payload: Any) -> Any:
-        return getattr(sympy, function)(expanded(payload))
+        argument = expanded(payload)
+        if function in TRANSFERS:
+            return TRANSFERS[function].in_sympy(argument)
+        return getattr(sympy, function)(argument)
 
     def random(self, draw: random.Random) -> Number:
         return self.number(sympy.Symbol(f"s{draw.getrandbits(60)}", real=True))

@@ -21,6 +21,7 @@ import numpy as np
 
 from cortico.ir import Bound, Circuit, InputKind, Parameter, TensorRef
 from cortico.ir.rewrite import longest_chain, weights_of
+from cortico.ir.transfer import TRANSFERS, ExactRule, Parity
 from cortico.verify.equations.arrays import Factor, spread
 
 Sizes = Mapping[str, int]
@@ -105,10 +106,13 @@ class Field:
         """`x` for the lower half of the residues, else 0: relu(x) - relu(-x) = x holds."""
         return np.where(self.canonical(residues) <= self.prime // 2, residues, 0.0)
 
-    def opaque(self, residues: np.ndarray, rng: np.random.Generator, odd: bool) -> np.ndarray:
-        """A random function of the residues that is 0 at 0, the same for equal states of `rng`."""
+    def opaque(
+        self, residues: np.ndarray, rng: np.random.Generator, odd: bool, keeps_zero: bool = True
+    ) -> np.ndarray:
+        """A random function of the residues, the same for equal states of `rng`."""
         table = self.random(rng, (self.prime,))
-        table[0] = 0.0
+        if keeps_zero:
+            table[0] = 0.0
         if odd:
             table[-1 : self.prime // 2 : -1] = -table[1 : self.prime // 2 + 1]
         return np.asarray(table[self.canonical(residues)])
@@ -336,12 +340,14 @@ class Draw:
 
     def transferred(self, transfer: str, argument: np.ndarray, level: int) -> np.ndarray:
         """A transfer function. The argument of exp is at the next level, that of others at `level`."""
-        field = self.fields[level]
-        if transfer == "exp":
-            return field.exp(self.fields[level + 1].canonical(argument))
-        if transfer == "relu":
-            return field.relu(argument)
-        return field.opaque(argument, self._rng(transfer, level), odd=transfer == "tanh")
+        field, known = self.fields[level], TRANSFERS[transfer]
+        match known.exact:
+            case ExactRule.POWER:
+                return field.exp(self.fields[level + 1].canonical(argument))
+            case ExactRule.HALF:
+                return field.relu(argument)
+        rng, is_odd = self._rng(transfer, level), known.parity is Parity.ODD
+        return field.opaque(argument, rng, is_odd, known.keeps_zero)
 
     def _numbers(self, parameter: Parameter, shape: tuple[int, ...], level: int) -> np.ndarray:
         if parameter.values is not None and self.tensors is not None:

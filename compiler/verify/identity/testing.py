@@ -3,9 +3,9 @@
 A polynomial of degree d that is not zero is zero at a random point modulo p with probability at most
 d/p (Schwartz, Zippel). So random tensors tell circuits of any size apart, in exact arithmetic. An
 exponential is `g^a`, which keeps `exp(a + b) = exp(a) exp(b)`: equal circuits still agree, but for
-different ones there is no comparable bound. Of `relu`, `tanh` and `sqrt` only `relu(x) - relu(-x) = x`,
-`tanh(-x) = -tanh(x)` and `f(0) = 0` hold: circuits that rely on more are found different. Circuits are
-evaluated as they are, without equations; the textbook's are shared with the prover, and nothing else.
+different ones there is no comparable bound. Of other functions only `relu(x) - relu(-x) = x`, and `f(-x) = -f(x)`
+and `f(0) = 0` where the table of transfer functions says so, hold: circuits that rely on more are found different.
+Circuits are evaluated as they are, without equations; the textbook's are shared with the prover, and nothing else.
 """
 
 from __future__ import annotations

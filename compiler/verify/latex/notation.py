@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+from cortico.ir.transfer import TRANSFERS
 from cortico.verify.equations.language import (
     OFFSET,
     Add,
@@ -29,6 +30,11 @@ _BREAK = "\x1f"
 
 #: Widest line of a display, in letters, and widest numerator and denominator of a fraction.
 _WIDTH, _FRACTION = 78, 24
+
+#: Functions whose names LaTeX has.
+_NAMES = re.compile(
+    "|".join(rf"\\{t.name}" for t in TRANSFERS.values() if rf"\{t.name}" in t.latex)
+)
 
 _ACCENTS = {"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0308": '"'}
 _SPECIAL = {
@@ -114,11 +120,9 @@ class LatexWriter(Writer):
     def function(self, function: str, argument: str) -> str:
         if function == "nonzero":
             return rf"[{argument} \ne 0]"
-        if function == "sqrt":
-            return f"{self.parenthesised(argument)}^{{1/2}}"
-        known = function in ("exp", "tanh")
-        name = f"\\{function}" if known else rf"\operatorname{{{escaped(function)}}}"
-        return name + self.parenthesised(argument)
+        if function in TRANSFERS:
+            return TRANSFERS[function].latex.format(x=self.parenthesised(argument))
+        return rf"\operatorname{{{escaped(function)}}}{self.parenthesised(argument)}"
 
     def quotient(self, above: Sequence[Expression], below: Sequence[Expression]) -> str:
         """A fraction of tensors where that is short, else a factor to the power -1."""
@@ -264,7 +268,7 @@ def width(text: str) -> float:
     )
     text = re.sub(r"\\sum_\{([^{}]*)\}", lambda m: "x" * max(3, len(m[1]) * 2 // 3 + 2), text)
     text = re.sub(r"\\[lr]vert", "|", text)
-    text = re.sub(r"\\(?:exp|tanh)", "exp", text)
+    text = _NAMES.sub("exp", text)
     text = re.sub(r"\\[a-zA-Z]+|\\.", "x", text)
     scripts = re.findall(r"[_^]\{([^{}]*)\}", text)
     narrow = sum(0.35 * len(script) + 1 for script in scripts)

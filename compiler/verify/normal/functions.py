@@ -3,17 +3,19 @@
     exp(Σ_k c_k t_k) = Π_k exp(t_k)^c_k        what is constant along a row leaves its sum, and cancels
     exp(P t)         = 1 - P + P exp(t)        for P that is 0 or 1
     1/(c f Σ_k g_k)  = 1/c · 1/f · 1/(Σ_k g_k) with 1/0 = 0, for all that the terms have in common
-    relu(-x)         = relu(x) - x,  relu(c x) = c relu(x) for c > 0,  tanh(-x) = -tanh(x)
+    relu(-x)         = relu(x) - x,  relu(c x) = c relu(x) for c > 0,  φ(-x) = -φ(x) for odd φ
     φ(P x)           = P φ(x)                  for P that is 0 or 1, and φ(0) = 0
 
-Every rule holds for all real numbers, with x/0 = 0 as in a circuit.
+Every rule holds for all real numbers, with x/0 = 0 as in a circuit. Of other functions equal arguments give
+equal values, and nothing else is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fractions import Fraction
 
+from cortico.ir.transfer import TRANSFERS, Parity
 from cortico.verify.normal.algebra import UNIT, Algebra, connected
 from cortico.verify.normal.terms import Factor, Polynomial, Term, Var, bound_var
 
@@ -27,13 +29,18 @@ def apply(algebra: Algebra, function: str, argument: Polynomial) -> Polynomial:
         return argument
     if function == "exp":
         return _exponential(algebra, argument)
+    if function in TRANSFERS and not TRANSFERS[function].keeps_zero:
+        return _opaque(algebra, function, argument)
     if not argument:
         return {}  # all that follow keep zero
     guards = _common_guards(algebra, argument)
     if guards:
         bare = {_without(term, guards): c for term, c in argument.items()}
         return algebra.multiply(*map(algebra.factor, guards), apply(algebra, function, bare))
-    return _ODD_OR_PLAIN.get(function, _opaque(function))(algebra, argument)
+    if function in _RULES:
+        return _RULES[function](algebra, argument)
+    is_odd = function in TRANSFERS and TRANSFERS[function].parity is Parity.ODD
+    return (_odd if is_odd else _opaque)(algebra, function, argument)
 
 
 # ---- exponentials --------------------------------------------------------------------------------
@@ -173,20 +180,17 @@ def _relu(algebra: Algebra, argument: Polynomial) -> Polynomial:
     return algebra.multiply(algebra.scale(back, argument[lead]), opaque)
 
 
-def _tanh(algebra: Algebra, argument: Polynomial) -> Polynomial:
+def _odd(algebra: Algebra, function: str, argument: Polynomial) -> Polynomial:
     sign = Fraction(1 if argument[max(argument)] > 0 else -1)
-    inner = algebra.scale(argument, sign)
-    return algebra.scale(algebra.factor(algebra.heads.function("tanh", inner)), sign)
+    return algebra.scale(_opaque(algebra, function, algebra.scale(argument, sign)), sign)
 
 
-def _opaque(function: str) -> Callable[[Algebra, Polynomial], Polynomial]:
-    def applied(algebra: Algebra, argument: Polynomial) -> Polynomial:
-        return algebra.factor(algebra.heads.function(function, argument))
-
-    return applied
+def _opaque(algebra: Algebra, function: str, argument: Polynomial) -> Polynomial:
+    return algebra.factor(algebra.heads.function(function, argument))
 
 
-_ODD_OR_PLAIN = {"inverse": _inverse, "relu": _relu, "tanh": _tanh}
+#: Functions with rules of their own.
+_RULES = {"inverse": _inverse, "relu": _relu}
 
 
 # ---- what is 0 or 1 ------------------------------------------------------------------------------

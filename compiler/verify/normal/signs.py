@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cortico.ir.transfer import TRANSFERS, Sign
 from cortico.verify.normal.heads import Heads
 from cortico.verify.normal.terms import Factor, Polynomial, Term, Var
 
@@ -25,7 +26,7 @@ class Signs:
 
     def _keeps_sign(self, factor: Factor) -> bool:
         head = self._heads[factor.head]
-        if head.idempotent or head.kind in ("exp", "relu", "sqrt"):
+        if head.idempotent or (head.kind in TRANSFERS and TRANSFERS[head.kind].nonnegative):
             return True
         if head.kind == "tensor" and head.label in self._nonnegative:
             return True
@@ -48,6 +49,6 @@ class Signs:
                 fits = inner.rank == 1 and outer.rank == 0 and inner.sort == outer.sort
                 if not fits or head.label < 0 or partner.setdefault(inner, outer) != outer:
                     return False
-            elif head.kind != "exp":
+            elif head.kind not in TRANSFERS or TRANSFERS[head.kind].sign is not Sign.POSITIVE:
                 return False
         return True

@@ -30,8 +30,8 @@ from cortico.ir import (
     Weight,
 )
 from cortico.ir.analysis.constants import values_of
-from cortico.ir.analysis.signs import POSITIVE
 from cortico.ir.rewrite import weights_onto
+from cortico.ir.transfer import TRANSFERS, Relative
 
 #: Tokens for which the bound is, where their number is a symbol.
 TOKENS = 1024
@@ -277,7 +277,7 @@ class _Circuit:
         """Whether rates are nowhere negative, also of cells that have no bound yet."""
         if population in self.found:
             return bool(np.isfinite(self.found[population].share))
-        return self.circuit.population(population).transfer in POSITIVE
+        return TRANSFERS[self.circuit.population(population).transfer].nonnegative
 
 
 def _times(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -306,17 +306,20 @@ def _share(values: np.ndarray, off: np.ndarray) -> float:
 
 
 def _transferred(transfer: str, driven: _Bound) -> _Bound:
-    """What a transfer function makes of a bound, by its slope."""
-    most, moved = driven.size.most, driven.size.moved
-    if transfer == "identity":
+    """What a transfer function makes of a bound, by its steepest slope and its range."""
+    known, most, moved = TRANSFERS[transfer], driven.size.most, driven.size.moved
+    if known.is_identity:
         return driven
-    if transfer == "exp":
-        grown = np.expm1(moved)
-        return _Bound(_Size(np.exp(most), _times(np.exp(most), grown)), float(grown.max()))
-    if transfer == "relu":
-        return _Bound(_Size(most, moved), driven.share)
-    if transfer == "tanh":
-        return _Bound(_Size(np.minimum(most, 1.0), np.minimum(moved, 2.0)), driven.share)
-    if transfer == "sqrt":  # |√a − √b| ≤ √|a − b|
-        return _Bound(_Size(np.sqrt(most), np.sqrt(moved)), driven.share)
-    return _UNKNOWN
+    grown = np.expm1(moved)
+    share = {Relative.KEPT: driven.share, Relative.GROWN: float(grown.max())}
+    if known.steepest is not None:
+        low, high = known.range
+        far, way = (known.steepest * (np.sqrt(x) if known.of_root else x) for x in (most, moved))
+        largest = np.minimum(abs(known.at_zero) + far, max(-low, high))
+        size = _Size(largest, np.minimum(way, high - low))
+    elif known.relative is Relative.GROWN:
+        largest = known.at_zero * np.exp(most)
+        size = _Size(largest, _times(largest, grown))
+    else:
+        return _UNKNOWN
+    return _Bound(size, share.get(known.relative, np.inf))
