@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from cortico.ir import Gain
 from cortico.spec import AttentionSpec
 from cortico.verify.equations.arrays import Factor, all_axes, spread
 from cortico.verify.equations.evaluate import Evaluation
@@ -51,7 +52,8 @@ class Entries:
 
     def power(self, size: int, exponent: Fraction) -> Factor:
         found = np.empty((), object)
-        found[()] = Number(self._ring, self._ring.root(size, exponent))
+        gain = self._ring.gain(Gain(sizes=(("size", exponent),)), {"size": size})
+        found[()] = Number(self._ring, gain)
         return Factor(found, ())
 
     def whole(self, numbers: np.ndarray, axes: tuple[str, str]) -> Factor:
