@@ -146,6 +146,10 @@ def _sigmoid(x: Any) -> Any:
     return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 
 
+def _softplus(x: Any) -> Any:
+    return np.logaddexp(0, x)
+
+
 def _gaussian(x: Any) -> Any:
     return np.exp(-np.square(x))
 
@@ -362,6 +366,29 @@ _ENTRIES = (
         neuron=None,
         nest=None,
         latex=r"\log{x}",
+    ),
+    Transfer(
+        name="softplus",
+        formula="ln(1 + e^x)",
+        evaluate=_softplus,
+        at_zero=math.log(2),
+        sign=Sign.POSITIVE,
+        range=(0.0, math.inf),
+        steepest=1.0,
+        relative=Relative.GROWN,
+        slope="sigmoid(x)",
+        rate_slope=None,
+        numpy="softplus({x})",
+        numpy_body="np.logaddexp(0, x)",
+        sympy="log(1 + exp(x))",
+        torch="torch.logaddexp({x}, torch.zeros_like({x}))",
+        jax="jax.nn.softplus({x})",
+        onnx="Add(Max({x}, 0), Log(Add(Exp(Neg(Abs({x}))), 1)))",
+        brian2="(clip({x}, 0, inf) + log1p(exp(-abs({x}))))",
+        annarchy="(pos({x}) + log(1.0 + exp(-pos({x}) - pos(-({x})))))",
+        neuron="f = log(1 + exp(-fabs(x)))\nif (x > 0) {\n    f = f + x\n}",
+        nest=None,
+        latex=r"\operatorname{{softplus}}{x}",
     ),
 )
 

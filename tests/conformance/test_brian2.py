@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend
+from cortico.backends.transfers import unspelled
 from cortico.ir import Unfold
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
@@ -160,7 +161,7 @@ def test_any_circuit_in_space(circuit, seed, tokens, form):
         for p in circuit.parameters
         if p.values is not None and not np.isfinite(p.values).all()
     ]
-    assume(not lost)
+    assume(not lost and not [*unspelled(circuit, "brian2", "")])
     options = {"backend_options": {"form": form}, **SYNCHRONOUS}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -189,7 +189,7 @@ def test_emitted_numpy_is_exact(name):
         assert check_emitted_symbolically(circuit).equal
 
 
-@pytest.mark.parametrize("name", ["erf", "sigmoid", "gaussian"])
+@pytest.mark.parametrize("name", ["erf", "sigmoid", "gaussian", "softplus"])
 def test_populations_may_have_the_names_of_functions(name):
     """Emitted files define or import functions of these names."""
     circuit = rename(circuit_of(name, "exp"), populations={"core": name, f"p_{name}": "np"})

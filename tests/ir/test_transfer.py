@@ -37,6 +37,7 @@ MPMATH = {
     "sigmoid": lambda x: mpmath.mpf(scipy.special.expit(float(x))),
     "gaussian": lambda x: mpmath.exp(-x * x),
     "log": lambda x: mpmath.log(x) if x > 0 else mpmath.mpf("-inf" if x == 0 else "nan"),
+    "softplus": lambda x: -mpmath.mpf(scipy.special.log_expit(-float(x))),
 }
 
 #: Defined for positive arguments only.

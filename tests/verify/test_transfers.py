@@ -83,7 +83,7 @@ def test_signs_leave_odd_functions_only(name):
     )
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "erf", "tanh"])
+@pytest.mark.parametrize("name", ["sigmoid", "erf", "tanh", "softplus"])
 def test_a_sign_is_refuted(name):
     assert verdict(of(name, MINUS * X), of(name, X)) is Verdict.REFUTED
     if name == "sigmoid":
@@ -121,12 +121,13 @@ def test_zero_is_kept_by_some(name):
 def test_signs_of_rates(name):
     """relu(φ) = φ where φ is never negative, and φ/φ = 1 where it is positive."""
     kept = verdict(of("relu", of(name, X)), of(name, X)) is Verdict.PROVED
-    assert kept == (name in ("sqrt", "sigmoid", "gaussian"))
+    assert kept == (name in ("sqrt", "sigmoid", "gaussian", "softplus"))
     value = of(name, X)
-    assert (verdict(value / value, ONE) is Verdict.PROVED) == (name in ("sigmoid", "gaussian"))
+    is_one = verdict(value / value, ONE) is Verdict.PROVED
+    assert is_one == (name in ("sigmoid", "gaussian", "softplus"))
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "gaussian"])
+@pytest.mark.parametrize("name", ["sigmoid", "gaussian", "softplus"])
 def test_a_sum_of_positive_rates_is_not_zero(name):
     """So that it cancels as a pool of exponentials does; of others it may be zero."""
     from cortico.verify.equations.language import total
@@ -262,7 +263,7 @@ def test_no_rate_moves_further_than_its_range(name, largest):
     assert output_bound(weighted(name), {"W": 1e6}, {}) == pytest.approx(largest, rel=1e-8)
 
 
-@pytest.mark.parametrize("name", ["exp", "sigmoid", "tanh", "gaussian", "log"])
+@pytest.mark.parametrize("name", ["exp", "sigmoid", "softplus", "tanh", "gaussian", "log"])
 def test_shares_of_a_pool_have_bounds_where_rates_are_positive_and_smooth(name):
     """Masks over their sum: relative moves are known of exp and sigmoid."""
     from cortico.lowering import lower
@@ -275,7 +276,7 @@ def test_shares_of_a_pool_have_bounds_where_rates_are_positive_and_smooth(name):
         lambda p: replace(p, transfer=name) if p.name == "mask" else p,
     )
     assert np.isfinite(output_bound(circuit, {"W_K": 1e-9}, {}, tokens=4)) == (
-        name in ("exp", "sigmoid")
+        name in ("exp", "sigmoid", "softplus")
     )
 
 

@@ -4,11 +4,14 @@ import functools
 import importlib.util
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from cortico.backends.neuron import Options, emit_script, mechanisms
 from cortico.backends.neuron.running import compiled
+from cortico.ir import TRANSFERS
+from tests.ir.circuits import attention
 
 MISSING = [
     what
@@ -32,13 +35,21 @@ MPI = {
 }
 
 
+def all_functions():
+    """A circuit with a population for each function that the mechanisms may have."""
+    (first, *_) = attention().populations
+    names = [name for name, transfer in TRANSFERS.items() if transfer.neuron is not None]
+    populations = (replace(first, name=f"p_{name}", transfer=name) for name in names)
+    return replace(attention(), populations=tuple(populations))
+
+
 @functools.cache
 def load_neuron():
     """Load NEURON with the mechanisms, once for this process."""
     os.environ["NEURON_MODULE_OPTIONS"] = "-nogui"
     import neuron
 
-    neuron.load_mechanisms(str(compiled(tuple(mechanisms().items()))))
+    neuron.load_mechanisms(str(compiled(tuple(mechanisms(all_functions()).items()))))
 
 
 def load(circuit):
