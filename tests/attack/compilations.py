@@ -15,7 +15,7 @@ from tests.attack.drawing import planted_weights, random_spec
 from tests.attack.trial import Trial
 
 #: Seeds that once were wrong.
-REGRESSIONS = (101, 113, 146, 152, 209)
+REGRESSIONS = (101, 113, 146, 152, 209, 31000069)
 
 #: Trials that pytest makes.
 IN_TESTS = 3

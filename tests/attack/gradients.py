@@ -34,7 +34,7 @@ from tests.verify.judge import gradient_pair
 from tests.verify.rewrites import rewritten_equations
 
 #: Seeds that once were wrong.
-REGRESSIONS: tuple[int, ...] = (18, 43)
+REGRESSIONS: tuple[int, ...] = (18, 43, 31000141)
 
 #: Trials that pytest makes, with a new seed each time.
 IN_TESTS = 15
@@ -191,7 +191,7 @@ def _points(
     masks = {t.name for t in base.inputs if t.kind is InputKind.MASK}
     inputs = {t.name for t in base.inputs}
     for number, sizes in enumerate(sizes_of(random, base, base)):
-        if number in (1, 2) or number > 6:  # these two are large
+        if number in (1, 2, 7, 8, 9):  # the first two are large, of small ones four are enough
             continue
         batch = arrays(base, sizes, rng)
         # scores of a moderate size: a saturated softmax has no gradient but rounding

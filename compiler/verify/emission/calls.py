@@ -27,6 +27,9 @@ from cortico.verify.exact.numpy_code import on_ranks
 #: Largest difference, relative to the largest number of an output.
 TOLERANCE = {"float64": 1e-9, "float32": 5e-4}
 
+#: Below, the reference divides numbers that have lost digits, or are 0; emitted code shifts exponents.
+_LEAST_EXPONENTIAL = 1e-250
+
 #: Examples of a call with several batch axes.
 _BATCH = (2, 3)
 
@@ -251,7 +254,8 @@ class _Calls(EmittedFile):
         for scale in (4.0, 6.0, 8.0):
             large = {n: a if a.dtype == bool else scale * a for n, a in inputs.items()}
             expected = self.expected(large)
-            if all(np.isfinite(array).all() for array in expected.values()):
+            finite = all(np.isfinite(array).all() for array in expected.values())
+            if finite and self.least_exponential(large) > _LEAST_EXPONENTIAL:
                 single = {n: a if a.dtype == bool else a.astype("f4") for n, a in large.items()}
                 what = f"with rates of {scale:.0f}"
                 yield _Found(what, self.call(large), expected)

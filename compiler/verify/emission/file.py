@@ -14,9 +14,12 @@ import numpy as np
 from cortico.backends import get_runner
 from cortico.backends.arrays.backend import argument_names
 from cortico.backends.numpy import compile_source
+from cortico.backends.reference import interpret
 from cortico.backends.script_parts import stores_weights
 from cortico.ir import Circuit, Input, InputKind
+from cortico.ir.analysis.inputs import bind_symbols
 from cortico.ir.circuit import resolve
+from cortico.ir.domain import mask
 from cortico.ir.rewrite import map_parameters
 from cortico.ir.text import save_circuit
 from cortico.verify.emission.coverage import MARK, Branches
@@ -109,6 +112,19 @@ class EmittedFile:
     def expected(self, inputs: Arrays, weights: Arrays | None = None) -> Arrays:
         runner = get_runner("reference")
         return runner.run(self.circuit, inputs, self.weights if weights is None else weights)
+
+    def least_exponential(self, inputs: Arrays) -> float:
+        """The least rate of an exponential cell, in any example; infinity where there is none."""
+        cells = [p for p in self.circuit.populations if p.transfer == "exp"]
+        batch = next(iter(inputs.values())).shape[: -len(self.circuit.inputs[0].shape) or None]
+        sizes = self.circuit.sizes(bind_symbols(self.circuit, inputs))
+        least = math.inf
+        for index in np.ndindex(*batch) if cells else ():
+            rates = interpret(self.circuit, {n: a[index] for n, a in inputs.items()}, self.weights)
+            for p in cells:
+                inside = np.broadcast_to(mask(p.domain, p.axes, sizes), rates[p.name].shape)
+                least = min(least, rates[p.name][inside].min(initial=math.inf))
+        return least
 
 
 def _of_type(circuit: Circuit, kind: str) -> Circuit:
