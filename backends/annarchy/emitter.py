@@ -42,6 +42,7 @@ ENGINE = Engine(
     header=HEADER,
     constants=CONSTANTS,
     main=MAIN,
+    options=Options,
     network="\n".join((NETWORK, BY_CELL, SETTLING_STEPS)),
     settle="{chain}",
     cell=_cell,

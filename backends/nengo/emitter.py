@@ -19,6 +19,7 @@ ENGINE = Engine(
     header=HEADER,
     constants=CONSTANTS,
     main=MAIN,
+    options=Options,
     network=f"{NETWORK}\n{BY_CELL}",
     settle="",
     cell=dendrites,

@@ -14,6 +14,7 @@ ENGINE = Engine(
     header=HEADER,
     constants=CONSTANTS,
     main=MAIN,
+    options=Options,
     network=f"{NETWORK}\n{BY_CELL}",
     settle="",
     cell=dendrites,

@@ -32,6 +32,7 @@ ENGINE = Engine(
     header=HEADER,
     constants=CONSTANTS,
     main=MAIN,
+    options=Options,
     network="\n".join((CELL, NETWORK, BY_CELL, SETTLING_STEPS)),
     settle="{chain}",
     cell=_cell,
