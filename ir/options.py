@@ -40,6 +40,12 @@ from cortico.ir.limits import DIGITS, SIZE
 
 T = TypeVar("T")
 
+#: Types that a field may have, each with its rule.
+Kinds = tuple[tuple[Any, "Rule | None"], ...]
+
+#: The smallest and the largest positive float, and the one below 1: ends that are left out.
+LEAST, MOST, BELOW_ONE = math.ulp(0.0), math.nextafter(math.inf, 0), math.nextafter(1, 0)
+
 _WORDS: dict[type, str] = {
     bool: "true or false",
     int: "an integer",
@@ -134,9 +140,13 @@ def _value_lines(owner: str, wrong: Iterable[tuple[str, str]]) -> Iterator[str]:
 # ---- values and their types ------------------------------------------------------------------------
 
 
-@cache
 def hints(kind: Any) -> dict[str, Any]:
     """The types of a dataclass's fields, with their marks."""
+    return _hints(kind)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
     found = get_type_hints(kind, include_extras=True)
     return {field.name: found[field.name] for field in fields(kind)}
 
@@ -158,30 +168,35 @@ def _is_union(hint: Any) -> bool:
     return get_origin(hint) in (Union, UnionType)
 
 
-def alternatives(hint: Any) -> Iterator[tuple[Any, Rule | None]]:
+def alternatives(hint: Any) -> Kinds:
     """The types that a field may have, each with its rule; a choice is a type of its own."""
     if _is_union(hint):
-        for part in get_args(hint):
-            yield from alternatives(part)
-    elif get_origin(hint) is Annotated:
+        return tuple(each for part in get_args(hint) for each in alternatives(part))
+    if get_origin(hint) is Annotated:
         rule = next((m for m in hint.__metadata__ if isinstance(m, Rule)), None)
-        yield from ((kind, inner or rule) for kind, inner in alternatives(get_args(hint)[0]))
-    else:
-        yield hint, None
+        return tuple((kind, inner or rule) for kind, inner in alternatives(get_args(hint)[0]))
+    return ((hint, None),)
 
 
 def wrong_values(
     kind: type, given: Mapping[str, object], path: str = ""
 ) -> Iterator[tuple[str, str]]:
     """Name and fault of each value that its type does not allow, those in tables too; unknown names are left."""
-    for name, hint in hints(kind).items():
-        if name not in given:
+    for name, (kinds, default) in _kinds(kind).items():
+        value = given.get(name, default)
+        if value is default:
             continue
-        value = given[name]
-        if not _is_allowed(hint, value):
-            yield path + name, _fault(hint, value)
+        if not _is_allowed(kinds, value):
+            yield path + name, _fault(hints(kind)[name], value)
         elif is_dataclass(value):
             yield from wrong_values(type(value), vars(value), f"{path}{name}.")
+
+
+@cache
+def _kinds(kind: type) -> dict[str, tuple[Kinds, Any]]:
+    """Types and default of each field; kept, as all options are looked at when they are made."""
+    default = {field.name: field.default for field in fields(kind)}
+    return {name: (alternatives(hint), default[name]) for name, hint in hints(kind).items()}
 
 
 def _fault(hint: Any, value: object) -> str:
@@ -189,26 +204,31 @@ def _fault(hint: Any, value: object) -> str:
     return f"must be {expected(hint)}, found {found}{_advice(value, hint)}"
 
 
-def _is_allowed(hint: Any, value: object) -> bool:
-    return any(_is_one(kind, rule, value) for kind, rule in alternatives(hint))
+def _is_allowed(kinds: Kinds, value: object) -> bool:
+    return any(_is_one(kind, rule, value) for kind, rule in kinds)
 
 
 def _is_one(kind: Any, rule: Rule | None, value: object) -> bool:
-    if get_origin(kind) is Literal:
-        return isinstance(value, str) and value in get_args(kind)
-    if get_origin(kind) is tuple:
-        inner = get_args(kind)[0]
-        return isinstance(value, tuple) and all(_is_allowed(inner, each) for each in value)
+    if not isinstance(kind, type):
+        return _is_in_list(kind, value)
     accepted = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         return False
     return _can_be_used(value) and (rule is None or rule.fits(value))
 
 
+def _is_in_list(kind: Any, value: object) -> bool:
+    """Whether it is one of the choices, or a tuple of values of one type."""
+    if get_origin(kind) is Literal:
+        return isinstance(value, str) and value in get_args(kind)
+    each = alternatives(get_args(kind)[0])
+    return isinstance(value, tuple) and all(_is_allowed(each, member) for member in value)
+
+
 def _can_be_used(value: object) -> bool:
     """False for integers too large for a size, and for a text with half a character of UTF-16."""
     if isinstance(value, str):
-        return not any("\ud800" <= c <= "\udfff" for c in value)
+        return value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value)
     return not isinstance(value, int) or abs(value) < SIZE
 
 
@@ -370,7 +390,3 @@ def plain_value(text: str) -> object:
         except ValueError:
             continue
     return text
-
-
-#: The smallest and the largest positive number that a float can hold.
-LEAST, MOST = math.ulp(0.0), math.nextafter(math.inf, 0)

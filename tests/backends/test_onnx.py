@@ -214,7 +214,7 @@ def test_options_and_missing_libraries(monkeypatch, tmp_path):
     ):
         get_backend("onnx", form="operators")
     with pytest.raises(
-        SpecError, match="dtype .* float32 or float64, found 'float' .did you mean 'float64'"
+        SpecError, match=r"dtype .* float32 or float64, found 'float' .did you mean 'float64'"
     ):
         get_backend("onnx", dtype="float")
     found = importlib.util.find_spec
