@@ -325,10 +325,10 @@ def _converted(value: Any, hint: Any, path: str, problems: list[str]) -> Any:
             return build(kind, value, problems, f"{path}.")  # type: ignore[arg-type]
         if isinstance(value, str) and value in _choices(kind):
             return kind(value) if isinstance(kind, type) else value
-        if kind is float and type(value) is int and abs(value) < _EXACT:
-            value = float(value)
-        if type(value) is kind and _is_one(kind, rule, value):
-            return value
+        exact = kind is float and type(value) is int and abs(value) < _EXACT
+        found = float(value) if exact else value
+        if type(found) is kind and _is_one(kind, rule, found):
+            return found
     problems.append(f"{path} {_fault(hint, value)}")
     return None
 
@@ -359,11 +359,11 @@ def _plain(value: Any) -> Any:
 # ---- texts -----------------------------------------------------------------------------------------
 
 
-def key_value(text: str) -> tuple[str, str]:
+def key_value(text: str, expected: str = "KEY=VALUE") -> tuple[str, str]:
     """Key and value of a text such as `dt = 0.5`. SpecError where there is no `=`, or nothing before it."""
     key, equals, value = (part.strip() for part in text.partition("="))
     if not key or not equals:
-        raise SpecError(f"expected KEY=VALUE, found {shown(text)}")
+        raise SpecError(f"expected {expected}, found {shown(text)}")
     return key, value
 
 
@@ -374,17 +374,17 @@ def from_text(hint: Any, text: str) -> object:
         return None
     if bool in kinds and text.lower() in ("true", "false"):
         return text.lower() == "true"
-    found = plain_value(text) if int in kinds or float in kinds else text
-    return found if isinstance(found, tuple(k for k in kinds if k in (int, float))) else text
+    return _number(text, [kind for kind in (int, float) if kind in kinds])
 
 
 def plain_value(text: str) -> object:
-    """A number or nothing where the text says so, else the text; that of endless digits is none."""
-    if text.isdecimal() and len(text) > DIGITS:
-        return text
-    if text.lower() == "none":
-        return None
-    for kind in (int, float):
+    """A number or nothing where the text says so, else the text."""
+    return None if text.lower() == "none" else _number(text, (int, float))
+
+
+def _number(text: str, kinds: Iterable[Callable[[str], object]]) -> object:
+    """What `text` is as the first of these kinds that it can be, or itself; of endless digits it is none."""
+    for kind in kinds if len(text) <= DIGITS or not text.isdecimal() else ():
         try:
             return kind(text)
         except ValueError:

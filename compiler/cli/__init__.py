@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         with _ending_signals():
-            code = int(parsed.execute(parsed))
+            code = int(parsed.command.execute(parsed.command.Arguments.of(parsed)))
         if sys.stdout is not None:  # there is none when the shell closed it
             sys.stdout.flush()
         return code
@@ -156,6 +156,6 @@ def _parser() -> argparse.ArgumentParser:
         name = module.__name__.rpartition(".")[2].rstrip("_")  # import_, for `cortico import`
         summary = (module.__doc__ or "").partition("\n")[0]
         command = commands.add_parser(name, help=summary, description=summary, parents=[shared])
-        module.add_arguments(command)
-        command.set_defaults(execute=module.execute)
+        module.Arguments.add_to(command)
+        command.set_defaults(command=module)
     return parser

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
+
+from cortico.cli.arguments import CommandArguments
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Arguments(CommandArguments):
     """This command has no arguments."""
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Print each backend's name, what it can do, and what it is."""
     from cortico.backends import backend_names, get_backend
     from cortico.backends.protocol import ABILITIES

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass, fields
+
+from cortico.cli.arguments import CommandArguments
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Arguments(CommandArguments):
     """This command has no arguments."""
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Print each pass with its options and what it does, then the pipelines."""
-    from dataclasses import fields
-
     from cortico.passes import PASSES, PIPELINES
 
     for kind in PASSES:

@@ -6,61 +6,19 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortico.cli.outputs import add_force_argument
-from cortico.cli.sources import add_source_arguments, read_source
+from cortico.cli.arguments import argument
+from cortico.cli.outputs import ForceArguments
+from cortico.cli.sources import SourceArguments, read_source
 
 if TYPE_CHECKING:
     from cortico.learning.training import Settings, Snapshot, Training, TrainingResult
 
 #: What is written beside checkpoint and weights at the end; the picture only where it can be drawn.
 _RESULTS = ("history.json", "train.py", "spec.json", "loss.svg")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Source, data, settings and output folder. The first weights are given or drawn."""
-    add_source_arguments(parser)
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help=".npz of x (samples, tokens, model), target (samples, tokens, output), and context, keep",
-    )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder")
-    add_force_argument(parser)
-    parser.add_argument("--epochs", type=_integer, default=10, metavar="N", help="default: 10")
-    parser.add_argument(
-        "--batch-size", type=_integer, default=32, metavar="B", help="samples a step (default: 32)"
-    )
-    parser.add_argument(
-        "--learning-rate", type=_number, default=0.01, metavar="R", help="default: 0.01"
-    )
-    parser.add_argument("--momentum", type=_number, default=0.0, metavar="M", help="default: 0")
-    parser.add_argument(
-        "--seed", type=_integer, default=0, metavar="S", help="of the order of samples (default: 0)"
-    )
-    parser.add_argument(
-        "--train", metavar="W,W", help="tensors to train, as in W_Q,W_K (default: all)"
-    )
-    parser.add_argument(
-        "--reduction",
-        default="mean",
-        metavar="R",
-        help="mean or sum of ½ Σ (y - target)² over a batch's tokens (default: mean)",
-    )
-    parser.add_argument(
-        "--validation",
-        type=_number,
-        default=0.0,
-        metavar="F",
-        help="share of the samples to hold out (default: 0)",
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the last whole epoch in DIR"
-    )
 
 
 def _integer(text: str) -> int:
@@ -78,7 +36,52 @@ def _number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"expected a number, found {text[:40]!r}") from None
 
 
-def execute(arguments: argparse.Namespace) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Arguments(ForceArguments, SourceArguments):
+    """Source, data, settings and output folder. The first weights are given or drawn."""
+
+    data: Path = argument(
+        "--data",
+        required=True,
+        metavar="FILE",
+        help=".npz of x (samples, tokens, model), target (samples, tokens, output), and context, keep",
+    )
+    output: Path = argument("-o", "--output", required=True, metavar="DIR", help="folder")
+    epochs: int = argument("--epochs", type=_integer, default=10, metavar="N", help="default: 10")
+    batch_size: int = argument(
+        "--batch-size", type=_integer, default=32, metavar="B", help="samples a step (default: 32)"
+    )
+    learning_rate: float = argument(
+        "--learning-rate", type=_number, default=0.01, metavar="R", help="default: 0.01"
+    )
+    momentum: float = argument(
+        "--momentum", type=_number, default=0.0, metavar="M", help="default: 0"
+    )
+    seed: int = argument(
+        "--seed", type=_integer, default=0, metavar="S", help="of the order of samples (default: 0)"
+    )
+    train: str | None = argument(
+        "--train", metavar="W,W", help="tensors to train, as in W_Q,W_K (default: all)"
+    )
+    reduction: str = argument(
+        "--reduction",
+        default="mean",
+        metavar="R",
+        help="mean or sum of ½ Σ (y - target)² over a batch's tokens (default: mean)",
+    )
+    validation: float = argument(
+        "--validation",
+        type=_number,
+        default=0.0,
+        metavar="F",
+        help="share of the samples to hold out (default: 0)",
+    )
+    resume: bool = argument(
+        "--resume", default=False, help="go on from the last whole epoch in DIR"
+    )
+
+
+def execute(arguments: Arguments) -> int:
     """Train, writing a checkpoint after each epoch; then weights, history and picture."""
     from cortico.cli.console import stages
 
@@ -95,14 +98,14 @@ def execute(arguments: argparse.Namespace) -> int:
 # ---- setting up ----------------------------------------------------------------------------------
 
 
-def _set_up(arguments: argparse.Namespace, progress: Any) -> Training:
+def _set_up(arguments: Arguments, progress: Any) -> Training:
     from cortico.cli.run import read_arrays
     from cortico.ir import SpecError
     from cortico.learning.emission import training_circuit
     from cortico.learning.training import Training
 
     settings = _settings(arguments)
-    spec, weights = read_source(arguments, progress)
+    spec, weights = read_source(arguments.source, arguments, progress)
     if weights is None:
         raise SpecError(
             "training starts from weights: give --weights FILE, or --random-weights SEED"
@@ -113,7 +116,7 @@ def _set_up(arguments: argparse.Namespace, progress: Any) -> Training:
     return Training(spec, weights, read_arrays(arguments.data, circuit), settings)
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
+def _settings(arguments: Arguments) -> Settings:
     from cortico.learning.training import Settings
 
     names = ("epochs", "batch_size", "learning_rate", "momentum", "seed", "reduction", "validation")
@@ -123,7 +126,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return Settings(**given, trained=listed)
 
 
-def _start(arguments: argparse.Namespace, training: Training) -> Snapshot:
+def _start(arguments: Arguments, training: Training) -> Snapshot:
     """The checkpoint in the folder, or the first state. SpecError rather than losing a training."""
     from cortico.files import require_new
     from cortico.ir import SpecError
