@@ -1,16 +1,25 @@
-"""Arguments of a command as a dataclass: what argparse is told of them, and what it found, with types.
+"""Arguments of a command as a class with types: what argparse is told of them, and what it found.
 
 A field's type says how a text is read: a path, a whole number, a text, a flag, or a tuple for what may be
-repeated. What `--help` says of it stands beside it. Nothing here loads NumPy, or `--help` would be slow.
+repeated. What `--help` says of it stands beside it. Nothing here loads NumPy, and these are no dataclasses,
+each of which would take a millisecond to make: `--help` would be slow.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, Self, get_args, get_origin, get_type_hints
+
+
+class _Argument(NamedTuple):
+    """What argparse is told of a field, beside what follows from its type."""
+
+    flags: tuple[str, ...]
+    default: Any
+    apart: str
+    settings: dict[str, Any]
 
 
 def argument(*flags: str, default: Any = None, apart: str = "", **settings: Any) -> Any:
@@ -19,32 +28,38 @@ def argument(*flags: str, default: Any = None, apart: str = "", **settings: Any)
     Of the options that are `apart` by the same word one may be given. `settings` are those of argparse's
     `add_argument`, beside type and action, which follow from the field's type.
     """
-    return field(default=default, metadata={"flags": flags, "apart": apart, "settings": settings})
+    return _Argument(flags, default, apart, settings)
 
 
-@dataclass(frozen=True, kw_only=True)
 class CommandArguments:
-    """Base of the arguments of a command."""
+    """Base of the arguments of a command. Its fields are what `argument` made, here and in its bases."""
 
     @classmethod
     def add_to(cls, parser: argparse.ArgumentParser) -> None:
         """Tell a parser of all fields."""
         hints, groups = get_type_hints(cls), {"": parser}
-        for each in fields(cls):
-            apart = each.metadata["apart"]
+        for name, (flags, default, apart, own) in cls._fields().items():
             if apart not in groups:
                 groups[apart] = parser.add_mutually_exclusive_group()  # type: ignore[assignment]
-            settings = {**_settings(hints[each.name]), **each.metadata["settings"]}
-            flags = each.metadata["flags"]
+            settings = {**_settings(hints[name]), **own}
             if flags:
                 repeated = settings.get("action") == "append"
-                settings |= {"dest": each.name, "default": [] if repeated else each.default}
-            groups[apart].add_argument(*(flags or (each.name,)), **settings)
+                settings |= {"dest": name, "default": [] if repeated else default}
+            groups[apart].add_argument(*(flags or (name,)), **settings)
 
     @classmethod
     def of(cls, parsed: argparse.Namespace) -> Self:
-        """What was parsed."""
-        return cls(**{each.name: _value(parsed, each) for each in fields(cls)})
+        """What was parsed; what may be repeated is a tuple."""
+        made = cls()
+        for name in cls._fields():
+            found = getattr(parsed, name)
+            setattr(made, name, tuple(found) if isinstance(found, list) else found)
+        return made
+
+    @classmethod
+    def _fields(cls) -> dict[str, _Argument]:
+        every = (pair for base in reversed(cls.__mro__) for pair in vars(base).items())
+        return {name: found for name, found in every if isinstance(found, _Argument)}
 
     def given(self, *names: str) -> Iterator[str]:
         """Those of these options that were given, as they are written: `--random-weights`."""
@@ -69,11 +84,6 @@ def _settings(hint: Any) -> dict[str, Any]:
     kinds: dict[Any, Callable[[str], object]] = {Path: Path, int: whole_number}
     found = next((kinds[kind] for kind in (hint, *get_args(hint)) if kind in kinds), None)
     return {} if found is None else {"type": found}
-
-
-def _value(parsed: argparse.Namespace, each: Field[Any]) -> Any:
-    found = getattr(parsed, each.name)
-    return tuple(found) if isinstance(found, list) else found
 
 
 # ---- what a text says ------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 _SOUND, _CONTRADICTED = 0, 1
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(ForceArguments, SourceArguments):
     """What to audit, what to add to the audit, and where to write it."""
 

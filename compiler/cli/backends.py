@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cortico.cli.arguments import CommandArguments
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(CommandArguments):
     """This command has no arguments."""
 

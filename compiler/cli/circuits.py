@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +13,12 @@ if TYPE_CHECKING:
     from cortico.ir import Circuit
 
 
-@dataclass(frozen=True, kw_only=True)
 class CircuitArguments(CommandArguments):
     """The circuit, which `read_circuit` reads."""
 
     circuit: Path = argument(help="folder written by `cortico compile`, or a .cortico file")
 
 
-@dataclass(frozen=True, kw_only=True)
 class BindArguments(CommandArguments):
     """Numbers for symbolic sizes."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 _LONGEST = 100  #: characters of a folder name that is made from a spec's name
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(BackendArguments, ForceArguments, SourceArguments):
     """Source, layer, sizes, weights, backend and output folder."""
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from cortico.cli.arguments import argument
 from cortico.cli.outputs import ForceArguments
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(ForceArguments):
     """Where to write the compiled layer."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 _EQUAL, _DIFFERENT = 0, 1
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(BindArguments):
     """Two circuits, and numbers for their symbolic sizes; a size is bound in both."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from cortico.cli.arguments import argument
@@ -16,7 +15,6 @@ from cortico.cli.subjects import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(ForceArguments, ExampleArguments):
     """What to draw, which kind of picture, and where to."""
 

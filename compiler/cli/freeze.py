@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 
 from cortico.cli.arguments import argument
@@ -20,7 +19,6 @@ def _holding(text: str) -> tuple[str, Path]:
     return name, Path(file)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(BackendArguments, ForceArguments, CircuitArguments):
     """Circuit, what to hold, backend and output folder."""
 

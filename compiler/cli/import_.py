@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,6 @@ _READ = (PathKind.SONATA, *CIRCUITS, PathKind.ONNX)
 SPEC, WEIGHTS = "spec.json", "weights.safetensors"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(ForceArguments):
     """Where to read, which layer, and where to write."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _HOLDS, _FAILS = 0, 1
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(ForceArguments, SourceArguments):
     """What learns, how errors come back, and what to say of it. The source may be a compiled circuit, too."""
 

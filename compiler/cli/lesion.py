@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,6 @@ def _scaling(text: str) -> Cut:
         ) from None
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(RunArguments):
     """Circuit, lesions, input, and where to write what came of it."""
 

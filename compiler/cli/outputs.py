@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from cortico.cli.arguments import CommandArguments, argument
@@ -11,7 +10,6 @@ from cortico.cli.arguments import CommandArguments, argument
 _NAMED = 5  #: so many files that are no part of what was written are named
 
 
-@dataclass(frozen=True, kw_only=True)
 class ForceArguments(CommandArguments):
     """`--force`, without which nothing of other content is replaced."""
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 from cortico.cli.arguments import CommandArguments
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(CommandArguments):
     """This command has no arguments."""
 
 
 def execute(arguments: Arguments) -> int:
     """Print each pass with its options and what it does, then the pipelines."""
+    from dataclasses import fields
+
     from cortico.passes import PASSES, PIPELINES
 
     for kind in PASSES:

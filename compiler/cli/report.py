@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from cortico.verify.claims import Claim
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(ForceArguments, ExampleArguments):
     """What the page is about, and where to write it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from cortico.ir import Circuit
 
 
-@dataclass(frozen=True, kw_only=True)
 class RunArguments(BackendArguments, ForceArguments, CircuitArguments):
     """Circuit, inputs, backend and where to write the output."""
 

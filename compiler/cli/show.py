@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import argument
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 _LISTED = 20
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(BindArguments, CircuitArguments):
     """Circuit, and what of it to show."""
 

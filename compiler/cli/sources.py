@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 _OF_CHECKPOINTS, _OF_SPECS = ("layer", "heads", "prefix"), ("weights", "random_weights")
 
 
-@dataclass(frozen=True, kw_only=True)
 class SpecArguments(CommandArguments):
     """Layer, sizes and weights."""
 
@@ -49,7 +47,6 @@ class SpecArguments(CommandArguments):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class SourceArguments(SpecArguments):
     """Source, layer, sizes and weights."""
 

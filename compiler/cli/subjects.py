@@ -38,7 +38,6 @@ class Subject:
         return self.compilation.steps if self.compilation else ()
 
 
-@dataclass(frozen=True, kw_only=True)
 class SubjectArguments(BindArguments, SourceArguments):
     """Source, sizes and passes. The source may also be a compiled folder or a .cortico file."""
 
@@ -52,7 +51,6 @@ class SubjectArguments(BindArguments, SourceArguments):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
 class ExampleArguments(SubjectArguments):
     """What makes the circuit, and an input for it."""
 

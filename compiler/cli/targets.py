@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import CommandArguments, argument, pair
@@ -19,7 +18,6 @@ def backend_option(text: str) -> tuple[str, object]:
     return key, plain_value(value)
 
 
-@dataclass(frozen=True, kw_only=True)
 class BackendArguments(CommandArguments):
     """The backend and its options."""
 

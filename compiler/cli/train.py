@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +35,6 @@ def _number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"expected a number, found {text[:40]!r}") from None
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(ForceArguments, SourceArguments):
     """Source, data, settings and output folder. The first weights are given or drawn."""
 

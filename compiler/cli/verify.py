@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 _HOLDS, _FAILS = 0, 1
 
 
-@dataclass(frozen=True, kw_only=True)
 class Arguments(ForceArguments, SpecArguments):
     """What to verify, or a certificate to re-check; where to write proof and derivation.
 
