@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from types import NoneType, UnionType
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     ClassVar,
@@ -38,6 +39,9 @@ from typing import (
 from cortico.ir.errors import SpecError, bullet_list, near_name, shown
 from cortico.ir.limits import DIGITS, SIZE
 
+if TYPE_CHECKING:
+    import argparse
+
 T = TypeVar("T")
 
 #: Types that a field may have, each with its rule.
@@ -46,12 +50,7 @@ Kinds = tuple[tuple[Any, "Rule | None"], ...]
 #: The smallest and the largest positive float, and the one below 1: ends that are left out.
 LEAST, MOST, BELOW_ONE = math.ulp(0.0), math.nextafter(math.inf, 0), math.nextafter(1, 0)
 
-_WORDS: dict[type, str] = {
-    bool: "true or false",
-    int: "an integer",
-    float: "a number",
-    str: "a text",
-}
+_WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 _MOST_FIELDS = 100  #: of one table; a spec has a third of that
 _EXACT = 2**53  #: integers below are the same as floats
 
@@ -122,14 +121,14 @@ def refuse(owner: str, lines: Iterable[str]) -> None:
 
 
 def _wrong_lines(kind: type[OptionSet], given: Mapping[str, object]) -> Iterator[str]:
-    known, owner = [field.name for field in fields(kind)], kind.owner
+    known, owner = hints(kind), kind.owner
     listed = ", ".join(known) or "none"
     for name in given:
         if name not in known:
             yield f"{owner} has no option {shown(name)}{near_name(name, known)}; it has: {listed}"
     yield from _value_lines(owner, wrong_values(kind, given))
     for name, mark in marks(kind, Only).items():
-        if name in given and given.get(mark.option, _default_of(kind, mark.option)) != mark.value:
+        if name in given and given.get(mark.option, defaults(kind)[mark.option]) != mark.value:
             yield f"option {name} of {owner} is for {mark.option}={mark.value} only"
 
 
@@ -149,6 +148,12 @@ def hints(kind: Any) -> dict[str, Any]:
 def _hints(kind: type) -> dict[str, Any]:
     found = get_type_hints(kind, include_extras=True)
     return {field.name: found[field.name] for field in fields(kind)}
+
+
+def defaults(kind: type) -> dict[str, Any]:
+    """The defaults of a dataclass's fields, MISSING where there is none."""
+    made = {f.name: f.default_factory for f in fields(kind) if f.default_factory is not MISSING}
+    return {f.name: made[f.name]() if f.name in made else f.default for f in fields(kind)}
 
 
 def marks(kind: type, mark: type[T]) -> dict[str, T]:
@@ -195,8 +200,7 @@ def wrong_values(
 @cache
 def _kinds(kind: type) -> dict[str, tuple[Kinds, Any]]:
     """Types and default of each field; kept, as all options are looked at when they are made."""
-    default = {field.name: field.default for field in fields(kind)}
-    return {name: (alternatives(hint), default[name]) for name, hint in hints(kind).items()}
+    return {k: (alternatives(hint), defaults(kind)[k]) for k, hint in hints(kind).items()}
 
 
 def _fault(hint: Any, value: object) -> str:
@@ -305,7 +309,7 @@ def build(
 
 def _wrong_names(kind: type, mapping: Mapping[str, Any], path: str) -> Iterator[str]:
     """Fields that do not exist, and fields without a default that are not given."""
-    known = hints(kind)
+    known, own = hints(kind), defaults(kind)
     if len(mapping) > _MOST_FIELDS:
         yield f"{path or 'the spec '}has {len(mapping):,} fields, expected at most {len(known)}"
         return
@@ -314,7 +318,7 @@ def _wrong_names(kind: type, mapping: Mapping[str, Any], path: str) -> Iterator[
             near = near_name(str(key), known)
             yield f"{path}{'nothing' if key is None else shown(key)} is not a field{near}"
     for name, hint in known.items():
-        if name not in mapping and _default_of(kind, name) is MISSING:
+        if name not in mapping and own[name] is MISSING:
             yield f"{path}{name} is missing, expected {expected(hint)}"
 
 
@@ -335,25 +339,27 @@ def _converted(value: Any, hint: Any, path: str, problems: list[str]) -> Any:
 
 def to_mapping(value: Any, always: Collection[str] = ()) -> dict[str, Any]:
     """The fields of a dataclass that are not at their default, and `always` these: what `build` reads."""
-    pairs = ((field, getattr(value, field.name)) for field in fields(value))
-    kept = ((f.name, v) for f, v in pairs if f.name in always or v != _default(f))
-    return {name: _plain(v) for name, v in kept}
-
-
-def _default_of(kind: type, name: str) -> Any:
-    return next((_default(field) for field in fields(kind) if field.name == name), MISSING)
-
-
-def _default(field: Field[Any]) -> Any:
-    if field.default_factory is not MISSING:
-        return field.default_factory()
-    return field.default
+    own = defaults(type(value))
+    return {n: _plain(v) for n, v in vars(value).items() if n in always or v != own[n]}
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return to_mapping(value)
     return str(value) if isinstance(value, StrEnum) else value
+
+
+def add_arguments(parser: argparse.ArgumentParser, kind: type) -> None:
+    """Tell a parser of the options that have help; what they may be is judged later, all at once."""
+    for name, mark in marks(kind, Help).items():
+        default = defaults(kind)[name]
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=partial(from_text, hints(kind)[name]),
+            default=default,
+            metavar=name[0].upper(),
+            help=f"{mark.text} (default: {default})",
+        )
 
 
 # ---- texts -----------------------------------------------------------------------------------------

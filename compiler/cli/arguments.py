@@ -43,8 +43,8 @@ class CommandArguments:
                 groups[apart] = parser.add_mutually_exclusive_group()  # type: ignore[assignment]
             settings = {**_settings(hints[name]), **own}
             if flags:
-                repeated = settings.get("action") == "append"
-                settings |= {"dest": name, "default": [] if repeated else default}
+                empty = {"append": [], "store_true": False}.get(settings.get("action", ""), default)
+                settings |= {"dest": name, "default": empty}
             groups[apart].add_argument(*(flags or (name,)), **settings)
 
     @classmethod

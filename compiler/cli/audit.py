@@ -27,16 +27,12 @@ class Arguments(ForceArguments, SourceArguments):
     passes: str | None = argument(
         "--passes", metavar="P", help="passes to run before the audit of a spec (default: none)"
     )
-    suggest: bool = argument(
-        "--suggest", default=False, help="try settings and passes that resolve warnings"
-    )
+    suggest: bool = argument("--suggest", help="try settings and passes that resolve warnings")
     json: Path | None = argument("--json", metavar="FILE", help="write the audit as JSON")
     markdown: Path | None = argument(
         "--markdown", metavar="FILE", help="write it as Markdown, with a bibliography"
     )
-    strict: bool = argument(
-        "--strict", default=False, help="exit code 1 when something is contradicted"
-    )
+    strict: bool = argument("--strict", help="exit code 1 when something is contradicted")
 
 
 def execute(arguments: Arguments) -> int:

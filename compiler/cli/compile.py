@@ -31,11 +31,10 @@ class Arguments(BackendArguments, ForceArguments, SourceArguments):
     )
     verify: bool = argument(
         "--verify",
-        default=False,
         help="prove circuit and passes right, and write certificate.json",
     )
     print_between_passes: bool = argument(
-        "--print-between-passes", default=False, help="print the circuit after each pass"
+        "--print-between-passes", help="print the circuit after each pass"
     )
 
     @classmethod

@@ -24,9 +24,7 @@ class Arguments(ForceArguments, ExampleArguments):
         metavar="K",
         help="laminar, areas, microcolumn, matrix, activity or counts (default: laminar)",
     )
-    learning: bool = argument(
-        "--learning", default=False, help="with the error neurons that learning needs"
-    )
+    learning: bool = argument("--learning", help="with the error neurons that learning needs")
     output: Path = argument(
         "-o", "--output", required=True, metavar="FILE", help="picture to write: .svg, .png or .pdf"
     )

@@ -25,11 +25,9 @@ _HOLDS, _FAILS = 0, 1
 class Arguments(ForceArguments, SourceArguments):
     """What learns, how errors come back, and what to say of it. The source may be a compiled circuit, too."""
 
-    explain: bool = argument(
-        "--explain", default=False, help="what each rule needs, as a table and in words"
-    )
+    explain: bool = argument("--explain", help="what each rule needs, as a table and in words")
     formulas: bool = argument(
-        "--formulas", default=False, help="the gradients in closed form, made of the circuit"
+        "--formulas", help="the gradients in closed form, made of the circuit"
     )
     latex: Path | None = argument(
         "--latex", metavar="FILE", help="write the formulas as a LaTeX document"
@@ -39,13 +37,10 @@ class Arguments(ForceArguments, SourceArguments):
         metavar="FILE.py",
         help="write a Brian2 script whose synapses learn, and FILE.npz, the weights that it starts from",
     )
-    json: bool = argument("--json", default=False, help="print JSON")
-    untied: bool = argument(
-        "--untied", default=False, help="a tensor for the synapses of each cell"
-    )
+    json: bool = argument("--json", help="print JSON")
+    untied: bool = argument("--untied", help="a tensor for the synapses of each cell")
     untied_columns: bool = argument(
         "--untied-columns",
-        default=False,
         help="the same for the cells of each token's columns: a weight for each synapse",
     )
     feedback: str = argument(

@@ -13,9 +13,7 @@ _NAMED = 5  #: so many files that are no part of what was written are named
 class ForceArguments(CommandArguments):
     """`--force`, without which nothing of other content is replaced."""
 
-    force: bool = argument(
-        "--force", default=False, help="replace files that are there with other content"
-    )
+    force: bool = argument("--force", help="replace files that are there with other content")
 
 
 def print_written(folder: Path, names: Collection[str]) -> None:

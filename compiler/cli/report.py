@@ -27,7 +27,7 @@ class Arguments(ForceArguments, ExampleArguments):
     """What the page is about, and where to write it."""
 
     verify: bool = argument(
-        "--verify", default=False, help="prove the circuit and its passes, and show the claims"
+        "--verify", help="prove the circuit and its passes, and show the claims"
     )
     output: Path = argument(
         "-o", "--output", required=True, metavar="FILE", help="page to write: .html"

@@ -31,7 +31,7 @@ class Arguments(BindArguments, CircuitArguments):
         metavar="NAME",
         help="one neuron, such as 'cortex.area[0].column[1,2].L5.deep[3]'",
     )
-    text: bool = argument("--text", apart="view", default=False, help="the circuit's text form")
+    text: bool = argument("--text", apart="view", help="the circuit's text form")
 
 
 def execute(arguments: Arguments) -> int:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from cortico.cli.arguments import argument
 from cortico.cli.outputs import ForceArguments
@@ -20,21 +20,6 @@ if TYPE_CHECKING:
 _RESULTS = ("history.json", "train.py", "spec.json", "loss.svg")
 
 
-def _integer(text: str) -> int:
-    """An integer; which ones make sense is said by the settings, all at once."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected an integer, found {text[:40]!r}") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, found {text[:40]!r}") from None
-
-
 class Arguments(ForceArguments, SourceArguments):
     """Source, data, settings and output folder. The first weights are given or drawn."""
 
@@ -45,38 +30,28 @@ class Arguments(ForceArguments, SourceArguments):
         help=".npz of x (samples, tokens, model), target (samples, tokens, output), and context, keep",
     )
     output: Path = argument("-o", "--output", required=True, metavar="DIR", help="folder")
-    epochs: int = argument("--epochs", type=_integer, default=10, metavar="N", help="default: 10")
-    batch_size: int = argument(
-        "--batch-size", type=_integer, default=32, metavar="B", help="samples a step (default: 32)"
-    )
-    learning_rate: float = argument(
-        "--learning-rate", type=_number, default=0.01, metavar="R", help="default: 0.01"
-    )
-    momentum: float = argument(
-        "--momentum", type=_number, default=0.0, metavar="M", help="default: 0"
-    )
-    seed: int = argument(
-        "--seed", type=_integer, default=0, metavar="S", help="of the order of samples (default: 0)"
-    )
     train: str | None = argument(
         "--train", metavar="W,W", help="tensors to train, as in W_Q,W_K (default: all)"
     )
-    reduction: str = argument(
-        "--reduction",
-        default="mean",
-        metavar="R",
-        help="mean or sum of ½ Σ (y - target)² over a batch's tokens (default: mean)",
-    )
-    validation: float = argument(
-        "--validation",
-        type=_number,
-        default=0.0,
-        metavar="F",
-        help="share of the samples to hold out (default: 0)",
-    )
-    resume: bool = argument(
-        "--resume", default=False, help="go on from the last whole epoch in DIR"
-    )
+    resume: bool = argument("--resume", help="go on from the last whole epoch in DIR")
+    settings: dict[str, Any]  #: all but the tensors to train
+
+    @classmethod
+    def add_to(cls, parser: argparse.ArgumentParser) -> None:
+        from cortico.ir.options import add_arguments  # here, so that --help does not load NumPy
+        from cortico.learning.training import Settings
+
+        super().add_to(parser)
+        add_arguments(parser, Settings)
+
+    @classmethod
+    def of(cls, parsed: argparse.Namespace) -> Self:
+        from cortico.ir.options import Help, marks
+        from cortico.learning.training import Settings
+
+        made = super().of(parsed)
+        made.settings = {name: getattr(parsed, name) for name in marks(Settings, Help)}
+        return made
 
 
 def execute(arguments: Arguments) -> int:
@@ -117,11 +92,9 @@ def _set_up(arguments: Arguments, progress: Any) -> Training:
 def _settings(arguments: Arguments) -> Settings:
     from cortico.learning.training import Settings
 
-    names = ("epochs", "batch_size", "learning_rate", "momentum", "seed", "reduction", "validation")
-    given = {name: getattr(arguments, name) for name in names}
     trained = arguments.train
     listed = None if trained is None else tuple(n.strip() for n in trained.split(",") if n.strip())
-    return Settings(**given, trained=listed)
+    return Settings(**arguments.settings, trained=listed)
 
 
 def _start(arguments: Arguments, training: Training) -> Snapshot:

@@ -20,7 +20,7 @@ from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit, SpecError
 from cortico.ir.errors import CorticoError, bullet_list
 from cortico.ir.limits import SIZE
-from cortico.ir.options import BELOW_ONE, LEAST, MOST, number, whole, wrong_values
+from cortico.ir.options import BELOW_ONE, LEAST, MOST, Help, number, whole, wrong_values
 from cortico.learning.data import Arrays, check_examples, digest
 from cortico.learning.emission import (
     constants,
@@ -39,28 +39,35 @@ class DivergenceError(CorticoError):
     """The loss, or a weight, is no finite number any more."""
 
 
+_FROM_1 = whole(1, SIZE, "an integer from 1 on")
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to train. SpecError, listing every problem, for values that make no sense."""
 
-    epochs: Annotated[int, whole(1, SIZE, "an integer from 1 on")] = (
-        10  #: how often to see every sample
+    epochs: Annotated[int, _FROM_1, Help("how often to see every sample")] = 10
+    #: The last batch of an epoch may be smaller.
+    batch_size: Annotated[int, _FROM_1, Help("samples a step")] = 32
+    learning_rate: Annotated[float, number(LEAST, MOST, "a positive number"), Help("of a step")] = (
+        0.01
     )
-    batch_size: Annotated[int, whole(1, SIZE, "an integer from 1 on")] = (
-        32  #: samples per step; the last batch of an epoch may be smaller
-    )
-    learning_rate: Annotated[float, number(LEAST, MOST, "a positive number")] = 0.01
-    momentum: Annotated[float, number(0, BELOW_ONE, "from 0 to below 1")] = (
-        0.0  #: of the velocity, as in PyTorch: v = momentum · v + gradient
-    )
-    seed: Annotated[int, whole(0, SIZE, "an integer from 0 on")] = (
-        0  #: of the order of samples, which every epoch draws anew
-    )
-    #: Loss of a batch: ½ Σ (y - t)² over features, its mean or sum over tokens.
-    reduction: Literal["sum", "mean"] = "mean"
-    validation: Annotated[float, number(0, BELOW_ONE, "a share from 0 to below 1")] = (
-        0.0  #: share of the samples that is held out
-    )
+    #: As in PyTorch: v = momentum · v + gradient.
+    momentum: Annotated[
+        float, number(0, BELOW_ONE, "from 0 to below 1"), Help("of the velocity")
+    ] = 0.0
+    #: Every epoch draws an order anew.
+    seed: Annotated[
+        int, whole(0, SIZE, "an integer from 0 on"), Help("of the order of samples")
+    ] = 0
+    reduction: Annotated[
+        Literal["sum", "mean"], Help("mean or sum of ½ Σ (y - target)² over a batch's tokens")
+    ] = "mean"
+    validation: Annotated[
+        float,
+        number(0, BELOW_ONE, "a share from 0 to below 1"),
+        Help("share of the samples to hold out"),
+    ] = 0.0
     trained: tuple[str, ...] | None = None  #: tensors of the spec; None for all with a gradient
 
     def __post_init__(self) -> None:
