@@ -215,6 +215,13 @@ def test_tables_in_tables():
         Every(name="a", inner=inner)
 
 
+def test_a_whole_number_may_stand_for_a_float():
+    """As it was given: scripts are emitted with what the user wrote."""
+    assert type(Every.of({"name": "a", "time": 3}).time) is int
+    assert type(built(Every, {"name": "a", "time": 2**53 - 1})[0].time) is float
+    assert built(Every, {"name": "a", "time": 2**53})[1]
+
+
 def test_choices_in_the_constructor_are_members():
     with pytest.raises(SpecError, match="colour of engine every must be one of red, blue"):
         Every(name="a", colour="red")
