@@ -27,12 +27,15 @@ from cortico.backends.script_parts import (
     CHECKED,
     FORMULAS,
     SPLIT,
+    command_line,
+    option_lines,
     stores_weights,
     tensor_lines,
     two_blank_lines_between_functions,
     weights_reader,
 )
 from cortico.ir import Circuit, Compartment, Effect, InputKind, Output, Population, Projection, Role
+from cortico.ir.options import OptionSet
 from cortico.ir.physiology import cell_type
 
 BY_CELL = '''\
@@ -60,7 +63,8 @@ class Engine:
 
     header: str  #: with places for title, tensors, json, chain
     constants: Callable[[Circuit], str]  #: below the imports
-    main: str  #: with places for weights_required and the options
+    main: str  #: with places for command_line, arguments and what else is an option
+    options: type[OptionSet]
     network: str  #: the class `Network` and what it needs
     settle: str  #: arguments of `network.settle`, with a place for chain
     cell: Callable[
@@ -90,7 +94,11 @@ def emit_cell_script(
         engine.constants(circuit),
         weights_reader(circuit),
         _simulate(coder, engine, options, chain),
-        engine.main.format(weights_required="" if stores else ", required=True", **defaults),
+        engine.main.format(
+            command_line=command_line(circuit),
+            arguments=option_lines(engine.options, options),
+            **defaults,
+        ),
         SPLIT.format(inputs=inputs),
         CHECKED,
         engine.network,

@@ -7,11 +7,13 @@ that are unique in a file. So lists become texts, and edges of the neuron graph 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cortico.ir import Circuit, SpecError
-from cortico.ir.errors import near_name
-from cortico.ir.graph import LEVELS, to_networkx
+from cortico.ir import Circuit
+from cortico.ir.graph import to_networkx
+from cortico.ir.limits import SIZE
+from cortico.ir.options import OptionSet, whole
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -20,20 +22,25 @@ if TYPE_CHECKING:
 LIMIT = 100_000
 
 
+@dataclass(frozen=True)
+class Options(OptionSet):
+    """What is in the file: the graph of populations or of neurons, of at most `limit` neurons or synapses."""
+
+    owner = "backend graphml"
+
+    level: Literal["population", "neuron"] = "population"
+    limit: Annotated[int, whole(1, SIZE, "a positive integer")] = LIMIT
+
+
 class GraphmlBackend:
     """Emits `circuit.graphml`."""
 
     name = "graphml"
     summary = "a GraphML file: a graph of populations, or of neurons (level=neuron)"
 
-    def __init__(self, *, level: str = "population", limit: int = LIMIT) -> None:
-        if level not in LEVELS:
-            raise SpecError(
-                f"option level is {level!r}{near_name(str(level), LEVELS)}, expected {' or '.join(LEVELS)}"
-            )
-        if not isinstance(limit, int) or limit < 1:
-            raise SpecError(f"option limit must be a positive integer, found {limit!r}")
-        self.level, self.limit = level, limit
+    def __init__(self, **options: object) -> None:
+        chosen = Options.of(options)
+        self.level, self.limit = chosen.level, chosen.limit
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         if self.level == "population":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 
 from cortico.ir import Circuit, Extent
 from cortico.ir.analysis.inputs import infinite_weights
+from cortico.ir.options import Help, alternatives, choices_of, hints, marks
 
 LOAD_WEIGHTS = '''\
 @functools.cache
@@ -53,6 +55,14 @@ def split(arrays):
     ]
 '''
 
+#: Where the function `main` of a script begins; its options follow.
+_COMMAND_LINE = """\
+    parser = argparse.ArgumentParser(description=__doc__.partition("\\n")[0])
+    parser.add_argument("inputs", type=Path, help=".npz of the inputs by name")
+    parser.add_argument("-o", "--output", type=Path, default="outputs.npz", help=".npz to write")
+    parser.add_argument("--weights", type=Path{weights_required}, help=".npz of the weights by name")
+"""
+
 #: Formula kind to the function that evaluates it, as in `cortico.ir.tensors`.
 FORMULAS = {
     "rotation": '''\
@@ -82,6 +92,30 @@ def weights_reader(circuit: Circuit, from_file: str = LOAD_WEIGHTS) -> str:
     if not stores_weights(circuit):
         return ""
     return from_file if any(p.formula is None for p in circuit.parameters) else NO_WEIGHTS
+
+
+def command_line(circuit: Circuit) -> str:
+    """The lines of `main` that make a parser of inputs, output and weights."""
+    needed = "" if stores_weights(circuit) else ", required=True"
+    return _COMMAND_LINE.format(weights_required=needed)
+
+
+def option_lines(kind: type, values: Mapping[str, object]) -> str:
+    """The lines of `main` for the options of a dataclass that have help and a default in `values`."""
+    found = marks(kind, Help)
+    return "".join(
+        f'    parser.add_argument("--{name.replace("_", "-")}", {_keywords(hints(kind)[name], value)}, '
+        f'help="{found[name].text}")\n'
+        for name, value in values.items()
+        if name in found
+    )
+
+
+def _keywords(hint: object, default: object) -> str:
+    choices = choices_of(hint)
+    kinds = [kind for kind, _ in alternatives(hint)]
+    type_ = f"choices={json.dumps(choices)}" if choices else f"type={kinds[0].__name__}"
+    return f"{type_}, default={default!r}"
 
 
 def stores_weights(circuit: Circuit) -> bool:

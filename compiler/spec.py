@@ -8,14 +8,19 @@ linear one (Granier & Senn, arXiv 2504.06354). `compiler/weights.py` says which 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
 
 from cortico.ir.axes import Extent
 from cortico.ir.errors import SpecError, bullet_list, shown
 from cortico.ir.limits import MODEL_SIZE, SIZE
+from cortico.ir.options import LEAST, MOST, Rule, number, whole, wrong_values
+
+#: A number of features, heads or tokens.
+Size = Annotated[int, whole(1, SIZE, "a positive integer")]
+_Symbol = Annotated[str, Rule("a symbol such as 'n'", lambda t: t.isidentifier() and t.isascii())]
 
 
 class Kernel(StrEnum):
@@ -70,9 +75,9 @@ class Rotary:
     position t, unless the weights give `rotary_frequencies` themselves.
     """
 
-    base: float = 10000.0
+    base: Annotated[float, number(LEAST, MOST, "a positive number")] = 10000.0
     style: RotaryStyle = RotaryStyle.HALF_SPLIT
-    rotated: int | None = None
+    rotated: Size | None = None
 
 
 @dataclass(frozen=True)
@@ -101,21 +106,25 @@ class AttentionSpec:
     Raises SpecError, listing every problem, when the fields do not fit together.
     """
 
-    model: int  #: features of a query token (D)
-    heads: int = 1
-    kv_heads: int | None = None  #: key/value heads (grouped-query attention); as many as heads
-    key_features: int | None = None  #: per head; model / heads by default
-    value_features: int | None = None  #: per head; key_features by default
-    output: int | None = None  #: features of an output token; model by default
+    model: Size  #: features of a query token (D)
+    heads: Size = 1
+    kv_heads: Size | None = None  #: key/value heads (grouped-query attention); as many as heads
+    key_features: Size | None = None  #: per head; model / heads by default
+    value_features: Size | None = None  #: per head; key_features by default
+    output: Size | None = None  #: features of an output token; model by default
     cross: bool = False  #: keys and values come from a second input, `context`
-    context: int | None = None  #: features of a context token; model by default
-    tokens: Extent = "n"
-    context_tokens: Extent | None = None  #: tokens of the context; symbol `n_context` by default
+    context: Size | None = None  #: features of a context token; model by default
+    tokens: Size | _Symbol = "n"
+    context_tokens: Size | _Symbol | None = (
+        None  #: tokens of the context; symbol `n_context` by default
+    )
     kernel: Kernel = Kernel.SOFTMAX
     mask: Mask = Mask.NONE
-    window: int | None = None  #: width of the sliding window, in tokens, the query's own included
+    window: Size | None = None  #: width of the sliding window, in tokens, the query's own included
     key_padding: bool = False  #: a run-time input `keep` says which source tokens exist
-    scale: float | None = None  #: of the scores; 1/√key_features for softmax, 1 for linear
+    scale: Annotated[float, number(-MOST, MOST, "a finite number")] | None = (
+        None  #: of the scores; 1/√key_features for softmax, 1 for linear
+    )
     bias: Bias = field(default_factory=Bias)
     rotary: Rotary | None = None
     position_bias: PositionBias = PositionBias.NONE
@@ -126,7 +135,8 @@ class AttentionSpec:
     name: str = "attention"
 
     def __post_init__(self) -> None:
-        problems = list(_wrong_sizes(self)) or list(_wrong_combinations(self))
+        wrong = wrong_values(AttentionSpec, vars(self))
+        problems = [f"{name} {what}" for name, what in wrong] or list(_wrong_combinations(self))
         if problems:
             raise SpecError(f"spec {shown(self.name)} is wrong:{bullet_list(problems)}")
 
@@ -166,33 +176,6 @@ class AttentionSpec:
     @property
     def rotated_features(self) -> int:
         return (self.rotary.rotated or self.d_key) if self.rotary else 0
-
-
-def _wrong_sizes(spec: AttentionSpec) -> Iterator[str]:
-    for name in ("model", "heads"):
-        yield from _not_a_size(name, getattr(spec, name))
-    for name in ("kv_heads", "key_features", "value_features", "output", "context", "window"):
-        if getattr(spec, name) is not None:
-            yield from _not_a_size(name, getattr(spec, name))
-    for name in ("tokens", "context_tokens"):
-        extent = getattr(spec, name)
-        if isinstance(extent, str):
-            if not extent.isidentifier() or not extent.isascii():
-                yield f"{name} must be a positive integer or a symbol such as 'n', found {shown(extent)}"
-        elif extent is not None:
-            yield from _not_a_size(name, extent)
-    for f in fields(spec):
-        kind = _ENUMS.get(f.name)
-        if kind is not None and not isinstance(getattr(spec, f.name), kind):
-            choices = ", ".join(kind)
-            yield f"{f.name} must be one of {choices}, found {shown(getattr(spec, f.name))}"
-    if spec.scale is not None and not _is_finite(spec.scale):
-        yield f"scale must be a finite number, found {shown(spec.scale)}"
-    if spec.rotary is not None:
-        if not _is_finite(spec.rotary.base) or spec.rotary.base <= 0:
-            yield f"rotary.base must be a positive number, found {shown(spec.rotary.base)}"
-        if spec.rotary.rotated is not None:
-            yield from _not_a_size("rotary.rotated", spec.rotary.rotated)
 
 
 def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
@@ -243,22 +226,3 @@ def _not_for_a_memory(spec: AttentionSpec) -> Iterator[str]:
         yield "microcircuit = memory never forgets: mask must be none or causal, found window"
     if spec.position_bias is not PositionBias.NONE:
         yield f"microcircuit = memory needs position_bias = none, found {spec.position_bias}"
-
-
-def _not_a_size(name: str, value: object) -> Iterator[str]:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        yield f"{name} must be a positive integer, found {shown(value)}"
-    elif value >= SIZE:
-        yield f"{name} must be below 2^62, found {shown(value)} (it is too large)"
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-_ENUMS: dict[str, type[StrEnum]] = {
-    "kernel": Kernel,
-    "mask": Mask,
-    "position_bias": PositionBias,
-    "microcircuit": Microcircuit,
-}

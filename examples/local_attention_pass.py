@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from cortico import AttentionSpec, compile_attention, random_weights
-from cortico.ir import Bound, Circuit, Population, SpecError
+from cortico.ir import Bound, Circuit, Population
 from cortico.ir.domain import conjunction
+from cortico.ir.limits import SIZE
+from cortico.ir.options import whole
 from cortico.ir.rewrite import map_populations
 from cortico.passes import Pass, relative_difference
 from cortico.passes.share_relays import ShareRelays
@@ -22,11 +25,7 @@ class LocalAttention(Pass):
     name = "local-attention"
     exact = False
 
-    window: int = 8
-
-    def __post_init__(self) -> None:
-        if self.window < 1:
-            raise SpecError(f"option window of {self.name} must be at least 1, found {self.window}")
+    window: Annotated[int, whole(1, SIZE, "at least 1")] = 8
 
     def run(self, circuit: Circuit) -> Circuit:
         near = (Bound("i", "j", self.window - 1), Bound("j", "i", self.window - 1))

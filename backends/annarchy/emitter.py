@@ -41,6 +41,7 @@ ENGINE = Engine(
     header=HEADER,
     constants=lambda circuit: f"{CONSTANTS}\n{definitions(circuit)}",
     main=MAIN,
+    options=Options,
     network="\n".join((NETWORK, BY_CELL, SETTLING_STEPS)),
     settle="{chain}",
     cell=_cell,

@@ -39,15 +39,7 @@ from scipy.sparse import csc_matrix
 MAIN = '''\
 def main():
     """Read inputs and options, simulate each example, write what comes out."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\\n")[0])
-    parser.add_argument("inputs", type=Path, help=".npz of the inputs by name")
-    parser.add_argument("-o", "--output", type=Path, default="outputs.npz", help=".npz to write")
-    parser.add_argument("--weights", type=Path{weights_required}, help=".npz of the weights by name")
-    parser.add_argument("--dt", type=float, default={dt}, help="time step in ms")
-    parser.add_argument("--tau", type=float, default={tau}, help="one membrane time constant, in ms, for all")
-    parser.add_argument("--tolerance", type=float, default={tolerance}, help="stop when nothing is further from rest")
-    parser.add_argument("--threads", type=int, default={threads}, help="threads of ANNarchy")
-    parser.add_argument("--folder", default={folder}, help="where ANNarchy makes its folder")
+{command_line}{arguments}    parser.add_argument("--folder", default={folder}, help="where ANNarchy makes its folder")
     options = vars(parser.parse_args())
     inputs, output, weights = (options.pop(name) for name in ("inputs", "output", "weights"))
     weights = dict(np.load(weights, allow_pickle=False)) if weights else None

@@ -11,16 +11,18 @@ from cortico.backends.brian2.cell_groups import CellGroup, cell_groups
 from cortico.backends.brian2.code import Coder
 from cortico.backends.brian2.depth import depth
 from cortico.backends.brian2.fast import currents
-from cortico.backends.brian2.options import TARGETS, Options
+from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.results import finish
 from cortico.backends.brian2.schedule import schedule, time_axes
-from cortico.backends.brian2.spiking import SPIKING, SPIKING_ARGUMENTS, SPIKING_NAMES
+from cortico.backends.brian2.spiking import SPIKING, SPIKING_NAMES
 from cortico.backends.brian2.statements import cells, synapses
 from cortico.backends.names import settled
 from cortico.backends.script_parts import (
     CHECKED,
     FORMULAS,
     SPLIT,
+    command_line,
+    option_lines,
     sides_code,
     stores_weights,
     tensor_lines,
@@ -200,14 +202,11 @@ def prepared(circuit: Circuit) -> Iterator[str]:
 
 def _main(coder: Coder, options: Options) -> str:
     circuit = coder.circuit
-    needs = "" if stores_weights(circuit) else ", required=True"
     return (template.MAIN + "\n\n" + SPLIT).format(
         inputs={t.name: (coder.tensors[t.name], len(t.shape)) for t in circuit.inputs},
-        weights_required=needs,
-        targets=[t for t in TARGETS if t != "cpp_standalone" or coder.options.compiles],
-        duration_argument=""
-        if coder.in_time
-        else template.DURATION.format(duration=repr(options.duration)),
-        spiking_arguments=SPIKING_ARGUMENTS.format(**vars(options)) if coder.spiking else "",
-        **{name: repr(value) for name, value in options.of_script(coder.in_time).items()},
+        command_line=command_line(circuit),
+        target=repr(options.target),
+        targets=coder.options.targets,
+        method=repr(options.method),
+        arguments=option_lines(Options, options.of_script(coder.in_time)),
     )

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
 
-from cortico.backends.script_options import named, require_apart
 from cortico.ir import SpecError
-from cortico.ir.errors import near_name, shown
+from cortico.ir.options import Help, Only, OptionSet, hints, marks, number, whole
 
-TARGETS = ("numpy", "cython", "cpp_standalone")
-METHODS = ("euler", "exponential_euler", "rk2", "rk4", "heun")
-CELLS = ("rate", "lif")
-FORMS = ("synapses", "fast")
-
-#: Options of spiking cells only.
-_SPIKING = ("neurons", "peak", "synapse", "seed")
+_SPIKING = Only("cells", "lif")
+_POSITIVE = number(1e-12, 1e9, "a positive number")
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(OptionSet):
     """How a network is integrated. Times in ms; SpecError for what cannot be.
 
     `tau` replaces all membrane time constants by one; with `method="euler"` and `dt` equal to it a step
@@ -34,37 +28,37 @@ class Options:
     given); rates are averaged over the second half. `seed` draws where in their cycle they start.
     """
 
-    target: str = "numpy"
-    method: str = "exponential_euler"
-    dt: float = 0.5
-    tau: float | None = None
-    tolerance: float = 1e-9
-    duration: float | None = None
-    form: str = "synapses"
-    cells: str = "rate"
-    neurons: int = 100
-    peak: float = 100.0
-    synapse: float = 50.0
-    seed: int = 0
+    owner = "backend brian2"
+
+    target: Literal["numpy", "cython", "cpp_standalone"] = "numpy"
+    method: Literal["euler", "exponential_euler", "rk2", "rk4", "heun"] = "exponential_euler"
+    dt: Annotated[float, _POSITIVE, Help("time step in ms")] = 0.5
+    tau: Annotated[float, _POSITIVE, Help("one membrane time constant, in ms, for all")] | None = (
+        None
+    )
+    tolerance: Annotated[float, _POSITIVE, Help("stop when nothing moves more")] = 1e-9
+    duration: Annotated[float, _POSITIVE, Help("run for so many ms instead")] | None = None
+    form: Literal["synapses", "fast"] = "synapses"
+    cells: Literal["rate", "lif"] = "rate"
+    neurons: Annotated[
+        int,
+        whole(1, 10**6, "a number from 1 on"),
+        _SPIKING,
+        Help("spiking cells for each rate"),
+    ] = 100
+    peak: Annotated[float, _POSITIVE, _SPIKING, Help("highest firing rate in Hz")] = 100.0
+    synapse: Annotated[float, _POSITIVE, _SPIKING, Help("synaptic decay in ms (placeholder)")] = (
+        50.0
+    )
+    seed: Annotated[
+        int,
+        whole(0, 2**32 - 1, "a number from 0 to 2^32 - 1"),
+        _SPIKING,
+        Help("draws where in their cycle cells start"),
+    ] = 0
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("target", TARGETS),
-            ("method", METHODS),
-            ("cells", CELLS),
-            ("form", FORMS),
-        ):
-            found = getattr(self, name)
-            if found not in choices:
-                raise SpecError(
-                    f"option {name} of backend brian2 must be one of {', '.join(choices)}, "
-                    f"found {shown(found)}{near_name(str(found), choices)}"
-                )
-        for name in ("dt", "tau", "tolerance", "duration", "peak", "synapse"):
-            if getattr(self, name) is not None or name not in ("tau", "duration"):
-                self._require(name, 1e-12, 1e9, "a positive number", (int, float))
-        self._require("neurons", 1, 10**6, "a number from 1 on", (int,))
-        self._require("seed", 0, 2**32 - 1, "a number from 0 to 2^32 - 1", (int,))
+        super().__post_init__()
         if self.form == "fast" and self.target == "cpp_standalone":
             raise SpecError("form=fast of backend brian2 runs on target numpy or cython, not C++")
         if self.cells == "lif" and self.method != "exponential_euler":
@@ -72,29 +66,19 @@ class Options:
         if self.cells == "lif" and self.target == "cpp_standalone":
             raise SpecError("cells=lif of backend brian2 runs on target numpy or cython, not C++")
 
-    def _require(
-        self, name: str, low: float, high: float, what: str, kinds: tuple[type, ...]
-    ) -> None:
-        found = getattr(self, name)
-        fits = isinstance(found, kinds) and not isinstance(found, bool)
-        if not fits or not low <= float(found) <= high:
-            raise SpecError(f"option {name} of backend brian2 must be {what}, found {shown(found)}")
-
     @property
     def compiles(self) -> bool:
         """Whether the network can be a C++ program, which no Python function takes part in."""
         return self.form == "synapses" and self.cells == "rate"
 
-    @classmethod
-    def of(cls, given: Mapping[str, object]) -> Options:
-        """Options by name. SpecError for a name that is none."""
-        options = cls(**named("brian2", cls, given))
-        if options.cells != "lif":
-            require_apart("brian2", given, _SPIKING, "cells=lif")
-        return options
+    @property
+    def targets(self) -> list[str]:
+        """The targets that the script can be told to run on."""
+        every = get_args(hints(Options)["target"])
+        return [each for each in every if self.compiles or each != "cpp_standalone"]
 
     def of_script(self, in_time: bool) -> dict[str, object]:
         """What the script takes as arguments, with its defaults."""
-        left_out = {"form", "cells", *(() if self.cells == "lif" else _SPIKING)}
+        left_out = {"form", "cells", *(() if self.cells == "lif" else marks(Options, Only))}
         left_out |= {"duration"} if in_time else set()
         return {name: value for name, value in vars(self).items() if name not in left_out}

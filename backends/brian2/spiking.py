@@ -19,13 +19,6 @@ SPIKING_NAMES = """\
     linked_var,
 """
 
-SPIKING_ARGUMENTS = """\
-    parser.add_argument("--neurons", type=int, default={neurons}, help="spiking cells for each rate")
-    parser.add_argument("--peak", type=float, default={peak}, help="highest firing rate in Hz")
-    parser.add_argument("--synapse", type=float, default={synapse}, help="synaptic decay in ms (placeholder)")
-    parser.add_argument("--seed", type=int, default={seed}, help="draws where in their cycle cells start")
-"""
-
 SPIKING = '''\
 REFRACTORY = 2 * ms  # placeholder, no source
 RESTING = 0.2  # of the peak rate; placeholder, no source

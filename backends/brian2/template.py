@@ -51,23 +51,12 @@ time constants. {lasting}
 UNTIL_SETTLED = "Without `duration` it runs until no rate moves more than `tolerance`."
 TOKEN_BY_TOKEN = "Each token stays until what it drives is within `tolerance` of rest."
 
-DURATION = """\
-    parser.add_argument("--duration", type=float, default={duration}, help="run for so many ms instead")
-"""
-
 MAIN = '''\
 def main():
     """Read inputs and options, simulate each example, write what comes out."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\\n")[0])
-    parser.add_argument("inputs", type=Path, help=".npz of the inputs by name")
-    parser.add_argument("-o", "--output", type=Path, default="outputs.npz", help=".npz to write")
-    parser.add_argument("--weights", type=Path{weights_required}, help=".npz of the weights by name")
-    parser.add_argument("--target", default={target}, choices={targets})
+{command_line}    parser.add_argument("--target", default={target}, choices={targets})
     parser.add_argument("--method", default={method}, help="euler, exponential_euler, rk2, rk4, heun")
-    parser.add_argument("--dt", type=float, default={dt}, help="time step in ms")
-    parser.add_argument("--tau", type=float, default={tau}, help="one membrane time constant, in ms, for all")
-    parser.add_argument("--tolerance", type=float, default={tolerance}, help="stop when nothing moves more")
-{duration_argument}{spiking_arguments}    parser.add_argument("--monitor", nargs="+", default=[], metavar="POPULATION")
+{arguments}    parser.add_argument("--monitor", nargs="+", default=[], metavar="POPULATION")
     parser.add_argument("--activity", type=Path, default="activity.npz", help=".npz for what is monitored")
     options = vars(parser.parse_args())
     inputs, output, activity = (options.pop(name) for name in ("inputs", "output", "activity"))

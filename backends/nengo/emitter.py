@@ -26,6 +26,7 @@ ENGINE = Engine(
     header=HEADER,
     constants=_constants,
     main=MAIN,
+    options=Options,
     network=f"{NETWORK}\n{BY_CELL}",
     settle="",
     cell=dendrites,

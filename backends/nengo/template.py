@@ -39,19 +39,7 @@ import numpy as np
 MAIN = '''\
 def main():
     """Read inputs and options, simulate each example, write what comes out."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\\n")[0])
-    parser.add_argument("inputs", type=Path, help=".npz of the inputs by name")
-    parser.add_argument("-o", "--output", type=Path, default="outputs.npz", help=".npz to write")
-    parser.add_argument("--weights", type=Path{weights_required}, help=".npz of the weights by name")
-    parser.add_argument("--neurons", choices=["direct", "lif"], default={neurons}, help="exact, or spiking")
-    parser.add_argument(
-        "--neurons-per-dimension", type=int, default={neurons_per_dimension}, help="LIF neurons per compartment"
-    )
-    parser.add_argument("--synapse", type=float, default={synapse}, help="time constant of synapses in s")
-    parser.add_argument("--time", type=float, default={time}, help="time to run spiking neurons, in s")
-    parser.add_argument("--dt", type=float, default={dt}, help="time step in s")
-    parser.add_argument("--seed", type=int, default={seed}, help="seed of the neurons")
-    options = vars(parser.parse_args())
+{command_line}{arguments}    options = vars(parser.parse_args())
     inputs, output = options.pop("inputs"), options.pop("output")
     if options["weights"] is not None:
         options["weights"] = dict(np.load(options["weights"]))

@@ -15,6 +15,7 @@ ENGINE = Engine(
     header=HEADER,
     constants=lambda circuit: CONSTANTS + function_table(circuit, "nest"),
     main=MAIN,
+    options=Options,
     network=f"{NETWORK}\n{BY_CELL}",
     settle="",
     cell=dendrites,

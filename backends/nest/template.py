@@ -44,15 +44,7 @@ import numpy as np
 MAIN = '''\
 def main():
     """Read inputs and options, simulate each example, write what comes out."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\\n")[0])
-    parser.add_argument("inputs", type=Path, help=".npz of the inputs by name")
-    parser.add_argument("-o", "--output", type=Path, default="outputs.npz", help=".npz to write")
-    parser.add_argument("--weights", type=Path{weights_required}, help=".npz of the weights by name")
-    parser.add_argument("--dt", type=float, default={dt}, help="time step in ms")
-    parser.add_argument("--tau", type=float, default={tau}, help="time constant of all units in ms")
-    parser.add_argument("--tolerance", type=float, default={tolerance}, help="part of its way that a stage may lack")
-    parser.add_argument("--threads", type=int, default={threads}, help="threads of NEST")
-    options = vars(parser.parse_args())
+{command_line}{arguments}    options = vars(parser.parse_args())
     inputs, output = options.pop("inputs"), options.pop("output")
     if options["weights"]:
         options["weights"] = dict(np.load(options["weights"], allow_pickle=False))

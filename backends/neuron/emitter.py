@@ -46,6 +46,7 @@ ENGINE = Engine(
     header=HEADER,
     constants=_constants,
     main=MAIN,
+    options=Options,
     network="\n".join((CELL, NETWORK, BY_CELL, SETTLING_STEPS)),
     settle="{chain}",
     cell=_cell,

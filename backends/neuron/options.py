@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
-from cortico.backends.script_options import named, require_number
+from cortico.ir.options import Help, OptionSet, number, whole
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(OptionSet):
     """How a network is integrated (backward Euler). Times in ms; SpecError for what cannot be.
 
     `tau` replaces all membrane time constants by one. The network runs until no compartment is further
@@ -17,22 +17,17 @@ class Options:
     processes of a run.
     """
 
-    dt: float = 0.5
-    tau: float | None = None
-    tolerance: float = 1e-10
-    ranks: int = 1
+    owner = "backend neuron"
 
-    def __post_init__(self) -> None:
-        require_number("neuron", "dt", self.dt, 1e-6, 1e8)
-        if self.tau is not None:
-            require_number("neuron", "tau", self.tau, 1e-6, 1e9)
-        require_number("neuron", "tolerance", self.tolerance, 1e-13, 1)
-        require_number("neuron", "ranks", self.ranks, 1, 10**6, whole=True)
-
-    @classmethod
-    def of(cls, given: Mapping[str, object]) -> Options:
-        """Options by name. SpecError for a name that is none."""
-        return cls(**named("neuron", cls, given))
+    dt: Annotated[float, number(1e-6, 1e8), Help("time step in ms")] = 0.5
+    tau: (
+        Annotated[float, number(1e-6, 1e9), Help("one membrane time constant, in ms, for all")]
+        | None
+    ) = None
+    tolerance: Annotated[
+        float, number(1e-13, 1), Help("stop when nothing is further from rest")
+    ] = 1e-10
+    ranks: Annotated[int, whole(1, 10**6)] = 1
 
     def of_script(self) -> dict[str, object]:
         """What the script takes as arguments, with its defaults."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from cortico.backends.extras import require_library
-from cortico.backends.script_options import named, require_number
 from cortico.backends.script_running import require_mpiexec, run_in_folder
+from cortico.ir.options import OptionSet, whole
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -37,21 +38,15 @@ if __name__ == "__main__":
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(OptionSet):
     """How emitted code is run: `ranks` is the number of MPI processes, 1 is this process.
 
     A file for more than one takes a communicator, of any number of ranks.
     """
 
-    ranks: int = 1
+    owner = "backend numpy"
 
-    def __post_init__(self) -> None:
-        require_number("numpy", "ranks", self.ranks, 1, 10**6, whole=True)
-
-    @classmethod
-    def of(cls, given: Mapping[str, object]) -> Options:
-        """Options by name. SpecError for a name that is none."""
-        return cls(**named("numpy", cls, given))
+    ranks: Annotated[int, whole(1, 10**6)] = 1
 
 
 def require_mpi() -> None:

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,14 +17,21 @@ from cortico.backends.extras import require_extra
 from cortico.backends.numpy import NumpyBackend
 from cortico.backends.protocol import Progress
 from cortico.backends.transfers import unspelled
-from cortico.ir import Circuit, SpecError
+from cortico.ir import Circuit
 from cortico.ir.analysis.inputs import bind_symbols, stored_values
-from cortico.ir.errors import near_name
+from cortico.ir.options import OptionSet
 
 __all__ = ["OnnxBackend"]
 
-_TYPES = ("float32", "float64")
-_FORMS = ("operator", "primitives")
+
+@dataclass(frozen=True)
+class Options(OptionSet):
+    """How the graph is written: its floats, and attention as one operator where that fits or as its parts."""
+
+    owner = "backend onnx"
+
+    dtype: Literal["float32", "float64"] = "float32"
+    form: Literal["operator", "primitives"] = "operator"
 
 
 class OnnxBackend:
@@ -31,12 +40,9 @@ class OnnxBackend:
     name = "onnx"
     summary = "an ONNX graph, opset 23, with any number of tokens and examples"
 
-    def __init__(self, *, dtype: str = "float32", form: str = "operator") -> None:
-        for name, given, known in (("dtype", dtype, _TYPES), ("form", form, _FORMS)):
-            if given not in known:
-                near = near_name(str(given), known)
-                raise SpecError(f"option {name} is {given!r}{near}, expected {' or '.join(known)}")
-        self.dtype, self.fuse = np.dtype(dtype), form == "operator"
+    def __init__(self, **options: object) -> None:
+        chosen = Options.of(options)
+        self.dtype, self.fuse = np.dtype(chosen.dtype), chosen.form == "operator"
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         missing = unspelled(circuit, "onnx", "for which ONNX has no operators")

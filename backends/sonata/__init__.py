@@ -11,12 +11,16 @@ which lies in the same folder.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from cortico.backends.extras import require_extra
 from cortico.backends.protocol import Progress
 from cortico.backends.sonata.types import CONFIG, EDGE_TYPES, EDGES, NODE_TYPES, NODES, write_tables
-from cortico.ir import Circuit, Parameter, SpecError
+from cortico.ir import Circuit, Parameter
+from cortico.ir.limits import SIZE
+from cortico.ir.options import OptionSet, whole
 from cortico.ir.tensors import TensorRef
 
 __all__ = ["CONFIG", "SonataBackend"]
@@ -25,16 +29,23 @@ __all__ = ["CONFIG", "SonataBackend"]
 BLOCK = 1 << 18
 
 
+@dataclass(frozen=True)
+class Options(OptionSet):
+    """How files are written: `block` neurons or synapses at once."""
+
+    owner = "backend sonata"
+
+    block: Annotated[int, whole(1, SIZE, "a positive integer")] = BLOCK
+
+
 class SonataBackend:
     """Writes `circuit_config.json`, nodes and edges."""
 
     name = "sonata"
     summary = "SONATA files: every neuron and synapse, with positions, for viewers and analysis"
 
-    def __init__(self, *, block: int = BLOCK) -> None:
-        if not isinstance(block, int) or block < 1:
-            raise SpecError(f"option block must be a positive integer, found {block!r}")
-        self.block = block
+    def __init__(self, **options: object) -> None:
+        self.block = Options.of(options).block
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         return list(_unsupported(circuit))

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from cortico.cli import (
     audit,
@@ -31,6 +32,7 @@ from cortico.cli import (
     train,
     verify,
 )
+from cortico.cli.arguments import CommandArguments
 
 _COMMANDS = (
     compile,
@@ -73,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         with _ending_signals():
-            code = int(parsed.execute(parsed))
+            code = int(parsed.command.execute(parsed.command.Arguments.of(parsed)))
         if sys.stdout is not None:  # there is none when the shell closed it
             sys.stdout.flush()
         return code
@@ -141,13 +143,23 @@ def _abandon_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    """A parser that learns the arguments of its command when it is used: of the one that runs only."""
+
+    arguments: type[CommandArguments] = CommandArguments
+
+    def parse_known_args(self, *given: Any, **options: Any) -> Any:
+        self.arguments.add_to(self)
+        return super().parse_known_args(*given, **options)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
         prog="cortico",
         description="Compile multihead attention to a cortico-thalamic circuit of neurons and synapses.",
         epilog="Start with: cortico demo",
     )
-    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     for each in (parser, shared):  # before the command and after it
         each.add_argument("--debug", action="store_true", help="show a traceback on errors")
     parser.set_defaults(debug=False)
@@ -156,6 +168,6 @@ def _parser() -> argparse.ArgumentParser:
         name = module.__name__.rpartition(".")[2].rstrip("_")  # import_, for `cortico import`
         summary = (module.__doc__ or "").partition("\n")[0]
         command = commands.add_parser(name, help=summary, description=summary, parents=[shared])
-        module.add_arguments(command)
-        command.set_defaults(execute=module.execute)
+        command.arguments = module.Arguments
+        command.set_defaults(command=module)
     return parser

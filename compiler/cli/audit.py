@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cortico.cli.circuits import read_circuit
-from cortico.cli.outputs import add_force_argument
-from cortico.cli.sources import add_source_arguments, read_source
+from cortico.cli.arguments import argument
+from cortico.cli.outputs import ForceArguments
+from cortico.cli.sources import SourceArguments, is_circuit, read_compiled, read_source
 
 if TYPE_CHECKING:
     from cortico.anatomy import Audit
@@ -22,26 +21,21 @@ if TYPE_CHECKING:
 _SOUND, _CONTRADICTED = 0, 1
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Arguments(ForceArguments, SourceArguments):
     """What to audit, what to add to the audit, and where to write it."""
-    add_source_arguments(parser)
-    parser.add_argument(
+
+    passes: str | None = argument(
         "--passes", metavar="P", help="passes to run before the audit of a spec (default: none)"
     )
-    parser.add_argument(
-        "--suggest", action="store_true", help="try settings and passes that resolve warnings"
+    suggest: bool = argument("--suggest", help="try settings and passes that resolve warnings")
+    json: Path | None = argument("--json", metavar="FILE", help="write the audit as JSON")
+    markdown: Path | None = argument(
+        "--markdown", metavar="FILE", help="write it as Markdown, with a bibliography"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the audit as JSON")
-    parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="write it as Markdown, with a bibliography"
-    )
-    add_force_argument(parser)
-    parser.add_argument(
-        "--strict", action="store_true", help="exit code 1 when something is contradicted"
-    )
+    strict: bool = argument("--strict", help="exit code 1 when something is contradicted")
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Print the audit; 1 when `--strict` and something is contradicted."""
     from cortico.anatomy import Verdict
     from cortico.cli.console import stages
@@ -55,7 +49,7 @@ def execute(arguments: argparse.Namespace) -> int:
     return _CONTRADICTED if broken else _SOUND
 
 
-def _audited(arguments: argparse.Namespace, progress: Callable[[str], None]) -> Audit:
+def _audited(arguments: Arguments, progress: Callable[[str], None]) -> Audit:
     from cortico.anatomy import audit
     from cortico.anatomy.suggestions import pass_alternatives, suggest
 
@@ -70,7 +64,7 @@ def _audited(arguments: argparse.Namespace, progress: Callable[[str], None]) -> 
 
 
 def _spec_alternatives(
-    arguments: argparse.Namespace, spec: AttentionSpec, weights: Weights | None
+    arguments: Arguments, spec: AttentionSpec, weights: Weights | None
 ) -> Iterable[Alternative]:
     from cortico.anatomy.suggestions import spec_alternatives
     from cortico.passes import parse_passes
@@ -79,35 +73,21 @@ def _spec_alternatives(
 
 
 def _read(
-    arguments: argparse.Namespace, progress: Callable[[str], None]
+    arguments: Arguments, progress: Callable[[str], None]
 ) -> tuple[AttentionSpec | None, Weights | None, Circuit]:
     """The circuit, and the spec and weights that it was lowered from here, if any."""
-    source: Path = arguments.source
-    if source.suffix == ".cortico" or (source / "circuit.cortico").is_file():
-        return None, None, _compiled(arguments, progress)
+    if is_circuit(arguments.source):
+        arguments.refuse("a compiled circuit", "passes")
+        return None, None, read_compiled(arguments.source, arguments, progress)
     from cortico.lowering import lower
     from cortico.passes import parse_passes, run_passes
 
-    spec, weights = read_source(arguments, progress)
+    spec, weights = read_source(arguments.source, arguments, progress)
     circuit, _ = run_passes(lower(spec, weights), parse_passes(arguments.passes or "none"))
     return spec, weights, circuit
 
 
-def _compiled(arguments: argparse.Namespace, progress: Callable[[str], None]) -> Circuit:
-    """A circuit that was compiled before, with all its sizes set to `--tokens`."""
-    from cortico.ir import SpecError
-
-    for option in ("layer", "heads", "prefix", "weights", "random_weights", "passes"):
-        if getattr(arguments, option) is not None:
-            raise SpecError(f"--{option.replace('_', '-')} does not apply to a compiled circuit")
-    progress(f"reading {arguments.source}")
-    circuit = read_circuit(arguments.source)
-    if arguments.tokens is None:
-        return circuit
-    return read_circuit(arguments.source, dict.fromkeys(circuit.symbols, arguments.tokens))
-
-
-def _write(found: Audit, arguments: argparse.Namespace) -> None:
+def _write(found: Audit, arguments: Arguments) -> None:
     from cortico.anatomy.markdown import audit_markdown
     from cortico.files import write_text
 

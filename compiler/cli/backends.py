@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+from cortico.cli.arguments import CommandArguments
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Arguments(CommandArguments):
     """This command has no arguments."""
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Print each backend's name, what it can do, and what it is."""
     from cortico.backends import backend_names, get_backend
     from cortico.backends.protocol import ABILITIES

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cortico.cli.arguments import CommandArguments, argument, binding
+from cortico.cli.paths import CIRCUIT, CIRCUITS, PathKind, kind_of
 
 if TYPE_CHECKING:
     from cortico.ir import Circuit
 
 
-def add_circuit_argument(parser: argparse.ArgumentParser) -> None:
-    """The positional argument that `read_circuit` reads."""
-    parser.add_argument(
-        "circuit", type=Path, help="folder written by `cortico compile`, or a .cortico file"
+class CircuitArguments(CommandArguments):
+    """The circuit, which `read_circuit` reads."""
+
+    circuit: Path = argument(help="folder written by `cortico compile`, or a .cortico file")
+
+
+class BindArguments(CommandArguments):
+    """Numbers for symbolic sizes."""
+
+    bind: tuple[tuple[str, int], ...] = argument(
+        "--bind",
+        type=binding,
+        metavar="n=16",
+        help="give a symbolic size a number; repeatable",
     )
 
 
@@ -26,8 +38,9 @@ def read_circuit(path: Path, sizes: Mapping[str, int] | None = None) -> Circuit:
     from cortico.ir import CircuitError, SpecError
     from cortico.ir.text import load_circuit
 
+    kind = kind_of(path, CIRCUITS)
     try:
-        circuit = load_circuit(path / "circuit.cortico" if path.is_dir() else path)
+        circuit = load_circuit(path / CIRCUIT if kind is PathKind.COMPILED else path)
         return circuit.bind(**(sizes or {}))
     except CircuitError as error:
         raise SpecError(str(error)) from None

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortico.cli.outputs import add_force_argument, print_written
-from cortico.cli.sources import add_source_arguments, read_source
-from cortico.cli.targets import add_backend_arguments, read_backend
+from cortico.cli.arguments import argument
+from cortico.cli.outputs import ForceArguments, print_written
+from cortico.cli.sources import SourceArguments, read_source
+from cortico.cli.targets import BackendArguments, read_backend
 
 if TYPE_CHECKING:
     from cortico.passes import Step
@@ -18,29 +19,30 @@ if TYPE_CHECKING:
 _LONGEST = 100  #: characters of a folder name that is made from a spec's name
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Arguments(BackendArguments, ForceArguments, SourceArguments):
     """Source, layer, sizes, weights, backend and output folder."""
-    add_source_arguments(parser)
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write")
-    add_force_argument(parser)
-    add_backend_arguments(parser, "what to write")
-    parser.add_argument(
+
+    output: Path | None = argument("-o", "--output", metavar="DIR", help="folder to write")
+    passes: str = argument(
         "--passes",
         default="default",
         metavar="P",
         help="none, default, aggressive, or names with commas between (see `cortico passes`)",
     )
-    parser.add_argument(
-        "--list-passes", action=_ListPasses, help="list passes and pipelines, and stop"
-    )
-    parser.add_argument(
+    verify: bool = argument(
         "--verify",
-        action="store_true",
         help="prove circuit and passes right, and write certificate.json",
     )
-    parser.add_argument(
-        "--print-between-passes", action="store_true", help="print the circuit after each pass"
+    print_between_passes: bool = argument(
+        "--print-between-passes", help="print the circuit after each pass"
     )
+
+    @classmethod
+    def add_to(cls, parser: argparse.ArgumentParser) -> None:
+        super().add_to(parser)
+        parser.add_argument(
+            "--list-passes", action=_ListPasses, help="list passes and pipelines, and stop"
+        )
 
 
 class _ListPasses(argparse.Action):
@@ -52,17 +54,17 @@ class _ListPasses(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *parsed: Any) -> None:
         from cortico.cli import passes
 
-        parser.exit(passes.execute(argparse.Namespace()))
+        parser.exit(passes.execute(passes.Arguments()))
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Compile, write the folder, and print what was made."""
     from cortico.cli.console import console, print_line, print_table, stages
     from cortico.pipeline import compile_attention
     from cortico.report import number, one_line, pass_table, report_tables
 
     with stages() as progress:
-        spec, weights = read_source(arguments, progress)
+        spec, weights = read_source(arguments.source, arguments, progress)
         compilation = compile_attention(
             spec,
             weights,

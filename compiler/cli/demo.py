@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from cortico.cli.outputs import add_force_argument
+from cortico.cli.arguments import argument
+from cortico.cli.outputs import ForceArguments
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Arguments(ForceArguments):
     """Where to write the compiled layer."""
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("demo"),
-        metavar="DIR",
-        help="folder (default: demo)",
+
+    output: Path = argument(
+        "-o", "--output", default=Path("demo"), metavar="DIR", help="folder (default: demo)"
     )
-    add_force_argument(parser)
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Run the demo; needs the extra `demo` and the package that carries MiniLM."""
     from cortico.cli.console import console
     from cortico.demo import run_demo

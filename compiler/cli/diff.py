@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cortico.cli.circuits import read_circuit
-from cortico.cli.numbers import binding
+from cortico.cli.arguments import argument
+from cortico.cli.circuits import BindArguments, read_circuit
 
 if TYPE_CHECKING:
     from cortico.ir import Circuit
@@ -16,22 +15,16 @@ if TYPE_CHECKING:
 _EQUAL, _DIFFERENT = 0, 1
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Two circuits, and numbers for their symbolic sizes."""
-    what = "folder written by `cortico compile`, or a .cortico file"
-    parser.add_argument("first", type=Path, metavar="A", help=what)
-    parser.add_argument("second", type=Path, metavar="B", help="the circuit to compare with it")
-    parser.add_argument(
-        "--bind",
-        action="append",
-        type=binding,
-        default=[],
-        metavar="n=16",
-        help="give a symbolic size a number, in both circuits; repeatable",
+class Arguments(BindArguments):
+    """Two circuits, and numbers for their symbolic sizes; a size is bound in both."""
+
+    first: Path = argument(
+        metavar="A", help="folder written by `cortico compile`, or a .cortico file"
     )
+    second: Path = argument(metavar="B", help="the circuit to compare with it")
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Print what differs and the counts; 0 when the circuits are equal, 1 when they differ."""
     from cortico.cli.console import console, print_line, print_table
     from cortico.compare import compare_circuits, comparison_tables

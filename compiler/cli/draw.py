@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from cortico.cli.outputs import add_force_argument
+from cortico.cli.arguments import argument
+from cortico.cli.outputs import ForceArguments
 from cortico.cli.subjects import (
+    ExampleArguments,
     Subject,
-    add_subject_arguments,
     bound_steps,
     read_activity,
     read_subject,
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Arguments(ForceArguments, ExampleArguments):
     """What to draw, which kind of picture, and where to."""
-    add_subject_arguments(parser)
-    parser.add_argument(
+
+    kind: str = argument(
         "--kind",
         default="laminar",
         metavar="K",
         help="laminar, areas, microcolumn, matrix, activity or counts (default: laminar)",
     )
-    parser.add_argument(
-        "--learning", action="store_true", help="with the error neurons that learning needs"
+    learning: bool = argument("--learning", help="with the error neurons that learning needs")
+    output: Path = argument(
+        "-o", "--output", required=True, metavar="FILE", help="picture to write: .svg, .png or .pdf"
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="picture to write: .svg, .png or .pdf",
-    )
-    add_force_argument(parser)
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Write the picture; needs the extra `plots`."""
     from cortico.cli.console import console, print_line, stages
     from cortico.pictures import draw
@@ -63,7 +55,7 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(arguments: argparse.Namespace) -> None:
+def _check(arguments: Arguments) -> None:
     """What can be said before a large checkpoint is read."""
     from cortico.ir import SpecError
     from cortico.ir.errors import near_name
@@ -86,7 +78,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise SpecError("--kind counts is about passes: it takes no --learning")
 
 
-def _learning(arguments: argparse.Namespace, subject: Subject) -> Subject:
+def _learning(arguments: Arguments, subject: Subject) -> Subject:
     """The subject with its error neurons, if they are asked for."""
     from cortico.ir import SpecError
     from cortico.learning import differentiate

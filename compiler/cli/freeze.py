@@ -5,27 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cortico.cli.circuits import add_circuit_argument, read_circuit
-from cortico.cli.outputs import add_force_argument, print_written
-from cortico.cli.targets import add_backend_arguments, read_backend
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Circuit, what to hold, backend and output folder."""
-    add_circuit_argument(parser)
-    parser.add_argument(
-        "--hold",
-        action="append",
-        type=_holding,
-        required=True,
-        metavar="INPUT=FILE",
-        help="an input, or one reading of it such as 'x[j, m]', and an .npy file; repeatable",
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write"
-    )
-    add_force_argument(parser)
-    add_backend_arguments(parser, "what to write")
+from cortico.cli.arguments import argument
+from cortico.cli.circuits import CircuitArguments, read_circuit
+from cortico.cli.outputs import ForceArguments, print_written
+from cortico.cli.targets import BackendArguments, read_backend
 
 
 def _holding(text: str) -> tuple[str, Path]:
@@ -36,7 +19,20 @@ def _holding(text: str) -> tuple[str, Path]:
     return name, Path(file)
 
 
-def execute(arguments: argparse.Namespace) -> int:
+class Arguments(BackendArguments, ForceArguments, CircuitArguments):
+    """Circuit, what to hold, backend and output folder."""
+
+    hold: tuple[tuple[str, Path], ...] = argument(
+        "--hold",
+        type=_holding,
+        required=True,
+        metavar="INPUT=FILE",
+        help="an input, or one reading of it such as 'x[j, m]', and an .npy file; repeatable",
+    )
+    output: Path = argument("-o", "--output", required=True, metavar="DIR", help="folder to write")
+
+
+def execute(arguments: Arguments) -> int:
     """Freeze, write the folder, and print what is left."""
     from cortico.cli.console import console, print_line, stages
     from cortico.cli.run import read_array

@@ -2,62 +2,54 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cortico.cli.numbers import whole_number
-from cortico.cli.outputs import add_force_argument, print_written
+from cortico.cli.arguments import argument
+from cortico.cli.outputs import ForceArguments, print_written
+from cortico.cli.paths import CIRCUITS, PathKind, kind_of
 
 if TYPE_CHECKING:
     from cortico.ir import Circuit
 
-_ONNX = ".onnx"
+#: What can be imported: a folder that is both is read as SONATA.
+_READ = (PathKind.SONATA, *CIRCUITS, PathKind.ONNX)
 
 #: What an ONNX file becomes: a spec, and the weights that `cortico compile` takes with it.
 SPEC, WEIGHTS = "spec.json", "weights.safetensors"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Arguments(ForceArguments):
     """Where to read, which layer, and where to write."""
-    parser.add_argument(
-        "source",
-        type=Path,
-        help="folder of SONATA files that cortico wrote, a compiled folder or .cortico file, or an .onnx file",
+
+    source: Path = argument(
+        help="folder of SONATA files that cortico wrote, a compiled folder or .cortico file, or an .onnx file"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write"
-    )
-    add_force_argument(parser)
-    parser.add_argument(
-        "--layer",
-        type=whole_number,
-        metavar="N",
-        help="which attention of an ONNX file (default: 0)",
+    output: Path = argument("-o", "--output", required=True, metavar="DIR", help="folder to write")
+    layer: int | None = argument(
+        "--layer", metavar="N", help="which attention of an ONNX file (default: 0)"
     )
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Read, check, write, and print what was found."""
     from cortico.cli.console import console, print_line, stages
-    from cortico.ir import SpecError
 
-    source: Path = arguments.source
+    kind = kind_of(arguments.source, _READ)
     with stages() as progress:
-        progress(f"reading {source}")
-        if source.suffix.lower() == _ONNX:
+        progress(f"reading {arguments.source}")
+        if kind is PathKind.ONNX:
             found, written = _attention(arguments, arguments.layer or 0)
-        elif arguments.layer is not None:
-            raise SpecError("--layer applies to ONNX files only")
         else:
-            found, written = _circuit(arguments, progress)
+            arguments.refuse(kind.label, "layer")
+            found, written = _circuit(arguments, kind, progress)
     print_line(found, console())
     print_written(arguments.output, written)
     return 0
 
 
-def _attention(arguments: argparse.Namespace, layer: int) -> tuple[str, list[str]]:
+def _attention(arguments: Arguments, layer: int) -> tuple[str, list[str]]:
     from safetensors.numpy import save
 
     from cortico.files import replacing_files
@@ -76,13 +68,13 @@ def _attention(arguments: argparse.Namespace, layer: int) -> tuple[str, list[str
 
 
 def _circuit(
-    arguments: argparse.Namespace, progress: Callable[[str], None]
+    arguments: Arguments, kind: PathKind, progress: Callable[[str], None]
 ) -> tuple[str, list[str]]:
     from cortico.files import replacing_files
     from cortico.ir.text import save_circuit
     from cortico.report import number, one_line, report_markdown
 
-    circuit = _read(arguments.source, progress)
+    circuit = _read(arguments.source, kind, progress)
     with replacing_files(arguments.output, force=arguments.force) as staging:
         save_circuit(circuit, staging / "circuit.cortico")
         (staging / "report.md").write_text(report_markdown(circuit), encoding="utf-8")
@@ -92,8 +84,8 @@ def _circuit(
     return f"{one_line(circuit.name)}: {found}", written
 
 
-def _read(source: Path, progress: Callable[[str], None]) -> Circuit:
-    from cortico.backends.sonata.reading import is_sonata, read_sonata
+def _read(source: Path, kind: PathKind, progress: Callable[[str], None]) -> Circuit:
+    from cortico.backends.sonata.reading import read_sonata
     from cortico.cli.circuits import read_circuit
 
-    return read_sonata(source, progress) if is_sonata(source) else read_circuit(source)
+    return read_sonata(source, progress) if kind is PathKind.SONATA else read_circuit(source)

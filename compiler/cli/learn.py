@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cortico.cli.outputs import add_force_argument
-from cortico.cli.sources import add_source_arguments, read_source
+from cortico.cli.arguments import argument
+from cortico.cli.outputs import ForceArguments
+from cortico.cli.sources import SourceArguments, is_circuit, read_compiled, read_source
 
 if TYPE_CHECKING:
+    from cortico.ir import Circuit
     from cortico.learning import Learning, RuleLocality
     from cortico.learning.formulas import Formulas
     from cortico.report import Table
@@ -20,35 +22,28 @@ if TYPE_CHECKING:
 _HOLDS, _FAILS = 0, 1
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What learns, how errors come back, and what to say of it."""
-    add_source_arguments(parser)
-    parser.add_argument(
-        "--explain", action="store_true", help="what each rule needs, as a table and in words"
+class Arguments(ForceArguments, SourceArguments):
+    """What learns, how errors come back, and what to say of it. The source may be a compiled circuit, too."""
+
+    explain: bool = argument("--explain", help="what each rule needs, as a table and in words")
+    formulas: bool = argument(
+        "--formulas", help="the gradients in closed form, made of the circuit"
     )
-    parser.add_argument(
-        "--formulas", action="store_true", help="the gradients in closed form, made of the circuit"
+    latex: Path | None = argument(
+        "--latex", metavar="FILE", help="write the formulas as a LaTeX document"
     )
-    parser.add_argument(
-        "--latex", type=Path, metavar="FILE", help="write the formulas as a LaTeX document"
-    )
-    parser.add_argument(
+    brian2: Path | None = argument(
         "--brian2",
-        type=Path,
         metavar="FILE.py",
         help="write a Brian2 script whose synapses learn, and FILE.npz, the weights that it starts from",
     )
-    add_force_argument(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument(
-        "--untied", action="store_true", help="a tensor for the synapses of each cell"
-    )
-    parser.add_argument(
+    json: bool = argument("--json", help="print JSON")
+    untied: bool = argument("--untied", help="a tensor for the synapses of each cell")
+    untied_columns: bool = argument(
         "--untied-columns",
-        action="store_true",
         help="the same for the cells of each token's columns: a weight for each synapse",
     )
-    parser.add_argument(
+    feedback: str = argument(
         "--feedback",
         choices=("transposed", "random", "learned"),
         default="transposed",
@@ -56,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Print what was asked for, by default the rules; 1 when a formula is not proved."""
     from cortico.cli.console import stages
     from cortico.files import write_text
@@ -81,21 +76,40 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _learning(
-    arguments: argparse.Namespace, progress: Callable[[str], None]
+    arguments: Arguments, progress: Callable[[str], None]
 ) -> tuple[Learning, Weights | None]:
     """The circuit with its rules, and the weights by its names, if there are any."""
     from cortico.learning import differentiate, untie, untied_values
-    from cortico.lowering import circuit_weights, lower
 
-    spec, given = read_source(arguments, progress)
+    circuit, weights = _circuit(arguments, progress)
     progress("differentiating")
-    circuit = lower(spec)  # no rule depends on the numbers
-    weights = None if given is None or arguments.brian2 is None else circuit_weights(spec, given)
     columns = arguments.untied_columns
     if arguments.untied or columns:
         weights = None if weights is None else untied_values(circuit, weights, columns)
         circuit = untie(circuit, columns)
     return differentiate(circuit, feedback=arguments.feedback), weights
+
+
+def _circuit(
+    arguments: Arguments, progress: Callable[[str], None]
+) -> tuple[Circuit, Weights | None]:
+    """The circuit, symbolic, as no rule depends on the numbers; and these, where a network starts from them."""
+    from cortico.ir.rewrite import map_parameters
+    from cortico.lowering import circuit_weights, lower
+
+    if is_circuit(arguments.source):
+        compiled = read_compiled(arguments.source, arguments, progress)
+        symbolic = map_parameters(compiled, lambda p: replace(p, values=None))
+        return symbolic, _stored(compiled)
+    spec, given = read_source(arguments.source, arguments, progress)
+    if given is None or arguments.brian2 is None:
+        return lower(spec), None
+    return lower(spec), circuit_weights(spec, given)
+
+
+def _stored(circuit: Circuit) -> Weights | None:
+    """The weights that lie beside a compiled circuit, None where it has none."""
+    return {p.name: p.values for p in circuit.parameters if p.values is not None} or None
 
 
 def _write_network(learning: Learning, weights: Weights | None, path: Path, force: bool) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cortico.cli.circuits import add_circuit_argument, read_circuit
-from cortico.cli.outputs import add_force_argument
-from cortico.cli.run import add_input_argument
-from cortico.cli.targets import add_backend_arguments, read_backend
+from cortico.cli.arguments import argument
+from cortico.cli.circuits import read_circuit
+from cortico.cli.run import RunArguments
+from cortico.cli.targets import read_backend
 
 if TYPE_CHECKING:
     from cortico.ir import Circuit
@@ -27,39 +27,6 @@ _TARGETS = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Circuit, lesions, input, and where to write what came of it."""
-    parser.epilog = _TARGETS
-    add_circuit_argument(parser)
-    parser.add_argument(
-        "--silence",
-        action="append",
-        type=lambda text: (text, 0.0),
-        dest="cuts",
-        default=[],
-        metavar="TARGET",
-        help="rates (or synapses) become 0; repeatable",
-    )
-    parser.add_argument(
-        "--scale",
-        action="append",
-        type=_scaling,
-        dest="cuts",
-        metavar="TARGET=FACTOR",
-        help="rates (or synapses) times a factor; repeatable",
-    )
-    add_input_argument(parser)
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="write the lesioned outputs, .npy or .npz"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the changes as JSON")
-    add_force_argument(parser)
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="safetensors file for a circuit without values"
-    )
-    add_backend_arguments(parser, "what runs it")
-
-
 def _scaling(text: str) -> Cut:
     """The target and factor of a text such as `nucleus:matrix=0.5`, for argparse's `type`."""
     target, _, factor = text.rpartition("=")
@@ -71,7 +38,32 @@ def _scaling(text: str) -> Cut:
         ) from None
 
 
-def execute(arguments: argparse.Namespace) -> int:
+class Arguments(RunArguments):
+    """Circuit, lesions, input, and where to write what came of it."""
+
+    cuts: tuple[Cut, ...] = argument(
+        "--silence",
+        type=lambda text: (text, 0.0),
+        metavar="TARGET",
+        help="rates (or synapses) become 0; repeatable",
+    )
+    json: Path | None = argument("--json", metavar="FILE", help="write the changes as JSON")
+
+    @classmethod
+    def add_to(cls, parser: argparse.ArgumentParser) -> None:
+        super().add_to(parser)
+        parser.epilog = _TARGETS
+        parser.add_argument(
+            "--scale",
+            action="append",
+            type=_scaling,
+            dest="cuts",
+            metavar="TARGET=FACTOR",
+            help="rates (or synapses) times a factor; repeatable",
+        )
+
+
+def execute(arguments: Arguments) -> int:
     """Run the circuit and its lesion, write what was asked for, and print the changes."""
     from cortico.cli.console import stages
     from cortico.cli.run import check_output, write_arrays
@@ -89,14 +81,12 @@ def execute(arguments: argparse.Namespace) -> int:
         if arguments.output:
             write_arrays(arguments.output, dict(found.given), arguments.force)
         if arguments.json:
-            _write_json(arguments, found)
+            _write_json(arguments.json, arguments, found)
     _print(circuit, arguments.cuts, found)
     return 0
 
 
-def _changes(
-    arguments: argparse.Namespace, circuit: Circuit, progress: Callable[[str], None]
-) -> Effects:
+def _changes(arguments: Arguments, circuit: Circuit, progress: Callable[[str], None]) -> Effects:
     import numpy as np
 
     from cortico.cli.run import read_arrays, read_weights
@@ -110,18 +100,18 @@ def _changes(
         return effects(circuit, lesioned, inputs, weights, read_backend(arguments))
 
 
-def _write_json(arguments: argparse.Namespace, found: Effects) -> None:
+def _write_json(path: Path, arguments: Arguments, found: Effects) -> None:
     from cortico.files import write_text
 
     lesions = [{"target": target, "factor": factor} for target, factor in arguments.cuts]
     text = json.dumps({"lesions": lesions, **found.record()}, indent=2) + "\n"
-    write_text(arguments.json, text, force=arguments.force)
+    write_text(path, text, force=arguments.force)
 
 
 # ---- printing ------------------------------------------------------------------------------------
 
 
-def _print(circuit: Circuit, cuts: list[Cut], found: Effects) -> None:
+def _print(circuit: Circuit, cuts: Sequence[Cut], found: Effects) -> None:
     from cortico.cli.console import console, print_line, print_table
 
     out = console()
@@ -133,7 +123,7 @@ def _print(circuit: Circuit, cuts: list[Cut], found: Effects) -> None:
         print_table(table, out)
 
 
-def _notes(circuit: Circuit, cuts: list[Cut]) -> Iterator[str]:
+def _notes(circuit: Circuit, cuts: Sequence[Cut]) -> Iterator[str]:
     """Where a silenced divisor is no disinhibition."""
     from cortico.lesion.cut import divided_by
     from cortico.lesion.targets import read_target

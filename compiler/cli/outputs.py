@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Collection
 from pathlib import Path
+
+from cortico.cli.arguments import CommandArguments, argument
 
 _NAMED = 5  #: so many files that are no part of what was written are named
 
 
-def add_force_argument(parser: argparse.ArgumentParser) -> None:
+class ForceArguments(CommandArguments):
     """`--force`, without which nothing of other content is replaced."""
-    parser.add_argument(
-        "--force", action="store_true", help="replace files that are there with other content"
-    )
+
+    force: bool = argument("--force", help="replace files that are there with other content")
 
 
 def print_written(folder: Path, names: Collection[str]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+from cortico.cli.arguments import CommandArguments
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Arguments(CommandArguments):
     """This command has no arguments."""
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Print each pass with its options and what it does, then the pipelines."""
     from dataclasses import fields
 

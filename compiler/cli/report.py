@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cortico.cli.outputs import add_force_argument
+from cortico.cli.arguments import argument
+from cortico.cli.outputs import ForceArguments
 from cortico.cli.subjects import (
+    ExampleArguments,
     Subject,
-    add_subject_arguments,
     bound_steps,
     read_activity,
     read_subject,
@@ -23,21 +23,18 @@ if TYPE_CHECKING:
     from cortico.verify.claims import Claim
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Arguments(ForceArguments, ExampleArguments):
     """What the page is about, and where to write it."""
-    add_subject_arguments(parser)
-    parser.add_argument(
-        "--verify",
-        action="store_true",
-        help="prove the circuit and its passes, and show the claims",
+
+    verify: bool = argument(
+        "--verify", help="prove the circuit and its passes, and show the claims"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help="page to write: .html"
+    output: Path = argument(
+        "-o", "--output", required=True, metavar="FILE", help="page to write: .html"
     )
-    add_force_argument(parser)
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Write the page."""
     from cortico.cli.console import console, print_line, stages
     from cortico.page import write_page
@@ -53,14 +50,14 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(arguments: argparse.Namespace) -> None:
+def _check(arguments: Arguments) -> None:
     from cortico.ir import SpecError
 
     if arguments.output.suffix.lower() not in (".html", ".htm"):
         raise SpecError(f"output {str(arguments.output)!r} must end in .html")
 
 
-def _page(arguments: argparse.Namespace, progress: Callable[[str], None]) -> Page:
+def _page(arguments: Arguments, progress: Callable[[str], None]) -> Page:
     from cortico.anatomy import audit
     from cortico.page import Page
     from cortico.pictures import require_drawable
@@ -87,7 +84,7 @@ def _sizes(before: Circuit, after: Circuit) -> dict[str, int]:
     return {a: b for a, b in pairs if isinstance(a, str) and isinstance(b, int)}
 
 
-def _claims(arguments: argparse.Namespace, subject: Subject) -> tuple[Claim, ...]:
+def _claims(arguments: Arguments, subject: Subject) -> tuple[Claim, ...]:
     """What was proved just now, or what the certificate beside a compiled circuit says."""
     from cortico.ir import SpecError
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cortico.cli.circuits import add_circuit_argument, read_circuit
-from cortico.cli.outputs import add_force_argument
-from cortico.cli.targets import add_backend_arguments, read_backend
+from cortico.cli.arguments import argument
+from cortico.cli.circuits import CircuitArguments, read_circuit
+from cortico.cli.outputs import ForceArguments
+from cortico.cli.targets import BackendArguments, read_backend
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,37 +17,27 @@ if TYPE_CHECKING:
     from cortico.ir import Circuit
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class RunArguments(BackendArguments, ForceArguments, CircuitArguments):
     """Circuit, inputs, backend and where to write the output."""
-    add_circuit_argument(parser)
-    add_input_argument(parser)
-    parser.add_argument(
+
+    input: Path = argument(
+        "-i", "--input", required=True, metavar="FILE", help=".npy of x, or .npz by input name"
+    )
+    output: Path | None = argument(
         "-o",
         "--output",
-        type=Path,
         metavar="FILE",
-        help=".npy or .npz to write (default: only a summary)",
+        help=".npy or .npz of the outputs to write (default: only a summary)",
     )
-    add_force_argument(parser)
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="safetensors file for a circuit without values"
-    )
-    add_backend_arguments(parser, "what runs it")
-
-
-def add_input_argument(parser: argparse.ArgumentParser) -> None:
-    """The file with the arrays that a circuit runs on."""
-    parser.add_argument(
-        "-i",
-        "--input",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help=".npy of x, or .npz by input name",
+    weights: Path | None = argument(
+        "--weights", metavar="FILE", help="safetensors file for a circuit without values"
     )
 
 
-def execute(arguments: argparse.Namespace) -> int:
+Arguments = RunArguments
+
+
+def execute(arguments: Arguments) -> int:
     """Run, write the outputs, and print their shapes."""
     import numpy as np
 

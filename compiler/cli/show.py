@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cortico.cli.circuits import add_circuit_argument, read_circuit
-from cortico.cli.numbers import binding
+from cortico.cli.arguments import argument
+from cortico.cli.circuits import BindArguments, CircuitArguments, read_circuit
 
 if TYPE_CHECKING:
     import rich.console
@@ -20,28 +19,22 @@ if TYPE_CHECKING:
 _LISTED = 20
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Arguments(BindArguments, CircuitArguments):
     """Circuit, and what of it to show."""
-    add_circuit_argument(parser)
-    parser.add_argument(
-        "--bind",
-        action="append",
-        type=binding,
-        default=[],
-        metavar="n=16",
-        help="give a symbolic size a number; repeatable",
+
+    population: str | None = argument(
+        "--population", apart="view", metavar="NAME", help="equation and synapses of a population"
     )
-    view = parser.add_mutually_exclusive_group()
-    view.add_argument("--population", metavar="NAME", help="equation and synapses of a population")
-    view.add_argument(
+    neuron: str | None = argument(
         "--neuron",
+        apart="view",
         metavar="NAME",
         help="one neuron, such as 'cortex.area[0].column[1,2].L5.deep[3]'",
     )
-    view.add_argument("--text", action="store_true", help="the circuit's text form")
+    text: bool = argument("--text", apart="view", help="the circuit's text form")
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Print what was asked for, by default a tree and the report's tables."""
     from cortico.cli.console import console
 

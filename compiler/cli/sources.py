@@ -2,85 +2,100 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cortico.cli.numbers import whole_number
+from cortico.cli.arguments import CommandArguments, argument
+from cortico.cli.circuits import read_circuit
+from cortico.cli.paths import CIRCUITS, SOURCES, PathKind, kind_of
 
 if TYPE_CHECKING:
+    from cortico.ir import Circuit
     from cortico.spec import AttentionSpec
     from cortico.weights import Weights
 
-_SPEC_SUFFIXES = (".toml", ".json", ".yaml", ".yml")
+#: Options of a checkpoint, and of a spec file: neither is of a circuit.
+_OF_CHECKPOINTS, _OF_SPECS = ("layer", "heads", "prefix"), ("weights", "random_weights")
 
 
-def add_source_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> None:
-    """Source, layer, sizes and weights; the source may be left out if `optional`."""
-    parser.add_argument(
-        "source",
-        type=Path,
-        nargs="?" if optional else None,
-        help="a spec (.toml, .json, .yaml), a .safetensors or .onnx file, or a checkpoint folder",
-    )
-    parser.add_argument(
+class SpecArguments(CommandArguments):
+    """Layer, sizes and weights."""
+
+    layer: int | None = argument(
         "--layer",
-        type=whole_number,
         metavar="N",
         help="layer of a checkpoint, or attention of an ONNX file (default: 0)",
     )
-    parser.add_argument(
-        "--heads", type=whole_number, metavar="H", help="heads, where a file does not say"
+    heads: int | None = argument("--heads", metavar="H", help="heads, where a file does not say")
+    prefix: str | None = argument(
+        "--prefix", metavar="P", help="what stands before the tensors' names"
     )
-    parser.add_argument("--prefix", metavar="P", help="what stands before the tensors' names")
-    parser.add_argument(
-        "--tokens",
-        type=whole_number,
-        metavar="N",
-        help="fix the number of tokens (default: as in the spec)",
+    tokens: int | None = argument(
+        "--tokens", metavar="N", help="fix the number of tokens (default: as in the spec)"
     )
-    weights = parser.add_mutually_exclusive_group()
-    weights.add_argument(
-        "--weights", type=Path, metavar="FILE", help="safetensors file with W_Q, W_K, … for a spec"
+    weights: Path | None = argument(
+        "--weights",
+        apart="weights",
+        metavar="FILE",
+        help="safetensors file with W_Q, W_K, … for a spec",
     )
-    weights.add_argument(
-        "--random-weights", type=whole_number, metavar="SEED", help="draw weights for a spec"
+    random_weights: int | None = argument(
+        "--random-weights", apart="weights", metavar="SEED", help="draw weights for a spec"
     )
+
+
+class SourceArguments(SpecArguments):
+    """Source, layer, sizes and weights."""
+
+    source: Path = argument(
+        help="a spec (.toml, .json, .yaml), a .safetensors or .onnx file, or a checkpoint folder"
+    )
+
+
+def is_circuit(source: Path) -> bool:
+    """Whether a source is a circuit as it is, rather than a spec. SpecError when it is neither."""
+    return kind_of(source, (*CIRCUITS, *SOURCES)) in CIRCUITS
 
 
 def read_source(
-    arguments: argparse.Namespace, progress: Callable[[str], None]
+    source: Path, arguments: SpecArguments, progress: Callable[[str], None]
 ) -> tuple[AttentionSpec, Weights | None]:
     """The spec and its weights, None where they stay symbolic. SpecError for what does not fit."""
-    progress(f"reading {arguments.source}")
-    _check_source(arguments.source)
-    if arguments.source.suffix.lower() in _SPEC_SUFFIXES:
-        spec, weights = _read_spec(arguments)
+    progress(f"reading {source}")
+    if kind_of(source, SOURCES) is PathKind.SPEC:
+        spec, weights = _read_spec(source, arguments)
     else:
-        spec, weights = _read_checkpoint(arguments)
+        spec, weights = _read_checkpoint(source, arguments)
     if arguments.tokens is not None:
         spec = dataclasses.replace(spec, tokens=arguments.tokens)
     return spec, weights
 
 
-def _check_source(source: Path) -> None:
-    from cortico.ir import SpecError
-
-    if source.is_file() and source.suffix.lower() not in (*_SPEC_SUFFIXES, ".safetensors", ".onnx"):
-        raise SpecError(
-            f"{str(source)!r} is no spec ({', '.join(_SPEC_SUFFIXES)}), "
-            "no .safetensors or .onnx file and no checkpoint folder"
-        )
+def refuse_options_of_specs(arguments: SpecArguments, *others: str) -> None:
+    """SpecError when an option was given that a compiled circuit cannot heed; `others` are such, too."""
+    arguments.refuse("a compiled circuit", *_OF_CHECKPOINTS, *_OF_SPECS, *others)
 
 
-def _read_spec(arguments: argparse.Namespace) -> tuple[AttentionSpec, Weights | None]:
+def read_compiled(
+    source: Path, arguments: SpecArguments, progress: Callable[[str], None]
+) -> Circuit:
+    """A circuit that was compiled before, with all its sizes set to `--tokens`."""
+    refuse_options_of_specs(arguments)
+    progress(f"reading {source}")
+    circuit = read_circuit(source)
+    if arguments.tokens is None:
+        return circuit
+    return read_circuit(source, dict.fromkeys(circuit.symbols, arguments.tokens))
+
+
+def _read_spec(source: Path, arguments: SpecArguments) -> tuple[AttentionSpec, Weights | None]:
     from cortico.frontends import open_tensors, read_spec
 
-    _refuse(arguments, "a spec file", ("layer", "heads", "prefix"))
-    spec = read_spec(arguments.source)
+    arguments.refuse("a spec file", *_OF_CHECKPOINTS)
+    spec = read_spec(source)
     if arguments.weights is not None:
         tensors = open_tensors(arguments.weights)
         return spec, {name: tensors[name] for name in tensors}
@@ -104,18 +119,8 @@ def _draw(spec: AttentionSpec, seed: int) -> Weights:
         ) from None
 
 
-def _read_checkpoint(arguments: argparse.Namespace) -> tuple[AttentionSpec, Weights]:
+def _read_checkpoint(source: Path, arguments: SpecArguments) -> tuple[AttentionSpec, Weights]:
     from cortico.frontends import read_checkpoint
 
-    _refuse(arguments, "a checkpoint", ("weights", "random_weights"))
-    return read_checkpoint(
-        arguments.source, arguments.layer or 0, arguments.heads, arguments.prefix
-    )
-
-
-def _refuse(arguments: argparse.Namespace, source: str, options: tuple[str, ...]) -> None:
-    from cortico.ir import SpecError
-
-    for option in options:
-        if getattr(arguments, option) is not None:
-            raise SpecError(f"--{option.replace('_', '-')} does not apply to {source}")
+    arguments.refuse("a checkpoint", *_OF_SPECS)
+    return read_checkpoint(source, arguments.layer or 0, arguments.heads, arguments.prefix)

@@ -8,8 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cortico.cli.numbers import binding
-from cortico.cli.sources import add_source_arguments, read_source
+from cortico.cli.arguments import argument
+from cortico.cli.circuits import BindArguments, read_circuit
+from cortico.cli.sources import (
+    SourceArguments,
+    is_circuit,
+    read_source,
+    refuse_options_of_specs,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,49 +38,50 @@ class Subject:
         return self.compilation.steps if self.compilation else ()
 
 
-def add_circuit_arguments(parser: argparse.ArgumentParser) -> None:
+class SubjectArguments(BindArguments, SourceArguments):
     """Source, sizes and passes. The source may also be a compiled folder or a .cortico file."""
-    add_source_arguments(parser)
-    parser.epilog = (
-        "The source may also be a folder written by `cortico compile`, or a .cortico file."
-    )
-    parser.add_argument(
-        "--bind",
-        action="append",
-        type=binding,
-        default=[],
-        metavar="n=16",
-        help="give a symbolic size a number; repeatable",
-    )
-    parser.add_argument(
-        "--passes", default="default", metavar="P", help="passes to run (default: default)"
-    )
+
+    passes: str | None = argument("--passes", metavar="P", help="passes to run (default: default)")
+
+    @classmethod
+    def add_to(cls, parser: argparse.ArgumentParser) -> None:
+        super().add_to(parser)
+        parser.epilog = (
+            "The source may also be a folder written by `cortico compile`, or a .cortico file."
+        )
 
 
-def add_subject_arguments(parser: argparse.ArgumentParser) -> None:
+class ExampleArguments(SubjectArguments):
     """What makes the circuit, and an input for it."""
-    add_circuit_arguments(parser)
-    example = parser.add_mutually_exclusive_group()
-    example.add_argument(
-        "-i", "--input", type=Path, metavar="FILE", help=".npy of x, or .npz by input name"
+
+    input: Path | None = argument(
+        "-i", "--input", apart="example", metavar="FILE", help=".npy of x, or .npz by input name"
     )
-    example.add_argument(
-        "--sentence", metavar="TEXT", help="what a language model reads, where the source is one"
+    sentence: str | None = argument(
+        "--sentence",
+        apart="example",
+        metavar="TEXT",
+        help="what a language model reads, where the source is one",
     )
+
+
+def default_passes(given: str | None) -> str:
+    """The passes that were asked for, or those that run without a word."""
+    return "default" if given is None else given
 
 
 def read_subject(
-    arguments: argparse.Namespace, progress: Callable[[str], None], verify: bool = False
+    arguments: SubjectArguments, progress: Callable[[str], None], verify: bool = False
 ) -> Subject:
     """The circuit of the source, with sizes bound. SpecError for what does not fit."""
-    if _is_circuit(arguments.source):
+    if is_circuit(arguments.source):
         return _read_circuit(arguments, progress)
     from cortico.ir import CircuitError, SpecError
     from cortico.pipeline import compile_attention
 
-    spec, weights = read_source(arguments, progress)
+    spec, weights = read_source(arguments.source, arguments, progress)
     compilation = compile_attention(
-        spec, weights, passes=arguments.passes, progress=progress, verify=verify
+        spec, weights, passes=default_passes(arguments.passes), progress=progress, verify=verify
     )
     try:
         return Subject(compilation.circuit.bind(**dict(arguments.bind)), compilation)
@@ -83,7 +90,7 @@ def read_subject(
 
 
 def read_activity(
-    arguments: argparse.Namespace, subject: Subject, progress: Callable[[str], None]
+    arguments: ExampleArguments, subject: Subject, progress: Callable[[str], None]
 ) -> tuple[Activity | None, list[str]]:
     """What the circuit does on the given input, and the names of its tokens; None without an input."""
     from cortico.activity import observe
@@ -113,29 +120,21 @@ def bound_steps(subject: Subject, sizes: Mapping[str, int]) -> list[Step]:
     ]
 
 
-def _is_circuit(source: Path) -> bool:
-    return source.suffix == ".cortico" or (source / "circuit.cortico").is_file()
-
-
-def _read_circuit(arguments: argparse.Namespace, progress: Callable[[str], None]) -> Subject:
-    from cortico.cli.circuits import read_circuit
-    from cortico.ir import SpecError
-
-    for option in ("layer", "heads", "prefix", "tokens", "weights", "random_weights", "sentence"):
-        if getattr(arguments, option, None) is not None:
-            flag = option.replace("_", "-")
-            raise SpecError(f"--{flag} does not apply to a compiled circuit, {arguments.source}")
+def _read_circuit(arguments: SubjectArguments, progress: Callable[[str], None]) -> Subject:
+    others = ("sentence",) if isinstance(arguments, ExampleArguments) else ()
+    refuse_options_of_specs(arguments, "tokens", "passes", *others)
     progress(f"reading {arguments.source}")
     return Subject(read_circuit(arguments.source, dict(arguments.bind)))
 
 
 def _sentence(
-    arguments: argparse.Namespace, progress: Callable[[str], None]
+    arguments: ExampleArguments, progress: Callable[[str], None]
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """What the layer of a language model gets when the model reads a sentence, and its tokens."""
     from cortico.minilm import MiniLM
 
     progress("reading the sentence")
+    assert arguments.sentence is not None
     model = MiniLM.load(arguments.source)
     ids, keep = model.tokenize([arguments.sentence])
     hidden = model.forward(ids, keep).hidden[arguments.layer or 0]

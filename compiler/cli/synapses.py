@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortico.cli.numbers import binding, whole_number
-from cortico.cli.outputs import add_force_argument
-from cortico.cli.subjects import add_circuit_arguments, read_subject
+from cortico.cli.arguments import argument, binding
+from cortico.cli.outputs import ForceArguments
+from cortico.cli.subjects import SubjectArguments, read_subject
 
 if TYPE_CHECKING:
     from cortico.ir import Circuit, Projection
@@ -19,46 +18,32 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Arguments(ForceArguments, SubjectArguments):
     """Circuit, which of its synapses, and where to."""
-    add_circuit_arguments(parser)
-    parser.add_argument(
-        "--projection",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="synapses of this projection only; repeatable",
+
+    projection: tuple[str, ...] = argument(
+        "--projection", metavar="NAME", help="synapses of this projection only; repeatable"
     )
-    parser.add_argument(
-        "--onto",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="synapses onto this population only; repeatable",
+    onto: tuple[str, ...] = argument(
+        "--onto", metavar="NAME", help="synapses onto this population only; repeatable"
     )
-    parser.add_argument(
+    at: tuple[tuple[str, int], ...] = argument(
         "--at",
-        action="append",
         type=binding,
-        default=[],
         metavar="h=3",
         help="synapses at this index of an axis only, such as one area; repeatable",
     )
-    parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N only")
-    parser.add_argument(
-        "--block", type=whole_number, metavar="N", help="synapses in memory at a time (2^20)"
-    )
-    parser.add_argument(
+    limit: int | None = argument("--limit", metavar="N", help="the first N only")
+    block: int | None = argument("--block", metavar="N", help="synapses in memory at a time (2^20)")
+    output: Path | None = argument(
         "-o",
         "--output",
-        type=Path,
         metavar="FILE",
         help=f"file to write: .parquet, .h5 or .hdf5 (default: show the first {_SHOWN})",
     )
-    add_force_argument(parser)
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Write the file, or print a table."""
     from cortico.cli.console import stages
     from cortico.exporting import require_format
@@ -73,13 +58,16 @@ def execute(arguments: argparse.Namespace) -> int:
         raise SpecError(f"synapses need a number for each size of the circuit: add {bindings}")
     try:
         chosen = _choice(circuit, arguments)
-        (_show if arguments.output is None else _write)(circuit, arguments, chosen)
+        if arguments.output is None:
+            _show(circuit, arguments, chosen)
+        else:
+            _write(circuit, arguments.output, arguments, chosen)
     except CircuitError as error:  # what was asked for does not fit the circuit
         raise SpecError(str(error)) from None
     return 0
 
 
-def _choice(circuit: Circuit, arguments: argparse.Namespace) -> dict[str, Any]:
+def _choice(circuit: Circuit, arguments: Arguments) -> dict[str, Any]:
     """`where` and `at` of the view. CircuitError for names that the circuit lacks."""
     from cortico.ir import CircuitError
     from cortico.ir.errors import near_name
@@ -100,28 +88,26 @@ def _choice(circuit: Circuit, arguments: argparse.Namespace) -> dict[str, Any]:
     return {"where": where, "at": dict(arguments.at)}
 
 
-def _write(circuit: Circuit, arguments: argparse.Namespace, choice: dict[str, Any]) -> None:
+def _write(circuit: Circuit, path: Path, arguments: Arguments, choice: dict[str, Any]) -> None:
     from cortico.cli.console import console, counting, print_line
     from cortico.exporting import BLOCK, write_synapses
     from cortico.report import one_line, quantity
 
     block = BLOCK if arguments.block is None else arguments.block
-    with counting(f"writing {arguments.output}") as progress:
+    with counting(f"writing {path}") as progress:
         count = write_synapses(
             circuit,
-            arguments.output,
+            path,
             limit=arguments.limit,
             block=block,
             progress=progress,
             force=arguments.force,
             **choice,
         )
-    print_line(
-        f"{quantity(count, 'synapse')} written to {one_line(str(arguments.output))}", console()
-    )
+    print_line(f"{quantity(count, 'synapse')} written to {one_line(str(path))}", console())
 
 
-def _show(circuit: Circuit, arguments: argparse.Namespace, choice: dict[str, Any]) -> None:
+def _show(circuit: Circuit, arguments: Arguments, choice: dict[str, Any]) -> None:
     from cortico.cli.console import console, print_line, print_table
     from cortico.report import quantity
 

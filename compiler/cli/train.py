@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from cortico.cli.outputs import add_force_argument
-from cortico.cli.sources import add_source_arguments, read_source
+from cortico.cli.arguments import argument
+from cortico.cli.outputs import ForceArguments
+from cortico.cli.sources import SourceArguments, read_source
 
 if TYPE_CHECKING:
     from cortico.learning.training import Settings, Snapshot, Training, TrainingResult
@@ -19,66 +20,41 @@ if TYPE_CHECKING:
 _RESULTS = ("history.json", "train.py", "spec.json", "loss.svg")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Arguments(ForceArguments, SourceArguments):
     """Source, data, settings and output folder. The first weights are given or drawn."""
-    add_source_arguments(parser)
-    parser.add_argument(
+
+    data: Path = argument(
         "--data",
-        type=Path,
         required=True,
         metavar="FILE",
         help=".npz of x (samples, tokens, model), target (samples, tokens, output), and context, keep",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder")
-    add_force_argument(parser)
-    parser.add_argument("--epochs", type=_integer, default=10, metavar="N", help="default: 10")
-    parser.add_argument(
-        "--batch-size", type=_integer, default=32, metavar="B", help="samples a step (default: 32)"
-    )
-    parser.add_argument(
-        "--learning-rate", type=_number, default=0.01, metavar="R", help="default: 0.01"
-    )
-    parser.add_argument("--momentum", type=_number, default=0.0, metavar="M", help="default: 0")
-    parser.add_argument(
-        "--seed", type=_integer, default=0, metavar="S", help="of the order of samples (default: 0)"
-    )
-    parser.add_argument(
+    output: Path = argument("-o", "--output", required=True, metavar="DIR", help="folder")
+    train: str | None = argument(
         "--train", metavar="W,W", help="tensors to train, as in W_Q,W_K (default: all)"
     )
-    parser.add_argument(
-        "--reduction",
-        default="mean",
-        metavar="R",
-        help="mean or sum of ½ Σ (y - target)² over a batch's tokens (default: mean)",
-    )
-    parser.add_argument(
-        "--validation",
-        type=_number,
-        default=0.0,
-        metavar="F",
-        help="share of the samples to hold out (default: 0)",
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the last whole epoch in DIR"
-    )
+    resume: bool = argument("--resume", help="go on from the last whole epoch in DIR")
+    settings: dict[str, Any]  #: all but the tensors to train
+
+    @classmethod
+    def add_to(cls, parser: argparse.ArgumentParser) -> None:
+        from cortico.ir.options import add_arguments  # here, so that --help does not load NumPy
+        from cortico.learning.training import Settings
+
+        super().add_to(parser)
+        add_arguments(parser, Settings)
+
+    @classmethod
+    def of(cls, parsed: argparse.Namespace) -> Self:
+        from cortico.ir.options import Help, marks
+        from cortico.learning.training import Settings
+
+        made = super().of(parsed)
+        made.settings = {name: getattr(parsed, name) for name in marks(Settings, Help)}
+        return made
 
 
-def _integer(text: str) -> int:
-    """An integer; which ones make sense is said by the settings, all at once."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected an integer, found {text[:40]!r}") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, found {text[:40]!r}") from None
-
-
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Train, writing a checkpoint after each epoch; then weights, history and picture."""
     from cortico.cli.console import stages
 
@@ -95,14 +71,14 @@ def execute(arguments: argparse.Namespace) -> int:
 # ---- setting up ----------------------------------------------------------------------------------
 
 
-def _set_up(arguments: argparse.Namespace, progress: Any) -> Training:
+def _set_up(arguments: Arguments, progress: Any) -> Training:
     from cortico.cli.run import read_arrays
     from cortico.ir import SpecError
     from cortico.learning.emission import training_circuit
     from cortico.learning.training import Training
 
     settings = _settings(arguments)
-    spec, weights = read_source(arguments, progress)
+    spec, weights = read_source(arguments.source, arguments, progress)
     if weights is None:
         raise SpecError(
             "training starts from weights: give --weights FILE, or --random-weights SEED"
@@ -113,17 +89,15 @@ def _set_up(arguments: argparse.Namespace, progress: Any) -> Training:
     return Training(spec, weights, read_arrays(arguments.data, circuit), settings)
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
+def _settings(arguments: Arguments) -> Settings:
     from cortico.learning.training import Settings
 
-    names = ("epochs", "batch_size", "learning_rate", "momentum", "seed", "reduction", "validation")
-    given = {name: getattr(arguments, name) for name in names}
     trained = arguments.train
     listed = None if trained is None else tuple(n.strip() for n in trained.split(",") if n.strip())
-    return Settings(**given, trained=listed)
+    return Settings(**arguments.settings, trained=listed)
 
 
-def _start(arguments: argparse.Namespace, training: Training) -> Snapshot:
+def _start(arguments: Arguments, training: Training) -> Snapshot:
     """The checkpoint in the folder, or the first state. SpecError rather than losing a training."""
     from cortico.files import require_new
     from cortico.ir import SpecError

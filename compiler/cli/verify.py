@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cortico.cli.outputs import add_force_argument
-from cortico.cli.sources import add_source_arguments, read_source
+from cortico.cli.arguments import argument
+from cortico.cli.outputs import ForceArguments
+from cortico.cli.paths import SOURCES, PathKind, kind_of
+from cortico.cli.sources import SpecArguments, read_source, refuse_options_of_specs
+from cortico.cli.subjects import default_passes
 
 if TYPE_CHECKING:
     from cortico.pipeline import Compilation
@@ -21,58 +23,60 @@ if TYPE_CHECKING:
 _HOLDS, _FAILS = 0, 1
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Arguments(ForceArguments, SpecArguments):
     """What to verify, or a certificate to re-check; where to write proof and derivation.
 
     The source may also be a folder written by `cortico compile --verify`.
     """
-    add_source_arguments(parser, optional=True)
-    parser.add_argument(
-        "--passes", default="default", metavar="P", help="passes to prove (default: default)"
+
+    source: Path | None = argument(
+        nargs="?",
+        help="a spec (.toml, .json, .yaml), a .safetensors or .onnx file, a checkpoint or compiled folder",
     )
-    parser.add_argument(
+    passes: str | None = argument(
+        "--passes", metavar="P", help="passes to prove (default: default)"
+    )
+    check: Path | None = argument(
         "--check",
-        type=Path,
         metavar="FILE",
         help="re-check a certificate, with other code; with a source, against its spec and weights",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="also write what compiles")
-    add_force_argument(parser)
-    parser.add_argument(
-        "--latex", type=Path, metavar="FILE", help="write the derivation as a LaTeX document"
+    output: Path | None = argument("-o", "--output", metavar="DIR", help="also write what compiles")
+    latex: Path | None = argument(
+        "--latex", metavar="FILE", help="write the derivation as a LaTeX document"
     )
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Arguments) -> int:
     """Print every claim and how well it is known; 0 when all hold."""
     from cortico.ir import SpecError
 
-    if arguments.source is None and arguments.check is None:
-        raise SpecError("give a source to verify, or --check with a certificate")
     if arguments.check is not None:
-        return _check(arguments)
-    if (arguments.source / "circuit.cortico").is_file():
+        arguments.refuse("--check, which writes nothing", "passes", "output", "latex")
+        return _check(arguments.check, arguments.source, arguments)
+    if arguments.source is None:
+        raise SpecError("give a source to verify, or --check with a certificate")
+    if kind_of(arguments.source, (PathKind.COMPILED, *SOURCES)) is PathKind.COMPILED:
+        refuse_options_of_specs(arguments, "tokens", "passes", "output", "latex")
         return _verify_folder(arguments.source)
-    return _verify(arguments)
+    return _verify(arguments.source, arguments)
 
 
-def _verify(arguments: argparse.Namespace) -> int:
+def _verify(source: Path, arguments: Arguments) -> int:
     from cortico.cli.console import stages
     from cortico.pipeline import compile_attention
 
     with stages() as progress:
-        spec, weights = read_source(arguments, progress)
+        spec, weights = read_source(source, arguments, progress)
         compilation = compile_attention(
-            spec, weights, passes=arguments.passes, progress=progress, verify=True
+            spec, weights, passes=default_passes(arguments.passes), progress=progress, verify=True
         )
         _write(arguments, compilation, progress)
     assert compilation.verification is not None
     return _print(compilation.verification, arguments.output)
 
 
-def _write(
-    arguments: argparse.Namespace, compilation: Compilation, progress: Callable[[str], None]
-) -> None:
+def _write(arguments: Arguments, compilation: Compilation, progress: Callable[[str], None]) -> None:
     """Write the compilation with its certificate, and the derivation, where they are asked for."""
     from cortico.files import write_text
     from cortico.verify.latex.document import derivation
@@ -115,15 +119,15 @@ def claims_table(proof: Verification) -> Table:
 # ---- certificates --------------------------------------------------------------------------------
 
 
-def _check(arguments: argparse.Namespace) -> int:
+def _check(certificate: Path, source: Path | None, arguments: SpecArguments) -> int:
     """Re-check a certificate, with the source's spec and weights if one is given."""
     from cortico.cli.console import stages
 
-    if arguments.source is None:
-        return _recheck(arguments.check)
+    if source is None:
+        return _recheck(certificate)
     with stages() as progress:
-        spec, weights = read_source(arguments, progress)
-    return _recheck(arguments.check, weights, spec)
+        spec, weights = read_source(source, arguments, progress)
+    return _recheck(certificate, weights, spec)
 
 
 def _recheck(path: Path, weights: Weights | None = None, spec: AttentionSpec | None = None) -> int:

@@ -12,13 +12,15 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit, SpecError
 from cortico.ir.errors import CorticoError, bullet_list
+from cortico.ir.limits import SIZE
+from cortico.ir.options import BELOW_ONE, LEAST, MOST, Help, number, whole, wrong_values
 from cortico.learning.data import Arrays, check_examples, digest
 from cortico.learning.emission import (
     constants,
@@ -37,54 +39,44 @@ class DivergenceError(CorticoError):
     """The loss, or a weight, is no finite number any more."""
 
 
+_FROM_1 = whole(1, SIZE, "an integer from 1 on")
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to train. SpecError, listing every problem, for values that make no sense."""
 
-    epochs: int = 10  #: how often to see every sample
-    batch_size: int = 32  #: samples per step; the last batch of an epoch may be smaller
-    learning_rate: float = 0.01
-    momentum: float = 0.0  #: of the velocity, as in PyTorch: v = momentum · v + gradient
-    seed: int = 0  #: of the order of samples, which every epoch draws anew
-    reduction: str = (
-        "mean"  #: loss of a batch: ½ Σ (y - t)² over features, its mean or "sum" over tokens
+    epochs: Annotated[int, _FROM_1, Help("how often to see every sample")] = 10
+    #: The last batch of an epoch may be smaller.
+    batch_size: Annotated[int, _FROM_1, Help("samples a step")] = 32
+    learning_rate: Annotated[float, number(LEAST, MOST, "a positive number"), Help("of a step")] = (
+        0.01
     )
-    validation: float = 0.0  #: share of the samples that is held out
+    #: As in PyTorch: v = momentum · v + gradient.
+    momentum: Annotated[
+        float, number(0, BELOW_ONE, "from 0 to below 1"), Help("of the velocity")
+    ] = 0.0
+    #: Every epoch draws an order anew.
+    seed: Annotated[
+        int, whole(0, SIZE, "an integer from 0 on"), Help("of the order of samples")
+    ] = 0
+    reduction: Annotated[
+        Literal["sum", "mean"], Help("mean or sum of ½ Σ (y - target)² over a batch's tokens")
+    ] = "mean"
+    validation: Annotated[
+        float,
+        number(0, BELOW_ONE, "a share from 0 to below 1"),
+        Help("share of the samples to hold out"),
+    ] = 0.0
     trained: tuple[str, ...] | None = None  #: tensors of the spec; None for all with a gradient
 
     def __post_init__(self) -> None:
-        problems = [*self._wrong_integers(), *self._wrong_numbers()]
-        if self.reduction not in ("sum", "mean"):
-            problems.append(f"reduction must be sum or mean, found {self.reduction!r}")
-        if self.trained is not None and not self.trained:
+        wrong = wrong_values(Settings, vars(self))
+        problems = [f"{name.replace('_', ' ')} {what}" for name, what in wrong]
+        if self.trained == ():
             problems.append("trained must name a tensor")
         if problems:
             raise SpecError(f"settings of the training are wrong:{bullet_list(problems)}")
-
-    def _wrong_integers(self) -> list[str]:
-        least = {"epochs": 1, "batch_size": 1, "seed": 0}
-        found = {name: getattr(self, name) for name in least}
-        return [
-            f"{name.replace('_', ' ')} must be an integer from {least[name]} on, found {value!r}"
-            for name, value in found.items()
-            if isinstance(value, bool) or not isinstance(value, int) or value < least[name]
-        ]
-
-    def _wrong_numbers(self) -> list[str]:
-        ranges: dict[str, tuple[Callable[[float], bool], str]] = {
-            "learning_rate": (lambda v: 0 < v < math.inf, "a positive number"),
-            "momentum": (lambda v: 0 <= v < 1, "from 0 to below 1"),
-            "validation": (lambda v: 0 <= v < 1, "a share from 0 to below 1"),
-        }
-        return [
-            f"{name.replace('_', ' ')} must be {words}, found {getattr(self, name)!r}"
-            for name, (fits, words) in ranges.items()
-            if not (_is_number(getattr(self, name)) and fits(getattr(self, name)))
-        ]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import ClassVar
 
 from cortico.ir import Circuit
 from cortico.ir.counts import Count
+from cortico.ir.options import OptionSet
 
 #: Size assumed for a symbolic axis when a pass weighs costs.
 NOMINAL_SIZE = 1024
 
 
 @dataclass(frozen=True)
-class Pass:
+class Pass(OptionSet):
     """A rewrite of circuits. Its fields are its options; its docstring states its equation.
 
     An exact pass keeps every output for every input. An approximate one states and measures its
@@ -26,6 +27,9 @@ class Pass:
     exact: ClassVar[bool] = True
     #: Passes that must come earlier in a pipeline that has both.
     after: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        cls.owner = f"pass {cls.name}"
 
     def run(self, circuit: Circuit) -> Circuit:
         """The rewritten circuit, or `circuit` itself."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
@@ -15,11 +16,11 @@ from cortico.ir import (
     Population,
     Projection,
     Role,
-    SpecError,
 )
 from cortico.ir.analysis.axes import bounded_axes, output_axes
 from cortico.ir.analysis.constants import values_of
 from cortico.ir.analysis.readers import is_read_once
+from cortico.ir.options import BELOW_ONE, number
 from cortico.ir.rewrite import map_parameters, with_extent
 from cortico.passes.base import Pass
 
@@ -40,17 +41,11 @@ class LowRank(Pass):
     twice. Gains such as size(a)^-1/2 keep their value.
     """
 
-    tolerance: float = 0.01
+    tolerance: Annotated[float, number(0, BELOW_ONE, "at least 0 and below 1")] = 0.01
 
     name = "low-rank"
     exact = False
     after = ("drop-softmax-shift", "move-value-bias")
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.tolerance < 1:
-            raise SpecError(
-                f"tolerance of low-rank must be at least 0 and below 1, found {self.tolerance!r}"
-            )
 
     def run(self, circuit: Circuit) -> Circuit:
         for axis in circuit.axes:

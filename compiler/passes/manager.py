@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from cortico.ir import Circuit, CircuitError, PassError, Role, SpecError, check
 from cortico.ir.errors import near_name, shown
@@ -79,24 +77,7 @@ def _make(name: str, options: str) -> Pass:
         raise SpecError(
             f"no pass called {shown(name)}{near_name(name, names)}; there are: {', '.join(names)}"
         )
-    return kind(**dict(_option(kind, text) for text in options.split(",") if text.strip()))
-
-
-def _option(kind: type[Pass], text: str) -> tuple[str, object]:
-    key, _, value = (part.strip() for part in text.partition("="))
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    if key not in fields:
-        listed = ", ".join(fields) or "none"
-        raise SpecError(
-            f"pass {kind.name} has no option {shown(key)}{near_name(key, fields)}; it has {listed}"
-        )
-    expected: Any = type(fields[key].default)
-    try:
-        return key, expected(value)
-    except ValueError:
-        raise SpecError(
-            f"option {key} of pass {kind.name} must be of type {expected.__name__}, found {shown(value)}"
-        ) from None
+    return kind.from_text(text for text in options.split(",") if text.strip())
 
 
 def check_order(passes: Sequence[Pass]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from cortico.backends import get_runner
 from cortico.backends.array_files import Archive, read_arrays
 from cortico.ir import Axis, Circuit, Input, InputKind, Parameter, Role, SpecError
 from cortico.ir.circuit import resolve
+from cortico.ir.limits import SIZE
+from cortico.ir.options import whole
 from cortico.ir.rewrite import map_parameters, weights_of, with_extent
 from cortico.passes.base import Pass
 from cortico.passes.copied_heads import can_split, sides_along
@@ -31,16 +34,12 @@ class PruneHeads(Pass):
     whose parameters all have values.
     """
 
-    keep: int = 1
+    keep: Annotated[int, whole(1, SIZE, "at least 1")] = 1
     inputs: str = ""
     seed: int = 0
 
     name = "prune-heads"
     exact = False
-
-    def __post_init__(self) -> None:
-        if self.keep < 1:
-            raise SpecError(f"keep of prune-heads must be at least 1, found {self.keep!r}")
 
     def run(self, circuit: Circuit) -> Circuit:
         axis = _head_axis(circuit)

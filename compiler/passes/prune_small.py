@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 
-from cortico.ir import Circuit, SpecError
+from cortico.ir import Circuit
+from cortico.ir.options import number
 from cortico.ir.rewrite import with_values
 from cortico.passes.base import Pass
 from cortico.passes.synapse_numbers import largest_change, synaptic_parameters
@@ -25,19 +27,11 @@ class PruneSmall(Pass):
     Magnitudes of different tensors are compared as they stand, gains left aside.
     """
 
-    budget: float = 0.1
-    scope: str = "global"
+    budget: Annotated[float, number(0, 1)] = 0.1
+    scope: Literal["global", "projection"] = "global"
 
     name = "prune-small"
     exact = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.budget <= 1:
-            raise SpecError(f"budget of prune-small must be from 0 to 1, found {self.budget!r}")
-        if self.scope not in ("global", "projection"):
-            raise SpecError(
-                f"scope of prune-small must be global or projection, found {self.scope!r}"
-            )
 
     def run(self, circuit: Circuit) -> Circuit:
         tensors = {p.name: p.values for p in synaptic_parameters(circuit) if p.values is not None}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
-from cortico.ir import Circuit, SpecError
+from cortico.ir import Circuit
+from cortico.ir.options import whole
 from cortico.ir.rewrite import with_values
 from cortico.passes.base import Pass
 from cortico.passes.synapse_numbers import largest_change, synaptic_parameters
@@ -22,14 +24,10 @@ class Quantize(Pass):
     stays exactly, so a second run changes nothing. Only weights with values, biases never.
     """
 
-    bits: int = 8
+    bits: Annotated[int, whole(2, 16)] = 8
 
     name = "quantize"
     exact = False
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 16:
-            raise SpecError(f"bits of quantize must be from 2 to 16, found {self.bits!r}")
 
     def run(self, circuit: Circuit) -> Circuit:
         changed = {}

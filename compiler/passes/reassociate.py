@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from cortico.ir import Circuit, Compartment, Population, Projection, Role, SpecError, Unfold
+from cortico.ir import Circuit, Compartment, Population, Projection, Role, Unfold
 from cortico.ir.analysis.dependence import own_axes
 from cortico.ir.counts import Count
 from cortico.ir.domain import bound_axes
-from cortico.ir.errors import near_name
 from cortico.ir.rewrite import fresh_name
 from cortico.passes.base import Pass, nominal
 from cortico.passes.gated_product import (
@@ -22,8 +22,6 @@ from cortico.passes.gated_product import (
     unfolded,
     varying_axes,
 )
-
-_CHOICES = ("memory", "mask", "auto")
 
 
 @dataclass(frozen=True)
@@ -41,16 +39,9 @@ class Reassociate(Pass):
     all (symbolic sizes count as 1024): few tokens of many features are cheaper as a mask.
     """
 
-    to: str = "memory"
+    to: Literal["memory", "mask", "auto"] = "memory"
 
     name = "reassociate"
-
-    def __post_init__(self) -> None:
-        if self.to not in _CHOICES:
-            raise SpecError(
-                f"option to of pass reassociate must be one of {', '.join(_CHOICES)}, "
-                f"found {self.to!r}{near_name(self.to, _CHOICES)}"
-            )
 
     def run(self, circuit: Circuit) -> Circuit:
         changed = True

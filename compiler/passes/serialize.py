@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from cortico.ir import Bound, Circuit, Domain, Role, SpecError, Unfold
+from cortico.ir import Bound, Circuit, Domain, Role, Unfold
 from cortico.ir.analysis.axes import output_axes
 from cortico.ir.counts import Count
 from cortico.ir.domain import implies
-from cortico.ir.errors import near_name
 from cortico.ir.rewrite import map_axes
 from cortico.passes.base import Pass
-
-_CHOICES = ("queries", "tokens")
 
 
 @dataclass(frozen=True)
@@ -29,17 +27,10 @@ class Serialize(Pass):
     circuits are left alone. Rates do not change; neurons are traded for presentation steps.
     """
 
-    axis: str = "queries"
+    axis: Literal["queries", "tokens"] = "queries"
 
     name = "serialize"
     after = ("reassociate",)
-
-    def __post_init__(self) -> None:
-        if self.axis not in _CHOICES:
-            raise SpecError(
-                f"option axis of pass serialize must be one of {', '.join(_CHOICES)}, "
-                f"found {self.axis!r}{near_name(self.axis, _CHOICES)}"
-            )
 
     def run(self, circuit: Circuit) -> Circuit:
         queries = _query_axes(circuit)

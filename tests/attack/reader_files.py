@@ -19,9 +19,9 @@ from cortico.backends import get_backend
 from cortico.backends.array_files import read_arrays
 from cortico.backends.sonata import SonataBackend
 from cortico.backends.sonata.reading import read_sonata
-from cortico.cli.numbers import binding, whole_number
+from cortico.cli.arguments import binding, whole_number
 from cortico.cli.report import _read_claims
-from cortico.cli.targets import _option
+from cortico.cli.targets import backend_option
 from cortico.frontends import layers, open_tensors, read_checkpoint
 from cortico.ir.analysis.inputs import bind_symbols
 from cortico.ir.text import save_circuit
@@ -139,8 +139,8 @@ def _texts(folder: Path) -> Iterator[Seed]:
         "layer:L2/3@area=0,3": read_target,
         "n=16": binding,
         "12": whole_number,
-        "ranks=1": lambda text: get_backend("numpy", **dict([_option(text)])),
-        "dt=0.1": lambda text: get_backend("brian2", **dict([_option(text)])),
+        "ranks=1": lambda text: get_backend("numpy", **dict([backend_option(text)])),
+        "dt=0.1": lambda text: get_backend("brian2", **dict([backend_option(text)])),
     }
     for text, read in texts.items():
 

@@ -129,11 +129,15 @@ def test_what_is_refused():
     [
         (
             {"level": "neurons"},
-            r"level is 'neurons' \(did you mean 'neuron'\?\), expected population or",
+            "option level of backend graphml must be population or neuron, found 'neurons' "
+            r"\(did you mean 'neuron'\?\)",
         ),
-        ({"level": 3}, "level is 3, expected"),
-        ({"limit": 0}, "limit must be a positive integer, found 0"),
-        ({"limit": "all"}, "limit must be a positive integer, found 'all'"),
+        ({"level": 3}, "must be population or neuron, found 3"),
+        ({"limit": 0}, "option limit of backend graphml must be a positive integer, found 0"),
+        (
+            {"limit": "all"},
+            "option limit of backend graphml must be a positive integer, found 'all'",
+        ),
     ],
 )
 def test_options(options, message):

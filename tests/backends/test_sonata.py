@@ -306,7 +306,9 @@ def test_weights_that_change_in_time_are_refused():
 
 
 def test_options_and_missing_library(monkeypatch, tmp_path):
-    with pytest.raises(SpecError, match="block must be a positive integer, found 0"):
+    with pytest.raises(
+        SpecError, match="option block of backend sonata must be a positive integer, found 0"
+    ):
         get_backend("sonata", block=0)
     found = importlib.util.find_spec
     monkeypatch.setattr(

@@ -402,7 +402,7 @@ def compare(golden, name, command, code, errors):
 
 def test_debug_shows_where(cortico):
     for arguments in (("--debug", "show", "lost"), ("show", "lost", "--debug")):
-        with pytest.raises(Exception, match="cannot read lost"):
+        with pytest.raises(Exception, match="cannot read 'lost'"):
             cortico(*arguments)
 
 

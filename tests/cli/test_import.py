@@ -71,9 +71,9 @@ def test_wrong_sources(cortico, home):
     for arguments, message in (
         (("bad.onnx",), "cannot read 'bad.onnx': no ONNX model"),
         (("none.onnx",), "cannot read 'none.onnx': No such file"),
-        (("out", "--layer", 1), "--layer applies to ONNX files only"),
+        (("out", "--layer", 1), "--layer does not apply to a compiled folder"),
         (("x.npy",), "x.npy"),
-        (("bert",), "circuit.cortico"),
+        (("bert",), "'bert' is a checkpoint folder, expected a SONATA folder, a compiled folder, "),
     ):
         code, printed, errors = cortico("import", *arguments, "-o", "back")
         assert (code, printed) == (2, "") and message in errors and errors.count("\n") == 1

@@ -288,11 +288,11 @@ def test_wrong_settings_are_listed_at_once():
         "settings of the training are wrong:",
         "  - epochs must be an integer from 1 on, found 0",
         "  - batch size must be an integer from 1 on, found True",
-        "  - seed must be an integer from 0 on, found -1",
         "  - learning rate must be a positive number, found nan",
         "  - momentum must be from 0 to below 1, found 1",
-        "  - validation must be a share from 0 to below 1, found 1.5",
+        "  - seed must be an integer from 0 on, found -1",
         "  - reduction must be sum or mean, found 'all'",
+        "  - validation must be a share from 0 to below 1, found 1.5",
         "  - trained must name a tensor",
     ]
 

@@ -101,7 +101,7 @@ def test_reassociate_leaves_nothing_to_serialize():
 
 
 def test_an_unknown_axis():
-    with pytest.raises(SpecError, match="must be one of queries, tokens, found 'querys'"):
+    with pytest.raises(SpecError, match="must be queries or tokens, found 'querys'"):
         Serialize("querys")
 
 

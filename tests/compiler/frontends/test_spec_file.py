@@ -73,8 +73,8 @@ def test_every_problem_in_one_error(tmp_path):
     )
     assert text.splitlines()[1:] == [
         "  - 'hedas' is not a field (did you mean 'heads'?)",
-        "  - model is missing, expected an integer",
-        "  - tokens must be an integer or a text, found 2.5",
+        "  - model is missing, expected a positive integer",
+        "  - tokens must be a positive integer or a symbol such as 'n', found 2.5",
         "  - kernel must be one of linear, softmax, found 'sofmax' (did you mean 'softmax'?)",
         "  - bias must be a table with query, key, value, output, found True",
         "  - rotary.'bas' is not a field (did you mean 'base'?)",
@@ -92,12 +92,12 @@ def test_problems_of_the_spec_itself_are_listed(tmp_path):
 
 @pytest.mark.parametrize("value", ["true", "'8'", "8.0", "[8]", "null", "1.5e3"])
 def test_a_size_is_an_integer(tmp_path, value):
-    assert "model must be an integer" in error_of(tmp_path, f"model: {value}\n")
+    assert "model must be a positive integer" in error_of(tmp_path, f"model: {value}\n")
 
 
 def test_yaml_reads_1e4_as_text(tmp_path):
     text = error_of(tmp_path, "model: 8\nrotary: {base: 1e4}\n")
-    assert "rotary.base must be a number, found '1e4' (write 10000.0)" in text
+    assert "rotary.base must be a positive number, found '1e4' (write 10000.0)" in text
 
 
 @pytest.mark.parametrize("suffix", ["toml", "json", "yaml"])
