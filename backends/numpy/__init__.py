@@ -51,7 +51,7 @@ class NumpyBackend(ArrayBackend):
 
     def results(self, circuit: Circuit, weights: Arrays, inputs: Arrays) -> Sequence[Any]:
         if scipy_import(of_circuit(circuit)):
-            require_library("the transfer function erf in NumPy", "scipy", "erf", "SciPy")
+            require_library("a transfer function of this circuit", "scipy", "erf", "SciPy")
         if self.options.ranks == 1:
             return super().results(circuit, weights, inputs)
         require_mpi()

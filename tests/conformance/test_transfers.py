@@ -1,11 +1,12 @@
 """Every transfer function on every backend: it gives what the interpreter does, or is refused by name."""
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from cortico.backends import get_backend, get_runner, require_support
+from cortico.backends import extras, get_backend, get_runner, require_support, transfers
 from cortico.ir import (
     TRANSFERS,
     Bound,
@@ -158,10 +159,6 @@ def test_what_a_backend_lacks_is_refused_by_name(backend, name):
 
 def test_a_backend_refuses_what_its_column_lacks(monkeypatch):
     """Whatever the backend, and whatever the function."""
-    from dataclasses import replace
-
-    from cortico.backends import transfers
-
     for backend in COLUMNS[1:]:  # all have NumPy's
         column = {"at_zero": np.inf} if backend == "nengo" else {backend: None}
         lacking = {**TRANSFERS, "tanh": replace(TRANSFERS["tanh"], **column)}
@@ -204,8 +201,6 @@ def test_erf_is_imported_from_scipy(monkeypatch):
     assert "\nBesides numpy this needs scipy: from scipy.special import erf.\n" in source
     assert "\nimport numpy as np\nfrom scipy.special import erf\n" in source
     assert "scipy" not in get_backend("numpy").emit(circuit_of("sigmoid"))["attention.py"]
-    from cortico.backends import extras
-
     monkeypatch.setattr(extras, "is_installed", lambda module: module != "scipy")
     with pytest.raises(UnsupportedError, match=r"needs SciPy: pip install 'cortico\[erf\]'"):
         get_runner("numpy").run(circuit_of("erf"), example_of())

@@ -1,6 +1,7 @@
 """Transfer functions where circuits are compared: what is proved of them, and what never is."""
 
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from cortico.backends.reference import ReferenceBackend
 from cortico.ir import TRANSFERS, Effect, SpecError
 from cortico.ir.rewrite import map_populations, with_values
 from cortico.ir.text import parse_circuit
-from cortico.learning import differentiate
+from cortico.learning import differentiate, gradient_circuit
+from cortico.lowering import lower
+from cortico.spec import AttentionSpec
 from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.gradients import gradients
 from cortico.verify.equations.language import (
@@ -22,6 +25,7 @@ from cortico.verify.equations.language import (
     Within,
     number,
     product,
+    total,
 )
 from cortico.verify.equations.sympy_form import to_sympy
 from cortico.verify.identity.testing import check_equal
@@ -29,6 +33,7 @@ from cortico.verify.normal.equivalence import Verdict, compare
 from cortico.verify.recheck.run import Run
 from cortico.verify.recheck.world import Chance
 from cortico.verify.steps.output_bound import output_bound
+from cortico.weights import random_weights
 from tests.verify.test_identity import small
 
 i, j = Index("i", "s"), Index("j", "s")
@@ -130,8 +135,6 @@ def test_signs_of_rates(name):
 @pytest.mark.parametrize("name", ["sigmoid", "gaussian", "softplus"])
 def test_a_sum_of_positive_rates_is_not_zero(name):
     """So that it cancels as a pool of exponentials does; of others it may be zero."""
-    from cortico.verify.equations.language import total
-
     v = Index("v", "s")
     for each, cancels in ((name, True), ("tanh", False), ("sqrt", False), ("log", False)):
         pool = total(v, of(each, Read("x", (v,))))
@@ -208,8 +211,6 @@ def test_the_recheck_has_laws_of_its_own(name):
         primes, base = chance.primes, chance.base
 
         def hashed(self, level, *key):
-            from random import Random
-
             return Random(f"{level} {key}").randrange(self.primes[level])
 
     run, p = Run(None, _World(), []), _World.primes[0]
@@ -266,10 +267,6 @@ def test_no_rate_moves_further_than_its_range(name, largest):
 @pytest.mark.parametrize("name", ["exp", "sigmoid", "softplus", "tanh", "gaussian", "log"])
 def test_shares_of_a_pool_have_bounds_where_rates_are_positive_and_smooth(name):
     """Masks over their sum: relative moves are known of exp and sigmoid."""
-    from cortico.lowering import lower
-    from cortico.spec import AttentionSpec
-    from cortico.weights import random_weights
-
     spec = AttentionSpec(model=3, heads=1)
     circuit = map_populations(
         lower(spec, random_weights(spec, 0)),
@@ -292,8 +289,6 @@ def test_error_neurons_have_the_slope_of_each_function(name):
             differentiate(circuit)
         return
     values, x, target = np.array([0.5, 1.5, 2.0]), np.array([1.0, 0.25, 0.5]), np.zeros(3)
-    from cortico.learning import gradient_circuit
-
     given = {"x": x, "target": target}
     found = ReferenceBackend().run(gradient_circuit(differentiate(circuit)), given, {"W": values})[
         "d_W"

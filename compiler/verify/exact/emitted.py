@@ -10,7 +10,7 @@ own (`exact.circuit`). Inputs and weights are random residues modulo primes near
 * with exponentials right code is never refused, and no such bound is known for wrong code: residues
   have an exponential that obeys exp(a + b) = exp(a) exp(b), and no other law;
 * `max` chooses by an order without meaning, so that a shift of softmax must cancel, whichever it is;
-* `cos`, `sin`, `tanh` and `sqrt` are opaque: code must call them on the very same numbers.
+* `cos`, `sin` and all transfer functions but `exp` and `relu` are opaque: code must call them on the very same numbers.
 
 Numbers in the code that round a constant of the circuit are read as that constant: 0.7071067811865475
 as 2^-1/2 when the circuit says `size(a)^-1/2`. The largest relative distance of such a number is
@@ -30,9 +30,19 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.numpy.emitter import emit_source
-from cortico.ir import Bound, Circuit, CorticoError, InputKind, Parameter, UnsupportedError
+from cortico.ir import (
+    TRANSFERS,
+    Bound,
+    Circuit,
+    CorticoError,
+    InputKind,
+    Parameter,
+    Population,
+    UnsupportedError,
+)
 from cortico.ir.circuit import resolve
 from cortico.ir.rewrite import domains_of, longest_chain
+from cortico.ir.transfer import ExactRule
 from cortico.verify.exact.arithmetic import PrimeField, Rationals
 from cortico.verify.exact.circuit import (
     Exact,
@@ -268,9 +278,13 @@ def _random(
     return array
 
 
+def _is_power(population: Population) -> bool:
+    return TRANSFERS[population.transfer].exact is ExactRule.POWER
+
+
 def _ring(circuit: Circuit, rational: bool, seed: int) -> Ring:
     if not rational:
-        return PrimeField(longest_chain(circuit, lambda p: p.transfer == "exp"), seed)
+        return PrimeField(longest_chain(circuit, _is_power), seed)
     if not is_rational(circuit):
         raise UnsupportedError(f"circuit {circuit.name!r} has functions that rationals lack")
     return Rationals(seed)

@@ -19,7 +19,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from cortico.ir import Bound, Circuit, InputKind, Parameter, TensorRef
+from cortico.ir import Bound, Circuit, InputKind, Parameter, Population, TensorRef
 from cortico.ir.rewrite import longest_chain, weights_of
 from cortico.ir.transfer import TRANSFERS, ExactRule, Parity
 from cortico.verify.equations.arrays import Factor, spread
@@ -142,6 +142,11 @@ def prime_factors(number: int) -> set[int]:
     return {int(p) for p in np.flatnonzero(_sieve()[: number + 1]) if number % p == 0}
 
 
+def is_power(population: Population) -> bool:
+    """Whether the argument of the transfer function is at the next level."""
+    return TRANSFERS[population.transfer].exact is ExactRule.POWER
+
+
 def chain_for(
     circuits: Sequence[Circuit], symbols: Sizes, rng: np.random.Generator, rooted: int, depth: int
 ) -> tuple[Field, ...] | None:
@@ -150,7 +155,7 @@ def chain_for(
     powers = [(sizes[a], e.denominator) for sizes, gain in gains for a, e in gain.sizes]
     sizes = {rooted, *(size for size, root in powers if root > 1)}
     squares = {prime for size in sizes for prime in prime_factors(size)}
-    depth = max(depth, *(longest_chain(c, lambda p: p.transfer == "exp") for c in circuits))
+    depth = max(depth, *(longest_chain(c, is_power) for c in circuits))
     return chain_of_fields(1 + depth, rng, squares, {2, *(root for _, root in powers)})
 
 

@@ -227,7 +227,7 @@ class _Evaluation:
     def _factors(self, population: ir.Population, level: int) -> list[Factor]:
         if population.transfer == "identity":
             return self._driven(population, level)
-        below = level + 1 if population.transfer == "exp" else level
+        below = level + 1 if ff.is_power(population) else level
         factors = self._driven(population, below)
         argument = contract(self._draw.fields[below], factors, population.axes)
         rates = self._draw.transferred(population.transfer, argument.array, level)
