@@ -337,6 +337,8 @@ def test_marks():
     assert set(marks(Every, Only)) == {"seed"}
     assert choices_of(hints(Every)["method"]) == ("euler", "rk4", "heun")
     assert expected(hints(Every)["time"]) == "a positive number"
+    outside = Annotated[Annotated[int, whole(1, 2)] | None, Help("of both")]
+    assert expected(outside) == "a whole number from 1 to 2"
 
 
 @pytest.mark.parametrize("kind", [*SETS, Settings, AttentionSpec], ids=lambda kind: kind.__module__)
