@@ -73,7 +73,7 @@ def test_each_path_with_each_command(cortico, paths, command, path):
     if PATHS[path] is PathKind.FOLDER and PathKind.CHECKPOINT in accepted:
         assert err == "cortico: 'empty' has no model.safetensors or model.safetensors.index.json\n"
     elif taken:
-        assert " expected a" not in err and "internal error" not in err
+        assert f"is {PATHS[path].label}, expected" not in err and "internal error" not in err
         assert code in (0, 1) or err.startswith("cortico: ")
     else:
         assert code == 2 and not printed
