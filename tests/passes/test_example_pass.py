@@ -43,7 +43,9 @@ def test_microcolumns_are_removed():
 
 
 def test_wrong_window():
-    with pytest.raises(SpecError, match="option window of pass local-attention must be at least 1, found 0"):
+    with pytest.raises(
+        SpecError, match="option window of pass local-attention must be at least 1, found 0"
+    ):
         LocalAttention(window=0)
 
 
