@@ -95,6 +95,7 @@ def test_a_folder_may_be_two_things(paths):
     shutil.copy(paths / "bare" / "circuit.cortico", paths / "bert")
     shutil.copy(paths / "bare" / "circuit.cortico", paths / "sonata")
     everything = tuple(PathKind)
+    assert PathKind.SPEC.label == "a spec file"
     assert kind_of(paths / "bert", everything) is PathKind.COMPILED
     assert kind_of(paths / "bert", SOURCES) is PathKind.CHECKPOINT
     assert kind_of(paths / "sonata", everything) is PathKind.SONATA
