@@ -73,14 +73,15 @@ def mechanisms(circuit: Circuit | None = None) -> dict[str, str]:
 
 
 def _branches(numbers: Mapping[str, int]) -> str:
-    """NMODL that changes f = x as the function of the cell does."""
+    """NMODL that changes f = x as the function of the cell does; NaN for one that it lacks."""
     bodies = {number: TRANSFERS[name].neuron for name, number in numbers.items()}
     cases = (
         f"if (transfer == {number}) {{\n{textwrap.indent(body, ' ' * 4)}\n}}"
         for number, body in bodies.items()
         if body
     )
-    return textwrap.indent(" else ".join(cases), " " * 4)
+    lacking = f"if (transfer != 0) {{\n{' ' * 4}f = sqrt(-1)\n}}"
+    return textwrap.indent(" else ".join((*cases, lacking)), " " * 4)
 
 
 def _compartments(population: Population) -> int:

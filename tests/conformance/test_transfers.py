@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from cortico.backends import extras, get_backend, get_runner, require_support, transfers
+from cortico.backends.neuron import mechanisms
+from cortico.backends.neuron.running import run_script
 from cortico.ir import (
     TRANSFERS,
     Bound,
@@ -204,3 +206,14 @@ def test_erf_is_imported_from_scipy(monkeypatch):
     monkeypatch.setattr(extras, "is_installed", lambda module: module != "scipy")
     with pytest.raises(UnsupportedError, match=r"needs SciPy: pip install 'cortico\[erf\]'"):
         get_runner("numpy").run(circuit_of("erf"), example_of())
+
+
+@needs_neuron
+def test_a_function_that_the_mechanisms_of_another_circuit_lack_is_refused():
+    """A script beside compiled mechanisms that know no sigmoid; those of its own do."""
+    files = dict(get_backend("neuron").emit(circuit_of("tanh", "sigmoid")))
+    inputs = example_of("tanh")
+    own = run_script(files, inputs, {}, ranks=1)
+    assert np.isfinite(own["sigmoid"]).all()
+    with pytest.raises(UnsupportedError, match="a voltage is NaN"):
+        run_script({**files, **mechanisms(circuit_of("tanh"))}, inputs, {}, ranks=1)
