@@ -122,7 +122,9 @@ class _Drawing:
         for axis in own if self.draw(st.integers(0, 3)) == 0 else ():
             tied = axis in self.pair and set(self.pair) <= set(own)
             known = self.pair if tied else self.unfolds
-            at.append(self.draw(st.sampled_from([a for a in known if self.kind(a) == self.kind(axis)])))
+            at.append(
+                self.draw(st.sampled_from([a for a in known if self.kind(a) == self.kind(axis)]))
+            )
         return tuple(at) if len(set(at)) == len(at) else ()
 
     def kind(self, axis):

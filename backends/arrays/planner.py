@@ -290,9 +290,7 @@ class Planner:
         by whoever sums the rest, they are no arrays of a memory for every token or of all pairs.
         """
         lost = term.axes - {*population.axes}
-        if not lost or any(
-            {*self.circuit.heard(p).axes} <= {*population.axes} for p in synapses
-        ):
+        if not lost or any({*self.circuit.heard(p).axes} <= {*population.axes} for p in synapses):
             return False
         return (
             population.transfer != "identity"

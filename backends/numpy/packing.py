@@ -76,7 +76,10 @@ def shown(statements: Sequence[Statement], results: Iterable[Variable]) -> froze
     """Names of the results, and of arrays that they are views of."""
     names = {result.code for result in results}
     for statement in reversed(statements):
-        if isinstance(statement.operation, Part | Reorder | Reread) and statement.result.code in names:
+        if (
+            isinstance(statement.operation, Part | Reorder | Reread)
+            and statement.result.code in names
+        ):
             names.update(operand.code for operand in statement.operands)
     return frozenset(names)
 

@@ -208,7 +208,9 @@ class _Circuit:
         others = iter(sorted({*self.sides.values()} - {*moved.values()}))
         order = [moved[side] if side in moved else next(others) for side in self.sides.values()]
         plain = np.ones((1,) * len(order))
-        most, off = ((each * plain).transpose(order) for each in (found.size.most, found.size.moved))
+        most, off = (
+            (each * plain).transpose(order) for each in (found.size.most, found.size.moved)
+        )
         once = frozenset(names.get(axis, axis) for axis in found.size.once)
         return _Bound(_Size(most, off, once), found.share)
 
