@@ -179,6 +179,10 @@ class Circuit:
         own = self.population(projection.pre).axes
         return dict(zip(own, projection.at or own, strict=True))
 
+    def moved_axes(self, projection: Projection) -> list[tuple[str, str]]:
+        """The axes of the source of a projection that it reads at others, each with that one."""
+        return [pair for pair in self.read_as(projection).items() if pair[0] != pair[1]]
+
     def synapse_axes(self, projection: Projection) -> tuple[str, ...]:
         """The axes that number the synapses of a projection: the target's, then the summed ones."""
         return self.population(projection.post).axes + self.summed_axes(projection)
