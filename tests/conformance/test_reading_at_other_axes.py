@@ -1,6 +1,5 @@
 """Attention whose keys and values read the cells that queries read: on every simulator, and in time."""
 
-import numpy as np
 import pytest
 
 from cortico.backends import get_backend, get_runner
