@@ -160,7 +160,7 @@ def _partners(learning: Learning) -> dict[tuple[str, str], str]:
 
 def _has_fewer_entries(circuit: Circuit, term: Term) -> bool:
     """Whether several synapses of a term have one entry of the tensor."""
-    pre = circuit.population(term.pre).axes if term.pre is not None else ()
+    pre = term.pre_at or (circuit.population(term.pre).axes if term.pre is not None else ())
     return not {*circuit.population(term.error).axes, *pre} <= {*term.at.axes}
 
 
@@ -193,9 +193,11 @@ def _has_rates(
     term: Term, at: TensorRef | None, projection: Projection | None, partner: str | None
 ) -> bool:
     """Whether synapses with this partner multiply the two rates of a term, forwards or backwards."""
-    pre, domain = (projection.pre, projection.domain) if projection else (None, ())
+    pre, domain, read = (
+        (projection.pre, projection.domain, projection.at) if projection else (None, (), ())
+    )
     same_rates = {term.pre, term.error} == {pre, partner}
-    return same_rates and (term.at, term.domain) == (at, domain)
+    return same_rates and (term.at, term.domain, term.pre_at) == (at, domain, read)
 
 
 def _distance(rule: Rule, weight: Weight) -> TensorRef | None:

@@ -7,7 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from cortico.ir import Axis, Circuit, Gain, Parameter, Population, Projection, Role, TensorRef, Weight
+from cortico.ir import (
+    Axis,
+    Circuit,
+    Gain,
+    Parameter,
+    Population,
+    Projection,
+    Role,
+    TensorRef,
+    Weight,
+)
 from cortico.ir.analysis.axes import bounded_axes, moved_axes, output_axes
 from cortico.ir.analysis.constants import values_of
 from cortico.ir.analysis.readers import is_read_once

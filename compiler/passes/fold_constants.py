@@ -221,7 +221,10 @@ def _direct(circuit: Circuit, entry: Projection, leaf: Projection) -> Projection
     pre, post = circuit.heard(entry), circuit.population(leaf.post)
     at = tuple(names[axis] for axis in pre.axes)
     own = rename(conjunction(circuit.population(leaf.pre).domain, entry.domain), names)
-    bounds, known = conjunction(own, leaf.domain), conjunction(rename(pre.domain, names), post.domain)
+    bounds, known = (
+        conjunction(own, leaf.domain),
+        conjunction(rename(pre.domain, names), post.domain),
+    )
     domain: Domain = tuple(bound for bound in bounds if not implies(known, bound))
     weight = replace(leaf.weight, gain=entry.weight.gain * leaf.weight.gain)
     at = () if at == circuit.population(entry.pre).axes else at

@@ -85,7 +85,9 @@ def _contracted(circuit: Circuit, axis: Axis) -> tuple[Projection, Projection] |
     """The two projections whose tensors the circuit reads only through their product over `axis`."""
     pair = [p for p in circuit.projections if axis.name in p.weight.axes]
     feature = axis.role is Role.FEATURE and isinstance(axis.extent, int) and not axis.in_time
-    if not feature or axis.name in bounded_axes(circuit) | output_axes(circuit) | moved_axes(circuit):
+    if not feature or axis.name in bounded_axes(circuit) | output_axes(circuit) | moved_axes(
+        circuit
+    ):
         return None
     if len(pair) != 2 or not all(_is_own(circuit, p) for p in pair):
         return None

@@ -58,7 +58,9 @@ class Reassociate(Pass):
         while changed:
             changed = False
             for candidate in self._candidates(circuit):
-                fits = not any(sources_fit_axes(candidate))  # an axis in time is read as one in time
+                fits = not any(
+                    sources_fit_axes(candidate)
+                )  # an axis in time is read as one in time
                 if fits and self.cost(nominal(candidate)) < self.cost(nominal(circuit)):
                     circuit, changed = candidate, True
                     break

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from cortico.ir.circuit import Circuit
 from cortico.ir.domain import bound_axes
 from cortico.ir.rewrite import domains_of
@@ -14,8 +16,19 @@ def bounded_axes(circuit: Circuit) -> set[str]:
 
 def moved_axes(circuit: Circuit) -> set[str]:
     """The axes of populations that are read at others, and these: they have the same indices."""
-    moved = (pair for p in circuit.projections for pair in circuit.moved_axes(p))
-    return {axis for pair in moved for axis in pair}
+    return {axis for pair in _pairs(circuit) for axis in pair}
+
+
+def read_alike(circuit: Circuit, axis: str) -> set[str]:
+    """An axis, and all whose indices are read as those of it: they have one size."""
+    found = {axis}
+    while more := {a for pair in _pairs(circuit) if found & {*pair} for a in pair} - found:
+        found |= more
+    return found
+
+
+def _pairs(circuit: Circuit) -> Iterator[tuple[str, str]]:
+    return (pair for p in circuit.projections for pair in circuit.moved_axes(p))
 
 
 def output_axes(circuit: Circuit) -> set[str]:

@@ -71,7 +71,8 @@ def test_keys_of_shared_cells_still_get_relays_and_memories():
 
 def test_axes_that_are_read_as_others_are_not_cut():
     """Heads that are dead where they are written, and read as indices of another axis."""
-    circuit = parse_circuit("""cortico circuit 1
+    circuit = parse_circuit(
+        """cortico circuit 1
 name "cut"
 axis h : area 4
 axis g : area 4
@@ -84,5 +85,8 @@ population copies [g, i] cortex.L5 pyramidal_pt
   basal multiplies
 projection copy cells[g, i] -> copies.basal weight w[g]
 output y = copies[g, i]
-""".replace("w[h] * x[i]", "w[h]\n  apical multiplies x[i]"))
-    assert run_passes(with_values(circuit, {"w": np.array([1.0, 0, 0, 2])}), parse_passes("prune-dead"))
+""".replace("w[h] * x[i]", "w[h]\n  apical multiplies x[i]")
+    )
+    assert run_passes(
+        with_values(circuit, {"w": np.array([1.0, 0, 0, 2])}), parse_passes("prune-dead")
+    )
