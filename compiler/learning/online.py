@@ -91,6 +91,7 @@ def presented(circuit: Circuit) -> Circuit:
     inputs = {tensor.name for tensor in circuit.inputs}
     result = replace(
         circuit,
+        projections=tuple(map(_presented_reading, circuit.projections)),
         axes=(*circuit.axes, Axis(_SAMPLE, Role.COLUMN, _SAMPLES, Unfold.TIME)),
         inputs=tuple(replace(t, shape=(_SAMPLES, *t.shape)) for t in circuit.inputs),
         parameters=tuple(replace(p, values=None) for p in circuit.parameters),
@@ -99,6 +100,10 @@ def presented(circuit: Circuit) -> Circuit:
     )
     check(result)
     return result
+
+
+def _presented_reading(projection: Projection) -> Projection:
+    return replace(projection, at=(_SAMPLE, *projection.at) if projection.at else ())
 
 
 def _presented(population: Population, inputs: set[str]) -> Population:

@@ -1,5 +1,7 @@
 """Learning where one population is read at several axes: errors come back at the axes that rates went from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,12 +9,16 @@ from cortico.backends import get_runner
 from cortico.ir.text import parse_circuit
 from cortico.learning import Feedback, differentiate, gradient_circuit
 from cortico.learning.locality import locality
+from cortico.learning.online import emit_online
 from cortico.lowering import lower
+from cortico.spec import Kernel
 from cortico.verify.equations.closed_forms import closed_forms, trained
 from cortico.verify.equations.gradients import gradients
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.normal.equivalence import Verdict, compare
+from tests.circuit_edits import joined
 from tests.ir.test_reading_at_other_axes import attention, each_spec, numbers
+from tests.learning import test_brian2_plasticity as plasticity
 
 CHAIN = """cortico circuit 1
 name "chain"
@@ -101,3 +107,26 @@ def test_feedback_of_its_own_is_read_the_way_that_errors_take():
     circuit = differentiate(parse_circuit(CHAIN), feedback=Feedback.RANDOM).circuit
     back = {(p.pre, p.post): p for p in circuit.projections if p.post == "pairs_basal_error"}
     assert str(back["paths_apical_error", "pairs_basal_error"].weight) == "0.5 * C_feedback[i]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", ["softmax", "linear"])
+def test_synapses_of_shared_cells_learn_in_brian2(kernel):
+    spec = replace(plasticity.SPEC, kernel=Kernel(kernel))
+    circuit = joined(lower(spec), "core_source", "matrix_query")
+    _, weights, names = plasticity.network(Kernel(kernel))
+    plasticity.compare(Kernel(kernel), "transposed", differentiate(circuit), weights, names)
+
+
+@pytest.mark.slow
+def test_a_presentation_is_a_step_where_errors_come_back_exchanged():
+    circuit, rng = parse_circuit(CHAIN), np.random.default_rng(9)
+    weights = {p.name: rng.normal(size=p.shape) for p in circuit.parameters}
+    given = {"x": rng.normal(size=(3, 3)), "target": rng.normal(size=3)}
+    slopes = found_gradients(circuit, given, weights)
+    arrays, rate = tuple(array[None] for array in given.values()), plasticity.RATE
+    options = {**plasticity.SYNCHRONOUS, "learning_rate": rate, "epochs": 1}
+    source = emit_online(differentiate(circuit))
+    found, _ = plasticity.learn(source, arrays, weights, **options)
+    for name, array in weights.items():
+        np.testing.assert_allclose(found[name], array - rate * slopes[f"d_{name}"], atol=1e-9)
