@@ -117,7 +117,7 @@ def test_emitted_numpy_reads_a_view_and_streams():
     assert "relay_at_j = output  # [j, m]" in text
     assert "def step(" in text
     x, weights = numbers(9)
-    step = compile_source(text)["step"]
+    step = compile_source(text).__globals__["step"]
     state, rows = None, []
     for token in x:
         state, row = step(state, token, weights=weights)
