@@ -69,24 +69,312 @@ def test_keys_of_shared_cells_still_get_relays_and_memories():
     assert "memory" in {p.name for p in _proved(linear, "reassociate").populations}
 
 
-def test_axes_that_are_read_as_others_are_not_cut():
-    """Heads that are dead where they are written, and read as indices of another axis."""
-    circuit = parse_circuit(
-        """cortico circuit 1
-name "cut"
+# ---- circuits in which each pass would go wrong by names alone -------------------------------------------
+
+AXES = """cortico circuit 1
+name "by hand"
 axis h : area 4
 axis g : area 4
-axis i : column n
-input x (n)
+axis a : feature 4
+axis b : feature 4
+axis i : column 3
+axis j : column 3
+axis k : column 3
+input x (3)
+input z (3, 3)
+"""
+
+#: Pass, parameters with their numbers, and the rest of the text.
+BY_HAND = {
+    "heads are dead where they are written": (
+        "prune-dead",
+        {"w": [1, 0, 0, 2]},
+        """
 parameter w (4)
 population cells [h, i] cortex.L5 pyramidal_pt
-  basal multiplies w[h] * x[i]
+  basal multiplies w[h]
+  apical multiplies x[i]
 population copies [g, i] cortex.L5 pyramidal_pt
   basal multiplies
-projection copy cells[g, i] -> copies.basal weight w[g]
+projection copy cells[g, i] -> copies.basal
 output y = copies[g, i]
-""".replace("w[h] * x[i]", "w[h]\n  apical multiplies x[i]")
-    )
-    assert run_passes(
-        with_values(circuit, {"w": np.array([1.0, 0, 0, 2])}), parse_passes("prune-dead")
-    )
+""",
+    ),
+    "features of all heads are renumbered": (
+        "prune-dead",
+        {"w": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]]},
+        """
+parameter w (4, 4)
+population cells [h, a, i] cortex.L5 pyramidal_pt
+  basal multiplies w[h, a]
+  apical multiplies x[i]
+population both [h, a, i] cortex.L5 pyramidal_pt
+  basal multiplies
+  apical multiplies
+population all [i] cortex.L5 pyramidal_pt
+  basal multiplies
+projection one cells -> both.basal
+projection other cells[g, a, i] -> both.apical
+projection sum both -> all.basal
+output y = all[i]
+""",
+    ),
+    "heads are copies": (
+        "merge-duplicates",
+        {"w": [1, 1, 2, 2]},
+        """
+parameter w (4)
+population cells [h, i] cortex.L5 pyramidal_pt
+  basal multiplies w[h]
+  apical multiplies x[i]
+population more [h, i] cortex.L5 pyramidal_pt tanh
+  basal multiplies
+  apical multiplies x[i]
+population copies [g, i] cortex.L5 pyramidal_pt
+  basal multiplies
+projection same cells -> more.basal
+projection copy more[g, i] -> copies.basal
+output y = copies[g, i]
+""",
+    ),
+    "features are read as others": (
+        "low-rank",
+        {"v": np.eye(4), "w": np.ones((4, 3))},
+        """
+parameter v (4, 4)
+parameter w (4, 3)
+population one [a, i] cortex.L5 pyramidal_pt
+  basal multiplies
+population x_cells [b, i] cortex.L5 pyramidal_pt
+  basal multiplies x[i]
+population sum [i, j] cortex.L5 pyramidal_pt
+  basal multiplies
+population turned [b, i] cortex.L5 pyramidal_pt
+  basal multiplies
+projection enter x_cells -> one.basal weight v[a, b]
+projection leave one -> sum.basal weight w[a, j]
+projection again one[b, i] -> turned.basal
+output y = sum[i, j]
+output t = turned[b, i]
+""",
+    ),
+    "a bound is on the axes that are read": (
+        "restrict-domain",
+        {},
+        """
+population pairs [i, j] cortex.L5 pyramidal_pt
+  basal multiplies z[i, j]
+population last [i] cortex.L5 pyramidal_pt
+  basal multiplies
+projection sum pairs[j, i] -> last.basal where j - i <= 0
+output y = last[i]
+""",
+    ),
+    "a bound of what is heard": (
+        "restrict-domain",
+        {},
+        """
+population pairs [i, j] cortex.L5 pyramidal_pt where j - i <= 0
+  basal multiplies z[i, j]
+population turned [i, j] cortex.L5 pyramidal_pt
+  basal multiplies
+  apical multiplies z[i, j]
+projection turn pairs[j, i] -> turned.basal where i - j <= 0
+output y = turned[i, j]
+""",
+    ),
+    "a relay of a relay": (
+        "fold-constants",
+        {},
+        """
+population pairs [i, j] cortex.L5 pyramidal_pt where j - i <= 1
+  basal multiplies z[i, j]
+population relay [i, j] cortex.L4 stellate where i - j <= 1
+  basal multiplies
+population last [i] cortex.L5 pyramidal_pt
+  basal multiplies
+  apical multiplies
+projection pass pairs[j, i] -> relay.basal weight 2.0
+projection sum relay[i, k] -> last.basal
+projection again relay[j, i] -> last.apical
+output y = last[i]
+""",
+    ),
+    "what is summed alike": (
+        "share-relays",
+        {},
+        """
+parameter w (4, 4)
+population cells [i, a] cortex.L5 pyramidal_pt
+  basal multiplies x[i]
+population last [h] cortex.L5 pyramidal_pt
+  basal multiplies
+projection sum cells[j, b] -> last.basal weight w[h, b]
+output y = last[h]
+""",
+    ),
+    "twins but for what they read": (
+        "merge-duplicates",
+        {},
+        """
+population pairs [i, j] cortex.L5 pyramidal_pt
+  basal multiplies z[i, j]
+population one [i, j] cortex.L5 pyramidal_pt tanh
+  basal multiplies
+population other [i, j] cortex.L5 pyramidal_pt tanh
+  basal multiplies
+population last [i, j] cortex.L5 pyramidal_pt
+  basal multiplies
+  apical multiplies
+projection straight pairs -> one.basal
+projection turned pairs[j, i] -> other.basal
+projection first one -> last.basal
+projection second other -> last.apical
+output y = last[i, j]
+""",
+    ),
+    "both ways onto one compartment": (
+        "merge-duplicates",
+        {},
+        """
+population pairs [i, j] cortex.L5 pyramidal_pt
+  basal multiplies z[i, j]
+population last [i, j] cortex.L5 pyramidal_pt
+  basal multiplies
+projection straight pairs -> last.basal
+projection turned pairs[j, i] -> last.basal
+output y = last[i, j]
+""",
+    ),
+    "queries alone in time": (
+        "serialize",
+        {},
+        """
+population cells [i] cortex.L5 pyramidal_pt
+  basal multiplies x[i]
+population last [i] cortex.L5 pyramidal_pt
+  basal multiplies
+  apical multiplies
+projection all cells[j] -> last.basal
+projection own cells -> last.apical
+output y = last[i]
+""",
+    ),
+    "a bias that is no shift": (
+        "drop-softmax-shift",
+        {},
+        """
+parameter b (3)
+population scores [i, j] cortex.L5 pyramidal_pt
+  basal multiplies z[i, j] + b[i]
+population mask [i, j] cortex.L2/3 pyramidal_it exp
+  basal multiplies
+population pool [i] cortex.L5 pv
+  soma multiplies
+population deep [i, j] cortex.L5 pyramidal_pt
+  basal multiplies x[j]
+  apical multiplies
+  shunt divides
+population last [i] cortex.L5 pyramidal_pt
+  basal multiplies
+projection score scores[j, i] -> mask.basal
+projection pool mask -> pool.soma
+projection gate mask -> deep.apical
+projection shunt pool -> deep.shunt
+projection sum deep -> last.basal
+output y = last[i]
+""",
+    ),
+    "exponentials that are read at another query": (
+        "drop-softmax-shift",
+        {},
+        """
+parameter b (3)
+population mask [i, j] cortex.L2/3 pyramidal_it exp
+  basal multiplies z[i, j] + b[i]
+population pool [i] cortex.L5 pv
+  soma multiplies
+population deep [i, j] cortex.L5 pyramidal_pt
+  apical multiplies
+  shunt divides
+projection pool mask -> pool.soma
+projection gate mask[j, i] -> deep.apical
+projection shunt pool -> deep.shunt
+output y = deep[i, j]
+""",
+    ),
+    "a bias that differs among values": (
+        "move-value-bias",
+        {"b": [1, 2, 3]},
+        """
+parameter b (3)
+population mask [i, j] cortex.L2/3 pyramidal_it exp
+  basal multiplies z[i, j]
+population pool [i] cortex.L5 pv
+  soma multiplies
+population value [i] cortex.L5 pyramidal_pt
+  basal multiplies x[i] + b[i]
+population deep [i, j] cortex.L5 pyramidal_pt
+  basal multiplies
+  apical multiplies
+  shunt divides
+population last [i] cortex.L5 pyramidal_pt
+  basal multiplies
+projection pool mask -> pool.soma
+projection value value[j] -> deep.basal
+projection gate mask -> deep.apical
+projection shunt pool -> deep.shunt
+projection sum deep -> last.basal
+output y = last[i]
+""",
+    ),
+    "factors read one to one": (
+        "split-sign",
+        {},
+        """
+population cells [i] thalamus.core relay
+  driver multiplies x[i]
+population pairs [i, j] cortex.L2/3 pyramidal_it
+  basal multiplies
+  apical multiplies
+population last [i] cortex.L5 pyramidal_pt
+  basal multiplies
+projection own cells -> pairs.basal
+projection other cells[j] -> pairs.apical
+projection sum pairs -> last.basal
+output y = last[i]
+""",
+    ),
+    "scores that gate turned": (
+        "reassociate",
+        {},
+        """
+population keys [j, a] thalamus.core relay
+  driver multiplies z[j, k]
+population superficial [i, j, a] cortex.L2/3 pyramidal_it
+  basal multiplies x[i]
+  apical multiplies
+population deep [i, j, h] cortex.L5 pyramidal_pt
+  basal multiplies
+  apical multiplies x[j]
+population last [i, h] cortex.L5 pyramidal_pt
+  basal multiplies
+projection key keys -> superficial.apical
+projection gate superficial[j, i, a] -> deep.basal
+projection sum deep -> last.basal
+output y = last[i, h]
+""".replace("z[j, k]", "x[j]"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_circuits_by_hand(name):
+    passes, values, text = BY_HAND[name]
+    circuit = parse_circuit(AXES + text.lstrip())
+    circuit = with_values(circuit, {n: np.array(a, dtype=float) for n, a in values.items()})
+    if passes == "low-rank":
+        found, _ = run_passes(circuit, parse_passes(f"{passes}(tolerance=0.0)"))
+        compare_meaning(circuit, found)
+    else:
+        _proved(circuit, passes)
