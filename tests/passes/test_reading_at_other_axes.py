@@ -139,23 +139,24 @@ output y = copies[g, i]
     ),
     "features are read as others": (
         "low-rank",
-        {"v": np.eye(4), "w": np.ones((4, 3))},
+        {"v": np.eye(4), "w": np.ones((4, 3)), "u": np.arange(4)},
         """
 parameter v (4, 4)
 parameter w (4, 3)
-population one [a, i] cortex.L5 pyramidal_pt
-  basal multiplies
+parameter u (4)
 population x_cells [b, i] cortex.L5 pyramidal_pt
   basal multiplies x[i]
+population factors [b, i] cortex.L5 pyramidal_pt
+  basal multiplies u[b]
+population one [a, i] cortex.L5 pyramidal_pt
+  basal multiplies
+  apical multiplies
 population sum [i, j] cortex.L5 pyramidal_pt
   basal multiplies
-population turned [b, i] cortex.L5 pyramidal_pt
-  basal multiplies
 projection enter x_cells -> one.basal weight v[a, b]
+projection times factors[a, i] -> one.apical
 projection leave one -> sum.basal weight w[a, j]
-projection again one[b, i] -> turned.basal
 output y = sum[i, j]
-output t = turned[b, i]
 """,
     ),
     "a bound is on the axes that are read": (
@@ -204,13 +205,13 @@ output y = last[i]
         "share-relays",
         {},
         """
-parameter w (4, 4)
+parameter w (4, 4, 4)
 population cells [i, a] cortex.L5 pyramidal_pt
   basal multiplies x[i]
-population last [h] cortex.L5 pyramidal_pt
+population last [h, g] cortex.L5 pyramidal_pt
   basal multiplies
-projection sum cells[j, b] -> last.basal weight w[h, b]
-output y = last[h]
+projection sum cells[j, b] -> last.basal weight w[h, g, b]
+output y = last[h, g]
 """,
     ),
     "twins but for what they read": (
@@ -349,8 +350,8 @@ output y = last[i]
         "reassociate",
         {},
         """
-population keys [j, a] thalamus.core relay
-  driver multiplies z[j, k]
+population keys [j, a] thalamus.core relay tanh
+  driver multiplies x[j]
 population superficial [i, j, a] cortex.L2/3 pyramidal_it
   basal multiplies x[i]
   apical multiplies
@@ -363,7 +364,7 @@ projection key keys -> superficial.apical
 projection gate superficial[j, i, a] -> deep.basal
 projection sum deep -> last.basal
 output y = last[i, h]
-""".replace("z[j, k]", "x[j]"),
+""",
     ),
 }
 
@@ -371,7 +372,12 @@ output y = last[i, h]
 @pytest.mark.parametrize("name", BY_HAND)
 def test_circuits_by_hand(name):
     passes, values, text = BY_HAND[name]
-    circuit = parse_circuit(AXES + text.lstrip())
+    text = AXES + text.lstrip()
+    if passes == "reassociate":  # of few tokens it is no use
+        text = text.replace("column 3", "column n").replace(
+            "input x (3)\ninput z (3, 3)", "input x (n)"
+        )
+    circuit = parse_circuit(text)
     circuit = with_values(circuit, {n: np.array(a, dtype=float) for n, a in values.items()})
     if passes == "low-rank":
         found, _ = run_passes(circuit, parse_passes(f"{passes}(tolerance=0.0)"))
