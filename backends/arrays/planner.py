@@ -192,8 +192,7 @@ class Planner:
         for projection in self.circuit.projections_from(member.name):
             post = self.circuit.population(projection.post)
             others = [c for c in post.compartments if c.name != projection.compartment]
-            known = [ref for c in others for ref in self._silencers(post, c)]
-            heard.append([] if projection.at else known)
+            heard.append([ref for c in others for ref in self._silencers(post, c)])
         gates = [ref for ref in _in_all(heard) if set(ref.axes) <= set(member.axes)]
         return [factor for ref in gates for factor in self._tensor(Weight(ref)).factors]
 

@@ -187,20 +187,67 @@ output s = last[i]
 """)
 
 
-def squared_by_hand(x: np.ndarray) -> dict[str, np.ndarray]:
+def squared_by_hand(x: np.ndarray, transfer: str = "relu") -> dict[str, np.ndarray]:
     n = len(x)
-    pairs = np.maximum(x, 0) * (np.subtract.outer(np.arange(n), np.arange(n)) >= -1)
+    rates = np.maximum(x, 0) if transfer == "relu" else x
+    pairs = rates * (np.subtract.outer(np.arange(n), np.arange(n)) >= -1)
     ends = np.tril(pairs).sum(0)
     paths = 0.5 * pairs.sum(1)[:, None] * ends
     return {"y": pairs * pairs.T, "z": paths, "s": paths.sum(0)}
 
 
+@pytest.mark.parametrize("tokens", [TOKENS, 150])  # of more, arrays of pairs are made in tiles
+@pytest.mark.parametrize("transfer", ["relu", "identity"])
 @pytest.mark.parametrize("name", ["reference", "numpy", "torch", "jax", "onnx"])
-def test_pairs_of_tokens_can_be_read_the_other_way_round(name):
-    x = np.random.default_rng(3).normal(size=(TOKENS, TOKENS))
-    found = get_runner(name).run(square(), {"x": x})
-    for output, expected in squared_by_hand(x).items():
-        np.testing.assert_allclose(found[output], expected, atol=1e-6)
+def test_pairs_of_tokens_can_be_read_the_other_way_round(name, transfer, tokens):
+    x = np.random.default_rng(3).normal(size=(2, tokens, tokens))
+    circuit = parse_circuit(str(square()).replace(" relu", f" {transfer}"))
+    found = get_runner(name).run(circuit, {"x": x})
+    for k, each in enumerate(x):
+        for output, expected in squared_by_hand(each, transfer).items():
+            np.testing.assert_allclose(found[output][k], expected, rtol=1e-5, atol=1e-5)
+
+
+PADDED = """cortico circuit 1
+name "padded"
+axis i : column n
+axis j : column n
+input x (n, n)
+input v (n)
+input keep (n) mask
+population padding [i] thalamus.core relay
+  driver multiplies keep[i]
+population mask [i, j] cortex.L2/3 pyramidal_it exp
+  basal multiplies x[i, j]
+population gate [i, j] cortex.L2/3 pyramidal_it
+  basal multiplies
+  apical multiplies
+population pool [i] cortex.L5 pv
+  soma multiplies
+population deep [i, j] cortex.L5 pyramidal_pt
+  basal multiplies v[j]
+  apical multiplies
+  shunt divides
+population relay [i] thalamus.higher_order relay
+  driver multiplies
+projection padded padding[j] -> gate.apical
+projection score mask -> gate.basal
+projection pool gate -> pool.soma
+projection gate gate -> deep.apical
+projection shunt pool -> deep.shunt
+projection output deep -> relay.driver
+output y = relay[i]
+"""
+
+
+@pytest.mark.parametrize("name", ["reference", "numpy", "torch", "jax", "onnx"])
+def test_padding_is_that_of_the_tokens_that_are_read(name):
+    rng = np.random.default_rng(4)
+    x, v, keep = rng.normal(size=(5, 5)) * 300, rng.normal(size=5), np.array([1, 0, 1, 0, 1], bool)
+    found = get_runner(name).run(parse_circuit(PADDED), {"x": x, "v": v, "keep": keep})["y"]
+    weights = np.exp(x - np.where(keep, x, -np.inf).max(1, keepdims=True)) * keep
+    expected = (weights / weights.sum(1, keepdims=True)) @ v
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_neurons_and_synapses_are_those_that_loops_find():
