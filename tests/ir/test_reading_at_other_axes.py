@@ -208,6 +208,26 @@ def test_pairs_of_tokens_can_be_read_the_other_way_round(name, transfer, tokens)
             np.testing.assert_allclose(found[output][k], expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_tiles_hold_no_pairs_that_are_read_the_other_way_round(name):
+    """Rows of such pairs are columns of what is read: a tile of rows does not have them."""
+    text = (
+        str(square()).split("population paths")[0]
+        + """population last [i] cortex.L5 pyramidal_pt
+  basal multiplies
+projection turn pairs -> turned.apical
+projection straight pairs -> squared.basal
+projection across turned[i, j] -> squared.apical
+projection sum squared -> last.basal
+output s = last[i]
+"""
+    )
+    circuit = parse_circuit(text.replace("axis k : column n\n", ""))
+    x = np.random.default_rng(5).normal(size=(150, 150))
+    found = get_runner(name).run(circuit, {"x": x})["s"]
+    np.testing.assert_allclose(found, squared_by_hand(x)["y"].sum(1), rtol=1e-4)
+
+
 PADDED = """cortico circuit 1
 name "padded"
 axis i : column n

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cortico.ir.rewrite import with_values
+from cortico.ir.text import parse_circuit
 from cortico.lowering import lower
 from cortico.verify.exact.emitted import check_emitted
 from cortico.verify.identity.testing import check_equal, check_spec
@@ -79,3 +80,30 @@ def test_outputs_move_no_further_than_the_bound(spec):
     assert bound == pytest.approx(output_bound(apart, off, {}, 4))
     moves = {name: np.full(numbers()[1][name].shape, size) for name in off}
     assert 0 < largest_move(circuit, moves, 4) <= bound < np.inf
+
+
+def test_a_bound_on_features_goes_where_they_are_read():
+    """Of an axis read as another, the bound is the one of the same sum at its own axis."""
+    text = """cortico circuit 1
+name "features"
+axis a : feature 3
+axis b : feature 3
+axis i : column n
+input x (n)
+parameter w (3)
+parameter v (3)
+population cells [a, i] cortex.L5 pyramidal_pt
+  basal multiplies w[a]
+  apical multiplies x[i]
+population sum [i] cortex.L5 pyramidal_pt
+  basal multiplies
+projection all cells[b, i] -> sum.basal weight v[b]
+output y = sum[i]
+"""
+    own = text.replace("cells[b, i]", "cells").replace("v[b]", "v[a]")
+    values = {"w": np.array([1.0, 2.0, 4.0]), "v": np.array([8.0, 0.5, 1.0])}
+    bounds = [
+        output_bound(with_values(parse_circuit(each), values), {"w": 1e-3, "v": 1e-3}, {})
+        for each in (text, own)
+    ]
+    assert bounds[0] == pytest.approx(bounds[1]) and 0 < bounds[0] < 0.02
