@@ -6,6 +6,7 @@ import pytest
 from cortico import freeze
 from cortico.anatomy import audit
 from cortico.backends import get_runner
+from cortico.backends.nir.affine import presented_axes
 from cortico.compare import compare_circuits
 from cortico.exporting import write_synapses
 from cortico.ir.rewrite import rename, with_values, without_unused
@@ -106,6 +107,62 @@ def test_a_size_of_its_own_is_that_of_all_axes_read_alike():
     found = get_runner("reference").run(held, {"x": x, "w": w})
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array)
+
+
+def test_axes_read_alike_get_a_size_of_their_own_together():
+    """x is held where cells read it over i, also read as j; x over l has as many tokens as it likes."""
+    circuit = parse_circuit("""cortico circuit 1
+name "apart"
+axis i : column n
+axis j : column n
+axis l : column n
+input x (n)
+population held [i] thalamus.core relay
+  driver multiplies x[i]
+population free [l] cortex.L5 pyramidal_pt
+  basal multiplies
+  apical multiplies x[l]
+projection sum held[j] -> free.basal
+output y = free[l]
+""")
+    frozen = freeze(circuit, {"x[i]": np.arange(4.0)})
+    x = np.random.default_rng(6).normal(size=7)
+    found = get_runner("reference").run(frozen, {"x": x})["y"]
+    np.testing.assert_allclose(found, x * 6)
+
+
+FEATURES = """cortico circuit 1
+name "features"
+axis a : feature 3
+axis b : feature 3
+axis i : column n
+axis j : column n
+input x (n)
+population cells [i, a] cortex.L5 pyramidal_pt
+  basal multiplies x[i]
+population last [j, b] cortex.L5 pyramidal_pt
+  basal multiplies
+projection copy cells[j, b] -> last.basal
+output y = last[j, b]
+"""
+
+
+def test_a_microcolumn_joins_the_cells_that_are_read():
+    """Cell by cell, as where both populations have the axis that is read."""
+    own = FEATURES.replace("cells[j, b]", "cells").replace("last [j, b]", "last [i, a]")
+    texts = (FEATURES, own.replace("last[j, b]", "last[i, a]"))
+    scenes = [SCENES["microcolumn"](parse_circuit(text)) for text in texts]
+    counts = [[len(g.marks) for g in scene.groups if g.id == "projection-copy"] for scene in scenes]
+    assert counts[0] == counts[1] == [6]
+
+
+def test_no_token_comes_by_itself_in_nir_where_tokens_are_read_as_others():
+    circuit = parse_circuit(
+        FEATURES.replace("last [j, b]", "last [i, j, b]").replace("last[j", "last[i, j")
+    )
+    assert presented_axes(circuit) == frozenset()
+    plain = FEATURES.replace("cells[j, b]", "cells").replace("[j, b]", "[i, a]")
+    assert presented_axes(parse_circuit(plain)) == {"i"}
 
 
 def test_constant_cells_are_folded_where_they_are_read():

@@ -228,6 +228,31 @@ output s = last[i]
     np.testing.assert_allclose(found, squared_by_hand(x)["y"].sum(1), rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "onnx"])
+def test_exponentials_that_others_read_are_not_shifted(name):
+    """A shift of each query cancels only where cells of the same query are divided."""
+    circuit = parse_circuit("""cortico circuit 1
+name "turned"
+axis i : column n
+axis j : column n
+input x (n, n)
+population mask [i, j] cortex.L2/3 pyramidal_it exp
+  basal multiplies x[i, j]
+population pool [i] cortex.L5 pv
+  soma multiplies
+population deep [i, j] cortex.L5 pyramidal_pt
+  apical multiplies
+  shunt divides
+projection pool mask -> pool.soma
+projection gate mask[j, i] -> deep.apical
+projection shunt pool -> deep.shunt
+output y = deep[i, j]
+""")
+    x = np.random.default_rng(6).normal(size=(4, 4))
+    found = get_runner(name).run(circuit, {"x": x})["y"]
+    np.testing.assert_allclose(found, np.exp(x.T) / np.exp(x).sum(1)[:, None], rtol=1e-5)
+
+
 PADDED = """cortico circuit 1
 name "padded"
 axis i : column n
