@@ -240,9 +240,8 @@ def _synapses(coder: Coder, population: Population) -> Iterator[str]:
 
 def _ends(coder: Coder, projection: Projection) -> Iterator[str]:
     """Arguments of `connect`: both cells at the indices of the grid, compartment, weight, bounds."""
-    for name in (projection.pre, projection.post):
-        axes = coder.circuit.population(name).axes
-        yield f"{coder.populations[name]}[{_index(coder, axes) or '()'}]"
+    for end in (coder.circuit.heard(projection), coder.circuit.population(projection.post)):
+        yield f"{coder.populations[end.name]}[{_index(coder, end.axes) or '()'}]"
     yield f'"{projection.compartment}"'
     yield coder.weight(projection.weight)
     if projection.domain:

@@ -31,7 +31,11 @@ def constant_current(
     `rates` are those of the constant populations. None where it depends on a size that is a symbol.
     """
     pre, post = circuit.population(projection.pre), circuit.population(projection.post)
-    told_apart = {*pre.axes, *projection.weight.axes, *bound_axes(projection.domain)}
+    told_apart = {
+        *circuit.heard(projection).axes,
+        *projection.weight.axes,
+        *bound_axes(projection.domain),
+    }
     axes = tuple(axis for axis in post.axes if axis in told_apart)
     if not has_numbers(circuit, axes) or not is_known(circuit, projection.weight):
         return None

@@ -128,7 +128,7 @@ def _dependence(circuit: Circuit, population: Population, compartment: Compartme
     """The axes of a population along which a current may differ."""
     found = {axis for weight in compartment.drive for axis in weight.axes}
     for projection in circuit.projections_onto(population.name, compartment.name):
-        found |= {*projection.weight.axes, *circuit.population(projection.pre).axes}
+        found |= {*projection.weight.axes, *circuit.heard(projection).axes}
     return found
 
 

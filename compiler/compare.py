@@ -198,7 +198,7 @@ def _population(counted: _Counted[Population]) -> list[Property]:
 def _projection(counted: _Counted[Projection]) -> list[Property]:
     synapses = counted.part
     return [
-        ("from", synapses.pre),
+        ("from", synapses.source),
         ("onto", f"{synapses.post}.{synapses.compartment}"),
         ("synapses", number(counted.count)),
         *_weight(synapses.weight),

@@ -29,6 +29,7 @@ from cortico.ir import (
     TensorRef,
     check,
 )
+from cortico.ir.analysis.axes import read_alike
 from cortico.ir.analysis.constants import constant_populations
 from cortico.ir.analysis.inputs import Arrays, bind_symbols
 from cortico.ir.analysis.readers import is_output
@@ -149,14 +150,14 @@ def _apart(circuit: Circuit, reading: TensorRef) -> tuple[Circuit, str]:
 
 
 def _own_size(circuit: Circuit, axis: str) -> Circuit:
-    """The circuit with a symbol of its own for an axis that shares one."""
-    extent = circuit.axis(axis).extent
-    sharing = [each.name for each in circuit.axes if each.extent == extent]
-    if not isinstance(extent, str) or sharing == [axis]:
+    """The circuit with a symbol of its own for an axis that shares one, and for those read as it."""
+    extent, alike = circuit.axis(axis).extent, read_alike(circuit, axis)
+    sharing = {each.name for each in circuit.axes if each.extent == extent}
+    if not isinstance(extent, str) or sharing == alike:
         return circuit
     symbol = f"{extent}_{axis}"
-    circuit = map_axes(circuit, lambda a: replace(a, extent=symbol) if a.name == axis else a)
-    for reading in {ref for ref in readings(circuit) if axis in ref.axes}:
+    circuit = map_axes(circuit, lambda a: replace(a, extent=symbol) if a.name in alike else a)
+    for reading in {ref for ref in readings(circuit) if alike & {*ref.axes}}:
         circuit = _refitted(circuit, reading)
     return circuit
 

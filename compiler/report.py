@@ -181,7 +181,7 @@ def _has_areas(circuit: Circuit, population: Population) -> bool:
 def _pathway_row(circuit: Circuit, projection: Projection) -> Row:
     return (
         projection.name,
-        projection.pre,
+        projection.source,
         f"{projection.post}.{projection.compartment}",
         str(projection.weight),
         number(circuit.counts().synapses_of[projection.name]),

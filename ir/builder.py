@@ -70,14 +70,16 @@ class CircuitBuilder:
     def project(
         self,
         name: str,
-        pre: str,
+        pre: str | TensorRef,
         post: str,
         compartment: str,
         weight: Weight = Weight(),
         domain: Domain = EVERYWHERE,
     ) -> str:
-        """Add a projection; returns its name."""
-        self._projections.append(Projection(name, pre, post, compartment, weight, domain))
+        """Add a projection, from a population or from one read at other axes; returns its name."""
+        source = TensorRef(pre, ()) if isinstance(pre, str) else pre
+        ends = (source.name, post, compartment)
+        self._projections.append(Projection(name, *ends, weight, domain, source.axes))
         return name
 
     def output(self, name: str, population: str, axes: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cortico.ir.axes import Axis, Extent
-from cortico.ir.domain import Domain, conjunction
+from cortico.ir.domain import Domain, conjunction, rename
 from cortico.ir.errors import CircuitError, clipped, near_name, shown
 from cortico.ir.limits import SIZE
 from cortico.ir.population import Effect, Population, Projection
@@ -166,18 +166,35 @@ class Circuit:
             parameters=tuple(settle_shape(tensor) for tensor in self.parameters),
         )
 
+    def heard(self, projection: Projection) -> Population:
+        """The source of a projection as that reads it: its axes and its domain at the axes read."""
+        pre = self.population(projection.pre)
+        if not projection.at:
+            return pre
+        names = self.read_as(projection)
+        return dataclasses.replace(pre, axes=projection.at, domain=rename(pre.domain, names))
+
+    def read_as(self, projection: Projection) -> dict[str, str]:
+        """Each axis of the source of a projection, and the axis that it is read at."""
+        own = self.population(projection.pre).axes
+        return dict(zip(own, projection.at or own, strict=True))
+
+    def moved_axes(self, projection: Projection) -> list[tuple[str, str]]:
+        """The axes of the source of a projection that it reads at others, each with that one."""
+        return [pair for pair in self.read_as(projection).items() if pair[0] != pair[1]]
+
     def synapse_axes(self, projection: Projection) -> tuple[str, ...]:
         """The axes that number the synapses of a projection: the target's, then the summed ones."""
         return self.population(projection.post).axes + self.summed_axes(projection)
 
     def summed_axes(self, projection: Projection) -> tuple[str, ...]:
         """The axes over which a projection sums: those that only its source has."""
-        post, pre = self.population(projection.post), self.population(projection.pre)
+        post, pre = self.population(projection.post), self.heard(projection)
         return tuple(axis for axis in pre.axes if axis not in post.axes)
 
     def synapse_domain(self, projection: Projection) -> Domain:
         """Where synapses exist: both neurons exist and the projection's own domain holds."""
-        post, pre = self.population(projection.post), self.population(projection.pre)
+        post, pre = self.population(projection.post), self.heard(projection)
         return conjunction(post.domain, pre.domain, projection.domain)
 
     def divides(self, projection: Projection) -> bool:

@@ -27,8 +27,8 @@ def to_networkx(
     """The circuit as a `networkx.MultiDiGraph`; edge keys are the names of projections.
 
     `level="population"`: nodes are names of populations, with region, cell_class, axes, transfer,
-    domain, compartments and neurons (their number); edges have compartment, weight (text), domain
-    and synapses (their number). Sizes may be symbols.
+    domain, compartments and neurons (their number); edges have compartment, weight (text), domain,
+    synapses (their number) and, from a population read at other axes, these (at). Sizes may be symbols.
 
     `level="neuron"`: nodes are neuron ids, with name, population, transfer, compartments (pairs of
     name and effect) and drive (compartment to a list of what it gets from outside: a number, or
@@ -58,6 +58,7 @@ def _of_populations(circuit: Circuit, limit: int) -> nx.MultiDiGraph[Any]:
             compartment=projection.compartment,
             weight=str(projection.weight),
             domain=" and ".join(map(str, projection.domain)),
+            **({"at": projection.at} if projection.at else {}),
             synapses=counts.synapses_of[projection.name],
         )
     return graph

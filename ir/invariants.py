@@ -201,6 +201,20 @@ def projections_have_ends(circuit: Circuit) -> Violations:
             )
 
 
+def sources_fit_axes(circuit: Circuit) -> Violations:
+    """A population is read at as many axes as it has, each once, of the same sizes and unfolding."""
+    axes = {axis.name: axis for axis in circuit.axes}
+    for projection in circuit.projections:
+        own, at = circuit.population(projection.pre).axes, projection.at
+        where = f"projection {projection.name!r} reads {shown(projection.source)}"
+        if at and (len(at) != len(own) or len(set(at)) < len(at) or not set(at) <= set(axes)):
+            yield f"{where}, expected {len(own)} axes of the circuit, each once, for {', '.join(own)}"
+            continue
+        for mine, read in zip(own, at, strict=False):
+            if (axes[mine].extent, axes[mine].unfold) != (axes[read].extent, axes[read].unfold):
+                yield f"{where}: axis {read!r} is not as {mine!r} is, in its size and in space or in time"
+
+
 # ---- references ----------------------------------------------------------------------------------
 
 
@@ -327,6 +341,7 @@ RULES: tuple[tuple[Rule, ...], ...] = (
         populations_have_axes,
         projections_have_ends,
     ),
+    (sources_fit_axes,),
     (arrays_have_few_axes,),
     (
         weights_fit_axes,

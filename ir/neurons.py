@@ -238,7 +238,9 @@ class NeuronView:
         if not count:  # evaluate no formula for nothing
             return
         ends = (projection.pre, projection.post)
-        ids = enumeration(space, [self._spaces[end].terms() for end in ends])
+        names, terms = self.circuit.read_as(projection), [self._spaces[end].terms() for end in ends]
+        terms[0] = {names[axis]: term for axis, term in terms[0].items()}
+        ids = enumeration(space, terms)
         first_ids = np.array([[self.offset_of[end]] for end in ends])
         reader = WeightReader(self.circuit, projection.weight)
         weights = reader.along(space)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from cortico.ir.domain import EVERYWHERE, Domain
 from cortico.ir.regions import CellClass, Region
-from cortico.ir.tensors import Weight
+from cortico.ir.tensors import TensorRef, Weight
 
 
 class Effect(StrEnum):
@@ -61,6 +61,9 @@ class Projection:
     A synapse joins every pair of neurons that agree on the axes both populations have and lie in
     `domain`. Axes that only `pre` has are summed (convergence), axes that only `post` has are
     broadcast (divergence).
+
+    `at` are the axes that `pre` is read at, in the order of its own: `relay` over [i, m] read at (j, m)
+    is relay[j, m], keys of source tokens. Empty: its own. `Circuit.heard` is the population so read.
     """
 
     name: str
@@ -69,3 +72,9 @@ class Projection:
     compartment: str
     weight: Weight = Weight()
     domain: Domain = EVERYWHERE
+    at: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """What it reads, as the text form says it: `relay`, or `relay[j, m]` at other axes."""
+        return str(TensorRef(self.pre, self.at)) if self.at else self.pre

@@ -191,7 +191,8 @@ class _Renamer:
         pre, post = _all((old.pre, old.post), self._populations)
         part = self._compartments.get(old.compartment, old.compartment)
         bounds = domain.rename(old.domain, self._axes)
-        return replace(old, pre=pre, post=post, compartment=part, domain=bounds)
+        at = _all(old.at, self._axes)
+        return replace(old, pre=pre, post=post, compartment=part, domain=bounds, at=at)
 
 
 def _all(old: Iterable[str], names: Mapping[str, str]) -> tuple[str, ...]:
@@ -344,7 +345,8 @@ def without_unused_tensors(circuit: Circuit) -> Circuit:
 def without_unused(circuit: Circuit) -> Circuit:
     """The circuit without parameters and axes that nothing reads or has."""
     circuit = without_unused_tensors(circuit)
-    used = {axis for population in circuit.populations for axis in population.axes}
+    used = {axis for each in circuit.populations for axis in each.axes}
+    used |= {axis for each in circuit.projections for axis in each.at}
     for weight in weights_of(circuit):
         used |= {*weight.axes, *(axis for axis, _ in weight.gain.sizes)}
     return replace(circuit, axes=tuple(axis for axis in circuit.axes if axis.name in used))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from cortico.ir import (
     InputKind,
     Output,
     Parameter,
+    Population,
     Projection,
     Role,
     TensorRef,
@@ -24,12 +26,14 @@ from cortico.ir import (
 )
 from cortico.ir.domain import conjunction
 from cortico.ir.invariants import check
+from cortico.ir.rewrite import rename
 from tests.random_circuits import (
     TRANSFERS,
     exchanged,
     fresh,
     some_domain,
     some_gain,
+    some_reading,
     with_drive,
     with_part,
     with_synapses,
@@ -190,6 +194,47 @@ def reroute(rng: random.Random, circuit: Circuit) -> Circuit:
     return _with_projection(circuit, old, replace(old, pre=pre))
 
 
+def read_at_other_axes(rng: random.Random, circuit: Circuit) -> Circuit:
+    """A source read at other axes of the same sizes, often only some of them others."""
+    old = rng.choice([p for p in circuit.projections if circuit.population(p.pre).axes])
+    return _with_projection(circuit, old, replace(old, at=some_reading(rng, circuit, old.pre)))
+
+
+def join_sources(rng: random.Random, circuit: Circuit) -> Circuit:
+    """One of two populations that are alike but for their axes, read at the axes of both."""
+    pairs = itertools.permutations(circuit.populations, 2)
+    kept, gone = rng.choice([pair for pair in pairs if are_twins(circuit, *pair)])
+    return joined(circuit, kept.name, gone.name)
+
+
+def are_twins(circuit: Circuit, one: Population, other: Population) -> bool:
+    """Whether two populations hear nothing and, at the same indices, are driven alike."""
+    names = dict(zip(one.axes, other.axes, strict=False))
+    hears = circuit.projections_onto(one.name) + circuit.projections_onto(other.name)
+    free = not any(axis in other.axes for axis in set(one.axes) - set(other.axes))
+    if hears or len(one.axes) != len(other.axes) or not free:
+        return False
+    (moved,) = rename(replace(circuit, populations=(one,)), axes=names).populations
+    same = ("axes", "compartments", "transfer", "domain")
+    return all(getattr(moved, each) == getattr(other, each) for each in same)
+
+
+def joined(circuit: Circuit, kept: str, gone: str) -> Circuit:
+    """The circuit without a population: what hears it hears another, at the axes of the one that is gone."""
+    axes = circuit.population(gone).axes
+    own = circuit.population(kept).axes
+
+    def moved(p: Projection) -> Projection:
+        at = p.at or axes
+        return replace(p, pre=kept, at=() if at == own else at) if p.pre == gone else p
+
+    return replace(
+        circuit,
+        populations=tuple(p for p in circuit.populations if p.name != gone),
+        projections=tuple(map(moved, circuit.projections)),
+    )
+
+
 def change_axes(rng: random.Random, circuit: Circuit) -> Circuit:
     """A population over one axis more or less."""
     old = rng.choice(circuit.populations)
@@ -235,6 +280,7 @@ EDITS = (
     *(shuffle_population_axes, shuffle_output_axes, transpose_tensor, flip_effect),
     *(change_transfer, bound_population, bound_projection, bound_projection, add_drive),
     *(add_compartment, add_projection, double_projection, remove_projection, change_gain),
+    *(read_at_other_axes, read_at_other_axes, join_sources, join_sources),
     *(change_weight, reroute, change_axes, show_population, change_role, bind_symbol, change_kind),
 )
 

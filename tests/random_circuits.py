@@ -176,11 +176,21 @@ def with_synapses(
     rng: random.Random, circuit: Circuit, pre: str, post: str, compartment: str
 ) -> Circuit:
     """The circuit with one more projection."""
-    blank = Projection(fresh(circuit, "s"), pre, post, compartment)
+    at = some_reading(rng, circuit, pre) if rng.random() < 0.15 else ()
+    blank = Projection(fresh(circuit, "s"), pre, post, compartment, at=at)
     axes = circuit.synapse_axes(blank)
     circuit, weight = with_weight(rng, circuit, axes, inputs=False)
     grown = replace(blank, weight=weight, domain=some_domain(rng, axes, 0.15))
     return replace(circuit, projections=(*circuit.projections, grown))
+
+
+def some_reading(rng: random.Random, circuit: Circuit, name: str) -> tuple[str, ...]:
+    """Axes at which a population can be read: of its sizes, in space where its own are."""
+    at: list[str] = []
+    for own in map(circuit.axis, circuit.population(name).axes):
+        alike = [a for a in circuit.axes if (a.extent, a.unfold) == (own.extent, own.unfold)]
+        at.append(rng.choice([a.name for a in alike if a.name not in at]))
+    return tuple(at)
 
 
 def with_drive(rng: random.Random, circuit: Circuit, name: str, compartment: str) -> Circuit:

@@ -89,6 +89,7 @@ def renamed(
                 compartment=parts[p.post][p.compartment],
                 weight=weight(p.weight),
                 domain=rename(p.domain, axis),
+                at=tuple(axis[a] for a in p.at),
             )
             for p in circuit.projections
         ),

@@ -67,14 +67,15 @@ class _Drawing:
         self.draw = draw
         self.builder = CircuitBuilder(draw(st.text(max_size=8)))
         self.tensors = 0
-        self.extents = {}
+        self.extents, self.unfolds = {}, {}
         unfolds = list(Unfold) if time else [Unfold.SPACE]
         for name in draw(subsets(AXES, 1, 4)):
             sizes = st.integers(1, most)
             extent = draw(st.one_of(sizes, st.just(SYMBOLIC)) if symbolic else sizes)
             self.extents[name] = extent
             role = draw(st.sampled_from(list(Role)))
-            self.builder.axis(name, role, extent, draw(st.sampled_from(unfolds)))
+            self.unfolds[name] = draw(st.sampled_from(unfolds))
+            self.builder.axis(name, role, extent, self.unfolds[name])
         if SYMBOLIC in self.extents.values():
             self.builder.input("carrier", (SYMBOLIC,))
         # Every domain of the circuit ties the same two axes, so that no three are ever tied.
@@ -98,9 +99,11 @@ class _Drawing:
         for name in ("c0", "c1", "where")[: self.draw(st.integers(1, 3))]:
             sources = self.draw(subsets(range(number), 0, 2))
             for pre in sources:
-                synapse_axes = [*axes, *(a for a in shapes[pre] if a not in axes)]
+                at = self.reading(shapes[pre])
+                synapse_axes = [*axes, *(a for a in at or shapes[pre] if a not in axes)]
                 weight = self.weight(synapse_axes, with_inputs=False)
-                projections.append((f"p{pre}", name, weight, self.domain(synapse_axes)))
+                source = TensorRef(f"p{pre}", at)
+                projections.append((source, name, weight, self.domain(synapse_axes)))
             drives = self.draw(st.integers(0 if sources else 1, 2))
             drive = tuple(self.weight(axes, with_inputs=True) for _ in range(drives))
             compartments.append(Compartment(name, self.draw(st.sampled_from(Effect)), drive))
@@ -109,9 +112,23 @@ class _Drawing:
         self.builder.population(
             f"p{number}", axes, region, cell_class, compartments, transfer, self.domain(axes)
         )
-        for pre, compartment, weight, domain in projections:
-            name = f"{pre}_p{number}_{compartment}"
-            self.builder.project(name, pre, f"p{number}", compartment, weight, domain)
+        for source, compartment, weight, domain in projections:
+            name = f"{source.name}_p{number}_{compartment}"
+            self.builder.project(name, source, f"p{number}", compartment, weight, domain)
+
+    def reading(self, own):
+        """Other axes of the same sizes, or none: a domain at them ties no third axis."""
+        at = []
+        for axis in own if self.draw(st.integers(0, 3)) == 0 else ():
+            tied = axis in self.pair and set(self.pair) <= set(own)
+            known = self.pair if tied else self.unfolds
+            at.append(
+                self.draw(st.sampled_from([a for a in known if self.kind(a) == self.kind(axis)]))
+            )
+        return tuple(at) if len(set(at)) == len(at) else ()
+
+    def kind(self, axis):
+        return self.extents[axis], self.unfolds[axis]
 
     def domain(self, axes):
         if len(self.pair) < 2 or not set(self.pair) <= set(axes):

@@ -6,7 +6,7 @@ whole array, or one tile of it when some of the axes are dropped from every vari
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -178,6 +178,23 @@ class Reorder:
 
     def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
         return write.transposed(operands[0], result.axes)
+
+
+@dataclass(frozen=True)
+class Reread:
+    """The same array at other axes: an entry of the result at (j, m) is that of the operand at (i, m)."""
+
+    names: Mapping[str, str]  #: each axis of the operand, and the axis that it becomes
+
+    def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
+        (operand,) = operands
+        axes = tuple(self.names[axis] for axis in operand.axes)
+        return write.transposed(replace(operand, axes=axes), result.axes)
+
+    @property
+    def moved(self) -> frozenset[str]:
+        """The axes of the operand that become others."""
+        return frozenset(own for own, read in self.names.items() if own != read)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ each becomes one matrix product). Arrays are made where something is summed, bia
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cortico.backends.arrays.chains import milestones
@@ -20,6 +20,7 @@ from cortico.backends.arrays.operations import (
     Ones,
     Peak,
     Reorder,
+    Reread,
     Select,
     ShiftedExponential,
     Transfer,
@@ -43,7 +44,7 @@ from cortico.ir import (
     Weight,
 )
 from cortico.ir.analysis.softmax import ShiftGroup, shift_groups
-from cortico.ir.domain import conjunction
+from cortico.ir.domain import conjunction, rename
 from cortico.ir.tensors import Input
 from cortico.ir.transfer import TRANSFERS
 
@@ -74,6 +75,7 @@ class Planner:
         self.program.names.take(self.names.values())
         self._rates: dict[str, Product] = {}
         self._bounds: dict[tuple[Bound, ...], Variable] = {}
+        self._reads: dict[tuple[Variable, tuple[str, ...]], Variable] = {}
         self._silent: dict[str, list[TensorRef]] = {}
 
     def outputs(self) -> list[Variable]:
@@ -202,9 +204,15 @@ class Planner:
         if compartment.effect is Effect.DIVIDES:
             return []
         synapses = self.circuit.projections_onto(population.name, compartment.name)
-        heard = [self._silenced_by(self.circuit.population(p.pre)) for p in synapses]
+        heard = [self._silenced_through(p) for p in synapses]
         heard += [self._gate_of(weight) for weight in compartment.drive]
         return [ref for ref in _in_all(heard) if set(ref.axes) <= set(population.axes)]
+
+    def _silenced_through(self, projection: Projection) -> list[TensorRef]:
+        """0/1 inputs, at the axes that a source is read at, that silence it where they are 0."""
+        names = self.circuit.read_as(projection)
+        found = self._silenced_by(self.circuit.population(projection.pre))
+        return [replace(ref, axes=tuple(names[axis] for axis in ref.axes)) for ref in found]
 
     def _silenced_by(self, population: Population) -> list[TensorRef]:
         """0/1 inputs that silence a population where they are 0."""
@@ -235,14 +243,42 @@ class Planner:
 
     def _synaptic(self, projection: Projection, population: Population) -> Product:
         """What arrives through one projection, not yet summed over the axes that `population` lacks."""
-        pre = self.circuit.population(projection.pre)
-        rate, weight = self.rate(pre), self._tensor(projection.weight)
+        pre = self.circuit.heard(projection)
+        rate, weight = self._read(projection), self._tensor(projection.weight)
         own = rate.axes - {*pre.axes}  # summed, but for those of a shift
         if pre.name not in self.groups and own & ({*population.axes} | weight.axes):
             rate = Product(factors=(self._elementwise(pre.name, rate, pre.axes),))
         rate = rate.times(weight).inside(frozenset(projection.domain))
         unseen = self._ones(sorted({*pre.axes} - {*population.axes} - rate.axes))
         return rate.times(Product(factors=tuple(unseen)))
+
+    def _read(self, projection: Projection) -> Product:
+        """The rate of a source at the axes that it is read at."""
+        pre, names = self.circuit.population(projection.pre), self.circuit.read_as(projection)
+        rate = self.rate(pre)
+        if not projection.at:
+            return rate
+        if rate.axes - {*pre.axes}:
+            rate = Product(factors=(self._elementwise(pre.name, rate, pre.axes),))
+        factors, divisors = (
+            tuple(self._reread(pre.name, variable, names) for variable in part)
+            for part in (rate.factors, rate.divisors)
+        )
+        bounds = frozenset(rename(tuple(rate.bounds), names))
+        return replace(rate, factors=factors, divisors=divisors, bounds=bounds)
+
+    def _reread(self, name: str, variable: Variable, names: Mapping[str, str]) -> Variable:
+        """A variable at other axes. What the program makes gets a name there; tensors are read anywhere."""
+        axes = tuple(names[axis] for axis in variable.axes)
+        if axes == variable.axes:
+            return variable
+        if variable.code in self.names.values():
+            return replace(variable, axes=axes)
+        if (variable, axes) not in self._reads:
+            own = {axis: names[axis] for axis in variable.axes}
+            label = "_".join([name, "at", *(read for mine, read in own.items() if mine != read)])
+            self._reads[variable, axes] = self.program.assign(label, Reread(own), axes, [variable])
+        return self._reads[variable, axes]
 
     def _must_sum(
         self, population: Population, term: Product, synapses: Sequence[Projection]
@@ -253,9 +289,7 @@ class Planner:
         by whoever sums the rest, they are no arrays of a memory for every token or of all pairs.
         """
         lost = term.axes - {*population.axes}
-        if not lost or any(
-            {*self.circuit.population(p.pre).axes} <= {*population.axes} for p in synapses
-        ):
+        if not lost or any({*self.circuit.heard(p).axes} <= {*population.axes} for p in synapses):
             return False
         return (
             population.transfer != "identity"
@@ -371,7 +405,7 @@ class Planner:
             return
         terms = [str(weight) for weight in compartment.drive]
         for projection in self.circuit.projections_onto(population.name, compartment.name):
-            pre = self.circuit.population(projection.pre)
+            pre = self.circuit.heard(projection)
             summed = [axis for axis in pre.axes if axis not in population.axes]
             sigma = f"Σ_{','.join(summed)} " if summed else ""
             weight = "" if projection.weight == Weight() else f"{projection.weight} * "

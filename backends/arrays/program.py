@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from cortico.backends.arrays.operations import Operation
-from cortico.backends.arrays.variables import Variable, is_batched
+from cortico.backends.arrays.operations import Operation, Reread
+from cortico.backends.arrays.variables import Variable, axes_of, is_batched
 from cortico.backends.names import MarkedNames, Names
 
 
@@ -21,6 +21,12 @@ class Statement:
     operation: Operation
     operands: tuple[Variable, ...] = ()
     comments: tuple[str, ...] = ()
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """Axes of the operands of which an index of the result needs others than its own."""
+        summed = axes_of(self.operands) - {*self.result.axes}
+        return summed | self.operation.moved if isinstance(self.operation, Reread) else summed
 
 
 @dataclass

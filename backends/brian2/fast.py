@@ -35,7 +35,7 @@ def currents(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
 def _part(coder: Coder, projection: Projection, rates: str) -> str:
     """The cells of a projection's target, and what each of them hears."""
     circuit, letters = coder.circuit, axis_letters(coder.circuit)
-    pre, post = circuit.population(projection.pre), circuit.population(projection.post)
+    pre, post = circuit.heard(projection), circuit.population(projection.post)
     gain = "" if projection.weight.gain.is_one else f"{coder.gain(projection.weight.gain)} * "
     if not projection.weight.tensor and not projection.domain and set(pre.axes) <= set(post.axes):
         return f"({coder.cells(post)}, {gain}{rates}[{coder.cells(pre)}])"  # each hears one cell

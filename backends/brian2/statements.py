@@ -120,7 +120,7 @@ def edges(coder: Coder, projection: Projection, weight: str | None = None) -> st
     """Code for the synapses of a projection, with its weight or another number for each."""
     circuit = coder.circuit
     bounds = [b for b in projection.domain if len(time_axes(circuit, (b.left, b.right))) < 2]
-    ends = (circuit.population(projection.pre), circuit.population(projection.post))
+    ends = (circuit.heard(projection), circuit.population(projection.post))
     where = coder.where(bounds)
     weight = coder.weight(projection.weight) if weight is None else weight
     return f"edges({', '.join([*map(coder.cells, ends), weight, *filter(None, [where])])})"

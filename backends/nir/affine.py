@@ -58,6 +58,7 @@ def _is_presented(circuit: Circuit, axis: str, streams: Streams) -> bool:
         and not any(axis == name for weight in weights for name, _ in weight.gain.sizes)
         and axis not in bounded_axes(circuit)
         and not any(axis in circuit.summed_axes(p) for p in circuit.projections)
+        and not any(axis in pair for p in circuit.projections for pair in circuit.moved_axes(p))
     )
 
 

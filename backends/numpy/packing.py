@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cortico.backends.arrays.operations import Reorder
+from cortico.backends.arrays.operations import Reorder, Reread
 from cortico.backends.arrays.program import Program, Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
@@ -76,7 +76,10 @@ def shown(statements: Sequence[Statement], results: Iterable[Variable]) -> froze
     """Names of the results, and of arrays that they are views of."""
     names = {result.code for result in results}
     for statement in reversed(statements):
-        if isinstance(statement.operation, Part | Reorder) and statement.result.code in names:
+        if (
+            isinstance(statement.operation, Part | Reorder | Reread)
+            and statement.result.code in names
+        ):
             names.update(operand.code for operand in statement.operands)
     return frozenset(names)
 

@@ -60,7 +60,7 @@ def meeting_of(statements: Sequence[Statement], area: str) -> Statement:
 
 
 def _losing(statements: Iterable[Statement], axis: str) -> list[Statement]:
-    return [s for s in statements if axis in axes_of(s.operands) - {*s.result.axes}]
+    return [s for s in statements if axis in s.lost]
 
 
 def _meeting(

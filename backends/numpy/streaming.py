@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from cortico.backends.arrays.operations import PastProduct, PastSum
+from cortico.backends.arrays.operations import PastProduct, PastSum, Reread
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable, axes_of
 from cortico.backends.arrays.writer import Writer
@@ -44,6 +44,8 @@ def _one_token_will_do(statement: Statement, tokens: frozenset[str]) -> bool:
         return False
     if isinstance(statement.operation, PastProduct | PastSum | Part):
         return True
+    if isinstance(statement.operation, Reread):  # of the same token, whatever it is called
+        return all(len(tokens & {*v.axes}) == 1 for v in variables) or not statement.lost & tokens
     met = tokens & axes_of(statement.operands)
     return bool(statement.operands) and met <= {*statement.result.axes}
 

@@ -185,17 +185,15 @@ class _Region:
                 codes & inner
                 and not (codes & later) - inner
                 and {self._rows, *self._areas} <= axes
-                and axes_of(statement.operands) <= axes
+                and not statement.lost
                 and not isinstance(statement.operation, Project | Part)
             ):
                 inner.add(statement.result.code)
         self._inner = [s for s in self._all if s.result.code in inner]
 
     def _lost_axes(self) -> frozenset[str]:
-        """Axes that some inner statement sums."""
-        return frozenset(
-            axis for s in self._inner for axis in axes_of(s.operands) - {*s.result.axes}
-        )
+        """Axes of which some inner statement needs other indices: summed, or read as others."""
+        return frozenset(axis for s in self._inner for axis in s.lost)
 
     def _exported(self) -> list[Variable]:
         inner = {s.result.code for s in self._inner}

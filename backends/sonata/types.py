@@ -88,7 +88,7 @@ def _edge_type(circuit: Circuit, number: int, projection: Projection) -> Sequenc
         _NOTHING,
         _NOTHING,
         projection.name,
-        f"{projection.pre} -> {projection.post}.{projection.compartment}",
+        f"{projection.source} -> {projection.post}.{projection.compartment}",
         target.compartment(projection.compartment).effect.value,
         str(projection.weight),
         " and ".join(map(str, projection.domain)),

@@ -33,7 +33,8 @@ class Link:
 
     @cached_property
     def pre(self) -> Population:
-        return self.circuit.population(self.projection.pre)
+        """The source at the axes that it is read at."""
+        return self.circuit.heard(self.projection)
 
     @cached_property
     def post(self) -> Population:

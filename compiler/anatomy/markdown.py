@@ -39,7 +39,7 @@ def finding_table(found: Audit) -> Rows:
     """A row for each finding, the gravest of a projection first, under a header."""
     yield ("projection", "pathway", "verdict", "what is published")
     for p in found.circuit.projections:
-        pathway = f"{p.pre} to {p.post}.{p.compartment}"
+        pathway = f"{p.source} to {p.post}.{p.compartment}"
         for f in found.of(p.name):
             yield (p.name, pathway, f.verdict, f.statement)
 

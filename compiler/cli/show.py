@@ -104,8 +104,7 @@ def _afferents(circuit: Circuit, population: Population) -> Iterator[str]:
         for weight in compartment.drive:
             yield f"    + {weight}"
         for projection in circuit.projections_onto(population.name, compartment.name):
-            pre = circuit.population(projection.pre)
-            summed = [axis for axis in pre.axes if axis not in population.axes]
+            pre, summed = circuit.heard(projection), circuit.summed_axes(projection)
             sigma = f"Σ_{{{', '.join(summed)}}} " if summed else ""
             synapses = quantity(counts.synapses_of[projection.name], "synapse")
             yield (

@@ -24,8 +24,8 @@ ERROR = "e"
 #: What error neurons hear through weights.
 DELTA = "δ"
 
-#: What a compartment hears: presynaptic populations and weights, without gain when it is one alone.
-_Heard = tuple[tuple[tuple[str, Weight], ...], tuple[Weight, ...]]
+#: What a compartment hears: presynaptic populations, at which axes, and weights, without gain when it is one alone.
+_Heard = tuple[tuple[tuple[str, tuple[str, ...], Weight], ...], tuple[Weight, ...]]
 
 
 class Currents:
@@ -53,9 +53,9 @@ class Currents:
 
     def _inputs(self) -> Iterator[Projection]:
         for (heard, _), population in self.found.items():
-            for number, (pre, weight) in enumerate(heard):
+            for number, (pre, at, weight) in enumerate(heard):
                 name = f"{population.name}_input_{number}"
-                yield Projection(name, pre, population.name, "basal", weight)
+                yield Projection(name, pre, population.name, "basal", weight, at=at)
 
     def _population(self, population: Population) -> Population:
         parts = tuple(self._compartment(population, c) for c in population.compartments)
@@ -70,10 +70,10 @@ class Currents:
         alone = len(heard) == 1 and not compartment.drive
         gain = heard[0].weight.gain if alone else Gain()
         weights = [replace(p.weight, gain=Gain()) if alone else p.weight for p in heard]
-        pairs = tuple((p.pre, weight) for p, weight in zip(heard, weights, strict=True))
+        pairs = tuple((p.pre, p.at, weight) for p, weight in zip(heard, weights, strict=True))
         cells = self._cells(population, (pairs, compartment.drive), heard[0])
         name = f"{heard[0].name}_current"
-        self.links.append(replace(heard[0], name=name, pre=cells, weight=Weight(gain=gain)))
+        self.links.append(replace(heard[0], name=name, pre=cells, weight=Weight(gain=gain), at=()))
         self.moved.update(p.name for p in heard)
         return replace(compartment, drive=())
 
@@ -85,8 +85,8 @@ class Currents:
         if heard not in self.found:
             name = self._free_name(DELTA if first.pre in self.errors else first.name[0], first)
             pairs, drive = heard
-            met = {a for w in (*drive, *(w for _, w in pairs)) for a in w.axes}
-            met |= {a for pre, _ in pairs for a in self.old.population(pre).axes}
+            met = {a for w in (*drive, *(w for *_, w in pairs)) for a in w.axes}
+            met |= {a for pre, at, _ in pairs for a in at or self.old.population(pre).axes}
             axes = tuple(axis for axis in post.axes if axis in met)
             basal = Compartment("basal", drive=drive)
             cells = f"{name}_current"

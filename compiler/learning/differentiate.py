@@ -35,6 +35,7 @@ from cortico.ir import (
     Weight,
     check,
 )
+from cortico.ir.domain import rename
 from cortico.ir.rewrite import fresh, reachable_from, weights_onto
 from cortico.learning.cells import MINUS, excitatory, slope
 from cortico.learning.feedback import DECAY, BackwardTensors
@@ -184,29 +185,43 @@ class _Differentiation:
             if target is not None:
                 weight = self.backwards.backward(projection.weight)
                 weight = replace(weight, gain=sign * weight.gain)
-                self.project(target.name, name, _HEARS, weight, projection.domain)
+                self.hear_back(projection, target.name, name, weight)
+
+    def hear_back(self, projection: Projection, target: str, name: str, weight: Weight) -> None:
+        """Project errors of a target onto those of its source, all axes read as the source was, backwards."""
+        back = _axes_back(self.old, projection)
+        own = self.old.population(projection.post).axes
+        at = tuple(back.get(axis, axis) for axis in own)
+        if weight.tensor:
+            axes = tuple(back.get(axis, axis) for axis in weight.axes)
+            weight = replace(weight, tensor=replace(weight.tensor, axes=axes))
+        domain = rename(projection.domain, back)
+        self.project(target, name, _HEARS, weight, domain, () if at == own else at)
 
     def hear_the_same(
         self, population: Population, original: Compartment, post: str, copy: str
     ) -> None:
         """Give a copied compartment the synapses of the original."""
         for p in self.old.projections_onto(population.name, original.name):
-            self.project(p.pre, post, copy, p.weight, p.domain)
+            self.project(p.pre, post, copy, p.weight, p.domain, p.at)
 
     # ---- rules -----------------------------------------------------------------------------------
 
     def add_terms(self, population: Population, compartment: Compartment, error: str) -> None:
         for weight in compartment.drive:
-            self.add_term(weight, None, error, ())
+            self.add_term(weight, None, error)
         for projection in self.old.projections_onto(population.name, compartment.name):
-            self.add_term(projection.weight, projection.pre, error, projection.domain)
+            self.add_term(projection.weight, projection, error)
 
-    def add_term(self, weight: Weight, pre: str | None, error: str, domain: Domain) -> None:
+    def add_term(self, weight: Weight, synapses: Projection | None, error: str) -> None:
         at = learned_tensor(self.old, weight)
         if at is None or weight.tensor is None:
             return
         factor = None if at == weight.tensor else self.unit_distance(weight.tensor)
-        term = Term(at, pre, error, Weight(factor, weight.gain), domain)
+        pre, domain, pre_at = (
+            (synapses.pre, synapses.domain, synapses.at) if synapses else (None, (), ())
+        )
+        term = Term(at, pre, error, Weight(factor, weight.gain), domain, pre_at)
         self.terms.setdefault(at.name, []).append(term)
 
     def unit_distance(self, ref: TensorRef) -> TensorRef:
@@ -234,10 +249,26 @@ class _Differentiation:
         compartment: str,
         weight: Weight = Weight(),
         domain: Domain = (),
+        at: tuple[str, ...] = (),
     ) -> None:
         taken = {p.name for p in (*self.old.projections, *self.projections)}
         name = fresh(f"{pre}_to_{post}", taken)
-        self.projections.append(Projection(name, pre, post, compartment, weight, domain))
+        self.projections.append(Projection(name, pre, post, compartment, weight, domain, at))
+
+
+def _axes_back(circuit: Circuit, projection: Projection) -> dict[str, str]:
+    """Each axis that a source is read at, and the one of its own; and the other way where both are taken.
+
+    Of keys relay[j, m] for relay over [i, m], j becomes i, and i, which the query has, becomes j.
+    """
+    forth = circuit.read_as(projection)
+    back = {read: own for own, read in forth.items()}
+    for own in forth.keys() - back.keys():
+        end = own
+        while end in forth:
+            end = forth[end]
+        back[own] = end
+    return back
 
 
 def _error_neurons(

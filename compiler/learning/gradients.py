@@ -58,13 +58,20 @@ def _with_gradient(circuit: Circuit, rule: Rule) -> Circuit:
     )
 
 
+def _read(term: Term, name: str) -> Projection | None:
+    """The synapses from the presynaptic cells of a term onto the cells of its products."""
+    if term.pre is None:
+        return None
+    return Projection(f"{name}_pre", term.pre, name, "pre", at=term.pre_at)
+
+
 def _with_term(circuit: Circuit, term: Term, onto: str, name: str) -> Circuit:
     """The circuit with the products of one term, summed by the cells `onto`."""
     error = circuit.population(term.error)
     if term.pre is None and term.weight.tensor is None:
         link = Projection(name, term.error, onto, "basal", term.weight, term.domain)
         return replace(circuit, projections=(*circuit.projections, link))
-    pre = circuit.population(term.pre) if term.pre is not None else None
+    pre = circuit.heard(synapses) if (synapses := _read(term, name)) else None
     axes = error.axes + tuple(a for a in (pre.axes if pre else ()) if a not in error.axes)
     domain = conjunction(error.domain, pre.domain if pre else (), term.domain)
     drive = (Weight(term.weight.tensor),) if term.weight.tensor else ()
@@ -77,7 +84,7 @@ def _with_term(circuit: Circuit, term: Term, onto: str, name: str) -> Circuit:
         domain=domain,
     )
     links = [Projection(f"{name}_post", term.error, name, "post")]
-    links += [Projection(f"{name}_pre", pre.name, name, "pre")] if pre else []
+    links += [synapses] if synapses else []
     gain = Weight(gain=term.weight.gain)
     links.append(Projection(name, name, onto, "basal", gain))
     return replace(

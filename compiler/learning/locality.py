@@ -110,7 +110,7 @@ class _Survey:
         summed = tuple(a for a in self.axes(term) if a not in term.at.axes)
         return RuleLocality(
             term.at,
-            self.rate(term.pre) if term.pre is not None else None,
+            self.rate(term.pre, term.pre_at) if term.pre is not None else None,
             f"{error.population}.{error.compartment}",
             TensorRef(error.name, self.circuit.population(error.name).axes),
             tuple(self.third(error.name)),
@@ -124,15 +124,15 @@ class _Survey:
 
     # ---- axes ------------------------------------------------------------------------------------
 
-    def rate(self, population: str) -> TensorRef:
-        return TensorRef(population, self.circuit.population(population).axes)
+    def rate(self, population: str, at: tuple[str, ...] = ()) -> TensorRef:
+        return TensorRef(population, at or self.circuit.population(population).axes)
 
     def in_time(self, axis: str) -> bool:
         return self.circuit.axis(axis).in_time
 
     def axes(self, term: Term) -> tuple[str, ...]:
         """The axes that number the synapses of a term, each set of them once."""
-        pre = self.rate(term.pre).axes if term.pre is not None else ()
+        pre = self.rate(term.pre, term.pre_at).axes if term.pre is not None else ()
         return tuple(dict.fromkeys((*self.rate(term.error).axes, *pre)))
 
     def times(self, term: Term) -> tuple[str, ...]:
@@ -144,7 +144,8 @@ class _Survey:
         """Whether all factors of a term are there at once; else whether a trace makes up for it."""
         times = set(self.times(term))
         of_error = {a for a in self.rate(term.error).axes if self.in_time(a)}
-        of_pre = {a for a in self.rate(term.pre).axes if self.in_time(a)} if term.pre else of_error
+        read = self.rate(term.pre, term.pre_at).axes if term.pre else ()
+        of_pre = set(filter(self.in_time, read)) if term.pre else of_error
         if of_pre and of_pre < of_error:  # a rate of one step, and errors of many
             return Timing.NOT_LOCAL
         late = [p for p in self.heard(term.error) if self.is_late(p)]
@@ -155,13 +156,12 @@ class _Survey:
 
     def is_late(self, projection: Projection) -> bool:
         """Whether a sum over an axis in time lies on the way of the errors that a projection brings."""
-        pre, post = self.rate(projection.pre).axes, self.rate(projection.post).axes
-        summed = any(self.in_time(axis) for axis in pre if axis not in post)
+        summed = any(map(self.in_time, self.circuit.summed_axes(projection)))
         return summed or any(map(self.is_late, self.heard(projection.pre)))
 
     def is_one_for_all(self, projection: Projection, times: set[str], term: Term) -> bool:
         """Whether late errors are the same for all `times`, and each weight hears one of them."""
-        brought = self.rate(projection.pre).axes
+        brought = self.circuit.heard(projection).axes
         in_space = {axis for axis in brought if not self.in_time(axis)}
         return not times & set(brought) and in_space <= set(term.at.axes)
 

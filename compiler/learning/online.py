@@ -91,6 +91,7 @@ def presented(circuit: Circuit) -> Circuit:
     inputs = {tensor.name for tensor in circuit.inputs}
     result = replace(
         circuit,
+        projections=tuple(map(_presented_reading, circuit.projections)),
         axes=(*circuit.axes, Axis(_SAMPLE, Role.COLUMN, _SAMPLES, Unfold.TIME)),
         inputs=tuple(replace(t, shape=(_SAMPLES, *t.shape)) for t in circuit.inputs),
         parameters=tuple(replace(p, values=None) for p in circuit.parameters),
@@ -99,6 +100,10 @@ def presented(circuit: Circuit) -> Circuit:
     )
     check(result)
     return result
+
+
+def _presented_reading(projection: Projection) -> Projection:
+    return replace(projection, at=(_SAMPLE, *projection.at) if projection.at else ())
 
 
 def _presented(population: Population, inputs: set[str]) -> Population:
@@ -160,7 +165,7 @@ def _partners(learning: Learning) -> dict[tuple[str, str], str]:
 
 def _has_fewer_entries(circuit: Circuit, term: Term) -> bool:
     """Whether several synapses of a term have one entry of the tensor."""
-    pre = circuit.population(term.pre).axes if term.pre is not None else ()
+    pre = term.pre_at or (circuit.population(term.pre).axes if term.pre is not None else ())
     return not {*circuit.population(term.error).axes, *pre} <= {*term.at.axes}
 
 
@@ -193,9 +198,11 @@ def _has_rates(
     term: Term, at: TensorRef | None, projection: Projection | None, partner: str | None
 ) -> bool:
     """Whether synapses with this partner multiply the two rates of a term, forwards or backwards."""
-    pre, domain = (projection.pre, projection.domain) if projection else (None, ())
+    pre, domain, read = (
+        (projection.pre, projection.domain, projection.at) if projection else (None, (), ())
+    )
     same_rates = {term.pre, term.error} == {pre, partner}
-    return same_rates and (term.at, term.domain) == (at, domain)
+    return same_rates and (term.at, term.domain, term.pre_at) == (at, domain, read)
 
 
 def _distance(rule: Rule, weight: Weight) -> TensorRef | None:

@@ -30,6 +30,7 @@ class Term:
     error: str  #: population of error neurons, one per postsynaptic compartment
     weight: Weight  #: the gain of the synapses, and for biases by distance the distance
     domain: Domain
+    pre_at: tuple[str, ...] = ()  #: the axes that `pre` is read at, where they are not its own
 
 
 @dataclass(frozen=True)

@@ -104,13 +104,13 @@ def _scaled_synapses(circuit: Circuit, name: str, target: Target, factor: float)
         return replace_projections(circuit, [projection], [replace(projection, weight=weight)])
     axes = circuit.synapse_axes(projection)
     circuit, weight = _factor(circuit, projection.name, axes, target, factor)
-    pre = circuit.population(projection.pre)
-    added = tuple(axis for axis in weight.axes if axis not in pre.axes)
-    follower = _follower(pre, fresh_name(circuit, f"{name}_lesioned"), pre.axes + added, weight)
+    pre, heard = circuit.population(projection.pre), circuit.heard(projection)
+    added = tuple(axis for axis in weight.axes if axis not in heard.axes)
+    follower = _follower(heard, fresh_name(circuit, f"{name}_lesioned"), heard.axes + added, weight)
     circuit = replace_population(circuit, pre.name, pre, follower)
-    moved = replace(projection, pre=follower.name)
+    moved = replace(projection, pre=follower.name, at=())
     circuit = replace_projections(circuit, [projection], [moved])
-    return _with_link(circuit, pre.name, follower.name)
+    return _with_link(circuit, pre.name, follower.name, projection.at)
 
 
 # ---- parts ---------------------------------------------------------------------------------------
@@ -134,9 +134,8 @@ def _follower(source: Population, name: str, axes: tuple[str, ...], weight: Weig
     return replace(source, name=name, axes=axes, compartments=parts, transfer="identity")
 
 
-def _with_link(circuit: Circuit, pre: str, post: str) -> Circuit:
+def _with_link(circuit: Circuit, pre: str, post: str, at: tuple[str, ...] = ()) -> Circuit:
     """The circuit with synapses of weight 1 from cells to those that follow them."""
     name = fresh_name(circuit, f"{pre}_to_{post}")
-    return replace(
-        circuit, projections=(*circuit.projections, Projection(name, pre, post, "basal"))
-    )
+    link = Projection(name, pre, post, "basal", at=at)
+    return replace(circuit, projections=(*circuit.projections, link))

@@ -7,14 +7,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from cortico.ir import Axis, Circuit, Gain, Parameter, Population, Role, TensorRef, Weight
-from cortico.ir.analysis.axes import bounded_axes, output_axes
+from cortico.ir import (
+    Axis,
+    Circuit,
+    Gain,
+    Parameter,
+    Population,
+    Projection,
+    Role,
+    TensorRef,
+    Weight,
+)
+from cortico.ir.analysis.axes import bounded_axes, moved_axes, output_axes
 from cortico.ir.analysis.constants import values_of
 from cortico.ir.analysis.readers import is_read_once
 from cortico.ir.rewrite import (
     fresh,
     map_parameters,
     map_populations,
+    map_projections,
     map_weights,
     readings,
     weights_onto,
@@ -41,7 +52,7 @@ def can_split(circuit: Circuit, axis: Axis) -> bool:
         sides.setdefault(ref.name, set()).add(side)
     return (
         not axis.in_time
-        and axis.name not in output_axes(circuit) | bounded_axes(circuit)
+        and axis.name not in output_axes(circuit) | bounded_axes(circuit) | moved_axes(circuit)
         and all(len(sides[ref.name]) == 1 for ref in refs)
         and all(_splittable(circuit, ref, axis) for ref in refs)
     )
@@ -136,6 +147,7 @@ class HeadSplit:
     def apply(self) -> Circuit:
         circuit = map_parameters(self.circuit, self._split_parameter)
         circuit = map_weights(map_populations(circuit, self._split_population), self._split_weight)
+        circuit = map_projections(circuit, self._split_reading)
         return replace(
             circuit, axes=tuple(a for old in circuit.axes for a in self._split_axis(old))
         )
@@ -154,6 +166,10 @@ class HeadSplit:
     def _split_population(self, population: Population) -> Population:
         axes = self._split_names(population.axes, population.name in self.shared)
         return replace(population, axes=axes)
+
+    def _split_reading(self, projection: Projection) -> Projection:
+        at = self._split_names(projection.at, projection.pre in self.shared)
+        return replace(projection, at=at)
 
     def _split_weight(self, weight: Weight) -> Weight:
         powers = tuple(

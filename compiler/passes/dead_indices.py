@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cortico.ir import Axis, Circuit, Input, Parameter, Population, Role, TensorRef
-from cortico.ir.analysis.axes import bounded_axes, output_axes
+from cortico.ir.analysis.axes import bounded_axes, moved_axes, output_axes
 from cortico.ir.analysis.constants import stored_of, values_of
 from cortico.ir.analysis.zeros import keeps_zero, live_along
 from cortico.ir.rewrite import map_parameters, readings, weights_of, with_extent
@@ -31,7 +31,7 @@ def _may_shrink(circuit: Circuit, axis: Axis) -> bool:
     """Whether nothing but populations and stored parameters knows the indices of `axis`."""
     inner = axis.role in _INNER and not axis.in_time
     several = isinstance(axis.extent, int) and axis.extent > 1
-    seen = axis.name in output_axes(circuit) | bounded_axes(circuit)
+    seen = axis.name in output_axes(circuit) | bounded_axes(circuit) | moved_axes(circuit)
     lives = any(axis.name in p.axes for p in circuit.populations)
     return inner and several and lives and not seen and _reads_fit(circuit, axis.name)
 
@@ -80,7 +80,8 @@ def _common_heads(circuit: Circuit, axis: str) -> tuple[str, ...]:
     sharing = [set(p.axes) for p in circuit.populations if axis in p.axes]
     sharing += [set(stored.axes) for stored in _stored(circuit) if axis in stored.axes]
     areas = [a.name for a in circuit.axes if a.role is Role.AREA and isinstance(a.extent, int)]
-    heads = tuple(a for a in areas if a != axis and all(a in axes for axes in sharing))
+    free = [a for a in areas if a != axis and a not in moved_axes(circuit)]
+    heads = tuple(a for a in free if all(a in axes for axes in sharing))
     fits = all(len(ways) == 1 for ways in _sides(circuit, (axis, *heads)).values())
     return heads if fits else ()
 

@@ -88,6 +88,7 @@ def _passes_on(circuit: Circuit, projection: Projection, across: set[str]) -> bo
         TRANSFERS[pre.transfer].is_identity
         and not is_output(circuit, pre.name)
         and circuit.projections_from(pre.name) == (projection,)
+        and not projection.at
         and _arrives_alike(circuit, projection, across)
     )
 

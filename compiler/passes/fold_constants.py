@@ -19,7 +19,7 @@ from cortico.ir import (
 )
 from cortico.ir.analysis.constants import number_of, values_of
 from cortico.ir.analysis.readers import is_output, is_read_once
-from cortico.ir.domain import conjunction, coupled_axes, implies
+from cortico.ir.domain import conjunction, coupled_axes, implies, rename
 from cortico.ir.rewrite import (
     map_projections,
     replace_drive,
@@ -212,17 +212,23 @@ def _lone_entry(circuit: Circuit, relay: Population) -> Projection | None:
 
 def _is_one_to_one(circuit: Circuit, entry: Projection) -> bool:
     """Whether each neuron hears one neuron, all with the same constant weight."""
-    pre, post = circuit.population(entry.pre), circuit.population(entry.post)
+    pre, post = circuit.heard(entry), circuit.population(entry.post)
     return entry.weight.tensor is None and set(pre.axes) == set(post.axes)
 
 
 def _direct(circuit: Circuit, entry: Projection, leaf: Projection) -> Projection:
-    pre, post = circuit.population(entry.pre), circuit.population(leaf.post)
-    bounds = conjunction(circuit.population(leaf.pre).domain, entry.domain, leaf.domain)
-    known = conjunction(pre.domain, post.domain)
+    names = circuit.read_as(leaf)
+    pre, post = circuit.heard(entry), circuit.population(leaf.post)
+    at = tuple(names[axis] for axis in pre.axes)
+    own = rename(conjunction(circuit.population(leaf.pre).domain, entry.domain), names)
+    bounds, known = (
+        conjunction(own, leaf.domain),
+        conjunction(rename(pre.domain, names), post.domain),
+    )
     domain: Domain = tuple(bound for bound in bounds if not implies(known, bound))
     weight = replace(leaf.weight, gain=entry.weight.gain * leaf.weight.gain)
-    return replace(leaf, pre=entry.pre, weight=weight, domain=domain)
+    at = () if at == circuit.population(entry.pre).axes else at
+    return replace(leaf, pre=entry.pre, weight=weight, domain=domain, at=at)
 
 
 def _is_countable(circuit: Circuit, projection: Projection) -> bool:

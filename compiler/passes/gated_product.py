@@ -87,7 +87,7 @@ def _is_gated_product(circuit: Circuit, path: list[Projection]) -> bool:
     deep, superficial = circuit.population(gate.post), circuit.population(path[-1].pre)
     shared = set(deep.axes) & set(superficial.axes)
     return (
-        all(p.weight.tensor is None for p in path)
+        all(p.weight.tensor is None and not p.at for p in path)
         and circuit.projections_onto(deep.name, gate.compartment) == (gate,)
         and not deep.compartment(gate.compartment).drive
         and all(_is_product(p) and len(_consumers(circuit, p)) == 1 for p in (deep, superficial))
@@ -104,13 +104,18 @@ def _others_are_plain(circuit: Circuit, path: list[Projection]) -> bool:
     axes = {axis for end in ends for axis in end.axes}
     others = [p for end in ends for p in circuit.projections_onto(end.name) if p != path[0]]
     readers = circuit.projections_from(ends[0].name)
-    return all(
-        not p.domain
-        and not circuit.population(p.pre).domain
-        and axes.isdisjoint(circuit.summed_axes(p))
-        for p in others
-    ) and all(
-        set(circuit.population(p.post).axes).isdisjoint(axes - set(ends[0].axes)) for p in readers
+    return (
+        not any(p.at for p in readers)
+        and all(
+            not p.domain
+            and not circuit.population(p.pre).domain
+            and axes.isdisjoint(circuit.summed_axes(p))
+            for p in others
+        )
+        and all(
+            set(circuit.population(p.post).axes).isdisjoint(axes - set(ends[0].axes))
+            for p in readers
+        )
     )
 
 

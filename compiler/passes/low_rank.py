@@ -17,7 +17,7 @@ from cortico.ir import (
     Projection,
     Role,
 )
-from cortico.ir.analysis.axes import bounded_axes, output_axes
+from cortico.ir.analysis.axes import bounded_axes, moved_axes, output_axes
 from cortico.ir.analysis.constants import values_of
 from cortico.ir.analysis.readers import is_read_once
 from cortico.ir.options import BELOW_ONE, number
@@ -80,7 +80,8 @@ def _contracted(circuit: Circuit, axis: Axis) -> tuple[Projection, Projection] |
     """The two projections whose tensors the circuit reads only through their product over `axis`."""
     pair = [p for p in circuit.projections if axis.name in p.weight.axes]
     feature = axis.role is Role.FEATURE and isinstance(axis.extent, int) and not axis.in_time
-    if not feature or axis.name in bounded_axes(circuit) | output_axes(circuit):
+    moved = moved_axes(circuit)
+    if not feature or axis.name in bounded_axes(circuit) | output_axes(circuit) | moved:
         return None
     if len(pair) != 2 or not all(_is_own(circuit, p) for p in pair):
         return None
@@ -92,6 +93,7 @@ def _contracted(circuit: Circuit, axis: Axis) -> tuple[Projection, Projection] |
     shared = set(pair[0].weight.axes) & set(pair[1].weight.axes) - {axis.name}
     carriers = [set(circuit.population(name).axes) for name, label in labels.items() if label]
     mixed = [a for a in shared if len({a in axes for axes in carriers}) > 1]
+    mixed += shared & moved
     return None if mixed else (pair[0], pair[1])
 
 

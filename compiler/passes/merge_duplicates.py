@@ -97,7 +97,8 @@ def _identity(circuit: Circuit, population: Population) -> Hashable:
     parts = []
     for c in population.compartments:
         synapses = [
-            (p.pre, p.weight, p.domain) for p in circuit.projections_onto(population.name, c.name)
+            (p.source, p.weight, p.domain)
+            for p in circuit.projections_onto(population.name, c.name)
         ]
         parts.append((c.name, c.effect, _bag(c.drive), _bag(synapses)))
     return replace(population, name="", compartments=()), tuple(parts)
@@ -118,7 +119,7 @@ def _one_projection(circuit: Circuit) -> Circuit:
     kept: dict[Hashable, Projection] = {}
     for p in circuit.projections:
         key: Hashable = (
-            p.pre,
+            p.source,
             p.post,
             p.compartment,
             p.domain,

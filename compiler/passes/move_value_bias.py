@@ -109,7 +109,7 @@ def _sums(circuit: Circuit, pool: Population, gate: Population) -> bool:
 def _is_plain(projection: Projection) -> bool:
     """Whether a projection passes rates on as they are."""
     weight = projection.weight
-    return weight.tensor is None and weight.gain.is_one and not projection.domain
+    return weight.tensor is None and weight.gain.is_one and not (projection.domain or projection.at)
 
 
 def _has_diagonal(circuit: Circuit, bound: Bound, rows: tuple[str, ...]) -> bool:
@@ -165,6 +165,7 @@ def _relayed_gain(circuit: Circuit, projection: Projection) -> float | None:
     """The factor by which a projection passes on a current, one to one; None when it does not."""
     pre, post = circuit.population(projection.pre), circuit.population(projection.post)
     one_to_one = set(pre.axes) <= set(post.axes) and not extra_bounds(circuit, projection)
+    one_to_one = one_to_one and not projection.at
     if projection.weight.tensor or not one_to_one or not _is_adder(circuit, pre):
         return None
     return number_of(circuit, projection.weight.gain)
@@ -183,7 +184,7 @@ def _is_adder(circuit: Circuit, population: Population) -> bool:
 def _path_behind(circuit: Circuit, cells: Population, rows: set[str]) -> tuple[Projection, ...]:
     """The projection that sums `cells` over `rows`, and the one behind it if that only collects."""
     leaves = circuit.projections_from(cells.name)
-    if len(leaves) != 1 or is_output(circuit, cells.name) or leaves[0].domain:
+    if len(leaves) != 1 or is_output(circuit, cells.name) or leaves[0].domain or leaves[0].at:
         return ()
     first, target = leaves[0], circuit.population(leaves[0].post)
     if rows & {*target.axes, *first.weight.axes}:
@@ -191,7 +192,7 @@ def _path_behind(circuit: Circuit, cells: Population, rows: set[str]) -> tuple[P
     kept = set(cells.axes) - rows <= set(target.axes)
     if first.weight.tensor is None and kept and not target.domain and _is_adder(circuit, target):
         (second,) = circuit.projections_from(target.name)
-        return (first,) if second.domain else (first, second)
+        return (first,) if second.domain or second.at else (first, second)
     return (first,)
 
 

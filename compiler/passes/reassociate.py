@@ -10,6 +10,7 @@ from cortico.ir import Circuit, Compartment, Population, Projection, Role, Unfol
 from cortico.ir.analysis.dependence import own_axes
 from cortico.ir.counts import Count
 from cortico.ir.domain import bound_axes
+from cortico.ir.invariants import sources_fit_axes
 from cortico.ir.rewrite import fresh_name
 from cortico.passes.base import Pass, nominal
 from cortico.passes.gated_product import (
@@ -48,7 +49,10 @@ class Reassociate(Pass):
         while changed:
             changed = False
             for candidate in self._candidates(circuit):
-                if self.cost(nominal(candidate)) < self.cost(nominal(circuit)):
+                fits = not any(
+                    sources_fit_axes(candidate)
+                )  # an axis in time is read as one in time
+                if fits and self.cost(nominal(candidate)) < self.cost(nominal(circuit)):
                     circuit, changed = candidate, True
                     break
         return circuit

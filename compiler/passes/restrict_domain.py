@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from cortico.ir import Bound, Circuit, Domain, Population
+from cortico.ir import Bound, Circuit, Domain, Population, Projection
 from cortico.ir.analysis.readers import is_output
 from cortico.ir.analysis.zeros import keeps_zero
 from cortico.ir.counts import Count
-from cortico.ir.domain import conjunction, implies, restrict
+from cortico.ir.domain import conjunction, implies, rename, restrict
 from cortico.ir.invariants import domains_fit_axes
 from cortico.ir.rewrite import map_projections, replace_population
 from cortico.passes.base import Pass
@@ -68,7 +68,7 @@ def _silent_outside(circuit: Circuit, population: Population) -> Domain:
     for compartment in population.compartments:
         synapses = circuit.projections_onto(population.name, compartment.name)
         if not compartment.drive:
-            heard = [(*p.domain, *circuit.population(p.pre).domain) for p in synapses]
+            heard = [(*p.domain, *circuit.heard(p).domain) for p in synapses]
             found += _loosest(restrict(conjunction(d), population.axes) for d in heard)
     return tuple(found)
 
@@ -78,8 +78,14 @@ def _unread_outside(circuit: Circuit, population: Population) -> Domain:
     if is_output(circuit, population.name):
         return ()
     consumers = circuit.projections_from(population.name)
-    read = [(*p.domain, *circuit.population(p.post).domain) for p in consumers]
-    return _loosest(restrict(conjunction(d), population.axes) for d in read)
+    return _loosest(_read_inside(circuit, p) for p in consumers)
+
+
+def _read_inside(circuit: Circuit, projection: Projection) -> Domain:
+    """The bounds inside which a source is read, on its own axes."""
+    own = {read: axis for axis, read in circuit.read_as(projection).items()}
+    bounds = conjunction(projection.domain, circuit.population(projection.post).domain)
+    return rename(restrict(bounds, own), own)
 
 
 def _loosest(domains: Iterable[Domain]) -> Domain:
@@ -94,12 +100,11 @@ def _loosest(domains: Iterable[Domain]) -> Domain:
 def _without_implied_bounds(circuit: Circuit) -> Circuit:
     """The circuit without bounds of projections that the domain of either end implies."""
 
-    def needed(pre: str, post: str, bound: Bound) -> bool:
-        return not any(implies(circuit.population(end).domain, bound) for end in (pre, post))
+    def needed(projection: Projection, bound: Bound) -> bool:
+        ends = (circuit.heard(projection), circuit.population(projection.post))
+        return not any(implies(end.domain, bound) for end in ends)
 
-    kept = {
-        p.name: tuple(b for b in p.domain if needed(p.pre, p.post, b)) for p in circuit.projections
-    }
+    kept = {p.name: tuple(b for b in p.domain if needed(p, b)) for p in circuit.projections}
     if all(kept[p.name] == p.domain for p in circuit.projections):
         return circuit
     return map_projections(circuit, lambda p: replace(p, domain=kept[p.name]))

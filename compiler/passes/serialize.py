@@ -10,6 +10,7 @@ from cortico.ir import Bound, Circuit, Domain, Role, Unfold
 from cortico.ir.analysis.axes import output_axes
 from cortico.ir.counts import Count
 from cortico.ir.domain import implies
+from cortico.ir.invariants import sources_fit_axes
 from cortico.ir.rewrite import map_axes
 from cortico.passes.base import Pass
 
@@ -24,7 +25,8 @@ class Serialize(Pass):
     their own: N columns for N². `axis=tokens` streams both; what sums source tokens integrates. That
     needs a memory that is full before the first query (no neuron or synapse has both axes), or the
     causal domain j <= i wherever they meet: a query step hears nothing that has yet to come. Other
-    circuits are left alone. Rates do not change; neurons are traded for presentation steps.
+    circuits are left alone, and those in which cells that would be one are read at an axis that stays. Rates
+    do not change; neurons are traded for presentation steps.
     """
 
     axis: Literal["queries", "tokens"] = "queries"
@@ -75,4 +77,5 @@ def _in_time(circuit: Circuit, names: set[str]) -> Circuit:
     """The circuit with these axes in time; itself when they are already."""
     if all(circuit.axis(name).in_time for name in names):
         return circuit
-    return map_axes(circuit, lambda a: replace(a, unfold=Unfold.TIME) if a.name in names else a)
+    result = map_axes(circuit, lambda a: replace(a, unfold=Unfold.TIME) if a.name in names else a)
+    return circuit if any(sources_fit_axes(result)) else result

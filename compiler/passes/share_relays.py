@@ -104,7 +104,7 @@ def _free_summed_axes(circuit: Circuit, projection: Projection) -> tuple[str, ..
 
 def _collected(circuit: Circuit, projection: Projection, free: tuple[str, ...]) -> Circuit:
     """The circuit with a population that sums `free` before the projection weighs the rest."""
-    pre = circuit.population(projection.pre)
+    pre = circuit.heard(projection)
     axes = tuple(axis for axis in pre.axes if axis not in free)
     name = fresh_name(circuit, f"{pre.name}_sum")
     cells = Population(
@@ -117,5 +117,6 @@ def _collected(circuit: Circuit, projection: Projection, free: tuple[str, ...]) 
     )
     post = circuit.population(projection.post)
     result = replace_population(circuit, post.name, cells, post)
-    gather = Projection(name, pre.name, name, "basal")
-    return replace_projections(result, [projection], [gather, replace(projection, pre=name)])
+    gather = Projection(name, pre.name, name, "basal", at=projection.at)
+    rest = replace(projection, pre=name, at=())
+    return replace_projections(result, [projection], [gather, rest])

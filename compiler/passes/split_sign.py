@@ -174,7 +174,7 @@ class _Splitter:
         (synapse,) = heard
         positive = synapse.weight.tensor is None and synapse.weight.gain.coefficient > 0
         inner = set(self.old.population(synapse.pre).axes) <= set(p.axes)
-        return positive and inner and not synapse.domain
+        return positive and inner and not (synapse.domain or synapse.at)
 
     def links(
         self, p: Population, c: Compartment, carriers: _Carriers, sign: int

@@ -118,7 +118,7 @@ class Diagram:
 def describe(projection: Projection, kind: Kind) -> str:
     """A projection in words."""
     target = f"{projection.post}.{projection.compartment}"
-    return f"{projection.name}: {projection.pre} to {target}, {kind}"
+    return f"{projection.name}: {projection.source} to {target}, {kind}"
 
 
 def _largest(rooms: Iterator[Room]) -> Room:

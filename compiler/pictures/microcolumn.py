@@ -105,10 +105,11 @@ class _Microcolumn:
         for index, shift in zip(indices, shifts, strict=True):
             yield _Cell(dict(zip(axes, index, strict=True)), shift)
 
-    def _shared_axes(self, projection: Projection) -> set[str]:
-        """The axes by which cells of both ends are matched within a microcolumn."""
+    def _shared_axes(self, projection: Projection) -> list[tuple[str, str]]:
+        """The axes by which cells of both ends are matched within a microcolumn: of the one, of the other."""
         pre, post = (self.circuit.population(n) for n in (projection.pre, projection.post))
-        return {*self._free(pre)} & {*self._free(post)}
+        pairs = self.circuit.read_as(projection).items()
+        return [(a, b) for a, b in pairs if a in self._free(pre) and b in self._free(post)]
 
     # ---- wires -----------------------------------------------------------------------------------
 
@@ -180,7 +181,7 @@ class _Microcolumn:
         (x, y), (u, v) = frame.at(slots[pre.name], leave), frame.at(slots[post.name], reach)
         shared = self._shared_axes(projection)
         for one, other in itertools.product(self.cells[pre.name], self.cells[post.name]):
-            if all(one.index[axis] == other.index[axis] for axis in shared):
+            if all(one.index[own] == other.index[read] for own, read in shared):
                 end = (u + other.shift, v)
                 yield Shape(((x + one.shift, y), end), look.colour, 0.8, look.dash)
                 yield Disc(end, 2.0, look.colour)

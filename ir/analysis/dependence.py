@@ -33,7 +33,7 @@ def own_axes(circuit: Circuit, population: Population, compartment: Compartment)
     them the synapses would sum along it, even where all its indices are alike.
     """
     hears = circuit.projections_onto(population.name, compartment.name)
-    heard = {axis for p in hears for axis in circuit.population(p.pre).axes}
+    heard = {axis for p in hears for axis in circuit.heard(p).axes}
     return current_axes(circuit, population, compartment) | (heard & set(population.axes))
 
 
@@ -44,7 +44,7 @@ def term_axes(circuit: Circuit, projection: Projection) -> set[str]:
 
 def extra_bounds(circuit: Circuit, projection: Projection) -> Domain:
     """Bounds on the synapses of a projection that its target's domain does not imply."""
-    post, pre = circuit.population(projection.post), circuit.population(projection.pre)
+    post, pre = circuit.population(projection.post), circuit.heard(projection)
     bounds = conjunction(pre.domain, projection.domain)
     return tuple(bound for bound in bounds if not implies(post.domain, bound))
 
@@ -60,4 +60,6 @@ def _current_axes(
 def _term_axes(circuit: Circuit, projection: Projection, found: _Found) -> set[str]:
     tied = bound_axes(extra_bounds(circuit, projection))
     post = circuit.population(projection.post)
-    return (found[projection.pre] | set(projection.weight.axes) | tied) & set(post.axes)
+    names = circuit.read_as(projection)
+    differs = {names[axis] for axis in found[projection.pre]}
+    return (differs | set(projection.weight.axes) | tied) & set(post.axes)

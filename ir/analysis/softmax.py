@@ -93,8 +93,8 @@ def _current_degree(
     shares = {0} if compartment.drive else set()
     for projection in circuit.projections_onto(population.name, compartment.name):
         share = degrees[projection.pre]
-        # the shift differs along the group's axes, so a sum must not run over them
-        if share and not set(group.axes) <= set(population.axes):
+        # the shift differs along the group's axes, so a sum must not run over them, nor other cells have it
+        if share and (projection.at or not set(group.axes) <= set(population.axes)):
             raise _MixedDegreesError
         shares.add(share)
     if len(shares) != 1:

@@ -56,6 +56,10 @@ class Line:
         found = self.match(pattern)
         return self.fail(what) if found is None else found
 
+    def starts(self, text: str) -> bool:
+        """Whether this text comes next; nothing is taken."""
+        return self.text.startswith(text, self._at)
+
     def accept(self, text: str) -> bool:
         """Take exactly this text (a whole word, when it is one) if it comes next."""
         return self.match(_exactly(text)) is not None

@@ -209,12 +209,13 @@ def _read_compartment(line: Line, draft: Draft) -> None:
 
 def _read_projection(line: Line, draft: Draft) -> None:
     name, pre = line.name("the name of a projection"), line.name("the name of a population")
+    at = _axes(line) if line.starts("[") else ()
     line.expect("->")
     post = line.name("the name of a population")
     line.expect(".")
     compartment = line.name("the name of a compartment")
     weight = _weight(line) if line.accept("weight") else Weight()
-    draft.projections.append(Projection(name, pre, post, compartment, weight, _where(line)))
+    draft.projections.append(Projection(name, pre, post, compartment, weight, _where(line), at))
 
 
 def _read_output(line: Line, draft: Draft) -> None:

@@ -92,7 +92,7 @@ def _compartment(compartment: Compartment) -> str:
 
 def _projection(projection: Projection) -> str:
     return (
-        f"projection {projection.name} {projection.pre} -> "
+        f"projection {projection.name} {projection.source} -> "
         f"{projection.post}.{projection.compartment} "
         f"weight {projection.weight}{_where(projection.domain)}"
     )

@@ -147,7 +147,7 @@ class Run:
             yield Tracked(array, np.abs(array), weight.tensor.axes)
         if projection:
             pre = self.rates[projection.pre]
-            yield Tracked(pre.value, pre.scale + np.abs(pre.value), pre.axes)
+            yield Tracked(pre.value, pre.scale + np.abs(pre.value), projection.at or pre.axes)
 
     def _transferred(
         self, transfer: str, value: np.ndarray, scale: np.ndarray

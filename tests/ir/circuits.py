@@ -169,10 +169,11 @@ def tuples(axes, sizes, domain):
             yield at
 
 
-def cell(circuit, population, at):
-    """The neuron of `population` at an index: its name and its indices in space."""
-    axes = [axis for axis in circuit.population(population).axes if not circuit.axis(axis).in_time]
-    return population, tuple((axis, at[axis]) for axis in axes)
+def cell(circuit, population, at, read=()):
+    """The neuron of `population` at an index, perhaps `read` at other axes: its name and its indices in space."""
+    own = circuit.population(population).axes
+    pairs = [(a, b) for a, b in zip(own, read or own, strict=True) if not circuit.axis(a).in_time]
+    return population, tuple((axis, at[other]) for axis, other in pairs)
 
 
 def all_cells(circuit, population):
@@ -184,7 +185,7 @@ def all_synapses(circuit, projection):
     """Pairs of cells that a projection joins at some index."""
     axes, domain = circuit.synapse_axes(projection), circuit.synapse_domain(projection)
     return {
-        (cell(circuit, projection.pre, at), cell(circuit, projection.post, at))
+        (cell(circuit, projection.pre, at, projection.at), cell(circuit, projection.post, at))
         for at in tuples(axes, circuit.sizes(), domain)
     }
 

@@ -77,8 +77,11 @@ def listed(circuit, where=lambda projection: True, at=None):
         for index in in_order(axes, sizes, circuit.synapse_domain(projection)):
             if all(index.get(axis) == place for axis, place in at.items()):
                 pre, post = (
-                    of[tuple(index[axis] for axis in own)]
-                    for own, of in (ids[projection.pre], ids[projection.post])
+                    of[tuple(index[axis] for axis in read or own)]
+                    for read, (own, of) in (
+                        (projection.at, ids[projection.pre]),
+                        ((), ids[projection.post]),
+                    )
                 )
                 yield projection.name, pre, post, number(index)
 

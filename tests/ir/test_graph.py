@@ -89,6 +89,7 @@ def test_the_graph_of_populations_mirrors_the_circuit(circuit):
     for p in circuit.projections:
         edge = graph.edges[p.pre, p.post, p.name]
         assert edge["compartment"] == p.compartment
+        assert edge.get("at", ()) == p.at
         assert edge["synapses"] == circuit.counts().synapses_of[p.name]
 
 

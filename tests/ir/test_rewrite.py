@@ -315,6 +315,7 @@ def test_unused_tensors_and_axes_go():
         assert list(kept.parameters) == used
         assert r.without_unused_tensors(kept) is kept
         axes = {axis for p in circuit.populations for axis in p.axes}
+        axes |= {axis for p in circuit.projections for axis in p.at}
         axes |= {axis for gain in walk(circuit, Gain) for axis, _ in gain.sizes}
         wide = replace(circuit, axes=(*circuit.axes, replace(circuit.axes[0], name="unread")))
         found = [axis.name for axis in r.without_unused(wide).axes]

@@ -71,7 +71,8 @@ class _Meaning:
     # ---- sorts -----------------------------------------------------------------------------------
 
     def _sorts(self) -> Mapping[str, str]:
-        """Axis to sort: axes of the same symbolic size, or at which the same side of a tensor is read.
+        """Axis to sort: axes of the same symbolic size, or at which the same side of a tensor or of a
+        population is read.
 
         Numbers that happen to be equal say nothing. All axes of a sort have the same size: tensors do
         not fit elsewhere, and the side of a formula that counts positions ties no axes together.
@@ -85,6 +86,9 @@ class _Meaning:
             for tensor, axes in self._stored(reading):
                 for side, name in self._tied(tensor, axes):
                     classes.join(("axis", name), side)
+        for projection in self.circuit.projections:
+            for own, read in self.circuit.read_as(projection).items():
+                classes.join(("axis", own), ("axis", read))
         return {axis.name: classes.find(("axis", axis.name))[1] for axis in self.circuit.axes}
 
     def _stored(self, reading: TensorRef) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -169,7 +173,7 @@ class _Meaning:
 
     def synaptic(self, projection: Projection) -> Expression:
         """`Σ_(axes only in pre) weight · rate_pre · [domain]`."""
-        pre = self.circuit.population(projection.pre)
+        pre = self.circuit.heard(projection)
         rate = Read(rate_of(pre.name), self.indices(pre.axes))
         summed = self.circuit.summed_axes(projection)
         parts = (self.weight(projection.weight), rate, *self.domain(projection.domain))

@@ -130,7 +130,7 @@ class _Interpreter:
         return total
 
     def synaptic(self, post: Population, projection: Projection) -> np.ndarray:
-        pre = self.circuit.population(projection.pre)
+        pre = self.circuit.heard(projection)
         rate = (self.computed[pre.name], pre.axes)
         return self.summed(post.axes, [rate], projection.weight, projection.domain)
 

@@ -248,9 +248,10 @@ class _Evaluation:
     def _current(self, post: ir.Population, onto: ir.Compartment, level: int) -> list[Factor]:
         terms = [(self._read(weight, level), False) for weight in onto.drive]
         for projection in self._circuit.projections_onto(post.name, onto.name):
-            pre = self._circuit.population(projection.pre)
-            gone = [axis for axis in pre.axes if axis not in post.axes]
-            factors = [*self._rate(pre.name, level), *self._read(projection.weight, level)]
+            gone = self._circuit.summed_axes(projection)
+            names, rate = self._circuit.read_as(projection), self._rate(projection.pre, level)
+            factors = [f._replace(axes=tuple(names[axis] for axis in f.axes)) for f in rate]
+            factors += self._read(projection.weight, level)
             factors += [ff.within(bound, self._sizes) for bound in projection.domain]
             factors += [Factor(np.ones(self._sizes[axis]), (axis,)) for axis in gone]
             terms.append((factors, bool(gone)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.verify.recheck.text import UnableError
+from cortico.verify.recheck.text import UnableError, heard
 from cortico.verify.recheck.world import ALL, POWER, Array, Arrays, World
 
 
@@ -53,9 +53,9 @@ class Run:
 
     def current(self, axes: Any, term: Any, level: int) -> Array:
         """`gain · Σ tensor · rate · [inside]`, over the axes of the population."""
-        pre, w, domain = term
+        pre, w, domain, _ = term
         operands = [self.within(bound) for bound in domain]
-        operands += [self.rate(pre, level)] if pre else []
+        operands += [(self.rate(pre, level)[0], heard(self.circuit, term))] if pre else []
         operands += [(self.tensor(w.tensor, level), w.axes)] if w.tensor else []
         factor, powers = self.constants.get(w.factor, (w.factor, []))
         powers = [*powers, *((self.circuit.axes[axis], exponent) for axis, exponent in w.sizes)]

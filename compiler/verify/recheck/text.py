@@ -30,7 +30,7 @@ LINES = {
     "parameter": rf"parameter (\w+) \(([\w, ]*)\)(?: stored ({STORED})| = (\w+)\((\w+)\))?",
     "population": r"population (\w+) \[([\w, ]*)\] \S+ \w+(?: (?!where)(\w+))?(?: where (.+))?",
     "compartment": r"  (\w+) (multiplies|divides)(?: (.+))?",
-    "projection": r"projection \w+ (\w+) -> (\w+)\.(\w+) weight (.+?)(?: where (.+))?",
+    "projection": r"projection \w+ (\w+)(?:\[([\w, ]*)\])? -> (\w+)\.(\w+) weight (.+?)(?: where (.+))?",
     "output": r"output (\w+) = (\w+)\[([\w, ]*)\]",
 }
 NUMBER = r"-?\d{1,400}(?:\.\d{1,400})?(?:e[-+]?\d{1,3})?|-?\d{1,400}/[1-9]\d{0,400}"
@@ -105,12 +105,13 @@ def parse(text: str) -> SimpleNamespace:
                 _declare(c.populations, name, (names(part[0]), part[1], bounds(part[2]), {}))
             case "compartment":
                 terms = part[1].split(" + ") if part[1] else []
-                drive: list[Any] = [("", weight(term), []) for term in terms]
+                drive: list[Any] = [("", weight(term), [], []) for term in terms]
                 _declare(c.populations[last][3], name, (part[0], drive))
             case "projection":
                 require(name in c.populations, f"no population is called {name}")
-                term = (name, weight(part[2]), bounds(part[3]))
-                c.populations[part[0]][3][part[1]][1].append(term)
+                at, post, onto, *rest = part
+                term = (name, weight(rest[0]), bounds(rest[1]), names(at))
+                c.populations[post][3][onto][1].append(term)
             case "output":
                 _declare(c.outputs, name, (part[0], names(part[1])))
     c.terms = [t for p in c.populations.values() for _, terms in p[3].values() for t in terms]
@@ -134,15 +135,23 @@ def _check(c: SimpleNamespace) -> None:
         for _, terms in compartments.values():
             require(terms, f"nothing reaches a compartment of {name}")
             for term in terms:
-                _check_term(c, name, {*axes, *(c.populations[term[0]][0] if term[0] else [])}, term)
+                _check_term(c, name, {*axes, *heard(c, term)}, term)
     for name, (kind, argument) in c.formulas.items():
         _check_formula(c, name, kind, argument)
     for name, (source, axes) in c.outputs.items():
         require(sorted(axes) == sorted(c.populations[source][0]), f"axes of the output {name}")
 
 
+def heard(c: SimpleNamespace, term: Any) -> list[str]:
+    """The axes that a term reads a population at, other ones of the same sizes than its own or these."""
+    own, at = (c.populations[term[0]][0] if term[0] else []), term[3]
+    sizes = [[c.axes.get(axis) for axis in axes] for axes in (own, at or own)]
+    require(sizes[0] == sizes[1] and len(set(at)) == len(at), f"axes at which {term[0]} is read")
+    return at or own
+
+
 def _check_term(c: SimpleNamespace, name: str, at_hand: set[str], term: Any) -> None:
-    _, w, domain = term
+    _, w, domain, _ = term
     require(all({left, right} <= at_hand for left, right, _ in domain), f"bounds onto {name}")
     require(set(w.axes) <= at_hand, f"a weight onto {name} is read at axes that are not at hand")
     require(all(axis in c.axes for axis, _ in w.sizes), f"a weight onto {name} has unknown sizes")

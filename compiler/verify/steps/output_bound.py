@@ -190,13 +190,29 @@ class _Circuit:
         return _plain(largest * most, largest * off, nonnegative=False)
 
     def _synaptic(self, post: Population, projection: Projection) -> _Bound:
-        pre, weight = self.circuit.population(projection.pre), self._weight(projection.weight)
-        term = weight * self.found[pre.name]
+        pre, weight = self.circuit.heard(projection), self._weight(projection.weight)
+        term = weight * self._heard(projection)
         read = dict.fromkeys((*pre.axes, *projection.weight.axes))
         axes = [axis for axis in read if axis not in post.axes]
         units = {pool: self._summed(size, axes) for pool, size in term.units.items()}
         fitting = {p: s for p, s in units.items() if self._axes(p) <= set(post.axes)}
         return _Bound(self._summed(term.size, axes), term.share, fitting)
+
+    def _heard(self, projection: Projection) -> _Bound:
+        """The bound of a source at the axes that it is read at; pools are not read along: no units there."""
+        found = self.found[projection.pre]
+        if not projection.at:
+            return found
+        names = self.circuit.read_as(projection)
+        moved = {self.sides[read]: self.sides[own] for own, read in names.items()}
+        others = iter(sorted({*self.sides.values()} - {*moved.values()}))
+        order = [moved[side] if side in moved else next(others) for side in self.sides.values()]
+        plain = np.ones((1,) * len(order))
+        most, off = (
+            (each * plain).transpose(order) for each in (found.size.most, found.size.moved)
+        )
+        once = frozenset(names.get(axis, axis) for axis in found.size.once)
+        return _Bound(_Size(most, off, once), found.share)
 
     def _axes(self, population: str) -> set[str]:
         return set(self.circuit.population(population).axes)
@@ -244,7 +260,7 @@ class _Circuit:
         if compartment.drive or len(heard) != 1 or heard[0].weight.tensor or heard[0].domain:
             return None
         (one,) = heard
-        matched = self._axes(one.pre) <= set(population.axes)
+        matched = self._axes(one.pre) <= set(population.axes) and not one.at
         return one if matched and one.weight.gain.value(self.extents) > 0 else None
 
     def _units(self, population: Population, bound: _Bound) -> dict[str, _Size]:
@@ -266,7 +282,8 @@ class _Circuit:
         plain = plain and pool.compartments[0].effect is Effect.MULTIPLIES
         plain = plain and set(pool.axes) <= set(population.axes) and not pool.domain
         alone = [p for p in heard if p.pre == population.name]
-        if not plain or len(alone) != 1 or projection.weight.tensor or projection.domain:
+        bare = not (projection.weight.tensor or projection.domain or projection.at)
+        if not plain or len(alone) != 1 or not bare:
             return 0.0
         positive = all(np.isfinite(self._weight(w).share) for w in weights_onto(self.circuit, pool))
         others = (p.pre for p in heard if p.pre != population.name)
