@@ -89,13 +89,15 @@ class CircuitBuilder:
 
     def build(self) -> Circuit:
         """The frozen circuit. CircuitError lists every broken invariant."""
+        known = {population.name: population for population in self._populations}
+        read = (p.plain(known[p.pre]) if p.pre in known else p for p in self._projections)
         circuit = Circuit(
             self.name,
             tuple(self._axes),
             tuple(self._inputs),
             tuple(self._parameters),
             tuple(self._populations),
-            tuple(self._projections),
+            tuple(read),
             tuple(self._outputs),
         )
         check(circuit)

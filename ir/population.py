@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cortico.ir.domain import EVERYWHERE, Domain
@@ -73,6 +73,10 @@ class Projection:
     weight: Weight = Weight()
     domain: Domain = EVERYWHERE
     at: tuple[str, ...] = ()
+
+    def plain(self, pre: Population) -> Projection:
+        """The same, without the axes that it reads `pre` at where they are its own."""
+        return replace(self, at=()) if self.at == pre.axes else self
 
     @property
     def source(self) -> str:

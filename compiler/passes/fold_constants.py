@@ -227,8 +227,8 @@ def _direct(circuit: Circuit, entry: Projection, leaf: Projection) -> Projection
     )
     domain: Domain = tuple(bound for bound in bounds if not implies(known, bound))
     weight = replace(leaf.weight, gain=entry.weight.gain * leaf.weight.gain)
-    at = () if at == circuit.population(entry.pre).axes else at
-    return replace(leaf, pre=entry.pre, weight=weight, domain=domain, at=at)
+    direct = replace(leaf, pre=entry.pre, weight=weight, domain=domain, at=at)
+    return direct.plain(circuit.population(entry.pre))
 
 
 def _is_countable(circuit: Circuit, projection: Projection) -> bool:

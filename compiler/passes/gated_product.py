@@ -104,19 +104,13 @@ def _others_are_plain(circuit: Circuit, path: list[Projection]) -> bool:
     axes = {axis for end in ends for axis in end.axes}
     others = [p for end in ends for p in circuit.projections_onto(end.name) if p != path[0]]
     readers = circuit.projections_from(ends[0].name)
-    return (
-        not any(p.at for p in readers)
-        and all(
-            not p.domain
-            and not circuit.population(p.pre).domain
-            and axes.isdisjoint(circuit.summed_axes(p))
-            for p in others
-        )
-        and all(
-            set(circuit.population(p.post).axes).isdisjoint(axes - set(ends[0].axes))
-            for p in readers
-        )
-    )
+    gone = axes - set(ends[0].axes)
+    return all(
+        not p.domain
+        and not circuit.population(p.pre).domain
+        and axes.isdisjoint(circuit.summed_axes(p))
+        for p in others
+    ) and all(gone.isdisjoint(circuit.population(p.post).axes) and not p.at for p in readers)
 
 
 def _is_product(population: Population) -> bool:

@@ -89,13 +89,15 @@ def read(text: str) -> Draft:
 def finish(draft: Draft, weights: Mapping[str, np.ndarray] | None) -> Circuit:
     """The circuit of a draft, with stored values taken from `weights`, checked."""
     assert draft.name is not None
+    known = {population.name: population for population in draft.populations}
+    read = (p.plain(known[p.pre]) if p.pre in known else p for p in draft.projections)
     circuit = Circuit(
         draft.name,
         tuple(draft.axes),
         tuple(draft.inputs),
         tuple(_with_values(parameter, draft, weights) for parameter in draft.parameters),
         tuple(map(_with_compartments, draft.populations, draft.compartments)),
-        tuple(draft.projections),
+        tuple(read),
         tuple(draft.outputs),
     )
     check(circuit)

@@ -124,7 +124,7 @@ def _same_size(base: Circuit, *circuits: Circuit) -> dict[str, str]:
     """Axis of a lowered circuit to one that stands for all of the same size, as tensors are read."""
     same = {axis.name: axis.name for axis in base.axes}
     first: dict[tuple[str, int], str] = {}
-    for ref in (ref for circuit in circuits for ref in read(circuit)):
+    for ref in (r for circuit in circuits for r in (*read(circuit), *sources(circuit))):
         for side, axis in enumerate(ref.axes):
             if axis in same:
                 known = same[first.setdefault((ref.name, side), axis)]
@@ -137,6 +137,13 @@ def read(circuit: Circuit) -> list[TensorRef]:
     inputs = {t.name for t in circuit.inputs}
     found = [w.tensor for w in weights_of(circuit) if w.tensor and w.tensor.name in inputs]
     return [*found, *refs(circuit)]
+
+
+def sources(circuit: Circuit) -> Iterator[TensorRef]:
+    """A name for each source that is read at other axes, at its own and at these."""
+    for p in circuit.projections:
+        for axes in (circuit.population(p.pre).axes, p.at) if p.at else ():
+            yield TensorRef(f"{id(circuit)} {p.pre}", axes)
 
 
 def arrays(base: Circuit, sizes: Mapping[str, int], rng: np.random.Generator) -> dict:
@@ -180,8 +187,14 @@ def run_on(circuit: Circuit, given: Mapping[str, np.ndarray], kind: type = REAL)
         symbols.update(
             (s, n) for s, n in zip(tensor.shape, shape, strict=True) if isinstance(s, str)
         )
+    pairs = [pair for p in circuit.projections for pair in circuit.moved_axes(p)]
+    for one, other in (*pairs, *pairs):
+        for a, b in ((one, other), (other, one)):
+            sizes.update({b: sizes[a]} if a in sizes and b not in sizes else {})
     for axis in circuit.axes:
         usual = symbols.get(axis.extent, 3) if isinstance(axis.extent, str) else axis.extent
         sizes.setdefault(axis.name, usual)
+    if any(sizes[one] != sizes[other] for one, other in pairs):
+        return None
     names = inputs | {p.name for p in circuit.parameters if p.formula is None and p.name in given}
     return Run(circuit, sizes, {name: given[name] for name in names}, kind)

@@ -76,7 +76,7 @@ def parts(random: Random, circuit: Circuit) -> Circuit:
     projections = [
         Projection(
             fresh_name(circuit, f"{p.name}_{word}"), p.pre, p.post, p.compartment,
-            Weight(replace(p.weight.tensor, name=n), g * p.weight.gain), p.domain,
+            Weight(replace(p.weight.tensor, name=n), g * p.weight.gain), p.domain, p.at,
         )
         for word, n, g in zip(("one", "other"), names, gains, strict=True)
     ]  # fmt: skip

@@ -20,6 +20,7 @@ from tests.attack import edits_of_interface as interface
 from tests.attack import edits_of_numbers as numbers
 from tests.attack import edits_that_keep as keep
 from tests.attack.drawing import Weights, dead_features, outlier
+from tests.circuit_edits import join_sources, read_at_other_axes
 from tests.random_circuits import is_valid
 from tests.verify.mutations import MUTATIONS, Edit
 from tests.verify.rewrites import REWRITES
@@ -50,6 +51,7 @@ _ANY: tuple[Edit, ...] = (
     interface.other_inputs,
     interface.output_order,
     keep.approximate,
+    read_at_other_axes,
 )
 
 _KEEP: tuple[Edit, ...] = (
@@ -60,6 +62,7 @@ _KEEP: tuple[Edit, ...] = (
     keep.balanced,
     keep.nothing_dropped,
     keep.exact_pass,
+    join_sources,
 )
 
 #: What may be wrong or right, and what is right but for rounding.

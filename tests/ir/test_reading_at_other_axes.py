@@ -342,6 +342,8 @@ def test_the_text_names_the_axes_only_where_they_are_others():
     assert "projection end pairs[j, k] -> paths.apical weight 1.0 where k - j <= 0" in text
     assert "projection straight pairs -> squared.basal" in text
     assert parse_circuit(text) == square()
+    own = text.replace("straight pairs ->", "straight pairs[i, j] ->")
+    assert own != text and parse_circuit(own) == square()
 
 
 @pytest.mark.parametrize(

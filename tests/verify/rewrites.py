@@ -74,7 +74,7 @@ def rename_axes(circuit: Circuit, new: dict[str, str]) -> Circuit:
         map_populations(circuit, cells),
         axes=tuple(replace(a, name=new[a.name]) for a in circuit.axes),
         projections=tuple(
-            replace(p, weight=weight(p.weight), domain=domain(p.domain))
+            replace(p, weight=weight(p.weight), domain=domain(p.domain), at=axes(p.at))
             for p in circuit.projections
         ),
         outputs=tuple(
