@@ -93,9 +93,12 @@ def _mask(
 ) -> np.ndarray:
     if spec.kernel is Kernel.LINEAR:
         return score * seen
-    weight = np.exp(score) * seen
+    # the largest exponent goes out, or all may underflow
+    most = np.where(seen != 0, score.real, -np.inf).max(axis=-1, keepdims=True)
+    most = np.where(np.isfinite(most), most, 0)
+    weight = np.exp(np.where(seen != 0, score - most, 0)) * seen
     whole = weight.sum(axis=-1, keepdims=True)
     if spec.sink:
-        whole = whole + np.exp(t["sink"])[..., None, None]
+        whole = whole + np.exp(t["sink"][..., None, None] - most)
     some = whole.real != 0  # no token to see: zeros
     return np.where(some, weight / np.where(some, whole, 1), 0)

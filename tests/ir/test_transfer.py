@@ -21,9 +21,9 @@ from cortico.ir.transfer import ExactRule, Parity, Relative, Sign
 from cortico.learning.cells import slope
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec
-from cortico.verify.equations.latex_notation import LatexWriter
 from cortico.verify.exact.arithmetic import PrimeField
 from cortico.verify.identity.finite_field import Draw, chain_of_fields
+from cortico.verify.latex.notation import LatexWriter
 from tests.ir.circuits import attention
 
 #: What the functions are, by a library that has nothing to do with the table.

@@ -27,7 +27,6 @@ from cortico.verify.equations.language import (
     product,
     total,
 )
-from cortico.verify.equations.sympy_form import to_sympy
 from cortico.verify.identity.testing import check_equal
 from cortico.verify.normal.equivalence import Verdict, compare
 from cortico.verify.recheck.run import Run
@@ -150,8 +149,7 @@ def test_equations_and_sympy_compute_it(name):
     values = np.array([0.25, 1.0, 2.5])
     system = Equations({"x": ("s",)}, (Definition("y", (i,), body),), ("y",))
     found = evaluate(system, {"s": 3}, {"x": values})["y"]
-    (symbol,) = to_sympy(X).atoms(sympy.Indexed)
-    written = [float(to_sympy(body).subs(symbol, value)) for value in values]
+    written = [float(TRANSFERS[name].in_sympy(sympy.Float(value))) for value in values]
     np.testing.assert_allclose(found, written, rtol=1e-14)
 
 
