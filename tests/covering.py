@@ -100,7 +100,7 @@ def _parameter(case: Case, mark: str | None) -> Any:
 
 
 def first(number: int, values: Iterable[object]) -> list:
-    """Parameters of a test that takes long: the first ones, and `full` beyond them."""
+    """Parameters of a test that takes long: the first ones, and `full` beyond them. A tuple is several values."""
     return [
         value if k < number else pytest.param(*_as_tuple(value), marks=pytest.mark.full)
         for k, value in enumerate(values)

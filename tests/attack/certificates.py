@@ -36,7 +36,7 @@ from tests.attack.trial import Trial
 SUBJECTS = 24
 
 #: Trials that pytest makes.
-IN_TESTS = 4
+IN_TESTS = 3
 
 ATTENTION, NUMBERS = "the lowered circuit computes attention", "the stored numbers"
 

@@ -31,7 +31,7 @@ from tests.renaming import renamed
 _MOST = 20_000
 
 #: Trials that pytest makes.
-IN_TESTS = 20
+IN_TESTS = 8
 
 _AFFINE = AttentionSpec(4, 2, key_features=3, kernel=Kernel.LINEAR, cross=True, context=5)
 

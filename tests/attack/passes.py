@@ -30,7 +30,7 @@ from tests.verify.mutations import Edit
 REGRESSIONS: tuple[int, ...] = (192, 287, 906, 1806, 63, 122, 168, 893, 5, 1, 108, 19, 221)
 
 #: Trials that pytest makes, with a new seed each time.
-IN_TESTS = 50
+IN_TESTS = 30
 
 WORDS = {Verdict.PROVED: "proved", Verdict.REFUTED: "refuted", Verdict.UNDECIDED: "not decided"}
 

@@ -26,14 +26,15 @@ from tests.attack.runner import attack, summary
 SEED = "CORTICO_ATTACK_SEED"
 
 
+#: Attacks whose trials take seconds each.
+LONG = ("circuits_on_simulators", "compilations")
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.full if name == "circuits_on_simulators" else ())
-        for name in attacks()
-    ],
+    [pytest.param(name, marks=pytest.mark.full if name in LONG else ()) for name in attacks()],
 )
 def test_attacks_find_nothing_wrong(name):
     seed = int(os.environ.get(SEED, "0"))
@@ -41,7 +42,11 @@ def test_attacks_find_nothing_wrong(name):
     assert not found.wrong, f"{SEED}={seed}\n{summary(found)}"
 
 
-ONCE_WRONG = [(name, seed) for name in attacks() for seed in regressions_of(name)]
+ONCE_WRONG = [
+    pytest.param(name, seed, marks=pytest.mark.full if name in LONG else ())
+    for name in attacks()
+    for seed in regressions_of(name)
+]
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -6,6 +6,7 @@ import pytest
 
 from cortico.cli.paths import CIRCUITS, SOURCES, PathKind, kind_of
 from cortico.ir import SpecError
+from tests.covering import first
 
 #: Each command that reads a path, up to the path, what follows it, and what it takes.
 COMMANDS = {
@@ -65,7 +66,7 @@ def paths(home):
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", first(8, COMMANDS))
 def test_each_path_with_each_command(cortico, paths, command, path):
     rest, accepted = COMMANDS[command]
     code, printed, err = cortico(*command.split(), path, *rest.split())

@@ -61,7 +61,7 @@ TAMPERED = {
 }
 
 
-@pytest.mark.parametrize("what", TAMPERED)
+@pytest.mark.parametrize("what", first(2, TAMPERED))
 def test_a_tampered_certificate_does_not_hold(cortico, home, what):
     assert cortico("verify", "ok.toml", "-o", "proof")[0] == 0
     path = home / "proof" / "certificate.json"

@@ -62,7 +62,7 @@ def example(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", PICKED, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", first(4, PICKED), ids=lambda case: case.name)
 @pytest.mark.parametrize("factor", first(1, [0.5, 0.0]))
 def test_every_population(case, factor):
     assert len(PICKED) == len(NAMES)
@@ -75,7 +75,7 @@ def test_every_population(case, factor):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", PICKED, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", first(4, PICKED), ids=lambda case: case.name)
 @pytest.mark.parametrize("factor", first(1, [0.5, 0.0]))
 def test_every_projection(case, factor):
     circuit, inputs = lower(case.spec, case.weights), example(case)
