@@ -135,19 +135,26 @@ def _symbolic(circuit: Circuit) -> set[tuple[str, Shape]]:
 # ---- sizes ---------------------------------------------------------------------------------------
 
 
+def _symbols(circuit: Circuit) -> tuple[str, ...]:
+    """The symbols of axes, and of sides of tensors that no axis has."""
+    sides = (side for t in (*circuit.inputs, *circuit.parameters) for side in t.shape)
+    return tuple(dict.fromkeys((*circuit.symbols, *(s for s in sides if isinstance(s, str)))))
+
+
 def _sizes(before: Circuit, after: Circuit) -> list[dict[str, int]]:
     """Numbers for the symbols, twice: all primes, larger than the constants of both circuits.
 
     Than the bounds alone where that makes too many neurons, and than nothing where that does.
     """
-    if not before.symbols:
+    symbols = _symbols(before)
+    if not symbols:
         return [{}]
     from sympy import isprime  # here, so that passes stay quick to import
 
     bounds, extents = _constants(before, after)
     for least in (max(bounds | extents), max(bounds), 4):
         primes = (n for n in itertools.count(max(least, 4) + 1) if isprime(n) and n not in extents)
-        found = [dict(zip(before.symbols, primes, strict=False)) for _ in range(2)]
+        found = [dict(zip(symbols, primes, strict=False)) for _ in range(2)]
         if max(_neurons(before, sizes) for sizes in found) <= _MOST_NEURONS:
             break
     return found
@@ -163,7 +170,7 @@ def _constants(*circuits: Circuit) -> tuple[set[int], set[int]]:
 
 
 def _neurons(circuit: Circuit, symbols: Mapping[str, int]) -> int:
-    return int(circuit.bind(**symbols).counts().neurons)
+    return int(circuit.bind(**{s: symbols[s] for s in circuit.symbols}).counts().neurons)
 
 
 def _at(symbols: Mapping[str, int]) -> str:
