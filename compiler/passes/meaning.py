@@ -137,7 +137,8 @@ def _symbolic(circuit: Circuit) -> set[tuple[str, Shape]]:
 
 def _symbols(circuit: Circuit) -> tuple[str, ...]:
     """The symbols of axes, and of sides of tensors that no axis has."""
-    sides = (side for t in (*circuit.inputs, *circuit.parameters) for side in t.shape)
+    shapes = [*(t.shape for t in circuit.inputs), *(p.shape for p in circuit.parameters)]
+    sides = itertools.chain.from_iterable(shapes)
     return tuple(dict.fromkeys((*circuit.symbols, *(s for s in sides if isinstance(s, str)))))
 
 

@@ -19,5 +19,5 @@ def test_an_input_may_have_a_size_that_no_axis_has():
     doubled = map_weights(
         before, lambda w: replace(w, gain=replace(w.gain, coefficient=2 * w.gain.coefficient))
     )
-    with pytest.raises(PassError, match="changed its output .* k = "):
+    with pytest.raises(PassError, match=r"changed its output .* k = "):
         compare_meaning(before, doubled)
