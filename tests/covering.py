@@ -5,7 +5,8 @@
     @pytest.mark.parametrize("case", every_option())    # each option by itself: for slow simulators
 
 `make quick` and `make test` run of each the cases in which every option is met, and `make test` those in which
-every pair is where a test is thorough: lowering is proved, and run by backends, on them. `make rest` runs the others.
+every pair is where a test is thorough: lowering is proved, and run by backends, on them. `make rest` runs every pair
+of the others, `make cross` all cases.
 """
 
 from __future__ import annotations
@@ -89,10 +90,10 @@ def every_pair(cases: Iterable[Case] = CASES, *, thorough: bool = False) -> list
 
 
 def every_case(cases: Iterable[Case] = CASES, *, thorough: bool = False) -> list:
-    """Parameters of a test: all cases; as `every_pair`, and `full` beyond the pairs."""
+    """Parameters of a test: all cases; as `every_pair`, and `cross` beyond the pairs."""
     cases = list(cases)
     pairs = {parameter.id: parameter for parameter in every_pair(cases, thorough=thorough)}
-    return [pairs.get(case.name) or _parameter(case, "full") for case in cases]
+    return [pairs.get(case.name) or _parameter(case, "cross") for case in cases]
 
 
 def _parameter(case: Case, mark: str | None) -> Any:

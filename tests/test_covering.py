@@ -56,7 +56,7 @@ def test_no_case_of_the_selection_can_be_spared_by_a_stride():
 
 def runs(parameters):
     """Mark to the cases that have it."""
-    found = {mark: [] for mark in (None, "slow", "full")}
+    found = {mark: [] for mark in (None, "slow", "full", "cross")}
     for parameter in parameters:
         found[next((mark.name for mark in parameter.marks), None)].extend(parameter.values)
     return found
@@ -68,7 +68,8 @@ def test_each_run_covers_what_it_says():
         assert values(found[None]) == values(CASES)
         assert sum(map(len, found.values())) == len(CASES)
     assert pairs(thorough[None] + thorough["slow"]) == pairs(CASES)
-    assert usual["slow"] == []
+    assert usual["slow"] == thorough["full"] == []
+    assert pairs(usual[None] + usual["full"]) == pairs(CASES)
     assert len(runs(every_option(long=True))[None]) == 3
     assert [p for p in every_case() if p.id in {q.id for q in every_pair()}] == every_pair()
     assert {p.id for p in every_option()} == {case.name for case in usual[None]}
