@@ -43,6 +43,7 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
+from cortico.ir.analysis.silence import Silence
 from cortico.ir.analysis.softmax import ShiftGroup, shift_groups
 from cortico.ir.domain import conjunction, rename
 from cortico.ir.tensors import Input
@@ -70,18 +71,16 @@ class Planner:
             axis.name: NOMINAL_SIZE if isinstance(axis.extent, str) else axis.extent
             for axis in circuit.axes
         }
-        self.groups = shift_groups(circuit)
+        self.groups, self.silence = shift_groups(circuit), Silence(circuit)
         self.names = tensor_names(circuit)
         self.program.names.take(self.names.values())
         self._rates: dict[str, Product] = {}
         self._bounds: dict[tuple[Bound, ...], Variable] = {}
         self._reads: dict[tuple[Variable, tuple[str, ...]], Variable] = {}
-        self._silent: dict[str, list[TensorRef]] = {}
 
     def outputs(self) -> list[Variable]:
         """Plan every output; returns the variables that hold them, axes as the outputs ask."""
         for name in milestones((o.source.name for o in self.circuit.outputs), self._heard):
-            self._silenced_by(self.circuit.population(name))
             self.rate(self.circuit.population(name))
         return [self._output(output.source) for output in self.circuit.outputs]
 
@@ -188,45 +187,8 @@ class Planner:
 
     def _gates(self, member: Population) -> list[Variable]:
         """0/1 inputs that silence every population that hears `member`, where they are 0."""
-        heard: list[list[TensorRef]] = []
-        for projection in self.circuit.projections_from(member.name):
-            post = self.circuit.population(projection.post)
-            others = [c for c in post.compartments if c.name != projection.compartment]
-            heard.append([ref for c in others for ref in self._silencers(post, c)])
-        gates = [ref for ref in _in_all(heard) if set(ref.axes) <= set(member.axes)]
+        gates = self.silence.of_all_that_hear(member)
         return [factor for ref in gates for factor in self._tensor(Weight(ref)).factors]
-
-    def _silencers(self, population: Population, compartment: Compartment) -> list[TensorRef]:
-        """0/1 inputs over axes of the population where the compartment multiplies with 0.
-
-        Read off the synapses, not off rates: those of a gradient circuit wait for `member` itself.
-        """
-        if compartment.effect is Effect.DIVIDES:
-            return []
-        synapses = self.circuit.projections_onto(population.name, compartment.name)
-        heard = [self._silenced_through(p) for p in synapses]
-        heard += [self._gate_of(weight) for weight in compartment.drive]
-        return [ref for ref in _in_all(heard) if set(ref.axes) <= set(population.axes)]
-
-    def _silenced_through(self, projection: Projection) -> list[TensorRef]:
-        """0/1 inputs, at the axes that a source is read at, that silence it where they are 0."""
-        names = self.circuit.read_as(projection)
-        found = self._silenced_by(self.circuit.population(projection.pre))
-        return [replace(ref, axes=tuple(names[axis] for axis in ref.axes)) for ref in found]
-
-    def _silenced_by(self, population: Population) -> list[TensorRef]:
-        """0/1 inputs that silence a population where they are 0."""
-        if population.name not in self._silent:
-            parts = population.compartments if population.transfer == "identity" else ()
-            found = [ref for part in parts for ref in self._silencers(population, part)]
-            self._silent[population.name] = list(dict.fromkeys(found))
-        return self._silent[population.name]
-
-    def _gate_of(self, drive: Weight) -> list[TensorRef]:
-        """The 0/1 input that drives a compartment, if it is one."""
-        tensor = self.circuit.tensor(drive.tensor.name) if drive.tensor else None
-        is_gate = isinstance(tensor, Input) and tensor.kind is InputKind.MASK
-        return [drive.tensor] if drive.tensor and is_gate else []
 
     # ---- currents ----------------------------------------------------------------------------------
 
@@ -411,9 +373,3 @@ class Planner:
             weight = "" if projection.weight == Weight() else f"{projection.weight} * "
             terms.append(f"{sigma}{weight}{pre.name}[{', '.join(pre.axes)}]")
         self.program.comment(f"{cells}, {compartment.name} = {' + '.join(terms)}")
-
-
-def _in_all(lists: list[list[TensorRef]]) -> list[TensorRef]:
-    """What all lists hold, in the order of the first."""
-    first, *others = lists or [[]]
-    return [ref for ref in first if all(ref in other for other in others)]
