@@ -43,7 +43,7 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 @dataclass(frozen=True)
-class Pass:
+class ForwardPass:
     """What one forward pass left behind. All arrays (batch, n, 384)."""
 
     hidden: tuple[np.ndarray, ...]  #: the input of each layer, then the output of the last
@@ -125,7 +125,7 @@ class MiniLM:
         keep: np.ndarray,
         dtype: DTypeLike = np.float64,
         attention: Attention | None = None,
-    ) -> Pass:
+    ) -> ForwardPass:
         """Every layer's input, attention and output, for token numbers `ids` (batch, n).
 
         `attention` replaces the textbook attention of all layers.
@@ -136,7 +136,7 @@ class MiniLM:
             y = attention(layer, x, keep) if attention else self.attention(layer)(x, keep)
             attended.append(y)
             hidden.append(self._after_attention(layer, x, y))
-        return Pass(tuple(hidden), tuple(attended))
+        return ForwardPass(tuple(hidden), tuple(attended))
 
     def encode(
         self,

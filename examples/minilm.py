@@ -18,7 +18,7 @@ from rich.table import Table
 
 from cortico.backends.numpy import compile_source
 from cortico.frontends import read_checkpoint
-from cortico.minilm import Attention, MiniLM, Pass, sentence_means
+from cortico.minilm import Attention, ForwardPass, MiniLM, sentence_means
 from cortico.pipeline import compile_attention
 
 SENTENCES = (
@@ -71,7 +71,7 @@ def differences(model: MiniLM, attention: Attention, sentences: Sequence[str]) -
 
 
 def layer_differences(
-    attention: Attention, layer: int, truth: Pass, keep: np.ndarray
+    attention: Attention, layer: int, truth: ForwardPass, keep: np.ndarray
 ) -> dict[str, float]:
     """Precision to the difference of one layer's emitted code, given the independent pass's input."""
     return {

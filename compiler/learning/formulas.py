@@ -33,7 +33,7 @@ from cortico.verify.equations.language import (
     reads,
 )
 from cortico.verify.equations.meaning import circuit_equations, rate_of
-from cortico.verify.normal.algebra import Algebra, Known
+from cortico.verify.normal.algebra import Algebra, Assumptions
 from cortico.verify.normal.equivalence import UNDECIDABLE, Outcome, compare
 from cortico.verify.normal.form import NormalForm
 
@@ -163,7 +163,7 @@ class _Formulas:
         hidden = {*self.names.values()} - {tensor}
         kept = tuple(row for row in self.meaning.definitions if row.tensor not in hidden)
         form = NormalForm(
-            Algebra(Known(self.meaning.masks)), replace(self.meaning, definitions=kept)
+            Algebra(Assumptions(self.meaning.masks)), replace(self.meaning, definitions=kept)
         )
         definition = self.meaning.definition(tensor)
         return replace(definition, body=self._without_repeats(_normal(form, tensor)))

@@ -14,7 +14,7 @@ from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.gradients import gradients
 from cortico.verify.normal import algebra as algebra_module
 from cortico.verify.normal import terms as terms_module
-from cortico.verify.normal.algebra import Algebra, Known, TooLargeError
+from cortico.verify.normal.algebra import Algebra, Assumptions, TooLargeError
 from cortico.verify.normal.form import NormalForm, formal
 from cortico.verify.normal.terms import Factor, TooSymmetricError, Var, canonical_term
 from tests.verify.random_equations import (
@@ -47,7 +47,7 @@ def quick(monkeypatch):
 
 def value_moved(random_, equations):
     """How many values of y were compared, and the first that the normal form has differently."""
-    own, compared = Algebra(Known(MASKS)), 0
+    own, compared = Algebra(Assumptions(MASKS)), 0
     try:
         form = NormalForm(own, equations).of("y")
     except UNDECIDED:

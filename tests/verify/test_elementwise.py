@@ -24,7 +24,7 @@ from cortico.verify.exact.elementwise import (
     elementwise_meaning,
     spec_symbols,
 )
-from cortico.verify.exact.symbols import Formal, TooLargeError
+from cortico.verify.exact.symbols import Formal, TooManyTermsError
 from cortico.verify.exact.textbook import textbook
 from cortico.weights import random_weights
 from tests.covering import first
@@ -140,7 +140,7 @@ def test_too_large():
     assert result.too_large
     assert not result.equal
     assert "too large" in result.text
-    with pytest.raises(TooLargeError):
+    with pytest.raises(TooManyTermsError):
         elementwise_meaning(lower(spec), {"n": 2})
     many = replace(SPECS["padded"], model=1)
     assert check_elementwise(many, lower(many), {"n": 6}).too_large

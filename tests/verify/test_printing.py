@@ -24,7 +24,7 @@ from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.printing import decimal, tidy
 from cortico.verify.equations.reference import reference
 from cortico.verify.equations.sorts import unified
-from cortico.verify.normal.algebra import Algebra, Known
+from cortico.verify.normal.algebra import Algebra, Assumptions
 from cortico.verify.normal.form import NormalForm, formal
 from cortico.verify.normal.spelling import letters_of, normal_form_expression, polynomial_text
 from tests.cases import CASES
@@ -44,7 +44,7 @@ X, Y, Z = (Read(name, (QUERY,)) for name in "xyz")
 def test_equations_and_normal_form(golden, name):
     spec = BY_NAME[GOLDEN[name]].spec
     textbook, circuit = unified(reference(spec), circuit_equations(lower(spec)))
-    normal_form = NormalForm(Algebra(Known(textbook.masks)), textbook)
+    normal_form = NormalForm(Algebra(Assumptions(textbook.masks)), textbook)
     y = textbook.definition("y")
     names = {formal(v, place): v.name for place, v in enumerate(y.indices)}
     polynomial = normal_form.of("y")

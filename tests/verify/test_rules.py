@@ -23,7 +23,7 @@ from cortico.verify.equations.language import (
     product,
     total,
 )
-from cortico.verify.normal.algebra import Algebra, Known
+from cortico.verify.normal.algebra import Algebra, Assumptions
 from cortico.verify.normal.equivalence import Verdict, compare
 from cortico.verify.normal.terms import Factor, Var, canonical_term
 from tests.verify.random_equations import CONTEXT, GIVEN, MASKS
@@ -296,7 +296,7 @@ def test_masks_that_imply_each_other_do_not_both_vanish():
     keep, live = Read("keep", (i,)), Read("live", (i,))
     both = ((frozenset(["keep"]), "live"), (frozenset(["live"]), "keep"))
     for implications in (both, ((frozenset(["keep"]), "keep"),), both[:1]):
-        known = Known(implications=implications)
+        known = Assumptions(implications=implications)
         bodies = (keep * live, ONE), (keep * live, keep)
         systems = [
             [
@@ -340,7 +340,7 @@ def test_indices_that_meet_free_ones_in_a_symmetric_head():
 
 
 def test_heads_of_equal_functions_are_one():
-    own = Algebra(Known())
+    own = Algebra(Assumptions())
     one, other = Var(0, "s", "@00"), Var(0, "s", "@01")
     a, b = (own.factor(own.heads.tensor("x", (var,))) for var in (one, other))
     f = own.heads.function("exp", own.add(a, own.scale(b, Fraction(2))))

@@ -21,7 +21,7 @@ from cortico.verify.exact.circuit import exact_outputs, operations
 from cortico.verify.exact.symbols import (
     MOST_OPERATIONS,
     Formal,
-    TooLargeError,
+    TooManyTermsError,
     first_difference,
     symbol_array,
     symbol_tensors,
@@ -60,11 +60,11 @@ def elementwise_meaning(
     """Output name to array of SymPy expressions, in symbols such as `W_Q[0, 1, 0]`.
 
     `symbols` gives sizes. `tensors` gives arrays of expressions or numbers in place of such symbols; 0/1
-    inputs are 1. TooLargeError for a circuit that is not tiny.
+    inputs are 1. TooManyTermsError for a circuit that is not tiny.
     """
     sizes, ring = dict(symbols or {}), Formal()
     if operations(circuit, sizes) > MOST_OPERATIONS:
-        raise TooLargeError
+        raise TooManyTermsError
     given = {name: ring.array(array) for name, array in (tensors or {}).items()}
     outputs = exact_outputs(circuit, {**symbol_tensors(circuit, sizes, ring), **given}, sizes, ring)
     return {name: _payloads(array) for name, array in outputs.items()}
@@ -81,7 +81,7 @@ def check_elementwise(
     bound = dict(sizes or dict.fromkeys(circuit.symbols, 2))
     try:
         return _compared(spec, circuit, bound)
-    except TooLargeError as error:
+    except TooManyTermsError as error:
         return ElementwiseResult(False, bound, 0, str(error), too_large=True)
 
 

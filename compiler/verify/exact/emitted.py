@@ -56,7 +56,7 @@ from cortico.verify.exact.ring import Number, Ring
 from cortico.verify.exact.symbols import (
     MOST_OPERATIONS,
     Formal,
-    TooLargeError,
+    TooManyTermsError,
     first_difference,
     symbol_tensors,
     with_every_mask,
@@ -169,13 +169,13 @@ def check_text_symbolically(
     ring = Formal()
     try:
         if operations(circuit, sizes) > MOST_OPERATIONS:
-            raise TooLargeError
+            raise TooManyTermsError
         learn_gains(ring, circuit, sizes)
         tensors = symbol_tensors(circuit, sizes, ring)
         inputs = with_every_mask(circuit, sizes, tensors)
         parameters = {name: a for name, a in tensors.items() if name not in inputs}
         return compare_runs(circuit, text, inputs, parameters, sizes, ring, same_expressions)
-    except TooLargeError as error:
+    except TooManyTermsError as error:
         return EmittedResult(False, sizes, ring.name, 0, str(error), 0.0, too_large=True)
 
 

@@ -30,7 +30,7 @@ MOST_WORK = 300_000
 MOST_OPERATIONS = 300
 
 
-class TooLargeError(UnsupportedError):
+class TooManyTermsError(UnsupportedError):
     """More terms than may be expanded."""
 
     def __init__(self) -> None:
@@ -84,18 +84,18 @@ class Formal(Ring):
 
 
 def expanded(expression: Any) -> Any:
-    """The expanded expression. TooLargeError when it would have too many terms."""
+    """The expanded expression. TooManyTermsError when it would have too many terms."""
     if terms(expression) > MOST_TERMS:
-        raise TooLargeError
+        raise TooManyTermsError
     return sympy.expand(expression)
 
 
 def first_difference(pairs: Sequence[tuple[Any, Any]]) -> int | None:
-    """The first pair that is not the same function. TooLargeError when that is too much to expand."""
+    """The first pair that is not the same function. TooManyTermsError when that is too much to expand."""
     split = [tuple(map(split_exponentials, pair)) for pair in pairs]
     differences = [first - second for first, second in split]
     if sum(map(_work, differences)) > MOST_WORK:
-        raise TooLargeError
+        raise TooManyTermsError
     return next((k for k, each in enumerate(differences) if not _vanishes(each)), None)
 
 
@@ -188,13 +188,13 @@ def with_every_mask(
 ) -> dict[str, np.ndarray]:
     """The inputs among `tensors` with a batch axis: one example per 0/1 input of these sizes.
 
-    TooLargeError when there are more than sixteen.
+    TooManyTermsError when there are more than sixteen.
     """
     gates = [t for t in circuit.inputs if t.kind is InputKind.MASK]
     shapes = [tuple(resolve(side, symbols) for side in t.shape) for t in gates]
     bits = sum(map(math.prod, shapes))
     if bits > 4:
-        raise TooLargeError
+        raise TooManyTermsError
     patterns = np.array(list(itertools.product([True, False], repeat=bits)), bool)
     inputs, start = {}, 0
     for gate, shape in zip(gates, shapes, strict=True):

@@ -26,7 +26,7 @@ from cortico.verify.latex.notation import (
     inline,
     tensor_name,
 )
-from cortico.verify.normal.algebra import Algebra, Known
+from cortico.verify.normal.algebra import Algebra, Assumptions
 from cortico.verify.normal.equivalence import UNDECIDABLE, Outcome, Verdict, compare
 from cortico.verify.normal.form import NormalForm
 from cortico.verify.normal.spelling import normal_form_expression
@@ -327,7 +327,7 @@ def _compared(left: Equations, right: Equations) -> list[Outcome]:
 
 def _normal_form(equations: Equations, tensor: str) -> Definition:
     """A defined tensor in normal form; its own equation where none is reached."""
-    form = NormalForm(Algebra(Known(equations.masks)), equations)
+    form = NormalForm(Algebra(Assumptions(equations.masks)), equations)
     definition = equations.definition(tensor)
     try:
         return replace(definition, body=normal_form_expression(form, tensor))

@@ -42,7 +42,7 @@ Implication = tuple[frozenset[str], str]
 
 
 @dataclass(frozen=True)
-class Known:
+class Assumptions:
     """What is known of given tensors: which are 0 or 1, which never negative, what implies what."""
 
     masks: frozenset[str] = frozenset()
@@ -53,7 +53,7 @@ class Known:
 class Algebra:
     """Arithmetic on polynomials in given tensors of which some things are known."""
 
-    def __init__(self, known: Known = Known()) -> None:
+    def __init__(self, known: Assumptions = Assumptions()) -> None:
         self.heads = Heads(known.masks)
         self.signs = Signs(self.heads, known.nonnegative)
         self._known = known

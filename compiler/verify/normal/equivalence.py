@@ -12,7 +12,7 @@ import numpy as np
 from cortico.verify.equations.evaluate import draw, evaluate
 from cortico.verify.equations.language import Equations
 from cortico.verify.equations.sorts import ExtentError, all_sorts, unified
-from cortico.verify.normal.algebra import Algebra, Known, TooLargeError
+from cortico.verify.normal.algebra import Algebra, Assumptions, TooLargeError
 from cortico.verify.normal.form import NormalForm
 from cortico.verify.normal.terms import TooSymmetricError
 
@@ -62,7 +62,7 @@ class Outcome:
     counterexample: Counterexample | None = None
 
 
-def compare(left: Equations, right: Equations, known: Known | None = None) -> list[Outcome]:
+def compare(left: Equations, right: Equations, known: Assumptions | None = None) -> list[Outcome]:
     """One outcome for each output of `left`; the same names are compared.
 
     Equality is over the real numbers, for every size of every sort from 1 on, with x/0 = 0. Where
@@ -75,7 +75,7 @@ def compare(left: Equations, right: Equations, known: Known | None = None) -> li
 
 
 def compare_matched(
-    left: Equations, right: Equations, known: Known | None, refute: bool
+    left: Equations, right: Equations, known: Assumptions | None, refute: bool
 ) -> list[Outcome]:
     """The same of two systems whose sorts are `unified` already: those of one name are one.
 
@@ -84,7 +84,7 @@ def compare_matched(
     misfit = _misfit(left, right)
     if misfit is not None:
         return _undecided(left, misfit)
-    algebra = Algebra(replace(known or Known(), masks=left.masks | right.masks))
+    algebra = Algebra(replace(known or Assumptions(), masks=left.masks | right.masks))
     forms = NormalForm(algebra, left), NormalForm(algebra, right)
     refute = refute and _sizes_are_tied(left, right)
     return [_outcome(output, left, right, forms, refute) for output in left.outputs]

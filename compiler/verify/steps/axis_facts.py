@@ -19,7 +19,7 @@ from cortico.verify.equations.substitute import (
     with_tensor,
     within_sums,
 )
-from cortico.verify.normal.algebra import Implication, Known
+from cortico.verify.normal.algebra import Assumptions, Implication
 from cortico.verify.steps.facts import Fact, Pair
 
 
@@ -87,7 +87,7 @@ class Selected(Fact):
     def _axes_of(self, old: str) -> tuple[str, ...]:
         return next(ref.axes for ref in self.tensors.values() if ref.name == old)
 
-    def known(self) -> Known:
+    def known(self) -> Assumptions:
         """Which supports together leave only kept indices."""
         found: list[Implication] = []
         names = list(self.support)
@@ -96,7 +96,7 @@ class Selected(Fact):
                 both = self.support[one] & self.support[other]
                 if not (both & ~self.live).any():
                     found.append((frozenset({self.names[one], self.names[other]}), self.live_name))
-        return Known(implications=tuple(found))
+        return Assumptions(implications=tuple(found))
 
     def record(self) -> dict[str, Any]:
         return {

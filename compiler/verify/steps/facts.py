@@ -29,7 +29,7 @@ from cortico.verify.equations.language import (
 )
 from cortico.verify.equations.sorts import sort_of, with_sorts
 from cortico.verify.equations.substitute import map_bodies
-from cortico.verify.normal.algebra import Known
+from cortico.verify.normal.algebra import Assumptions
 from cortico.verify.steps.gains import ExactGain
 
 #: Before and after.
@@ -50,9 +50,9 @@ class Fact:
         """Both systems with the fact used."""
         raise NotImplementedError
 
-    def known(self) -> Known:
+    def known(self) -> Assumptions:
         """What the fact says of tensors that stay given."""
-        return Known()
+        return Assumptions()
 
     def record(self) -> dict[str, Any]:
         """The fact as it stands in a certificate."""
@@ -91,8 +91,8 @@ class NonNegative(Fact):
     def apply(self, before: Equations, after: Equations) -> Pair:
         return before, after
 
-    def known(self) -> Known:
-        return Known(nonnegative=frozenset({self.old}))
+    def known(self) -> Assumptions:
+        return Assumptions(nonnegative=frozenset({self.old}))
 
     def record(self) -> dict[str, Any]:
         return {"kind": "nonnegative", "old": self.old}
@@ -235,12 +235,12 @@ class Vanishing(Fact):
         return {"kind": "vanishing", "axes": list(self.output.axes), "terms": terms}
 
 
-def known_by(facts: Iterable[Fact]) -> Known | None:
+def known_by(facts: Iterable[Fact]) -> Assumptions | None:
     """All that facts say of given tensors; None when there are no facts."""
     each = [fact.known() for fact in facts]
     if not each:
         return None
-    return Known(
+    return Assumptions(
         nonnegative=frozenset().union(*(k.nonnegative for k in each)),
         implications=tuple(i for k in each for i in k.implications),
     )

@@ -32,7 +32,7 @@ from cortico.verify.equations.language import (
 )
 from cortico.verify.equations.sorts import all_sorts, sizes_of
 from cortico.verify.equations.substitute import rewritten
-from cortico.verify.normal.algebra import Algebra, Known
+from cortico.verify.normal.algebra import Algebra, Assumptions
 from cortico.verify.normal.equivalence import UNDECIDABLE
 from cortico.verify.normal.form import NormalForm, formal
 from cortico.verify.normal.terms import Factor, Polynomial, Term, Var, bound_var
@@ -49,7 +49,7 @@ def solved(left: Equations, right: Equations, before: Circuit, after: Circuit) -
     """
     arrays = stored(after)
     unknown = [n for n in arrays if n in right.given and n not in left.given]
-    algebra = Algebra(Known(left.masks | right.masks))
+    algebra = Algebra(Assumptions(left.masks | right.masks))
     forms = NormalForm(algebra, left), NormalForm(algebra, right)
     for output in left.outputs:
         try:
