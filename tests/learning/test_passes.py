@@ -114,7 +114,7 @@ def test_it_does_something_on_some(kind):
             others=pytest.mark.full,
         ),
         *some("aggressive", others=pytest.mark.full),
-        *some("default,serialize,split-sign", quick=(), others=pytest.mark.full),
+        *some("default,serialize,split-sign", quick=(), others=pytest.mark.cross),
     ],
 )
 def test_pipelines_keep_every_gradient(case, passes):
