@@ -14,7 +14,7 @@ import numpy as np
 
 from cortico.backends.extras import require_extra
 from cortico.backends.protocol import Progress
-from cortico.backends.sonata.types import CONFIG, EDGE_POPULATION, EDGES, NODE_POPULATION, NODES
+from cortico.backends.sonata.types import EDGE_POPULATION, EDGES, NODE_POPULATION, NODES
 from cortico.ir import Circuit, CircuitError, SpecError
 from cortico.ir.errors import clipped
 from cortico.ir.reading import require_file
@@ -50,11 +50,6 @@ def read_sonata(folder: Path, progress: Progress = lambda stage: None) -> Circui
     edges = (folder / EDGES, f"edges/{EDGE_POPULATION}", int(counts.synapses))
     _check(*edges, _synapses(circuit), progress)
     return circuit
-
-
-def is_sonata(path: Path) -> bool:
-    """Whether a folder looks like SONATA."""
-    return (path / CONFIG).is_file()
 
 
 #: A block: what it is of, and the arrays that the file should have there, by name.

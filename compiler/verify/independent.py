@@ -283,7 +283,7 @@ def _gradients_close(
     found = _close(mine, expected, numbers, allowed)
     if found.holds:
         return found
-    return _close(mine, expected, numbers, allowed + numbers.tolerance_of(circuit, wanted))
+    return _close(mine, expected, numbers, allowed + numbers.tolerance_of(circuit, mine, expected))
 
 
 def _close(

@@ -139,19 +139,18 @@ class Numbers:
 
         return _tolerance(nudged, self._results(self.torch, names))
 
-    def tolerance_of(self, circuit: Circuit, wanted: tuple[str, ...]) -> float:
-        """How far its gradients may be off by rounding of its own equations.
+    def tolerance_of(self, circuit: Circuit, mine: Arrays, expected: Arrays) -> float:
+        """How far `mine`, its gradients, may be off by rounding of its own equations.
 
         They divide exponentials by their sum, PyTorch has a softmax: what cancels there by itself is rounding
         here. As `tolerance`, which see.
         """
-        expected = {name: self.expected(name) for name in wanted}
-        mine, steady = self.gradients(circuit, wanted), {**self.inputs, ERROR: self.error}
+        steady = {**self.inputs, ERROR: self.error}
 
         def nudged(rng: np.random.Generator) -> Arrays:
             given = _nudged(self.parameters(circuit), rng) | steady
-            found = self._gradients(circuit, wanted, given)
-            return {name: expected[name] + found[name] - mine[name] for name in wanted}
+            found = self._gradients(circuit, tuple(mine), given)
+            return {name: expected[name] + found[name] - mine[name] for name in mine}
 
         return _tolerance(nudged, expected)
 
