@@ -85,7 +85,7 @@ def gpt2_weights(spec: Any, layer: int) -> dict[str, Any]:
     """Random float32 weights, drawn without a float64 copy that would blur the memory figure."""
     import numpy as np
 
-    from cortico.weights import required_shapes
+    from cortico.spec.weights import required_shapes
 
     rng = np.random.default_rng(layer)
     shapes = required_shapes(spec).items()
@@ -252,7 +252,7 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        from cortico.report import number  # writes symbolic counts as formulas
+        from cortico.report.words import number  # writes symbolic counts as formulas
 
         tokens, heads, layers = arguments.child
         size = (int(tokens) if tokens.isdecimal() else tokens, int(heads), int(layers))

@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from common import RESULTS, sized
 
 from cortico import AttentionSpec, compile_attention, random_weights, read_checkpoint
+from cortico.demo.minilm import MiniLM
 from cortico.ir import Circuit, Role
-from cortico.minilm import MiniLM
 from cortico.spec import Bias, Kernel, Mask, Rotary
-from cortico.weights import Weights
+from cortico.spec.weights import Weights
 
 TOKENS = 128
 BIASED = Bias(query=True, key=True, value=True, output=True)

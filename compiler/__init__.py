@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cortico.backends import backend_names, get_backend, get_runner
-    from cortico.exporting import write_synapses
-    from cortico.freezing import freeze
+    from cortico.experiment.freezing import freeze
+    from cortico.files.synapse_table import write_synapses
     from cortico.frontends import from_torch, read_checkpoint, read_spec
     from cortico.ir import Circuit, CircuitBuilder
     from cortico.ir.errors import (
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cortico.lowering import lower
     from cortico.pipeline import Compilation, compile_attention, export_circuit
     from cortico.spec import AttentionSpec
-    from cortico.weights import random_weights, required_shapes
+    from cortico.spec.weights import random_weights, required_shapes
 
 _HOME = {
     "AttentionSpec": "cortico.spec",
@@ -47,18 +47,18 @@ _HOME = {
     "backend_names": "cortico.backends",
     "compile_attention": "cortico.pipeline",
     "export_circuit": "cortico.pipeline",
-    "freeze": "cortico.freezing",
+    "freeze": "cortico.experiment.freezing",
     "from_torch": "cortico.frontends",
     "get_backend": "cortico.backends",
     "get_runner": "cortico.backends",
     "load_circuit": "cortico.ir.text",
     "lower": "cortico.lowering",
-    "random_weights": "cortico.weights",
+    "random_weights": "cortico.spec.weights",
     "read_checkpoint": "cortico.frontends",
     "read_spec": "cortico.frontends",
-    "required_shapes": "cortico.weights",
+    "required_shapes": "cortico.spec.weights",
     "save_circuit": "cortico.ir.text",
-    "write_synapses": "cortico.exporting",
+    "write_synapses": "cortico.files.synapse_table",
 }
 
 __all__ = [

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortico.backends import Backend, Emitter, Exporter, Progress, get_writer, require_support
-from cortico.files import replacing_files, sha256
+from cortico.files.writing import replacing_files, sha256
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit
 from cortico.ir.text import save_circuit
 from cortico.lowering import lower
 from cortico.passes import Pass, Step, compare_meaning, parse_passes, run_passes
-from cortico.report import pass_table, report_markdown
+from cortico.report.summary import pass_table, report_markdown
 from cortico.spec import AttentionSpec
-from cortico.weights import Weights
+from cortico.spec.weights import Weights
 
 if TYPE_CHECKING:
     from cortico.verify.claims import Verification

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cortico import AttentionSpec, compile_attention, lower, read_checkpoint
-from cortico.activity import Activity, observe
 from cortico.anatomy import audit
+from cortico.demo.minilm import MiniLM
+from cortico.experiment.activity import Activity, observe
 from cortico.ir import Circuit
 from cortico.learning import differentiate
-from cortico.minilm import MiniLM
 from cortico.page import Page, write_page
 from cortico.pictures import draw
 from cortico.spec import Kernel, Mask, Microcircuit

@@ -15,8 +15,8 @@ import time
 import numpy as np
 
 from cortico import compile_attention, get_runner
+from cortico.demo.minilm import MiniLM
 from cortico.frontends import read_checkpoint
-from cortico.minilm import MiniLM
 
 SENTENCE = "The thalamus relays signals."
 TOLERANCE = 1e-5  #: largest relative difference

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cortico.demo.minilm import MiniLM
 from cortico.frontends import read_checkpoint
 from cortico.learning.training import Settings, train
-from cortico.minilm import MiniLM
 
 SENTENCES = (
     "The thalamus relays sensory signals to the cortex.",

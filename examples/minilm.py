@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cortico.backends.numpy import compile_source
+from cortico.demo.minilm import AttentionFunction, ForwardPass, MiniLM, sentence_means
 from cortico.frontends import read_checkpoint
-from cortico.minilm import Attention, ForwardPass, MiniLM, sentence_means
 from cortico.pipeline import compile_attention
 
 SENTENCES = (
@@ -34,7 +34,7 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 Row = tuple[str, dict[str, float]]
 
 
-def emitted_attention(model: MiniLM) -> Attention:
+def emitted_attention(model: MiniLM) -> AttentionFunction:
     """Attention of every layer by emitted code: `attention(layer, x, keep) -> y`."""
     layers = [
         compile_attention(*read_checkpoint(model.folder, layer)) for layer in range(model.layers)
@@ -53,7 +53,7 @@ def relative_difference(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-def differences(model: MiniLM, attention: Attention, sentences: Sequence[str]) -> list[Row]:
+def differences(model: MiniLM, attention: AttentionFunction, sentences: Sequence[str]) -> list[Row]:
     """Emitted code against the independent float64 pass: layer by layer on the same inputs, then
     for the sentence embeddings after all layers."""
     ids, keep = model.tokenize(sentences)
@@ -71,7 +71,7 @@ def differences(model: MiniLM, attention: Attention, sentences: Sequence[str]) -
 
 
 def layer_differences(
-    attention: Attention, layer: int, truth: ForwardPass, keep: np.ndarray
+    attention: AttentionFunction, layer: int, truth: ForwardPass, keep: np.ndarray
 ) -> dict[str, float]:
     """Precision to the difference of one layer's emitted code, given the independent pass's input."""
     return {

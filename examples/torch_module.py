@@ -21,8 +21,8 @@ from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertSelfAttention
 
 from cortico import compile_attention
+from cortico.demo.minilm import MiniLM
 from cortico.frontends import read_checkpoint
-from cortico.minilm import MiniLM
 
 LAYER, RATE = 2, 0.1
 MOST = 1e-5  #: largest relative difference allowed

@@ -19,7 +19,7 @@ from cortico.spec import (
     RotaryStyle,
     Thalamus,
 )
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 
 TOKENS, CONTEXT_TOKENS, BATCH = 5, 4, 2
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from cortico.minilm import PACKAGE
+from cortico.demo.minilm import PACKAGE
 
 CI = bool(os.environ.get("CI"))
 

@@ -38,7 +38,7 @@ from cortico.ir import (
 from cortico.ir.domain import conjunction
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import CASES
 
 TRANSFERS = ("identity", "identity", "exp", "relu", "tanh", "sqrt")

@@ -19,7 +19,7 @@ from cortico.spec import (
     RotaryStyle,
     Thalamus,
 )
-from cortico.weights import required_shapes
+from cortico.spec.weights import required_shapes
 
 sizes = st.integers(1, 12)
 extents = sizes | st.sampled_from(["n", "m", "n_context"])

@@ -175,7 +175,7 @@ def anchors(document: Path) -> set[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_paths_in_code_spans_exist(document):
-    """`compiler/spec.py` in a sentence is a file of the repository."""
+    """`compiler/spec/attention.py` in a sentence is a file of the repository."""
     text = _FENCE.sub("", document.read_text(encoding="utf-8"))
     tops = "ir|compiler|backends|tests|examples|docs|benchmarks"
     for path in re.findall(rf"`((?:{tops})/[\w./]*)`", text):

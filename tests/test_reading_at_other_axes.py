@@ -7,14 +7,14 @@ from cortico import freeze
 from cortico.anatomy import audit
 from cortico.backends import get_runner
 from cortico.backends.nir.affine import presented_axes
-from cortico.compare import compare_circuits
-from cortico.exporting import write_synapses
+from cortico.experiment import lesion, lesions
+from cortico.files.synapse_table import write_synapses
 from cortico.ir.rewrite import rename, with_values, without_unused
 from cortico.ir.text import load_circuit, parse_circuit, save_circuit
-from cortico.lesion import lesion, lesions
 from cortico.lowering import lower
 from cortico.pictures import SCENES
-from cortico.report import pathway_table
+from cortico.report.difference import circuit_differences
+from cortico.report.summary import pathway_table
 from tests.ir.test_reading_at_other_axes import SPECS, attention, by_hand, numbers, square
 
 
@@ -25,7 +25,7 @@ def run(circuit, **inputs):
 def test_tables_name_what_is_read():
     circuit, apart = attention(SPECS[0]), lower(SPECS[0])
     assert ("key", "core[j, m]") in [row[:2] for row in pathway_table(circuit).rows]
-    found = {(d.name, d.what): (d.first, d.second) for d in compare_circuits(apart, circuit)}
+    found = {(d.name, d.what): (d.first, d.second) for d in circuit_differences(apart, circuit)}
     assert found["key", "from"] == ("core_source", "core[j, m]")
     assert found["query", "from"] == ("matrix_query", "core")
 

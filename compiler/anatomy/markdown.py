@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cortico.anatomy.data import Reference
 from cortico.anatomy.findings import Audit, Measure, Verdict
-from cortico.report import markdown_text
+from cortico.report.words import markdown_text
 
 
 def audit_markdown(found: Audit) -> str:

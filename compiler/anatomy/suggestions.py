@@ -12,7 +12,7 @@ from cortico.ir import Circuit, SpecError
 from cortico.lowering import lower
 from cortico.passes import Pass, parse_passes, run_passes
 from cortico.spec import AttentionSpec, Microcircuit, Nucleus, Thalamus
-from cortico.weights import Weights
+from cortico.spec.weights import Weights
 
 #: Passes that are tried. The others neither move cells nor change what synapses there are.
 PASSES = (

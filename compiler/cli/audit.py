@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cortico.anatomy.suggestions import Alternative
     from cortico.ir import Circuit
     from cortico.spec import AttentionSpec
-    from cortico.weights import Weights
+    from cortico.spec.weights import Weights
 
 _SOUND, _CONTRADICTED = 0, 1
 
@@ -89,7 +89,7 @@ def _read(
 
 def _write(found: Audit, arguments: Arguments) -> None:
     from cortico.anatomy.markdown import audit_markdown
-    from cortico.files import write_text
+    from cortico.files.writing import write_text
 
     if arguments.json is not None:
         text = json.dumps(found.record(), indent=2) + "\n"
@@ -117,7 +117,7 @@ def _print(found: Audit) -> None:
 def _print_rows(title: str, rows: Iterable[Sequence[str]]) -> None:
     """A table, if there is anything in it."""
     from cortico.cli.console import console, print_table
-    from cortico.report import Table
+    from cortico.report.table import Table
 
     header, *body = rows
     if body:

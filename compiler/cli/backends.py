@@ -14,7 +14,7 @@ def execute(arguments: Arguments) -> int:
     from cortico.backends import backend_names, get_backend
     from cortico.backends.protocol import ABILITIES
     from cortico.cli.console import console, print_table
-    from cortico.report import Table
+    from cortico.report.table import Table
 
     rows = []
     for name in backend_names():

@@ -61,7 +61,8 @@ def execute(arguments: Arguments) -> int:
     """Compile, write the folder, and print what was made."""
     from cortico.cli.console import console, print_line, print_table, stages
     from cortico.pipeline import compile_attention
-    from cortico.report import number, one_line, pass_table, report_tables
+    from cortico.report.summary import pass_table, report_tables
+    from cortico.report.words import number, one_line
 
     with stages() as progress:
         spec, weights = read_source(arguments.source, arguments, progress)

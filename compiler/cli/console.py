@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import rich.console
     import rich.text
 
-    from cortico.report import Table
+    from cortico.report.table import Table
 
 _GAP = 2  #: spaces between the columns of a table
 

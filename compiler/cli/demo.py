@@ -19,6 +19,6 @@ class Arguments(ForceArguments):
 def execute(arguments: Arguments) -> int:
     """Run the demo; needs the extra `demo` and the package that carries MiniLM."""
     from cortico.cli.console import console
-    from cortico.demo import run_demo
+    from cortico.demo.tour import run_demo
 
     return run_demo(arguments.output, console(), force=arguments.force)

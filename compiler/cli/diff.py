@@ -27,15 +27,15 @@ class Arguments(BindArguments):
 def execute(arguments: Arguments) -> int:
     """Print what differs and the counts; 0 when the circuits are equal, 1 when they differ."""
     from cortico.cli.console import console, print_line, print_table
-    from cortico.compare import compare_circuits, comparison_tables
+    from cortico.report.difference import circuit_differences, difference_tables
 
     first, second = _read_both(arguments.first, arguments.second, dict(arguments.bind))
     out = console()
     print_line(f"A: {arguments.first}\nB: {arguments.second}", out)
-    differences = compare_circuits(first, second)
+    differences = circuit_differences(first, second)
     if not differences:
         print_line("The circuits are equal.", out, style="bold")
-    for table in comparison_tables(first, second):
+    for table in difference_tables(first, second):
         print_table(table, out)
     return _DIFFERENT if differences else _EQUAL
 

@@ -34,7 +34,7 @@ def execute(arguments: Arguments) -> int:
     """Write the picture; needs the extra `plots`."""
     from cortico.cli.console import console, print_line, stages
     from cortico.pictures import draw
-    from cortico.report import one_line
+    from cortico.report.words import one_line
 
     with stages() as progress:
         _check(arguments)

@@ -36,9 +36,9 @@ def execute(arguments: Arguments) -> int:
     """Freeze, write the folder, and print what is left."""
     from cortico.cli.console import console, print_line, stages
     from cortico.cli.run import read_array
-    from cortico.freezing import freeze
+    from cortico.experiment.freezing import freeze
     from cortico.pipeline import export_circuit
-    from cortico.report import number, one_line
+    from cortico.report.words import number, one_line
 
     with stages() as progress:
         progress(f"reading {arguments.circuit}")

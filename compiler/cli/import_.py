@@ -52,9 +52,9 @@ def execute(arguments: Arguments) -> int:
 def _attention(arguments: Arguments, layer: int) -> tuple[str, list[str]]:
     from safetensors.numpy import save
 
-    from cortico.files import replacing_files
+    from cortico.files.writing import replacing_files
     from cortico.frontends import layers, read_checkpoint, spec_to_json
-    from cortico.report import one_line, quantity
+    from cortico.report.words import one_line, quantity
 
     count = layers(arguments.source)
     spec, weights = read_checkpoint(arguments.source, layer)
@@ -70,9 +70,10 @@ def _attention(arguments: Arguments, layer: int) -> tuple[str, list[str]]:
 def _circuit(
     arguments: Arguments, kind: PathKind, progress: Callable[[str], None]
 ) -> tuple[str, list[str]]:
-    from cortico.files import replacing_files
+    from cortico.files.writing import replacing_files
     from cortico.ir.text import save_circuit
-    from cortico.report import number, one_line, report_markdown
+    from cortico.report.summary import report_markdown
+    from cortico.report.words import number, one_line
 
     circuit = _read(arguments.source, kind, progress)
     with replacing_files(arguments.output, force=arguments.force) as staging:

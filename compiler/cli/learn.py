@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from cortico.ir import Circuit
     from cortico.learning import Learning, RuleLocality
     from cortico.learning.formulas import Formulas
-    from cortico.report import Table
-    from cortico.weights import Weights
+    from cortico.report.table import Table
+    from cortico.spec.weights import Weights
 
 _HOLDS, _FAILS = 0, 1
 
@@ -54,7 +54,7 @@ class Arguments(ForceArguments, SourceArguments):
 def execute(arguments: Arguments) -> int:
     """Print what was asked for, by default the rules; 1 when a formula is not proved."""
     from cortico.cli.console import stages
-    from cortico.files import write_text
+    from cortico.files.writing import write_text
 
     with stages() as progress:
         learning, weights = _learning(arguments, progress)
@@ -116,10 +116,10 @@ def _write_network(learning: Learning, weights: Weights | None, path: Path, forc
     """Write the script, and beside it the weights that it starts from."""
     from cortico.backends.array_files import save_npz
     from cortico.cli.console import console, print_line
-    from cortico.files import replacing_files
+    from cortico.files.writing import replacing_files
     from cortico.ir import SpecError
     from cortico.learning.online import emit_online, starting_weights
-    from cortico.report import one_line
+    from cortico.report.words import one_line
 
     if path.suffix != ".py":
         raise SpecError(f"--brian2 writes a script: {str(path)!r} must end in .py")
@@ -183,7 +183,7 @@ def _print(learning: Learning | None, found: Formulas | None) -> None:
 
 def locality_table(reports: Sequence[RuleLocality]) -> Table:
     """One row for each rule, with its labels."""
-    from cortico.report import Table
+    from cortico.report.table import Table
 
     rows = (
         (

@@ -14,9 +14,9 @@ from cortico.cli.run import RunArguments
 from cortico.cli.targets import read_backend
 
 if TYPE_CHECKING:
+    from cortico.experiment import Effects
     from cortico.ir import Circuit
-    from cortico.lesion import Effects
-    from cortico.report import Table
+    from cortico.report.table import Table
 
 #: What is done: a target as text, and the factor of its rates or synapses.
 Cut = tuple[str, float]
@@ -90,7 +90,7 @@ def _changes(arguments: Arguments, circuit: Circuit, progress: Callable[[str], N
     import numpy as np
 
     from cortico.cli.run import read_arrays, read_weights
-    from cortico.lesion import effects, lesions
+    from cortico.experiment import effects, lesions
 
     inputs = read_arrays(arguments.input, circuit)
     weights = read_weights(arguments.weights, arguments.circuit, circuit)
@@ -101,7 +101,7 @@ def _changes(arguments: Arguments, circuit: Circuit, progress: Callable[[str], N
 
 
 def _write_json(path: Path, arguments: Arguments, found: Effects) -> None:
-    from cortico.files import write_text
+    from cortico.files.writing import write_text
 
     lesions = [{"target": target, "factor": factor} for target, factor in arguments.cuts]
     text = json.dumps({"lesions": lesions, **found.record()}, indent=2) + "\n"
@@ -125,8 +125,8 @@ def _print(circuit: Circuit, cuts: Sequence[Cut], found: Effects) -> None:
 
 def _notes(circuit: Circuit, cuts: Sequence[Cut]) -> Iterator[str]:
     """Where a silenced divisor is no disinhibition."""
-    from cortico.lesion.cut import divided_by
-    from cortico.lesion.targets import read_target
+    from cortico.experiment.cut import divided_by
+    from cortico.experiment.targets import read_target
 
     for target, factor in cuts:
         divided = divided_by(circuit, read_target(target)) if factor == 0 else ()
@@ -139,7 +139,7 @@ def _notes(circuit: Circuit, cuts: Sequence[Cut]) -> Iterator[str]:
 
 def _tables(found: Effects) -> Iterator[Table]:
     """Outputs and shared cells, then a row for each area."""
-    from cortico.report import Table
+    from cortico.report.table import Table
 
     whole = {**{f"output {n}": c for n, c in found.outputs.items()}, **found.shared}
     rows = tuple((name, _percent(change)) for name, change in whole.items())
@@ -149,7 +149,7 @@ def _tables(found: Effects) -> Iterator[Table]:
 
 
 def _area_table(found: Effects) -> Table:
-    from cortico.report import Table
+    from cortico.report.table import Table
 
     populations = list(found.areas[0].populations)
     attends = any(area.attention is not None for area in found.areas)

@@ -19,7 +19,7 @@ class ForceArguments(CommandArguments):
 def print_written(folder: Path, names: Collection[str]) -> None:
     """Say what was written to a folder, and what else is in it."""
     from cortico.cli.console import console, print_line
-    from cortico.report import one_line
+    from cortico.report.words import one_line
 
     out, place = console(), one_line(str(folder))
     print_line(f"written to {place}: {', '.join(names)}", out)

@@ -38,7 +38,7 @@ def execute(arguments: Arguments) -> int:
     """Write the page."""
     from cortico.cli.console import console, print_line, stages
     from cortico.page import write_page
-    from cortico.report import one_line
+    from cortico.report.words import one_line
 
     with stages() as progress:
         _check(arguments)

@@ -43,7 +43,7 @@ def execute(arguments: Arguments) -> int:
 
     from cortico.backends import get_runner, require_support
     from cortico.cli.console import console, print_line, stages
-    from cortico.report import one_line
+    from cortico.report.words import one_line
 
     with stages() as progress:
         progress(f"reading {arguments.circuit}")
@@ -123,7 +123,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], force: bool) -> None
     import numpy as np
 
     from cortico.backends.array_files import save_npz
-    from cortico.files import replacing_files
+    from cortico.files.writing import replacing_files
 
     with replacing_files(path.parent, force=force) as staging:
         if path.suffix == ".npy":

@@ -52,7 +52,7 @@ def execute(arguments: Arguments) -> int:
 
 def _show_circuit(circuit: Circuit, out: rich.console.Console) -> None:
     from cortico.cli.console import print_table
-    from cortico.report import report_tables
+    from cortico.report.summary import report_tables
 
     out.print(_tree(circuit))
     for table in report_tables(circuit):
@@ -65,7 +65,8 @@ def _tree(circuit: Circuit) -> rich.tree.Tree:
     from rich.tree import Tree
 
     from cortico.ir import Region
-    from cortico.report import equation, one_line
+    from cortico.report.summary import equation
+    from cortico.report.words import one_line
 
     root = Tree(Text(one_line(circuit.name), style="bold"))
     cortex = root.add(f"cortex: {len(circuit.areas)} areas (heads), each with")
@@ -82,7 +83,8 @@ def _tree(circuit: Circuit) -> rich.tree.Tree:
 def _show_population(circuit: Circuit, name: str, out: rich.console.Console) -> None:
     from cortico.cli.console import print_line
     from cortico.ir import CircuitError, SpecError
-    from cortico.report import equation, quantity
+    from cortico.report.summary import equation
+    from cortico.report.words import quantity
 
     try:
         population = circuit.population(name)
@@ -96,7 +98,7 @@ def _show_population(circuit: Circuit, name: str, out: rich.console.Console) -> 
 
 
 def _afferents(circuit: Circuit, population: Population) -> Iterator[str]:
-    from cortico.report import quantity
+    from cortico.report.words import quantity
 
     counts = circuit.counts()
     for compartment in population.compartments:
@@ -114,7 +116,7 @@ def _afferents(circuit: Circuit, population: Population) -> Iterator[str]:
 
 
 def _efferents(circuit: Circuit, population: Population) -> Iterator[str]:
-    from cortico.report import quantity
+    from cortico.report.words import quantity
 
     for projection in circuit.projections_from(population.name):
         synapses = quantity(circuit.counts().synapses_of[projection.name], "synapse")
@@ -128,7 +130,7 @@ def _efferents(circuit: Circuit, population: Population) -> Iterator[str]:
 def _show_neuron(circuit: Circuit, name: str, out: rich.console.Console) -> None:
     from cortico.cli.console import print_line
     from cortico.ir import CircuitError, SpecError
-    from cortico.report import equation
+    from cortico.report.summary import equation
 
     if circuit.symbols:
         bindings = " ".join(f"--bind {symbol}=16" for symbol in circuit.symbols)
@@ -148,7 +150,7 @@ def _show_neuron(circuit: Circuit, name: str, out: rich.console.Console) -> None
 
 def _synapses(view: NeuronView, block: SynapseBlock) -> Iterator[str]:
     """The first synapses of one projection onto a neuron."""
-    from cortico.report import quantity
+    from cortico.report.words import quantity
 
     projection, count = block.projection, len(block.pre)
     synapses = quantity(count, "synapse")

@@ -15,7 +15,7 @@ from cortico.cli.paths import CIRCUITS, SOURCES, PathKind, kind_of
 if TYPE_CHECKING:
     from cortico.ir import Circuit
     from cortico.spec import AttentionSpec
-    from cortico.weights import Weights
+    from cortico.spec.weights import Weights
 
 #: Options of a checkpoint, and of a spec file: neither is of a circuit.
 _OF_CHECKPOINTS, _OF_SPECS = ("layer", "heads", "prefix"), ("weights", "random_weights")
@@ -107,7 +107,7 @@ def _read_spec(source: Path, arguments: SpecArguments) -> tuple[AttentionSpec, W
 def _draw(spec: AttentionSpec, seed: int) -> Weights:
     """Random weights. SpecError when there are more numbers than memory holds."""
     from cortico.ir import SpecError
-    from cortico.weights import random_weights, required_shapes
+    from cortico.spec.weights import random_weights, required_shapes
 
     try:
         return random_weights(spec, seed)

@@ -20,7 +20,7 @@ from cortico.cli.sources import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from cortico.activity import Activity
+    from cortico.experiment.activity import Activity
     from cortico.ir import Circuit
     from cortico.passes import Step
     from cortico.pipeline import Compilation
@@ -93,8 +93,8 @@ def read_activity(
     arguments: ExampleArguments, subject: Subject, progress: Callable[[str], None]
 ) -> tuple[Activity | None, list[str]]:
     """What the circuit does on the given input, and the names of its tokens; None without an input."""
-    from cortico.activity import observe
     from cortico.cli.run import read_arrays
+    from cortico.experiment.activity import observe
 
     inputs: Mapping[str, np.ndarray]
     if arguments.sentence is not None:
@@ -131,7 +131,7 @@ def _sentence(
     arguments: ExampleArguments, progress: Callable[[str], None]
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """What the layer of a language model gets when the model reads a sentence, and its tokens."""
-    from cortico.minilm import MiniLM
+    from cortico.demo.minilm import MiniLM
 
     progress("reading the sentence")
     assert arguments.sentence is not None

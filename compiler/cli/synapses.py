@@ -12,7 +12,7 @@ from cortico.cli.subjects import SubjectArguments, read_subject
 if TYPE_CHECKING:
     from cortico.ir import Circuit, Projection
     from cortico.ir.neurons import NeuronView
-    from cortico.report import Table
+    from cortico.report.table import Table
 
 #: How many synapses are shown where none are written.
 _SHOWN = 10
@@ -46,7 +46,7 @@ class Arguments(ForceArguments, SubjectArguments):
 def execute(arguments: Arguments) -> int:
     """Write the file, or print a table."""
     from cortico.cli.console import stages
-    from cortico.exporting import require_format
+    from cortico.files.synapse_table import require_format
     from cortico.ir import CircuitError, SpecError
 
     if arguments.output is not None:
@@ -90,8 +90,8 @@ def _choice(circuit: Circuit, arguments: Arguments) -> dict[str, Any]:
 
 def _write(circuit: Circuit, path: Path, arguments: Arguments, choice: dict[str, Any]) -> None:
     from cortico.cli.console import console, counting, print_line
-    from cortico.exporting import BLOCK, write_synapses
-    from cortico.report import one_line, quantity
+    from cortico.files.synapse_table import BLOCK, write_synapses
+    from cortico.report.words import one_line, quantity
 
     block = BLOCK if arguments.block is None else arguments.block
     with counting(f"writing {path}") as progress:
@@ -109,7 +109,7 @@ def _write(circuit: Circuit, path: Path, arguments: Arguments, choice: dict[str,
 
 def _show(circuit: Circuit, arguments: Arguments, choice: dict[str, Any]) -> None:
     from cortico.cli.console import console, print_line, print_table
-    from cortico.report import quantity
+    from cortico.report.words import quantity
 
     out, view = console(), circuit.neurons()
     total = view.count_synapses(**choice)
@@ -119,7 +119,7 @@ def _show(circuit: Circuit, arguments: Arguments, choice: dict[str, Any]) -> Non
 
 
 def _table(view: NeuronView, limit: int, choice: dict[str, Any]) -> Table:
-    from cortico.report import Table
+    from cortico.report.table import Table
 
     rows = [
         (

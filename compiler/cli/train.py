@@ -99,7 +99,7 @@ def _settings(arguments: Arguments) -> Settings:
 
 def _start(arguments: Arguments, training: Training) -> Snapshot:
     """The checkpoint in the folder, or the first state. SpecError rather than losing a training."""
-    from cortico.files import require_new
+    from cortico.files.writing import require_new
     from cortico.ir import SpecError
     from cortico.learning.checkpoint import CHECKPOINT, WEIGHTS, load_checkpoint
 
@@ -143,7 +143,7 @@ def _stopped_in_words(
     """A list of the last state that is on disk; when training stops early it says what is kept."""
     from cortico.learning.checkpoint import WEIGHTS
     from cortico.learning.training import DivergenceError
-    from cortico.report import one_line
+    from cortico.report.words import one_line
 
     seen = [start]
     try:
@@ -200,11 +200,11 @@ def _loss_text(snapshot: Snapshot) -> str:
 
 def _write(folder: Path, training: Training, result: TrainingResult) -> bool:
     """History, code, spec, and the picture where it can be drawn; whether it was."""
-    from cortico.files import replacing_files
+    from cortico.files.writing import replacing_files
     from cortico.frontends.spec_file import spec_to_json
     from cortico.learning.curve import can_draw, draw_losses
     from cortico.learning.training import history_json
-    from cortico.report import one_line
+    from cortico.report.words import one_line
 
     drawn = can_draw()
     with replacing_files(folder, force=True) as staging:  # `_start` has looked
@@ -220,7 +220,7 @@ def _write(folder: Path, training: Training, result: TrainingResult) -> bool:
 
 def _print(folder: Path, training: Training, result: TrainingResult, drawn: bool) -> None:
     from cortico.cli.console import console, print_line
-    from cortico.report import one_line
+    from cortico.report.words import one_line
 
     out, place = console(), one_line(str(folder))
     first, last = result.history[0], result.history[-1]

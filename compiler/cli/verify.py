@@ -15,10 +15,10 @@ from cortico.cli.subjects import default_passes
 
 if TYPE_CHECKING:
     from cortico.pipeline import Compilation
-    from cortico.report import Table
+    from cortico.report.table import Table
     from cortico.spec import AttentionSpec
+    from cortico.spec.weights import Weights
     from cortico.verify.claims import Verification
-    from cortico.weights import Weights
 
 _HOLDS, _FAILS = 0, 1
 
@@ -78,7 +78,7 @@ def _verify(source: Path, arguments: Arguments) -> int:
 
 def _write(arguments: Arguments, compilation: Compilation, progress: Callable[[str], None]) -> None:
     """Write the compilation with its certificate, and the derivation, where they are asked for."""
-    from cortico.files import write_text
+    from cortico.files.writing import write_text
     from cortico.verify.latex.document import derivation
 
     proof = compilation.verification
@@ -93,7 +93,7 @@ def _write(arguments: Arguments, compilation: Compilation, progress: Callable[[s
 
 def _print(proof: Verification, folder: Path | None) -> int:
     from cortico.cli.console import console, print_line, print_table
-    from cortico.report import one_line
+    from cortico.report.words import one_line
 
     out = console()
     print_table(claims_table(proof), out)
@@ -110,7 +110,7 @@ def _print(proof: Verification, folder: Path | None) -> int:
 
 def claims_table(proof: Verification) -> Table:
     """Claims with their verdict, what there is to say of them, and milliseconds."""
-    from cortico.report import Table
+    from cortico.report.table import Table
 
     rows = [(c.claim, c.verdict.value, c.detail, f"{1000 * c.seconds:.0f}") for c in proof.claims]
     return Table("Claims", ("claim", "verdict", "detail", "ms"), tuple(rows), 1)

@@ -13,7 +13,7 @@ from cortico.frontends.family import Attention
 from cortico.frontends.tensors import Tensors, open_tensors
 from cortico.ir.errors import SpecError
 from cortico.ir.reading import AnyPath
-from cortico.weights import check_weights
+from cortico.spec.weights import check_weights
 
 #: Folder names that do not name a model: generic ones, and the commits of the hub's cache.
 _SAYS_NOTHING = r"|\.|models?|checkpoints?|snapshots?|[0-9a-f]{40}"

@@ -11,7 +11,7 @@ from cortico.frontends.config import Config
 from cortico.frontends.tensors import Tensors
 from cortico.spec import AttentionSpec
 
-#: A spec and its weights, shaped as `cortico.weights` says.
+#: A spec and its weights, shaped as `cortico.spec.weights` says.
 Attention = tuple[AttentionSpec, dict[str, np.ndarray]]
 
 

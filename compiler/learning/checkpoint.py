@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.files import replacing_files
+from cortico.files.writing import replacing_files
 from cortico.frontends import open_tensors
 from cortico.frontends.json_text import parse_json_object
 from cortico.ir import SpecError

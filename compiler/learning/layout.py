@@ -8,7 +8,7 @@ import numpy as np
 
 from cortico.lowering import layouts
 from cortico.spec import AttentionSpec
-from cortico.weights import Weights
+from cortico.spec.weights import Weights
 
 
 def spec_weights(spec: AttentionSpec, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

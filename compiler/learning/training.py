@@ -32,7 +32,7 @@ from cortico.learning.emission import (
 from cortico.learning.layout import parameter_arrays, spec_weights
 from cortico.lowering import circuit_weights
 from cortico.spec import AttentionSpec
-from cortico.weights import Weights, check_weights
+from cortico.spec.weights import Weights, check_weights
 
 
 class DivergenceError(CorticoError):

@@ -7,7 +7,7 @@ from cortico.lowering.layout import circuit_weights, layouts
 from cortico.lowering.mask_circuit import lower_to_mask_circuit
 from cortico.lowering.memory_circuit import lower_to_memory_circuit
 from cortico.spec import AttentionSpec, Microcircuit
-from cortico.weights import Weights, check_weights
+from cortico.spec.weights import Weights, check_weights
 
 LOWERINGS: Mapping[Microcircuit, Callable[[AttentionSpec, Weights | None], Circuit]] = {
     Microcircuit.MASK: lower_to_mask_circuit,

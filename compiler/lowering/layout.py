@@ -12,7 +12,7 @@ import numpy as np
 
 from cortico.ir import Extent
 from cortico.spec import AttentionSpec, RotaryStyle
-from cortico.weights import Weights, check_weights, required_shapes, rotary_frequencies
+from cortico.spec.weights import Weights, check_weights, required_shapes, rotary_frequencies
 
 #: Tensors whose first side counts query heads.
 _PER_HEAD = {"W_Q", "W_O", "b_Q", "alibi_slopes", "position_bias", "sink"}

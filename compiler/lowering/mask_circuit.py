@@ -24,7 +24,7 @@ from cortico.lowering.content import (
 )
 from cortico.lowering.streams import Streams, reads
 from cortico.spec import AttentionSpec, Kernel, PositionBias
-from cortico.weights import Weights
+from cortico.spec.weights import Weights
 
 
 def lower_to_mask_circuit(spec: AttentionSpec, weights: Weights | None = None) -> Circuit:

@@ -26,7 +26,7 @@ from cortico.lowering.content import (
 )
 from cortico.lowering.streams import Streams
 from cortico.spec import AttentionSpec, Mask
-from cortico.weights import Weights
+from cortico.spec.weights import Weights
 
 
 def lower_to_memory_circuit(spec: AttentionSpec, weights: Weights | None = None) -> Circuit:

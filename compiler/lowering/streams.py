@@ -20,7 +20,7 @@ from cortico.ir import (
 )
 from cortico.lowering.layout import layouts, plane_frequencies
 from cortico.spec import AttentionSpec, Mask, Nucleus
-from cortico.weights import Weights, required_shapes
+from cortico.spec.weights import Weights, required_shapes
 
 _NUCLEUS = {Nucleus.CORE: Region.CORE, Nucleus.MATRIX: Region.MATRIX}
 

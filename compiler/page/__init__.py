@@ -16,10 +16,10 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from cortico.activity import Activity
 from cortico.anatomy import Audit
 from cortico.anatomy.markdown import summary
-from cortico.files import write_text
+from cortico.experiment.activity import Activity
+from cortico.files.writing import write_text
 from cortico.ir import Circuit
 from cortico.page.data import json_text, page_data
 from cortico.page.svg import svg
@@ -27,7 +27,7 @@ from cortico.page.tables import audit_html, circuit_tables, passes_html, proof_h
 from cortico.passes import Step
 from cortico.pictures import SCENES, require_drawable
 from cortico.pictures.titles import area_count, size_of
-from cortico.report import one_line
+from cortico.report.words import one_line
 from cortico.spec import AttentionSpec
 from cortico.verify.claims import Claim
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from cortico.activity import Activity, token_axes
 from cortico.anatomy import Audit, Finding, Reference
+from cortico.experiment.activity import Activity, token_axes
 from cortico.ir import Circuit, Population, Projection, Role
 from cortico.ir.names import axes_of_role
 from cortico.pictures.grid import BANDS, band_of
 from cortico.pictures.style import LOOKS, kind_of
-from cortico.report import equation, number, quantity
+from cortico.report.summary import equation
+from cortico.report.words import number, quantity
 
 #: Populations with more rates than this on the input are shown as sums over their cells.
 MOST_RATES = 200_000

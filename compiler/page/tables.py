@@ -9,7 +9,8 @@ from cortico.anatomy import Audit, Finding, Reference
 from cortico.anatomy.findings import Measure
 from cortico.frontends.spec_file import spec_to_mapping
 from cortico.passes import Step
-from cortico.report import Table, pass_table, report_tables
+from cortico.report.summary import pass_table, report_tables
+from cortico.report.table import Table
 from cortico.spec import AttentionSpec
 from cortico.verify.claims import Claim
 

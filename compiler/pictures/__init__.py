@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from cortico.activity import Activity
-from cortico.files import replacing_files
+from cortico.experiment.activity import Activity
+from cortico.files.writing import replacing_files
 from cortico.ir import Circuit, SpecError
 from cortico.ir.errors import near_name
 from cortico.ir.limits import DRAWN_POPULATIONS, DRAWN_PROJECTIONS

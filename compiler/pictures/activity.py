@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cortico.activity import Activity
+from cortico.experiment.activity import Activity
 from cortico.ir import Circuit, Population, Role
 from cortico.pictures.grid import BANDS, band_of
 from cortico.pictures.paint import new_figure, save
 from cortico.pictures.scene import elided, text_width
 from cortico.pictures.style import GREY, RULE
-from cortico.report import one_line
+from cortico.report.words import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,7 +20,7 @@ from cortico.pictures.scene import Group, Mark, Point, Scene, Words, box, elided
 from cortico.pictures.style import GREY, INK, LOOKS, PALE, PAPER, RULE, kind_of
 from cortico.pictures.titles import HEAD, MARGIN, area_count, title
 from cortico.pictures.wires import wire
-from cortico.report import one_line
+from cortico.report.words import one_line
 
 MOST_AREAS = 12  #: how many are drawn; the others are counted
 _TRACK, _ROW, _NAME = 7.0, 32.0, 8.0

@@ -12,7 +12,7 @@ from cortico.pictures.matrix import short
 from cortico.pictures.paint import new_figure, save
 from cortico.pictures.scene import elided, text_width
 from cortico.pictures.style import GREY, INK, PAPER, RULE
-from cortico.report import one_line
+from cortico.report.words import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,7 @@ from cortico.pictures.routing import Frame, Routes
 from cortico.pictures.scene import Group, Scene, Words, box
 from cortico.pictures.style import GREY, PALE, PAPER, RULE, Kind, kind_of
 from cortico.pictures.titles import HEAD, MARGIN, title
-from cortico.report import one_line
+from cortico.report.words import one_line
 
 _SEAM = 12.0  #: between cortex and thalamus, beside the channel
 _ABOVE, _BELOW = 30.0, 26.0  #: least room above and below a soma

@@ -11,7 +11,7 @@ from cortico.pictures.grid import BANDS, band_of
 from cortico.pictures.paint import new_figure, save
 from cortico.pictures.scene import elided, text_width
 from cortico.pictures.style import GREY, INK, LINES, PAPER, RULE, Kind, kind_of
-from cortico.report import number, one_line
+from cortico.report.words import number, one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

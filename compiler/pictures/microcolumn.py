@@ -32,7 +32,7 @@ from cortico.pictures.scene import (
 from cortico.pictures.style import GREY, LINES, kind_of
 from cortico.pictures.titles import MARGIN
 from cortico.pictures.wires import branches, stem, wire
-from cortico.report import number
+from cortico.report.words import number
 
 MOST_CELLS = 6  #: of a population that are drawn; the others are counted
 _CELL = 52.0  #: from one cell to the next

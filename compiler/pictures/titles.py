@@ -5,7 +5,7 @@ from __future__ import annotations
 from cortico.ir import Circuit
 from cortico.pictures.scene import Group, Words, elided
 from cortico.pictures.style import GREY
-from cortico.report import one_line, quantity
+from cortico.report.words import one_line, quantity
 
 MARGIN = 16.0
 HEAD = 52.0  #: above, for the title

@@ -18,6 +18,7 @@ from cortico.backends import Backend
 from cortico.ir import Circuit, PassError, UnsupportedError
 from cortico.passes import Pass, Step
 from cortico.spec import AttentionSpec
+from cortico.spec.weights import Weights
 from cortico.verify import independent
 from cortico.verify.equations.closed_forms import closed_forms, trained
 from cortico.verify.equations.gradients import gradients
@@ -26,7 +27,6 @@ from cortico.verify.equations.reference import reference
 from cortico.verify.normal.equivalence import Outcome, Verdict, compare
 from cortico.verify.steps.output_bound import TOKENS
 from cortico.verify.steps.validation import StepProof, prove_steps
-from cortico.weights import Weights
 
 
 class Known(StrEnum):

@@ -20,13 +20,13 @@ from cortico.ir import Circuit, Gain, UnsupportedError
 from cortico.ir.rewrite import weights_of
 from cortico.lowering import layouts, lower
 from cortico.spec import AttentionSpec
+from cortico.spec.weights import Weights
 from cortico.verify.emission import check as emission
 from cortico.verify.equations.closed_forms import trained
 from cortico.verify.equations.reference import Textbook
 from cortico.verify.exact import elementwise
 from cortico.verify.identity import testing as identity
 from cortico.verify.numbers import Numbers, both_sizes, difference
-from cortico.weights import Weights
 
 #: Numbers of tokens where the spec has symbols, for exact checks; at least, for gradients.
 _TOKENS, _CONTEXT_TOKENS, _FEW = 24, 16, (11, 8)

@@ -11,12 +11,12 @@ from cortico.ir import Circuit, UnsupportedError
 from cortico.ir.analysis.inputs import stored_values
 from cortico.lowering import circuit_weights, layouts
 from cortico.spec import AttentionSpec, Kernel
+from cortico.spec.weights import Weights, random_weights
 from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.gradients import ERROR, gradients
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.sorts import sizes_of
 from cortico.verify.pytorch import TorchResult, torch_attention
-from cortico.weights import Weights, random_weights
 
 Arrays = Mapping[str, np.ndarray]
 

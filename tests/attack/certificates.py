@@ -28,8 +28,8 @@ from cortico.ir.text import parse_circuit
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary, RotaryStyle
+from cortico.spec.weights import random_weights
 from cortico.verify.recheck import examine
-from cortico.weights import random_weights
 from tests.attack.trial import Trial
 
 #: How many compilations the trials share.

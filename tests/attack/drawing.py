@@ -20,7 +20,7 @@ from cortico.spec import (
     RotaryStyle,
     Thalamus,
 )
-from cortico.weights import optional_shapes, random_weights
+from cortico.spec.weights import optional_shapes, random_weights
 
 Weights = dict[str, np.ndarray]
 

@@ -17,8 +17,8 @@ from cortico.backends.numpy import compile_source, emit_source
 from cortico.ir.text import save_circuit
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit, PositionBias, Rotary
+from cortico.spec.weights import random_weights
 from cortico.verify.emission.check import text_of_this_process_holds
-from cortico.weights import random_weights
 from tests.attack.sandbox import Sandbox, serve
 from tests.attack.trial import Trial
 from tests.oracle import textbook_attention

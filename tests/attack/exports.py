@@ -21,7 +21,7 @@ from cortico import AttentionSpec, export_circuit, freeze, get_backend, lower
 from cortico.backends.sonata.reading import read_sonata
 from cortico.ir import Circuit, UnsupportedError
 from cortico.spec import Kernel
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.attack.circuits_on_backends import drawn, words
 from tests.attack.trial import Trial
 from tests.random_circuits import numbers

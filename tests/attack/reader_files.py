@@ -22,17 +22,17 @@ from cortico.backends.sonata.reading import read_sonata
 from cortico.cli.arguments import binding, whole_number
 from cortico.cli.report import _read_claims
 from cortico.cli.targets import backend_option
+from cortico.demo.minilm import _read_config
+from cortico.experiment.targets import read_target
 from cortico.frontends import layers, open_tensors, read_checkpoint
 from cortico.ir.analysis.inputs import bind_symbols
 from cortico.ir.text import save_circuit
 from cortico.learning.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from cortico.learning.training import Settings, Training
-from cortico.lesion.targets import read_target
-from cortico.minilm import _read_config
 from cortico.passes import parse_passes
 from cortico.pipeline import compile_attention
 from cortico.spec import Bias, Kernel, Mask, Rotary
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 
 SPEC = """model = 8
 heads = 2

@@ -14,7 +14,7 @@ import pytest
 from cortico.backends.reference import ReferenceBackend
 from cortico.ir import Gain, Weight
 from cortico.lowering import lower
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.attack import attacks, regressions_of, trial_of, trials_in_tests
 from tests.attack.circuits import from_textbook
 from tests.attack.differences import apart, drawn_inputs

@@ -29,7 +29,7 @@ from cortico.ir.invariants import check
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 
 TOKENS = 6
 BACKENDS = ("numpy", "torch", "jax", "onnx")

@@ -10,7 +10,7 @@ from cortico.backends import get_backend
 from cortico.backends.graphml import plain_graph
 from cortico.ir.text.parser import parse_circuit
 from cortico.spec import AttentionSpec
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import CASES
 from tests.covering import every_pair
 

@@ -27,7 +27,7 @@ from cortico.ir.analysis.inputs import bind_symbols
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import CASES
 from tests.oracle import textbook_attention
 from tests.strategies import circuits, real_numbers

@@ -17,7 +17,7 @@ from cortico.ir import (
 )
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit, PositionBias
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.backends.test_numpy_tiles import emitted, stored
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error

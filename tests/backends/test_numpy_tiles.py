@@ -18,7 +18,7 @@ from cortico.backends.reference import ReferenceBackend
 from cortico.ir import CellClass, CircuitBuilder, Compartment, Region, Role, TensorRef, Weight
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
 from tests.covering import every_case

@@ -12,7 +12,7 @@ from cortico import SpecError, UnsupportedError, compile_attention, export_circu
 from cortico.backends import get_backend
 from cortico.ir.text.parser import parse_circuit
 from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, Rotary
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.backends.test_numpy_code import hostile_circuit, scores_of_size
 from tests.cases import BATCH, CASES
 from tests.conformance.test_backends import expected_output, relative_error

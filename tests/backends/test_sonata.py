@@ -17,7 +17,7 @@ from cortico.backends.sonata.reading import read_sonata
 from cortico.backends.sonata.target_index import indexable
 from cortico.ir import Unfold
 from cortico.spec import AttentionSpec, Mask
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import CASES
 from tests.covering import first
 

@@ -25,7 +25,7 @@ from cortico.learning import differentiate, gradient_circuit
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, Rotary
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.backends.test_numpy_code import hostile_circuit, scores_of_size
 from tests.cases import CASES
 from tests.covering import every_case, first

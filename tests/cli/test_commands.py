@@ -13,7 +13,8 @@ from cortico import cli, load_circuit
 from cortico.cli import main
 from cortico.cli.console import column_widths
 from cortico.ir.text import parse_circuit
-from cortico.report import Table, one_line, quantity
+from cortico.report.table import Table
+from cortico.report.words import one_line, quantity
 from tests.cli.conftest import SPEC
 
 WRITTEN = {"attention.py", "circuit.cortico", "report.md", "spec.json"}

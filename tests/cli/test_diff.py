@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from cortico import compare
-from cortico.compare import compare_circuits, count_table
 from cortico.ir import Bound, Gain, Weight
 from cortico.ir.text import save_circuit
 from cortico.lowering import lower
 from cortico.passes.reassociate import Reassociate
 from cortico.passes.share_relays import ShareRelays
+from cortico.report.difference import circuit_differences, count_table
 from cortico.spec import AttentionSpec, Kernel, Mask
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.covering import every_case
 
 SPEC = AttentionSpec(model=8, heads=2, mask=Mask.CAUSAL)
 
 
 def told(first, second):
-    return [(d.kind, d.name, d.what, d.first, d.second) for d in compare_circuits(first, second)]
+    return [(d.kind, d.name, d.what, d.first, d.second) for d in circuit_differences(first, second)]
 
 
 def change_projection(circuit, name, **fields):
@@ -39,7 +39,7 @@ def change_population(circuit, name, **fields):
 @pytest.mark.parametrize("case", every_case())
 def test_a_circuit_equals_itself(case):
     circuit = lower(case.spec, case.weights)
-    assert compare_circuits(circuit, lower(case.spec, case.weights)) == []
+    assert circuit_differences(circuit, lower(case.spec, case.weights)) == []
 
 
 def test_the_order_of_parts_does_not_count():
@@ -50,7 +50,7 @@ def test_the_order_of_parts_does_not_count():
         projections=circuit.projections[::-1],
         parameters=circuit.parameters[::-1],
     )
-    assert compare_circuits(circuit, mirrored) == []
+    assert circuit_differences(circuit, mirrored) == []
 
 
 def test_a_gain_a_domain_and_a_transfer():
@@ -80,7 +80,7 @@ def test_what_only_one_has():
     only = {(kind, name): what for kind, name, what, *_ in found if what.startswith("only")}
     assert only[("population", "query_relay")] == "only in B"
     assert "only in A" not in only.values()
-    back = {(d.kind, d.name): d.what for d in compare_circuits(after, before)}
+    back = {(d.kind, d.name): d.what for d in circuit_differences(after, before)}
     assert back[("population", "query_relay")] == "only in A"
     assert ("projection", "query", "onto", "superficial.basal", "query_relay.basal") in found
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from cortico.experiment import effects, lesion
 from cortico.ir.text import load_circuit
-from cortico.lesion import effects, lesion
 
 
 def cut(cortico, *arguments):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cortico.minilm import PACKAGE, MiniLM
+from cortico.demo.minilm import PACKAGE, MiniLM
 from tests.needs import needs_weights
 from tests.page.pages import data_of
 

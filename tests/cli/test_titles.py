@@ -2,7 +2,7 @@
 
 import pytest
 
-from cortico.report import markdown_text
+from cortico.report.words import markdown_text
 
 TITLE = r"<script>alert(1)</script> [x](javascript:1) **b** [red]r[/red] \u001b[31m _e_ W_Q"
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cortico.files import sha256
+from cortico.files.writing import sha256
 from cortico.passes import dead_indices
 from tests.covering import first
 

@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from cortico.cli import main
 from cortico.spec import AttentionSpec
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.oracle import textbook_attention
 
 SPECS = {

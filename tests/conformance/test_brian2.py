@@ -120,7 +120,7 @@ def test_compiled_targets(target):
 
 
 def random(spec):
-    from cortico.weights import random_weights
+    from cortico.spec.weights import random_weights
 
     return random_weights(spec, 0)
 

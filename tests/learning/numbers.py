@@ -8,7 +8,7 @@ import numpy as np
 
 from cortico.backends import get_backend
 from cortico.lowering import circuit_weights
-from cortico.weights import required_shapes
+from cortico.spec.weights import required_shapes
 from tests.cases import BATCH, TOKENS
 from tests.verify.numbers import _torch_textbook
 

@@ -32,7 +32,7 @@ from cortico.learning import differentiate, draw_feedback, untie, untied_values
 from cortico.learning.online import emit_online, starting_weights
 from cortico.lowering import circuit_weights, lower
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import CASES
 from tests.covering import first
 from tests.learning.numbers import autograd, largest, target_of

@@ -8,7 +8,7 @@ from cortico.backends.numpy.emitter import emit_source
 from cortico.learning import differentiate, gradient_circuit
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
-from cortico.weights import required_shapes
+from cortico.spec.weights import required_shapes
 from tests.cases import BATCH, CASES
 from tests.covering import every_case, first
 from tests.learning.numbers import autograd, gradients_of, largest, target_of

@@ -29,7 +29,7 @@ from cortico.backends.numpy.emitter import emit_source
 from cortico.learning import differentiate, gradient_circuit
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import CASES
 from tests.covering import every_case, first
 from tests.learning.numbers import gradients_of, target_of

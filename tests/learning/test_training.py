@@ -20,7 +20,7 @@ from cortico.learning.layout import parameter_arrays, spec_weights
 from cortico.learning.training import DivergenceError, Settings, Training, train
 from cortico.lowering import circuit_weights
 from cortico.spec import Kernel
-from cortico.weights import required_shapes
+from cortico.spec.weights import required_shapes
 from tests.cases import CASES
 from tests.covering import every_pair, first
 from tests.learning.torch_training import torch_sgd

@@ -9,7 +9,7 @@ from cortico.backends import get_backend
 from cortico.ir import SpecError
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit, PositionBias, Rotary
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import CASES
 from tests.covering import every_case
 

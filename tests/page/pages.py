@@ -7,8 +7,8 @@ from functools import cache
 from html.parser import HTMLParser
 
 from cortico import compile_attention
-from cortico.activity import observe
 from cortico.anatomy import audit
+from cortico.experiment.activity import observe
 from cortico.page import Page, page_html
 from tests.cases import CASES
 

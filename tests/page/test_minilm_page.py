@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from cortico import compile_attention, read_checkpoint
-from cortico.activity import observe
 from cortico.anatomy import audit
-from cortico.minilm import MiniLM
+from cortico.demo.minilm import MiniLM
+from cortico.experiment.activity import observe
 from cortico.page import Page, page_html
 from tests.needs import needs_weights
 from tests.page.pages import data_of

@@ -14,7 +14,7 @@ from cortico.passes.quantize import Quantize, step
 from cortico.passes.share_relays import ShareRelays
 from cortico.passes.synapse_numbers import largest_change, synaptic_parameters
 from cortico.spec import AttentionSpec, Bias, Kernel
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.covering import every_case
 
 SPEC = AttentionSpec(model=8, heads=2, tokens=5, bias=Bias(True, True, True, True))

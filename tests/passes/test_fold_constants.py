@@ -26,7 +26,7 @@ from cortico.passes.fold_constants import FoldConstants
 from cortico.passes.meaning import compare_meaning
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Bias, Kernel
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.covering import every_case
 
 SOFT = AttentionSpec(model=8, heads=2, bias=Bias(key=True))

@@ -13,7 +13,7 @@ from cortico.passes.low_rank import LowRank
 from cortico.passes.meaning import compare_meaning, relative_difference
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Bias, Kernel, Rotary
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import CASES
 from tests.covering import every_case
 

@@ -13,7 +13,7 @@ from cortico.passes.meaning import compare_meaning
 from cortico.passes.move_value_bias import MoveValueBias
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import BIASED
 from tests.covering import every_case
 

@@ -14,7 +14,7 @@ from cortico.passes.meaning import compare_meaning
 from cortico.passes.prune_dead import PruneDead
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Bias, Kernel, Rotary
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import BIASED
 from tests.covering import every_case
 

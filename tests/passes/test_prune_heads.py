@@ -10,7 +10,7 @@ from cortico.passes.meaning import compare_meaning
 from cortico.passes.prune_heads import PruneHeads
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.covering import every_case
 
 SPEC = AttentionSpec(model=8, heads=4)

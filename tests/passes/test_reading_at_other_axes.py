@@ -14,9 +14,9 @@ from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.passes.meaning import compare_meaning
 from cortico.passes.registry import PASSES
+from cortico.spec.weights import random_weights
 from cortico.verify.normal.equivalence import Verdict
 from cortico.verify.steps.validation import prove_steps
-from cortico.weights import random_weights
 from tests.cases import CASES
 from tests.circuit_edits import are_twins, joined
 from tests.covering import first

@@ -16,7 +16,7 @@ from cortico.passes.meaning import compare_meaning
 from cortico.passes.reassociate import Reassociate
 from cortico.passes.share_relays import ShareRelays
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit, PositionBias
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import CASES
 from tests.covering import every_case
 

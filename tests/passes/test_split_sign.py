@@ -28,7 +28,7 @@ from cortico.passes.meaning import compare_meaning
 from cortico.passes.share_relays import ShareRelays
 from cortico.passes.split_sign import SplitSign
 from cortico.spec import AttentionSpec, Kernel
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.covering import every_case, every_pair
 
 THIS = SplitSign()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cortico import SpecError, UnsupportedError, compile_attention
-from cortico.activity import observe
+from cortico.experiment.activity import observe
 from cortico.ir import Role
 from cortico.pictures import KINDS, draw
 from cortico.pictures import activity as activity_picture

@@ -9,7 +9,7 @@ from safetensors.numpy import save
 from cortico.frontends.spec_file import spec_to_mapping
 from cortico.lowering import circuit_weights, lower
 from cortico.spec import AttentionSpec, Bias
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 
 CLAIMS = (
     "the lowered circuit computes attention",

@@ -16,11 +16,11 @@ from cortico.ir import Circuit
 from cortico.lowering import circuit_weights
 from cortico.lowering.layout import plane_order
 from cortico.spec import AttentionSpec, Kernel, PositionBias
+from cortico.spec.weights import required_shapes
 from cortico.verify.equations.language import Equations
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
 from cortico.verify.equations.sorts import unified
-from cortico.weights import required_shapes
 from tests.oracle import rotate, textbook_attention, visible
 
 Sizes = Mapping[str, int]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 
 
 def planted_weights(case, seed=0):

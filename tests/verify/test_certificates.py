@@ -14,9 +14,9 @@ from safetensors.numpy import save
 
 from cortico.lowering import circuit_weights, lower
 from cortico.spec import Rotary, RotaryStyle
+from cortico.spec.weights import random_weights
 from cortico.verify import recheck as module
 from cortico.verify.recheck import examine, recheck
-from cortico.weights import random_weights
 from tests.verify.certificates import (
     SPEC,
     certificate,

@@ -11,11 +11,11 @@ from cortico.lowering import layout, lower
 from cortico.passes import Step, parse_passes, run_passes
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary, RotaryStyle
+from cortico.spec.weights import random_weights
 from cortico.verify import independent
 from cortico.verify.claims import Claim, Known, Verification, verify_compilation
 from cortico.verify.independent import Subject
 from cortico.verify.numbers import token_sizes
-from cortico.weights import random_weights
 from tests.covering import first
 
 SPEC = AttentionSpec(model=6, heads=2, mask=Mask.CAUSAL, bias=Bias(value=True, output=True))

@@ -19,6 +19,7 @@ from cortico.spec import (
     Rotary,
     RotaryStyle,
 )
+from cortico.spec.weights import random_weights
 from cortico.verify.exact.elementwise import (
     check_elementwise,
     elementwise_meaning,
@@ -26,7 +27,6 @@ from cortico.verify.exact.elementwise import (
 )
 from cortico.verify.exact.symbols import Formal, TooManyTermsError
 from cortico.verify.exact.textbook import textbook
-from cortico.weights import random_weights
 from tests.covering import first
 from tests.oracle import textbook_attention
 

@@ -12,6 +12,7 @@ from cortico.ir import SpecError, UnsupportedError
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary
+from cortico.spec.weights import random_weights
 from cortico.verify.emission.calls import check_calls
 from cortico.verify.emission.check import (
     beside_the_reference,
@@ -23,7 +24,6 @@ from cortico.verify.emission.coverage import Branches
 from cortico.verify.emission.decimals import Decimals
 from cortico.verify.emission.record import backend_of, record_of
 from cortico.verify.emission.shrink import redrawn, same_program, shrunk
-from cortico.weights import random_weights
 from tests.cases import CASES
 from tests.covering import every_option, first
 

@@ -20,9 +20,9 @@ from cortico.ir.text import parse_circuit
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.spec import AttentionSpec, Kernel, Mask
+from cortico.spec.weights import random_weights
 from cortico.verify.identity.finite_field import Draw, chain_of_fields
 from cortico.verify.identity.testing import NotCheckableError, check_equal, check_spec, evaluate
-from cortico.weights import random_weights
 from tests.covering import every_case, every_pair
 from tests.ir.circuits import attention, tensor
 from tests.verify.mutants import HARMLESS, MISTAKES, SPECS, changed

@@ -12,9 +12,9 @@ from cortico.ir.rewrite import map_populations, map_projections, with_values
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.spec import AttentionSpec, Kernel, Mask
+from cortico.spec.weights import random_weights
 from cortico.verify.steps.output_bound import output_bound
 from cortico.verify.steps.validation import prove_steps
-from cortico.weights import random_weights
 from tests.cases import CASES
 from tests.covering import every_pair
 

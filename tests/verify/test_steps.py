@@ -16,11 +16,11 @@ from cortico.passes.prune_dead import PruneDead
 from cortico.passes.share_relays import ShareRelays
 from cortico.passes.split_sign import SplitSign
 from cortico.spec import AttentionSpec, Bias, Kernel
+from cortico.spec.weights import random_weights
 from cortico.verify.normal.equivalence import Verdict
 from cortico.verify.steps.axis_facts import Selected, Split
 from cortico.verify.steps.facts import Constant, Scaled, SignParts, Summed, Zero
 from cortico.verify.steps.validation import prove_stage, prove_step, prove_steps
-from cortico.weights import random_weights
 from tests.cases import CASES
 from tests.covering import covering, every_case, every_pair
 from tests.verify.planted import planted_weights

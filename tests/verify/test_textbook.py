@@ -6,6 +6,7 @@ import pytest
 
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Bias, Mask, PositionBias, Rotary
+from cortico.spec.weights import random_weights
 from cortico.verify import independent
 from cortico.verify.equations.language import (
     ZERO,
@@ -19,7 +20,6 @@ from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import Textbook, reference
 from cortico.verify.independent import Subject
 from cortico.verify.normal.equivalence import Verdict, compare
-from cortico.weights import random_weights
 from tests.covering import first
 
 SPEC = AttentionSpec(model=6, heads=2, mask=Mask.CAUSAL, bias=Bias(True, True, True, True))

@@ -14,6 +14,7 @@ from cortico.ir.text import parse_circuit
 from cortico.learning import differentiate, gradient_circuit
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec
+from cortico.spec.weights import random_weights
 from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.gradients import gradients
 from cortico.verify.equations.language import (
@@ -32,7 +33,6 @@ from cortico.verify.normal.equivalence import Verdict, compare
 from cortico.verify.recheck.run import Run
 from cortico.verify.recheck.world import Chance
 from cortico.verify.steps.output_bound import output_bound
-from cortico.weights import random_weights
 from tests.verify.test_identity import small
 
 i, j = Index("i", "s"), Index("j", "s")

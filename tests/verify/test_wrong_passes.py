@@ -13,11 +13,11 @@ from cortico.passes import Pass, run_passes
 from cortico.passes.move_value_bias import MoveValueBias
 from cortico.passes.prune_dead import PruneDead
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Rotary
+from cortico.spec.weights import random_weights
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
 from cortico.verify.normal.equivalence import Verdict, compare
 from cortico.verify.steps.validation import prove_step
-from cortico.weights import random_weights
 from tests.covering import first
 
 

@@ -10,7 +10,7 @@ from cortico.frontends.onnx_file.probe import Probe
 from cortico.frontends.onnx_file.rotation import turn
 from cortico.ir.errors import SpecError
 from cortico.spec import AttentionSpec
-from cortico.weights import rotary_frequencies
+from cortico.spec.weights import rotary_frequencies
 
 #: Largest difference, relative to the largest output; tables in float32 are that far off.
 _TOLERANCE = 1e-5

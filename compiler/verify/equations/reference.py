@@ -31,6 +31,7 @@ import numpy as np
 
 from cortico.ir import Formula
 from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, RotaryStyle
+from cortico.spec.weights import required_shapes
 from cortico.verify.equations.language import (
     ONE,
     POSITIONS,
@@ -48,7 +49,6 @@ from cortico.verify.equations.language import (
     product,
     total,
 )
-from cortico.weights import required_shapes
 
 
 class Textbook:
@@ -101,7 +101,7 @@ class Textbook:
         }
 
     def arranged(self, name: str, array: np.ndarray) -> np.ndarray:
-        """A tensor as `cortico.weights` has it, with the sides that it has here.
+        """A tensor as `cortico.spec.weights` has it, with the sides that it has here.
 
         Head h is member h mod R of group h // R. Planes turn pairs of features (arXiv 2104.09864).
         """

@@ -16,6 +16,7 @@ from cortico.ir import Circuit, InputKind, SpecError
 from cortico.ir.circuit import resolve
 from cortico.lowering.layout import layouts, plane_frequencies
 from cortico.spec import AttentionSpec
+from cortico.spec.weights import optional_shapes, required_shapes
 from cortico.verify.equations.reference import Textbook
 from cortico.verify.exact.circuit import exact_outputs, operations
 from cortico.verify.exact.symbols import (
@@ -28,7 +29,6 @@ from cortico.verify.exact.symbols import (
     with_every_mask,
 )
 from cortico.verify.exact.textbook import textbook
-from cortico.weights import optional_shapes, required_shapes
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from cortico.ir.circuit import resolve
 from cortico.spec import AttentionSpec
+from cortico.spec.weights import required_shapes
 from cortico.verify.equations.arrays import Factor, all_axes
 from cortico.verify.equations.evaluate import Evaluation
 from cortico.verify.equations.reference import Textbook
 from cortico.verify.identity.finite_field import Draw, add, contract
-from cortico.weights import required_shapes
 
 
 class Attention:

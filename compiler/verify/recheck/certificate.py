@@ -40,7 +40,7 @@ FORM = Table(
 #: Most steps, claims and files, and facts of a step.
 MOST = 1000
 
-#: The spec's own weights, by the names of `compiler/weights.py`.
+#: The spec's own weights, by the names of `compiler/spec/weights.py`.
 Weights = Mapping[str, np.ndarray]
 
 

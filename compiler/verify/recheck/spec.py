@@ -1,4 +1,4 @@
-"""The spec in a certificate, each value checked. What is left out is as `compiler/spec.py` has it."""
+"""The spec in a certificate, each value checked. What is left out is as `compiler/spec/attention.py` has it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def read_spec(given: Any) -> defaultdict[str, Any]:
 
 
 def _check_together(s: defaultdict[str, Any]) -> None:
-    """What does not go together, as `compiler/spec.py` lists it."""
+    """What does not go together, as `compiler/spec/attention.py` lists it."""
     heads, model, cross = s["heads"], s["model"], bool(s["cross"])
     require(s["key_features"] or model % heads == 0, "model does not divide into heads")
     require(heads % (s["kv_heads"] or heads) == 0, "heads do not divide into kv_heads")

@@ -9,7 +9,7 @@ import pytest
 
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.backends.brian2.simulation import simulate
 
 N, D, H, K = 3, 4, 2, 2  # tokens, model width, heads, features of a head

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cortico.backends.brian2 import Options
-from cortico.minilm import MiniLM
+from cortico.demo.minilm import MiniLM
 from tests.needs import needs_weights
 
 ROOT = Path(__file__).parents[3]

@@ -30,7 +30,7 @@ from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.backends.brian2.simulation import SYNCHRONOUS, relative_error, second_example, simulate
 from tests.cases import CASES
 from tests.covering import every_pair

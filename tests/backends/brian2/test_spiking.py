@@ -8,7 +8,7 @@ from cortico.backends.brian2 import Options, emit_script
 from cortico.ir import SpecError
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.backends.brian2.simulation import simulate
 from tests.cases import CASES
 from tests.oracle import textbook_attention

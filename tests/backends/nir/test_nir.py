@@ -22,7 +22,7 @@ from cortico.ir import (
 )
 from cortico.lowering import lower
 from cortico.spec import Kernel, Microcircuit, Rotary
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import CASES
 from tests.conformance.test_backends import relative_error
 from tests.strategies import circuits, real_numbers

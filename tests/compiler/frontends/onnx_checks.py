@@ -10,7 +10,7 @@ import onnxruntime
 
 from cortico.frontends import read_checkpoint
 from cortico.spec import AttentionSpec, Bias
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.oracle import textbook_attention
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from cortico.frontends import FAMILIES, layers, read_checkpoint
 from cortico.ir.errors import SpecError
 from cortico.spec import Bias, Mask
-from cortico.weights import required_shapes
+from cortico.spec.weights import required_shapes
 
 BERT = {"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2}
 GPT2 = {"model_type": "gpt2", "n_embd": 8, "n_head": 2, "n_layer": 1}

@@ -14,7 +14,7 @@ import transformers
 
 from cortico.frontends import FAMILIES, layers, read_checkpoint
 from cortico.spec import Mask
-from cortico.weights import rotary_frequencies
+from cortico.spec.weights import rotary_frequencies
 from tests.oracle import textbook_attention
 
 transformers.logging.set_verbosity_error()

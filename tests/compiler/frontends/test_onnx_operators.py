@@ -6,7 +6,7 @@ import pytest
 from cortico import SpecError, get_runner, lower
 from cortico.frontends import read_checkpoint
 from cortico.spec import AttentionSpec, Mask, Rotary, RotaryStyle
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

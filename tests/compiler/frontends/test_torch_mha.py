@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from cortico.frontends import from_torch, layers, read_checkpoint
 from cortico.ir.errors import SpecError
-from cortico.weights import check_weights
+from cortico.spec.weights import check_weights
 from tests.oracle import textbook_attention
 
 D, H, N = 12, 3, 5

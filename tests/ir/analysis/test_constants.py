@@ -12,7 +12,7 @@ from cortico.ir.rewrite import map_weights, readings, weights_of, with_values
 from cortico.ir.tensors import rotation
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.cases import CASES
 from tests.ir.circuits import attention, sampler
 from tests.ir.many import CIRCUITS, SMALL, rates

@@ -22,7 +22,7 @@ from cortico.ir.invariants import check
 from cortico.learning import differentiate, gradient_circuit
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel
-from cortico.weights import random_weights
+from cortico.spec.weights import random_weights
 from tests.covering import every_case
 
 

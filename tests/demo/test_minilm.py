@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from cortico import minilm
+from cortico.demo.minilm import MiniLM, model_folder, sentence_means
 from cortico.ir import SpecError, UnsupportedError
-from cortico.minilm import MiniLM, model_folder, sentence_means
 from tests.needs import needs_weights
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "minilm.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "minilm.py"
 
 
 @pytest.fixture(scope="module")

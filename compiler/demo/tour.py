@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cortico.minilm import MiniLM
+from cortico.demo.minilm import MiniLM
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -3,7 +3,7 @@
     head_h(i) = Σ_j p_hij v_hj      y_i = W_O [head_1(i) … head_H(i)] + b_O (+ x_i)
 
 with `p = softmax_j(scale · q·k + bias)` for the softmax kernel, and `p = scale · q·k + bias` for the
-linear one (Granier & Senn, arXiv 2504.06354). `compiler/weights.py` says which tensors it needs.
+linear one (Granier & Senn, arXiv 2504.06354). `compiler/spec/weights.py` says which tensors it needs.
 """
 
 from __future__ import annotations

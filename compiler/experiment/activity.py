@@ -25,7 +25,7 @@ MOST_RATES = 100_000_000
 
 
 @dataclass(frozen=True)
-class Attention:
+class AttentionMap:
     """How much each query token attends to each source token."""
 
     population: str  #: whose gate this is
@@ -45,7 +45,7 @@ class Activity:
     rates: Arrays  #: population to rates (float64) over its axes
 
     @cached_property
-    def attention(self) -> Attention | None:
+    def attention(self) -> AttentionMap | None:
         """The gate of the first cells that have one for every pair of tokens; None without such."""
         tokens = token_axes(self.circuit)
         if tokens is None:
@@ -58,7 +58,7 @@ class Activity:
 
     def _attention(
         self, population: Population, gates: list[Compartment], query: str, source: str
-    ) -> Attention:
+    ) -> AttentionMap:
         """The gate, read at the first of the features, which all have the same."""
         found = currents(self.circuit, self.rates, population, self.inputs, self.parameters)
         above, below = np.ones(1), np.ones(1)
@@ -75,7 +75,7 @@ class Activity:
         order = [axis for axis in population.axes if axis in kept]
         gate = whole[rest] * self._exists(population)[rest]
         gate = np.transpose(gate, [order.index(axis) for axis in kept])
-        return Attention(population.name, areas, query, source, gate)
+        return AttentionMap(population.name, areas, query, source, gate)
 
     def _exists(self, population: Population) -> np.ndarray:
         from cortico.ir.domain import mask

@@ -20,7 +20,8 @@ from cortico.ir import (
     Projection,
     Weight,
 )
-from cortico.report import Table, number, one_line
+from cortico.report.table import Table
+from cortico.report.words import number, one_line
 
 
 class _Named(Protocol):
@@ -43,22 +44,22 @@ class Difference:
     second: str
 
 
-def compare_circuits(first: Circuit, second: Circuit) -> list[Difference]:
+def circuit_differences(first: Circuit, second: Circuit) -> list[Difference]:
     """All that differs between two circuits, part by part. The order of parts does not count."""
     return [
         *_properties("circuit", "", [("name", one_line(first.name), one_line(second.name))]),
         *_parts("axis", first.axes, second.axes, _axis),
         *_parts("input", first.inputs, second.inputs, _input),
         *_parts("parameter", first.parameters, second.parameters, _parameter, _values_differ),
-        *_compare_populations(first, second),
-        *_compare_projections(first, second),
+        *_populations(first, second),
+        *_projections(first, second),
         *_parts("output", first.outputs, second.outputs, _output),
     ]
 
 
-def comparison_tables(first: Circuit, second: Circuit) -> list[Table]:
+def difference_tables(first: Circuit, second: Circuit) -> list[Table]:
     """A table per kind of part that differs, and the counts of both circuits."""
-    differences = compare_circuits(first, second)
+    differences = circuit_differences(first, second)
     kinds = dict.fromkeys(d.kind for d in differences)
     return [
         *(_kind_table(kind, [d for d in differences if d.kind == kind]) for kind in kinds),
@@ -130,14 +131,14 @@ def _summary(properties: Sequence[Property]) -> str:
     return ", ".join(f"{what} {text}" for what, text in brief)
 
 
-def _compare_populations(first: Circuit, second: Circuit) -> Iterator[Difference]:
+def _populations(first: Circuit, second: Circuit) -> Iterator[Difference]:
     counts = {id(c): c.counts().neurons_of for c in (first, second)}
     ours = [_Counted(p, counts[id(first)][p.name]) for p in first.populations]
     theirs = [_Counted(p, counts[id(second)][p.name]) for p in second.populations]
     return _parts("population", ours, theirs, _population)
 
 
-def _compare_projections(first: Circuit, second: Circuit) -> Iterator[Difference]:
+def _projections(first: Circuit, second: Circuit) -> Iterator[Difference]:
     ours = [_Counted(p, first.counts().synapses_of[p.name]) for p in first.projections]
     theirs = [_Counted(p, second.counts().synapses_of[p.name]) for p in second.projections]
     numbers, others = ({p.name: p for p in c.parameters} for c in (first, second))

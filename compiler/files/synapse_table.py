@@ -25,7 +25,7 @@ import numpy as np
 
 from cortico.backends.extras import require_library
 from cortico.backends.hdf5 import new_hdf5
-from cortico.files import interrupts_held, replacing_files
+from cortico.files.writing import interrupts_held, replacing_files
 from cortico.ir import Circuit, Projection, SpecError
 from cortico.ir.errors import near_name
 from cortico.ir.neurons import NeuronView, SynapseBlock

@@ -5,12 +5,12 @@ import pytest
 
 from cortico import CircuitError, SpecError, get_backend, lower
 from cortico.backends.reference import ReferenceBackend, _Interpreter
+from cortico.experiment import lesion, lesions
+from cortico.experiment.cut import divided_by
+from cortico.experiment.targets import read_target
 from cortico.ir import CellClass, CircuitBuilder, Compartment, Region, Role, TensorRef, Weight
 from cortico.ir.analysis.inputs import all_live, bind_symbols, parameter_values
 from cortico.ir.text import parse_circuit
-from cortico.lesion import lesion, lesions
-from cortico.lesion.cut import divided_by
-from cortico.lesion.targets import read_target
 from cortico.passes import parse_passes, run_passes
 from tests.cases import CASES
 from tests.covering import first

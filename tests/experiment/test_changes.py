@@ -8,9 +8,9 @@ import pytest
 
 from cortico import lower, random_weights
 from cortico.backends.reference import ReferenceBackend
+from cortico.experiment import effects, lesion
+from cortico.experiment.changes import change
 from cortico.ir import Output, TensorRef
-from cortico.lesion import effects, lesion
-from cortico.lesion.effects import change
 from cortico.spec import AttentionSpec, Kernel, Mask
 from tests.oracle import textbook_attention
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cortico import SpecError, compile_attention, lower
-from cortico.activity import observe
+from cortico.experiment.activity import observe
 from cortico.spec import Microcircuit
 from tests import oracle
 from tests.cases import CASES

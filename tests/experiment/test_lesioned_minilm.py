@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from cortico import get_backend, lower
+from cortico.demo.minilm import MiniLM
+from cortico.experiment import effects, lesion
 from cortico.frontends import read_checkpoint
-from cortico.lesion import effects, lesion
-from cortico.minilm import MiniLM
 from tests.covering import first
 from tests.needs import needs_weights
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
+from cortico.experiment.targets import Kind, Target, read_target
 from cortico.ir import (
     TRANSFERS,
     Circuit,
@@ -33,7 +34,6 @@ from cortico.ir.rewrite import (
     replace_population,
     replace_projections,
 )
-from cortico.lesion.targets import Kind, Target, read_target
 
 
 def lesion(circuit: Circuit, target: Target | str, factor: float = 0.0) -> Circuit:

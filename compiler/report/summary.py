@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from cortico.ir import Circuit, Effect, Population, Projection, Role
-from cortico.ir.polynomial import Polynomial
 from cortico.passes import Step
-
-Row = Sequence[str]
-
-#: What Markdown would read as more than text: `_` beside a letter or digit on both sides is a letter itself.
-_MARKDOWN = re.compile(r"[\\`*|~$]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A titled table of texts, for a terminal or for Markdown."""
-
-    title: str
-    header: Row
-    rows: tuple[Row, ...]
-    numeric: int  #: the last so many columns hold numbers
-
-    def markdown(self) -> str:
-        columns = len(self.header)
-        rule = ["---"] * (columns - self.numeric) + ["---:"] * self.numeric
-        lines = [self.header, rule, *self.rows]
-        body = "\n".join(f"| {' | '.join(map(markdown_text, line))} |" for line in lines)
-        return f"## {self.title}\n\n{body}\n"
+from cortico.report.table import Row, Table
+from cortico.report.words import markdown_text, number, one_line
 
 
 def report_tables(circuit: Circuit) -> list[Table]:
@@ -120,39 +97,6 @@ def _change(before: Any, after: Any) -> str:
     if before == after:
         return number(after)
     return f"{number(before)} → {number(after)}"
-
-
-def number(count: Any) -> str:
-    """A count with thousands separators, or as a formula in the symbolic sizes."""
-    if isinstance(count, int):
-        return f"{count:,}"
-    formula = str(_expanded(count)).replace("**", "^").replace("*", "·")
-    return re.sub(r"\d{4,}", lambda digits: f"{int(digits[0]):,}", formula)
-
-
-def _expanded(count: Any) -> Any:
-    if isinstance(count, Polynomial):
-        return count
-    import sympy
-
-    return sympy.expand(count)
-
-
-def quantity(count: Any, noun: str) -> str:
-    """`1 synapse`, `2 synapses`, `n^2 synapses`."""
-    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
-
-
-def one_line(text: str) -> str:
-    """`text` without line breaks and control characters, for headings and tables."""
-    return "".join(c if c.isprintable() else " " for c in text).strip() or "(no name)"
-
-
-def markdown_text(text: str) -> str:
-    """`text` on one line, of which nothing is taken for Markdown or HTML; names stay as they are."""
-    plain = "".join(c if c.isprintable() else " " for c in text)
-    marked = _MARKDOWN.sub(lambda found: f"\\{found[0]}", plain)
-    return marked.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _cell_row(circuit: Circuit, population: Population) -> Row:
