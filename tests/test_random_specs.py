@@ -1,7 +1,7 @@
 """Any valid spec, with any weights and inputs: every backend computes what the textbook says."""
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend
@@ -11,7 +11,7 @@ from tests.oracle import textbook_attention
 from tests.spec_strategies import inputs_of, planted_weights, small_specs
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25)
 @given(data=st.data(), spec=small_specs)
 def test_any_spec_is_the_textbook(data, spec):
     weights, inputs = data.draw(planted_weights(spec)), data.draw(inputs_of(spec))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cortico import minilm
+from cortico.demo import minilm
 from cortico.demo.minilm import MiniLM, model_folder, sentence_means
 from cortico.ir import SpecError, UnsupportedError
 from tests.needs import needs_weights

@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, reject, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from cortico.verify.equations.evaluate import evaluate
@@ -32,7 +32,7 @@ from tests.verify.random_equations import (
 
 SIZES = ({"s": 2, "t": 2}, {"s": 1, "t": 2}, {"s": 3, "t": 1})
 UNDECIDED = (TooLargeError, TooSymmetricError, RecursionError)
-MANY = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=25)
 randoms = st.randoms(use_true_random=False)
 
 

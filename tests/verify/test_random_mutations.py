@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortico.ir import InputKind
@@ -25,7 +25,7 @@ from tests.verify.mutations import MUTATIONS, changed, mutated, random_spec
 from tests.verify.numbers import circuit_at, circuit_numbers
 from tests.verify.rewrites import REWRITES
 
-MANY = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=20)
 seeds = st.integers(0, 2**32)
 
 
