@@ -1,6 +1,7 @@
 """Any valid spec, with any weights and inputs: every backend computes what the textbook says."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from tests.oracle import textbook_attention
 from tests.spec_strategies import inputs_of, planted_weights, small_specs
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(data=st.data(), spec=small_specs)
 def test_any_spec_is_the_textbook(data, spec):

@@ -1,3 +1,4 @@
+import pytest
 import sympy
 from hypothesis import assume, given
 
@@ -16,6 +17,7 @@ def test_counts_are_those_of_enumeration(circuit):
             assert counts.synapses_of[q.name] == len(all_synapses(circuit, q))
 
 
+@pytest.mark.slow
 @given(circuits())
 def test_symbolic_counts_are_those_of_the_bound_circuit(circuit):
     assume(circuit.symbols)

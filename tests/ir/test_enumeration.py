@@ -107,6 +107,7 @@ def test_the_stream_is_the_list(circuit, block, limit):
     assert list(streamed(circuit, block=block, limit=limit)) == list(listed(circuit))[:limit]
 
 
+@pytest.mark.slow
 @given(in_space, st.data(), st.integers(1, 40))
 def test_at_and_where_filter_the_list(circuit, data, block):
     sizes, seen = circuit.sizes(), data.draw(st.sets(st.sampled_from(circuit.projections or [0])))
@@ -179,6 +180,7 @@ def test_indices_that_no_neuron_has(at, message):
 # ---- memory --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 def test_memory_does_not_grow_with_synapses(causal):
     def peak(tokens):

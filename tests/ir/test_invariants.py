@@ -155,6 +155,7 @@ def test_all_violations_are_in_one_error():
     assert str(caught.value).startswith("circuit 'linear attention' is broken:")
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(circuits())
 def test_random_circuits_are_whole(circuit):

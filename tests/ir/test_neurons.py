@@ -69,6 +69,7 @@ def test_synapses_are_those_of_enumeration(circuit):
             assert set(found) == all_synapses(circuit, projection)
 
 
+@pytest.mark.slow
 @given(numeric)
 def test_weights_are_gain_times_entry(circuit):
     view, sizes = circuit.neurons(), circuit.sizes()
@@ -88,6 +89,7 @@ def test_weights_are_gain_times_entry(circuit):
             assert number == pytest.approx(float(entry) * weight.gain.value(sizes), rel=1e-12)
 
 
+@pytest.mark.slow
 @given(numeric, st.integers(1, 9))
 def test_blocks_of_any_size_say_the_same(circuit, block):
     view = circuit.neurons()
@@ -111,6 +113,7 @@ def test_limit_ends_the_stream(circuit, limit, block):
     assert [pair for b in some for pair in zip(b.pre, b.post, strict=True)] == every[:limit]
 
 
+@pytest.mark.slow
 @given(numeric)
 def test_incoming_is_the_filter_of_all(circuit):
     view = circuit.neurons()
@@ -133,6 +136,7 @@ def test_incoming_is_the_filter_of_all(circuit):
                 assert np.array_equal(block.weight[order], weight[other])
 
 
+@pytest.mark.slow
 @given(numeric)
 def test_names_and_ids_are_inverse(circuit):
     view = circuit.neurons()

@@ -21,6 +21,7 @@ def stored(circuit):
 # ---- round trips ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(circuits())
 def test_what_is_printed_parses_to_an_equal_circuit(circuit):

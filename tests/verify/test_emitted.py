@@ -297,6 +297,7 @@ def test_wrong_code_is_refused_on_symbols(name, right, wrong):
     assert not check_text_symbolically(circuit, source.replace(right, wrong)).equal
 
 
+@pytest.mark.slow
 def test_a_shift_cancels_on_symbols():
     circuit = lower(TINY)
     source = emit_source(circuit).replace("score -= finite(", "score -= 1 + 2 * finite(")

@@ -49,6 +49,7 @@ def test_formats(tmp_path, suffix):
     assert isinstance(spec.scale, float) and isinstance(spec.mask, Mask)
 
 
+@pytest.mark.slow
 @given(spec=specs())
 def test_round_trip(spec):
     mapping = spec_to_mapping(spec)
