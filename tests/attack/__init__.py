@@ -27,11 +27,6 @@ def trial_of(name: str) -> Callable[[int], Trial]:
     return found
 
 
-def regressions_of(name: str) -> tuple[int, ...]:
-    """The seeds at which an attack once found something wrong."""
-    return tuple(getattr(import_module(f"tests.attack.{name}"), "REGRESSIONS", ()))
-
-
 def trials_in_tests(name: str) -> int:
     """How many trials of an attack pytest makes: those that take about ten seconds."""
     return int(getattr(import_module(f"tests.attack.{name}"), "IN_TESTS", 10))

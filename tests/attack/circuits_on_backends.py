@@ -28,9 +28,6 @@ from tests.renaming import renamed
 
 Arrays = Mapping[str, np.ndarray]
 
-#: Seeds that once were wrong.
-REGRESSIONS = (21000074,)
-
 #: Backends that are tried in every attempt.
 QUICK = ("numpy", "torch")
 

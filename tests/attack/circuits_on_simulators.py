@@ -11,9 +11,6 @@ from tests.attack.trial import Trial
 
 BACKENDS = ("brian2", "nest", "neuron", "nengo", "jax", "onnx")
 
-#: Seeds that once were wrong.
-REGRESSIONS = (5148, 5235, 5298)
-
 #: Trials that pytest makes: each backend once.
 IN_TESTS = len(BACKENDS)
 

@@ -14,9 +14,6 @@ from cortico.verify.claims import Known
 from tests.attack.drawing import planted_weights, random_spec
 from tests.attack.trial import Trial
 
-#: Seeds that once were wrong.
-REGRESSIONS = (101, 113, 146, 152, 209, 31000069)
-
 #: Trials that pytest makes.
 IN_TESTS = 3
 

@@ -15,7 +15,7 @@ from cortico.backends.reference import ReferenceBackend
 from cortico.ir import Gain, Weight
 from cortico.lowering import lower
 from cortico.spec.weights import random_weights
-from tests.attack import attacks, regressions_of, trial_of, trials_in_tests
+from tests.attack import attacks, trials_in_tests
 from tests.attack.circuits import from_textbook
 from tests.attack.differences import apart, drawn_inputs
 from tests.attack.drawing import random_spec
@@ -40,20 +40,6 @@ def test_attacks_find_nothing_wrong(name):
     seed = int(os.environ.get(SEED, "0"))
     found = attack(name, range(seed, seed + trials_in_tests(name)))
     assert not found.wrong, f"{SEED}={seed}\n{summary(found)}"
-
-
-ONCE_WRONG = [
-    pytest.param(name, seed, marks=pytest.mark.full if name in LONG else ())
-    for name in attacks()
-    for seed in regressions_of(name)
-]
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("name", "seed"), ONCE_WRONG)
-def test_what_once_was_wrong_is_right(name, seed):
-    found = trial_of(name)(seed)
-    assert not found.wrong, found.detail
 
 
 # ---- the oracles ---------------------------------------------------------------------------------
