@@ -41,7 +41,7 @@ from cortico.backends import backend_names
 from cortico.cli import main
 from cortico.passes import PASSES, PIPELINES, Pass
 from cortico.spec import Bias, Mask, Rotary, Thalamus
-from tests.backends.annarchy import simulation as annarchy
+from tests.backends.simulators import ANNARCHY, without_optimisation
 from tests.ir.circuits import attention
 from tests.needs import WEIGHTS_ARE_MISSING, needs_weights
 
@@ -102,7 +102,7 @@ def test_documents_can_be_played(document, folder, monkeypatch):
         elif block.language == "python" and block.play.startswith("run"):
             require(block.play.removeprefix("run").strip())
             if "needs=ANNarchy" in block.play:
-                monkeypatch.setenv("PATH", annarchy.without_optimisation())
+                monkeypatch.setenv("PATH", without_optimisation())
             source = "\n" * block.line + block.text  # so that errors show the right line
             exec(compile(source, str(document), "exec"), names)
         elif (block.language, block.play) == ("console", "run"):
@@ -125,8 +125,8 @@ def require(needs: str) -> None:
             pytest.skip(f"{module} is not installed")
         if module == "neuron" and shutil.which("g++") is None:
             pytest.skip("a C++ compiler is not installed")
-        if module == "ANNarchy" and annarchy.MISSING:
-            pytest.skip(f"{' and '.join(annarchy.MISSING)} not installed")
+        if module == "ANNarchy" and ANNARCHY.missing:
+            pytest.skip(f"{' and '.join(ANNARCHY.missing)} not installed")
 
 
 def play_console(text: str) -> None:
