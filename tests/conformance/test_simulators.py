@@ -14,7 +14,7 @@ from cortico.ir import Unfold
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
 from tests.backends.brian2.simulation import second_example
-from tests.backends.simulators import ANNARCHY, CELL_BY_CELL, IN_PROCESS, NENGO, NEST, NEURON
+from tests.backends.simulators import ANNARCHY, CELL_BY_CELL, IN_PROCESS, NENGO, NEST, NEURON, TOY
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
 from tests.covering import every_option, first
@@ -65,7 +65,7 @@ AFTER = [("gpt_oss", "default"), ("bert", "default"), ("one_feature", "default,s
 
 @pytest.mark.parametrize(
     ("simulator", "name", "passes"),
-    [*on(NEST, first(1, AFTER)), *on(NEURON, AFTER), *on(NENGO, AFTER)],
+    [*on(NEST, first(1, AFTER)), *on(NEURON, AFTER), *on(NENGO, AFTER), *on(TOY, AFTER)],
 )
 def test_after_passes(simulator, name, passes):
     case = CASE[name]
