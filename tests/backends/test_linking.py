@@ -53,7 +53,6 @@ def test_what_is_used_is_taken_with_what_it_uses(written):
         LIMIT = 3  # of something
         OTHER = 4
 
-
         # why it is so
         # in two lines
         @functools.cache
@@ -61,14 +60,11 @@ def test_what_is_used_is_taken_with_what_it_uses(written):
             other = x  # a local name, not the function
             return helper(other) + LIMIT
 
-
         def other():
             return OTHER
 
-
         def helper(x):
             return [x for x in (x,)]  # comments stay
-
 
         def x():
             return 1
@@ -128,10 +124,8 @@ def test_imports_are_those_used_and_sorted(written):
         from argparse import ArgumentParser, Action
         import nest
 
-
         def f():
             return ctypes.util, z, Path, np, S, NeuronGroup, ms, second, defaultclock, StateMonitor, prefs, Hz, NetworkOperation
-
 
         def g():
             return Action, ArgumentParser
@@ -174,18 +168,15 @@ def test_a_template_comes_behind_those_that_it_imports(written):
 
         TWICE = 2 * LIMIT
 
-
         class Derived(Base):
             size = helper = TWICE
         """,
         base="""
         LIMIT = 4
 
-
         class Base:
             def get(self):
                 return self.helper, helper()
-
 
         def helper():
             return "base"
@@ -214,7 +205,6 @@ def test_what_a_file_does_when_it_is_loaded_keeps_its_order(written):
         from engine.parts import late
 
         run: Any = ...
-
 
         def f():
             return engine, late, run
@@ -272,14 +262,12 @@ def test_holes_are_filled_and_what_fills_them_is_read(written):
         one="""
         LIMIT = 1
 
-
         def f(x):
             if x:
                 x = 0
                 # <lines>
             # <nothing>
             return x
-
 
         def g():
             return 2
@@ -352,7 +340,7 @@ def emitted(name, circuit, **options):
     return next(text for file, text in files.items() if file.endswith(".py"))
 
 
-@pytest.mark.parametrize("case", every_option(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", every_option(long=True))
 def test_scripts_have_nothing_that_is_not_used(case):
     """Neither functions nor imports; and they import nothing of ours."""
     circuits = [lower(case.spec), lower(case.spec, case.weights)]
