@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.neuron.simulation import MPI, needs_mpi, needs_neuron
+from tests.backends.simulators import MPI, NEURON, needs_mpi
 from tests.needs import needs_weights
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ BENCHMARKS = sorted(
 
 NEEDS = {
     "mpi_scaling.py": [needs_mpi],
-    "simulator_scale.py": [needs_neuron],
+    "simulator_scale.py": [NEURON.needs],
     "pass_counts.py": [needs_weights],
     "draw_pictures.py": [needs_weights],
 }

@@ -8,7 +8,7 @@ A fenced block of Markdown is played by what stands after its language:
     ```toml spec           read as a spec and compiled
     ```console run         `$ cortico …` is run; the lines below it must be printed, in
                            this order (`…` stands for lines left out)
-    ```python from=x.py    must be a part of examples/x.py, word for word
+    ```python from=x.py    must be a part of examples/x.py, or of the file of that path, word for word
 """
 
 import contextlib
@@ -41,7 +41,7 @@ from cortico.backends import backend_names
 from cortico.cli import main
 from cortico.passes import PASSES, PIPELINES, Pass
 from cortico.spec import Bias, Mask, Rotary, Thalamus
-from tests.backends.annarchy import simulation as annarchy
+from tests.backends.simulators import ANNARCHY, without_optimisation
 from tests.ir.circuits import attention
 from tests.needs import WEIGHTS_ARE_MISSING, needs_weights
 
@@ -102,7 +102,7 @@ def test_documents_can_be_played(document, folder, monkeypatch):
         elif block.language == "python" and block.play.startswith("run"):
             require(block.play.removeprefix("run").strip())
             if "needs=ANNarchy" in block.play:
-                monkeypatch.setenv("PATH", annarchy.without_optimisation())
+                monkeypatch.setenv("PATH", without_optimisation())
             source = "\n" * block.line + block.text  # so that errors show the right line
             exec(compile(source, str(document), "exec"), names)
         elif (block.language, block.play) == ("console", "run"):
@@ -111,7 +111,8 @@ def test_documents_can_be_played(document, folder, monkeypatch):
             (folder / "spec.toml").write_text(block.text, encoding="utf-8")
             assert compile_attention(read_spec(folder / "spec.toml")).circuit.counts().neurons
         elif block.play.startswith("from="):
-            example = EXAMPLES / block.play.removeprefix("from=")
+            name = block.play.removeprefix("from=")
+            example = ROOT / name if "/" in name else EXAMPLES / name
             assert block.text in example.read_text(encoding="utf-8"), f"{example} has changed"
         else:
             assert block.play == "", f"unknown word after ```{block.language}: {block.play!r}"
@@ -125,8 +126,8 @@ def require(needs: str) -> None:
             pytest.skip(f"{module} is not installed")
         if module == "neuron" and shutil.which("g++") is None:
             pytest.skip("a C++ compiler is not installed")
-        if module == "ANNarchy" and annarchy.MISSING:
-            pytest.skip(f"{' and '.join(annarchy.MISSING)} not installed")
+        if module == "ANNarchy" and ANNARCHY.missing:
+            pytest.skip(f"{' and '.join(ANNARCHY.missing)} not installed")
 
 
 def play_console(text: str) -> None:

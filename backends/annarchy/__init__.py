@@ -1,37 +1,64 @@
 """The ANNarchy backend: one standalone script with the equations of every kind of neuron.
 
-`neurons` writes the equations, `emitter` the script around the parts in `template`, `running` runs it.
+`neurons` writes the equations, `running` runs the script.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from cortico.backends.annarchy.emitter import SCRIPT, emit_script
+from cortico.backends.annarchy.neurons import (
+    arguments,
+    definitions,
+    neuron_types,
+    with_plain_names,
+)
 from cortico.backends.annarchy.options import Options
 from cortico.backends.annarchy.running import require_annarchy, run_script
-from cortico.backends.script_backend import ScriptBackend
-from cortico.ir import Circuit
+from cortico.backends.cells.backend import CellBackend
+from cortico.backends.cells.coder import Coder
+from cortico.backends.cells.script import drive, time_constant
+from cortico.ir import Circuit, Population
 from cortico.ir.analysis.inputs import Arrays
 
-__all__ = ["AnnarchyBackend", "Options", "emit_script"]
+__all__ = ["AnnarchyBackend", "Options"]
 
 
-class AnnarchyBackend(ScriptBackend):
+class AnnarchyBackend(CellBackend[Options]):
     """Emits an ANNarchy script, and runs it in a process of its own."""
 
     name = "annarchy"
     summary = "an ANNarchy script: the equations as they are, compiled to C++"
-    script = SCRIPT
+    title = "ANNarchy"
     lacks = "which networks of ANNarchy do not settle to"
+    template = "cortico.backends.annarchy.template"
+    Options = Options
+    physiology = reuses = settles_by_depth = True
 
-    def __init__(self, **options: object) -> None:
-        self.options = Options.of(options)
+    def arguments(self) -> dict[str, object]:
+        return {**super().arguments(), "folder": "."}
+
+    def flags(self) -> str:
+        return super().flags() + (
+            'parser.add_argument("--folder", default=".", help="where ANNarchy makes its folder")\n'
+        )
+
+    def values(self, circuit: Circuit) -> str:
+        return definitions(circuit)
+
+    def cell(self, coder: Coder, population: Population) -> Iterator[str]:
+        """The type of the neurons, their time constant, what drives each compartment from outside."""
+        circuit = coder.circuit
+        yield f"neuron={neuron_types(circuit)[arguments(circuit, population)]}"
+        yield time_constant(population)
+        for compartment in population.compartments:
+            if compartment.drive:
+                yield f"{compartment.name}_drive={drive(coder, compartment)}"
 
     def source(self, circuit: Circuit) -> str:
-        return emit_script(circuit, self.options)
+        return super().source(with_plain_names(circuit))
 
     def require(self) -> None:
         require_annarchy()
@@ -39,4 +66,4 @@ class AnnarchyBackend(ScriptBackend):
     def outputs(
         self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
     ) -> dict[str, np.ndarray]:
-        return run_script(files[SCRIPT], inputs, weights)
+        return run_script(files[self.script], inputs, weights)

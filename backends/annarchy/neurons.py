@@ -6,7 +6,7 @@ import keyword
 import textwrap
 from collections.abc import Iterator
 
-from cortico.backends.cell_script import normalised_first
+from cortico.backends.cells.script import normalised_first
 from cortico.ir import TRANSFERS, Circuit, Compartment, Effect, Population
 from cortico.ir.rewrite import rename
 

@@ -7,9 +7,6 @@ from typing import Annotated
 
 from cortico.ir.options import Help, OptionSet, number, whole
 
-#: Where ANNarchy makes its folder: the current one, as it does without being told.
-FOLDER = "."
-
 
 @dataclass(frozen=True)
 class Options(OptionSet):
@@ -30,7 +27,3 @@ class Options(OptionSet):
         float, number(1e-13, 1), Help("stop when nothing is further from rest")
     ] = 1e-10
     threads: Annotated[int, whole(1, 1024), Help("threads of ANNarchy")] = 1
-
-    def of_script(self) -> dict[str, object]:
-        """What the script takes as arguments, with its defaults."""
-        return {**vars(self), "folder": FOLDER}

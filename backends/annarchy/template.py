@@ -1,8 +1,3 @@
-"""The fixed parts of an emitted ANNarchy script."""
-
-from __future__ import annotations
-
-HEADER = '''\
 """Circuit {title} as an ANNarchy network of rate neurons, compiled by cortico.
 
     python attention_annarchy.py inputs.npz -o outputs.npz --threads 2
@@ -23,10 +18,10 @@ inputs and other weights use what was compiled, also in another run.
 {tensors}
 """
 
-import argparse
-{functools}{json}import os
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 # CMake takes the first Python that it finds
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
@@ -34,28 +29,29 @@ os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.envir
 import ANNarchy as ann
 import numpy as np
 from scipy.sparse import csc_matrix
-'''
 
-MAIN = '''\
-def main():
-    """Read inputs and options, simulate each example, write what comes out."""
-{command_line}{arguments}    parser.add_argument("--folder", default={folder}, help="where ANNarchy makes its folder")
-    options = vars(parser.parse_args())
-    inputs, output, weights = (options.pop(name) for name in ("inputs", "output", "weights"))
-    weights = dict(np.load(weights, allow_pickle=False)) if weights else None
-    batch, examples = split(dict(np.load(inputs, allow_pickle=False)))
-    network = Network(**options)
-    results = [simulate(**example, weights=weights, network=network) for example in examples]
-    found = {{name: [outputs[name] for outputs in results] for name in results[0]}}
-    np.savez(output, **{{n: np.reshape(all, batch + all[0].shape) for n, all in found.items()}})
-'''
+from cortico.backends.cells.template import (
+    by_cell,
+    command_line,
+    numbered,
+    settling_steps,
+    stacked,
+)
 
-CONSTANTS = """\
 FLAGS = "-O2 -march=native"  # of the C++ compiler
 SILENT = 1e-30  # rates that are smaller count as zero
-"""
+simulate: Any = ...
 
-NETWORK = '''\
+
+def main():
+    """Simulate each example on one network, write what comes out."""
+    batch, examples, output, options = command_line()
+    weights = options.pop("weights")
+    network = Network(**options)
+    results = [simulate(**example, weights=weights, network=network) for example in examples]
+    np.savez(output, **stacked(results, batch))
+
+
 class Network:
     """Populations and projections: made and compiled for a first example, driven anew by the next."""
 
@@ -74,7 +70,11 @@ class Network:
         if name in self.cells:
             first, cells = self.cells[name]
             for parameter, values in drives.items():
-                setattr(cells, parameter, by_cell(np.maximum(numbers[axes] - first, -1), cells.size, values))
+                setattr(
+                    cells,
+                    parameter,
+                    by_cell(np.maximum(numbers[axes] - first, -1), cells.size, values),
+                )
             cells.r = 0.0
         return numbers
 
@@ -110,7 +110,8 @@ class Network:
         folder = Path(self.folder, "annarchy").resolve()
         try:
             self.network.compile(str(folder), compiler_flags=FLAGS, silent=True)
-        except BaseException:  # or ANNarchy would take an older library for that of an interrupted compiler
+        except BaseException:
+            # or ANNarchy would take an older library for that of an interrupted compiler
             if folder.exists():
                 (folder / "compilation").write_text("0", encoding="utf-8")
             raise
@@ -133,7 +134,9 @@ class Network:
         """The longest way of a rate in the next step, over the largest of its population."""
         before = self.rates()
         self.network.step()
-        ways = [(np.abs(new - old).max(), np.abs(new).max()) for old, new in zip(before, self.rates())]
+        ways = [
+            (np.abs(new - old).max(), np.abs(new).max()) for old, new in zip(before, self.rates())
+        ]
         if not np.isfinite(ways).all():
             raise FloatingPointError("a rate is NaN or infinite")
         return max((way / (largest + SILENT) for way, largest in ways), default=0.0)
@@ -141,4 +144,3 @@ class Network:
     def rates(self):
         """Those of each population now."""
         return [cells.r for _, cells in self.cells.values()]
-'''

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup
-from cortico.backends.brian2.code import Coder
+from cortico.backends.brian2.coder import Coder
 from cortico.ir import Projection, Weight
 from cortico.ir.analysis.letters import axis_letters
 

@@ -8,6 +8,8 @@ from typing import Annotated, Literal, get_args
 from cortico.ir import SpecError
 from cortico.ir.options import Help, Only, OptionSet, hints, marks, number, whole
 
+Method = Literal["euler", "exponential_euler", "rk2", "rk4", "heun"]
+
 _SPIKING = Only("cells", "lif")
 _POSITIVE = number(1e-12, 1e9, "a positive number")
 
@@ -31,7 +33,7 @@ class Options(OptionSet):
     owner = "backend brian2"
 
     target: Literal["numpy", "cython", "cpp_standalone"] = "numpy"
-    method: Literal["euler", "exponential_euler", "rk2", "rk4", "heun"] = "exponential_euler"
+    method: Annotated[Method, Help("how rates are integrated")] = "exponential_euler"
     dt: Annotated[float, _POSITIVE, Help("time step in ms")] = 0.5
     tau: Annotated[float, _POSITIVE, Help("one membrane time constant, in ms, for all")] | None = (
         None

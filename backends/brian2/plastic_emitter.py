@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import textwrap
 from collections.abc import Iterator
 
-from cortico.backends.brian2 import plastic_template, template
 from cortico.backends.brian2.cell_groups import CellGroup, Pathway, cell_groups
-from cortico.backends.brian2.code import Coder
+from cortico.backends.brian2.coder import Coder
 from cortico.backends.brian2.depth import depth
-from cortico.backends.brian2.emitter import bind, prepared, time_constants
+from cortico.backends.brian2.emitter import IMPORTS, NETWORK, TIME, prepared
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.plastic_statements import (
     bias_values,
@@ -19,17 +16,28 @@ from cortico.backends.brian2.plastic_statements import (
     plastic_synapses,
     with_biases,
 )
-from cortico.backends.brian2.plasticity import Plasticity
+from cortico.backends.brian2.plasticity import Course, Plasticity
 from cortico.backends.brian2.schedule import schedule
 from cortico.backends.brian2.statements import cells, synapses
-from cortico.backends.names import settled
-from cortico.backends.script_parts import (
-    CHECKED,
-    FORMULAS,
-    tensor_lines,
-    two_blank_lines_between_functions,
+from cortico.backends.cells.statements import (
+    bind,
+    function,
+    option_lines,
+    parameters,
+    put_together,
+    quoted,
 )
-from cortico.ir import Circuit, InputKind
+from cortico.ir import Circuit
+
+LEARNING = "cortico.backends.brian2.template.learning"
+
+_DOC = '''\
+"""Present all examples once an epoch, in an order drawn from `seed`, while the weights learn.
+
+Returns the weights by name, and the loss of each presentation before it was learned from. The gate of
+plasticity is open for the last `window` ms of a presentation; without `settling` (ms) the time before
+is as long as signals need to come within `tolerance` through the longest chain of cells.
+"""'''
 
 
 def emit_plastic_script(circuit: Circuit, plasticity: Plasticity, file: str) -> str:
@@ -37,37 +45,15 @@ def emit_plastic_script(circuit: Circuit, plasticity: Plasticity, file: str) -> 
 
     All populations of the circuit, its inputs and outputs have the axis `plasticity.samples`, in time.
     """
-    coder = Coder.of(circuit, schedule(circuit), Options())
-    kinds = dict.fromkeys(p.formula.kind for p in circuit.parameters if p.formula)
-    parts = [
-        _header(circuit, plasticity, file),
-        _learn(coder, plasticity),
-        _main(coder),
-        CHECKED,
-        template.CELLS,
-        template.CONNECT,
-        template.SETTLING_STEPS,
-        template.EDGES_IN_TIME,
-        plastic_template.LEARNING,
-        template.START,
-        *(FORMULAS[kind] for kind in kinds),
-        'if __name__ == "__main__":\n    main()\n',
-    ]
-    return settled(two_blank_lines_between_functions("\n".join(parts)))
-
-
-def _header(circuit: Circuit, plasticity: Plasticity, file: str) -> str:
-    return plastic_template.HEADER.format(
-        title=_quoted(circuit.name),
-        file=_quoted(file)[1:-1],
+    coder = Coder.of(circuit, plan=schedule(circuit), options=Options())
+    return put_together(
+        coder,
+        (LEARNING, NETWORK, TIME),
+        [IMPORTS, _learn(coder, plasticity)],
+        option_lines(Course, vars(Course())),
+        file=quoted(file)[1:-1],
         locality="\n".join(comment_lines(plasticity)),
-        tensors="\n".join([*tensor_lines(circuit), *time_constants(circuit)]),
     )
-
-
-def _quoted(text: str) -> str:
-    """Any text, in quotes, as a docstring may hold it."""
-    return json.dumps(text).replace("\\", "\\\\")
 
 
 def _learn(coder: Coder, plasticity: Plasticity) -> str:
@@ -84,21 +70,11 @@ def _learn(coder: Coder, plasticity: Plasticity) -> str:
         made = plastic_synapses(coder, groups, group, pathway, plasticity)
         body += [*(made or synapses(coder, groups, group, pathway)), ""]
     body += _finish(coder, plasticity, groups)
-    text = textwrap.indent("\n".join([plastic_template.DOC, *body]), "    ")
-    return f"def learn(\n{_arguments(coder)}):\n{text}\n"
+    return function("learn", parameters(coder, vars(Course()), wanted=True), [_DOC, *body])
 
 
 def _pathways(groups: tuple[CellGroup, ...]) -> Iterator[tuple[CellGroup, Pathway]]:
     return ((g, pathway) for g in groups for current in g.currents for pathway in current.pathways)
-
-
-def _arguments(coder: Coder) -> str:
-    circuit, names = coder.circuit, coder.tensors
-    rates = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
-    masks = [f"{names[t.name]}=None" for t in circuit.inputs if t.kind is InputKind.MASK]
-    chosen = [f"{name}={value!r}" for name, value in plastic_template.DEFAULTS.items()]
-    arguments = [*rates, "*", *masks, "weights", *chosen]
-    return "".join(f"    {argument},\n" for argument in arguments)
 
 
 def _lessons(coder: Coder, plasticity: Plasticity) -> Iterator[str]:
@@ -149,9 +125,3 @@ def _finish(coder: Coder, plasticity: Plasticity, groups: tuple[CellGroup, ...])
     yield "start(network, target, timing.count * timing.steps * dt)"
     yield "learned = {name: tensor.values() for name, tensor in tensors.items()}"
     yield "return {**weights, **learned}, np.array(timing.losses)"
-
-
-def _main(coder: Coder) -> str:
-    defaults = {name: repr(value) for name, value in plastic_template.DEFAULTS.items()}
-    inputs = {t.name: coder.tensors[t.name] for t in coder.circuit.inputs}
-    return plastic_template.MAIN.format(inputs=inputs, **defaults)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cortico.backends.brian2.cell_groups import CellGroup, Current, Pathway
-from cortico.backends.brian2.code import Coder
+from cortico.backends.brian2.coder import Coder
 from cortico.backends.brian2.plasticity import Plasticity, PlasticTensor, Reading
 from cortico.backends.brian2.statements import edges, namespace, quoted
 from cortico.ir import Gain, Weight

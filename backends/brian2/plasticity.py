@@ -11,8 +11,29 @@ neuron is the cell whose rate the synapse forwards brings. Both are joined one t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
+from cortico.backends.brian2.options import Method
 from cortico.ir import Gain, TensorRef, Weight
+from cortico.ir.options import Help, OptionSet
+
+
+@dataclass(frozen=True)
+class Course(OptionSet):
+    """How a script presents examples: its options, with their defaults. Times in ms."""
+
+    owner = "learning in brian2"
+
+    learning_rate: Annotated[float, Help("of one presentation")] = 0.01
+    epochs: Annotated[int, Help("how often each example comes")] = 10
+    seed: Annotated[int, Help("of the order of examples")] = 0
+    window: Annotated[float, Help("ms in which weights change")] = 20.0
+    settling: Annotated[float, Help("ms before (default: by depth)")] | None = None
+    tolerance: Annotated[float, Help("how near it settles")] = 1e-3
+    target: Annotated[Literal["numpy", "cython"], Help("what runs the network")] = "numpy"
+    method: Annotated[Method, Help("how rates are integrated")] = "exponential_euler"
+    dt: Annotated[float, Help("time step in ms")] = 1.0
+    tau: Annotated[float, Help("one membrane time constant, in ms, for all")] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup
-from cortico.backends.brian2.code import Coder
+from cortico.backends.brian2.coder import Coder
 from cortico.backends.brian2.depth import depth
 from cortico.backends.brian2.schedule import time_axes
 from cortico.ir import Output

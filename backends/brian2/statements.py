@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup, Current, Pathway, equations
-from cortico.backends.brian2.code import Coder
-from cortico.backends.brian2.roles import role
+from cortico.backends.brian2.coder import Coder
 from cortico.backends.brian2.schedule import time_axes
-from cortico.backends.names import unmarked
+from cortico.backends.cells.roles import role_of
+from cortico.backends.cells.statements import called
 from cortico.ir import Population, Projection
 from cortico.ir.domain import restrict
 from cortico.ir.physiology import cell_type
@@ -16,7 +16,7 @@ from cortico.ir.physiology import cell_type
 
 def cells(coder: Coder, group: CellGroup) -> Iterator[str]:
     """Statements that number the cells of a group and make its NeuronGroup."""
-    yield f"# {role(group)}"
+    yield f"# {_role(group)}"
     yield "cells = Cells()"
     for population in group.populations:
         yield from _numbered(coder, population)
@@ -36,6 +36,16 @@ def cells(coder: Coder, group: CellGroup) -> Iterator[str]:
             yield from called(
                 drive, ["cells.size", *_drives(coder, group, current)], ")" + "[0]" * coder.in_time
             )
+
+
+def _role(group: CellGroup) -> str:
+    """One line for the comment above a group."""
+    return role_of(
+        group.populations[0].cell_class,
+        group.transfer,
+        [current.effect for current in group.currents],
+        is_memory=any(current.write for current in group.currents),
+    )
 
 
 def _numbered(coder: Coder, population: Population) -> Iterator[str]:
@@ -79,17 +89,6 @@ def _drives(coder: Coder, group: CellGroup, current: Current) -> Iterator[str]:
     for population in group.populations:
         for drive in population.compartment(current.compartment).drive:
             yield f"({coder.cells(population)}, {coder.weight(drive)})"
-
-
-def called(head: str, arguments: list[str], tail: str) -> Iterator[str]:
-    """A call on one line, or with an argument per line where that would be long."""
-    line = f"{head}{', '.join(arguments)}{tail}"
-    if len(unmarked(line)) <= 96:
-        yield line
-        return
-    yield head
-    yield from (f"    {argument}," for argument in arguments)
-    yield tail
 
 
 def synapses(

@@ -1,8 +1,3 @@
-"""The fixed parts of an emitted Nengo script."""
-
-from __future__ import annotations
-
-HEADER = '''\
 """Circuit {title} as a Nengo model, compiled by cortico.
 
     python attention_nengo.py inputs.npz -o outputs.npz
@@ -28,42 +23,38 @@ Anderson 2003; Nengo: Bekolay et al. 2014, doi 10.3389/fninf.2013.00048.
 {tensors}
 """
 
-import argparse
-{functools}{json}from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import nengo
 import numpy as np
-'''
 
-MAIN = '''\
-def main():
-    """Read inputs and options, simulate each example, write what comes out."""
-{command_line}{arguments}    options = vars(parser.parse_args())
-    inputs, output = options.pop("inputs"), options.pop("output")
-    if options["weights"] is not None:
-        options["weights"] = dict(np.load(options["weights"]))
-    batch, examples = split(dict(np.load(inputs)))
-    results = [simulate(**example, **options) for example in examples]
-    found = {{name: [outputs[name] for outputs in results] for name in results[0]}}
-    np.savez(output, **{{n: np.reshape(all, batch + all[0].shape) for n, all in found.items()}})
-    for name, (difference, largest) in DIFFERENCES.items():
-        print(f"{{name}}: spiking rates differ by {{difference:.3g}} at most; largest rate {{largest:.3g}}")
-'''
+from cortico.backends.cells.template import by_cell, command_line, numbered, stacked
 
-CONSTANTS = """\
 HEADROOM = 1.1  # what ensembles represent, over the values that arise
 DIFFERENCES = {}  # population: how far spiking rates are from exact ones, and the largest exact rate
-"""
+TRANSFERS: Any = ...  # transfer function to a function of NumPy
+simulate: Any = ...
 
-NETWORK = '''\
+
+def main():
+    """Simulate each example, write what comes out, say how far spiking rates are from exact ones."""
+    batch, examples, output, options = command_line()
+    results = [simulate(**example, **options) for example in examples]
+    np.savez(output, **stacked(results, batch))
+    for name, (difference, largest) in DIFFERENCES.items():
+        print(
+            f"{name}: spiking rates differ by {difference:.3g} at most; largest rate {largest:.3g}"
+        )
+
+
 @dataclass
 class Cells:
     """A population: cells first … first + count - 1, and a dimension for each compartment."""
 
     name: str
     first: int
-    compartments: list
+    compartments: list[str]
     divides: np.ndarray  # (compartments,) bool
     transfer: str
     drives: np.ndarray  # (cells, compartments)
@@ -114,7 +105,9 @@ class Network:
         values = np.stack([by_cell(place, count, each) for each in drives.values()], axis=1)
         divides = np.array([part in divide for part in drives])
         if count:
-            self.populations.append(Cells(name, self.count, list(drives), divides, transfer, values))
+            self.populations.append(
+                Cells(name, self.count, list(drives), divides, transfer, values)
+            )
         self.count += count
         return numbers
 
@@ -184,7 +177,9 @@ class Network:
             for cells in self.populations:
                 count, dimensions = cells.drives.shape
                 corner = np.sqrt(dimensions)  # all compartments at their largest
-                cells.currents = nengo.Node(size_in=count * dimensions, label=f"{cells.name} currents")
+                cells.currents = nengo.Node(
+                    size_in=count * dimensions, label=f"{cells.name} currents"
+                )
                 cells.output = nengo.Node(size_in=count, label=f"{cells.name} rates")
                 for cell in range(count):
                     ensemble = nengo.Ensemble(
@@ -196,21 +191,27 @@ class Network:
                     )
                     own = slice(cell * dimensions, (cell + 1) * dimensions)
                     nengo.Connection(cells.currents[own], ensemble, synapse=None)
-                    nengo.Connection(ensemble, cells.output[cell], function=cells.decoded, synapse=None)
+                    nengo.Connection(
+                        ensemble, cells.output[cell], function=cells.decoded, synapse=None
+                    )
                 drive = nengo.Node(((cells.drives - cells.centre) / cells.width).ravel())
                 nengo.Connection(drive, cells.currents, synapse=None)
             for source, target, rows, columns, weights in self.synapses:
                 shape = target.drives.size, len(source.drives)
                 scaled = weights / target.width[rows % len(target.compartments)]
                 sparse = nengo.Sparse(shape, indices=np.stack([rows, columns], 1), init=scaled)
-                nengo.Connection(source.output, target.currents, transform=sparse, synapse=self.synapse)
+                nengo.Connection(
+                    source.output, target.currents, transform=sparse, synapse=self.synapse
+                )
         return model
 
     def run(self, model, steps):
         """Currents by population, and the rates of all cells: means over the second half of the steps."""
         with model:
             probes = [(nengo.Probe(c.currents), nengo.Probe(c.output)) for c in self.populations]
-        with nengo.Simulator(model, dt=self.dt, progress_bar=False, optimize=steps > 1) as simulator:
+        with nengo.Simulator(
+            model, dt=self.dt, progress_bar=False, optimize=steps > 1
+        ) as simulator:
             simulator.run_steps(steps)
         means = [[simulator.data[p][steps // 2 :].mean(axis=0) for p in pair] for pair in probes]
         currents = {
@@ -218,4 +219,3 @@ class Network:
             for cells, (own, _) in zip(self.populations, means, strict=True)
         }
         return currents, np.concatenate([rates for _, rates in means] or [np.zeros(0)])
-'''

@@ -1,43 +1,32 @@
-"""The NEST backend: one standalone script that runs the circuit on NEST's own rate neurons.
-
-`emitter` writes the script around the parts in `template`.
-"""
+"""The NEST backend: one standalone script that runs the circuit on NEST's own rate neurons."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-
-from cortico.backends.extras import require_extra
-from cortico.backends.nest.emitter import SCRIPT, emit_script
+from cortico.backends.cells.backend import CellBackend
 from cortico.backends.nest.options import Options
-from cortico.backends.script_backend import ScriptBackend
-from cortico.backends.script_running import run_and_listen
-from cortico.ir import Circuit
-from cortico.ir.analysis.inputs import Arrays
+from cortico.ir import Effect, Population
 
-__all__ = ["NestBackend", "Options", "emit_script"]
+__all__ = ["NestBackend", "Options"]
+
+#: Units that a signal passes in a product (negative, quotient, sum) and in a quotient.
+_PRODUCT, _QUOTIENT = 3, 2
 
 
-class NestBackend(ScriptBackend):
+class NestBackend(CellBackend[Options]):
     """Emits a PyNEST script, and runs it in a process of its own."""
 
     name = "nest"
     summary = "a NEST script: built-in rate neurons that settle to attention"
-    script = SCRIPT
+    title = "NEST"
     lacks = "which no rate neuron of NEST has"
+    template = "cortico.backends.nest.template"
+    Options = Options
 
-    def __init__(self, **options: object) -> None:
-        self.options = Options.of(options)
-
-    def source(self, circuit: Circuit) -> str:
-        return emit_script(circuit, self.options)
-
-    def require(self) -> None:
-        require_extra(self.name, "nest", "NEST")
-
-    def outputs(
-        self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
-    ) -> dict[str, np.ndarray]:
-        return run_and_listen(files[SCRIPT], inputs, weights, "the NEST network")[0]
+    def units(self, population: Population) -> int:
+        """A sum, quotients, products, a transfer function."""
+        effects = [compartment.effect for compartment in population.compartments]
+        divisors = effects.count(Effect.DIVIDES)
+        factors = len(effects) - divisors
+        computed = _PRODUCT * max(factors - 1, 0) + _QUOTIENT * divisors
+        own = 1 if computed and population.transfer != "identity" else 0
+        return 1 + computed + own

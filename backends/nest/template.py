@@ -1,8 +1,3 @@
-"""The fixed parts of an emitted NEST script."""
-
-from __future__ import annotations
-
-HEADER = '''\
 """Circuit {title} as a NEST network of rate neurons, compiled by cortico.
 
     python attention_nest.py inputs.npz -o outputs.npz
@@ -33,36 +28,23 @@ circuits, arXiv 2504.06354. Rates have no unit: they are relative to a baseline 
 {tensors}
 """
 
-import argparse
 import functools
-{json}from pathlib import Path
+from typing import Any
 
 import nest
 import numpy as np
-'''
 
-MAIN = '''\
-def main():
-    """Read inputs and options, simulate each example, write what comes out."""
-{command_line}{arguments}    options = vars(parser.parse_args())
-    inputs, output = options.pop("inputs"), options.pop("output")
-    if options["weights"]:
-        options["weights"] = dict(np.load(options["weights"], allow_pickle=False))
-    batch, examples = split(dict(np.load(inputs, allow_pickle=False)))
-    results = [simulate(**example, **options) for example in examples]
-    found = {{name: [outputs[name] for outputs in results] for name in results[0]}}
-    np.savez(output, **{{n: np.reshape(all, batch + all[0].shape) for n, all in found.items()}})
-'''
+from cortico.backends.cells.template import by_cell, numbered
 
-CONSTANTS = """\
 HEADROOM = 4.0  # of s over the largest factor: products lose that many roundings
 EXPONENT = 60.0  # where the sigmoid that stands for exp bends
-DAMPING = 0.9  # of the part that others go: at full steps what is divided would jitter by a rounding
+# Of the part that others go: at full steps what is divided would jitter by a rounding
+DAMPING = 0.9
 NEVER = np.inf  # ms: the time constant of a unit that waits
 BLOCK = 1_000_000  # synapses handed to NEST at once
-"""
+TRANSFERS: Any = ...  # transfer function to a model of NEST and its parameters
 
-NETWORK = '''\
+
 class Network:
     """Units and synapses, and the stages in which they are let go."""
 
@@ -71,7 +53,9 @@ class Network:
         nest.verbosity = nest.VerbosityLevel.ERROR
         if nest.num_processes > 1:
             raise RuntimeError("this script reads the rates of all units: use threads, not MPI")
-        nest.set(resolution=dt, min_delay=dt, max_delay=dt, local_num_threads=threads, use_wfr=False)
+        nest.set(
+            resolution=dt, min_delay=dt, max_delay=dt, local_num_threads=threads, use_wfr=False
+        )
         self.dt, self.tau, self.tolerance = dt, tau, tolerance
         self.part = 1 - np.exp(-dt / tau)  # of its way that a unit goes in a step
         self.damped = DAMPING * self.part
@@ -88,8 +72,13 @@ class Network:
         place = np.maximum(numbers[axes] - first, -1)
         plain = len(multiply) == 1 and not divide
         if count:
-            drives = {d: by_cell(place, count, values) for d, values in {**multiply, **divide}.items()}
-            sums = {d: self.sums(values, transfer if plain else "identity") for d, values in drives.items()}
+            drives = {
+                d: by_cell(place, count, values) for d, values in {**multiply, **divide}.items()
+            }
+            sums = {
+                d: self.sums(values, transfer if plain else "identity")
+                for d, values in drives.items()
+            }
             self.populations.append((range(first, first + count), sums))
             somas = sums[next(iter(multiply))] if plain else self.product_of(sums, divide, transfer)
             self.somas = np.append(self.somas, somas)
@@ -107,7 +96,9 @@ class Network:
     def settle(self):
         """Let the units go, stage by stage, until the last are at rest; rates by number, 0 for -1."""
         for stage, (units, parameters, left) in enumerate(self.stages):
-            nest.NodeCollection(units.tolist()).set(parameters() if parameters else {"tau": self.tau})
+            nest.NodeCollection(units.tolist()).set(
+                parameters() if parameters else {"tau": self.tau}
+            )
             self.left[stage] = left
         self.run()
         return np.append(self.rates(self.somas), 0.0)
@@ -222,7 +213,9 @@ class Network:
         steps = {}
         for stage, left in self.left.items():  # each comes to rest after those that it hears
             own = np.log(self.tolerance) / np.log(max(left, 1e-9)) + 1
-            steps[stage] = own + max((steps.get(heard, 0) for heard in self.heard[stage]), default=0)
+            steps[stage] = own + max(
+                (steps.get(heard, 0) for heard in self.heard[stage]), default=0
+            )
         nest.Simulate(np.ceil(2 + max(steps.values(), default=0)) * self.dt)
         self.left = {}
 
@@ -237,4 +230,3 @@ class Network:
         if not np.isfinite(found).all():
             raise FloatingPointError("a rate is NaN or infinite")
         return found[places]
-'''

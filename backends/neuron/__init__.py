@@ -1,37 +1,56 @@
 """The NEURON backend: a script and two mechanisms that run the circuit, on one or many MPI processes.
 
-`emitter` writes the script around the parts in `template`, `running` compiles and runs it.
+`mechanisms` writes the mechanisms, `running` compiles them and runs the script.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from cortico.backends.neuron.emitter import SCRIPT, emit_script, mechanisms
+from cortico.backends.cells.backend import CellBackend
+from cortico.backends.cells.coder import Coder
+from cortico.backends.cells.script import area_and_time, dendrites
+from cortico.backends.neuron.mechanisms import function_numbers, mechanisms
 from cortico.backends.neuron.options import Options
 from cortico.backends.neuron.running import require_neuron, run_script
-from cortico.backends.script_backend import ScriptBackend
-from cortico.ir import Circuit
+from cortico.ir import Circuit, Effect, Population
 from cortico.ir.analysis.inputs import Arrays
 
-__all__ = ["NeuronBackend", "Options", "emit_script", "mechanisms"]
+__all__ = ["NeuronBackend", "Options", "mechanisms"]
 
 
-class NeuronBackend(ScriptBackend):
+class NeuronBackend(CellBackend[Options]):
     """Emits a NEURON script with its mechanisms, and runs them in processes of their own."""
 
     name = "neuron"
     summary = "a NEURON script and mechanisms: one-segment compartments, over MPI"
-    script = SCRIPT
+    title = "NEURON"
     lacks = "which no mechanism of NEURON settles to"
+    template = "cortico.backends.neuron.template"
+    Options = Options
+    physiology = settles_by_depth = True
 
-    def __init__(self, **options: object) -> None:
-        self.options = Options.of(options)
+    def arguments(self) -> dict[str, object]:
+        return {name: value for name, value in super().arguments().items() if name != "ranks"}
 
-    def source(self, circuit: Circuit) -> str:
-        return emit_script(circuit, self.options)
+    def values(self, circuit: Circuit) -> str:
+        return f"TRANSFERS = {json.dumps(function_numbers(circuit))}"
+
+    def cell(self, coder: Coder, population: Population) -> Iterator[str]:
+        yield from area_and_time(coder, population)
+        yield from dendrites(coder, population)
+
+    def units(self, population: Population) -> int:
+        """A dendrite, products, the soma."""
+        effects = [compartment.effect for compartment in population.compartments]
+        divisors = effects.count(Effect.DIVIDES)
+        factors = len(effects) - divisors
+        if factors == 1 and not divisors and population.transfer == "identity":
+            return 1
+        return 2 + max(factors - 2, divisors - 1, 0)
 
     def emit(self, circuit: Circuit) -> Mapping[str, str]:
         return {**super().emit(circuit), **mechanisms(circuit)}
@@ -42,4 +61,4 @@ class NeuronBackend(ScriptBackend):
     def outputs(
         self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
     ) -> dict[str, np.ndarray]:
-        return run_script(files, inputs, weights, self.options.ranks)
+        return run_script(files, self.script, inputs, weights, self.options.ranks)

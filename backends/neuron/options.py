@@ -28,7 +28,3 @@ class Options(OptionSet):
         float, number(1e-13, 1), Help("stop when nothing is further from rest")
     ] = 1e-10
     ranks: Annotated[int, whole(1, 10**6)] = 1
-
-    def of_script(self) -> dict[str, object]:
-        """What the script takes as arguments, with its defaults."""
-        return {"dt": self.dt, "tau": self.tau, "tolerance": self.tolerance}

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from cortico.backends.extras import require_extra
-from cortico.backends.neuron.emitter import SCRIPT
 from cortico.backends.script_running import require_mpiexec, run_command, run_in_folder
 from cortico.ir import UnsupportedError
 
@@ -42,11 +41,14 @@ def compiled(mechanisms: tuple[tuple[str, str], ...]) -> Path:
 
 
 def run_script(
-    files: Mapping[str, str], inputs: Arrays, weights: Arrays, ranks: int
+    files: Mapping[str, str], script: str, inputs: Arrays, weights: Arrays, ranks: int
 ) -> dict[str, np.ndarray]:
-    """Run emitted files on so many MPI ranks; returns the outputs. NEURON loads what the folder has."""
+    """Run the `script` among emitted files on so many MPI ranks; returns the outputs.
+
+    NEURON loads what the folder has.
+    """
     mechanisms = dict(files)
-    source = mechanisms.pop(SCRIPT)
+    source = mechanisms.pop(script)
     folder = compiled(tuple(mechanisms.items()))
     start = ["mpiexec", "-n", str(ranks)] if ranks > 1 else []
     return run_in_folder(source, inputs, weights, folder, "the NEURON network", start)

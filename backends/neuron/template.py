@@ -1,8 +1,3 @@
-"""The fixed parts of an emitted NEURON script."""
-
-from __future__ import annotations
-
-HEADER = '''\
 """Circuit {title} as a NEURON model of rate units, compiled by cortico.
 
     nrnivmodl .
@@ -27,10 +22,10 @@ Areas are spread over the MPI processes, and so are the cells of the thalamus, e
 {tensors}
 """
 
-import argparse
 import ctypes.util
-{functools}{json}import os
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,40 +38,37 @@ if not hasattr(nrn, "RateSynapse"):  # nrnivmodl was run where this file lies, n
 if __name__ == "__main__" and os.environ.setdefault(
     "MPI_LIB_NRN_PATH", next(filter(None, map(ctypes.util.find_library, ("mpi", "mpich"))), "")
 ):
-    os.environ.setdefault("OMPI_MCA_ess_singleton_isolated", "1")  # without mpiexec OpenMPI wants no daemon
+    # without mpiexec OpenMPI wants no daemon
+    os.environ.setdefault("OMPI_MCA_ess_singleton_isolated", "1")
     nrn.nrnmpi_init()
-pc = nrn.ParallelContext()  # knows how many processes there are: one without MPI
-'''
 
-MAIN = '''\
+from cortico.backends.cells.template import by_cell, command_line, numbered, settling_steps, stacked
+
+pc = nrn.ParallelContext()  # knows how many processes there are: one without MPI
+TRANSFERS: Any = ...  # transfer function to its number in dendritic_product.mod
+AREA = 100  # um2: 1 nA into a section is then 1 mA/cm2
+simulate: Any = ...
+
+
 def main():
-    """Read inputs and options, simulate each example, write what comes out."""
-{command_line}{arguments}    options = vars(parser.parse_args())
-    inputs, output = options.pop("inputs"), options.pop("output")
-    if options["weights"]:
-        options["weights"] = dict(np.load(options["weights"], allow_pickle=False))
-    batch, examples = split(dict(np.load(inputs, allow_pickle=False)))
+    """Simulate each example, write what comes out, once for all processes."""
+    batch, examples, output, options = command_line()
     results = [simulate(**example, **options) for example in examples]
-    found = {{name: [outputs[name] for outputs in results] for name in results[0]}}
     if pc.id() == 0:
-        np.savez(output, **{{n: np.reshape(all, batch + all[0].shape) for n, all in found.items()}})
+        np.savez(output, **stacked(results, batch))
     pc.barrier()
     nrn.quit()  # which ends MPI, too
-'''
 
-CONSTANTS = """\
-TRANSFERS = {transfers}
-AREA = 100  # um2: 1 nA into a section is then 1 mA/cm2
-"""
 
-CELL = '''\
 class Cell:
     """A soma, and a dendrite for each of its compartments. `drives`: what dendrites get from outside."""
 
     def __init__(self, name, tau, transfer, drives, divide):
         self.name, self.leak = name, 1e-3 / tau  # S/cm2
         self.sections = []
-        self.dendrites = {dendrite: self.section(dendrite, drive) for dendrite, drive in drives.items()}
+        self.dendrites = {
+            dendrite: self.section(dendrite, drive) for dendrite, drive in drives.items()
+        }
         factors = [s for name, s in self.dendrites.items() if name not in divide]
         divisors = [self.dendrites[name] for name in divide]
         if len(factors) == 1 and not divisors and transfer == "identity":
@@ -116,9 +108,8 @@ class Cell:
         made = nrn.RateSynapse(self.dendrites[dendrite](0.5))
         made.w = weight * self.leak * AREA / 100  # uS
         return made
-'''
 
-NETWORK = '''\
+
 class Network:
     """Cells and synapses, of which each MPI process makes those of its own areas."""
 
@@ -130,7 +121,9 @@ class Network:
         pc.set_maxstep(10 * dt)
         nrn.dt = dt
 
-    def population(self, name, *axes, tau, area=(), transfer="identity", multiply={}, divide={}, where=True):
+    def population(
+        self, name, *axes, tau, area=(), transfer="identity", multiply={}, divide={}, where=True
+    ):
         """Make a cell per index at which one exists; returns their numbers, -1 where there is none."""
         first = self.size
         numbers, count = numbered(first, axes, where)
@@ -158,7 +151,9 @@ class Network:
         """Make the synapses between cells that exist, onto those of this process."""
         pre, post, weight, where = np.broadcast_arrays(pre, post, weight, where)
         exists = where & (pre >= 0) & np.isin(post, list(self.cells))
-        for source, target, w in zip(pre[exists].tolist(), post[exists].tolist(), weight[exists].tolist()):
+        for source, target, w in zip(
+            pre[exists].tolist(), post[exists].tolist(), weight[exists].tolist()
+        ):
             synapse = self.cells[target].synapse(dendrite, w)
             pc.target_var(synapse, synapse._ref_r, source)
             self.synapses.append(synapse)
@@ -183,7 +178,10 @@ class Network:
         own = {k: (np.abs(after[k] - before[k]).max(), np.abs(after[k]).max()) for k in after}
         of_ranks = pc.py_allgather(own)
         kinds = {kind for found in of_ranks for kind in found}
-        found = {kind: np.max([each[kind] for each in of_ranks if kind in each], axis=0) for kind in kinds}
+        found = {
+            kind: np.max([each[kind] for each in of_ranks if kind in each], axis=0)
+            for kind in kinds
+        }
         if not np.isfinite(list(found.values())).all():
             raise FloatingPointError("a voltage is NaN or infinite")
         return max((way / largest for way, largest in found.values() if way), default=0.0)
@@ -207,4 +205,3 @@ def area_number(axes):
     for axis in axes:
         number = number * axis.size + axis
     return number
-'''

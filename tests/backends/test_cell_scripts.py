@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,15 +12,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from cortico.backends import get_backend, get_runner
-from cortico.backends.annarchy import emitter as annarchy_emitter
 from cortico.backends.array_files import save_npz
-from cortico.backends.cell_script import normalised_first
-from cortico.backends.nengo import emitter as nengo_emitter
-from cortico.backends.nest import emitter as nest_emitter
-from cortico.backends.neuron import emitter as neuron_emitter
+from cortico.backends.cells.script import normalised_first
 from cortico.backends.neuron import mechanisms
 from cortico.backends.neuron.running import compiled
-from cortico.backends.script_running import run_command
+from cortico.backends.script_running import run_and_listen, run_command
 from cortico.ir import (
     Bound,
     CellClass,
@@ -35,33 +32,15 @@ from cortico.ir import (
 )
 from cortico.ir.rewrite import longest_chain
 from cortico.lowering import lower
-from tests.backends.nengo import simulation as nengo
-from tests.backends.nest import simulation as nest
-from tests.backends.neuron import simulation as neuron
+from tests.backends.simulators import CELL_BY_CELL, IN_PROCESS, NEURON
 from tests.cases import CASES
 from tests.covering import first
 
 CASE = {case.name: case for case in CASES}
 
-ENGINES = [
-    pytest.param("neuron", marks=neuron.needs_neuron),
-    pytest.param("nest", marks=nest.needs_nest),
-    pytest.param("nengo", marks=nengo.needs_nengo),
-]
-EMITTERS = {
-    "neuron": neuron_emitter,
-    "nest": nest_emitter,
-    "annarchy": annarchy_emitter,
-    "nengo": nengo_emitter,
-}
-
-
-def simulate(engine, circuit, inputs):
-    if engine == "neuron":
-        return neuron.simulate(circuit, inputs, **neuron.SYNCHRONOUS)
-    if engine == "nengo":
-        return nengo.simulate(circuit, inputs)
-    return nest.simulate(circuit, inputs)
+#: Those that run in this process, and the names of all.
+ENGINES = IN_PROCESS
+EMITTERS = [simulator.name for simulator in CELL_BY_CELL]
 
 
 @pytest.mark.parametrize("engine", EMITTERS)
@@ -82,16 +61,15 @@ def test_the_emitted_folder_runs_alone(engine, tmp_path):
     """As the head of the script says, with Python's isolated mode: nothing of ours is found."""
     case = CASE["bert"]
     circuit = lower(case.spec, case.weights)
-    options = {"dt": 1e8} if engine == "neuron" else {}
-    for name, text in get_backend(engine, **options).emit(circuit).items():
+    for name, text in engine.backend(**engine.exactly).emit(circuit).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     folder = tmp_path
-    if engine == "neuron":  # compiled once for all tests, where nrnivmodl was run
+    if engine is NEURON:  # compiled once for all tests, where nrnivmodl was run
         folder = compiled(tuple(mechanisms().items()))
     weights = {p.name: p.values for p in circuit.parameters if p.values is not None}
     save_file(weights, tmp_path / "circuit.safetensors")
     np.savez(tmp_path / "inputs.npz", **case.inputs)
-    command = [sys.executable, "-I", str(tmp_path / f"attention_{engine}.py")]
+    command = [sys.executable, "-I", str(tmp_path / f"attention_{engine.name}.py")]
     files = [str(tmp_path / "inputs.npz"), "-o", str(tmp_path / "outputs.npz")]
     subprocess.run([*command, *files], cwd=folder, check=True, capture_output=True)
     with np.load(tmp_path / "outputs.npz") as found:
@@ -119,14 +97,13 @@ def test_any_name_runs(engine, names):
     builder.output("y", second, (axis,))
     circuit = builder.build()
     array = np.array([0.5, -2.0, 0.0])
-    inputs = {argument_of(engine, circuit): array}
-    outputs = simulate(engine, circuit, inputs)
+    inputs = {argument_of(engine.source(circuit)): array}
+    outputs = engine.settle(circuit, inputs)
     np.testing.assert_allclose(outputs["y"], np.tanh(array**2), rtol=1e-9, atol=1e-12)
 
 
-def argument_of(engine, circuit):
+def argument_of(text):
     """The first argument of the script's function, whose name may not be the input's."""
-    (text,) = (t for n, t in get_backend(engine).emit(circuit).items() if n.endswith(".py"))
     functions = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)]
     (function,) = (f for f in functions if f.name == "simulate")
     return function.args.args[0].arg
@@ -151,7 +128,7 @@ def test_products_and_quotients_by_hand(engine):
     p, q, r = np.array([[1.0, -2, 3, 4], [5, 0, 7, 8], [0.1, 1, -2, 3]])
     s, t = np.array([[2.0, -3, 0, 0.5], [1, 1, 2, -8]])
     inputs = {f"x_{name}": array for name, array in zip(names, (p, q, r, s, t), strict=True)}
-    found = simulate(engine, builder.build(), inputs)["y"]
+    found = engine.settle(builder.build(), inputs)["y"]
     np.testing.assert_allclose(found, [0.25, 0, 0, -24], rtol=1e-9, atol=1e-12)
 
 
@@ -172,7 +149,7 @@ def test_cells_that_do_not_exist_read_zero(engine):
         (Bound("j", "i", 0),),
     )
     builder.output("y", "cell", ("i", "j"))
-    found = simulate(engine, builder.build(), {"x": np.log([2.0, 3.0])})["y"]
+    found = engine.settle(builder.build(), {"x": np.log([2.0, 3.0])})["y"]
     np.testing.assert_allclose(found, [[2, 0], [3, 3]], rtol=1e-9, atol=0)
 
 
@@ -193,23 +170,23 @@ def divided():
 def test_divisors_of_all_sizes_in_one_population(engine):
     """The sums of softmax over a row span eleven orders of magnitude in a layer of MiniLM."""
     d = np.array([1e-9, 1.0, -1e-6, 1e9])
-    found = simulate(engine, divided(), {"x": 3 * d, "d": d})["y"]
+    found = engine.settle(divided(), {"x": 3 * d, "d": d})["y"]
     np.testing.assert_allclose(found, 3.0, rtol=1e-9)
 
 
-@neuron.needs_neuron
+@NEURON.needs
 def test_a_small_divisor_does_not_slow_a_cell():
     """In steps of 0.5 ms, within the time that a chain of its length may take."""
     inputs = {"x": np.array([2.0, -3.0]), "d": np.array([1e-4, 100.0])}
-    found = neuron.simulate(divided(), inputs)["y"]
+    found = NEURON.simulate(divided(), inputs)["y"]
     np.testing.assert_allclose(found, [2e4, -0.03], rtol=1e-8)
 
 
-@neuron.needs_neuron
+@NEURON.needs
 def test_areas_are_spread_over_processes():
     """Two axes of areas, three processes: area 2 g + r is made by process (2 g + r) % 3."""
     circuit = lower(CASE["everything"].spec, CASE["everything"].weights)
-    script = neuron.load(circuit)
+    script = NEURON.load(circuit)
     made = {}
     for rank in range(3):
         script["pc"] = SimpleNamespace(
@@ -277,6 +254,23 @@ def test_a_command_that_fails_is_quoted(tmp_path):
         run_command(command, tmp_path, "the network")
 
 
+def test_progress_is_passed_on_and_what_is_printed_returned(capsys):
+    """Nothing stays of what a library keeps in the temporary folder."""
+    source = """
+import pathlib, sys, tempfile
+import numpy as np
+print("5 % complete", "a warning", sep="\\n", file=sys.stderr)
+pathlib.Path(tempfile.gettempdir(), "log").touch()
+print(tempfile.gettempdir())
+np.savez(sys.argv[3], y=np.load(sys.argv[1])["x"] * np.load(sys.argv[5])["w"])
+"""
+    x, w = {"x": np.arange(3.0)}, {"w": np.full(3, 2.0)}
+    found, said = run_and_listen(source, x, w, "it", progress="% complete")
+    assert found["y"].tolist() == [0, 2, 4]
+    assert capsys.readouterr().err == "5 % complete\n"
+    assert said and not Path(said.strip()).exists()
+
+
 @pytest.mark.parametrize("engine", EMITTERS)
 def test_a_missing_engine_is_one_line(engine, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -290,7 +284,7 @@ def test_an_input_that_is_infinite_is_refused(engine):
     case = CASE["one_head"]
     x = np.full((2, 8), np.inf)
     with pytest.raises(ValueError, match="NaN or infinite"):
-        simulate(engine, lower(case.spec, case.weights), {"x": x})
+        engine.settle(lower(case.spec, case.weights), {"x": x})
 
 
 @pytest.mark.parametrize("engine", [*EMITTERS, "brian2"])

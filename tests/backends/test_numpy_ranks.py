@@ -41,7 +41,7 @@ from cortico.passes import parse_passes, run_passes
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias
 from cortico.spec.weights import random_weights
-from tests.backends.neuron.simulation import MPI
+from tests.backends.simulators import MPI
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
 from tests.covering import every_case

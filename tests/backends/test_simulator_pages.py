@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cortico.backends import annarchy, nengo, nest, neuron, nir
-from tests.backends.nest.simulation import needs_nest
+from tests.backends.simulators import NEST
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = {
@@ -73,7 +73,7 @@ def test_every_option_is_listed_with_its_default(engine):
 
 
 @pytest.mark.slow
-@needs_nest
+@NEST.needs
 def test_the_benchmark_measures(benchmark):
     found = benchmark["measure"]("nest", "small", 1)
     assert found["step_s"] > 0 and found["build_s"] > 0

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from tests.backends.nengo.simulation import needs_nengo
+from tests.backends.simulators import NENGO
 
 
-@needs_nengo
+@NENGO.needs
 def test_the_command_line_prints_the_error(cortico, home):
     """`cortico run` says what the run measured, below the outputs."""
     (home / "tiny.toml").write_text("model = 1\nheads = 1\n")

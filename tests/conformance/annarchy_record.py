@@ -16,10 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from cortico.backends import get_backend
-from cortico.backends.annarchy import Options, emit_script
 from cortico.ir import Circuit
 from cortico.lowering import lower
-from tests.backends.annarchy.simulation import SYNCHRONOUS, simulate
+from tests.backends.simulators import ANNARCHY
 from tests.cases import CASES, Case
 from tests.conformance.test_backends import expected_output, relative_error
 
@@ -33,7 +32,7 @@ def recorded() -> dict[str, dict]:
 
 def code_of(circuit: Circuit) -> str:
     """A hash of the emitted script from its imports on."""
-    text = emit_script(circuit, Options())
+    text = ANNARCHY.source(circuit)
     return hashlib.sha256(text[text.index("import argparse") :].encode()).hexdigest()[:16]
 
 
@@ -45,7 +44,7 @@ def supported() -> list[tuple[Case, Circuit]]:
 
 def measure(case: Case, circuit: Circuit) -> float:
     """The relative error over a batch of two examples."""
-    found = simulate(circuit, case.inputs, **SYNCHRONOUS)["y"]
+    found = ANNARCHY.settle(circuit, case.inputs)["y"]
     return float(f"{relative_error(found, expected_output(case)):.0e}")
 
 

@@ -1,14 +1,8 @@
-"""ANNarchy networks settle to the textbook: few networks, as each is compiled; record.py has all cases."""
-
-import dataclasses
-import os
+"""ANNarchy networks settle to the textbook: few networks, as each is compiled; annarchy_record.py has all cases."""
 
 import numpy as np
-import pytest
-from hypothesis import Phase, assume, given, settings
-from hypothesis import strategies as st
 
-from cortico.backends import get_backend, get_runner
+from cortico.backends import get_runner
 from cortico.ir import (
     Bound,
     CellClass,
@@ -22,39 +16,36 @@ from cortico.ir import (
     Weight,
 )
 from cortico.lowering import lower
-from tests.backends.annarchy.simulation import SYNCHRONOUS, folder, needs_annarchy, simulate
+from tests.backends.simulators import ANNARCHY, folder
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
-from tests.strategies import circuits, real_numbers
 
 CASE = {case.name: case for case in CASES}
-ANNARCHY = get_backend("annarchy")
-
-#: Random circuits take ten seconds each, so they are tried when this says how many.
-EXAMPLES = int(os.environ.get("ANNARCHY_EXAMPLES", "0"))
 
 
-@needs_annarchy
+@ANNARCHY.needs
 def test_many_options_at_once():
     """Grouped heads, a window, padding, biases: a batch on one compiled network."""
     case = CASE["softmax-mask_window-padded-grouped-biased"]
     circuit = lower(case.spec, case.weights)
     expected = expected_output(case)
-    assert relative_error(simulate(circuit, case.inputs, **SYNCHRONOUS)["y"], expected) < 1e-12
+    assert relative_error(ANNARCHY.settle(circuit, case.inputs)["y"], expected) < 1e-12
 
     library = folder() / "annarchy" / "ANNarchyWrapper1.so"
     compiled = library.stat().st_mtime_ns
-    in_time = simulate(circuit, case.inputs)["y"]  # each class of cells has its time constant
+    in_time = ANNARCHY.simulate(circuit, case.inputs)[
+        "y"
+    ]  # each class of cells has its time constant
     assert 1e-15 < relative_error(in_time, expected) < 1e-8
     other = {p.name: 1.5 * p.values for p in circuit.parameters}
-    found = simulate(circuit, case.inputs, other, **SYNCHRONOUS)["y"]
+    found = ANNARCHY.settle(circuit, case.inputs, other)["y"]
     again = get_runner("reference").run(circuit, case.inputs, other)["y"]
     assert relative_error(found, again) < 1e-12
     assert relative_error(again, expected) > 1e-3
     assert library.stat().st_mtime_ns == compiled, "other weights were compiled anew"
 
 
-@needs_annarchy
+@ANNARCHY.needs
 def test_all_that_cells_do_by_hand():
     """Factors, divisors, transfer functions, domains, constants and any name, on two threads."""
     circuit = features()
@@ -62,7 +53,7 @@ def test_all_that_cells_do_by_hand():
     x, z = rng.uniform(0.5, 2.0, (2, 2, 4))
     z[0, 1] = 0.0
     z[1, 2] *= -1
-    found = simulate(circuit, {"x": x, "z": z}, threads=2, **SYNCHRONOUS)
+    found = ANNARCHY.simulate(circuit, {"x": x, "z": z}, threads=2, **ANNARCHY.exactly)
     later = np.tril(np.ones((4, 4)))
     pairs = x[:, :, None] * z[:, None, :] * later
     near = later * (1 - np.tril(np.ones((4, 4)), -3))  # a synapse from (i, j) with i - j <= 2
@@ -83,7 +74,7 @@ def test_all_that_cells_do_by_hand():
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=1e-12, atol=1e-14, err_msg=name)
 
-    early = simulate(circuit, {"x": x, "z": z}, threads=2, dt=10.0, tolerance=0.1)
+    early = ANNARCHY.simulate(circuit, {"x": x, "z": z}, threads=2, dt=10.0, tolerance=0.1)
     relay, pyramidal = (-np.log(1 - early[name] / expected[name]) for name in ("lambda", "inverse"))
     steps = 20 * relay / 10.0  # of 10 ms: relay cells have 20 ms, pyramidal-tract cells 12
     np.testing.assert_allclose(steps, steps.round(), rtol=1e-6)
@@ -158,36 +149,3 @@ def features():
     ):
         builder.output(name, name, tuple(axes))
     return builder.build()
-
-
-@needs_annarchy
-@pytest.mark.skipif(EXAMPLES == 0, reason="ANNARCHY_EXAMPLES says how many circuits to compile")
-@settings(
-    max_examples=max(EXAMPLES, 1),
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-)
-@given(circuit=circuits(time=False), seed=st.integers(0, 9), tokens=st.integers(1, 4))
-def test_any_circuit_in_space(circuit, seed, tokens):
-    """Any compartments, transfer functions, domains, drives and orders of axes."""
-    inputs, weights, rates = real_numbers(circuit, seed, tokens)
-    assume(ANNARCHY.unsupported(circuit) == [])
-    assume(all(np.isfinite(rate).all() for rate in rates.values()))
-    found = simulate(circuit, inputs, weights, **SYNCHRONOUS)["y"]
-    expected = get_runner("reference").run(circuit, inputs, weights)["y"]
-    assert found.shape == expected.shape
-    largest = max(float(np.abs(rate).max(initial=1.0)) for rate in rates.values())
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12 * largest)
-
-
-def test_axes_in_time_are_refused():
-    circuit = lower(CASE["memory"].spec)
-    assert ANNARCHY.unsupported(circuit) == ["axis 'i' is in time", "axis 'j' is in time"]
-
-
-def test_weights_that_are_no_numbers_are_refused():
-    circuit = lower(CASE["one_head"].spec, CASE["one_head"].weights)
-    first, *others = circuit.parameters
-    first = dataclasses.replace(first, values=np.full_like(first.values, np.nan))
-    broken = dataclasses.replace(circuit, parameters=(first, *others))
-    (line,) = ANNARCHY.unsupported(broken)
-    assert line == f"parameter {first.name!r} has numbers that are NaN or infinite"

@@ -13,12 +13,7 @@ from cortico.backends import Runner, require_support
 from cortico.frontends import spec_to_mapping
 from tests.backends.brian2 import simulation as brian2
 from tests.backends.brian2.simulation import second_example
-from tests.backends.nengo import simulation as nengo
-from tests.backends.nengo.simulation import needs_nengo
-from tests.backends.nest import simulation as nest
-from tests.backends.nest.simulation import needs_nest
-from tests.backends.neuron import simulation as neuron
-from tests.backends.neuron.simulation import needs_neuron
+from tests.backends.simulators import NENGO, NEST, NEURON, QUICK
 from tests.cases import CASES, Case
 from tests.conformance import annarchy_record
 from tests.conformance.test_backends import AT_ONCE, expected_output, relative_error
@@ -32,9 +27,9 @@ CLASSES = (1e-12, 1e-9, 1e-6, 1e-3)
 #: Backend to what runs an emitted script for one example.
 IN_PROCESS = {
     "brian2": lambda *example: brian2.simulate(*example, **brian2.SYNCHRONOUS)[0],
-    "neuron": lambda *example: neuron.simulate(*example, **neuron.SYNCHRONOUS),
-    "nest": lambda *example: nest.simulate(*example, **nest.QUICK),
-    "nengo": nengo.simulate,
+    "neuron": NEURON.settle,
+    "nest": lambda *example: NEST.simulate(*example, **QUICK),
+    "nengo": NENGO.settle,
 }
 
 #: Backends whose errors are recorded, as they take long: case to what was found.
@@ -59,8 +54,8 @@ Brian2 networks run here with one example and steps as long as the membrane time
 network settles exactly. Integrated in ten steps to a time constant, some with every option come within 1e-6
 (`tests/conformance/test_brian2.py`). NEURON models run with one example too, and steps far longer than
 the time constants; NEST networks and exact Nengo models with one example. A test says what happens with
-short steps, batches, two MPI ranks, two threads and spiking neurons (`tests/conformance/test_neuron.py`,
-`tests/conformance/test_nest.py`, `tests/conformance/test_nengo.py`).
+other passes and any circuit (`tests/conformance/test_simulators.py`), with short steps, batches, two MPI ranks, two
+threads and spiking neurons (`tests/conformance/test_neuron.py`, `test_nest.py`, `test_nengo.py`).
 
 ANNarchy compiles each network. So its errors, on both examples and with steps far longer than the time
 constants, are a record, `tests/conformance/annarchy_record.json`. A test fails when the code that is emitted for
@@ -84,7 +79,7 @@ def row_of(case: Case) -> str:
 ROWS = {row: [c for c in CASES if row_of(c) == row] for row in dict.fromkeys(map(row_of, CASES))}
 
 #: What is skipped, with a reason, where an engine is missing.
-MARKS = {"neuron": needs_neuron, "nest": needs_nest, "nengo": needs_nengo}
+MARKS = {simulator.name: simulator.needs for simulator in (NEURON, NEST, NENGO)}
 
 
 def every_cell():

@@ -25,30 +25,17 @@ from cortico.ir import (
 )
 from cortico.ir.rewrite import rename
 from cortico.verify.exact.emitted import check_emitted, check_emitted_symbolically
-from tests.backends.annarchy.simulation import SYNCHRONOUS as ANNARCHY
-from tests.backends.annarchy.simulation import needs_annarchy
-from tests.backends.annarchy.simulation import simulate as annarchy
 from tests.backends.brian2 import simulation as brian2
-from tests.backends.nengo import simulation as nengo
-from tests.backends.nengo.simulation import needs_nengo
-from tests.backends.nest import simulation as nest
-from tests.backends.nest.simulation import needs_nest
-from tests.backends.neuron.simulation import needs_neuron
+from tests.backends.simulators import ANNARCHY, CELL_BY_CELL, NENGO, NEST, NEURON, QUICK
 
 #: Backend to what runs one example of an emitted script in this process.
 IN_PROCESS = {
     "brian2": lambda *example: brian2.simulate(*example, **brian2.SYNCHRONOUS)[0],
-    "nest": lambda *example: nest.simulate(*example, **nest.QUICK),
-    "nengo": nengo.simulate,
-    "annarchy": lambda *example: annarchy(*example, **ANNARCHY),
+    "nest": lambda *example: NEST.simulate(*example, **QUICK),
+    "nengo": NENGO.settle,
+    "annarchy": ANNARCHY.settle,
 }
-MARKS = {
-    "nest": needs_nest,
-    "nengo": needs_nengo,
-    "neuron": needs_neuron,
-    "annarchy": needs_annarchy,
-    "brian2": pytest.mark.slow,
-}
+MARKS = {s.name: s.needs for s in CELL_BY_CELL} | {"brian2": pytest.mark.slow}
 COLUMNS = ("numpy", "torch", "jax", "onnx", "brian2", "annarchy", "neuron", "nest", "nengo")
 POSITIVE = ("sqrt", "log")
 
@@ -127,7 +114,7 @@ def test_simulators(backend, name):
     agree(backend, circuit, found, example, 1e-9 if backend == "nest" else 1e-12)
 
 
-@needs_neuron
+@NEURON.needs
 @pytest.mark.slow
 def test_neuron():
     """All functions in one circuit, so that the mechanisms are compiled once; x is positive."""
@@ -195,7 +182,7 @@ def test_populations_may_have_the_names_of_functions(name):
     example = example_of()
     for backend in ("numpy", "torch", "jax"):
         agree(backend, circuit, get_runner(backend).run(circuit, example), example)
-    assert nengo.simulate(circuit, example).keys() == {name, "exp"}
+    assert NENGO.settle(circuit, example).keys() == {name, "exp"}
 
 
 def test_erf_is_imported_from_scipy(monkeypatch):
@@ -209,12 +196,14 @@ def test_erf_is_imported_from_scipy(monkeypatch):
 
 
 @pytest.mark.slow
-@needs_neuron
+@NEURON.needs
 def test_a_function_that_the_mechanisms_of_another_circuit_lack_is_refused():
     """A script beside compiled mechanisms that know no sigmoid; those of its own do."""
     files = dict(get_backend("neuron").emit(circuit_of("tanh", "sigmoid")))
     inputs = example_of("tanh")
-    own = run_script(files, inputs, {}, ranks=1)
+    own = run_script(files, "attention_neuron.py", inputs, {}, ranks=1)
     assert np.isfinite(own["sigmoid"]).all()
     with pytest.raises(UnsupportedError, match="a voltage is NaN"):
-        run_script({**files, **mechanisms(circuit_of("tanh"))}, inputs, {}, ranks=1)
+        run_script(
+            {**files, **mechanisms(circuit_of("tanh"))}, "attention_neuron.py", inputs, {}, ranks=1
+        )

@@ -1,7 +1,6 @@
 """The table of transfer functions, column by column, against another source each."""
 
 import functools
-import json
 import math
 import warnings
 from dataclasses import replace
@@ -503,13 +502,14 @@ def _by_rate(transfer):
 
 
 def test_the_numbers_of_neuron_and_its_mechanism_are_the_same():
-    from cortico.backends.neuron.emitter import _constants, mechanisms
+    from cortico.backends.neuron import mechanisms
+    from cortico.backends.neuron.mechanisms import function_numbers
 
     circuit = attention()
     first, *others = circuit.populations
     for name in ("sigmoid", "erf", "relu"):
         used = replace(circuit, populations=(replace(first, transfer=name), *others))
-        numbers = json.loads(_constants(used).partition("TRANSFERS = ")[2].partition("\n")[0])
+        numbers = function_numbers(used)
         text = mechanisms(used)["dendritic_product.mod"]
         assert f": f is {', '.join(f'{number} {of}' for of, number in numbers.items())}\n" in text
         body = TRANSFERS[name].neuron.splitlines()[0]

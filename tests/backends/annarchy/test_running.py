@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from cortico.backends.annarchy import Options, emit_script
 from cortico.backends.annarchy.neurons import with_plain_names
 from cortico.backends.annarchy.running import (
     compiler_error,
@@ -22,7 +21,7 @@ from cortico.ir import (
     Weight,
 )
 from cortico.lowering import lower
-from tests.backends.annarchy.simulation import needs_annarchy
+from tests.backends.simulators import ANNARCHY
 from tests.cases import CASES
 
 CASE = {case.name: case for case in CASES}
@@ -49,7 +48,7 @@ def test_the_first_error_of_a_compiler(tmp_path, name):
     assert compiler_error(tmp_path) == "a.cpp:3:1: error: no such name"
 
 
-@needs_annarchy
+@ANNARCHY.needs
 def test_a_compiler_that_fails_is_quoted_and_the_next_run_starts_anew(tmp_path, monkeypatch):
     compiler = tmp_path / "g++"
     compiler.write_text("#!/bin/sh\necho 'no disk' >&2\nexit 1\n", encoding="utf-8")
@@ -57,7 +56,7 @@ def test_a_compiler_that_fails_is_quoted_and_the_next_run_starts_anew(tmp_path, 
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     case = CASE["linear-mask_none"]
     circuit = lower(case.spec, case.weights)
-    source = emit_script(circuit, Options())
+    source = ANNARCHY.source(circuit)
     with pytest.raises(UnsupportedError) as caught:
         run_script(source, case.inputs, {p.name: p.values for p in circuit.parameters})
     (line,) = str(caught.value).splitlines()

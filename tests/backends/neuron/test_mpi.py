@@ -10,10 +10,10 @@ import pytest
 from cortico import AttentionSpec, compile_attention, random_weights
 from cortico.backends.neuron import mechanisms
 from cortico.backends.neuron.running import compiled
-from tests.backends.neuron.simulation import MPI, needs_mpi, needs_neuron
+from tests.backends.simulators import MPI, NEURON, needs_mpi
 
 
-@needs_neuron
+@NEURON.needs
 @needs_mpi
 @pytest.mark.parametrize("start", [[], ["mpiexec", "-n", "1"], ["mpiexec", "-n", "2"]], ids=len)
 def test_ends_well_on_any_number_of_processes(tmp_path, start):

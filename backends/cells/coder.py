@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Self
 
-from cortico.backends.brian2.options import Options
-from cortico.backends.brian2.schedule import Schedule, time_axes
 from cortico.backends.names import MarkedNames, Names
-from cortico.ir import Bound, Circuit, Extent, Gain, Population, Weight
+from cortico.ir import Bound, Circuit, Extent, Gain, Weight
 
 
 @dataclass(frozen=True)
@@ -16,49 +15,29 @@ class Coder:
     """Writes pieces of a circuit as Python; holds the names everything has in the script, until it is settled."""
 
     circuit: Circuit
-    plan: Schedule
     names: Names
     symbols: dict[str, str]
     tensors: dict[str, str]
     axes: dict[str, str]
     populations: dict[str, str]
-    options: Options
 
-    @staticmethod
-    def of(circuit: Circuit, plan: Schedule, options: Options) -> Coder:
+    @classmethod
+    def of(cls, circuit: Circuit, **others: Any) -> Self:
+        """A coder that has named everything in a circuit; `others` are the fields of a kind of coder."""
         names = MarkedNames()
         tensors = [t.name for t in circuit.inputs] + [p.name for p in circuit.parameters]
-        return Coder(
+        return cls(
             circuit,
-            plan,
             names,
             tensors=names.of(tensors),
             symbols=names.of(circuit.symbols),
             axes=names.of(axis.name for axis in circuit.axes),
             populations=names.of(p.name for p in circuit.populations),
-            options=options,
+            **others,
         )
-
-    @property
-    def spiking(self) -> bool:
-        return self.options.cells == "lif"
-
-    @property
-    def in_time(self) -> bool:
-        return any(axis.in_time for axis in self.circuit.axes)
 
     def size(self, extent: Extent) -> str:
         return str(extent) if isinstance(extent, int) else self.symbols[extent]
-
-    def space_axes(self, population: Population) -> list[str]:
-        """Names of the axes that number the cells of a population."""
-        time = time_axes(self.circuit, population.axes)
-        return [self.axes[axis] for axis in population.axes if axis not in time]
-
-    def cells(self, population: Population) -> str:
-        """The numbers of a population's cells at the indices of the grid: `deep[h, i, j, c]`."""
-        index = ", ".join(self.space_axes(population)) or "0"
-        return f"{self.populations[population.name]}[{index}]"
 
     def weight(self, weight: Weight) -> str:
         """`gain * tensor[axes]`."""
@@ -70,8 +49,12 @@ class Coder:
 
     def read(self, array: str, axes: Iterable[str]) -> str:
         """`array[axes]`."""
-        index = ", ".join(self.axes[axis] for axis in axes)
+        index = self.index(axes)
         return array + (f"[{index}]" if index else "")
+
+    def index(self, axes: Iterable[str]) -> str:
+        """`h, i`: the indices along axes."""
+        return ", ".join(self.axes[axis] for axis in axes)
 
     def gain(self, gain: Gain) -> str:
         """A number, times powers of sizes that are known only when the script runs."""

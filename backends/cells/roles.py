@@ -1,10 +1,9 @@
-"""What a group of cells does, in words: from its cell class and its equation."""
+"""What cells do, in words: from their class and their equation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cortico.backends.brian2.cell_groups import CellGroup
 from cortico.ir import CellClass, Effect
 
 _NAMES = {
@@ -24,16 +23,6 @@ _PRODUCTS = {
     CellClass.IT: "key times query, or value times key for a memory (Granier & Senn)",
     CellClass.PT: "the attention mask or memory gates what arrives (Granier & Senn)",
 }
-
-
-def role(group: CellGroup) -> str:
-    """One line for the comment above a group."""
-    return role_of(
-        group.populations[0].cell_class,
-        group.transfer,
-        [current.effect for current in group.currents],
-        is_memory=any(current.write for current in group.currents),
-    )
 
 
 def role_of(

@@ -1,4 +1,4 @@
-"""Parts of a script whose cells spike: leaky integrate-and-fire somas in place of rate units.
+"""Cells that spike: leaky integrate-and-fire somas in place of rate units.
 
 How a soma computes, and where that is from:
 
@@ -12,17 +12,23 @@ How a soma computes, and where that is from:
   both signs. Below about 1/(30 tau) a noiseless cell cannot hold a rate at all.
 """
 
-from __future__ import annotations
-
-SPIKING_NAMES = """\
+import numpy as np
+from brian2 import (
     Hz,
+    NeuronGroup,
+    StateMonitor,
+    Synapses,
+    defaultclock,
     linked_var,
-"""
+    ms,
+    second,
+)
 
-SPIKING = '''\
 REFRACTORY = 2 * ms  # placeholder, no source
 RESTING = 0.2  # of the peak rate; placeholder, no source
-SPREAD = 0.3  # somas of a cell fire up to so much slower or faster: alike, they would fall into step
+SPREAD = (
+    0.3  # somas of a cell fire up to so much slower or faster: alike, they would fall into step
+)
 HEADROOM = 1.25  # the peak rate stands for so much more than the settled rate of a cell
 FLOOR = 0.05  # of the largest settled rate in the population: no cell's range is smaller
 
@@ -90,11 +96,13 @@ def lif(group, populations, neurons, peak, synapse, random):
     somas.tau_m = np.asarray(group.tau)[cell] * second
     somas.low, somas.high = lowest[cell], highest[cell]
     gains = random.uniform(1 - SPREAD, 1 + SPREAD, (group.N, neurons))
-    somas.gain = (gains / gains.mean(axis=1, keepdims=True)).ravel()  # together they code without bias
+    gains /= gains.mean(axis=1, keepdims=True)  # together they code without bias
+    somas.gain = gains.ravel()
     somas.phase = random.uniform(0, 1, len(cell))
     somas.v = "current*(1 - exp(-phase*cycle / tau_m))"
     unit = (highest - lowest) / (1 - RESTING)  # the change of r from no spikes to the peak rate
-    decay = 1 - np.exp(-float(defaultclock.dt / synapse))  # of r in a step, in which peak*dt somas fire
+    # of r in a step, in which peak*dt somas fire
+    decay = 1 - np.exp(-float(defaultclock.dt / synapse))
     somas.kick = (unit * decay / (neurons * float(peak * defaultclock.dt)))[cell]
     group.calibrating, group.tau = 0, synapse
     group.resting = unit * RESTING - lowest
@@ -103,4 +111,3 @@ def lif(group, populations, neurons, peak, synapse, random):
     )
     spikes.connect(i=np.arange(len(cell)), j=cell)
     return somas, spikes
-'''

@@ -1,8 +1,3 @@
-"""The fixed parts of an emitted Brian2 script whose synapses learn."""
-
-from __future__ import annotations
-
-HEADER = '''\
 """Circuit {title} as a Brian2 network that learns on-line, compiled by cortico.
 
     python {file} examples.npz -o learned.npz
@@ -22,56 +17,19 @@ learning_rate * gradient where errors come back through the weights forwards or 
 """
 
 import argparse
-import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from brian2 import (
-    Network,
-    NetworkOperation,
-    NeuronGroup,
-    Synapses,
-    TimedArray,
-    defaultclock,
-    device,
-    get_device,
-    linked_var,
-    ms,
-    prefs,
-    second,
-    set_device,
-)
-from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
+from brian2 import NetworkOperation, TimedArray, ms
+
+INPUTS: Any = ...
+learn: Any = ...
 
 
-'''
-
-DOC = '''\
-"""Present all examples once an epoch, in an order drawn from `seed`, while the weights learn.
-
-Returns the weights by name, and the loss of each presentation before it was learned from. The gate of
-plasticity is open for the last `window` ms of a presentation; without `settling` (ms) the time before
-is as long as signals need to come within `tolerance` through the longest chain of cells.
-"""'''
-
-#: Arguments of the script's function that have a default.
-DEFAULTS = {
-    "learning_rate": 0.01,
-    "epochs": 10,
-    "seed": 0,
-    "window": 20.0,
-    "settling": None,
-    "tolerance": 1e-3,
-    "target": "numpy",
-    "method": "exponential_euler",
-    "dt": 1.0,
-    "tau": None,
-}
-
-MAIN = '''\
 def main():
     """Read examples, weights and options, learn, write the weights."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("examples", type=Path, help=".npz of inputs and target, each (samples, …)")
     parser.add_argument("-o", "--output", type=Path, default="learned.npz", help=".npz to write")
     parser.add_argument(
@@ -80,31 +38,20 @@ def main():
         default=Path(__file__).with_suffix(".npz"),
         help=".npz of the weights to start from (default: beside this file)",
     )
-    parser.add_argument("--learning-rate", type=float, default={learning_rate}, help="of one presentation")
-    parser.add_argument("--epochs", type=int, default={epochs}, help="how often each example comes")
-    parser.add_argument("--seed", type=int, default={seed}, help="of the order of examples")
-    parser.add_argument("--window", type=float, default={window}, help="ms in which weights change")
-    parser.add_argument("--settling", type=float, default={settling}, help="ms before (default: by depth)")
-    parser.add_argument("--tolerance", type=float, default={tolerance}, help="how near it settles")
-    parser.add_argument("--target", default={target}, choices=["numpy", "cython"])
-    parser.add_argument("--method", default={method}, help="euler, exponential_euler, rk2, rk4, heun")
-    parser.add_argument("--dt", type=float, default={dt}, help="time step in ms")
-    parser.add_argument("--tau", type=float, default={tau}, help="one membrane time constant, in ms, for all")
+    # <options>
     options = vars(parser.parse_args())
     data, output = (options.pop(name) for name in ("examples", "output"))
-    inputs = {inputs}  # the argument of each
     arrays = dict(np.load(data, allow_pickle=False))
-    unknown = sorted(arrays.keys() - inputs.keys())
+    unknown = sorted(arrays.keys() - INPUTS.keys())
     if unknown:
-        raise ValueError(f"unknown input {{unknown[0]!r}}; there are: {{', '.join(inputs)}}")
+        raise ValueError(f"unknown input {unknown[0]!r}; there are: {', '.join(INPUTS)}")
     options["weights"] = dict(np.load(options["weights"], allow_pickle=False))
-    learned, _ = learn(**{{inputs[name]: array for name, array in arrays.items()}}, **options)
-    staging = output.with_name(f".{{output.name}}.npz")
+    learned, _ = learn(**{INPUTS[name][0]: array for name, array in arrays.items()}, **options)
+    staging = output.with_name(f".{output.name}.npz")
     np.savez(staging, **learned)
-    os.replace(staging, output)
-'''
+    staging.replace(output)
 
-LEARNING = '''\
+
 def places(tensor):
     """The number of each entry of a tensor, in its shape."""
     return np.arange(tensor.size).reshape(tensor.shape)
@@ -188,4 +135,3 @@ class Tensor:
         for owner, variable, places in self.changing:
             found[places] = getattr(owner, variable)[:]
         return found.reshape(self.shape)
-'''

@@ -1,0 +1,127 @@
+"""The classes of backends that write a script for a simulator, and run it in a process of its own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from cortico.backends.cells.coder import Coder
+from cortico.backends.cells.script import axes_in_time, dendrites, emit_cell_script
+from cortico.backends.cells.statements import option_lines
+from cortico.backends.extras import require_extra
+from cortico.backends.script_parts import unwritable
+from cortico.backends.script_running import run_and_listen
+from cortico.backends.transfers import function_table, unspelled
+from cortico.ir import Circuit, Population
+from cortico.ir.analysis.inputs import Arrays, bind_symbols, stored_values
+from cortico.ir.options import OptionSet
+
+Kind = TypeVar("Kind", bound=OptionSet)
+
+
+class ScriptBackend(ABC, Generic[Kind]):
+    """Emits one script, and runs it."""
+
+    name: str
+    summary: str
+    title: str  #: the simulator's name
+    Options: type[Kind]
+    progress: str | None = (
+        None  #: a pattern of lines that tell a waiting user how far the simulator is
+    )
+    remarks_what_it_prints = False
+
+    def __init__(self, **options: object) -> None:
+        self.options = self.Options.of(options)
+        self.remarks: tuple[str, ...] = ()
+
+    @property
+    def script(self) -> str:
+        """The name of the emitted file."""
+        return f"attention_{self.name}.py"
+
+    @abstractmethod
+    def unsupported(self, circuit: Circuit) -> list[str]: ...
+
+    @abstractmethod
+    def source(self, circuit: Circuit) -> str:
+        """The text of the script."""
+
+    def emit(self, circuit: Circuit) -> Mapping[str, str]:
+        return {self.script: self.source(circuit)}
+
+    def require(self) -> None:
+        """UnsupportedError, in one line, when the simulator or what it needs is missing."""
+        require_extra(self.name, self.name, self.title)
+
+    def outputs(
+        self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
+    ) -> dict[str, np.ndarray]:
+        """What the script among emitted files gives, by name."""
+        source, what = files[self.script], f"the {self.title} network"
+        outputs, said = run_and_listen(source, inputs, weights, what, progress=self.progress)
+        self.remarks = tuple(said.splitlines()) if self.remarks_what_it_prints else ()
+        return outputs
+
+    def run(
+        self,
+        circuit: Circuit,
+        inputs: Mapping[str, np.ndarray],
+        parameters: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Output name to float64 array; the examples of a batch are simulated one after another."""
+        self.require()
+        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
+        return self.outputs(self.emit(circuit), inputs, weights)
+
+
+class CellBackend(ScriptBackend[Kind]):
+    """Emits a script that makes a network cell by cell; a backend says what its simulator has.
+
+    `template` is a module with a class `Network`, made with the options by name:
+
+        numbers = network.population("deep", h, i, j, c, …)
+        network.connect(core_source[j, m], deep[h, i, j, c], "basal", W_V[h, c, m])
+        rates = network.settle()
+
+    `numbers` holds a number for each cell, over the population's axes, and -1 where there is none; `rates` has
+    a rate for each number, and 0 for -1. Its docstring heads the script, with places for {title}, {tensors} and
+    {chain}, the most cells that a signal passes.
+    """
+
+    language = ""  #: the column of the table of transfer functions, where that is not called as the backend
+    lacks: str  #: what is said of a transfer function that the simulator cannot have
+    template: str
+    physiology = False  #: whether cells have their membrane time constants
+    reuses = False  #: whether one network serves all examples of a batch
+    settles_by_depth = False  #: whether `settle` is told {chain}
+
+    def arguments(self) -> dict[str, object]:
+        """The arguments of the script's class `Network`, with their defaults."""
+        return dict(vars(self.options))
+
+    def flags(self) -> str:
+        """Lines that add options to the `parser` of the command line."""
+        return option_lines(self.Options, self.arguments())
+
+    def units(self, population: Population) -> int:
+        """How many units one after another a signal passes in a cell."""
+        return 1
+
+    def cell(self, coder: Coder, population: Population) -> Iterator[str]:
+        """What `network.population` is told of cells."""
+        return dendrites(coder, population)
+
+    def values(self, circuit: Circuit) -> str:
+        """The values that `template` wants the script to have: `TRANSFERS`, by name."""
+        return function_table(circuit, self.language or self.name)
+
+    def unsupported(self, circuit: Circuit) -> list[str]:
+        missing = unspelled(circuit, self.language or self.name, self.lacks)
+        return [*axes_in_time(circuit), *missing, *unwritable(circuit)]
+
+    def source(self, circuit: Circuit) -> str:
+        return emit_cell_script(circuit, self)

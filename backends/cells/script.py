@@ -1,0 +1,162 @@
+"""Scripts that make a network cell by cell, population after population: NEURON, NEST, ANNarchy, Nengo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from cortico.backends.cells.coder import Coder
+from cortico.backends.cells.roles import role_of
+from cortico.backends.cells.statements import (
+    bind,
+    called,
+    function,
+    parameters,
+    put_together,
+    weights_option,
+)
+from cortico.ir import Circuit, Compartment, Effect, Output, Population, Projection, Role
+from cortico.ir.physiology import cell_type
+from cortico.ir.rewrite import longest_chain
+
+if TYPE_CHECKING:
+    from cortico.backends.cells.backend import CellBackend
+
+
+def emit_cell_script(circuit: Circuit, engine: CellBackend[Any]) -> str:
+    """A standalone script for `circuit`, all of whose axes are in space."""
+    coder, chain = Coder.of(circuit), longest_chain(circuit, engine.units)
+    own = [engine.values(circuit), _simulate(coder, engine, chain)]
+    flags = weights_option(circuit) + engine.flags()
+    return put_together(coder, (engine.template,), own, flags, engine.physiology, chain=chain)
+
+
+def axes_in_time(circuit: Circuit) -> Iterator[str]:
+    """A line for each axis in time, which these scripts do not have."""
+    for axis in circuit.axes:
+        if axis.in_time:
+            yield f"axis {axis.name!r} is in time"
+
+
+def normalised_first(circuit: Circuit, population: Population) -> list[Compartment]:
+    """Compartments, those first that hear a population which the dividing ones sum: softmax's numerator.
+
+    Such a factor over its divisor is at most one, whatever the range of both.
+    """
+
+    def heard(names: set[str]) -> set[str]:
+        return {p.pre for name in names for p in circuit.projections_onto(name)}
+
+    def sources(compartment: Compartment) -> set[str]:
+        return {p.pre for p in circuit.projections_onto(population.name, compartment.name)}
+
+    divides = [c for c in population.compartments if c.effect is Effect.DIVIDES]
+    pooled = heard(set().union(*map(sources, divides)))
+    return sorted(population.compartments, key=lambda c: not sources(c) & pooled)
+
+
+# ---- the function that makes the network -----------------------------------------------------------
+
+
+def _simulate(coder: Coder, engine: CellBackend[Any], chain: int) -> str:
+    circuit = coder.circuit
+    body = [
+        '"""Make the network for one example and let it settle; returns the outputs by name."""',
+        *bind(coder),
+        "",
+        *_grid(coder),
+        _network(engine),
+        "",
+    ]
+    for population in circuit.order:
+        body += [*_population(coder, engine, population), *_synapses(coder, population), ""]
+    body += [
+        f"rates = network.settle({chain if engine.settles_by_depth else ''})",
+        "return {",
+        *(f'    "{o.name}": {_value(coder, o)},' for o in circuit.outputs),
+        "}",
+    ]
+    given = engine.arguments() | ({"network": None} if engine.reuses else {})
+    return function("simulate", parameters(coder, given), body)
+
+
+def _network(engine: CellBackend[Any]) -> str:
+    made = f"Network({', '.join(f'{name}={name}' for name in engine.arguments())})"
+    return f"network = network or {made}" if engine.reuses else f"network = {made}"
+
+
+def _grid(coder: Coder) -> Iterator[str]:
+    """The line that makes the index of each axis an array along a dimension of its own."""
+    names = "".join(f"{coder.axes[axis.name]}, " for axis in coder.circuit.axes)
+    ranges = ", ".join(f":{coder.size(axis.extent)}" for axis in coder.circuit.axes)
+    if names:
+        yield f"{names.rstrip()[: -1 if names.count(',') > 1 else None]} = np.ogrid[{ranges},]"
+
+
+def _population(coder: Coder, engine: CellBackend[Any], population: Population) -> Iterator[str]:
+    """Statements that make the cells of a population."""
+    effects = [compartment.effect for compartment in population.compartments]
+    arguments = [
+        f'"{population.name}"',
+        *([coder.index(population.axes)] * bool(population.axes)),
+        *engine.cell(coder, population),
+    ]
+    where = coder.where(population.domain)
+    arguments += [f"where={where}"] * bool(where)
+    yield f"# {role_of(population.cell_class, population.transfer, effects)}"
+    name = coder.populations[population.name]
+    yield from called(f"{name} = network.population(", arguments, ")")
+
+
+def dendrites(coder: Coder, population: Population) -> Iterator[str]:
+    """The transfer function, and what drives compartments that multiply and those that divide."""
+    if population.transfer != "identity":
+        yield f'transfer="{population.transfer}"'
+    for effect, word in ((Effect.MULTIPLIES, "multiply"), (Effect.DIVIDES, "divide")):
+        compartments = [
+            c for c in normalised_first(coder.circuit, population) if c.effect is effect
+        ]
+        if compartments:
+            drives = (f'"{c.name}": {drive(coder, c)}' for c in compartments)
+            yield f"{word}={{{', '.join(drives)}}}"
+
+
+def area_and_time(coder: Coder, population: Population) -> Iterator[str]:
+    """The area of each cell, and the membrane time constant."""
+    areas = [a for a in population.axes if coder.circuit.axis(a).role is Role.AREA]
+    if areas:
+        yield f"area=[{coder.index(areas)}]"
+    yield time_constant(population)
+
+
+def time_constant(population: Population) -> str:
+    """The membrane time constant in ms."""
+    return f"tau={cell_type(population.region, population.cell_class).membrane_time.value:g}"
+
+
+def drive(coder: Coder, compartment: Compartment) -> str:
+    """`b_V[h, c]`: what drives a compartment from outside."""
+    return " + ".join(map(coder.weight, compartment.drive)) or "0.0"
+
+
+def _synapses(coder: Coder, population: Population) -> Iterator[str]:
+    for projection in coder.circuit.projections_onto(population.name):
+        yield from called("network.connect(", [*_ends(coder, projection)], ")")
+
+
+def _ends(coder: Coder, projection: Projection) -> Iterator[str]:
+    """Arguments of `connect`: both cells at the indices of the grid, compartment, weight, bounds."""
+    for end in (coder.circuit.heard(projection), coder.circuit.population(projection.post)):
+        yield f"{coder.populations[end.name]}[{coder.index(end.axes) or '()'}]"
+    yield f'"{projection.compartment}"'
+    yield coder.weight(projection.weight)
+    if projection.domain:
+        yield f"where={coder.where(projection.domain)}"
+
+
+def _value(coder: Coder, output: Output) -> str:
+    """Code for the array of an output, its axes in the order asked for."""
+    axes = coder.circuit.population(output.source.name).axes
+    order = tuple(axes.index(axis) for axis in output.source.axes)
+    rates = f"rates[{coder.populations[output.source.name]}]"
+    return rates if order == tuple(range(len(order))) else f"{rates}.transpose{order}"

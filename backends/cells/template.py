@@ -1,0 +1,92 @@
+"""What scripts for simulators have in common. Never imported: `cortico.backends.linking` copies what is used."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+INPUTS: Any = ...  #: of each, its argument of `simulate`, and the number of axes of one example
+simulate: Any = ...  #: makes the network for one example
+
+
+def main():
+    """Simulate each example, write what comes out."""
+    batch, examples, output, options = command_line()
+    results = [simulate(**example, **options) for example in examples]
+    np.savez(output, **stacked(results, batch))
+
+
+def command_line():
+    """What the user gives: the shape of the batch, the examples, the file to write, the options."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("inputs", type=Path, help=".npz of the inputs by name")
+    parser.add_argument("-o", "--output", type=Path, default="outputs.npz", help=".npz to write")
+    # <options>
+    options = vars(parser.parse_args())
+    inputs, output = options.pop("inputs"), options.pop("output")
+    if options["weights"]:
+        options["weights"] = dict(np.load(options["weights"], allow_pickle=False))
+    batch, examples = split(dict(np.load(inputs, allow_pickle=False)))
+    return batch, examples, output, options
+
+
+def split(arrays):
+    """The shape of the batch, and the arguments of each example; arrays without batch axes are shared."""
+    unknown = sorted(arrays.keys() - INPUTS.keys())
+    if unknown:
+        raise ValueError(f"unknown input {unknown[0]!r}; there are: {', '.join(INPUTS)}")
+    leading = [array.shape[: max(array.ndim - INPUTS[n][1], 0)] for n, array in arrays.items()]
+    batch = max(leading, key=len, default=())
+    return batch, [
+        {
+            INPUTS[n][0]: array[index if array.ndim > INPUTS[n][1] else ...]
+            for n, array in arrays.items()
+        }
+        for index in np.ndindex(*batch)
+    ]
+
+
+def stacked(results, batch):
+    """Output name to the arrays of all examples, in the shape of the batch."""
+    found = {name: [outputs[name] for outputs in results] for name in results[0]}
+    return {n: np.reshape(all, batch + all[0].shape) for n, all in found.items()}
+
+
+def checked(name, array, shape, sizes):
+    """`array` in float64, of this shape; a symbol in it gets its size at first sight."""
+    array = np.asarray(array, np.float64)
+    expected = [sizes.get(side, side) for side in shape]
+    fits = all(isinstance(side, str) or side == size for side, size in zip(expected, array.shape))
+    if array.ndim != len(shape) or not fits or 0 in array.shape:
+        raise ValueError(f"{name} has shape {array.shape}, expected ({str(expected)[1:-1]})")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} has numbers that are NaN or infinite")
+    sizes.update((side, size) for side, size in zip(shape, array.shape) if isinstance(side, str))
+    return array
+
+
+def numbered(first, axes, where):
+    """Numbers from `first` on for the cells that exist, an array over their axes; and how many do."""
+    exists, *indices = np.broadcast_arrays(where, *axes)
+    count = np.count_nonzero(exists)
+    numbers = np.full([axis.size for axis in axes], -1)
+    numbers[tuple(index[exists] for index in indices)] = first + np.arange(count) if axes else first
+    return numbers, count
+
+
+def by_cell(place, count, values):
+    """One number per cell, from arrays over the grid."""
+    found = np.zeros(count + 1)  # the last one takes what has no cell, place -1
+    place, values = np.broadcast_arrays(place, values)
+    found[place] = values
+    return found[:-1]
+
+
+def settling_steps(depth, part, tolerance):
+    """Steps until a chain of `depth` cells, each moving by `part` of its way a step, is that close."""
+    waiting, steps = np.eye(1, depth)[0], 0  # how much of a step has come to each cell of the chain
+    while waiting.sum() > tolerance:
+        waiting = (1 - part) * waiting + part * np.append(0, waiting[:-1])
+        steps += 1
+    return steps

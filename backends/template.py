@@ -1,0 +1,41 @@
+"""Functions that emitted Python files carry: weights from disk, and parameters that are formulas.
+
+Never imported: `cortico.backends.linking` copies what a file uses of it.
+"""
+
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+
+
+@functools.cache
+def load_weights(path=Path(__file__).with_name("circuit.safetensors")):
+    """Tensor name to memory-mapped array, from a safetensors file."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    data = np.memmap(path, np.uint8, mode="r", offset=8 + length)
+    kinds = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+    arrays = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            start, stop = entry["data_offsets"]
+            arrays[name] = data[start:stop].view(kinds[entry["dtype"]]).reshape(entry["shape"])
+    return arrays
+
+
+# Formulas, under the names and with the arguments that they have in `cortico.ir.tensors`
+
+
+def rotation(shape, frequencies):
+    """Rotary embedding: the matrix [[cos, -sin], [sin, cos]] per token and plane, shape (t, p, 2, 2)."""
+    angles = np.arange(shape[0])[:, None] * frequencies
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+
+
+def distance(shape, slopes):
+    """Linear position bias slopes[..., None, None] * (j - i), shape (..., i, j)."""
+    return slopes[..., None, None] * (np.arange(shape[-1]) - np.arange(shape[-2])[:, None])
