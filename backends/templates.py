@@ -65,10 +65,11 @@ class Template:
     def of(name: str, text: str) -> Template:
         """Read a file."""
         found, lines = Template(name), text.splitlines()
-        for node in ast.parse(text).body:
+        tree = ast.parse(text)
+        for node in tree.body:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 found._add_imports(node)
-            elif node.lineno == 1 and ast.get_docstring(ast.Module([node], [])):
+            elif node is tree.body[0] and ast.get_docstring(tree):
                 found.heading = _part(node, lines).text
             else:
                 part = _part(node, lines)

@@ -38,5 +38,6 @@ def scipy_import(functions: Iterable[Transfer]) -> str:
 
 def function_table(circuit: Circuit, language: str) -> str:
     """The code of a table of functions in a script: name to what `language` has for it."""
+    own = scipy_import(brought(circuit, language))
     rows = (f'    "{t.name}": {getattr(t, language)},\n' for t in brought(circuit, language))
-    return f"TRANSFERS = {{\n{''.join(rows)}}}\n"
+    return f"{own}\nTRANSFERS = {{\n{''.join(rows)}}}\n"

@@ -8,7 +8,7 @@ A fenced block of Markdown is played by what stands after its language:
     ```toml spec           read as a spec and compiled
     ```console run         `$ cortico …` is run; the lines below it must be printed, in
                            this order (`…` stands for lines left out)
-    ```python from=x.py    must be a part of examples/x.py, word for word
+    ```python from=x.py    must be a part of examples/x.py, or of the file of that path, word for word
 """
 
 import contextlib
@@ -111,7 +111,8 @@ def test_documents_can_be_played(document, folder, monkeypatch):
             (folder / "spec.toml").write_text(block.text, encoding="utf-8")
             assert compile_attention(read_spec(folder / "spec.toml")).circuit.counts().neurons
         elif block.play.startswith("from="):
-            example = EXAMPLES / block.play.removeprefix("from=")
+            name = block.play.removeprefix("from=")
+            example = ROOT / name if "/" in name else EXAMPLES / name
             assert block.text in example.read_text(encoding="utf-8"), f"{example} has changed"
         else:
             assert block.play == "", f"unknown word after ```{block.language}: {block.play!r}"

@@ -13,7 +13,7 @@ from cortico.backends.cells.statements import option_lines
 from cortico.backends.extras import require_extra
 from cortico.backends.script_parts import unwritable
 from cortico.backends.script_running import run_and_listen
-from cortico.backends.transfers import unspelled
+from cortico.backends.transfers import function_table, unspelled
 from cortico.ir import Circuit, Population
 from cortico.ir.analysis.inputs import Arrays, bind_symbols, stored_values
 from cortico.ir.options import OptionSet
@@ -49,6 +49,11 @@ class CellBackend(Generic[Kind]):
         self.options = self.Options.of(options)
 
     @property
+    def language(self) -> str:
+        """The column of the table of transfer functions that has the simulator's words for them."""
+        return self.name
+
+    @property
     def script(self) -> str:
         """The name of the emitted file."""
         return f"attention_{self.name}.py"
@@ -70,11 +75,11 @@ class CellBackend(Generic[Kind]):
         return dendrites(coder, population)
 
     def values(self, circuit: Circuit) -> str:
-        """Lines of values that `template` wants the script to have, such as `TRANSFERS = …`."""
-        return ""
+        """The values that `template` wants the script to have: `TRANSFERS`, by name."""
+        return function_table(circuit, self.language)
 
     def unsupported(self, circuit: Circuit) -> list[str]:
-        missing = unspelled(circuit, self.name, self.lacks)
+        missing = unspelled(circuit, self.language, self.lacks)
         return [*axes_in_time(circuit), *missing, *unwritable(circuit)]
 
     def source(self, circuit: Circuit) -> str:

@@ -9,8 +9,6 @@ import numpy as np
 from cortico.backends.cells.backend import CellBackend
 from cortico.backends.nengo.options import Options
 from cortico.backends.script_running import run_and_listen
-from cortico.backends.transfers import function_table, of_circuit, scipy_import
-from cortico.ir import Circuit
 from cortico.ir.analysis.inputs import Arrays
 
 __all__ = ["NengoBackend", "Options"]
@@ -28,9 +26,6 @@ class NengoBackend(CellBackend[Options]):
 
     #: What the last run said: how far spiking rates were from exact ones.
     remarks: tuple[str, ...] = ()
-
-    def values(self, circuit: Circuit) -> str:
-        return f"{scipy_import(of_circuit(circuit))}\n{function_table(circuit, self.name)}"
 
     def outputs(
         self, files: Mapping[str, str], inputs: Arrays, weights: Arrays

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from cortico.backends.cells.backend import CellBackend
 from cortico.backends.nest.options import Options
-from cortico.backends.transfers import function_table
-from cortico.ir import Circuit, Effect, Population
+from cortico.ir import Effect, Population
 
 __all__ = ["NestBackend", "Options"]
 
@@ -22,9 +21,6 @@ class NestBackend(CellBackend[Options]):
     lacks = "which no rate neuron of NEST has"
     template = "cortico.backends.nest.template"
     Options = Options
-
-    def values(self, circuit: Circuit) -> str:
-        return function_table(circuit, self.name)
 
     def units(self, population: Population) -> int:
         """A sum, quotients, products, a transfer function."""

@@ -42,7 +42,8 @@ def load_weights(path=Path(__file__).with_name("circuit.safetensors")):
 def linear(matrices, biases):
     """One linear layer that gives the outputs of several, one after another."""
     weight = torch.cat(matrices)
-    layer = nn.Linear(*weight.shape[::-1], bias=bool(biases), device="meta")
+    outputs, inputs = weight.shape
+    layer = nn.Linear(inputs, outputs, bias=bool(biases), device="meta")
     layer.weight = nn.Parameter(weight)
     if biases:
         layer.bias = nn.Parameter(torch.cat(biases))

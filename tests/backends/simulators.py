@@ -18,6 +18,7 @@ from cortico.backends.neuron import mechanisms
 from cortico.backends.neuron.running import compiled
 from cortico.backends.script_running import run_in_folder
 from cortico.ir import TRANSFERS
+from tests.backends.toy_simulator import ToyBackend
 from tests.ir.circuits import attention
 
 
@@ -44,9 +45,12 @@ class Simulator:
             bool(self.missing), reason=f"{' and '.join(self.missing)} not installed"
         )
 
+    def backend(self, **options):
+        return get_backend(self.name, **options)
+
     def source(self, circuit, **options):
         """The emitted script."""
-        return get_backend(self.name, **options).source(circuit)
+        return self.backend(**options).source(circuit)
 
     def load(self, circuit):
         """What an emitted script defines, in this process."""
@@ -158,6 +162,16 @@ class _Annarchy(Simulator):
 TOOLS = ("g++", "cmake", "make")
 ANNARCHY = _Annarchy("annarchy", 1e-12, missing(["ANNarchy"], TOOLS), {"dt": 1e8})
 
+# ---- what anybody could add ------------------------------------------------------------------------
+
+
+class _Toy(Simulator):
+    def backend(self, **options):
+        return ToyBackend(**options)
+
+
+TOY = _Toy("toy", 1e-12, [], {"dt": 1.0, "tau": 1.0})
+
 #: Those whose scripts run in this process, as parameters of a test.
-IN_PROCESS = [pytest.param(s, marks=s.needs, id=s.name) for s in (NEURON, NEST, NENGO)]
+IN_PROCESS = [pytest.param(s, marks=s.needs, id=s.name) for s in (NEURON, NEST, NENGO, TOY)]
 CELL_BY_CELL = (NEURON, NEST, ANNARCHY, NENGO)

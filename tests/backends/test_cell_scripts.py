@@ -60,7 +60,7 @@ def test_the_emitted_folder_runs_alone(engine, tmp_path):
     """As the head of the script says, with Python's isolated mode: nothing of ours is found."""
     case = CASE["bert"]
     circuit = lower(case.spec, case.weights)
-    for name, text in get_backend(engine.name, **engine.exactly).emit(circuit).items():
+    for name, text in engine.backend(**engine.exactly).emit(circuit).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     folder = tmp_path
     if engine is NEURON:  # compiled once for all tests, where nrnivmodl was run

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from cortico.backends import get_backend, get_runner
+from cortico.backends import get_runner
 from cortico.ir import Unfold
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
@@ -53,7 +53,7 @@ def test_settles_to_the_textbook(simulator, case):
     """A tenth of them: all are measured in test_support.py."""
     circuit, example = lower(case.spec, case.weights), second_example(case)
     in_time = [axis.name for axis in circuit.axes if axis.in_time]
-    refused = get_backend(simulator.name).unsupported(circuit)
+    refused = simulator.backend().unsupported(circuit)
     assert refused == [f"axis {name!r} is in time" for name in in_time]
     if not in_time:
         found = simulator.settle(circuit, example)["y"]
@@ -123,7 +123,7 @@ def test_any_circuit_in_space_that_is_compiled(circuit, seed, tokens):
 
 def any_circuit(simulator, circuit, seed, tokens):
     inputs, weights, rates = real_numbers(circuit, seed, tokens)
-    assume(get_backend(simulator.name).unsupported(circuit) == [])
+    assume(simulator.backend().unsupported(circuit) == [])
     assume(all(np.isfinite(rate).all() for rate in rates.values()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -140,7 +140,7 @@ def any_circuit(simulator, circuit, seed, tokens):
 
 @pytest.mark.parametrize("simulator", CELL_BY_CELL, ids=lambda s: s.name)
 def test_axes_in_time_are_refused(simulator):
-    refused = get_backend(simulator.name).unsupported(lower(CASE["memory"].spec))
+    refused = simulator.backend().unsupported(lower(CASE["memory"].spec))
     assert refused == ["axis 'i' is in time", "axis 'j' is in time"]
 
 
@@ -150,5 +150,5 @@ def test_weights_that_are_no_numbers_are_refused(simulator):
     first, *others = circuit.parameters
     first = dataclasses.replace(first, values=np.full_like(first.values, np.nan))
     broken = dataclasses.replace(circuit, parameters=(first, *others))
-    (line,) = get_backend(simulator.name).unsupported(broken)
+    (line,) = simulator.backend().unsupported(broken)
     assert line == f"parameter {first.name!r} has numbers that are NaN or infinite"
