@@ -12,7 +12,7 @@ from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.linking import heading
 from cortico.backends.script_parts import sides_code, stores_weights, tensor_lines
-from cortico.ir import Circuit, Formula, Input, InputKind, Parameter, Shape
+from cortico.ir import Circuit, Formula, Input, InputKind, Parameter
 from cortico.ir.analysis.letters import axis_letters
 from cortico.ir.rewrite import rename
 
@@ -42,6 +42,11 @@ class ArrayFile:
             for p in circuit.parameters
             if p.formula and p.formula.kind not in PLANNED_FORMULAS
         }
+
+    @property
+    def has_file(self) -> bool:
+        """Whether weights lie beside the file."""
+        return self.stored and bool(self.plain)
 
     @property
     def inputs(self) -> list[Input]:
@@ -113,21 +118,15 @@ class AttentionFile(ArrayFile):
             if formula:
                 yield f"{self.names[parameter.name]} = {self._formula(parameter, formula, arguments)}"
 
-    def _formula(
-        self, parameter: Parameter, formula: Formula, arguments: Mapping[str, str]
-    ) -> str:
+    def _formula(self, parameter: Parameter, formula: Formula, arguments: Mapping[str, str]) -> str:
         given = ", ".join(arguments[name] for name in formula.arguments)
         return self.write.cast(f"{formula.kind}([{sides_code(parameter.shape)}], {given})")
 
 
 def checked(tensor: Input | Parameter, code: str, *others: str) -> str:
-    """Code that checks an array for a tensor against its shape."""
-    return call(tensor.name, code, tensor.shape, *others)
-
-
-def call(name: str, code: str, shape: Shape, *others: str) -> str:
-    """A call of the helper `checked`."""
-    return f"checked({', '.join([json.dumps(name), code, json.dumps(shape), 'sizes', *others])})"
+    """Code that checks an array for a tensor against its shape: a call of a template's `checked`."""
+    name, shape = json.dumps(tensor.name), json.dumps(tensor.shape)
+    return f"checked({', '.join([name, code, shape, 'sizes', *others])})"
 
 
 def statement_lines(statement: Statement, write: Writer) -> list[str]:
