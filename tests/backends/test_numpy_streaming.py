@@ -18,7 +18,7 @@ from cortico.ir import (
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit, PositionBias
 from cortico.spec.weights import random_weights
-from tests.backends.test_numpy_tiles import emitted, stored
+from tests.backends.numpy_files import emitted, stored
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
 from tests.covering import every_case
