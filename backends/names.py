@@ -69,7 +69,11 @@ def settled(text: str) -> str:
 
 def _own_names(text: str) -> frozenset[str]:
     """Names without mark in the functions, classes and other statements where marked ones are."""
-    parts = (frozenset(_names_in(part)) for part in ast.parse(text).body)
+    lines, tree = text.split("\n"), ast.parse(text)
+    marked = (
+        n for n in tree.body if any(_MARK in line for line in lines[n.lineno - 1 : n.end_lineno])
+    )
+    parts = (frozenset(_names_in(part)) for part in marked)
     found = frozenset().union(*(part for part in parts if any(_MARK in name for name in part)))
     return frozenset(name for name in found if _MARK not in name)
 

@@ -133,5 +133,10 @@ def statement_lines(statement: Statement, write: Writer) -> list[str]:
     """The comments of a statement, and the assignment with the axes of its result."""
     result = statement.result
     code = statement.operation.code(write, result, statement.operands)
-    axes = f"  # [{', '.join(filter(None, result.axes))}]" if any(result.axes) else ""
-    return [*(f"# {text}" for text in statement.comments), f"{result.code} = {code}{axes}"]
+    return [*(f"# {text}" for text in statement.comments), assignment(result, code)]
+
+
+def assignment(result: Variable, code: str) -> str:
+    """`result = code  # [axes]`."""
+    axes = ", ".join(filter(None, result.axes))
+    return f"{result.code} = {code}" + (f"  # [{axes}]" if axes else "")

@@ -42,7 +42,7 @@ class _File(AttentionFile):
             body,
         ]
         offers = ["shard", *["load_weights"] * self.has_file]
-        return settled(link("\n".join(own), *_TEMPLATES, offers=offers))
+        return link(settled("\n".join(own)), *_TEMPLATES, offers=offers)
 
     def _areas(self) -> dict[str, int]:
         """Weight to the place of its first axis of areas."""

@@ -51,7 +51,7 @@ def emit_source(circuit: Circuit, on_ranks: bool = False) -> str:
         *pack_functions(file),
         *_transfers(file),
     ]
-    return settled(link("\n".join(own), *TEMPLATES))
+    return link(settled("\n".join(own)), *TEMPLATES)
 
 
 def what_ranks_share(circuit: Circuit) -> Shared | None:

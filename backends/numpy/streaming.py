@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from cortico.backends.arrays.file import assignment
 from cortico.backends.arrays.operations import PastProduct, PastSum, Reread
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable, axes_of
@@ -69,7 +70,6 @@ class StepCode:
 
     def _statement(self, statement: Statement) -> Iterator[str]:
         result, operands = self.local(statement.result), tuple(map(self.local, statement.operands))
-        axes = f"  # [{', '.join(filter(None, result.axes))}]" if any(result.axes) else ""
         match statement.operation:
             case PastProduct() as operation:
                 query, key, value = operation.matrices(
@@ -86,7 +86,7 @@ class StepCode:
                 code = self._write.transposed(now, result.axes)
             case operation:
                 code = operation.code(self._write, result, operands)
-        yield f"{result.code} = {code}{axes}"
+        yield assignment(result, code)
 
 
 def kept(statements: Sequence[Statement]) -> list[str]:

@@ -75,7 +75,7 @@ class _File(AttentionFile):
             textwrap.indent(self._docstring(), "    "),
             *(textwrap.indent("\n".join(["", *lines]), "    ") for lines in methods),
         ]
-        return settled(link("\n".join(own), *_TEMPLATES))
+        return link(settled("\n".join(own)), *_TEMPLATES)
 
     def _docstring(self) -> str:
         source = (
