@@ -16,7 +16,6 @@ from cortico.ir.options import OptionSet, whole
 
 Arrays = Mapping[str, np.ndarray]
 
-#: What turns an emitted file into a script for mpiexec.
 _TEMPLATE = "cortico.backends.numpy.template.on_ranks"
 _MAIN = '\nif __name__ == "__main__":\n    main()\n'
 
@@ -39,10 +38,14 @@ def require_mpi() -> None:
     require_mpiexec("numpy")
 
 
+def script_for(source: str) -> str:
+    """An emitted file as a script for mpiexec."""
+    return link(source + _MAIN, _TEMPLATE)
+
+
 def run_on_ranks(source: str, inputs: Arrays, weights: Arrays, ranks: int) -> list[np.ndarray]:
     """What `attention` of emitted source gives on so many ranks: its outputs, in their order."""
     start = ["mpiexec", "-n", str(ranks)]
     what = f"emitted code on {ranks} ranks"
-    script = link(source + _MAIN, _TEMPLATE)
-    outputs = run_in_folder(script, inputs, weights, Path.cwd(), what, start)
+    outputs = run_in_folder(script_for(source), inputs, weights, Path.cwd(), what, start)
     return [outputs[f"arr_{k}"] for k in range(len(outputs))]

@@ -7,13 +7,14 @@ import runpy
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from cortico.backends import get_backend, get_runner, require_support
 from cortico.backends.numpy import emit_source
-from cortico.backends.numpy.running import run_on_ranks
+from cortico.backends.numpy.running import run_on_ranks, script_for
 from cortico.ir import SpecError, UnsupportedError
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
@@ -103,6 +104,71 @@ def test_what_is_missing_is_named(monkeypatch, missing, message):
     circuit, _, _ = layer()
     with pytest.raises(UnsupportedError, match=f"ranks > 1 of backend 'numpy' {message}"):
         get_runner("numpy", ranks=2).run(circuit, {"x": tokens(3, 8)})
+
+
+# ---- the script for ranks --------------------------------------------------------------------------
+
+
+class OneRank:
+    """What the script calls of mpi4py's communicator, of which it is the only rank or the second."""
+
+    def __init__(self, rank=0):
+        self.rank, self.codes = rank, []
+
+    def Get_rank(self):  # noqa: N802
+        return self.rank
+
+    def Get_size(self):  # noqa: N802
+        return self.rank + 1
+
+    def Allreduce(self, part, total):  # noqa: N802
+        total[...] = part
+
+    def Abort(self, code):  # noqa: N802
+        self.codes.append(code)
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """A function that runs the script in this process; returns the file that it should write."""
+    case = CASE["everything"]
+    circuit = lower(case.spec, case.weights)
+    text = script_for(emit_source(circuit, on_ranks=True))
+    given, found, weights = (tmp_path / f"{n}.npz" for n in ("given", "found", "weights"))
+
+    def run(comm, **inputs):
+        np.savez(given, **{**case.inputs, **inputs})
+        np.savez(weights, **stored(circuit))
+        monkeypatch.setitem(
+            sys.modules, "mpi4py", SimpleNamespace(MPI=SimpleNamespace(COMM_WORLD=comm))
+        )
+        arguments = ["script.py", str(given), "-o", str(found), "--weights", str(weights)]
+        monkeypatch.setattr(sys, "argv", arguments)
+        exec(
+            compile(text, str(tmp_path / "script.py"), "exec"),
+            {"__name__": "__main__", "__file__": "script.py"},
+        )
+        return found
+
+    return run
+
+
+def test_the_script_writes_what_the_first_rank_has(script):
+    comm = OneRank()
+    with np.load(script(comm)) as found:
+        assert relative_error(found["arr_0"], expected_output(CASE["everything"])) <= 1e-12
+    assert not comm.codes
+    script(comm).unlink()
+    assert not script(OneRank(1)).exists()
+
+
+def test_a_rank_that_fails_says_why_and_ends_all(script, capsys):
+    comm = OneRank(1)
+    with pytest.raises(UnboundLocalError):  # a real one does not come back from Abort
+        script(comm, x=np.ones((3, 9)))
+        script(OneRank(), x=np.ones((3, 9)))
+    assert comm.codes == [1]
+    assert "x has shape (3, 9), expected (..., n, 8), none empty" in capsys.readouterr().err
 
 
 # ---- real ranks ------------------------------------------------------------------------------------
