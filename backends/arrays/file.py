@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from cortico.backends.arrays.find_attention import optional_gates, with_attention
 from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_names
@@ -12,9 +13,10 @@ from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.linking import heading
 from cortico.backends.script_parts import sides_code, stores_weights, tensor_lines
-from cortico.ir import Circuit, Formula, Input, InputKind, Parameter
+from cortico.ir import Circuit, Extent, Input, InputKind, Parameter, Role
 from cortico.ir.analysis.letters import axis_letters
 from cortico.ir.rewrite import rename
+from cortico.ir.tensors import Shape
 
 #: The template that all of them use.
 TEMPLATE = "cortico.backends.arrays.template"
@@ -26,32 +28,29 @@ ALL_ONES = "A 0/1 input that is None is all ones."
 class ArrayFile:
     """The emitted file of one circuit, before it is text."""
 
-    def __init__(self, circuit: Circuit) -> None:
+    def __init__(self, circuit: Circuit, writer: type[Writer]) -> None:
         self.circuit, self.names = circuit, tensor_names(circuit)
-        self.lettered = rename(circuit, axes=axis_letters(circuit))
-        self.planner = Planner(self.lettered)
+        self.planner = Planner(rename(circuit, axes=axis_letters(circuit)))
         self.results = self.planner.outputs()
-        self.program = self.planner.program
-        axes = self.planner.circuit.axes
-        self.sizes = {axis.name: self.planner.size_code(axis.name) for axis in axes}
+        self.program, self.axes = self.planner.program, self.planner.circuit.axes
+        self.tokens = frozenset(axis.name for axis in self.axes if axis.role is Role.COLUMN)
+        self.sizes = {axis.name: self.planner.size_code(axis.name) for axis in self.axes}
+        self.write = writer(self.sizes)
         self.stored = stores_weights(circuit)
-        #: Parameters that are arrays, and those that are computed before the program runs.
         self.plain = [p for p in circuit.parameters if p.formula is None]
+        #: Of parameters that are computed before the program runs.
         self.formulas = {
             p.name: p.formula
             for p in circuit.parameters
             if p.formula and p.formula.kind not in PLANNED_FORMULAS
         }
+        #: 0/1 inputs that may stay None.
+        self.optional: frozenset[str] = frozenset()
 
     @property
     def has_file(self) -> bool:
         """Whether weights lie beside the file."""
         return self.stored and bool(self.plain)
-
-    @property
-    def inputs(self) -> list[Input]:
-        """Inputs of rates, then those of zeros and ones."""
-        return sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK)
 
     @property
     def rates(self) -> list[str]:
@@ -71,56 +70,66 @@ class ArrayFile:
 
     def head(self, template: str, **others: str) -> str:
         """The docstring of a file, as its template has it; `others` are words there."""
-        tensors = "\n".join(tensor_lines(self.circuit))
-        return heading(template).format(
-            title=json.dumps(self.circuit.name), tensors=tensors, **others
-        )
+        title, tensors = json.dumps(self.circuit.name), "\n".join(tensor_lines(self.circuit))
+        return heading(template).format(title=title, tensors=tensors, **others)
 
-    def returned(self, write: Writer, results: Iterable[Variable]) -> list[str]:
+    def checked_inputs(self, without: Extent = "") -> Iterator[str]:
+        """Lines that check the inputs, which may lack the side `without`."""
+        for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
+            shape = tuple(side for side in tensor.shape if side != without)
+            yield from self._checked_input(replace(tensor, shape=shape), self.names[tensor.name])
+
+    def _checked_input(self, tensor: Input, name: str) -> Iterator[str]:
+        if tensor.kind is InputKind.RATE:
+            yield f"{name} = {self.rate(tensor, name)}"
+        elif name in self.optional:
+            yield f"if {name} is not None:"
+            yield f"    {name} = {checked(tensor, name)} != 0"
+        else:
+            yield f"if {name} is None:"
+            yield f"    {name} = {self.write.all_ones(sides_code(tensor.shape))}"
+            yield f"{name} = {self.gate(tensor, name)}"
+
+    def rate(self, tensor: Input, name: str) -> str:
+        """Code for an input of rates, checked and in the precision of all."""
+        return self.write.cast(checked(tensor, name))
+
+    def gate(self, tensor: Input, name: str) -> str:
+        """Code for a 0/1 input, checked, as numbers: anything but zero counts as one."""
+        return self.write.cast(f"({checked(tensor, name)} != 0)")
+
+    def formula_lines(
+        self, positions: Callable[[Shape], str], arguments: Mapping[str, str], token: str = ""
+    ) -> Iterator[str]:
+        """Lines that compute parameters at `positions`; `arguments` are the code of each, `token` reads one."""
+        for parameter in self.circuit.parameters:
+            formula = self.formulas.get(parameter.name)
+            if formula:
+                given = [positions(parameter.shape), *(arguments[n] for n in formula.arguments)]
+                code = self.write.cast(f"{formula.kind}({', '.join(given)}){token}")
+                yield f"{self.names[parameter.name]} = {code}"
+
+    def returned(self, results: Iterable[Variable]) -> list[str]:
         """Code for each of `results`, with the axes that the outputs have."""
         pairs = zip(results, self.results, strict=True)
-        return [write.transposed(result, output.axes) for result, output in pairs]
+        return [self.write.transposed(result, output.axes) for result, output in pairs]
 
 
 class AttentionFile(ArrayFile):
     """A file whose library has a kernel for softmax attention, or gets one."""
 
     def __init__(self, circuit: Circuit, writer: type[Writer]) -> None:
-        super().__init__(circuit)
-        self.write = writer(self.sizes)
+        super().__init__(circuit, writer)
         self.found = with_attention(self.program.statements, self.results)
-        self.optional = optional_gates(self.found)
+        self.optional = frozenset(optional_gates(self.found))
         read = {operand.code for s in self.found for operand in s.operands}
         self.read = frozenset(read | {result.code for result in self.results})
         self.formulas = {k: f for k, f in self.formulas.items() if self.names[k] in self.read}
 
-    def checked_inputs(self) -> Iterator[str]:
-        """Lines that check the inputs."""
-        for tensor in self.inputs:
-            yield from self._checked_input(tensor, self.names[tensor.name])
 
-    def _checked_input(self, tensor: Input, name: str) -> Iterator[str]:
-        code = checked(tensor, name)
-        if tensor.kind is InputKind.RATE:
-            yield f"{name} = {self.write.cast(code)}"
-        elif name in self.optional:
-            yield f"if {name} is not None:"
-            yield f"    {name} = {code} != 0"
-        else:  # anything but zero counts as one
-            yield f"if {name} is None:"
-            yield f"    {name} = {self.write.all_ones(sides_code(tensor.shape))}"
-            yield f"{name} = {self.write.cast(f'({code} != 0)')}"
-
-    def formula_lines(self, arguments: Mapping[str, str]) -> Iterator[str]:
-        """Lines that compute parameters; `arguments` have the code of each in the highest precision."""
-        for parameter in self.circuit.parameters:
-            formula = self.formulas.get(parameter.name)
-            if formula:
-                yield f"{self.names[parameter.name]} = {self._formula(parameter, formula, arguments)}"
-
-    def _formula(self, parameter: Parameter, formula: Formula, arguments: Mapping[str, str]) -> str:
-        given = ", ".join(arguments[name] for name in formula.arguments)
-        return self.write.cast(f"{formula.kind}([{sides_code(parameter.shape)}], {given})")
+def list_of_sides(shape: Shape) -> str:
+    """Code for a shape."""
+    return f"[{sides_code(shape)}]"
 
 
 def checked(tensor: Input | Parameter, code: str, *others: str) -> str:

@@ -37,7 +37,7 @@ class Writer:
 
     def all_ones(self, sides: str) -> str:
         """A 0/1 input that was not given."""
-        return f"{self.library}.ones([{sides}])"
+        return f"{self.library}.ones([{sides}], bool)"
 
     def cast(self, code: str) -> str:
         """An array in the precision of the rates."""

@@ -11,6 +11,7 @@ from cortico.backends.arrays.file import (
     TEMPLATE,
     AttentionFile,
     checked,
+    list_of_sides,
     statement_lines,
 )
 from cortico.backends.jax.writer import JaxWriter
@@ -71,7 +72,7 @@ class _File(AttentionFile):
         yield from self._prologue()
         for statement in self.found:
             yield from statement_lines(statement, self.write)
-        codes = self.returned(self.write, self.results)
+        codes = self.returned(self.results)
         places = [self._query_place(o.source) for o in self.circuit.outputs]
         if any(places):
             split = [
@@ -96,4 +97,5 @@ class _File(AttentionFile):
             if name in self.read:
                 yield f"{name} = {self.write.cast(checked(parameter, given[parameter.name]))}"
         # at least in single precision, whatever the rates are computed in: angles grow with the position
-        yield from self.formula_lines({name: f"exact({code})" for name, code in given.items()})
+        exact = {name: f"exact({code})" for name, code in given.items()}
+        yield from self.formula_lines(list_of_sides, exact)

@@ -12,17 +12,18 @@ from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.linking import link
 from cortico.backends.names import settled
-from cortico.backends.numpy.inputs import checked_inputs, checked_weight, formula_lines
 from cortico.backends.numpy.operations import Part, Project
 from cortico.backends.numpy.packing import shown
 from cortico.backends.numpy.plan import Plan, plan
 from cortico.backends.numpy.sharing import Shared
-from cortico.backends.numpy.step import step_function
+from cortico.backends.numpy.streaming import step_function
 from cortico.backends.numpy.tile_code import TileCode
 from cortico.backends.numpy.tiling import Tile
-from cortico.backends.numpy.weights import pack_functions, unpacked
+from cortico.backends.numpy.weights import checked_weight, pack_functions, precision, unpacked
+from cortico.backends.script_parts import sides_code
 from cortico.backends.transfers import numpy_definition, of_circuit, scipy_import
 from cortico.ir import TRANSFERS, Circuit
+from cortico.ir.tensors import Shape
 
 _FOLDER = "cortico.backends.numpy.template"
 
@@ -104,7 +105,8 @@ def _docstring(file: Plan) -> Iterator[str]:
 
 def _prologue(file: Plan) -> Iterator[str]:
     """Lines that check the inputs and bring every tensor under its name."""
-    yield from checked_inputs(file)
+    yield precision(file)
+    yield from file.checked_inputs()
     if file.has_threads:
         if file.shared:
             yield "threads = 1 if threads is None and comm is not None else threads"
@@ -112,7 +114,11 @@ def _prologue(file: Plan) -> Iterator[str]:
     yield from file.ranks.lines(tile=file.tiling.tile)
     yield from unpacked(file, on_ranks=file.shared is not None)
     yield from (checked_weight(file, p, file.names[p.name]) for p in file.sized_later)
-    yield from formula_lines(file)
+    yield from file.formula_lines(_positions, file.names)
+
+
+def _positions(shape: Shape) -> str:
+    return f"np.arange({sides_code(shape[:1])})"
 
 
 def _number_of_threads(file: Plan) -> str:
@@ -141,7 +147,7 @@ def _program(file: Plan) -> Iterator[str]:
         yield from _no_longer_read(file, results, after)
     for statement in after:
         yield from _lines(file, statement)
-    yield f"return {', '.join(file.returned(file.write, results))}"
+    yield f"return {', '.join(file.returned(results))}"
 
 
 def _no_longer_read(

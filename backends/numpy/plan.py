@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from cortico.backends.arrays.file import ArrayFile
+from cortico.backends.arrays.file import ArrayFile, checked
 from cortico.backends.arrays.operations import PastProduct
 from cortico.backends.numpy.operations import Project, ThreadedWriter
 from cortico.backends.numpy.packing import Packing, pack
 from cortico.backends.numpy.ranks import Ranks
 from cortico.backends.numpy.sharing import Shared, shared_axes
-from cortico.backends.numpy.streaming import token_axes
 from cortico.backends.numpy.tiling import Tiling, tiled
-from cortico.ir import Circuit, Role
+from cortico.ir import Circuit, Input, Role
 
 
 class Plan(ArrayFile):
     """What the file of one circuit does; `on_ranks`, with a communicator, if there is something to share."""
 
     def __init__(self, circuit: Circuit, on_ranks: bool) -> None:
-        super().__init__(circuit)
-        self.write = ThreadedWriter(self.sizes)
-        self.tokens = token_axes(self.lettered)
+        super().__init__(circuit, ThreadedWriter)
         #: Weights whose sizes are numbers, and those whose sizes are known only with the inputs.
         self.fixed = [p for p in self.plain if all(isinstance(side, int) for side in p.shape)]
         self.sized_later = [p for p in self.plain if p not in self.fixed]
@@ -34,19 +31,18 @@ class Plan(ArrayFile):
                 self.shared.row if self.shared else None,
             )
         )
-        axes = self.planner.circuit.axes
         self.tiling: Tiling = tiled(
             self.packing.statements,
             self.packing.results,
             self.tokens,
-            frozenset(axis.name for axis in axes if axis.role is Role.AREA),
+            frozenset(axis.name for axis in self.axes if axis.role is Role.AREA),
             self.planner.sizes,
-            {axis.name: axis.extent for axis in axes},
+            {axis.name: axis.extent for axis in self.axes},
         )
 
     def _shared(self) -> Shared | None:
         weights = frozenset(self.names[p.name] for p in self.plain)
-        areas = [axis for axis in self.lettered.axes if axis.role is Role.AREA]
+        areas = [axis for axis in self.axes if axis.role is Role.AREA]
         areas.sort(key=lambda axis: axis.extent == 1)
         return shared_axes(
             self.program,
@@ -56,6 +52,12 @@ class Plan(ArrayFile):
             frozenset(self.names.values()) - weights,
             weights,
         )
+
+    def rate(self, tensor: Input, name: str) -> str:
+        return checked(tensor, name, "dtype")
+
+    def gate(self, tensor: Input, name: str) -> str:
+        return self.write.cast(checked(tensor, name, "bool"))
 
     @property
     def fits(self) -> bool:

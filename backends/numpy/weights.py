@@ -6,10 +6,21 @@ import json
 import textwrap
 from collections.abc import Iterator
 
-from cortico.backends.arrays.file import statement_lines
-from cortico.backends.numpy.inputs import checked_weight
+from cortico.backends.arrays.file import checked, statement_lines
 from cortico.backends.numpy.operations import Project
 from cortico.backends.numpy.plan import Plan
+from cortico.ir import Parameter
+
+
+def precision(plan: Plan) -> str:
+    """The line that chooses the precision, and the one for sizes."""
+    return f"dtype = precision({', '.join(plan.rates)})\nsizes = {{}}"
+
+
+def checked_weight(plan: Plan, parameter: Parameter, array: str, kind: str = "dtype") -> str:
+    """The line that checks a weight; of one that ranks share, a rank takes its part."""
+    name = plan.names[parameter.name]
+    return f"{name} = {checked(parameter, array, kind, *plan.ranks.part_of(name))}"
 
 
 def packed_names(plan: Plan) -> list[str]:

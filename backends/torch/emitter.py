@@ -13,6 +13,7 @@ from cortico.backends.arrays.file import (
     TEMPLATE,
     AttentionFile,
     checked,
+    list_of_sides,
     statement_lines,
 )
 from cortico.backends.arrays.operations import Inside, Numbers, Select
@@ -106,7 +107,7 @@ class _File(AttentionFile):
         yield from self._prologue()
         for statement in self.statements:
             yield from statement_lines(self._with_numbers(statement), self.write)
-        yield f"return {', '.join(self.returned(self.write, self.results))}"
+        yield f"return {', '.join(self.returned(self.results))}"
 
     def _prologue(self) -> Iterator[str]:
         """Lines that check the inputs and bring every tensor under its name."""
@@ -118,8 +119,9 @@ class _File(AttentionFile):
             sized = any(isinstance(side, str) for side in parameter.shape)
             yield f"{name} = {checked(parameter, code) if sized else code}"
         # in double precision whatever the rates are computed in: angles grow with the position
-        exact = {self.state.parameters[name].name: name for name in self.state.constants}
-        yield from self.formula_lines({k: self.state.constant(name) for k, name in exact.items()})
+        constants = self.state.constants
+        exact = {self.state.parameters[c].name: self.state.constant(c) for c in constants}
+        yield from self.formula_lines(list_of_sides, exact)
 
     def _with_numbers(self, statement: Statement) -> Statement:
         """A statement, of whose operands booleans are numbers where it computes with them."""
