@@ -49,8 +49,12 @@ def run_and_listen(
     what: str,
     folder: Path | None = None,
     start: Sequence[str] = (),
+    progress: str | None = None,
 ) -> tuple[dict[str, np.ndarray], str]:
-    """As `run_in_folder`, in a folder of its own if none is given; also returns what the script prints."""
+    """As `run_in_folder`, in a folder of its own if none is given; also returns what the script prints.
+
+    Lines on standard error that match `progress` are passed on as they come.
+    """
     with tempfile.TemporaryDirectory() as name:
         script, given, numbers, found = (
             Path(name) / file for file in ("script.py", "inputs.npz", "weights.npz", "outputs.npz")
@@ -59,20 +63,45 @@ def run_and_listen(
         save_npz(given, inputs)
         save_npz(numbers, weights)
         files = [str(script), str(given), "-o", str(found), "--weights", str(numbers)]
-        said = run_command([*start, sys.executable, *files], folder or Path(name), what)
+        command = [*start, sys.executable, *files]
+        # what libraries keep in a temporary folder goes with that of the script
+        temporary = {} if folder else {"TMPDIR": name}
+        said = run_command(command, folder or Path(name), what, progress, temporary)
         with np.load(found, allow_pickle=False) as outputs:
             return dict(outputs), said
 
 
-def run_command(command: Sequence[str], folder: Path, what: str) -> str:
+def run_command(
+    command: Sequence[str],
+    folder: Path,
+    what: str,
+    progress: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """What a command prints. UnsupportedError with the last words of one that fails."""
-    with running(command, folder, _environment(), stdout=subprocess.PIPE) as process:
-        printed, errors = process.communicate()
+    known = {**_environment(), **(environment or {})}
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as printed,
+        running(command, folder, known, stdout=printed) as process,
+    ):
+        errors = [*_passed_on(process, progress)]
+        process.wait()
+        printed.seek(0)
+        said = printed.read()
     if process.returncode != 0:
-        lines = (errors.strip() or printed).splitlines()
-        words = [line.strip() for line in lines if re.search(r"\w", line)]
+        lines = "".join(errors).strip() or said
+        words = [line.strip() for line in lines.splitlines() if re.search(r"\w", line)]
         raise UnsupportedError(f"{what} failed: {words[-1] if words else 'it said nothing'}")
-    return printed
+    return said
+
+
+def _passed_on(process: subprocess.Popen[str], progress: str | None) -> Iterator[str]:
+    """The lines of a process on standard error; those on progress go to this one's at once."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if progress and re.search(progress, line):
+            sys.stderr.write(line)
+        yield line
 
 
 @contextmanager

@@ -1,24 +1,21 @@
 """The Brian2 backend: one standalone script that runs the circuit in time.
 
 `schedule` says when tokens that come one after another are presented, `cell_groups` which populations
-share a NeuronGroup, `statements` and `results` write the script around them, `template` holds its fixed
-parts, `running` runs it.
+share a NeuronGroup, `statements` and `results` write the script around them, `template` has what it carries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
-import numpy as np
+from collections.abc import Iterator
 
 from cortico.backends.brian2.emitter import emit_script
 from cortico.backends.brian2.options import Options
-from cortico.backends.brian2.running import SCRIPT, load_simulate, require_brian2, run_script
+from cortico.backends.brian2.running import load_simulate, require_brian2
 from cortico.backends.brian2.schedule import unscheduled
+from cortico.backends.cells.backend import ScriptBackend
 from cortico.backends.script_parts import unwritable
 from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit
-from cortico.ir.analysis.inputs import bind_symbols, stored_values
 
 __all__ = ["Brian2Backend", "Options", "emit_script", "load_simulate"]
 
@@ -26,31 +23,23 @@ __all__ = ["Brian2Backend", "Options", "emit_script", "load_simulate"]
 _MOST_AXES = 31
 
 
-class Brian2Backend:
+class Brian2Backend(ScriptBackend[Options]):
     """Emits a Brian2 script, and runs it in a process of its own."""
 
     name = "brian2"
     summary = "a Brian2 script: a network of rate units that settles to attention"
-
-    def __init__(self, **options: object) -> None:
-        self.options = Options.of(options)
+    title = "Brian2"
+    Options = Options
+    progress = "% (complete|simulated)"
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         return list(_unsupported(circuit, self.options))
 
-    def emit(self, circuit: Circuit) -> Mapping[str, str]:
-        return {SCRIPT: emit_script(circuit, self.options)}
+    def source(self, circuit: Circuit) -> str:
+        return emit_script(circuit, self.options)
 
-    def run(
-        self,
-        circuit: Circuit,
-        inputs: Mapping[str, np.ndarray],
-        parameters: Mapping[str, np.ndarray] | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Output name to float64 array; the examples of a batch are simulated one after another."""
+    def require(self) -> None:
         require_brian2(self.options.target)
-        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
-        return run_script(emit_script(circuit, self.options), inputs, weights)
 
 
 def _unsupported(circuit: Circuit, options: Options) -> Iterator[str]:

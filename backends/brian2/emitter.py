@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup, cell_groups
@@ -13,19 +12,14 @@ from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.results import finish
 from cortico.backends.brian2.schedule import schedule, time_axes
 from cortico.backends.brian2.statements import cells, synapses
-from cortico.backends.cells.script import MAIN, TEMPLATES
 from cortico.backends.cells.statements import (
     bind,
-    inputs,
+    function,
     option_lines,
     parameters,
-    quoted,
-    tensors,
+    script,
     weights_option,
-    weights_parameter,
 )
-from cortico.backends.linking import heading, link
-from cortico.backends.names import settled
 from cortico.ir import Circuit
 from cortico.ir.physiology import cell_type
 
@@ -51,10 +45,8 @@ _TOKEN_BY_TOKEN = "Each token stays until what it drives is within `tolerance` o
 def emit_script(circuit: Circuit, options: Options) -> str:
     """A standalone Python script that imports brian2 and numpy and runs `circuit`."""
     coder = Coder.of(circuit, plan=schedule(circuit), options=options)
-    head = heading(NETWORK).format(title=quoted(circuit.name), tensors=tensors(circuit, True))
-    own = [head, IMPORTS, inputs(coder), _simulate(coder, options), MAIN]
-    files = (NETWORK, TIME if coder.in_time else SPACE, SPIKING, *TEMPLATES)
-    return settled(link("\n".join(own), *files, holes={"options": _flags(coder, options)}))
+    templates = (NETWORK, TIME if coder.in_time else SPACE, SPIKING)
+    return script(coder, templates, [IMPORTS, _simulate(coder, options)], _flags(coder, options))
 
 
 def _flags(coder: Coder, options: Options) -> str:
@@ -79,9 +71,8 @@ def _simulate(coder: Coder, options: Options) -> str:
     body += [*_wiring(coder, groups), ""]
     body += finish(coder, groups)
     lines = [_DOC.format(lasting=_TOKEN_BY_TOKEN if coder.in_time else _UNTIL_SETTLED), *body]
-    chosen = parameters(coder, weights_parameter(circuit), options.of_script(coder.in_time))
-    text = textwrap.indent("\n".join(lines), "    ")
-    return f"def simulate(\n{chosen}    monitor=(),\n):\n{text}\n"
+    given = {**options.of_script(coder.in_time), "monitor": ()}
+    return function("simulate", parameters(coder, given), lines)
 
 
 def _wiring(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:

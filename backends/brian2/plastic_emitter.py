@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup, Pathway, cell_groups
@@ -20,17 +19,14 @@ from cortico.backends.brian2.plastic_statements import (
 from cortico.backends.brian2.plasticity import Course, Plasticity
 from cortico.backends.brian2.schedule import schedule
 from cortico.backends.brian2.statements import cells, synapses
-from cortico.backends.cells.script import MAIN, TEMPLATES
 from cortico.backends.cells.statements import (
     bind,
-    inputs,
+    function,
     option_lines,
     parameters,
     quoted,
-    tensors,
+    script,
 )
-from cortico.backends.linking import heading, link
-from cortico.backends.names import settled
 from cortico.ir import Circuit
 
 LEARNING = "cortico.backends.brian2.template.learning"
@@ -50,16 +46,13 @@ def emit_plastic_script(circuit: Circuit, plasticity: Plasticity, file: str) -> 
     All populations of the circuit, its inputs and outputs have the axis `plasticity.samples`, in time.
     """
     coder = Coder.of(circuit, plan=schedule(circuit), options=Options())
-    head = heading(LEARNING).format(
-        title=quoted(circuit.name),
+    return script(
+        coder,
+        (LEARNING, NETWORK, TIME),
+        [IMPORTS, _learn(coder, plasticity)],
+        option_lines(Course, vars(Course())),
         file=quoted(file)[1:-1],
         locality="\n".join(comment_lines(plasticity)),
-        tensors=tensors(circuit, True),
-    )
-    own = [head, IMPORTS, inputs(coder), _learn(coder, plasticity), MAIN]
-    flags = option_lines(Course, vars(Course()))
-    return settled(
-        link("\n".join(own), LEARNING, NETWORK, TIME, *TEMPLATES, holes={"options": flags})
     )
 
 
@@ -77,8 +70,7 @@ def _learn(coder: Coder, plasticity: Plasticity) -> str:
         made = plastic_synapses(coder, groups, group, pathway, plasticity)
         body += [*(made or synapses(coder, groups, group, pathway)), ""]
     body += _finish(coder, plasticity, groups)
-    text = textwrap.indent("\n".join([_DOC, *body]), "    ")
-    return f"def learn(\n{parameters(coder, 'weights', vars(Course()))}):\n{text}\n"
+    return function("learn", parameters(coder, vars(Course()), wanted=True), [_DOC, *body])
 
 
 def _pathways(groups: tuple[CellGroup, ...]) -> Iterator[tuple[CellGroup, Pathway]]:

@@ -1,7 +1,8 @@
-"""The class of backends that write a script cell by cell, and run it in a process of its own."""
+"""The classes of backends that write a script for a simulator, and run it in a process of its own."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
@@ -21,8 +22,64 @@ from cortico.ir.options import OptionSet
 Kind = TypeVar("Kind", bound=OptionSet)
 
 
-class CellBackend(Generic[Kind]):
-    """Emits one script, and runs it; a backend says what its simulator has.
+class ScriptBackend(ABC, Generic[Kind]):
+    """Emits one script, and runs it."""
+
+    name: str
+    summary: str
+    title: str  #: the simulator's name
+    Options: type[Kind]
+    progress: str | None = (
+        None  #: a pattern of lines that tell a waiting user how far the simulator is
+    )
+    remarks_what_it_prints = False
+
+    def __init__(self, **options: object) -> None:
+        self.options = self.Options.of(options)
+        self.remarks: tuple[str, ...] = ()
+
+    @property
+    def script(self) -> str:
+        """The name of the emitted file."""
+        return f"attention_{self.name}.py"
+
+    @abstractmethod
+    def unsupported(self, circuit: Circuit) -> list[str]: ...
+
+    @abstractmethod
+    def source(self, circuit: Circuit) -> str:
+        """The text of the script."""
+
+    def emit(self, circuit: Circuit) -> Mapping[str, str]:
+        return {self.script: self.source(circuit)}
+
+    def require(self) -> None:
+        """UnsupportedError, in one line, when the simulator or what it needs is missing."""
+        require_extra(self.name, self.name, self.title)
+
+    def outputs(
+        self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
+    ) -> dict[str, np.ndarray]:
+        """What the script among emitted files gives, by name."""
+        source, what = files[self.script], f"the {self.title} network"
+        outputs, said = run_and_listen(source, inputs, weights, what, progress=self.progress)
+        self.remarks = tuple(said.splitlines()) if self.remarks_what_it_prints else ()
+        return outputs
+
+    def run(
+        self,
+        circuit: Circuit,
+        inputs: Mapping[str, np.ndarray],
+        parameters: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Output name to float64 array; the examples of a batch are simulated one after another."""
+        self.require()
+        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
+        return self.outputs(self.emit(circuit), inputs, weights)
+
+
+class CellBackend(ScriptBackend[Kind]):
+    """Emits a script that makes a network cell by cell; a backend says what its simulator has.
 
     `template` is a module with a class `Network`, made with the options by name:
 
@@ -35,28 +92,12 @@ class CellBackend(Generic[Kind]):
     {chain}, the most cells that a signal passes.
     """
 
-    name: str
-    summary: str
-    title: str  #: the simulator's name
+    language = ""  #: the column of the table of transfer functions, where that is not called as the backend
     lacks: str  #: what is said of a transfer function that the simulator cannot have
     template: str
-    Options: type[Kind]
     physiology = False  #: whether cells have their membrane time constants
     reuses = False  #: whether one network serves all examples of a batch
     settles_by_depth = False  #: whether `settle` is told {chain}
-
-    def __init__(self, **options: object) -> None:
-        self.options = self.Options.of(options)
-
-    @property
-    def language(self) -> str:
-        """The column of the table of transfer functions that has the simulator's words for them."""
-        return self.name
-
-    @property
-    def script(self) -> str:
-        """The name of the emitted file."""
-        return f"attention_{self.name}.py"
 
     def arguments(self) -> dict[str, object]:
         """The arguments of the script's class `Network`, with their defaults."""
@@ -76,36 +117,11 @@ class CellBackend(Generic[Kind]):
 
     def values(self, circuit: Circuit) -> str:
         """The values that `template` wants the script to have: `TRANSFERS`, by name."""
-        return function_table(circuit, self.language)
+        return function_table(circuit, self.language or self.name)
 
     def unsupported(self, circuit: Circuit) -> list[str]:
-        missing = unspelled(circuit, self.language, self.lacks)
+        missing = unspelled(circuit, self.language or self.name, self.lacks)
         return [*axes_in_time(circuit), *missing, *unwritable(circuit)]
 
     def source(self, circuit: Circuit) -> str:
-        """The text of the script."""
         return emit_cell_script(circuit, self)
-
-    def emit(self, circuit: Circuit) -> Mapping[str, str]:
-        return {self.script: self.source(circuit)}
-
-    def require(self) -> None:
-        """UnsupportedError, in one line, when the simulator or what it needs is missing."""
-        require_extra(self.name, self.name, self.title)
-
-    def outputs(
-        self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
-    ) -> dict[str, np.ndarray]:
-        """What the script among emitted files gives, by name."""
-        return run_and_listen(files[self.script], inputs, weights, f"the {self.title} network")[0]
-
-    def run(
-        self,
-        circuit: Circuit,
-        inputs: Mapping[str, np.ndarray],
-        parameters: Mapping[str, np.ndarray] | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Output name to float64 array; the examples of a batch are simulated one after another."""
-        self.require()
-        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
-        return self.outputs(self.emit(circuit), inputs, weights)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cortico.backends.cells.coder import Coder
@@ -11,15 +10,11 @@ from cortico.backends.cells.roles import role_of
 from cortico.backends.cells.statements import (
     bind,
     called,
-    inputs,
+    function,
     parameters,
-    quoted,
-    tensors,
+    script,
     weights_option,
-    weights_parameter,
 )
-from cortico.backends.linking import heading, link
-from cortico.backends.names import settled
 from cortico.ir import Circuit, Compartment, Effect, Output, Population, Projection, Role
 from cortico.ir.physiology import cell_type
 from cortico.ir.rewrite import longest_chain
@@ -27,29 +22,13 @@ from cortico.ir.rewrite import longest_chain
 if TYPE_CHECKING:
     from cortico.backends.cells.backend import CellBackend
 
-#: What all scripts may carry.
-TEMPLATES = ("cortico.backends.cells.template", "cortico.backends.template")
-
-#: What runs a script from the command line.
-MAIN = 'if __name__ == "__main__":\n    main()\n'
-
 
 def emit_cell_script(circuit: Circuit, engine: CellBackend[Any]) -> str:
     """A standalone script for `circuit`, all of whose axes are in space."""
-    coder, options = Coder.of(circuit), engine.arguments()
-    chain = longest_chain(circuit, engine.units)
-    head = heading(engine.template).format(
-        title=quoted(circuit.name), tensors=tensors(circuit, engine.physiology), chain=chain
-    )
-    own = [
-        head,
-        inputs(coder),
-        engine.values(circuit),
-        _simulate(coder, engine, options, chain),
-        MAIN,
-    ]
+    coder, chain = Coder.of(circuit), longest_chain(circuit, engine.units)
+    own = [engine.values(circuit), _simulate(coder, engine, chain)]
     flags = weights_option(circuit) + engine.flags()
-    return settled(link("\n".join(own), engine.template, *TEMPLATES, holes={"options": flags}))
+    return script(coder, (engine.template,), own, flags, engine.physiology, chain=chain)
 
 
 def axes_in_time(circuit: Circuit) -> Iterator[str]:
@@ -79,16 +58,14 @@ def normalised_first(circuit: Circuit, population: Population) -> list[Compartme
 # ---- the function that makes the network -----------------------------------------------------------
 
 
-def _simulate(
-    coder: Coder, engine: CellBackend[Any], options: Mapping[str, object], chain: int
-) -> str:
+def _simulate(coder: Coder, engine: CellBackend[Any], chain: int) -> str:
     circuit = coder.circuit
     body = [
         '"""Make the network for one example and let it settle; returns the outputs by name."""',
         *bind(coder),
         "",
         *_grid(coder),
-        _network(engine, options),
+        _network(engine),
         "",
     ]
     for population in circuit.order:
@@ -99,14 +76,12 @@ def _simulate(
         *(f'    "{o.name}": {_value(coder, o)},' for o in circuit.outputs),
         "}",
     ]
-    given = {**options, "network": None} if engine.reuses else options
-    arguments = parameters(coder, weights_parameter(circuit), given)
-    text = textwrap.indent("\n".join(body), "    ")
-    return f"def simulate(\n{arguments}):\n{text}\n"
+    given = engine.arguments() | ({"network": None} if engine.reuses else {})
+    return function("simulate", parameters(coder, given), body)
 
 
-def _network(engine: CellBackend[Any], options: Mapping[str, object]) -> str:
-    made = f"Network({', '.join(f'{name}={name}' for name in options)})"
+def _network(engine: CellBackend[Any]) -> str:
+    made = f"Network({', '.join(f'{name}={name}' for name in engine.arguments())})"
     return f"network = network or {made}" if engine.reuses else f"network = {made}"
 
 

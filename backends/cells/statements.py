@@ -1,29 +1,59 @@
-"""Lines that scripts for simulators have alike: what heads them, inputs and weights, options, calls."""
+"""What scripts for simulators have alike: how they are put together, inputs and weights, options, calls."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 
 from cortico.backends.cells.coder import Coder
-from cortico.backends.names import unmarked
+from cortico.backends.linking import heading, link
+from cortico.backends.names import settled, unmarked
 from cortico.backends.script_parts import sides_code, stores_weights, tensor_lines
 from cortico.ir import Circuit, Input, InputKind, Parameter
 from cortico.ir.options import Help, alternatives, choices_of, hints, marks
 from cortico.ir.physiology import cell_type
 
+#: What all scripts may carry.
+_TEMPLATES = ("cortico.backends.cells.template", "cortico.backends.template")
+
+_MAIN = 'if __name__ == "__main__":\n    main()\n'
+
 #: The widest line of a call.
 _WIDTH = 96
+
+
+def script(
+    coder: Coder,
+    templates: tuple[str, ...],
+    own: Iterable[str],
+    options: str,
+    physiology: bool = True,
+    **places: object,
+) -> str:
+    """The text of a script: what it has `own`, what that uses of the templates, and its options.
+
+    The first template heads it, with `places` to fill; {tensors} says what there is of the circuit, with
+    `physiology` also of membrane time constants.
+    """
+    circuit = coder.circuit
+    facts = [*tensor_lines(circuit), *(_time_constants(circuit) if physiology else ())]
+    head = heading(templates[0]).format(
+        title=quoted(circuit.name), tensors="\n".join(facts), **places
+    )
+    text = "\n".join([head, _inputs(coder), *own, _MAIN])
+    return settled(link(text, *templates, *_TEMPLATES, holes={"options": options}))
+
+
+def function(name: str, parameters: str, lines: Iterable[str]) -> str:
+    """The text of a function: its parameters, a line each, and the lines of its body."""
+    body = textwrap.indent("\n".join(lines), "    ")
+    return f"def {name}(\n{parameters}):\n{body}\n"
 
 
 def quoted(text: str) -> str:
     """Any text, in quotes, as a docstring may hold it."""
     return json.dumps(text).replace("\\", "\\\\")
-
-
-def tensors(circuit: Circuit, physiology: bool) -> str:
-    """What the head of a script says of the circuit; with `physiology`, also of membrane time constants."""
-    return "\n".join([*tensor_lines(circuit), *(_time_constants(circuit) if physiology else ())])
 
 
 def _time_constants(circuit: Circuit) -> Iterator[str]:
@@ -48,24 +78,23 @@ def called(head: str, arguments: list[str], tail: str) -> Iterator[str]:
 # ---- inputs, weights, sizes ------------------------------------------------------------------------
 
 
-def inputs(coder: Coder) -> str:
+def _inputs(coder: Coder) -> str:
     """The line `INPUTS = {…}`: of each input its argument, and the number of axes of one example."""
     found = {t.name: (coder.tensors[t.name], len(t.shape)) for t in coder.circuit.inputs}
     return f"INPUTS = {found}  # the argument of each, and the axes of one example\n"
 
 
-def parameters(coder: Coder, weights: str, options: Mapping[str, object]) -> str:
-    """The parameters of a script's function, a line each: inputs, weights, options with their defaults."""
+def parameters(coder: Coder, options: Mapping[str, object], wanted: bool = False) -> str:
+    """The parameters of a script's function, a line each: inputs, weights, options with their defaults.
+
+    Weights may be left out where they lie beside the script, unless they are `wanted`.
+    """
     circuit, names = coder.circuit, coder.tensors
     rates = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
     masks = [f"{names[t.name]}=None" for t in circuit.inputs if t.kind is InputKind.MASK]
+    weights = "weights=None" if stores_weights(circuit) and not wanted else "weights"
     chosen = [f"{name}={value!r}" for name, value in options.items()]
     return "".join(f"    {part},\n" for part in [*rates, "*", *masks, weights, *chosen])
-
-
-def weights_parameter(circuit: Circuit) -> str:
-    """The parameter for weights, which may be left out where they lie beside the script."""
-    return "weights=None" if stores_weights(circuit) else "weights"
 
 
 def bind(coder: Coder) -> Iterator[str]:

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from cortico.backends.array_files import save_npz
 from cortico.backends.cells.script import normalised_first
 from cortico.backends.neuron import mechanisms
 from cortico.backends.neuron.running import compiled
-from cortico.backends.script_running import run_command
+from cortico.backends.script_running import run_and_listen, run_command
 from cortico.ir import (
     Bound,
     CellClass,
@@ -251,6 +252,23 @@ def test_a_command_that_fails_is_quoted(tmp_path):
     command = [sys.executable, "-c", "raise ValueError('too hot')"]
     with pytest.raises(UnsupportedError, match="the network failed: ValueError: too hot"):
         run_command(command, tmp_path, "the network")
+
+
+def test_progress_is_passed_on_and_what_is_printed_returned(capsys):
+    """Nothing stays of what a library keeps in the temporary folder."""
+    source = """
+import pathlib, sys, tempfile
+import numpy as np
+print("5 % complete", "a warning", sep="\\n", file=sys.stderr)
+pathlib.Path(tempfile.gettempdir(), "log").touch()
+print(tempfile.gettempdir())
+np.savez(sys.argv[3], y=np.load(sys.argv[1])["x"] * np.load(sys.argv[5])["w"])
+"""
+    x, w = {"x": np.arange(3.0)}, {"w": np.full(3, 2.0)}
+    found, said = run_and_listen(source, x, w, "it", progress="% complete")
+    assert found["y"].tolist() == [0, 2, 4]
+    assert capsys.readouterr().err == "5 % complete\n"
+    assert said and not Path(said.strip()).exists()
 
 
 @pytest.mark.parametrize("engine", EMITTERS)

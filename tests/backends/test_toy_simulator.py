@@ -1,9 +1,22 @@
 """What `backends/cells` gives to a new simulator, tried on a small one: every case in space."""
 
+from fractions import Fraction
+from importlib.resources import files
+
 import numpy as np
 import pytest
 
 from cortico.backends import get_runner, require_support
+from cortico.ir import (
+    CellClass,
+    CircuitBuilder,
+    Compartment,
+    Gain,
+    Region,
+    Role,
+    TensorRef,
+    Weight,
+)
 from cortico.lowering import lower
 from tests.backends.brian2.simulation import second_example
 from tests.backends.simulators import TOY
@@ -55,9 +68,35 @@ def test_what_is_refused():
     ]
 
 
-def test_it_is_short():
-    from importlib.resources import files
+def test_inputs_without_a_batch_are_shared_and_masks_may_be_left_out():
+    case = CASE["softmax-mask_window-padded-grouped-biased"]
+    circuit, backend = lower(case.spec, case.weights), ToyBackend(tau=1.0)
+    x, keep = case.inputs["x"], case.inputs["keep"]
+    alone, shared = ({"x": x}, {"x": x, "keep": keep[0]})
+    for given, masks in ((alone, np.ones_like(keep)), (shared, np.stack([keep[0]] * len(x)))):
+        expected = get_runner("reference").run(circuit, {"x": x, "keep": masks})["y"]
+        assert relative_error(backend.run(circuit, given)["y"], expected) < TOY.near
 
+
+def test_weights_have_their_gains():
+    """A number, and a power of a size that is known when the script runs; by hand."""
+    builder = CircuitBuilder("gains")
+    for name, extent in (("i", "n"), ("j", 2)):
+        builder.axis(name, Role.FEATURE, extent)
+    x, w = builder.input("x", ("n",)), builder.parameter("w", (2,))
+    drive = (Weight(TensorRef(x, ("i",)), Gain(3.0)),)
+    home = (Region.CORE, CellClass.RELAY)
+    builder.population("first", ("i",), *home, [Compartment("a", drive=drive)])
+    builder.population("second", ("j",), *home, [Compartment("a")])
+    gain = Gain(0.5, (("i", Fraction(-1)),))
+    builder.project("to", "first", "second", "a", Weight(TensorRef(w, ("j",)), gain))
+    builder.output("y", "second", ("j",))
+    values = np.array([1.0, 2.0, 6.0])
+    found = TOY.settle(builder.build(), {"x": values}, {"w": np.array([1.0, -4.0])})["y"]
+    np.testing.assert_allclose(found, [0.5 * 3 * 9 / 3, -4 * 0.5 * 3 * 9 / 3], rtol=1e-14)
+
+
+def test_it_is_short():
     texts = [f.read_text("utf-8") for f in files("tests.backends.toy_simulator").glob("*.py")]
     assert len(texts) == 2 and sum(text.count("\n") for text in texts) < 120
 

@@ -17,7 +17,6 @@ learning_rate * gradient where errors come back through the weights forwards or 
 """
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ def main():
     learned, _ = learn(**{INPUTS[name][0]: array for name, array in arrays.items()}, **options)
     staging = output.with_name(f".{output.name}.npz")
     np.savez(staging, **learned)
-    os.replace(staging, output)
+    staging.replace(output)
 
 
 def places(tensor):

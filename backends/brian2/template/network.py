@@ -25,7 +25,7 @@ from brian2 import (
 )
 from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 
-from cortico.backends.cells.template import command_line, stacked
+from cortico.backends.cells.template import command_line, numbered, stacked
 
 simulate: Any = ...
 
@@ -53,11 +53,8 @@ class Cells:
 
     def add(self, *axes, tau, where=True):
         """Numbers of a population's cells, an array over its axes; -1 where there is no cell."""
-        exists, *indices = np.broadcast_arrays(where, *axes)
-        numbers = np.full([axis.size for axis in axes], -1)
-        inside = tuple(index[exists] for index in indices)
-        numbers[inside] = len(self.taus) + np.arange(np.count_nonzero(exists))
-        self.taus += [tau] * np.count_nonzero(exists)
+        numbers, count = numbered(len(self.taus), axes, where)
+        self.taus += [tau] * count
         return numbers
 
     def tau(self, same=None):
