@@ -4,6 +4,7 @@ import ast
 
 import numpy as np
 import pytest
+import torch
 
 from cortico.backends import get_backend
 from cortico.backends.arrays.backend import compiled
@@ -87,6 +88,37 @@ def test_a_file_defines_nothing_that_it_does_not_use(backend):
                 for a in n.names
             ]
             assert {*imported} <= read
+
+
+def called(backend, circuit, weights, x, keep):
+    """What the emitted file itself gives, as NumPy's array."""
+    text = next(iter(get_backend(backend).emit(circuit).values()))
+    if backend == "numpy":
+        return compiled(text, "attention.py", "attention")(x, keep=keep, weights=weights)
+    if backend == "jax":
+        return np.asarray(compiled(text, "attention_jax.py", "attention")(weights, x, keep=keep))
+    module = compiled(text, "attention_torch.py", "Attention")(weights, dtype=torch.float64)
+    return module(torch.tensor(x), keep=torch.tensor(keep)).detach().numpy()
+
+
+@pytest.mark.parametrize("name", ["bert", "linear-mask_causal-padded"])
+@pytest.mark.parametrize("backend", WRITERS)
+def test_inputs_are_what_they_should_be(backend, name):
+    """Of any number but zero a token exists; shapes end in the right sides, none of them empty."""
+    circuit = lower(CASE[name].spec, CASE[name].weights)
+    weights = {p.name: p.values for p in circuit.parameters}
+    x, keep = np.random.default_rng(0).standard_normal((3, 8)), np.array([-2.0, 0, 0.5])
+    found, exists = (called(backend, circuit, weights, x, gate) for gate in (keep, keep != 0))
+    np.testing.assert_array_equal(found, exists)
+    for shape, expected in (
+        ((3, 9), r"x has shape \(3, 9\), expected \(..., n, 8\)"),
+        ((8,), r"x has shape \(8,\), expected"),
+        ((0, 3, 8), r"x has shape \(0, 3, 8\), expected .*, none empty"),
+        ((0, 8), r"x has shape \(0, 8\), expected .*, none empty"),
+        ((2, 8), r"keep has shape \(3,\), expected \(..., 2\)"),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            called(backend, circuit, weights, np.ones(shape), keep)
 
 
 def weightless():
