@@ -30,14 +30,22 @@ _EVERYWHERE = frozenset([*dir(builtins), "__file__"])
 _HOLE = re.compile(r"^([ \t]*)# <(\w+)>\n?", re.MULTILINE)
 
 
-def link(own: str, *templates: str, holes: Mapping[str, str] | None = None) -> str:
+def link(
+    own: str,
+    *templates: str,
+    holes: Mapping[str, str] | None = None,
+    offers: Iterable[str] = (),
+) -> str:
     """The file of the text `own`, with all that it uses of the `templates` and of those that they import.
 
     In this order: its docstring, imports, values of templates, `own`, functions of templates, and what `own`
-    does beside defining. `holes` have the lines for each hole. LookupError for a name that nothing defines,
+    does beside defining. `holes` have the lines for each hole; `offers` are taken though nothing here reads them. LookupError for a name that nothing defines,
     that two templates define, or that is promised and lacking, and for a hole without lines.
     """
-    return _Linker(own, templates, holes or {}).text()
+    linker = _Linker(own, templates, holes or {})
+    for name in offers:
+        linker.take(name)
+    return linker.text()
 
 
 def heading(module: str) -> str:
@@ -60,6 +68,10 @@ class _Linker:
         self.imports: dict[Import, bool] = {}  #: to whether it may come first
         for part in (*self.own.parts, *self.own.statements):
             self._read(part, self.own)
+
+    def take(self, name: str) -> None:
+        """Take what a name means in a template."""
+        self._find(name, self.own)
 
     def text(self) -> str:
         """The file."""

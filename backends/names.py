@@ -13,9 +13,6 @@ from cortico.ir.rewrite import fresh
 _MARK = "\u01c2"
 _MARKED = re.compile(rf"\b(\w+){_MARK}(\d*)", re.ASCII)
 
-#: Where a function or a class begins.
-_BEGIN = re.compile(r"^(?=def |class |@)", re.MULTILINE)
-
 
 def unmarked(text: str) -> str:
     """`text` without marks: as it will read, but for numbers behind names."""
@@ -71,9 +68,13 @@ def settled(text: str) -> str:
 
 
 def _own_names(text: str) -> frozenset[str]:
-    """Names without mark in the functions and classes where marked ones are."""
-    parts = (frozenset(_names_in(ast.parse(part))) for part in _BEGIN.split(text) if _MARK in part)
-    found = frozenset().union(*(p for p in parts if any(_MARK in name for name in p)))
+    """Names without mark in the functions, classes and other statements where marked ones are."""
+    lines, tree = text.split("\n"), ast.parse(text)
+    marked = (
+        n for n in tree.body if any(_MARK in line for line in lines[n.lineno - 1 : n.end_lineno])
+    )
+    parts = (frozenset(_names_in(part)) for part in marked)
+    found = frozenset().union(*(part for part in parts if any(_MARK in name for name in part)))
     return frozenset(name for name in found if _MARK not in name)
 
 

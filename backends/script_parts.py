@@ -1,33 +1,11 @@
-"""What emitted Python files share: weights from disk, parameters that are formulas, what they cannot hold."""
+"""What emitted Python files of all backends say of a circuit, and what they cannot hold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cortico.backends.linking import definition
 from cortico.ir import Circuit, Extent
 from cortico.ir.analysis.inputs import infinite_weights
-
-_TEMPLATE = "cortico.backends.template"
-
-LOAD_WEIGHTS = definition(_TEMPLATE, "load_weights")
-
-#: Formula kind to the function that evaluates it, as in `cortico.ir.tensors`.
-FORMULAS = {kind: definition(_TEMPLATE, kind) for kind in ("rotation", "distance")}
-
-
-NO_WEIGHTS = '''\
-def load_weights(path=None):
-    """No tensors: the circuit has none."""
-    return {}
-'''
-
-
-def weights_reader(circuit: Circuit, from_file: str = LOAD_WEIGHTS) -> str:
-    """The function `load_weights` of an emitted file; nothing where weights are given at run time."""
-    if not stores_weights(circuit):
-        return ""
-    return from_file if any(p.formula is None for p in circuit.parameters) else NO_WEIGHTS
 
 
 def stores_weights(circuit: Circuit) -> bool:
@@ -69,17 +47,3 @@ def unwritable(circuit: Circuit) -> Iterator[str]:
     for output in circuit.outputs:
         if output.name in ("file", "allow_pickle"):
             yield f"an output called {output.name!r}, a name that np.savez keeps for itself"
-
-
-def two_blank_lines_between_functions(source: str) -> str:
-    """`source` with the blank lines that a formatter would put before functions and classes."""
-    lines: list[str] = []
-    for line in source.splitlines():
-        if line.startswith(("def ", "class ", "@", "if __name__")) and not (
-            lines and lines[-1].startswith("@")
-        ):
-            while lines and not lines[-1]:
-                lines.pop()
-            lines += ["", ""]
-        lines.append(line)
-    return "\n".join(lines).rstrip() + "\n"

@@ -36,6 +36,12 @@ def scipy_import(functions: Iterable[Transfer]) -> str:
     return f"from scipy.special import {names}" if names else ""
 
 
+def numpy_definition(function: Transfer) -> str:
+    """The text of a transfer function that NumPy lacks, for an emitted file."""
+    head = f'def {function.name}(x):\n    """{function.formula}"""\n'
+    return f"{head}    return {function.numpy_body}\n"
+
+
 def function_table(circuit: Circuit, language: str) -> str:
     """The code of a table of functions in a script: name to what `language` has for it."""
     own = scipy_import(brought(circuit, language))

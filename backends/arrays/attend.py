@@ -9,30 +9,6 @@ from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.ir import Bound
 
-#: Functions that emitted files need, the same in every library (NumPy's own also merge what is empty).
-HEAD_HELPERS = {
-    "merge_rows": '''\
-def merge_rows(array, count):
-    """The `count` axes before the last as one."""
-    return array.reshape(*array.shape[: -1 - count], -1, array.shape[-1])
-''',
-    "merge_columns": '''\
-def merge_columns(array, count):
-    """The last `count` axes as one."""
-    return array.reshape(*array.shape[:-count], -1)
-''',
-    "merge_heads": '''\
-def merge_heads(array, count):
-    """The `count` axes before the last two as one."""
-    return array.reshape(*array.shape[: -2 - count], -1, *array.shape[-2:])
-''',
-    "split_heads": '''\
-def split_heads(array, *sizes):
-    """The third axis from the end as several."""
-    return array.reshape(*array.shape[:-3], *sizes, *array.shape[-2:])
-''',
-}
-
 
 @dataclass(frozen=True)
 class Attend:

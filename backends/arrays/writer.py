@@ -35,6 +35,14 @@ class Writer:
         """`left - right` over (left, right)."""
         return f"{self.library}.subtract.outer({self.positions(left)}, {self.positions(right)})"
 
+    def all_ones(self, sides: str) -> str:
+        """A 0/1 input that was not given."""
+        return f"{self.library}.ones([{sides}], bool)"
+
+    def cast(self, code: str) -> str:
+        """An array in the precision of the rates."""
+        return f"{code}.astype(dtype)"
+
     def numbers(self, code: str) -> str:
         """An array of integers as one of rates."""
         return f"{self.library}.asarray({code}, dtype)"

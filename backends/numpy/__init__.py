@@ -4,8 +4,9 @@ A circuit with a transfer function that SciPy has and NumPy lacks (`erf`) makes 
 
 `cortico.backends.arrays` plans the program. `linear_maps` and `packing` take out what depends on
 weights alone, `tiling` and `tile_code` make tiles of queries, `streaming` takes one token at a time,
-`emitter` writes the file and `template` has its helpers. `sharing` and `ranks` make it run on MPI ranks,
-`running` starts them.
+`sharing` and `ranks` make it run on MPI ranks: `plan` brings them together. Of the file, `inputs` writes the
+checks, `weights` the function `pack`, `step` that of one token, `emitter` the rest; `template` has the helpers.
+`running` starts ranks.
 """
 
 from __future__ import annotations

@@ -99,8 +99,7 @@ class Ranks:
         ]
         if of_weights:
             return lines
-        alone = "(0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())"
-        return [f"rank, ranks = {alone}", *lines]
+        return ["rank, ranks = rank_of(comm)", *lines]
 
     def without_unused(self, body: list[str]) -> list[str]:
         """The function without a length that nothing reads."""
@@ -113,21 +112,18 @@ class Ranks:
         return [self._shared.own_area] if self._shared else []
 
     def check(self) -> list[str]:
-        """Lines that refuse weights that were packed for another rank."""
+        """The line that refuses weights that were packed for another rank."""
         assert self._shared is not None
         own = self._shared.own_area
-        return [
-            f"if packed.{own} != {own}:",
-            f'    raise ValueError(f"weights are packed for areas {{packed.{own}}}, this rank has {{{own}}}: pack(weights, dtype, rank, ranks)")',
-        ]
+        return [f"expect_areas(packed.{own}, {own})"]
 
-    def slice_of(self, weight: str) -> str:
-        """The last argument of `checked` for a weight: a rank's areas of it."""
+    def part_of(self, weight: str) -> list[str]:
+        """The last argument of `checked` for a weight that ranks share: a rank's areas of it."""
         place = self._places.get(weight)
         if self._shared is None or place is None:
-            return ""
+            return []
         own = self._shared.own_area
-        return f", ({'slice(None), ' * place}{own})" if place else f", {own}"
+        return [f"({'slice(None), ' * place}{own})" if place else own]
 
     def meeting_line(self, statement: Statement) -> list[str]:
         """The line after a statement in which ranks meet, if they do."""

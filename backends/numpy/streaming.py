@@ -6,34 +6,62 @@ earlier ones is one running memory (or total) for each such sum, of the same siz
 
 from __future__ import annotations
 
+import json
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from cortico.backends.arrays.file import assignment
 from cortico.backends.arrays.operations import PastProduct, PastSum, Reread
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable, axes_of
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.numpy.operations import Part
-from cortico.ir import Circuit, Role
+from cortico.backends.numpy.plan import Plan
+from cortico.backends.numpy.weights import precision, unpacked
+from cortico.ir import Role
 
 
-def token_axes(circuit: Circuit) -> frozenset[str]:
-    """The axes along which tokens lie."""
-    return frozenset(axis.name for axis in circuit.axes if axis.role is Role.COLUMN)
+def step_function(plan: Plan) -> Iterator[str]:
+    """The function `step` of an emitted file, where the circuit can be streamed."""
+    if plan.sized_later or not _can_stream(plan):
+        return
+    weights = "weights=None" if plan.stored else "weights"
+    yield f"def step(state, {', '.join([*plan.rates, '*', *plan.gates, weights])}):"
+    yield f'''\
+    """The state after one more token, and {plan.outputs} of it. Inputs lack their axis of tokens.
+
+    `state` is None before the first token. It is a dictionary of arrays, of one size at every
+    position: `np.savez(file, **state)` and `dict(np.load(file))` keep and resume it.
+    """'''
+    yield textwrap.indent("\n".join(_body(plan)), "    ")
 
 
-def can_stream(
-    circuit: Circuit, statements: Sequence[Statement], results: Sequence[Variable]
-) -> bool:
+def _body(plan: Plan) -> Iterator[str]:
+    statements, code = plan.packing.statements, _StepCode(plan.sizes, plan.tokens)
+    pasts = (s for s in statements if isinstance(s.operation, PastProduct | PastSum))
+    kept = json.dumps([s.result.code for s in pasts], ensure_ascii=False)
+    yield f"state, position = next_token(state, {kept})"
+    yield precision(plan)
+    clock = next(a.extent for a in plan.circuit.axes if a.role is Role.COLUMN)
+    yield from plan.checked_inputs(without=clock)
+    yield from unpacked(plan, on_ranks=False)
+    yield from plan.formula_lines(lambda shape: "np.array([position])", plan.names, "[0]")
+    yield from code.lines(statements)
+    pairs = zip(plan.packing.results, plan.results, strict=True)
+    given = [plan.write.transposed(code.local(r), code.local(o).axes) for r, o in pairs]
+    yield f"return state, {given[0] if len(given) == 1 else '(' + ', '.join(given) + ')'}"
+
+
+def _can_stream(plan: Plan) -> bool:
     """Whether tokens come one after another, and meet only in sums over the past."""
-    tokens = token_axes(circuit)
-    clocks = {circuit.axis(axis).extent for axis in tokens}
-    pasts = [s for s in statements if isinstance(s.operation, PastProduct | PastSum)]
+    statements, tokens = plan.packing.statements, plan.tokens
+    clocks = {axis.extent for axis in plan.axes if axis.name in tokens}
     return (
-        bool(pasts)
+        any(isinstance(s.operation, PastProduct | PastSum) for s in statements)
         and len(clocks) == 1
-        and all(sum(side in clocks for side in tensor.shape) <= 1 for tensor in circuit.inputs)
-        and all(tokens & {*result.axes} for result in results)
+        and all(sum(side in clocks for side in tensor.shape) <= 1 for tensor in plan.circuit.inputs)
+        and all(tokens & {*result.axes} for result in plan.packing.results)
         and all(_one_token_will_do(s, tokens) for s in statements)
     )
 
@@ -50,7 +78,7 @@ def _one_token_will_do(statement: Statement, tokens: frozenset[str]) -> bool:
     return bool(statement.operands) and met <= {*statement.result.axes}
 
 
-class StepCode:
+class _StepCode:
     """The statements of one step."""
 
     def __init__(self, sizes: Mapping[str, str], tokens: frozenset[str]) -> None:
@@ -69,7 +97,6 @@ class StepCode:
 
     def _statement(self, statement: Statement) -> Iterator[str]:
         result, operands = self.local(statement.result), tuple(map(self.local, statement.operands))
-        axes = f"  # [{', '.join(filter(None, result.axes))}]" if any(result.axes) else ""
         match statement.operation:
             case PastProduct() as operation:
                 query, key, value = operation.matrices(
@@ -86,9 +113,4 @@ class StepCode:
                 code = self._write.transposed(now, result.axes)
             case operation:
                 code = operation.code(self._write, result, operands)
-        yield f"{result.code} = {code}{axes}"
-
-
-def kept(statements: Sequence[Statement]) -> list[str]:
-    """Names of what a state holds beside the position."""
-    return [s.result.code for s in statements if isinstance(s.operation, PastProduct | PastSum)]
+        yield assignment(result, code)

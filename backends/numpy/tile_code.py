@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from cortico.backends.arrays.file import assignment
 from cortico.backends.arrays.operations import (
     Add,
     Divide,
@@ -89,12 +90,8 @@ class TileCode:
         for variable in tile.exported:
             whole = self._whole(variable)
             shape = f"(*batch, {', '.join(self._sizes[axis] for axis in whole.axes)})"
-            made = (
-                f"np.empty({shape}, dtype)"
-                if variable.code in shown
-                else f'kept(work, "{variable.code}", {shape}, dtype)'
-            )
-            yield f"{variable.code} = {made}{_axes(whole)}"
+            new, again = f"np.empty({shape}, dtype)", f'kept(work, "{whole.code}", {shape}, dtype)'
+            yield assignment(whole, new if whole.code in shown else again)
         yield ""
         shifted = ", shifted=False" if self._divisors else ""
         yield f"def tile(index, rows, scratch{shifted}):"
@@ -166,8 +163,7 @@ class TileCode:
             if index:
                 name = self._program.names.fresh(f"{operand.code}_tile")
                 self._now[self._key(operand)] = name
-                axes = ", ".join(self._local(operand).axes)
-                yield f"{name} = {self._read(operand, index)}  # [{axes}]"
+                yield assignment(self._local(operand), self._read(operand, index))
 
     def _read(self, operand: Variable, index: str) -> str:
         """Code for a part of an array. What all rows read, one tile after another, is kept close by."""
@@ -234,7 +230,7 @@ class TileCode:
             case Sum() if self._adds_up_rows(statement):
                 (operand,) = map(self._local, statement.operands)
                 ones = f"np.ones({operand.code}.shape[-1], dtype)"  # BLAS adds up faster than sum()
-                yield f"{self._local(statement.result).code} = {operand.code} @ {ones}{_axes(self._local(statement.result))}"
+                yield assignment(self._local(statement.result), f"{operand.code} @ {ones}")
             case Add() | Multiply() | Scale() if self._reused(statement):
                 yield self._augmented(statement)
             case _:
@@ -251,7 +247,7 @@ class TileCode:
             code = statement.operation.code(self._write, result, operands)
             return f"{self._target(statement.result)} = {code}"
         code = statement.operation.code(self._write, result, operands)
-        return f"{result.code} = {code}{_axes(result)}"
+        return assignment(result, code)
 
     def _adds_up_rows(self, statement: Statement) -> bool:
         (operand,) = map(self._local, statement.operands)
@@ -354,7 +350,7 @@ class TileCode:
         if self._divisors:
             sides = ", ".join(self._write.sizes[axis] for axis in result.axes)
             code = f"{code} if shifted else np.zeros([{sides}], dtype)"
-        yield f"{result.code} = {code}{_axes(result)}"
+        yield assignment(result, code)
         self._peaks.add(statement.result.code)
 
     def _peak_code(self, statement: Statement) -> str:
@@ -372,7 +368,7 @@ class TileCode:
         result = self._local(statement.result)
         yield "if shifted:"
         yield f"    {exponent.code} -= {self._write.indexed(peak, exponent.axes)}"
-        yield f"{result.code} = np.exp({exponent.code}, out={exponent.code}){_axes(result)}"
+        yield assignment(result, f"np.exp({exponent.code}, out={exponent.code})")
 
     def _may_overwrite(self, statement: Statement) -> bool:
         """Whether only the peak and this statement read the exponent."""
@@ -386,7 +382,3 @@ class TileCode:
             and self._uses[exponent.code] == 1 + read
             and self._local(exponent).axes == self._local(statement.result).axes
         )
-
-
-def _axes(variable: Variable) -> str:
-    return f"  # [{', '.join(variable.axes)}]" if variable.axes else ""

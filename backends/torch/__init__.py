@@ -1,7 +1,7 @@
 """The PyTorch backend: one standalone file with an `nn.Module`, which imports only PyTorch.
 
 `cortico.backends.arrays` plans the program and finds attention in it, `layers` makes linear layers of
-products with weights, `state` says what the module keeps, `emitter` writes the file.
+products with weights, `state` says what the module keeps, `emitter` writes the file, `template` has the helpers.
 """
 
 from __future__ import annotations

@@ -8,115 +8,85 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cortico.backends.arrays.attend import Attend
-from cortico.backends.arrays.find_attention import optional_gates, with_attention
-from cortico.backends.arrays.operations import Inside, Numbers, Select
-from cortico.backends.arrays.planner import PLANNED_FORMULAS, Planner, tensor_names
-from cortico.backends.arrays.program import Statement
-from cortico.backends.arrays.variables import Variable
-from cortico.backends.names import Names, settled
-from cortico.backends.script_parts import (
-    sides_code,
-    stores_weights,
-    tensor_lines,
-    two_blank_lines_between_functions,
-    weights_reader,
+from cortico.backends.arrays.file import (
+    ALL_ONES,
+    TEMPLATE,
+    AttentionFile,
+    checked,
+    list_of_sides,
+    statement_lines,
 )
+from cortico.backends.arrays.operations import Inside, Numbers, Select
+from cortico.backends.arrays.program import Statement
+from cortico.backends.linking import link
+from cortico.backends.names import Names, settled
 from cortico.backends.torch.layers import Layer, with_layers
-from cortico.backends.torch.state import State
-from cortico.backends.torch.template import HELPERS, LOAD_WEIGHTS, MODULE_NAMES
+from cortico.backends.torch.state import MODULE_NAMES, State
 from cortico.backends.torch.writer import TorchWriter
-from cortico.ir import Circuit, Formula, Input, InputKind, Parameter
-from cortico.ir.analysis.letters import axis_letters
-from cortico.ir.rewrite import rename
+from cortico.ir import Circuit
+
+#: What the file may carry.
+_TEMPLATES = ("cortico.backends.torch.template", TEMPLATE)
 
 
 def emit_module(circuit: Circuit) -> str:
     """A standalone Python file with one `nn.Module`, `Attention`, that runs `circuit`."""
-    return _Emitter(circuit).text()
+    return _File(circuit).text()
 
 
-class _Emitter:
+class _File(AttentionFile):
     """One circuit on its way to text."""
 
     def __init__(self, circuit: Circuit) -> None:
-        self.circuit, self.names = circuit, tensor_names(circuit)
-        planner = Planner(rename(circuit, axes=axis_letters(circuit)))
-        self.results = planner.outputs()
-        self.write = TorchWriter({a.name: planner.size_code(a.name) for a in planner.circuit.axes})
-        program = with_attention(planner.program.statements, self.results)
-        self.optional = optional_gates(program)
-        read = {operand.code for s in program for operand in s.operands}
-        read |= {result.code for result in self.results}
-        self.formulas = [p for p in circuit.parameters if self._is_formula(p, read)]
+        super().__init__(circuit, TorchWriter)
         self.statements, layers = with_layers(
-            program, self._fixed(), planner.sizes, planner.program.names, Names(MODULE_NAMES)
+            self.found, self._fixed(), self.planner.sizes, self.program.names, Names(MODULE_NAMES)
         )
-        inside = (s.result.code for s in program if isinstance(s.operation, Inside))
+        inside = (s.result.code for s in self.found if isinstance(s.operation, Inside))
         self.booleans = frozenset(inside)
-        self.state = self._state(layers, read, planner.sizes)
-
-    def _is_formula(self, parameter: Parameter, read: set[str]) -> bool:
-        """Whether the forward pass evaluates the formula of this parameter first."""
-        formula = parameter.formula
-        return bool(formula and formula.kind not in PLANNED_FORMULAS) and (
-            self.names[parameter.name] in read
-        )
+        self.state = self._state(layers)
 
     def _fixed(self) -> list[str]:
         """Parameters of known shape."""
-        plain = (p for p in self.circuit.parameters if p.formula is None)
-        return [self.names[p.name] for p in plain if not any(isinstance(s, str) for s in p.shape)]
+        fixed = (p for p in self.plain if not any(isinstance(side, str) for side in p.shape))
+        return [self.names[p.name] for p in fixed]
 
-    def _state(self, layers: list[Layer], read: set[str], sizes: dict[str, int]) -> State:
+    def _state(self, layers: list[Layer]) -> State:
         packed = {
             v.code for layer in layers for m in layer.members for v in (m.weight, m.bias) if v
         }
         by_variable = {self.names[p.name]: p for p in self.circuit.parameters}
-        plain = [name for name, p in by_variable.items() if p.formula is None]
-        arguments = (a for p in self.formulas if p.formula for a in p.formula.arguments)
+        arguments = (name for formula in self.formulas.values() for name in formula.arguments)
         constants = dict.fromkeys(self.names[argument] for argument in arguments)
-        direct = tuple(name for name in plain if name in read - packed)
-        return State(tuple(layers), direct, tuple(constants), by_variable, sizes)
+        plain = (self.names[p.name] for p in self.plain)
+        direct = tuple(name for name in plain if name in self.read - packed)
+        return State(tuple(layers), direct, tuple(constants), by_variable, self.planner.sizes)
 
     # ---- the file --------------------------------------------------------------------------------
 
     def text(self) -> str:
-        stored = stores_weights(self.circuit)
-        methods = [self.state.constructor(stored=stored), [*self._forward()], self.state.reader()]
-        parts = [
-            *self._header(stored),
-            weights_reader(self.circuit, LOAD_WEIGHTS),
+        shapes = {p.name: p.shape for p in self.plain}
+        default = "" if not self.stored else "load_weights()" if self.plain else "{}"
+        methods = [self.state.constructor(default), [*self._forward()], self.state.reader()]
+        own = [
+            self.head(_TEMPLATES[0]),
+            "#: The shape of each weight.",
+            f"SHAPES = {json.dumps(shapes)}",
             "class Attention(nn.Module):",
-            textwrap.indent(self._docstring(stored), "    "),
+            textwrap.indent(self._docstring(), "    "),
             *(textwrap.indent("\n".join(["", *lines]), "    ") for lines in methods),
         ]
-        text = "\n".join(part for part in parts if part)
-        for name, code in HELPERS.items():
-            if f" {name}(" in text or f"({name}(" in text:
-                text = f"{text}\n{code}"
-        return settled(two_blank_lines_between_functions(text))
+        return link(settled("\n".join(own)), *_TEMPLATES)
 
-    def _header(self, stored: bool) -> Iterator[str]:
-        shapes = {p.name: p.shape for p in self.circuit.parameters if p.formula is None}
-        yield f'"""Circuit {json.dumps(self.circuit.name)}, compiled by cortico to PyTorch.\n'
-        yield "\n".join(tensor_lines(self.circuit))
-        yield "\nIn the comments, axes stand in brackets; the batch axes in front of them are left out."
-        yield '"""\n'
-        yield "import json\nfrom pathlib import Path\n" * stored
-        yield "import torch\nfrom torch import nn\nfrom torch.nn import functional as F\n"
-        yield "#: The shape of each weight."
-        yield f"SHAPES = {json.dumps(shapes)}\n"
-
-    def _docstring(self, stored: bool) -> str:
-        outputs = ", ".join(output.name for output in self.circuit.outputs)
+    def _docstring(self) -> str:
         source = (
             "maps names to arrays or tensors; by default they are read from the file beside this one."
-            if stored
+            if self.stored
             else "maps the names above to arrays or tensors."
         )
         return "\n".join(
             [
-                f'"""{outputs} of the circuit.',
+                f'"""{self.outputs} of the circuit.',
                 "",
                 f"`weights` {source}",
                 "`dtype` is by default that of the largest weight, at least float32; `to` changes it, and the device.",
@@ -127,65 +97,38 @@ class _Emitter:
     # ---- the forward pass ------------------------------------------------------------------------
 
     def _forward(self) -> Iterator[str]:
-        rates = [self.names[t.name] for t in self.circuit.inputs if t.kind is InputKind.RATE]
-        gates = [
-            f"{self.names[t.name]}=None" for t in self.circuit.inputs if t.kind is InputKind.MASK
-        ]
-        arguments = ", ".join(["self", *rates, *(["*"] if gates else []), *gates])
-        yield f"def forward({arguments}):"
-        missing = " A 0/1 input that is None is all ones." if gates else ""
+        arguments = ["self", *self.rates, *["*"] * bool(self.gates), *self.gates]
+        yield f"def forward({', '.join(arguments)}):"
+        missing = f" {ALL_ONES}" * bool(self.gates)
         yield f'    """The outputs for inputs with any batch axes in front.{missing}"""'
-        body = [*self._prologue(), *(line for s in self.statements for line in self._lines(s))]
-        yield from (f"    {line}" for line in body)
-        results = (self.write.transposed(result, result.axes) for result in self.results)
-        yield f"    return {', '.join(results)}"
+        yield from (f"    {line}" for line in self._body())
+
+    def _body(self) -> Iterator[str]:
+        yield from self._prologue()
+        for statement in self.statements:
+            yield from statement_lines(self._with_numbers(statement), self.write)
+        yield f"return {', '.join(self.returned(self.results))}"
 
     def _prologue(self) -> Iterator[str]:
         """Lines that check the inputs and bring every tensor under its name."""
         like = self.state.like()
         yield f"sizes, dtype, device = {{}}, {like}.dtype, {like}.device"
-        for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
-            yield from self._checked_input(tensor, self.names[tensor.name])
+        yield from self.checked_inputs()
         for name in self.state.direct:
             parameter, code = self.state.parameters[name], f"self.{self.state.attributes[name]}"
-            if any(isinstance(side, str) for side in parameter.shape):
-                code = f'checked("{parameter.name}", {code}, {json.dumps(parameter.shape)}, sizes)'
-            yield f"{name} = {code}"
-        for parameter in self.formulas:
-            if parameter.formula:
-                yield f"{self.names[parameter.name]} = {self._formula(parameter, parameter.formula)}"
-
-    def _checked_input(self, tensor: Input, name: str) -> Iterator[str]:
-        code = f'checked("{tensor.name}", {name}, {json.dumps(tensor.shape)}, sizes)'
-        if tensor.kind is InputKind.RATE:
-            yield f"{name} = {code}.to(dtype)"
-        elif name in self.optional:
-            yield f"if {name} is not None:"
-            yield f"    {name} = {code} != 0"
-        else:  # anything but zero counts as one
-            ones = f"torch.ones([{sides_code(tensor.shape)}], device=device)"
-            yield f"if {name} is None:"
-            yield f"    {name} = {ones}"
-            yield f"{name} = ({code} != 0).to(dtype)"
-
-    def _formula(self, parameter: Parameter, formula: Formula) -> str:
+            sized = any(isinstance(side, str) for side in parameter.shape)
+            yield f"{name} = {checked(parameter, code) if sized else code}"
         # in double precision whatever the rates are computed in: angles grow with the position
-        arguments = ", ".join(self.state.constant(self.names[name]) for name in formula.arguments)
-        return f"{formula.kind}([{sides_code(parameter.shape)}], {arguments}).to(dtype)"
+        constants = self.state.constants
+        exact = {self.state.parameters[c].name: self.state.constant(c) for c in constants}
+        yield from self.formula_lines(list_of_sides, exact)
 
-    def _numbers(self, statement: Statement) -> tuple[Variable, ...]:
-        """The operands of a statement, booleans as numbers where it computes with them."""
+    def _with_numbers(self, statement: Statement) -> Statement:
+        """A statement, of whose operands booleans are numbers where it computes with them."""
         if isinstance(statement.operation, Select | Attend | Numbers):
-            return statement.operands
-        return tuple(
-            replace(o, code=f"{o.code}.to(dtype)") if o.code in self.booleans else o
+            return statement
+        operands = (
+            replace(o, code=self.write.cast(o.code)) if o.code in self.booleans else o
             for o in statement.operands
         )
-
-    def _lines(self, statement: Statement) -> Iterator[str]:
-        """The comments of a statement, and the assignment with the axes of its result."""
-        result = statement.result
-        yield from (f"# {text}" for text in statement.comments)
-        axes = f"  # [{', '.join(result.axes)}]" if result.axes else ""
-        code = statement.operation.code(self.write, result, self._numbers(statement))
-        yield f"{result.code} = {code}{axes}"
+        return replace(statement, operands=tuple(operands))

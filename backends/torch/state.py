@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import resources
 
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.names import Names
 from cortico.backends.torch.layers import Layer, Member
-from cortico.backends.torch.template import MODULE_NAMES
 from cortico.ir import Parameter
+
+#: What no parameter may be called: the method below, and attributes of every `nn.Module`. Those are in a file, for
+#: what is emitted is the same where PyTorch is not installed; `make golden` adds what newer versions have.
+MODULE_NAMES = frozenset(
+    [
+        "weights",
+        *resources.files(__package__).joinpath("module_names.txt").read_text("ascii").split(),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -43,12 +52,12 @@ class State:
             return f"self.{self.layers[0].name}.weight"
         return f"self.{self.attributes[self.direct[0]]}" if self.direct else "self.empty"
 
-    def constructor(self, *, stored: bool) -> list[str]:
-        """Lines of `__init__`."""
-        default = "weights=None" if stored else "weights"
-        lines = [f"def __init__(self, {default}, *, dtype=None):", "    super().__init__()"]
-        if stored:
-            lines.append("    weights = load_weights() if weights is None else weights")
+    def constructor(self, default: str) -> list[str]:
+        """Lines of `__init__`; `default` is code for the weights that are taken where none are given."""
+        argument = "weights=None" if default else "weights"
+        lines = [f"def __init__(self, {argument}, *, dtype=None):", "    super().__init__()"]
+        if default:
+            lines.append(f"    weights = {default} if weights is None else weights")
         return [*lines, *(f"    {line}" for line in self._filling())]
 
     def _filling(self) -> Iterator[str]:

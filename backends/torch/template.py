@@ -1,98 +1,60 @@
-"""The fixed parts of an emitted PyTorch file: checks and helper functions."""
+"""Circuit {title}, compiled by cortico to PyTorch.
 
-from __future__ import annotations
+{tensors}
 
-from cortico.backends.arrays.attend import HEAD_HELPERS
-from cortico.backends.numpy.template import HELPERS as NUMPY_HELPERS
+In the comments, axes stand in brackets; the batch axes in front of them are left out.
+"""
 
-#: Attributes of every `nn.Module`, which no parameter may be called.
-MODULE_NAMES = frozenset(
-    [
-        "T_destination",
-        "add_module",
-        "apply",
-        "bfloat16",
-        "buffers",
-        "call_super_init",
-        "children",
-        "compile",
-        "cpu",
-        "cuda",
-        "double",
-        "dump_patches",
-        "eval",
-        "extra_repr",
-        "float",
-        "forward",
-        "get_buffer",
-        "get_extra_state",
-        "get_parameter",
-        "get_submodule",
-        "half",
-        "ipu",
-        "load_state_dict",
-        "modules",
-        "mtia",
-        "named_buffers",
-        "named_children",
-        "named_modules",
-        "named_parameters",
-        "parameters",
-        "register_backward_hook",
-        "register_buffer",
-        "register_forward_hook",
-        "register_forward_pre_hook",
-        "register_full_backward_hook",
-        "register_full_backward_pre_hook",
-        "register_load_state_dict_post_hook",
-        "register_load_state_dict_pre_hook",
-        "register_module",
-        "register_parameter",
-        "register_state_dict_post_hook",
-        "register_state_dict_pre_hook",
-        "requires_grad_",
-        "set_extra_state",
-        "set_submodule",
-        "share_memory",
-        "state_dict",
-        "to",
-        "to_empty",
-        "train",
-        "training",
-        "type",
-        "weights",
-        "xpu",
-        "zero_grad",
-    ]
-)
+import json
+from pathlib import Path
+from typing import Any
 
-LOAD_WEIGHTS = '''\
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from cortico.backends.arrays.template import expect_shape
+
+SHAPES: Any = ...  #: the shape of each weight
+
+
 def load_weights(path=Path(__file__).with_name("circuit.safetensors")):
     """Tensor name to tensor, from a safetensors file."""
     data = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
     length = int.from_bytes(bytes(data[:8].tolist()), "little")
     header = json.loads(bytes(data[8 : 8 + length].tolist()))
-    kinds = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
+    kinds = {
+        "F16": torch.float16,
+        "BF16": torch.bfloat16,
+        "F32": torch.float32,
+        "F64": torch.float64,
+    }
     tensors = {}
     for name, entry in header.items():
         if name != "__metadata__":
             start, stop = (8 + length + offset for offset in entry["data_offsets"])
-            tensors[name] = data[start:stop].clone().view(kinds[entry["dtype"]]).reshape(entry["shape"])
+            tensors[name] = (
+                data[start:stop].clone().view(kinds[entry["dtype"]]).reshape(entry["shape"])
+            )
     return tensors
-'''
 
-CHECKED = '''\
-def checked(name, tensor, shape, sizes):
-    """`tensor`, whose last axes must have `shape`; a symbol there gets its size at first sight."""
-    found = tensor.shape[max(tensor.ndim - len(shape), 0) :]
-    expected = [sizes.get(side, side) for side in shape]
-    fits = all(isinstance(side, str) or side == size for side, size in zip(expected, found))
-    if len(found) != len(shape) or not fits or 0 in tensor.shape:
-        raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected (..., {', '.join(map(str, expected))}), none empty")
-    sizes.update((side, size) for side, size in zip(shape, found) if isinstance(side, str))
-    return tensor
-'''
-AS_TENSORS = '''\
+
+def linear(matrices, biases):
+    """One linear layer that gives the outputs of several, one after another."""
+    weight = torch.cat(matrices)
+    outputs, inputs = weight.shape
+    layer = nn.Linear(inputs, outputs, bias=bool(biases), device="meta")
+    layer.weight = nn.Parameter(weight)
+    if biases:
+        layer.bias = nn.Parameter(torch.cat(biases))
+    return layer
+
+
+def exact(numbers):
+    """The bits of float64 numbers: `module.to(dtype)` leaves integers alone."""
+    return torch.asarray(numbers, copy=True).double().view(torch.int64)
+
+
 def as_tensors(weights, dtype):
     """Copies of the weights in `dtype`: by default that of the largest, at least float32."""
     missing = [name for name in SHAPES if name not in weights]
@@ -104,9 +66,49 @@ def as_tensors(weights, dtype):
     if dtype is None and tensors:
         dtype = torch.promote_types(max(tensors.values(), key=torch.numel).dtype, torch.float32)
     return {name: tensor.to(dtype) for name, tensor in tensors.items()}
-'''
 
-ATTEND_WINDOW = '''\
+
+def checked(name, tensor, shape, sizes):
+    """`tensor`, whose last axes have `shape`, whose symbols get their `sizes`."""
+    expect_shape(name, tensor.shape, shape, sizes)
+    return tensor
+
+
+def divide(excitation, inhibition):
+    """excitation / inhibition, where a division by zero gives zero."""
+    live = inhibition != 0
+    return torch.where(live, excitation / torch.where(live, inhibition, 1), 0)
+
+
+def finite(peak):
+    """`peak`, and 0 where no cell is live; a constant, for it cancels."""
+    return torch.where(peak.isfinite(), peak, 0).detach()
+
+
+def rotation(shape, frequencies):
+    """Rotary embedding: the matrix [[cos, -sin], [sin, cos]] per token and plane, shape (t, p, 2, 2)."""
+    angles = torch.arange(shape[0], device=frequencies.device)[:, None] * frequencies
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+
+
+def past_product(query, key, value, chunk=64):
+    """Σ_{j <= i} (query_i · key_j) value_j over (..., i, c), in chunks of tokens.
+
+    Within a chunk it is a masked product; what came before lies in a memory of key times value.
+    """
+    tokens = query.shape[-2]
+    chunk = min(chunk, tokens)
+    query, key, value = (
+        F.pad(part, (0, 0, 0, -tokens % chunk)).unflatten(-2, (-1, chunk))
+        for part in (query, key, value)
+    )
+    stored = (key.mT @ value).cumsum(-3)
+    before = F.pad(stored[..., :-1, :, :], (0, 0, 0, 0, 1, 0))
+    recalled = (query @ key.mT).tril() @ value + query @ before
+    return recalled.flatten(-3, -2)[..., :tokens, :]
+
+
 def attend_window(query, key, value, scale, least, most, live=None):
     """`attend` by blocks of rows, each of which hears columns of its own block and of the one before."""
     tokens, block = query.shape[-2], max(64, most)
@@ -127,9 +129,8 @@ def attend_window(query, key, value, scale, least, most, live=None):
     near = (steps >= least) & (steps <= most)
     result = attend(rows, pairs(key), pairs(value), scale, live=near & columns)
     return result.transpose(-4, -3).flatten(-3, -2)[..., :tokens, :]
-'''
 
-ATTEND = '''\
+
 def attend(query, key, value, scale, least=None, most=None, live=None, bias=None, sinks=()):
     """softmax(scale query keyᵀ + bias) value over (..., heads, tokens, features).
 
@@ -141,22 +142,22 @@ def attend(query, key, value, scale, least=None, most=None, live=None, bias=None
         near = within(query.shape[-2], key.shape[-2], least, most, query.device)
         live = near if live is None else near & live
     if live is None:
-        return attend_masked(query, key, value, score_mask(query, key, live, bias, sinks), scale, causal)
+        return attend_masked(
+            query, key, value, score_mask(query, key, live, bias, sinks), scale, causal
+        )
     heard = live.any(-1, keepdim=True)
     live = live | ~heard  # some kernels make NaN of a row of nothing but -inf
     mask = score_mask(query, key, live, bias, sinks)
     return attend_masked(query, key, value, mask, scale) * heard
-'''
 
-WITHIN = '''\
+
 def within(rows, columns, least, most, device):
     """Where least <= row - column <= most, over (rows, columns)."""
     steps = torch.arange(rows, device=device)[:, None] - torch.arange(columns, device=device)
     near = torch.ones_like(steps, dtype=torch.bool) if least is None else steps >= least
     return near if most is None else near & (steps <= most)
-'''
 
-SCORE_MASK = '''\
+
 def score_mask(query, key, live, bias, sinks):
     """What is added to the scores, with a column for each sink; booleans or nothing where that will do."""
     if bias is None and not sinks:
@@ -168,9 +169,8 @@ def score_mask(query, key, live, bias, sinks):
         shape = torch.broadcast_shapes(bias.shape[:-1], sink.shape[:-1])
         bias = torch.cat([bias.expand(*shape, bias.shape[-1]), sink.expand(*shape, 1)], -1)
     return bias
-'''
 
-ATTEND_MASKED = '''\
+
 def attend_masked(query, key, value, mask, scale, causal=False):
     """PyTorch's attention over any batch axes. Columns of the mask that keys lack belong to sinks."""
     batch = torch.broadcast_shapes(query.shape[:-3], key.shape[:-3], value.shape[:-3])
@@ -189,69 +189,3 @@ def attend_masked(query, key, value, mask, scale, causal=False):
         query, key, value, attn_mask=mask, is_causal=causal, scale=scale, **grouped
     )
     return result.reshape(*batch, *result.shape[1:])
-'''
-
-PAST_PRODUCT = '''\
-def past_product(query, key, value, chunk=64):
-    """Σ_{j <= i} (query_i · key_j) value_j over (..., i, c), in chunks of tokens.
-
-    Within a chunk it is a masked product; what came before lies in a memory of key times value.
-    """
-    tokens = query.shape[-2]
-    chunk = min(chunk, tokens)
-    query, key, value = (
-        F.pad(part, (0, 0, 0, -tokens % chunk)).unflatten(-2, (-1, chunk))
-        for part in (query, key, value)
-    )
-    stored = (key.mT @ value).cumsum(-3)
-    before = F.pad(stored[..., :-1, :, :], (0, 0, 0, 0, 1, 0))
-    recalled = (query @ key.mT).tril() @ value + query @ before
-    return recalled.flatten(-3, -2)[..., :tokens, :]
-'''
-
-#: Helper to its text. Those that call others come first.
-HELPERS = {
-    "linear": '''\
-def linear(matrices, biases):
-    """One linear layer that gives the outputs of several, one after another."""
-    weight = torch.cat(matrices)
-    layer = nn.Linear(*weight.shape[::-1], bias=bool(biases), device="meta")
-    layer.weight = nn.Parameter(weight)
-    if biases:
-        layer.bias = nn.Parameter(torch.cat(biases))
-    return layer
-''',
-    "exact": '''\
-def exact(numbers):
-    """The bits of float64 numbers: `module.to(dtype)` leaves integers alone."""
-    return torch.asarray(numbers, copy=True).double().view(torch.int64)
-''',
-    "as_tensors": AS_TENSORS,
-    "checked": CHECKED,
-    "divide": '''\
-def divide(excitation, inhibition):
-    """excitation / inhibition, where a division by zero gives zero."""
-    live = inhibition != 0
-    return torch.where(live, excitation / torch.where(live, inhibition, 1), 0)
-''',
-    "finite": '''\
-def finite(peak):
-    """`peak`, and 0 where no cell is live; a constant, for it cancels."""
-    return torch.where(peak.isfinite(), peak, 0).detach()
-''',
-    "rotation": '''\
-def rotation(shape, frequencies):
-    """Rotary embedding: the matrix [[cos, -sin], [sin, cos]] per token and plane, shape (t, p, 2, 2)."""
-    angles = torch.arange(shape[0], device=frequencies.device)[:, None] * frequencies
-    cos, sin = angles.cos(), angles.sin()
-    return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
-''',
-    "past_product": PAST_PRODUCT,
-    "attend_window": ATTEND_WINDOW,
-    "attend": ATTEND,
-    "within": WITHIN,
-    "score_mask": SCORE_MASK,
-    "attend_masked": ATTEND_MASKED,
-    "split_columns": NUMPY_HELPERS["split_columns"],
-    **HEAD_HELPERS,
-}

@@ -26,8 +26,13 @@ class TorchWriter(Writer):
     def differences(self, left: str, right: str) -> str:
         return f"({self.positions(left)}[:, None] - {self.positions(right)})"
 
-    def numbers(self, code: str) -> str:
+    def all_ones(self, sides: str) -> str:
+        return f"torch.ones([{sides}], device=device)"
+
+    def cast(self, code: str) -> str:
         return f"{code}.to(dtype)"
+
+    numbers = cast
 
     def transposed(self, variable: Variable, axes: tuple[str, ...]) -> str:
         if variable.code == "dtype(1)":  # the planner's number one

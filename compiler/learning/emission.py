@@ -6,12 +6,16 @@ the small part around it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from cortico.backends.arrays.backend import argument_names
+from cortico.backends.arrays.file import ALL_ONES
+from cortico.backends.linking import link
 from cortico.backends.numpy.emitter import emit_source
 from cortico.ir import Circuit, InputKind, SpecError
 from cortico.learning.differentiate import differentiate
@@ -20,38 +24,13 @@ from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.spec import AttentionSpec
 
-_GRADIENTS = '''
-def loss_and_gradients({signature}, reduction="sum"):
-    """(loss, {{weight name: gradient of the loss}}), gradients shaped like their weights.
+_TEMPLATE = "cortico.learning.template"
 
-    The loss is the sum ½ Σ (y - target)² over all features, tokens and batch axes; with
-    reduction="mean" it is that sum divided by the number of tokens in all of the batch.{missing}
-    """
-    if reduction not in ("sum", "mean"):
-        raise ValueError(f"reduction must be 'sum' or 'mean', found {{reduction!r}}")
-    rates = attention({call}, weights={{**CONSTANTS, **weights}})
-    error = rates[{error}]
-    share = 1 / (error.size // error.shape[-1]) if reduction == "mean" else 1
-    arrays = dict(zip({names}, rates[{first}:]))
-    batch = tuple(range(error.ndim - {axes}))
-    loss = share * 0.5 * float(np.square(error, dtype=np.float64).sum())
-    return loss, {{name: share * array.sum(axis=batch) for name, array in arrays.items()}}
-'''
+_DOC = '''\
+"""(loss, {weight name: gradient of the loss}), gradients shaped like their weights.
 
-_STEP = '''
-def sgd_step(weights, gradients, rate, momentum=0.0, velocity=None):
-    """(weights, velocity) after one step: velocity = momentum * velocity + gradient, weight -= rate * velocity.
-
-    Weights without a gradient stay. Nothing is changed in place. Begin with velocity=None.
-    """
-    velocity = dict(velocity or {})
-    weights = dict(weights)
-    for name, gradient in gradients.items():
-        moving = name in velocity and momentum != 0
-        velocity[name] = momentum * velocity[name] + gradient if moving else gradient
-        weights[name] = weights[name] - rate * velocity[name]
-    return weights, velocity
-'''
+The loss is the sum ½ Σ (y - target)² over all features, tokens and batch axes; with
+reduction="mean" it is that sum divided by the number of tokens in all of the batch.'''
 
 
 def training_circuit(spec: AttentionSpec, trained: Sequence[str] | None = None) -> Circuit:
@@ -85,8 +64,8 @@ def training_source(gradients: Circuit) -> str:
     Weights are called and shaped as the circuit's parameters.
     """
     source = emit_source(gradients)
-    parts = [source, _constants(gradients), _gradients(gradients, source), _STEP]
-    return "\n".join(parts)
+    own = [source, _constants(gradients), *_gradients(gradients, source)]
+    return link("\n".join(own), _TEMPLATE, offers=["sgd_step"])
 
 
 def load_training_source(source: str) -> dict[str, Any]:
@@ -111,21 +90,24 @@ def _constants(circuit: Circuit) -> str:
     return f"\n#: Numbers of the circuit that are not trained; `weights` may hold others.\nCONSTANTS = {block}\n"
 
 
-def _gradients(circuit: Circuit, source: str) -> str:
+def _gradients(circuit: Circuit, source: str) -> Iterator[str]:
+    """The function `loss_and_gradients`."""
     names = argument_names(circuit, source)
     rates = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
     masks = [names[t.name] for t in circuit.inputs if t.kind is InputKind.MASK]
-    outputs = [output.name for output in circuit.outputs]
-    trained = trained_parameters(circuit)
-    ordered = [*[r for r in rates if r != names["target"]], names["target"]]
-    missing = "\n\n    A 0/1 input that is None is all ones." if masks else ""
-    signature = ", ".join([*ordered, "weights", "*", *(f"{name}=None" for name in masks)])
-    return _GRADIENTS.format(
-        signature=signature,
-        missing=missing,
-        call=", ".join([*rates, *(f"{name}={name}" for name in masks)]),
-        error=outputs.index("error"),
-        first=len(outputs) - len(trained),
-        names=list(trained),
-        axes=len(circuit.outputs[0].source.axes),
-    )
+    ordered = [*(rate for rate in rates if rate != names["target"]), names["target"]]
+    gates = [f"{name}=None" for name in masks]
+    arguments = [*ordered, "weights", "*", *gates, 'reduction="sum"']
+    yield f"def loss_and_gradients({', '.join(arguments)}):"
+    doc = "\n\n".join([_DOC, *[ALL_ONES] * bool(masks)])
+    call = ", ".join([*rates, *(f"{name}={name}" for name in masks)])
+    outputs, trained = [output.name for output in circuit.outputs], trained_parameters(circuit)
+    error, first = f"rates[{outputs.index('error')}]", len(outputs) - len(trained)
+    body = [
+        f'{doc}\n"""',
+        "expect_reduction(reduction)",
+        f"rates = attention({call}, weights={{**CONSTANTS, **weights}})",
+        f"gradients = dict(zip({json.dumps(trained)}, rates[{first}:]))",
+        f"return loss_of({error}, gradients, reduction, {len(circuit.outputs[0].source.axes)})",
+    ]
+    yield textwrap.indent("\n".join(body), "    ")

@@ -6,87 +6,26 @@ import pytest
 from cortico.backends.numpy import compile_source, emit_source
 from cortico.ir import (
     Bound,
-    CellClass,
-    CircuitBuilder,
-    Compartment,
-    Effect,
     Formula,
-    InputKind,
-    Region,
     Role,
     TensorRef,
     Weight,
 )
-
-PAIR = ("query", "key")
-CAUSAL = (Bound("key", "query", 0),)
-TOKENS = 7
-
-
-class Meeting:
-    """A circuit where queries and keys meet. Inputs: a and b over pairs, x over tokens and features."""
-
-    def __init__(self):
-        self.builder = CircuitBuilder("meeting")
-        for name in PAIR:
-            self.builder.axis(name, Role.COLUMN, "n")
-        self.builder.axis("feature", Role.MODEL, 3)
-        self.builder.input("a", ("n", "n"))
-        self.builder.input("b", ("n", "n"))
-        self.builder.input("x", ("n", 3))
-
-    def cells(self, name, axes, *parts, transfer="identity", domain=()):
-        """A population; a part is what one compartment sums: inputs with their axes, and populations."""
-        compartments, synapses = [], []
-        for number, part in enumerate(parts):
-            effect = Effect.DIVIDES if "/" in part else Effect.MULTIPLIES
-            drive = tuple(Weight(TensorRef(*ref)) for ref in part if isinstance(ref, tuple))
-            compartments.append(Compartment(f"c{number}", effect, drive))
-            heard = [pre for pre in part if isinstance(pre, str) and pre != "/"]
-            synapses += [(f"{pre}_{name}_{number}", pre, name, f"c{number}") for pre in heard]
-        self.builder.population(name, axes, Region.L5, CellClass.PT, compartments, transfer, domain)
-        for synapse in synapses:
-            self.builder.project(*synapse)
-
-    def pairs(self, name, *parts, **options):
-        self.cells(name, PAIR, *parts, **options)
-
-    def shown(self, name, weight, *divisors):
-        """Σ_key weight x / divisors, over queries and features."""
-        divided = (["/", divisor] for divisor in divisors)
-        self.cells(f"{name}_x", (*PAIR, "feature"), [weight], [("x", ("key", "feature"))], *divided)
-        self.cells(name, ("query", "feature"), [f"{name}_x"])
-
-    def run(self, *outputs, size=1.0, height=2):
-        """The inputs a, b and x, and what the emitted file makes of them in tiles."""
-        for name, axes in outputs:
-            self.builder.output(f"{name}_out", name, axes)
-        rng = np.random.default_rng(0)
-        shapes = [(TOKENS, TOKENS), (TOKENS, TOKENS), (TOKENS, 3)]
-        a, b, x = (size * rng.standard_normal(shape) for shape in shapes)
-        x = np.abs(x)  # of one sign: where exponentials overflow, no infinities cancel
-        given = [array.copy() for array in (a, b, x)]
-        attention = compile_source(emit_source(self.builder.build()))
-        assert "in_tiles" in attention.__globals__
-        attention.__globals__["TILE"] = (height, height)
-        found = attention(*given, threads=1)
-        for array, before in zip(given, (a, b, x), strict=True):
-            np.testing.assert_array_equal(array, before)  # inputs are read only
-        return a, b, x, found
-
-
-A, B, X_QUERY, X_KEY = (
-    ("a", PAIR),
-    ("b", PAIR),
-    ("x", ("query", "feature")),
-    ("x", ("key", "feature")),
+from tests.backends.meetings import (
+    CAUSAL,
+    EARLIER,
+    PAIR,
+    ROWS,
+    TOKENS,
+    X_KEY,
+    X_QUERY,
+    A,
+    B,
+    Meeting,
+    close,
+    emitted,
+    numbers,
 )
-ROWS = ("query", "feature")
-EARLIER = np.tril(np.ones((TOKENS, TOKENS)))
-
-
-def close(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
 
 
 def test_two_products_of_tokens_in_one_tile():
@@ -267,21 +206,6 @@ def test_synapses_of_earlier_tokens_on_pairs():
 # ---- what a tile can do alone ----------------------------------------------------------------------
 
 
-def emitted(net, *outputs):
-    for name, axes in outputs:
-        net.builder.output(f"{name}_out", name, axes)
-    attention = compile_source(emit_source(net.builder.build()))
-    if "TILE" in attention.__globals__:
-        attention.__globals__["TILE"] = (2, 2)
-    return attention
-
-
-def numbers(*batch):
-    rng = np.random.default_rng(0)
-    pairs = (*batch, TOKENS, TOKENS)
-    return tuple(rng.standard_normal(shape) for shape in (pairs, pairs, (*batch, TOKENS, 3)))
-
-
 def test_pairs_that_their_total_multiplies():
     net = Meeting()
     net.pairs("weight", [A], transfer="tanh")
@@ -361,74 +285,3 @@ def test_rows_that_meet_what_is_made_of_them_later():
     rate = np.tanh(np.tanh(a) @ x)
     found = emitted(net, ("y", (*ROWS, "mixed")))(a, b, x, weights={"mix": mix})
     close(found, np.maximum(rate[:, :, None] * np.tanh(rate @ mix)[:, None], 0))
-
-
-# ---- sums over the past ----------------------------------------------------------------------------
-
-
-def sum_over(domain, axes, *parts):
-    """Σ over what `axes` lack of the product of `parts` inside `domain`, and x."""
-    net = Meeting()
-    net.cells("met", (*PAIR, "feature"), *parts, domain=domain)
-    net.cells("y", axes, ["met"])
-    net.builder.output("y_out", "y", axes)
-    attention = compile_source(emit_source(net.builder.build()))
-    x = np.random.default_rng(0).standard_normal((TOKENS, 3))
-    options = {"threads": 1} if "in_tiles" in attention.__globals__ else {}
-    return attention(np.eye(TOKENS), np.eye(TOKENS), x, **options), x
-
-
-@pytest.mark.parametrize("offset", [-1, 0, 1])
-def test_a_past_that_ends_early_or_late(offset):
-    found, x = sum_over((Bound("key", "query", offset),), ROWS, [X_KEY])
-    close(found, np.tri(TOKENS, k=offset) @ x)
-
-
-def test_a_past_that_is_a_window():
-    found, x = sum_over((*CAUSAL, Bound("query", "key", 2)), ROWS, [X_KEY])
-    close(found, (EARLIER * np.tri(TOKENS, k=2).T) @ x)
-
-
-def test_a_past_that_is_summed_over_all_of_now():
-    found, x = sum_over(CAUSAL, ("feature",), [X_KEY], [X_QUERY])
-    close(found, ((EARLIER @ x) * x).sum(0))
-
-
-def test_a_past_whose_features_are_summed():
-    found, x = sum_over(CAUSAL, ("query",), [X_KEY], [X_QUERY])
-    close(found, ((EARLIER @ x) * x).sum(-1))
-
-
-def gated(*parts, heard="weight", **options):
-    """What weights exp(a) show of x when `parts` multiply them, over a pool of what is `heard`."""
-    net = Meeting()
-    net.builder.input("keep", ("n",), InputKind.MASK)
-    net.pairs("weight", [A], transfer="exp")
-    net.cells("open", ("key",), [("keep", ("key",))], **options)
-    net.pairs("some", ["weight"], *parts)
-    net.cells("pool", ("query",), [heard])
-    net.shown("y", "some", "pool")
-    net.builder.output("y_out", "y", ROWS)
-    attention = compile_source(emit_source(net.builder.build()))
-    rng = np.random.default_rng(0)
-    a, b = (rng.standard_normal((TOKENS, TOKENS)) for _ in range(2))
-    x, keep = rng.standard_normal((TOKENS, 3)), np.arange(TOKENS) % 3 > 0
-    found = attention(a, b, x, keep=keep, threads=1)
-    return np.exp(a), b, x, keep, found
-
-
-def test_a_gate_that_the_pool_does_not_hear():
-    weight, _, x, keep, found = gated(["open"])
-    close(found, (weight * keep) @ x / weight.sum(-1, keepdims=True))
-
-
-def test_a_gate_behind_a_transfer_function_silences_nothing():
-    weight, _, x, keep, found = gated(["open"], heard="some", transfer="exp")
-    weight *= np.exp(keep.astype(float))
-    close(found, weight @ x / weight.sum(-1, keepdims=True))
-
-
-def test_a_rate_is_no_gate():
-    weight, b, x, _, found = gated([B], heard="some")
-    weight *= b
-    close(found, weight @ x / weight.sum(-1, keepdims=True))

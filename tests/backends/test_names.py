@@ -117,13 +117,13 @@ def test_no_name_begins_with_an_underscore():
 def test_arguments_are_read_off_the_text():
     b = CircuitBuilder("arguments")
     axis = b.axis("i", Role.COLUMN, "n")
-    for name in ("self", "weights", "np"):
+    for name in ("self", "weights", "jnp"):
         b.input(name, ("n",))
-    drive = tuple(Weight(TensorRef(name, (axis,))) for name in ("self", "weights", "np"))
+    drive = tuple(Weight(TensorRef(name, (axis,))) for name in ("self", "weights", "jnp"))
     b.population("p", (axis,), Region.CORE, CellClass.RELAY, [Compartment("c", drive=drive)])
     b.output("y", "p", (axis,))
     circuit = b.build()
     found = {n: argument_names(circuit, source(n, circuit)) for n in ("numpy", "torch", "jax")}
-    assert found["numpy"] == {"self": "self", "weights": "weights_2", "np": "np_2"}
-    assert found["jax"] == {"self": "self", "weights": "weights_2", "np": "np"}
+    assert found["numpy"] == {"self": "self", "weights": "weights_2", "jnp": "jnp"}
+    assert found["jax"] == {"self": "self", "weights": "weights_2", "jnp": "jnp_2"}
     assert found["torch"]["self"] == "self_2"

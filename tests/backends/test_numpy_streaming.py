@@ -18,10 +18,12 @@ from cortico.ir import (
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit, PositionBias
 from cortico.spec.weights import random_weights
-from tests.backends.test_numpy_tiles import emitted, stored
+from tests.backends.numpy_files import emitted, stored
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
 from tests.covering import every_case
+
+CASE = {case.name: case for case in CASES}
 
 
 def meets_only_the_past(spec):
@@ -145,9 +147,22 @@ def test_a_sum_over_all_tokens_has_no_step():
     assert steps(b.build()) is None
 
 
+@pytest.mark.parametrize("name", ["rotary_linear_causal", "memory_llama"])
+def test_a_token_without_batch_axes_gives_none(name):
+    case = CASE[name]
+    circuit = lower(case.spec, case.weights)
+    inputs = {n: array[0] for n, array in token(case.inputs, 0).items()}
+    state, y = steps(circuit)(None, **inputs, weights=stored(circuit))
+    assert y.shape == expected_output(case)[0, 0].shape
+    several, _ = steps(circuit)(None, **token(case.inputs, 0), weights=stored(circuit))
+    assert {n: a.shape for n, a in several.items() if a.shape} == {
+        n: (len(case.inputs["x"]), *a.shape) for n, a in state.items() if a.shape
+    }
+
+
 def test_angles_of_late_tokens_in_single_precision():
     """Frequencies stay in double precision: their error would grow with the position."""
-    case = next(case for case in CASES if case.name == "rotary_linear_causal")
+    case = CASE["rotary_linear_causal"]
     circuit = lower(case.spec, case.weights)
     step, x = steps(circuit), case.inputs["x"][0].astype(np.float32)
     found = []

@@ -12,8 +12,7 @@ import pytest
 import scipy.special
 import sympy
 
-from cortico.backends.numpy.template import HELPERS
-from cortico.backends.transfers import brought, scipy_import
+from cortico.backends.transfers import brought, numpy_definition, scipy_import
 from cortico.ir import TRANSFERS
 from cortico.ir.text import parse_circuit, print_circuit
 from cortico.ir.transfer import ExactRule, Parity, Relative, Sign
@@ -78,7 +77,7 @@ def text_of(name):
     if transfer.scipy:
         exec(scipy_import([transfer]), names)
     if transfer.numpy_body:
-        exec(HELPERS[name], names)
+        exec(numpy_definition(transfer), names)
     return lambda x: eval(transfer.numpy.format(x="x"), names, {"x": x})
 
 

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from cortico.backends.numpy.template import CHECKED, HELPERS
-from cortico.backends.script_parts import LOAD_WEIGHTS
+from cortico.backends.linking import definition
+from cortico.backends.numpy.emitter import TEMPLATES
+from cortico.backends.templates import template
+from cortico.backends.transfers import numpy_definition
+from cortico.ir import TRANSFERS
 
 #: What the marked text calls where a branch begins, with the branch's number.
 MARK = "_branch_ran"
 
 
-def _functions(text: str) -> dict[str, str]:
-    """Functions by their text, whatever its layout."""
-    tree = ast.parse(text).body
-    return {ast.unparse(each): each.name for each in tree if isinstance(each, ast.FunctionDef)}
+def _fixed() -> Iterator[str]:
+    """Functions that are the same in every file, as `ast` writes them: those of templates, transfer functions."""
+    for module in TEMPLATES:
+        for name in template(module).definitions:
+            yield ast.unparse(ast.parse(definition(module, name)))
+    yield from (
+        ast.unparse(ast.parse(numpy_definition(t))) for t in TRANSFERS.values() if t.numpy_body
+    )
 
 
-#: Functions that are the same in every file. They have branches for what right callers never do.
-_FIXED = _functions("\n".join([CHECKED, LOAD_WEIGHTS, *HELPERS.values()]))
+#: They have branches for what right callers never do.
+_FIXED = frozenset(_fixed())
 
 
 class Branches:
