@@ -28,7 +28,7 @@ HARMLESS = words(
     "dtype torch_dtype use_bfloat16 torchscript attn_implementation _attn_implementation "
     "_attn_implementation_autoset experts_implementation use_cache use_flash_attn "
     "_flash_attn_2_enabled output_attentions output_hidden_states output_past return_dict "
-    "use_return_dict chunk_size_feed_forward gradient_checkpointing tf_legacy_loss "
+    "chunk_size_feed_forward gradient_checkpointing tf_legacy_loss "
     # training and heads of tasks
     "id2label label2id num_labels _num_labels problem_type classifier_dropout initializer_range "
     "tie_word_embeddings tie_encoder_decoder tie_last_hidden_states task_specific_params "

@@ -19,7 +19,7 @@ from cortico.frontends.families import FAMILIES
 from cortico.spec.weights import rotary_frequencies
 from tests.oracle import textbook_attention
 
-transformers.logging.set_verbosity_error()
+transformers.logging.set_verbosity(transformers.logging.CRITICAL)
 transformers.logging.disable_progress_bar()
 
 N = 9
@@ -55,13 +55,13 @@ class Case:
         return self.config_class(**(self.options | changes))
 
 
-def build(case, dtype=torch.float32, **changes):
+def build(case, precision=torch.float32, **changes):
     """The model with weights large enough that every part of attention matters."""
     torch.manual_seed(0)
     model = getattr(transformers, case.model.format(case.kind))(case.config(**changes))
     for name, p in model.named_parameters():
         generator = torch.Generator().manual_seed(sum(map(ord, name)))
-        p.data = torch.empty(p.shape).normal_(std=0.4, generator=generator).to(dtype)
+        p.data = torch.empty(p.shape).normal_(std=0.4, generator=generator).to(precision)
     return model.eval()
 
 
