@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cortico.frontends.config import Config
-from cortico.frontends.families.options import EVERY_BIAS, bidirectional, causal
+from cortico.frontends.families.options import EVERY_BIAS, causal_if_decoder
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
@@ -22,7 +22,7 @@ KEYS = Keys(
         "num_hidden_layers": 12,
         "num_attention_heads": 12,
         "is_decoder": False,
-        "is_causal": True,
+        "is_causal": None,
     },
     harmless=HARMLESS,
 )
@@ -38,7 +38,7 @@ def describe(config: Config, layer: int) -> Attention:
         model=config.size("hidden_size"),
         heads=config.size("num_attention_heads"),
         bias=EVERY_BIAS,
-        **(causal(config) if config.flag("is_decoder") else bidirectional()),
+        **causal_if_decoder(config),
     )
     return spec, {}
 

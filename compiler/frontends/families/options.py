@@ -27,6 +27,20 @@ def causal(config: Config, window: int | None = None) -> dict[str, Any]:
     return bidirectional()
 
 
+def causal_if_decoder(config: Config) -> dict[str, Any]:
+    """The mask of a model that is an encoder or, by `is_decoder`, a decoder.
+
+    SpecError for an encoder with `is_causal: true`: transformers makes it causal where it calls
+    `scaled_dot_product_attention` without padding, and not where it computes attention itself.
+    """
+    said = config.values["is_causal"]
+    if config.flag("is_decoder"):
+        return causal(Config(config.source, {"is_causal": said is None or said}))
+    if said not in (None, False):
+        raise config.wrong("is_causal", "false, or is_decoder true")
+    return bidirectional()
+
+
 def bidirectional() -> dict[str, Any]:
     """The mask of an encoder. It runs on padded batches, and gets the run-time input `keep`."""
     return {"mask": Mask.NONE, "key_padding": True}

@@ -64,7 +64,6 @@ def test_a_key_is_on_one_list(kind):
 
 #: Keys that are no fields of a class, and what transformers takes where they are absent.
 ABSENT = {
-    "is_causal": True,  # getattr(config, "is_causal", True) in masking_utils
     "rope_scaling": None,
     "rope_parameters": None,
     "original_max_position_embeddings": None,
@@ -78,6 +77,8 @@ ABSENT = {
 def default_of(cls, key):
     if key == "rope_theta" and key not in fields_of(cls):
         return cls.default_theta
+    if key == "is_causal":  # masking_utils: getattr(config, "is_causal", True), for a decoder
+        return None if "is_decoder" in fields_of(cls) else True
     return fields_of(cls)[key] if key in fields_of(cls) else ABSENT[key]
 
 
