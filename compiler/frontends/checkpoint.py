@@ -100,9 +100,11 @@ def _read_layer(
         return torch_mha.read_state_dict(tensors, heads, cross)
     family = family_of(found.config)
     spec, weights = family.read(found.config, found.tensors, layer, prefix, found.ignore)
-    for name, own, given in (("heads", spec.heads, heads), ("cross", spec.cross, cross)):
-        if given is not None and given != own:
-            raise SpecError(f"{found.config.source} says {name} = {own}, found {name} = {given!r}")
+    source = found.config.source
+    if heads is not None and heads != spec.heads:
+        raise SpecError(f"{source} says {spec.heads} heads, found heads = {heads!r}")
+    if cross is not None and cross != spec.cross:
+        raise SpecError(f"{source} says cross = {spec.cross}, found cross = {cross!r}")
     return spec, weights
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cortico import demo
+from cortico.demo import tour
 from cortico.demo.tour import QUERY, attention_to_words, bar, make_demo, run_demo
 from cortico.ir import SpecError
 from tests.needs import needs_weights
@@ -45,7 +45,7 @@ def test_emitted_file_computes_the_models_attention(made):
 
 @needs_weights
 def test_a_wrong_output_is_noticed(made, console, monkeypatch, tmp_path):
-    monkeypatch.setattr(demo, "run_emitted", lambda folder, model, precision: float("nan"))
+    monkeypatch.setattr(tour, "run_emitted", lambda folder, model, precision: float("nan"))
     assert run_demo(tmp_path, console) == 1
     assert "DIFFERS FROM" in console.file.getvalue()
 

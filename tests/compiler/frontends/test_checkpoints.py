@@ -209,7 +209,7 @@ def test_prefixes(tmp_path):
 
 def test_heads_that_disagree(tmp_path):
     assert read_checkpoint(folder_of(tmp_path / "m"), heads=2)[0].heads == 2
-    assert "says heads = 2, found heads = 4" in error_of(folder_of(tmp_path / "m"), heads=4)
+    assert "says 2 heads, found heads = 4" in error_of(folder_of(tmp_path / "m"), heads=4)
 
 
 def test_nan_names_the_tensor(tmp_path):
