@@ -3,16 +3,59 @@
 from __future__ import annotations
 
 from cortico.frontends.config import Config
-from cortico.frontends.families import bert, gpt2, llama, mistral, qwen2
+from cortico.frontends.families import (
+    albert,
+    bert,
+    clip,
+    cohere,
+    dinov2,
+    distilbert,
+    electra,
+    gemma,
+    gpt2,
+    gpt_neox,
+    gptj,
+    granite,
+    llama,
+    mistral,
+    mixtral,
+    olmo,
+    opt,
+    phi,
+    phi3,
+    qwen2,
+    stablelm,
+    starcoder2,
+    vit,
+)
 from cortico.frontends.family import Family
 from cortico.ir.errors import SpecError
 
 FAMILIES: tuple[Family, ...] = (
     bert.FAMILY,
+    electra.FAMILY,
+    distilbert.FAMILY,
+    albert.FAMILY,
     gpt2.FAMILY,
+    gptj.FAMILY,
+    gpt_neox.FAMILY,
+    opt.FAMILY,
     llama.FAMILY,
     mistral.FAMILY,
+    mixtral.FAMILY,
     qwen2.FAMILY,
+    gemma.FAMILY,
+    phi.FAMILY,
+    phi3.FAMILY,
+    stablelm.FAMILY,
+    starcoder2.FAMILY,
+    cohere.FAMILY,
+    granite.FAMILY,
+    olmo.FAMILY,
+    vit.FAMILY,
+    dinov2.FAMILY,
+    clip.TEXT,
+    clip.VISION,
 )
 
 

@@ -1,4 +1,4 @@
-"""BERT and RoBERTa: four linear maps with biases, for an encoder or a decoder."""
+"""BERT, RoBERTa, XLM-RoBERTa and CamemBERT: four linear maps with biases, for an encoder or a decoder."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ KEYS = Keys(
 )
 
 MAPS = Separate("self.query", "self.key", "self.value", "output.dense")
+PLACE = "encoder.layer.{layer}.attention."
 IGNORED = ("output.LayerNorm.",)
 
 
@@ -45,11 +46,11 @@ def describe(config: Config, layer: int) -> Attention:
 
 FAMILY = Family(
     name="BERT",
-    model_types=("bert", "roberta"),
+    model_types=("bert", "roberta", "xlm-roberta", "camembert"),
     keys=KEYS,
     describe=describe,
     maps=MAPS,
-    place="encoder.layer.{layer}.attention.",
+    place=PLACE,
     prefixes=("", "bert.", "roberta."),
     ignored=IGNORED,
 )

@@ -9,6 +9,22 @@ from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Fused
 from cortico.spec import AttentionSpec
 
+#: Keys of embeddings, feed-forward block, norms, dropout and summaries, under GPT-2's names.
+HARMLESS = words(
+    "n_positions n_ctx n_inner activation_function resid_pdrop embd_pdrop attn_pdrop "
+    "layer_norm_epsilon is_decoder add_cross_attention predict_special_tokens "
+    "summary_type summary_use_proj summary_activation summary_proj_to_labels "
+    "summary_first_dropout summary_last_dropout"
+)
+SAME = {
+    "hidden_size": "n_embd",
+    "num_hidden_layers": "n_layer",
+    "num_attention_heads": "n_head",
+    "max_position_embeddings": "n_positions",
+}
+#: The causal mask and its number, in old files.
+IGNORED = ("bias", "masked_bias")
+
 KEYS = Keys(
     read={
         "n_embd": 768,
@@ -18,18 +34,8 @@ KEYS = Keys(
         "scale_attn_by_inverse_layer_idx": False,
         "is_causal": True,
     },
-    harmless=words(
-        "n_positions n_ctx n_inner activation_function resid_pdrop embd_pdrop attn_pdrop "
-        "layer_norm_epsilon reorder_and_upcast_attn is_decoder add_cross_attention "
-        "summary_type summary_use_proj summary_activation summary_proj_to_labels "
-        "summary_first_dropout summary_last_dropout predict_special_tokens"
-    ),
-    same={
-        "hidden_size": "n_embd",
-        "num_hidden_layers": "n_layer",
-        "num_attention_heads": "n_head",
-        "max_position_embeddings": "n_positions",
-    },
+    harmless=HARMLESS | {"reorder_and_upcast_attn"},
+    same=SAME,
 )
 
 
@@ -63,6 +69,6 @@ FAMILY = Family(
     maps=Fused("c_attn", "c_proj", transposed=True),
     place="h.{layer}.attn.",
     prefixes=("", "transformer."),
-    ignored=("bias", "masked_bias"),  # the causal mask, in old files
+    ignored=IGNORED,
     layers="n_layer",
 )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from cortico.frontends.config import Config
-from cortico.frontends.families.options import rotary_decoder
+from cortico.frontends.families.options import all_or_none, rotary_decoder
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
 from cortico.frontends.rope import ROPE_KEYS
-from cortico.spec import Bias
 
 #: The maps of Llama and of most that came after it.
 MAPS = Separate("q_proj", "k_proj", "v_proj", "o_proj")
@@ -42,8 +41,7 @@ KEYS = Keys(
 
 def describe(config: Config, layer: int) -> Attention:
     """All four maps have a bias, or none has."""
-    every = config.flag("attention_bias")
-    return rotary_decoder(config, Bias(query=every, key=every, value=every, output=every))
+    return rotary_decoder(config, all_or_none(config.flag("attention_bias")))
 
 
 FAMILY = Family(

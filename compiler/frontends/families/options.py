@@ -8,7 +8,7 @@ from cortico.frontends.config import Config
 from cortico.frontends.family import Attention
 from cortico.frontends.rope import read_rope
 from cortico.ir.errors import SpecError
-from cortico.spec import AttentionSpec, Bias, Mask
+from cortico.spec import AttentionSpec, Bias, Mask, RotaryStyle
 
 EVERY_BIAS = Bias(query=True, key=True, value=True, output=True)
 
@@ -61,13 +61,25 @@ def head_features(config: Config) -> int:
     return given or config.divided("hidden_size", by="num_attention_heads")
 
 
-def rotary_decoder(config: Config, bias: Bias, window: int | None = None) -> Attention:
+def all_or_none(biased: bool) -> Bias:
+    """Which maps have a bias where one key says it of all four."""
+    return EVERY_BIAS if biased else Bias()
+
+
+def rotary_decoder(
+    config: Config,
+    bias: Bias,
+    window: int | None = None,
+    style: RotaryStyle = RotaryStyle.HALF_SPLIT,
+    partial: bool = False,
+    scale: float | None = None,
+) -> Attention:
     """Grouped queries, rotary embedding, causal or windowed: Llama and what is made like it.
 
-    Key/value head `h // (heads / key/value heads)` serves head h.
+    Key/value head `h // (heads / key/value heads)` serves head h. `partial` as in `read_rope`.
     """
     features = head_features(config)
-    rotary, frequencies = read_rope(config, features)
+    rotary, frequencies = read_rope(config, features, style, partial)
     spec = AttentionSpec(
         model=config.size("hidden_size"),
         heads=config.size("num_attention_heads"),
@@ -75,9 +87,22 @@ def rotary_decoder(config: Config, bias: Bias, window: int | None = None) -> Att
         key_features=features,
         bias=bias,
         rotary=rotary,
+        scale=scale,
         **causal(config, window),
     )
     return spec, frequencies
+
+
+def encoder(config: Config, bias: Bias = EVERY_BIAS, padded: bool = True) -> Attention:
+    """All tokens see all. `padded`: it runs on batches of texts, and gets the input `keep`."""
+    config.divided("hidden_size", by="num_attention_heads")
+    spec = AttentionSpec(
+        model=config.size("hidden_size"),
+        heads=config.size("num_attention_heads"),
+        bias=bias,
+        key_padding=padded,
+    )
+    return spec, {}
 
 
 def window_of(config: Config, layer: int, slides: bool) -> int | None:

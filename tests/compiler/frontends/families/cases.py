@@ -35,9 +35,51 @@ def gpt2(expected=CAUSAL, **options):
     return Case("GPT2", GPT | options, "h.{layer}.attn", expected=expected)
 
 
-def decoder(kind, expected=CAUSAL, **options):
-    return Case(kind, SIZES | options, "layers.{layer}.self_attn", expected=expected)
+def decoder(kind, expected=CAUSAL, interleaved=False, **options):
+    block = "layers.{layer}.self_attn"
+    return Case(kind, SIZES | options, block, expected=expected, interleaved=interleaved)
 
+
+def albert(**options):
+    place = "encoder.albert_layer_groups.{group}.albert_layers.0.attention"
+    options = SIZES | {"embedding_size": 10} | options
+    return Case("Albert", options, place, f"{place}.dense", WHOLE)
+
+
+def neox(expected=CAUSAL, **options):
+    options = SIZES | {"num_attention_heads": 3} | options
+    return Case("GPTNeoX", options, "layers.{layer}.attention", expected=expected)
+
+
+def gptj(expected=CAUSAL, **options):
+    return Case("GPTJ", GPT | {"rotary_dim": 4} | options, "h.{layer}.attn", expected=expected)
+
+
+def distilbert(**options):
+    sizes = {"dim": 24, "n_layers": 2, "n_heads": 4, "hidden_dim": 8, "vocab_size": 20}
+    block = "transformer.layer.{layer}.attention"
+    return Case("DistilBert", sizes | options, block, expected=WHOLE)
+
+
+def opt(expected=CAUSAL, **options):
+    sizes = {k: v for k, v in SIZES.items() if k != "intermediate_size"} | {"ffn_dim": 8}
+    return Case("OPT", sizes | options, "decoder.layers.{layer}.self_attn", expected=expected)
+
+
+def vision(kind, block, **options):
+    sizes = {k: v for k, v in SIZES.items() if k != "vocab_size"} | {
+        "image_size": 8,
+        "patch_size": 4,
+    }
+    if kind == "Dinov2":
+        sizes.pop("intermediate_size")
+    return Case(kind, sizes | options, block, expected={"mask": Mask.NONE, "key_padding": False})
+
+
+HALF = {"rope_type": "default", "rope_theta": 77.0, "partial_rotary_factor": 0.5}
+PARTIAL_LINEAR = LINEAR | {"partial_rotary_factor": 0.5}
+MIXED = {"num_local_experts": 2, "experts_implementation": "eager"}
+GROUPED = {"num_key_value_heads": 2}
 
 CASES = {
     "bert": encoder("Bert"),
@@ -97,6 +139,65 @@ CASES = {
         num_key_value_heads=2,
     ),
     "qwen2, all seen": decoder("Qwen2", WHOLE, num_key_value_heads=4, is_causal=False),
+    "xlm-roberta": encoder("XLMRoberta"),
+    "camembert": encoder("Camembert"),
+    "electra": encoder("Electra", embedding_size=10),
+    "electra decoder": encoder("Electra", CAUSAL, is_decoder=True),
+    "distilbert": distilbert(),
+    "albert": albert(num_hidden_groups=1),
+    "albert groups": albert(num_hidden_groups=2, num_hidden_layers=5),
+    "gptj": gptj(),
+    "gptj all turned": gptj(rotary_dim=6),
+    "gptj, all seen": gptj(WHOLE, is_causal=False),
+    "gpt-neox": neox(),
+    "gpt-neox half turned": neox(rope_parameters=HALF),
+    "gpt-neox linear": neox(rope_parameters=PARTIAL_LINEAR),
+    "gpt-neox without bias": neox(attention_bias=False),
+    "gpt-neox, all seen": neox(WHOLE, is_causal=False),
+    "opt": opt(),
+    "opt without bias": opt(enable_bias=False),
+    "opt, all seen": opt(WHOLE, is_causal=False),
+    "mixtral": decoder("Mixtral", {"groups": 2}, **MIXED, **GROUPED),
+    "mixtral window": decoder(
+        "Mixtral", {"window": 3}, sliding_window=3, head_dim=10, **MIXED, **GROUPED
+    ),
+    "phi3": decoder("Phi3", pad_token_id=0),
+    "phi3 grouped": decoder("Phi3", {"groups": 2}, pad_token_id=0, **GROUPED),
+    "phi3 window": decoder("Phi3", {"window": 3}, pad_token_id=0, sliding_window=3, **GROUPED),
+    "phi3 half turned": decoder("Phi3", pad_token_id=0, head_dim=8, rope_parameters=HALF),
+    "phi": decoder("Phi", {"rotated_features": 4}, head_dim=8),
+    "phi grouped": decoder("Phi", {"groups": 2}, head_dim=8, **GROUPED),
+    "phi linear": decoder("Phi", rope_parameters=PARTIAL_LINEAR, head_dim=8),
+    "stablelm": decoder(
+        "StableLm", {"rotated_features": 2}, num_attention_heads=3, num_key_value_heads=3
+    ),
+    "stablelm bias": decoder(
+        "StableLm", {"groups": 1}, num_attention_heads=3, num_key_value_heads=1, use_qkv_bias=True
+    ),
+    "stablelm half turned": decoder(
+        "StableLm", num_attention_heads=3, num_key_value_heads=3, rope_parameters=HALF
+    ),
+    "starcoder2": decoder("Starcoder2", {"groups": 2}, **GROUPED),
+    "starcoder2 window": decoder("Starcoder2", {"window": 3}, sliding_window=3, **GROUPED),
+    "starcoder2 without bias": decoder("Starcoder2", use_bias=False, **GROUPED),
+    "gemma": decoder("Gemma", {"d_key": 10}, head_dim=10, num_key_value_heads=4),
+    "gemma bias": decoder("Gemma", head_dim=6, attention_bias=True, **GROUPED),
+    "granite": decoder("Granite", {"scale": 1.0}),
+    "granite scaled": decoder("Granite", {"scale": 0.3}, attention_multiplier=0.3, **GROUPED),
+    "granite bias": decoder("Granite", attention_bias=True),
+    "cohere": decoder("Cohere", pad_token_id=0, interleaved=True),
+    "cohere grouped": decoder(
+        "Cohere", {"groups": 2}, pad_token_id=0, interleaved=True, attention_bias=True, **GROUPED
+    ),
+    "olmo": decoder("Olmo"),
+    "olmo bias": decoder("Olmo", attention_bias=True, **GROUPED),
+    "vit": vision("ViT", "layers.{layer}.attention"),
+    "vit without bias": vision("ViT", "layers.{layer}.attention", qkv_bias=False),
+    "deit": vision("DeiT", "layers.{layer}.attention"),
+    "dinov2": vision("Dinov2", "encoder.layer.{layer}.attention"),
+    "dinov2 without bias": vision("Dinov2", "encoder.layer.{layer}.attention", qkv_bias=False),
+    "clip text": Case("CLIPText", SIZES, "encoder.layers.{layer}.self_attn", expected=CAUSAL),
+    "clip vision": vision("CLIPVision", "encoder.layers.{layer}.self_attn"),
 }
 
 #: The first case of each model type: its plain model.

@@ -5,10 +5,12 @@ comes out. transformers computes the frequencies, cosines and sines of rotary em
 `run` puts float64 in their place, of the same frequencies.
 """
 
+import contextlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -65,40 +67,63 @@ def build(case, precision=torch.float32, **changes):
     return model.eval()
 
 
+def frequencies_of(model):
+    """Radians per token of each pair, as transformers rounds them to float32; None without rotation."""
+    for module in model.modules():
+        if hasattr(module, "inv_freq"):
+            return module.inv_freq.double()
+        if hasattr(module, "embed_positions") and hasattr(module, "rotary_dim"):  # GPT-J
+            turned = torch.arange(0, module.rotary_dim, 2)
+            return (1.0 / (10000 ** (turned / module.rotary_dim))).double()
+    return None
+
+
 def exact_positions(model, interleaved=False):
     """Let rotary modules answer in float64."""
     for module in model.modules():
         if hasattr(module, "inv_freq"):
             module.forward = _exact_rope(module, interleaved)
+        if hasattr(module, "embed_positions") and hasattr(module, "rotary_dim"):
+            angles = torch.arange(N).double()[:, None] * frequencies_of(model)
+            module.embed_positions = torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 def _exact_rope(module, interleaved):
     def forward(x, position_ids, *args, **kwargs):
         angles = position_ids[..., None].double() * module.inv_freq.double()
-        both = (
-            angles.repeat_interleave(2, dim=-1) if interleaved else torch.cat([angles, angles], -1)
-        )
-        return (both.cos() * module.attention_scaling).to(x.dtype), (
-            both.sin() * module.attention_scaling
-        ).to(x.dtype)
+        both = angles.repeat_interleave(2, -1) if interleaved else torch.cat([angles, angles], -1)
+        return both.cos().to(x.dtype), both.sin().to(x.dtype)
 
     return forward
 
 
-def frequencies_of(model):
-    ropes = [m for m in model.modules() if hasattr(m, "inv_freq")]
-    return ropes[0].inv_freq.double().numpy() if ropes else None
+@contextlib.contextmanager
+def no_rounding():
+    """Cohere and GPT-J round queries and keys to float32, also those of float64: here they do not."""
+    single, turned = torch.Tensor.float, torch.Tensor.to
+
+    def to_single(tensor):
+        return tensor if tensor.dtype is torch.float64 else single(tensor)
+
+    def to(tensor, *args, **options):
+        rounds = tensor.dtype is torch.float64 and args[:1] == (torch.float32,)
+        return tensor if rounds else turned(tensor, *args, **options)
+
+    with mock.patch.multiple(torch.Tensor, float=to_single, to=to):
+        yield
 
 
 def places(model, case):
-    """For each layer, the modules where attention begins and ends."""
-    count = model.config.num_hidden_layers
-    for layer in range(count):
-        block, end = (
-            model.get_submodule(case.prefix + p.format(layer=layer))
-            for p in (case.block, case.end or case.block)
+    """The modules where attention begins and ends, each pair once. ALBERT's groups are its layers'."""
+    layers, groups = (
+        model.config.num_hidden_layers,
+        getattr(model.config, "num_hidden_groups", None),
+    )
+    for number in range(groups or layers):
+        yield tuple(
+            model.get_submodule(case.prefix + place.format(layer=number, group=number))
+            for place in (case.block, case.end or case.block)
         )
-        yield block, end
 
 
 def inputs_of(model, keep=None):
@@ -135,7 +160,7 @@ def run(model, case, keep=None, given=None):
     for block, end in places(model, case):
         handles.append(block.register_forward_pre_hook(enter, with_kwargs=True))
         handles.append(end.register_forward_hook(leave))
-    with torch.no_grad():
+    with torch.no_grad(), no_rounding():
         model(**inputs_of(model, keep))
     for handle in handles:
         handle.remove()
@@ -160,8 +185,8 @@ def largest_error(model, case, folder, keep=None):
         spec, weights = read_checkpoint(folder, layer)
         if spec.rotary and double:
             ours = weights.get("rotary_frequencies", rotary_frequencies(spec))
-            np.testing.assert_allclose(ours, frequencies, rtol=1e-6)
-            weights = weights | {"rotary_frequencies": frequencies}
+            np.testing.assert_allclose(ours, frequencies.numpy(), rtol=1e-6)
+            weights = weights | {"rotary_frequencies": frequencies.numpy()}
         given = np.ones(len(x), bool) if keep is None else keep
         found = textbook_attention(spec, weights, x, keep=given if spec.key_padding else None)
         errors.append(relative(found, y))

@@ -70,22 +70,29 @@ ABSENT = {
     "layer_types": None,
     "head_dim": None,
     "sliding_window": None,
-    "partial_rotary_factor": None,
+}
+#: Keys that transformers moves into the table of the rope, and their names there.
+IN_TABLE = {
+    "partial_rotary_factor": "partial_rotary_factor",
+    "rotary_pct": "partial_rotary_factor",
+    "rotary_emb_base": "rope_theta",
 }
 
 
-def default_of(cls, key):
+def default_of(cls, key, keys):
     if key == "rope_theta" and key not in fields_of(cls):
         return cls.default_theta
     if key == "is_causal":  # masking_utils: getattr(config, "is_causal", True), for a decoder
-        return None if "is_decoder" in fields_of(cls) else True
+        return None if "is_decoder" in keys.read else True
+    if key in IN_TABLE:
+        return cls().rope_parameters[IN_TABLE[key]]
     return fields_of(cls)[key] if key in fields_of(cls) else ABSENT[key]
 
 
 @pytest.mark.parametrize("kind", PLAIN)
 def test_defaults_are_those_of_transformers(kind):
     cls, keys = PLAIN[kind].config_class, PLAIN[kind].family.keys
-    assert keys.read == {key: default_of(cls, key) for key in keys.read}
+    assert keys.read == {key: default_of(cls, key, keys) for key in keys.read}
     own = fields_of(cls)
     assert {k: v for k, v in keys.fixed.items() if k in own} == {
         k: own[k] for k in keys.fixed if k in own
@@ -107,8 +114,18 @@ def test_other_names_are_those_of_transformers(kind):
 # ---- harmless keys, by experiment ------------------------------------------------------------------
 
 #: Second values for a key, the first of which the class and the model take.
-CANDIDATES = (True, False, 3, 7, 0.37, "relu", "float64", "x", ["x"], {"0": "x"})
-SECOND = {"max_position_embeddings": 64, "n_positions": 64, "image_size": 8, "dtype": "float64"}
+CANDIDATES = (True, False, 3, 7, 0.37, "relu", "gelu", "x", ["x"], {"0": "x"})
+SECOND = {
+    "max_position_embeddings": 64,
+    "n_positions": 64,
+    "image_size": 12,  # as many patches as before
+    "patch_size": 6,
+    "dtype": "float64",
+    "out_features": ["stage1"],
+    "out_indices": [1],
+    "_out_features": ["stage2"],
+    "_out_indices": [2],
+}
 #: Keys that transformers takes only beside others.
 NEEDS = {"add_cross_attention": {"is_decoder": True}}
 #: Keys for which it takes no second value.
@@ -116,7 +133,7 @@ ONE_VALUE = {
     "attn_implementation",
     "experts_implementation",
     "_attn_implementation",
-    "per_layer_config",
+    "return_dict",  # Dinov2 calls its embeddings with it
     "model_type",
     "torch_dtype",
 }

@@ -1,0 +1,54 @@
+"""The two towers of CLIP, each as a model of its own: a causal reader of texts, an encoder of images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cortico.frontends.config import Config
+from cortico.frontends.families.options import EVERY_BIAS, encoder
+from cortico.frontends.family import Attention, Family
+from cortico.frontends.keys import Keys, words
+from cortico.frontends.maps import Separate
+from cortico.spec import Mask
+
+HARMLESS = words(
+    "intermediate_size projection_dim hidden_act layer_norm_eps attention_dropout dropout "
+    "initializer_factor"
+)
+TEXT_KEYS = Keys(
+    read={"hidden_size": 512, "num_hidden_layers": 12, "num_attention_heads": 8},
+    harmless=HARMLESS | words("max_position_embeddings add_cross_attention"),
+    fixed={"is_causal": True},
+)
+VISION_KEYS = Keys(
+    read={"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12},
+    harmless=HARMLESS | words("num_channels image_size patch_size add_cross_attention"),
+    fixed={"is_causal": False},
+)
+
+
+def describe_text(config: Config, layer: int) -> Attention:
+    """Causal self-attention with `out_proj`."""
+    spec, weights = encoder(config, EVERY_BIAS, padded=False)
+    return replace(spec, mask=Mask.CAUSAL), weights
+
+
+def describe_vision(config: Config, layer: int) -> Attention:
+    """Self-attention of patches, with `out_proj`."""
+    return encoder(config, EVERY_BIAS, padded=False)
+
+
+def _tower(name: str, kind: str, keys: Keys, prefix: str) -> Family:
+    return Family(
+        name=name,
+        model_types=(kind,),
+        keys=keys,
+        describe=describe_text if keys is TEXT_KEYS else describe_vision,
+        maps=Separate("q_proj", "k_proj", "v_proj", "out_proj"),
+        place="encoder.layers.{layer}.self_attn.",
+        prefixes=("", prefix),
+    )
+
+
+TEXT = _tower("CLIP, texts", "clip_text_model", TEXT_KEYS, "text_model.")
+VISION = _tower("CLIP, images", "clip_vision_model", VISION_KEYS, "vision_model.")
