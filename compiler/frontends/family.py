@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from cortico.frontends.keys import Keys
 from cortico.frontends.maps import Maps
 from cortico.frontends.tensors import Tensors
 from cortico.spec import AttentionSpec
+from cortico.spec.weights import required_shapes
 
 #: A spec and its weights, shaped as `cortico.spec.weights` says.
 Attention = tuple[AttentionSpec, dict[str, np.ndarray]]
@@ -37,6 +38,7 @@ class Family:
     maps: Maps
     place: str  #: where a layer's tensors are, such as `h.{layer}.attn.`
     prefixes: tuple[str, ...] = ("",)  #: of the model inside the file, tried in order
+    others: Mapping[str, str] = field(default_factory=dict)  #: weights that are tensors at `place`
     ignored: tuple[str, ...] = ()  #: beginnings of tensors at `place` that are no part of attention
     layers: str = "num_hidden_layers"  #: key of config.json that says how many layers there are
     numbers: Callable[[Config, int], Mapping[str, int]] = by_number  #: that `place` asks for
@@ -57,7 +59,16 @@ class Family:
         resolved = self.keys.resolve(config, ignore)
         spec, computed = self.describe(resolved, layer)
         scoped = self._scope(resolved, tensors, layer, prefix)
-        return spec, self.maps.take(spec, scoped, self.ignored) | computed
+        weights = self.maps.take(spec, scoped, (*self.ignored, *self.others.values()))
+        return spec, weights | computed | self._others(spec, scoped)
+
+    def _others(self, spec: AttentionSpec, tensors: Tensors) -> dict[str, np.ndarray]:
+        """The tensors that are weights as they stand."""
+        shapes = required_shapes(spec)
+        wanted = {name: shapes[weight] for weight, name in self.others.items() if weight in shapes}
+        numbers = {name: tuple(map(int, shape)) for name, shape in wanted.items()}
+        found = tensors.take(numbers, ignored=("",)) if numbers else {}
+        return {weight: found[name] for weight, name in self.others.items() if name in found}
 
     def _scope(self, config: Config, tensors: Tensors, layer: int, prefix: str | None) -> Tensors:
         """`tensors` scoped to the attention of `layer`, under the prefix that the file uses."""

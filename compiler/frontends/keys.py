@@ -98,7 +98,7 @@ class Keys:
                 "a key that does not matter is left out with ignore=['KEY'], --ignore KEY"
             )
         renamed = {key: value for key, value in given.items() if key not in self.same}
-        renamed |= {self.same[key]: given[key] for key in self.same if key in given}
+        renamed |= {own: given[key] for key, own in self.same.items() if given.get(key) is not None}
         return Config(config.source, {**self.read, **renamed})
 
     def _problems(self, given: Mapping[str, Any]) -> Iterator[str]:

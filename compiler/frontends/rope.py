@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,37 @@ ROPE_KEYS: Mapping[str, Any] = {
     "original_max_position_embeddings": None,
 }
 
+EVERY_ROPE = ("default", "linear", "llama3", "yarn")  #: types of rope that are read
+_LONG = ("llama3", "yarn")
+
 #: Names in the table of the rope, and to which types they mean something.
 _TABLE = {
-    "rope_type": ("default", "linear", "llama3"),
-    "rope_theta": ("default", "linear", "llama3"),
-    "factor": ("linear", "llama3"),
+    "rope_type": EVERY_ROPE,
+    "rope_theta": EVERY_ROPE,
+    "original_max_position_embeddings": EVERY_ROPE,
+    "factor": ("linear", *_LONG),
     "low_freq_factor": ("llama3",),
     "high_freq_factor": ("llama3",),
-    "original_max_position_embeddings": ("default", "linear", "llama3"),
+    "beta_fast": ("yarn",),
+    "beta_slow": ("yarn",),
+    "attention_factor": ("yarn",),
+    "mscale": ("yarn",),
+    "mscale_all_dim": ("yarn",),
+    "truncate": ("yarn",),
 }
+
+
+@dataclass(frozen=True)
+class Rope:
+    """A rotary embedding.
+
+    weights: `rotary_frequencies`, in radians per token, shape (rotated/2), where they are not usual.
+    factor: what the length of queries, and that of keys, is multiplied with.
+    """
+
+    rotary: Rotary
+    weights: dict[str, np.ndarray]
+    factor: float = 1.0
 
 
 def read_rope(
@@ -36,19 +59,33 @@ def read_rope(
     features: int,
     style: RotaryStyle = RotaryStyle.HALF_SPLIT,
     partial: bool = False,
-) -> tuple[Rotary, dict[str, np.ndarray]]:
-    """The rotary embedding of heads with `features`, and its frequencies where they are not usual.
+    kinds: tuple[str, ...] = EVERY_ROPE,
+) -> Rope:
+    """The rotary embedding of heads with `features`.
 
-    `rotary_frequencies` are in radians per token, shape (rotated/2). `partial`: a part of the
-    features turns, as `partial_rotary_factor` says. SpecError for other rope types.
+    `partial`: a part of the features turns, as `partial_rotary_factor` says. SpecError for types of
+    rope that are not among `kinds`.
     """
-    table = _table(config, partial)
+    table = _table(config, partial, kinds)
     rotated = _rotated(config, table, features) if partial else features
     base = table.number("rope_theta")
     rotary = Rotary(base, style, None if rotated == features else rotated)
-    if table.text("rope_type") == "default":
-        return rotary, {}
-    return rotary, {"rotary_frequencies": _frequencies(config, table, base, rotated)}
+    kind = table.text("rope_type")
+    if kind == "default":
+        return Rope(rotary, {})
+    usual = np.power(base, -np.arange(0, rotated, 2, dtype=np.float64) / rotated)
+    kept, factor = {
+        "linear": lambda: (np.zeros_like(usual), 1.0),
+        "llama3": lambda: (_kept_by_llama3(config, table, usual), 1.0),
+        "yarn": lambda: (_kept_by_yarn(config, table, rotated, base), _yarn_factor(table)),
+    }[kind]()
+    if factor != 1 and rotated != features:
+        raise SpecError(
+            f"{table.source}: rope type {kind!r} makes features longer by {factor}, which is not "
+            f"supported where only {rotated} of {features} turn"
+        )
+    frequencies = (1 - kept) * usual / table.number("factor") + kept * usual
+    return Rope(rotary, {"rotary_frequencies": frequencies}, factor)
 
 
 def _rotated(config: Config, table: Config, features: int) -> int:
@@ -63,7 +100,7 @@ def _rotated(config: Config, table: Config, features: int) -> int:
     return rotated
 
 
-def _table(config: Config, partial: bool) -> Config:
+def _table(config: Config, partial: bool, kinds: tuple[str, ...]) -> Config:
     """What counts: `rope_scaling`, or else `rope_parameters`; beside it, the keys of config.json."""
     tables = (config.table(key) for key in ("rope_scaling", "rope_parameters"))
     found = next((table for table in tables if table is not None and table.values), None)
@@ -72,17 +109,17 @@ def _table(config: Config, partial: bool) -> Config:
     old = values.pop("type", None)
     values.setdefault("rope_type", "default" if old is None else old)
     table = Config(found.source if found else config.source, values)
-    _refuse_others(table, partial)
+    _refuse_others(table, partial, kinds)
     return table
 
 
-def _refuse_others(table: Config, partial: bool) -> None:
+def _refuse_others(table: Config, partial: bool, kinds: tuple[str, ...]) -> None:
     """SpecError for other types of rope, and for names that mean nothing to this type."""
     kind, values = table.values["rope_type"], table.values
-    if kind not in _TABLE["rope_type"] or any(isinstance(v, dict) for v in values.values()):
+    if kind not in kinds or any(isinstance(v, dict) for v in values.values()):
         raise SpecError(
             f"{table.source}: rope type {kind!r} is not supported, expected one of "
-            f"{', '.join(_TABLE['rope_type'])}, the same for all layers"
+            f"{', '.join(kinds)}, the same for all layers"
         )
     for name, value in values.items():
         whole = name == "partial_rotary_factor" and (partial or value == 1)
@@ -90,14 +127,6 @@ def _refuse_others(table: Config, partial: bool) -> None:
             raise SpecError(
                 f"{table.source}: {name} = {shown(value)} is not supported with rope type {kind!r}"
             )
-
-
-def _frequencies(config: Config, table: Config, base: float, rotated: int) -> np.ndarray:
-    usual = np.power(base, -np.arange(0, rotated, 2, dtype=np.float64) / rotated)
-    linear = table.text("rope_type") == "linear"
-    kept = np.zeros_like(usual) if linear else _kept_by_llama3(config, table, usual)
-    frequencies: np.ndarray = (1 - kept) * usual / table.number("factor") + kept * usual
-    return frequencies
 
 
 def _kept_by_llama3(config: Config, table: Config, usual: np.ndarray) -> np.ndarray:
@@ -108,6 +137,41 @@ def _kept_by_llama3(config: Config, table: Config, usual: np.ndarray) -> np.ndar
         raise table.wrong("high_freq_factor", f"more than low_freq_factor = {low}")
     turns = length * usual / (2 * math.pi)  # of each pair within the original context
     return np.clip((turns - low) / (high - low), 0.0, 1.0)
+
+
+def _kept_by_yarn(config: Config, table: Config, rotated: int, base: float) -> np.ndarray:
+    """How much of each frequency stays (YaRN, Peng et al., arXiv 2309.00071).
+
+    Pairs that turn more than `beta_fast` times within the original context keep all, those that turn
+    less than `beta_slow` times nothing; between them the ramp is linear in the pair's number.
+    """
+    length = _original_length(config, table)
+
+    def pair_that_turns(key: str, default: float) -> float:
+        turns = default if table.values.get(key) is None else table.number(key)
+        return rotated * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(base))
+
+    first, last = pair_that_turns("beta_fast", 32.0), pair_that_turns("beta_slow", 1.0)
+    if table.values.get("truncate") is None or table.flag("truncate"):
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, rotated - 1)
+    last += 0.001 if first == last else 0.0  # as transformers does, not to divide by zero
+    return 1 - np.clip((np.arange(rotated // 2) - first) / (last - first), 0.0, 1.0)
+
+
+def _yarn_factor(table: Config) -> float:
+    """What queries and keys are multiplied with, that the softmax stays as sharp as it was."""
+    if table.values.get("attention_factor") is not None:
+        return table.number("attention_factor")
+    names = ("mscale", "mscale_all_dim")
+    both = all(table.values.get(name) for name in names)
+    over, under = (table.number(name) if both else None for name in names)
+    factor = table.number("factor")
+
+    def longer(times: float) -> float:
+        return 1.0 if factor <= 1 else 0.1 * times * math.log(factor) + 1.0
+
+    return longer(over) / longer(under) if over and under else longer(1.0)
 
 
 def _original_length(config: Config, table: Config) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 from cortico.frontends.config import Config
 from cortico.frontends.family import Attention
-from cortico.frontends.rope import read_rope
+from cortico.frontends.rope import EVERY_ROPE, read_rope
 from cortico.ir.errors import SpecError
 from cortico.spec import AttentionSpec, Bias, Mask, RotaryStyle
 
@@ -73,24 +73,26 @@ def rotary_decoder(
     style: RotaryStyle = RotaryStyle.HALF_SPLIT,
     partial: bool = False,
     scale: float | None = None,
+    kinds: tuple[str, ...] = EVERY_ROPE,
 ) -> Attention:
     """Grouped queries, rotary embedding, causal or windowed: Llama and what is made like it.
 
-    Key/value head `h // (heads / key/value heads)` serves head h. `partial` as in `read_rope`.
+    Key/value head `h // (heads / key/value heads)` serves head h. `partial` and `kinds` as in `read_rope`.
     """
     features = head_features(config)
-    rotary, frequencies = read_rope(config, features, style, partial)
+    rope = read_rope(config, features, style, partial, kinds)
+    usual = features**-0.5 if scale is None else scale
     spec = AttentionSpec(
         model=config.size("hidden_size"),
         heads=config.size("num_attention_heads"),
         kv_heads=groups(config),
         key_features=features,
         bias=bias,
-        rotary=rotary,
-        scale=scale,
+        rotary=rope.rotary,
+        scale=scale if rope.factor == 1 else usual * rope.factor**2,
         **causal(config, window),
     )
-    return spec, frequencies
+    return spec, rope.weights
 
 
 def encoder(config: Config, bias: Bias = EVERY_BIAS, padded: bool = True) -> Attention:

@@ -33,7 +33,7 @@ KEYS = Keys(
 def describe(config: Config, layer: int) -> Attention:
     """One window for all layers, or none."""
     window = config.optional_size("sliding_window")
-    return rotary_decoder(config, Bias(), window, partial=True)
+    return rotary_decoder(config, Bias(), window, partial=True, kinds=("default",))
 
 
 FAMILY = Family(

@@ -35,9 +35,9 @@ def gpt2(expected=CAUSAL, **options):
     return Case("GPT2", GPT | options, "h.{layer}.attn", expected=expected)
 
 
-def decoder(kind, expected=CAUSAL, interleaved=False, **options):
+def decoder(kind, expected=CAUSAL, turning="halves", **options):
     block = "layers.{layer}.self_attn"
-    return Case(kind, SIZES | options, block, expected=expected, interleaved=interleaved)
+    return Case(kind, SIZES | options, block, expected=expected, turning=turning)
 
 
 def albert(**options):
@@ -66,6 +66,22 @@ def opt(expected=CAUSAL, **options):
     return Case("OPT", sizes | options, "decoder.layers.{layer}.self_attn", expected=expected)
 
 
+def bloom(**options):
+    sizes = {"hidden_size": 24, "n_layer": 2, "n_head": 4, "vocab_size": 20}
+    place = "h.{layer}.self_attention"
+    return Case("Bloom", sizes | options, place, f"{place}.dense", CAUSAL)
+
+
+def falcon(expected=CAUSAL, **options):
+    sizes = {k: v for k, v in SIZES.items() if k != "intermediate_size"}
+    return Case("Falcon", sizes | options, "h.{layer}.self_attention", expected=expected)
+
+
+def gpt_oss(expected, **options):
+    options = MIXED | GROUPED | {"head_dim": 6} | options
+    return decoder("GptOss", expected | {"sink": True}, turning="once", **options)
+
+
 def vision(kind, block, **options):
     sizes = {k: v for k, v in SIZES.items() if k != "vocab_size"} | {
         "image_size": 8,
@@ -76,9 +92,15 @@ def vision(kind, block, **options):
     return Case(kind, sizes | options, block, expected={"mask": Mask.NONE, "key_padding": False})
 
 
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 50.0,
+    "factor": 8.0,
+    "original_max_position_embeddings": 32,
+}
 HALF = {"rope_type": "default", "rope_theta": 77.0, "partial_rotary_factor": 0.5}
 PARTIAL_LINEAR = LINEAR | {"partial_rotary_factor": 0.5}
-MIXED = {"num_local_experts": 2, "experts_implementation": "eager"}
+MIXED = {"num_local_experts": 4, "num_experts_per_tok": 2, "experts_implementation": "eager"}
 GROUPED = {"num_key_value_heads": 2}
 
 CASES = {
@@ -100,6 +122,22 @@ CASES = {
     "llama base": decoder("Llama", rope_parameters={"rope_type": "default", "rope_theta": 77.0}),
     "llama linear": decoder("Llama", rope_parameters=LINEAR),
     "llama 3": decoder("Llama", head_dim=16, rope_parameters=LLAMA3),
+    "llama yarn": decoder("Llama", head_dim=16, rope_parameters=YARN),
+    "llama yarn, all options": decoder(
+        "Llama",
+        {},
+        head_dim=16,
+        rope_parameters=YARN
+        | {
+            "beta_fast": 4.0,
+            "beta_slow": 0.5,
+            "mscale": 0.7,
+            "mscale_all_dim": 0.4,
+            "truncate": False,
+        },
+    ),
+    "llama yarn, factor": decoder("Llama", rope_parameters=YARN | {"attention_factor": 1.3}),
+    "llama yarn, shorter": decoder("Llama", rope_parameters=YARN | {"factor": 0.5}),
     "llama, all seen": decoder("Llama", WHOLE, is_causal=False),
     "mistral": decoder("Mistral", sliding_window=None, num_key_value_heads=4),
     "mistral head_dim": decoder("Mistral", sliding_window=None, num_key_value_heads=2, head_dim=10),
@@ -157,6 +195,14 @@ CASES = {
     "opt": opt(),
     "opt without bias": opt(enable_bias=False),
     "opt, all seen": opt(WHOLE, is_causal=False),
+    "bloom": bloom(),
+    "bloom six heads": bloom(n_head=6),
+    "falcon": falcon({"groups": 1}),
+    "falcon many keys": falcon({"groups": 4}, multi_query=False),
+    "falcon grouped": falcon({"groups": 2}, new_decoder_architecture=True, num_kv_heads=2),
+    "falcon as many": falcon({"groups": 4}, new_decoder_architecture=True),
+    "falcon bias": falcon(bias=True, rope_parameters=LINEAR),
+    "falcon, all seen": falcon(WHOLE, is_causal=False),
     "mixtral": decoder("Mixtral", {"groups": 2}, **MIXED, **GROUPED),
     "mixtral window": decoder(
         "Mixtral", {"window": 3}, sliding_window=3, head_dim=10, **MIXED, **GROUPED
@@ -180,14 +226,21 @@ CASES = {
     "starcoder2": decoder("Starcoder2", {"groups": 2}, **GROUPED),
     "starcoder2 window": decoder("Starcoder2", {"window": 3}, sliding_window=3, **GROUPED),
     "starcoder2 without bias": decoder("Starcoder2", use_bias=False, **GROUPED),
+    "gpt-oss": gpt_oss({"window": 3}, sliding_window=3),
+    "gpt-oss without bias": gpt_oss(
+        {"mask": Mask.CAUSAL}, layer_types=[FULL, SLIDING], sliding_window=3, attention_bias=False
+    ),
+    "gpt-oss plain rope": gpt_oss(
+        {"window": 3}, sliding_window=3, rope_parameters={"rope_type": "default", "rope_theta": 9.0}
+    ),
     "gemma": decoder("Gemma", {"d_key": 10}, head_dim=10, num_key_value_heads=4),
     "gemma bias": decoder("Gemma", head_dim=6, attention_bias=True, **GROUPED),
     "granite": decoder("Granite", {"scale": 1.0}),
     "granite scaled": decoder("Granite", {"scale": 0.3}, attention_multiplier=0.3, **GROUPED),
     "granite bias": decoder("Granite", attention_bias=True),
-    "cohere": decoder("Cohere", pad_token_id=0, interleaved=True),
+    "cohere": decoder("Cohere", pad_token_id=0, turning="pairs"),
     "cohere grouped": decoder(
-        "Cohere", {"groups": 2}, pad_token_id=0, interleaved=True, attention_bias=True, **GROUPED
+        "Cohere", {"groups": 2}, pad_token_id=0, turning="pairs", attention_bias=True, **GROUPED
     ),
     "olmo": decoder("Olmo"),
     "olmo bias": decoder("Olmo", attention_bias=True, **GROUPED),

@@ -39,7 +39,7 @@ class Case:
     expected: dict[str, Any] = field(default_factory=dict)  #: fields of the spec of each layer
     model: str = "{}Model"  #: class of the model
     prefix: str = ""  #: of `block` within the model
-    interleaved: bool = False  #: cos and sin stand in pairs
+    turning: str = "halves"  #: how cosines and sines of pairs stand: in halves, in pairs, or once
 
     @property
     def config_class(self):
@@ -78,29 +78,30 @@ def frequencies_of(model):
     return None
 
 
-def exact_positions(model, interleaved=False):
+def exact_positions(model, turning="halves"):
     """Let rotary modules answer in float64."""
     for module in model.modules():
         if hasattr(module, "inv_freq"):
-            module.forward = _exact_rope(module, interleaved)
+            module.forward = _exact_rope(module, turning)
         if hasattr(module, "embed_positions") and hasattr(module, "rotary_dim"):
             angles = torch.arange(N).double()[:, None] * frequencies_of(model)
             module.embed_positions = torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def _exact_rope(module, interleaved):
+def _exact_rope(module, turning):
     def forward(x, position_ids, *args, **kwargs):
-        angles = position_ids[..., None].double() * module.inv_freq.double()
-        both = angles.repeat_interleave(2, -1) if interleaved else torch.cat([angles, angles], -1)
-        return both.cos().to(x.dtype), both.sin().to(x.dtype)
+        once = position_ids[..., None].double() * module.inv_freq.double()
+        ways = {"halves": torch.cat([once, once], -1), "pairs": once.repeat_interleave(2, -1)}
+        angles, factor = ways.get(turning, once), module.attention_scaling
+        return (angles.cos() * factor).to(x.dtype), (angles.sin() * factor).to(x.dtype)
 
     return forward
 
 
 @contextlib.contextmanager
 def no_rounding():
-    """Cohere and GPT-J round queries and keys to float32, also those of float64: here they do not."""
-    single, turned = torch.Tensor.float, torch.Tensor.to
+    """Some models round to float32, also where all is float64: here they do not."""
+    single, turned, softmax = torch.Tensor.float, torch.Tensor.to, torch.nn.functional.softmax
 
     def to_single(tensor):
         return tensor if tensor.dtype is torch.float64 else single(tensor)
@@ -109,7 +110,14 @@ def no_rounding():
         rounds = tensor.dtype is torch.float64 and args[:1] == (torch.float32,)
         return tensor if rounds else turned(tensor, *args, **options)
 
-    with mock.patch.multiple(torch.Tensor, float=to_single, to=to):
+    def exact_softmax(tensor, *args, dtype=None, **options):
+        dtype = None if tensor.dtype is torch.float64 else dtype
+        return softmax(tensor, *args, dtype=dtype, **options)
+
+    with (
+        mock.patch.multiple(torch.Tensor, float=to_single, to=to),
+        mock.patch.object(torch.nn.functional, "softmax", exact_softmax),
+    ):
         yield
 
 
@@ -180,7 +188,7 @@ def largest_error(model, case, folder, keep=None):
     double = next(model.parameters()).dtype is torch.float64
     frequencies, errors = frequencies_of(model), []
     if double:
-        exact_positions(model, case.interleaved)
+        exact_positions(model, case.turning)
     for layer, (x, y) in enumerate(run(model, case, keep)):
         spec, weights = read_checkpoint(folder, layer)
         if spec.rotary and double:

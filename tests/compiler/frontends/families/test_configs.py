@@ -60,6 +60,8 @@ CHANGES = {
         },
         {"window": 4096},
     ),
+    "gpt-oss rope by default": ("gpt-oss", NO_ROPE, {"sink": True}),
+    "gpt-oss windows by default": ("gpt-oss", {"layer_types": None}, {"window": 3}),
     "gpt2 other name": ("gpt2", {"n_head": None, "num_attention_heads": 3}, {"heads": 3}),
     "gpt2 both names": ("gpt2", {"n_head": 2, "num_attention_heads": 3}, {"heads": 3}),
     "mistral kv heads by default": (
@@ -78,7 +80,8 @@ def saved(folder, name, changes):
     model = build(case, **(EIGHT if name == "mistral eight" else {}))
     model.save_pretrained(folder)
     save_config(folder, model, **changes)
-    return case, transformers.AutoModel.from_pretrained(folder).eval().double()
+    how = {k: v for k, v in case.options.items() if k == "experts_implementation"}
+    return case, transformers.AutoModel.from_pretrained(folder, **how).eval().double()
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -139,6 +139,10 @@ ONE_VALUE = {
 }
 
 
+#: Where transformers 5.23 is wrong: Falcon adds a mask of true and false to the scores.
+WRONG = {"falcon": {"output_attentions"}}
+
+
 def second_values(cls, key):
     old = fields_of(cls).get(cls.attribute_map.get(key, key))
     if key in SECOND:
@@ -174,8 +178,8 @@ def assert_same_attention(case, changes, **beside):
 def test_keys_that_do_not_matter(kind):
     """All of them changed at once, and those that need others beside them one by one."""
     case = PLAIN[kind]
-    keys = sorted({*case.family.keys.harmless, *HARMLESS} - ONE_VALUE)
-    changes = {key: second_value(case, key) for key in keys if key not in NEEDS}
+    keys = {*case.family.keys.harmless, *HARMLESS} - ONE_VALUE - WRONG.get(kind, set())
+    changes = {key: second_value(case, key) for key in sorted(keys) if key not in NEEDS}
     assert len(changes) > 60
     assert_same_attention(case, changes)
     for key in NEEDS.keys() & case.family.keys.harmless:
