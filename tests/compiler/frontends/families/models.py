@@ -24,6 +24,9 @@ from tests.oracle import textbook_attention
 transformers.logging.set_verbosity(transformers.logging.CRITICAL)
 transformers.logging.disable_progress_bar()
 
+#: Largest relative errors against transformers: in float64 and in float32.
+TOLERANCE = (1e-12, 1e-5)
+
 N = 9
 KEEP = np.array([True, True, False, True, True, False, True, False, False])
 

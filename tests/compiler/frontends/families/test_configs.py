@@ -8,6 +8,7 @@ from cortico.ir.errors import SpecError
 from cortico.spec import Mask
 from tests.compiler.frontends.families.cases import CASES, FULL, LLAMA3, PLAIN, SLIDING
 from tests.compiler.frontends.families.models import (
+    TOLERANCE,
     build,
     largest_error,
     save_config,
@@ -90,7 +91,7 @@ def test_read_as_transformers_does(tmp_path, name):
     spec, _ = read_checkpoint(tmp_path)
     expected = CHANGES[name][2]
     assert {key: getattr(spec, key) for key in expected} == expected
-    assert largest_error(model, case, tmp_path) < 1e-12
+    assert largest_error(model, case, tmp_path) < TOLERANCE[0]
 
 
 @pytest.mark.parametrize("name", ["empty table", "base at the top", "length at the top"])
