@@ -167,7 +167,7 @@ def _weights_file(folder: Path) -> Path:
     for name in ("model.safetensors", "model.safetensors.index.json"):
         if (folder / name).exists() or (folder / name).is_symlink():
             return folder / name
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(p for p in folder.glob("*.safetensors") if p.name not in _ADAPTERS)
     if len(files) == 1:
         return files[0]
     pickled = sorted(p.name for p in folder.iterdir() if _is_pickled(p))
