@@ -12,6 +12,10 @@ from cortico.spec import Rotary, RotaryStyle
 _TOLERANCE = 1e-4
 #: Digits of a base that people write.
 _DIGITS = 4
+#: Largest error of a frequency that a base explains: relative, and in radians per token.
+_RELATIVE, _ABSOLUTE = 1e-6, 1e-8
+#: What an angle computed in float32 is off by, relative to the angle.
+_ANGLE = 2.0**-21
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,12 @@ def find_rotation(maps: np.ndarray) -> Turning | None:
 
 def _named(turns: np.ndarray, style: RotaryStyle, rotated: int, features: int) -> Turning:
     """With the base that explains the frequencies, if one does."""
-    angles = _angles(turns[1], style, rotated)
-    for t in range(2, len(turns)):  # small angles are better known after some turns
-        found = _angles(turns[t], style, rotated)
-        whole = np.round((t * angles - found) / (2 * np.pi))
-        angles = (found + 2 * np.pi * whole) / t
+    angles = _frequencies(np.stack([_angles(one, style, rotated) for one in turns]))
     own = None if rotated == features else rotated
     base = Rotary().base if rotated == 2 else angles[1] ** (-rotated / 2)
     rotary = Rotary(base=_round(base), style=style, rotated=own)
     usual = rotary.base ** (-np.arange(0, rotated, 2) / rotated)
-    known = np.allclose(angles, usual, rtol=1e-5)
+    known = np.allclose(angles, usual, rtol=_RELATIVE, atol=_ABSOLUTE)
     return Turning(rotary if known else Rotary(style=style, rotated=own), None if known else angles)
 
 
@@ -75,3 +75,47 @@ def turn(angles: np.ndarray, style: RotaryStyle, rotated: int, features: int) ->
     matrix[first, first] = matrix[second, second] = np.cos(angles)
     matrix[second, first], matrix[first, second] = np.sin(angles), -np.sin(angles)
     return matrix
+
+
+def even_tables(cosines: np.ndarray, sines: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Tables (rows, planes) without the rounding that they are stored with.
+
+    Row t has f cos(t w) and f sin(t w), with one factor f for all (YaRN: 0.1 ln s + 1) and one frequency w for
+    each plane. None when some row is further from that than rounding: cos^2 + sin^2 that is not
+    one number, or planes that turn unevenly.
+    """
+    if cosines.ndim != 2 or cosines.shape != sines.shape or len(cosines) < 2:
+        return None
+    rounding = 4 * max(_rounding(cosines), _rounding(sines))
+    squares = cosines**2 + sines**2
+    factor = float(np.sqrt(squares.mean()))
+    if not np.abs(squares - factor**2).max() <= 2 * rounding * factor:
+        return None
+    factor = 1.0 if abs(factor - 1) < rounding else factor
+    angles = np.arange(len(cosines))[:, None] * _frequencies(np.arctan2(sines, cosines))
+    found = factor * np.cos(angles), factor * np.sin(angles)
+    allowed = factor * (rounding + _ANGLE * np.abs(angles))
+    near = all(
+        (np.abs(one - two) <= allowed).all()
+        for one, two in zip(found, (cosines, sines), strict=True)
+    )
+    return found if near else None
+
+
+def _frequencies(phases: np.ndarray) -> np.ndarray:
+    """Radians per row of phases (rows, planes) that are known up to whole turns."""
+    rates, last = phases[1], len(phases) - 1
+    for t in [*(2**k for k in range(1, last.bit_length())), last]:
+        whole = np.round((t * rates - phases[t]) / (2 * np.pi))
+        rates = (
+            phases[t] + 2 * np.pi * whole
+        ) / t  # small angles are better known after some turns
+    return np.asarray(rates)
+
+
+def _rounding(array: np.ndarray) -> float:
+    """The precision in which numbers were stored: half, single or double."""
+    for kind in (np.float16, np.float32):
+        if (array.astype(kind) == array).all():
+            return float(np.finfo(kind).eps)
+    return float(np.finfo(np.float64).eps)
