@@ -7,7 +7,7 @@ import numpy as np
 from cortico.frontends.onnx_file.inputs import Role
 from cortico.frontends.onnx_file.masking import folded, seen
 from cortico.frontends.onnx_file.probe import Probe
-from cortico.frontends.onnx_file.rotation import turn
+from cortico.frontends.onnx_file.rotation import Turning, turned
 from cortico.ir.errors import SpecError
 from cortico.spec import AttentionSpec
 from cortico.spec.weights import rotary_frequencies
@@ -32,6 +32,33 @@ def check(probe: Probe, spec: AttentionSpec, weights: dict[str, np.ndarray], out
     if Role.POSITIONS in probe.roles.values() and _moves(probe):
         (moved,) = probe.graph.evaluate({**probe.inputs(keep, _SHIFT), **given}, [output])
         _compare(probe, moved.reshape(expected.shape), expected, seeing)
+
+
+def check_turning(
+    probe: Probe, maps: dict[str, np.ndarray], turning: Turning | None, few: int
+) -> None:
+    """SpecError unless queries and keys turn evenly at all positions of a probe.
+
+    `maps` are those at position 0, (heads, features, width + 1), measured with `few` tokens.
+    """
+    rng = np.random.default_rng(0)
+    for part, word, name, stream in (
+        ("Q", "queries", probe.site.query, probe.queries),
+        ("K", "keys", probe.site.key, probe.sources),
+    ):
+        tokens = rng.standard_normal(stream.shape)
+        (found,) = probe.graph.evaluate({**probe.inputs(), stream.name: tokens}, [name])
+        expected = np.einsum("ham,bnm->bhna", maps[part][..., :-1], tokens)
+        expected = expected + maps[part][:, None, :, -1]
+        if turning:
+            rates = turning.rates(maps[part].shape[1])
+            expected = turned(expected, rates, turning.rotary.style)
+        error = np.abs(probe.split(found, part) - expected).max() / np.abs(expected).max()
+        if not error < _TOLERANCE:
+            raise SpecError(
+                f"{probe.graph.source}: with {stream.tokens} tokens {word} are not what they are with "
+                f"{few}: they differ by {error:.1e} (relative)"
+            )
 
 
 def _moves(probe: Probe) -> bool:
@@ -89,8 +116,4 @@ def _turned(spec: AttentionSpec, weights: dict[str, np.ndarray], rates: np.ndarr
         return rates
     frequencies = weights.get("rotary_frequencies")
     angles = rotary_frequencies(spec) if frequencies is None else frequencies
-    rotated = spec.rotated_features
-    turns = [
-        turn(t * angles, spec.rotary.style, rotated, spec.d_key) for t in range(rates.shape[2])
-    ]
-    return np.asarray(np.einsum("nac,bhnc->bhna", np.stack(turns), rates))
+    return turned(rates, angles, spec.rotary.style)

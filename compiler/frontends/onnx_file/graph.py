@@ -173,7 +173,7 @@ class OnnxGraph:
             raise
         except Exception as error:  # whatever a broken graph makes of the evaluator
             raise SpecError(
-                f"{self.source}: cannot evaluate {', '.join(wanted)}: {one_line(error)}"
+                f"{self.source}: cannot evaluate {_names(wanted)}: {one_line(error)}"
             ) from None
         return [np.asarray(array, np.float64) for array in found]
 
@@ -241,6 +241,12 @@ def _inferred(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
         return list(onnx.shape_inference.infer_shapes(model).graph.value_info)
     except Exception:  # a model of two gigabytes, or a broken one, of which others tell
         return []
+
+
+def _names(values: Sequence[str]) -> str:
+    """Names of values as the file has them, of parts written out that of the whole."""
+    own = (name.removeprefix(OWN).rpartition("/")[0] for name in values if name.startswith(OWN))
+    return ", ".join(dict.fromkeys([*own, *(n for n in values if not n.startswith(OWN))]))
 
 
 def _value(name: str) -> onnx.ValueInfoProto:

@@ -17,6 +17,8 @@ from cortico.frontends.onnx_file.microsoft import EVEN
 from cortico.frontends.onnx_file.probe import Probe
 from cortico.ir.errors import SpecError
 
+#: Tokens of a probe where the graph does not take as many as usual.
+SHORT = (12, 8, 6, 4, 3, 2)
 #: Tokens of a longer probe: the first number that the graph takes.
 LONG = (257, 129, 65, 33, 24, 20)
 #: So many tokens more than a number that they may be compared with.
@@ -42,6 +44,25 @@ _MOVE = ("Add", "Sub", "Div", "Mul", "Range", "Trilu", "CumSum")
 _KEEP = ("Cast", "CastLike", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Expand")
 #: Operators that take parts of tables.
 _CUT = ("Slice", "Gather", "GatherND", "GatherElements", "Turn")
+
+
+def shortest(probe: Probe) -> Probe:
+    """The probe with fewer tokens where the graph does not take so many. SpecError when it takes none."""
+    reason = None
+    usual = probe.queries.tokens
+    choices = {usual} if probe.fixed else {usual, *SHORT, *wanted(probe)}
+    for tokens in sorted((n for n in choices if 1 < n <= usual or n == usual), reverse=True):
+        try:
+            fewer = probe.at(probe.queries.examples, tokens)
+            fewer.tried()
+        except TooLargeError:
+            raise
+        except SpecError as error:
+            reason = reason or error
+        else:
+            return fewer
+    assert reason is not None
+    raise reason
 
 
 def longest(probe: Probe) -> Probe:

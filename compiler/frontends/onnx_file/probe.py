@@ -22,8 +22,8 @@ from cortico.ir.errors import SpecError
 
 #: Examples and tokens of a probe where the graph takes any number.
 _EXAMPLES, _TOKENS = 8, 16
-#: So many source tokens less than queries, where they are others, so that their axes differ.
-_FEWER = 3
+#: A share of source tokens less than queries, where they are others, so that their axes differ.
+_FEWER = 5
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Probe:
 
     def at(self, examples: int, tokens: int) -> Probe:
         """The same probe with other numbers of examples and tokens, where the graph takes them."""
-        fewer = 0 if self.queries.name == self.sources.name else _FEWER
+        fewer = tokens // _FEWER if self.cross else 0
         return replace(
             self,
             queries=self.queries.at(examples, tokens),

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from cortico.frontends.family import Attention
-from cortico.frontends.onnx_file.checking import check
+from cortico.frontends.onnx_file.checking import check, check_turning
 from cortico.frontends.onnx_file.graph import OnnxGraph, load
 from cortico.frontends.onnx_file.inputs import find_roles
-from cortico.frontends.onnx_file.lengths import LONG, longest
+from cortico.frontends.onnx_file.lengths import LONG, longest, shortest
 from cortico.frontends.onnx_file.masking import Known, Masking, read_masking, unfolded
 from cortico.frontends.onnx_file.probe import Probe, is_still, stream_of
 from cortico.frontends.onnx_file.rotation import Turning, find_rotation
@@ -61,7 +61,7 @@ class Reading:
         )
         if keys != values:
             raise SpecError(f"{self.source}: keys are made of {keys!r} and values of {values!r}")
-        probe = Probe(graph, site, stream_of(graph, queries), stream_of(graph, keys))
+        probe = shortest(Probe(graph, site, stream_of(graph, queries), stream_of(graph, keys)))
         self.output = output_of(graph, site.result)
         self.probe = probe.with_roles(find_roles(probe, self.output))
 
@@ -82,6 +82,7 @@ class Reading:
         longer = longest(probe)
         masking, factor = self._scores(longer)
         maps = {name: array[0] for name, array in maps.items()}
+        check_turning(longer, maps, turning, probe.queries.tokens)
         factors = {
             "Q": scalar_factor(self.graph, site.query),
             "K": scalar_factor(self.graph, site.key),

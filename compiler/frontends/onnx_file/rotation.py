@@ -25,6 +25,12 @@ class Turning:
     rotary: Rotary
     frequencies: np.ndarray | None
 
+    def rates(self, features: int) -> np.ndarray:
+        """Radians per token of each plane of heads with so many features."""
+        if self.frequencies is not None:
+            return self.frequencies
+        return _usual(self.rotary.base, self.rotary.rotated or features)
+
 
 def find_rotation(maps: np.ndarray) -> Turning | None:
     """The rotation in `maps` (tokens, a, m), which are R_t W of one head; None when it is no rotation."""
@@ -45,9 +51,12 @@ def _named(turns: np.ndarray, style: RotaryStyle, rotated: int, features: int) -
     own = None if rotated == features else rotated
     base = Rotary().base if rotated == 2 else angles[1] ** (-rotated / 2)
     rotary = Rotary(base=_round(base), style=style, rotated=own)
-    usual = rotary.base ** (-np.arange(0, rotated, 2) / rotated)
-    known = np.allclose(angles, usual, rtol=_RELATIVE, atol=_ABSOLUTE)
+    known = np.allclose(angles, _usual(rotary.base, rotated), rtol=_RELATIVE, atol=_ABSOLUTE)
     return Turning(rotary if known else Rotary(style=style, rotated=own), None if known else angles)
+
+
+def _usual(base: float, rotated: int) -> np.ndarray:
+    return np.asarray(base ** (-np.arange(0, rotated, 2) / rotated))
 
 
 def _round(base: float) -> float:
@@ -75,6 +84,17 @@ def turn(angles: np.ndarray, style: RotaryStyle, rotated: int, features: int) ->
     matrix[first, first] = matrix[second, second] = np.cos(angles)
     matrix[second, first], matrix[first, second] = np.sin(angles), -np.sin(angles)
     return matrix
+
+
+def turned(rates: np.ndarray, angles: np.ndarray, style: RotaryStyle) -> np.ndarray:
+    """Rates (…, n, features), token t turned by t times the angles of its planes."""
+    first, second = planes(style, 2 * len(angles))
+    phases = np.arange(rates.shape[-2])[:, None] * angles
+    cos, sin = np.cos(phases), np.sin(phases)
+    found = rates.copy()
+    found[..., first] = cos * rates[..., first] - sin * rates[..., second]
+    found[..., second] = sin * rates[..., first] + cos * rates[..., second]
+    return found
 
 
 def even_tables(cosines: np.ndarray, sines: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
