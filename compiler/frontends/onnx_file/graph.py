@@ -53,6 +53,8 @@ class OnnxGraph:
             for tensor in model.graph.initializer
         }
         self.inputs = [v for v in model.graph.input if v.name not in self.constants]
+        #: Tables of cosines and sines of which every row is known.
+        self.even: set[str] = set()
         #: Result of an operator for attention to why it is not read.
         self.refused: dict[str, str] = {}
         known = {*self.constants, *(value.name for value in self.inputs)}

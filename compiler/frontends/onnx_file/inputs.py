@@ -54,25 +54,31 @@ class Role(Enum):
         return np.broadcast_to(keep[:1], keep.shape) if alike else keep
 
 
+def positions(probe: Probe) -> dict[str, Role]:
+    """The inputs that queries, keys or values depend on, which are to be where tokens stand."""
+    parts = [probe.site.query, probe.site.key, probe.site.value]
+    moving = probe.graph.reaching(parts, probe.streams) - probe.streams
+    return dict.fromkeys(sorted(moving), Role.POSITIONS)
+
+
 def find_roles(probe: Probe, output: str) -> dict[str, Role]:
     """The role of every input that attention depends on. SpecError for one that has none."""
-    graph, site = probe.graph, probe.site
-    streams = {probe.queries.name, probe.sources.name}
-    parts = [site.query, site.key, site.value]
-    moving = graph.reaching(parts, streams) - streams
-    masking = graph.reaching([site.result], {*parts, *streams}) - moving - streams
+    graph, site, streams = probe.graph, probe.site, probe.streams
     for name in sorted(graph.reaching([output], {site.result}) - streams):
         raise SpecError(f"{graph.source}: input {name!r} changes the map out of attention")
-    roles = dict.fromkeys(moving, Role.POSITIONS)
+    given = {site.query, site.key, site.value, *streams}
+    masking = sorted(graph.reaching([site.result], given) - streams - probe.roles.keys())
     if not masking:
-        return roles
+        return dict(probe.roles)
     if len(masking) <= _TOGETHER:
         for chosen in product([r for r in Role if r.pads], repeat=len(masking)):
-            found = roles | dict(zip(sorted(masking), chosen, strict=True))
+            found = {**probe.roles, **dict(zip(masking, chosen, strict=True))}
             if all(_pads(probe.with_roles(found), name) for name in masking):
                 return found
-    names = ", ".join(map(repr, sorted(masking)))
-    raise SpecError(f"{graph.source}: input {names} masks in a way that is no padding")
+    raise SpecError(
+        f"{graph.source}: input {', '.join(map(repr, masking))} changes scores in a way that is no padding: "
+        "a spec takes which source tokens exist"
+    )
 
 
 def _pads(probe: Probe, name: str) -> bool:

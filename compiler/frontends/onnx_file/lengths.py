@@ -6,14 +6,14 @@ which the graph may compare positions, and as many as its tables have rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
 from cortico.frontends.onnx_file.graph import OnnxGraph
 from cortico.frontends.onnx_file.measuring import TooLargeError
-from cortico.frontends.onnx_file.microsoft import EVEN
 from cortico.frontends.onnx_file.probe import Probe
 from cortico.ir.errors import SpecError
 
@@ -46,15 +46,24 @@ _KEEP = ("Cast", "CastLike", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Exp
 _CUT = ("Slice", "Gather", "GatherND", "GatherElements", "Turn")
 
 
+@dataclass(frozen=True)
+class Sign:
+    """Why more tokens may show more."""
+
+    what: str
+    surely: bool = True  #: compared with positions; else a number that they may be scaled with
+
+
 def shortest(probe: Probe) -> Probe:
     """The probe with fewer tokens where the graph does not take so many. SpecError when it takes none."""
     reason = None
     usual = probe.queries.tokens
-    choices = {usual} if probe.fixed else {usual, *SHORT, *wanted(probe)}
+    told = _of_maps(probe) | _of_masks(probe)
+    choices = {usual} if probe.fixed else {usual, *SHORT, *told}
     for tokens in sorted((n for n in choices if 1 < n <= usual or n == usual), reverse=True):
+        fewer = probe.at(probe.queries.examples, tokens)
         try:
-            fewer = probe.at(probe.queries.examples, tokens)
-            fewer.tried()
+            fewer.shares()
         except TooLargeError:
             raise
         except SpecError as error:
@@ -66,63 +75,71 @@ def shortest(probe: Probe) -> Probe:
 
 
 def longest(probe: Probe) -> Probe:
-    """The probe with the most tokens that are needed and that the graph takes.
+    """The probe with the most tokens that show a mask and that the graph takes.
 
     SpecError where a number in the graph could only be seen with more tokens than there is room for.
     """
-    if probe.fixed:
-        return probe
-    told = wanted(probe)
-    too_many = None
-    for tokens in sorted({*LONG, *told}, reverse=True):
-        longer = probe.at(2, tokens)
-        if tokens <= probe.queries.tokens:
-            break
+    return _longest(probe, _of_masks(probe), lambda longer: longer.shares())
+
+
+def farthest(probe: Probe) -> Probe:
+    """The same, for how queries and keys turn."""
+    return _longest(probe, _of_maps(probe), lambda longer: longer.heads("Q"))
+
+
+def _longest(probe: Probe, told: dict[int, Sign], tried: Callable[[Probe], object]) -> Probe:
+    few = probe.queries.tokens
+    choices = [] if probe.fixed else sorted({*LONG, *told}, reverse=True)
+    for tokens in (n for n in choices if n > few):
         try:
-            longer.tried()
+            longer = probe.at(2, tokens)
+            tried(longer)
         except TooLargeError as error:
-            too_many = too_many or (tokens in told and (tokens, error))
+            if tokens in told and told[tokens].surely:
+                raise SpecError(
+                    f"{probe.graph.source}: {told[tokens].what} may show with {tokens:,} tokens, which are "
+                    f"too many to measure: {error}"
+                ) from None
         except SpecError:
             continue
         else:
-            break
-    else:
-        longer = probe
-    if too_many:
-        tokens, error = too_many
-        raise SpecError(
-            f"{probe.graph.source}: {told[tokens]} may be seen with {tokens:,} tokens, which are too "
-            f"many to measure: {error}"
-        )
-    return longer
+            return longer
+    return probe
 
 
-def wanted(probe: Probe) -> dict[int, str]:
-    """Numbers of tokens that show what numbers and tables in the graph do, and what each is for."""
+def _of_maps(probe: Probe) -> dict[int, Sign]:
+    """Numbers of tokens that show what turns queries and keys."""
     graph, site = probe.graph, probe.site
-    streams = [probe.queries.name, probe.sources.name]
-    maps = graph.between(streams, [site.query, site.key])
-    masks = graph.between([*streams, site.query, site.key, site.value], [site.result])
-    found = {
-        number + _MORE: f"{number} in {kind}" for number, kind in _numbers(graph, [*maps, *masks])
-    }
-    found |= {rows: f"row {rows} of {name!r}" for rows, name in _rows(graph, maps)}
-    return found | {side: f"row {side} of {name!r}" for side, name in _sides(graph, masks)}
+    nodes = graph.between([probe.queries.name, probe.sources.name], [site.query, site.key])
+    found = {rows: Sign(f"row {rows} of {name!r}") for rows, name in tables(graph, nodes)}
+    return dict(_numbers(graph, nodes)) | found
 
 
-def _numbers(graph: OnnxGraph, nodes: list[onnx.NodeProto]) -> Iterator[tuple[int, str]]:
-    """Stored whole numbers that positions may be compared with."""
+def _of_masks(probe: Probe) -> dict[int, Sign]:
+    """Numbers of tokens that show what is added to scores."""
+    graph, site = probe.graph, probe.site
+    given = [probe.queries.name, probe.sources.name, site.query, site.key, site.value]
+    nodes = graph.between(given, [site.result])
+    found = {side: Sign(f"row {side} of {name!r}") for side, name in _sides(graph, nodes)}
+    return dict(_numbers(graph, nodes)) | found
+
+
+def _numbers(graph: OnnxGraph, nodes: list[onnx.NodeProto]) -> Iterator[tuple[int, Sign]]:
+    """Numbers of tokens just past stored whole numbers, those that must be tried last."""
+    found: list[tuple[int, Sign]] = []
     for node in nodes:
         if node.op_type not in _COMPARE + _MOVE:
             continue
-        for name in node.input:
-            array = _stored(graph, name)
+        for array in (_stored(graph, name) for name in node.input):
             if array is None or array.size != 1 or array.dtype.kind not in "iuf":
                 continue
             number = abs(float(array.reshape(())))
-            whole = number.is_integer() and 1 < number < _ENDLESS
-            if whole and (array.dtype.kind in "iu" or node.op_type in _COMPARE):
-                yield int(number), node.op_type
+            if not (number.is_integer() and 1 < number < _ENDLESS):
+                continue
+            surely = array.dtype.kind in "iu" or node.op_type in _COMPARE
+            sign = Sign(f"{number:.0f} in {node.op_type}", surely)
+            found.append((int(number) + _MORE, sign))
+    yield from sorted(found, key=lambda each: each[1].surely)
 
 
 def _stored(graph: OnnxGraph, name: str) -> np.ndarray | None:
@@ -135,12 +152,12 @@ def _stored(graph: OnnxGraph, name: str) -> np.ndarray | None:
     return graph.constants[name]
 
 
-def _rows(graph: OnnxGraph, nodes: list[onnx.NodeProto]) -> Iterator[tuple[int, str]]:
+def tables(graph: OnnxGraph, nodes: list[onnx.NodeProto]) -> Iterator[tuple[int, str]]:
     """Rows of tables that queries and keys are turned with, but for those that are known to turn evenly."""
     for node in nodes:
         for name in node.input if node.op_type in _CUT else ():
             array = graph.constants.get(name)
-            if array is not None and array.ndim > 1 and not name.startswith(EVEN):
+            if array is not None and array.ndim > 1 and name not in graph.even:
                 yield max(array.shape[:-1]), name
 
 

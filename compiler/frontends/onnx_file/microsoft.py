@@ -16,13 +16,10 @@ from onnx import helper
 from cortico.frontends.onnx_file.internal import DOMAIN
 from cortico.frontends.onnx_file.nodes import attributes
 from cortico.frontends.onnx_file.operators import MICROSOFT
-from cortico.frontends.onnx_file.rotation import even_tables
 from cortico.ir.errors import SpecError
 
 #: How the names of what is made here begin. Files that have such names are refused.
 OWN = "cortico:"
-#: The same, of tables whose every row is known.
-EVEN = f"{OWN}even:"
 #: What is added where a mask hides a token, unless the operator says another number.
 _HIDDEN = -10000.0
 
@@ -145,7 +142,11 @@ def _grouped(parts: Parts, inputs: list[str], options: dict[str, Any]) -> None:
         cut = [parts("Gather", split, places, axis=2) for places in ends]
         query, key, value = (parts("Reshape", name, np.array([0, 0, -1])) for name in cut)
     if options.get("do_rotary"):
-        tables = _tables(parts, *inputs[7:9])
+        tables = inputs[7:9]
+        if not all(tables):
+            raise SpecError(
+                f"GroupQueryAttention {parts.node.name!r} turns and has no tables for it"
+            )
         turn = {"rotated": 0, "interleaved": int(options.get("rotary_interleaved", 0))}
         query = parts("Turn", query, "", *tables, heads=heads, **turn)
         key = parts("Turn", key, "", *tables, heads=groups, **turn)
@@ -162,39 +163,18 @@ def _grouped(parts: Parts, inputs: list[str], options: dict[str, Any]) -> None:
 
 
 def _rotary(parts: Parts, inputs: list[str], options: dict[str, Any]) -> None:
-    """`RotaryEmbedding` of onnxruntime, and that of ONNX where its tables are stored."""
+    """`RotaryEmbedding`."""
     data, positions, *tables = inputs[:4]
-    if not parts.node.domain:
-        data, *tables, positions = inputs[:4]
-        if not positions or not set(tables) <= parts.constants.keys():
-            parts.nodes.append(parts.node)
-            return
     parts(
         "Turn",
         data,
         positions,
-        *_tables(parts, *tables),
+        *tables,
         result=parts.node.output[0],
         heads=int(options.get("num_heads", 0)),
         rotated=int(options.get("rotary_embedding_dim", 0)),
         interleaved=int(options.get("interleaved", 0)),
     )
-
-
-def _tables(parts: Parts, cosines: str, sines: str) -> tuple[str, str]:
-    """The tables, in double precision where they turn evenly: stored ones are rounded."""
-    if not cosines or not sines:
-        raise SpecError(
-            f"{parts.node.op_type} {parts.node.name!r} has no tables of cosines and sines"
-        )
-    if not {cosines, sines} <= parts.constants.keys():
-        return cosines, sines
-    exact = even_tables(parts.constants[cosines], parts.constants[sines])
-    if exact is None:
-        return cosines, sines
-    names = f"{EVEN}{cosines}", f"{EVEN}{sines}"
-    parts.constants.update(zip(names, exact, strict=True))
-    return names
 
 
 def _normalization(parts: Parts, inputs: list[str], options: dict[str, Any]) -> None:
@@ -212,6 +192,5 @@ _WRITERS = {
     (MICROSOFT, "MultiHeadAttention"): _multihead,
     (MICROSOFT, "GroupQueryAttention"): _grouped,
     (MICROSOFT, "RotaryEmbedding"): _rotary,
-    ("", "RotaryEmbedding"): _rotary,
     (MICROSOFT, "SkipLayerNormalization"): _normalization,
 }

@@ -85,6 +85,11 @@ class Probe:
     def cross(self) -> bool:
         return self.queries.name != self.sources.name
 
+    @property
+    def streams(self) -> frozenset[str]:
+        """The names of the tokens."""
+        return frozenset((self.queries.name, self.sources.name))
+
     # ---- maps in ---------------------------------------------------------------------------------
 
     def map_of(self, part: str) -> np.ndarray:
@@ -186,11 +191,6 @@ class Probe:
             given[name] = np.zeros(self._shapes[part]) if array is None else self.join(array, part)
         (found,) = self.graph.evaluate(given, [self.site.result])
         return self.split(found, "")
-
-    def tried(self) -> None:
-        """Evaluate what is measured. SpecError when the graph does not take these numbers of tokens."""
-        self.heads("Q")
-        self.shares(keep=None)
 
     # ---- the map out ---------------------------------------------------------------------------------
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from cortico.frontends.family import Attention
 from cortico.frontends.onnx_file.checking import check, check_turning
 from cortico.frontends.onnx_file.graph import OnnxGraph, load
-from cortico.frontends.onnx_file.inputs import find_roles
-from cortico.frontends.onnx_file.lengths import LONG, longest, shortest
+from cortico.frontends.onnx_file.inputs import find_roles, positions
+from cortico.frontends.onnx_file.lengths import LONG, farthest, longest, shortest, tables
 from cortico.frontends.onnx_file.masking import Known, Masking, read_masking, unfolded
 from cortico.frontends.onnx_file.probe import Probe, is_still, stream_of
-from cortico.frontends.onnx_file.rotation import Turning, find_rotation
+from cortico.frontends.onnx_file.rotation import Turning, even_tables, find_rotation
 from cortico.frontends.onnx_file.sites import Site, all_sites, output_of, scalar_factor, tokens_of
 from cortico.ir.errors import SpecError
 from cortico.spec import AttentionSpec, Bias, PositionBias
@@ -61,7 +63,9 @@ class Reading:
         )
         if keys != values:
             raise SpecError(f"{self.source}: keys are made of {keys!r} and values of {values!r}")
-        probe = shortest(Probe(graph, site, stream_of(graph, queries), stream_of(graph, keys)))
+        probe = Probe(graph, site, stream_of(graph, queries), stream_of(graph, keys))
+        even_out(graph, graph.between(probe.streams, [site.query, site.key]))
+        probe = shortest(probe.with_roles(positions(probe)))
         self.output = output_of(graph, site.result)
         self.probe = probe.with_roles(find_roles(probe, self.output))
 
@@ -82,7 +86,7 @@ class Reading:
         longer = longest(probe)
         masking, factor = self._scores(longer)
         maps = {name: array[0] for name, array in maps.items()}
-        check_turning(longer, maps, turning, probe.queries.tokens)
+        check_turning(farthest(probe), maps, turning, probe.queries.tokens)
         factors = {
             "Q": scalar_factor(self.graph, site.query),
             "K": scalar_factor(self.graph, site.key),
@@ -206,6 +210,19 @@ class Reading:
             sink="sink" in weights,
             **sizes,
         )
+
+
+def even_out(graph: OnnxGraph, nodes: list[onnx.NodeProto]) -> None:
+    """Replace stored cosines and sines that turn evenly by their exact numbers: these are rounded."""
+    names = dict.fromkeys(name for _, name in tables(graph, nodes))
+    for one, two in permutations(names, 2):
+        arrays = graph.constants[one], graph.constants[two]
+        if arrays[0].shape != arrays[1].shape or {one, two} & graph.even:
+            continue
+        exact = even_tables(*arrays)
+        if exact is not None:
+            graph.constants[one], graph.constants[two] = exact
+            graph.even |= {one, two}
 
 
 def _centred(rows: np.ndarray, live: np.ndarray) -> np.ndarray:

@@ -98,28 +98,25 @@ def turned(rates: np.ndarray, angles: np.ndarray, style: RotaryStyle) -> np.ndar
 
 
 def even_tables(cosines: np.ndarray, sines: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Tables (rows, planes) without the rounding that they are stored with.
+    """Tables (…, rows, planes) without the rounding that they are stored with.
 
     Row t has f cos(t w) and f sin(t w), with one factor f for all (YaRN: 0.1 ln s + 1) and one frequency w for
     each plane. None when some row is further from that than rounding: cos^2 + sin^2 that is not
     one number, or planes that turn unevenly.
     """
-    if cosines.ndim != 2 or cosines.shape != sines.shape or len(cosines) < 2:
-        return None
+    shape, planes = cosines.shape, cosines.shape[-1]
+    cosines, sines = cosines.reshape(-1, planes), sines.reshape(-1, planes)
     rounding = 4 * max(_rounding(cosines), _rounding(sines))
     squares = cosines**2 + sines**2
     factor = float(np.sqrt(squares.mean()))
-    if not np.abs(squares - factor**2).max() <= 2 * rounding * factor:
+    if len(squares) < 2 or not np.abs(squares - factor**2).max() <= 2 * rounding * factor:
         return None
     factor = 1.0 if abs(factor - 1) < rounding else factor
     angles = np.arange(len(cosines))[:, None] * _frequencies(np.arctan2(sines, cosines))
     found = factor * np.cos(angles), factor * np.sin(angles)
     allowed = factor * (rounding + _ANGLE * np.abs(angles))
-    near = all(
-        (np.abs(one - two) <= allowed).all()
-        for one, two in zip(found, (cosines, sines), strict=True)
-    )
-    return found if near else None
+    near = [np.abs(found[0] - cosines) <= allowed, np.abs(found[1] - sines) <= allowed]
+    return (found[0].reshape(shape), found[1].reshape(shape)) if np.all(near) else None
 
 
 def _frequencies(phases: np.ndarray) -> np.ndarray:
