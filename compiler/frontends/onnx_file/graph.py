@@ -21,7 +21,7 @@ from cortico.frontends.onnx_file.measuring import (
     require_shapes,
     require_small,
 )
-from cortico.frontends.onnx_file.microsoft import OWN, written_out
+from cortico.frontends.onnx_file.microsoft import written_out
 from cortico.frontends.onnx_file.nodes import (
     doubled,
     in_doubles,
@@ -31,6 +31,7 @@ from cortico.frontends.onnx_file.nodes import (
     stored,
 )
 from cortico.frontends.onnx_file.operators import OPERATORS, is_attention, problems, without_cache
+from cortico.frontends.onnx_file.parts import OWN
 from cortico.ir.errors import SpecError
 from cortico.ir.reading import require_file
 

@@ -22,6 +22,7 @@ class Role(Enum):
     """What an input says."""
 
     KEEP = "1 for a token that exists, 0 for padding"
+    FIRST = "1 for a token that exists, 0 for padding, which comes last"
     HIDE = "1 for padding, as torch has it"
     ADDED = "a large negative number for padding"
     LENGTHS = "how many tokens exist"
@@ -40,7 +41,9 @@ class Role(Enum):
             return np.broadcast_to(shift + np.arange(sizes[-1] if sizes else 1), sizes or (1,))
         if self is Role.LENGTHS:
             return keep.sum(1).reshape(sizes)
-        here, gone = {"KEEP": (1, 0), "HIDE": (0, 1), "ADDED": (0, -1e9)}[self.name]
+        here, gone = {"KEEP": (1, 0), "FIRST": (1, 0), "HIDE": (0, 1), "ADDED": (0, -1e9)}[
+            self.name
+        ]
         said = np.where(keep, here, gone)
         return (said if sizes[:1] == [len(keep)] else said[:1]).reshape(sizes)
 
@@ -48,10 +51,10 @@ class Role(Enum):
         """Tokens (examples, tokens) of which some do not exist, the first always does."""
         rng = np.random.default_rng(1)
         keep = rng.random((examples, tokens)) < 0.6
-        if self is Role.LENGTHS:
+        if self in (Role.LENGTHS, Role.FIRST):
             keep = np.arange(tokens) < rng.integers(1, tokens + 1, (examples, 1))
         keep[:, 0] = True
-        return np.broadcast_to(keep[:1], keep.shape) if alike else keep
+        return np.asarray(np.broadcast_to(keep[:1], keep.shape) if alike else keep)
 
 
 def positions(probe: Probe) -> dict[str, Role]:

@@ -17,7 +17,7 @@ from onnx.reference.op_run import OpRun
 DOMAIN = "cortico"
 
 
-class Core(OpRun):  # type: ignore[misc]
+class Core(OpRun):
     """Attention of queries (b, i, heads · a), keys and values (b, groups, j, a) or as queries."""
 
     op_domain = DOMAIN
@@ -103,7 +103,7 @@ def _seen(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     raise ValueError(f"a mask of shape {mask.shape} does not fit scores of shape {shape}")
 
 
-class Turn(OpRun):  # type: ignore[misc]
+class Turn(OpRun):
     """Rotary embedding of `data` (b, n, heads · a) or (b, heads, n, a) by tables (rows, planes).
 
     `positions` (b, n) are rows, (1) is the first; without them rows are 0, 1, …
@@ -144,7 +144,7 @@ class Turn(OpRun):  # type: ignore[misc]
         return (back,)
 
 
-class Offset(OpRun):  # type: ignore[misc]
+class Offset(OpRun):
     """`data` and its part of the bias [query | key | value], whose sizes the last axes of two shapes tell."""
 
     op_domain = DOMAIN
@@ -158,7 +158,26 @@ class Offset(OpRun):  # type: ignore[misc]
         return (data + np.split(bias, [first, 2 * first])[part],)
 
 
-OPERATORS = [Core, Turn, Offset]
+class Swap(OpRun):
+    """An array with its last two axes exchanged."""
+
+    op_domain = DOMAIN
+
+    def _run(self, data: np.ndarray) -> tuple[np.ndarray]:
+        return (np.swapaxes(data, -1, -2),)
+
+
+class Count(OpRun):
+    """How many tokens a mask (b, n) of ones and zeros has."""
+
+    op_domain = DOMAIN
+
+    def _run(self, mask: np.ndarray) -> tuple[np.ndarray]:
+        return ((mask > 0).sum(1),)
+
+
+OPERATORS = [Core, Turn, Offset, Swap, Count]
+NAMES = frozenset(operator.__name__ for operator in OPERATORS)
 
 
 def made(node: onnx.NodeProto, inputs: Sequence[np.ndarray | None]) -> int:
@@ -168,4 +187,4 @@ def made(node: onnx.NodeProto, inputs: Sequence[np.ndarray | None]) -> int:
     if node.op_type != "Core":
         return whole
     heads = next((a.i for a in node.attribute if a.name == "heads"), 1)
-    return whole + shapes[0][0] * heads * shapes[0][-2] * shapes[1][-2]
+    return whole + int(shapes[0][0] * heads * shapes[0][-2] * shapes[1][-2])

@@ -6,54 +6,19 @@ is left is `Core`, softmax between two products.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper
 
-from cortico.frontends.onnx_file.internal import DOMAIN
+from cortico.frontends.onnx_file.fusions import FUSIONS
 from cortico.frontends.onnx_file.nodes import attributes
 from cortico.frontends.onnx_file.operators import MICROSOFT
+from cortico.frontends.onnx_file.parts import Parts
 from cortico.ir.errors import SpecError
 
-#: How the names of what is made here begin. Files that have such names are refused.
-OWN = "cortico:"
 #: What is added where a mask hides a token, unless the operator says another number.
 _HIDDEN = -10000.0
-
-
-@dataclass
-class Parts:
-    """The nodes that stand for one; arrays that they want are put into `constants`."""
-
-    node: onnx.NodeProto
-    constants: dict[str, np.ndarray]
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-
-    def __call__(
-        self, kind: str, *inputs: str | np.ndarray, result: str | None = None, **options: Any
-    ) -> str:
-        """The name of what an operator makes of values and arrays."""
-        name = result or f"{OWN}{self.node.output[0]}/{kind}{len(self.nodes)}"
-        domain = DOMAIN if kind in ("Core", "Turn", "Offset") else ""
-        names = [
-            each if isinstance(each, str) else self._store(f"{OWN}{name}.{place}", each)
-            for place, each in enumerate(inputs)
-        ]
-        self.nodes.append(helper.make_node(kind, names, [name], domain=domain, **options))
-        return name
-
-    def _store(self, name: str, array: np.ndarray) -> str:
-        self.constants[name] = array
-        return name
-
-    def stored(self, name: str, what: str) -> np.ndarray:
-        """The array of a name. SpecError when the file does not store it."""
-        if name not in self.constants:
-            raise SpecError(f"{what} of {self.node.op_type} {self.node.name!r} are not stored")
-        return self.constants[name]
 
 
 def written_out(node: onnx.NodeProto, constants: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
@@ -147,7 +112,10 @@ def _grouped(parts: Parts, inputs: list[str], options: dict[str, Any]) -> None:
             raise SpecError(
                 f"GroupQueryAttention {parts.node.name!r} turns and has no tables for it"
             )
-        turn = {"rotated": 0, "interleaved": int(options.get("rotary_interleaved", 0))}
+        turn: dict[str, Any] = {
+            "rotated": 0,
+            "interleaved": int(options.get("rotary_interleaved", 0)),
+        }
         query = parts("Turn", query, "", *tables, heads=heads, **turn)
         key = parts("Turn", key, "", *tables, heads=groups, **turn)
     sink: str | np.ndarray = inputs[11]
@@ -177,20 +145,10 @@ def _rotary(parts: Parts, inputs: list[str], options: dict[str, Any]) -> None:
     )
 
 
-def _normalization(parts: Parts, inputs: list[str], options: dict[str, Any]) -> None:
-    """`SkipLayerNormalization`: onnxruntime moves the bias of the map before it inside."""
-    node = onnx.NodeProto()
-    node.CopyFrom(parts.node)
-    if inputs[4]:
-        node.input[0] = parts("Add", inputs[0], inputs[4])
-        node.input[4] = ""
-    parts.nodes.append(node)
-
-
 _WRITERS = {
     (MICROSOFT, "Attention"): _attention,
     (MICROSOFT, "MultiHeadAttention"): _multihead,
     (MICROSOFT, "GroupQueryAttention"): _grouped,
     (MICROSOFT, "RotaryEmbedding"): _rotary,
-    (MICROSOFT, "SkipLayerNormalization"): _normalization,
+    **FUSIONS,
 }

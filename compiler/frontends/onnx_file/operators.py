@@ -146,6 +146,31 @@ OPERATORS = {
         {"epsilon": IGNORED},
         least=3,
     ),
+    (MICROSOFT, "SkipSimplifiedLayerNormalization"): Operator(
+        _qkv("input", "skip", "gamma", "bias"), {"epsilon": IGNORED}, least=3
+    ),
+    (MICROSOFT, "FusedMatMul"): Operator(
+        _qkv("A", "B"),
+        {
+            **_qkv("alpha", "transA", "transB"),
+            "transBatchA": Fate("examples that are transposed", (0,)),
+            "transBatchB": Fate("examples that are transposed", (0,)),
+        },
+        least=2,
+    ),
+    (MICROSOFT, "TransposeMatMul"): Operator(
+        _qkv("A", "B"), _qkv("alpha", "transA", "transB"), least=2
+    ),
+    (MICROSOFT, "EmbedLayerNormalization"): Operator(
+        {
+            **dict.fromkeys(("input_ids", "segment_ids", "word_embedding"), IGNORED),
+            **dict.fromkeys(("position_embedding", "segment_embedding", "gamma", "beta"), IGNORED),
+            "mask": READ,
+            "position_ids": IGNORED,
+        },
+        {"epsilon": IGNORED, "mask_index_type": IGNORED},
+        least=1,
+    ),
 }
 
 

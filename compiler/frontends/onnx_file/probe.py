@@ -151,7 +151,7 @@ class Probe:
 
     def heads(self, part: str) -> int:
         """How many heads queries, keys or values have."""
-        return self.split(np.zeros(self._shapes[part]), part).shape[1]
+        return int(self.split(np.zeros(self._shapes[part]), part).shape[1])
 
     def random(self, part: str) -> np.ndarray:
         """Random numbers for queries, keys or values by head, (examples, heads, tokens, features)."""

@@ -22,6 +22,8 @@ from cortico.frontends.onnx_file.sites import Site, all_sites, output_of, scalar
 from cortico.ir.errors import SpecError
 from cortico.spec import AttentionSpec, Bias, PositionBias
 
+#: How much louder the last query is than the first: scores that are capped at some height are met.
+_LOUDEST = 64.0
 #: Largest difference of scores from a factor, relative.
 _ROUNDING = 1e-6
 
@@ -143,6 +145,7 @@ class Reading:
     def _factor(self, probe: Probe, added: np.ndarray) -> float:
         """What products of queries and keys are multiplied with before softmax."""
         query, key = (probe.random(part) for part in "QK")
+        query = query * np.geomspace(1, _LOUDEST, query.shape[2])[:, None]
         found, _ = unfolded(probe.shares(query, key)[0])
         live = np.isfinite(added) & np.isfinite(found)
         products = query[0] @ np.repeat(key[0], len(query[0]) // len(key[0]), 0).swapaxes(-1, -2)

@@ -56,8 +56,11 @@ def _operator(node: onnx.NodeProto) -> Site:
     """The ai.onnx operator `Attention`; its windows count the tokens beside the query's own."""
     options = attributes(node)
     causal, left = bool(options.get("is_causal")), options.get("left_window_size", -1)
+    query, key, value = node.input[:3]
     return Site(
-        *node.input[:3],
+        query,
+        key,
+        value,
         node.output[0],
         is_operator=True,
         heads=options.get("q_num_heads", 1),
@@ -70,8 +73,11 @@ def _operator(node: onnx.NodeProto) -> Site:
 def _core(node: onnx.NodeProto) -> Site:
     """What an operator of onnxruntime is written out as."""
     options = attributes(node)
+    query, key, value = node.input[:3]
     return Site(
-        *node.input[:3],
+        query,
+        key,
+        value,
         node.output[0],
         is_operator=True,
         heads=options["heads"],
