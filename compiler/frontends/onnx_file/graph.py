@@ -122,6 +122,15 @@ class OnnxGraph:
                 found.update(node.output)
         return frozenset(found)
 
+    @cached_property
+    def settled(self) -> frozenset[str]:
+        """Values that are the same whatever the inputs are, and however many: stored ones, and what is made of them."""
+        found = set(self.constants)
+        for node in self.nodes:
+            if all(name in found for name in node.input if name):
+                found.update(name for name in node.output if name)
+        return frozenset(found)
+
     @property
     def outputs(self) -> frozenset[str]:
         return frozenset(value.name for value in self.graph.output)

@@ -38,14 +38,15 @@ class Role(Enum):
         ValueError when its sizes are not those of what it says.
         """
         if self is Role.POSITIONS:
-            return np.broadcast_to(shift + np.arange(sizes[-1] if sizes else 1), sizes or (1,))
+            places = np.arange(sizes[-1]) if sizes else np.array(0)
+            return np.broadcast_to(shift + places, sizes)
         if self is Role.LENGTHS:
-            return keep.sum(1).reshape(sizes)
+            return np.asarray(keep.sum(1).reshape(sizes))
         here, gone = {"KEEP": (1, 0), "FIRST": (1, 0), "HIDE": (0, 1), "ADDED": (0, -1e9)}[
             self.name
         ]
         said = np.where(keep, here, gone)
-        return (said if sizes[:1] == [len(keep)] else said[:1]).reshape(sizes)
+        return np.asarray(said if sizes[:1] == [len(keep)] else said[:1]).reshape(sizes)
 
     def some(self, examples: int, tokens: int, alike: bool) -> np.ndarray:
         """Tokens (examples, tokens) of which some do not exist, the first always does."""

@@ -14,6 +14,7 @@ import onnx
 
 from cortico.frontends.onnx_file.graph import OnnxGraph
 from cortico.frontends.onnx_file.measuring import TooLargeError
+from cortico.frontends.onnx_file.nodes import attributes
 from cortico.frontends.onnx_file.probe import Probe
 from cortico.ir.errors import SpecError
 
@@ -21,6 +22,8 @@ from cortico.ir.errors import SpecError
 SHORT = (12, 8, 6, 4, 3, 2)
 #: Tokens of a longer probe: the first number that the graph takes.
 LONG = (257, 129, 65, 33, 24, 20)
+#: Examples of a longer probe.
+_EXAMPLES = 2
 #: So many tokens more than a number that they may be compared with.
 _MORE = 2
 #: Numbers from here up end slices, and are no window.
@@ -40,8 +43,6 @@ _COMPARE = (
 )
 #: Operators that change positions, which are whole.
 _MOVE = ("Add", "Sub", "Div", "Mul", "Range", "Trilu", "CumSum")
-#: Operators that keep a number what it is.
-_KEEP = ("Cast", "CastLike", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Expand")
 #: Operators that take parts of tables.
 _CUT = ("Slice", "Gather", "GatherND", "GatherElements", "Turn")
 
@@ -79,7 +80,13 @@ def longest(probe: Probe) -> Probe:
 
     SpecError where a number in the graph could only be seen with more tokens than there is room for.
     """
-    return _longest(probe, _of_masks(probe), lambda longer: longer.shares())
+    told = _of_masks(probe)
+    alone = probe.alone()
+    if max(told, default=0) > max(LONG):  # one head is enough, and all are too many
+        longer = _longest(alone, told, lambda longer: longer.shares())
+        if longer is not alone:
+            return longer
+    return _longest(probe, told, lambda longer: longer.shares())
 
 
 def farthest(probe: Probe) -> Probe:
@@ -92,11 +99,11 @@ def _longest(probe: Probe, told: dict[int, Sign], tried: Callable[[Probe], objec
     choices = [] if probe.fixed else sorted({*LONG, *told}, reverse=True)
     for tokens in (n for n in choices if n > few):
         try:
-            longer = probe.at(2, tokens)
+            longer = probe.at(min(probe.queries.examples, _EXAMPLES), tokens)
             tried(longer)
         except TooLargeError as error:
             if tokens in told and told[tokens].surely:
-                raise SpecError(
+                raise TooLargeError(
                     f"{probe.graph.source}: {told[tokens].what} may show with {tokens:,} tokens, which are "
                     f"too many to measure: {error}"
                 ) from None
@@ -121,7 +128,17 @@ def _of_masks(probe: Probe) -> dict[int, Sign]:
     given = [probe.queries.name, probe.sources.name, site.query, site.key, site.value]
     nodes = graph.between(given, [site.result])
     found = {side: Sign(f"row {side} of {name!r}") for side, name in _sides(graph, nodes)}
+    if not site.causal:  # else the operator says the window
+        found |= {size + _MORE: Sign(f"a window of {size}") for size in _windows(nodes)}
     return dict(_numbers(graph, nodes)) | found
+
+
+def _windows(nodes: list[onnx.NodeProto]) -> Iterator[int]:
+    """Tokens that operators let be seen to either side."""
+    for node in nodes:
+        given = attributes(node)
+        sizes = (given.get(f"{side}_window_size", -1) for side in ("left", "right"))
+        yield from (size for size in sizes if size > 0)
 
 
 def _numbers(graph: OnnxGraph, nodes: list[onnx.NodeProto]) -> Iterator[tuple[int, Sign]]:
@@ -143,13 +160,13 @@ def _numbers(graph: OnnxGraph, nodes: list[onnx.NodeProto]) -> Iterator[tuple[in
 
 
 def _stored(graph: OnnxGraph, name: str) -> np.ndarray | None:
-    """The array of a name, or of what only its type and shape were changed of."""
-    while name not in graph.constants:
-        node = graph.maker.get(name)
-        if node is None or node.op_type not in _KEEP:
-            return None
-        name = node.input[0]
-    return graph.constants[name]
+    """The array of a name that no input makes; None where there is none, or it is too large."""
+    if name not in graph.settled:
+        return None
+    try:
+        return graph.evaluate({}, [name])[0] if name in graph.maker else graph.constants[name]
+    except SpecError:
+        return None
 
 
 def tables(graph: OnnxGraph, nodes: list[onnx.NodeProto]) -> Iterator[tuple[int, str]]:

@@ -41,7 +41,7 @@ def unfolded(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         live = np.isfinite(logs)
         first = live.argmax(-1)[..., None]
         rest = np.where(live.any(-1), 1 - shares.sum(-1), 0.0)
-        sunk = (rest > _LOST).any(-1)[..., None, None]
+        sunk = np.asarray((rest > _LOST).any(-1))[..., None, None]
         anchor = np.take_along_axis(logs, first, -1)
         anchor = np.where(sunk, np.log(np.maximum(rest, _LOST))[..., None], anchor)
         added = np.where(live, logs - anchor, -np.inf)

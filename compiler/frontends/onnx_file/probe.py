@@ -59,6 +59,7 @@ class Probe:
     queries: Stream
     sources: Stream
     roles: Mapping[str, Role] = field(default_factory=dict)
+    one_head: bool = False  #: one example and head of queries, keys and values, where those have axes
 
     def __post_init__(self) -> None:
         require_room(self.graph.source, "scores", (*self.queries.shape[:2], self.sources.tokens))
@@ -123,6 +124,15 @@ class Probe:
         found = self.graph.evaluate(self.silence(), [self._names[part] for part in parts])
         return {part: array.shape for part, array in zip(parts, found, strict=True)}
 
+    def _like(self, part: str) -> tuple[int, ...]:
+        """The shape that queries, keys or values are given in."""
+        shape = self._shapes[part]
+        return (shape[0], 1, *shape[2:]) if self.one_head and len(shape) == 4 else shape
+
+    def alone(self) -> Probe:
+        """The same probe with one example and one head, where the graph takes them."""
+        return replace(self.at(1, self.queries.tokens), one_head=True)
+
     def split(self, found: np.ndarray, part: str) -> np.ndarray:
         """What the graph has for queries, keys, values or (part "") the result: (examples, heads, tokens, features)."""
         stream = self.sources if part in ("K", "V") else self.queries
@@ -142,7 +152,7 @@ class Probe:
 
     def join(self, array: np.ndarray, part: str) -> np.ndarray:
         """(examples, heads, tokens, features) in the axes that the graph has for queries, keys, values or result."""
-        like = self._shapes[part or "Q"]
+        like = self._like(part or "Q")
         if self.site.is_operator and len(like) == 3:
             return array.transpose(0, 2, 1, 3).reshape(array.shape[0], array.shape[2], -1)
         if part == "K" and not self.site.is_operator:
@@ -151,11 +161,11 @@ class Probe:
 
     def heads(self, part: str) -> int:
         """How many heads queries, keys or values have."""
-        return int(self.split(np.zeros(self._shapes[part]), part).shape[1])
+        return int(self.split(np.zeros(self._like(part)), part).shape[1])
 
     def random(self, part: str) -> np.ndarray:
         """Random numbers for queries, keys or values by head, (examples, heads, tokens, features)."""
-        shape = self.split(np.zeros(self._shapes[part]), part).shape
+        shape = self.split(np.zeros(self._like(part)), part).shape
         return np.random.default_rng(ord(part)).standard_normal(shape)
 
     # ---- scores ------------------------------------------------------------------------------------
@@ -188,7 +198,7 @@ class Probe:
         given = self.silence(keep)
         for part, array in (("Q", query), ("K", key), ("V", value)):
             name = self._names[part]
-            given[name] = np.zeros(self._shapes[part]) if array is None else self.join(array, part)
+            given[name] = np.zeros(self._like(part)) if array is None else self.join(array, part)
         (found,) = self.graph.evaluate(given, [self.site.result])
         return self.split(found, "")
 

@@ -86,7 +86,7 @@ class Reading:
                 raise SpecError(f"{self.source}: W_{name} has numbers that are NaN or infinite")
         turning = self._turning(maps)
         longer = longest(probe)
-        masking, factor = self._scores(longer)
+        masking, factor = self._scores(longer, len(maps["Q"][0]))
         maps = {name: array[0] for name, array in maps.items()}
         check_turning(farthest(probe), maps, turning, probe.queries.tokens)
         factors = {
@@ -106,7 +106,7 @@ class Reading:
     def _checked(self, longer: Probe) -> list[Probe]:
         """Probes of few and more tokens; a mask that is longer still was read of the longest."""
         tokens = min(longer.queries.tokens, max(LONG))
-        return [self.probe, longer.at(2, tokens)]
+        return [self.probe, self.probe.at(min(self.probe.queries.examples, 2), tokens)]
 
     # ---- parts -------------------------------------------------------------------------------------
 
@@ -123,12 +123,13 @@ class Reading:
             f"{self.source}: queries, keys or values change with position, and not by rotary embedding"
         )
 
-    def _scores(self, probe: Probe) -> tuple[Masking, float]:
+    def _scores(self, probe: Probe, heads: int) -> tuple[Masking, float]:
         """Mask and sink, and the factor of the scores."""
         shares = probe.shares()
         if not np.allclose(shares, shares[:1], rtol=1e-6, atol=1e-12, equal_nan=True):
             raise SpecError(f"{self.source}: examples see different tokens")
         added, sink = unfolded(shares[0])
+        added = np.broadcast_to(added, (heads, *added.shape[1:]))
         known = Known(
             self.source,
             self.site.causal,
@@ -139,7 +140,7 @@ class Reading:
         )
         masking = read_masking(added, known)
         if sink is not None:
-            masking.weights["sink"] = sink
+            masking.weights["sink"] = np.broadcast_to(sink, heads)
         return masking, self._factor(probe, added)
 
     def _factor(self, probe: Probe, added: np.ndarray) -> float:
@@ -149,6 +150,7 @@ class Reading:
         found, _ = unfolded(probe.shares(query, key)[0])
         live = np.isfinite(added) & np.isfinite(found)
         products = query[0] @ np.repeat(key[0], len(query[0]) // len(key[0]), 0).swapaxes(-1, -2)
+        products = np.broadcast_to(products, live.shape)
         scores = _centred(np.where(live, found, 0) - np.where(live, added, 0), live)
         products = _centred(products, live)
         squares = (products**2).sum((1, 2))
