@@ -23,7 +23,7 @@ SHORT = (12, 8, 6, 4, 3, 2)
 #: Tokens of a longer probe: the first number that the graph takes.
 LONG = (257, 129, 65, 33, 24, 20)
 #: Examples of a longer probe.
-_EXAMPLES = 2
+_EXAMPLES = 1
 #: So many tokens more than a number that they may be compared with.
 _MORE = 2
 #: Numbers from here up end slices, and are no window.
@@ -99,7 +99,7 @@ def _longest(probe: Probe, told: dict[int, Sign], tried: Callable[[Probe], objec
     choices = [] if probe.fixed else sorted({*LONG, *told}, reverse=True)
     for tokens in (n for n in choices if n > few):
         try:
-            longer = probe.at(min(probe.queries.examples, _EXAMPLES), tokens)
+            longer = probe.at(_EXAMPLES, tokens)
             tried(longer)
         except TooLargeError as error:
             if tokens in told and told[tokens].surely:

@@ -59,7 +59,9 @@ class Probe:
     queries: Stream
     sources: Stream
     roles: Mapping[str, Role] = field(default_factory=dict)
-    one_head: bool = False  #: one example and head of queries, keys and values, where those have axes
+    one_head: bool = (
+        False  #: one example and head of queries, keys and values, where those have axes
+    )
 
     def __post_init__(self) -> None:
         require_room(self.graph.source, "scores", (*self.queries.shape[:2], self.sources.tokens))

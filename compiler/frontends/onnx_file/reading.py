@@ -106,7 +106,7 @@ class Reading:
     def _checked(self, longer: Probe) -> list[Probe]:
         """Probes of few and more tokens; a mask that is longer still was read of the longest."""
         tokens = min(longer.queries.tokens, max(LONG))
-        return [self.probe, self.probe.at(min(self.probe.queries.examples, 2), tokens)]
+        return [self.probe, self.probe.at(1, tokens)]
 
     # ---- parts -------------------------------------------------------------------------------------
 
