@@ -15,6 +15,7 @@ from onnx import TensorProto  # noqa: E402
 from tests.compiler.frontends.onnx_checks import X, check_file, export, spec_and_weights  # noqa: E402
 from tests.compiler.frontends.onnx_graphs import (  # noqa: E402
     Writer,
+    causal,
     decomposed,
     flat,
     heads_first,
@@ -91,19 +92,6 @@ def test_one_map_for_all_three(tmp_path, cut):
     shares = write("Softmax", write("Mul", scores, np.array(0.5)), axis=-1)
     path = write.save(tmp_path / "a.onnx", map_out(write, write("MatMul", shares, value), weights))
     check_file(path, spec, weights, x=X)
-
-
-def causal(write, scores, window=None, least=-np.inf):
-    """Positions compared when it runs, as exporters do for any number of tokens."""
-    count = write("Squeeze", write("Shape", scores, start=3))
-    places = write("Range", np.array(0), count, np.array(1))
-    ahead = write(
-        "Sub", write("Unsqueeze", places, np.array([0])), write("Unsqueeze", places, np.array([1]))
-    )
-    hidden = write("Greater", ahead, np.array(0))
-    if window:
-        hidden = write("Or", hidden, write("LessOrEqual", ahead, np.array(-window)))
-    return write("Where", hidden, np.array(least), scores)
 
 
 @pytest.mark.parametrize("least", [-np.inf, -1e4, float(np.finfo(np.float32).min)])
