@@ -49,21 +49,27 @@ class Operator:
     least: int  #: operands that cannot be left out
 
 
-def _qkv(*names: str) -> dict[str, Fate]:
+def _switches(*names: str) -> dict[str, Fate]:
+    """Attributes that are on or off; operators differ in what they make of other numbers."""
+    return {name: _only(name, 0, 1) for name in names}
+
+
+def _read(*names: str) -> dict[str, Fate]:
     return dict.fromkeys(names, READ)
 
 
 OPERATORS = {
     ("", "Attention"): Operator(
         {
-            **_qkv("Q", "K", "V", "attn_mask"),
+            **_read("Q", "K", "V", "attn_mask"),
             "past_key": _CACHE,
             "past_value": _CACHE,
             "nonpad_kv_seqlen": READ,
         },
         {
-            **_qkv("is_causal", "kv_num_heads", "q_num_heads", "scale"),
-            **_qkv("left_window_size", "right_window_size"),
+            **_read("kv_num_heads", "q_num_heads", "scale"),
+            **_switches("is_causal"),
+            **_read("left_window_size", "right_window_size"),
             "qk_matmul_output_mode": IGNORED,
             "softcap": _SOFTCAP,
             "softmax_precision": _only("softmax_precision", 0, 1, 11),
@@ -71,19 +77,20 @@ OPERATORS = {
         least=3,
     ),
     ("", "RotaryEmbedding"): Operator(
-        _qkv("X", "cos_cache", "sin_cache", "position_ids"),
-        _qkv("interleaved", "num_heads", "rotary_embedding_dim"),
+        _read("X", "cos_cache", "sin_cache", "position_ids"),
+        {**_read("num_heads", "rotary_embedding_dim"), **_switches("interleaved")},
         least=3,
     ),
     (MICROSOFT, "Attention"): Operator(
         {
-            **_qkv("input", "weights", "bias", "mask_index"),
+            **_read("input", "weights", "bias", "mask_index"),
             "past": _CACHE,
             "attention_bias": READ,
             "past_sequence_length": _CACHE,
         },
         {
-            **_qkv("num_heads", "qkv_hidden_sizes", "scale", "unidirectional", "mask_filter_value"),
+            **_read("num_heads", "qkv_hidden_sizes", "scale", "mask_filter_value"),
+            **_switches("unidirectional"),
             "do_rotary": Fate("rotary embedding inside", (0,)),
             "past_present_share_buffer": IGNORED,
             "rotary_embedding_dim": IGNORED,
@@ -92,18 +99,18 @@ OPERATORS = {
     ),
     (MICROSOFT, "MultiHeadAttention"): Operator(
         {
-            **_qkv("query", "key", "value", "bias", "key_padding_mask", "attention_bias"),
+            **_read("query", "key", "value", "bias", "key_padding_mask", "attention_bias"),
             "past_key": _CACHE,
             "past_value": _CACHE,
             "past_sequence_length": _CACHE,
             "cache_indirection": _BEAM,
         },
-        _qkv("num_heads", "scale", "unidirectional", "mask_filter_value"),
+        {**_read("num_heads", "scale", "mask_filter_value"), **_switches("unidirectional")},
         least=1,
     ),
     (MICROSOFT, "GroupQueryAttention"): Operator(
         {
-            **_qkv("query", "key", "value"),
+            **_read("query", "key", "value"),
             "past_key": _CACHE,
             "past_value": _CACHE,
             "seqlens_k": READ,
@@ -120,8 +127,8 @@ OPERATORS = {
             "query_seqlens": Fate("queries of several lengths"),
         },
         {
-            **_qkv("num_heads", "kv_num_heads", "scale", "causal", "local_window_size"),
-            **_qkv("do_rotary", "rotary_interleaved", "smooth_softmax"),
+            **_read("num_heads", "kv_num_heads", "scale", "local_window_size"),
+            **_switches("causal", "do_rotary", "rotary_interleaved", "smooth_softmax"),
             **dict.fromkeys(("q_norm_epsilon", "k_norm_epsilon", "qk_norm_epsilon"), IGNORED),
             "k_quant_type": _only("k_quant_type", "NONE"),
             "v_quant_type": _only("v_quant_type", "NONE"),
@@ -133,33 +140,35 @@ OPERATORS = {
         least=1,
     ),
     (MICROSOFT, "RotaryEmbedding"): Operator(
-        _qkv("input", "position_ids", "cos_cache", "sin_cache"),
+        _read("input", "position_ids", "cos_cache", "sin_cache"),
         {
-            **_qkv("interleaved", "num_heads", "rotary_embedding_dim"),
+            **_read("num_heads", "rotary_embedding_dim"),
+            **_switches("interleaved"),
             "is_packed_batching": _PACKED,
             "scale": _only("scale", 1.0),
         },
         least=4,
     ),
     (MICROSOFT, "SkipLayerNormalization"): Operator(
-        _qkv("input", "skip", "gamma", "beta", "bias"),
+        _read("input", "skip", "gamma", "beta", "bias"),
         {"epsilon": IGNORED},
         least=3,
     ),
     (MICROSOFT, "SkipSimplifiedLayerNormalization"): Operator(
-        _qkv("input", "skip", "gamma", "bias"), {"epsilon": IGNORED}, least=3
+        _read("input", "skip", "gamma", "bias"), {"epsilon": IGNORED}, least=3
     ),
     (MICROSOFT, "FusedMatMul"): Operator(
-        _qkv("A", "B"),
+        _read("A", "B"),
         {
-            **_qkv("alpha", "transA", "transB"),
+            "alpha": READ,
+            **_switches("transA", "transB"),
             "transBatchA": Fate("examples that are transposed", (0,)),
             "transBatchB": Fate("examples that are transposed", (0,)),
         },
         least=2,
     ),
     (MICROSOFT, "TransposeMatMul"): Operator(
-        _qkv("A", "B"), _qkv("alpha", "transA", "transB"), least=2
+        _read("A", "B"), {"alpha": READ, **_switches("transA", "transB")}, least=2
     ),
     (MICROSOFT, "EmbedLayerNormalization"): Operator(
         {
