@@ -107,9 +107,8 @@ def even_tables(cosines: np.ndarray, sines: np.ndarray) -> tuple[np.ndarray, np.
     shape, planes = cosines.shape, cosines.shape[-1]
     cosines, sines = cosines.reshape(-1, planes), sines.reshape(-1, planes)
     rounding = 4 * max(_rounding(cosines), _rounding(sines))
-    squares = cosines**2 + sines**2
-    factor = float(np.sqrt(squares.mean()))
-    if len(squares) < 2 or not np.abs(squares - factor**2).max() <= 2 * rounding * factor:
+    factor = float(np.sqrt((cosines**2 + sines**2).mean()))
+    if len(cosines) < 2 or not np.isfinite(factor):
         return None
     factor = 1.0 if abs(factor - 1) < rounding else factor
     angles = np.arange(len(cosines))[:, None] * _frequencies(np.arctan2(sines, cosines))

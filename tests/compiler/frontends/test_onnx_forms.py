@@ -157,6 +157,21 @@ def test_ways_to_say_what_exists(tmp_path, mask, feeds, keep):
     agrees(path, {"x": X.astype(np.float32), **feeds}, keep=keep)
 
 
+def fickle(write, scores):
+    """Padding is hidden where its score is zero, which is how masks are seen."""
+    keep = write.input("mask", ["b", "n"], TensorProto.INT64)
+    gone = write("Equal", write("Unsqueeze", keep, np.array([1, 2])), np.array(0))
+    zero = write("Equal", scores, np.array(0.0))
+    return write("Where", write("And", gone, zero), np.array(-1e9), scores)
+
+
+def test_padding_that_depends_on_scores_is_refused(tmp_path):
+    _, weights = spec_and_weights()
+    write = Writer()
+    path = write.save(tmp_path / "a.onnx", decomposed(write, weights, mask=fickle))
+    refused(path, "with 16 tokens what was read of it differs")
+
+
 @pytest.mark.parametrize("shape", [["b", 1, "n", "n"], ["b", 2, 1, "n"], ["b", 1, 1, 1], []])
 def test_inputs_that_say_something_else(tmp_path, shape):
     """For every query, for every head, or a factor."""
