@@ -238,9 +238,12 @@ def grouped(path: Path, random: Random) -> None:
     """`RotaryEmbedding` and `GroupQueryAttention` of onnxruntime, but for its cache."""
     write, weights = Writer(), random_weights(WIDE, 1)
     x = write.input("x", [1, "n", 32])
-    count = write("Shape", x, start=1, end=2)
-    total = write("Cast", count, to=TensorProto.INT32)
-    lengths = write("Sub", total, np.array([1], np.int32))
+    total = write("Cast", write("Shape", x, start=1, end=2), to=TensorProto.INT32)
+    count = total
+    if random.random() < 0.4:  # as models do that generate text
+        mask = write.input("mask", [1, "n"], TensorProto.INT32)
+        count = write("ReduceSum", mask, np.array([1]), keepdims=0)
+    lengths = write("Sub", count, np.array([1], np.int32))
     names = [linear(write, x, weights, name) for name in "QKV"] + ["", "", lengths, total]
     options = {"num_heads": 2, "kv_num_heads": 1, "causal": random.choice((0, 1, 1))}
     rows = random.choice((300, 400))
@@ -312,6 +315,8 @@ def rewired(model: onnx.ModelProto, random: Random) -> str:
 def attribute(model: onnx.ModelProto, random: Random) -> str:
     """A number of an attribute changes, or one goes."""
     having = [node for node in model.graph.node if node.attribute]
+    if not having:
+        return number(model, random)
     node = random.choice(having)
     chosen = random.choice(list(node.attribute))
     if random.random() < 0.15:

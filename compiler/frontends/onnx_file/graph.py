@@ -58,7 +58,9 @@ class OnnxGraph:
         self.even: set[str] = set()
         #: Result of an operator for attention to why it is not read.
         self.refused: dict[str, str] = {}
-        known = {*self.constants, *(value.name for value in self.inputs)}
+        #: Values so far that depend on the numbers, not only the shapes, of the inputs.
+        self.data = {value.name for value in self.inputs}
+        known = {*self.constants, *self.data}
         for node in in_order(model.graph.node, known, source):
             require_arity(node, self.opsets)
             known.update(node.output)
@@ -73,7 +75,10 @@ class OnnxGraph:
         if node.op_type == "Constant" and not node.domain:
             self.constants[node.output[0]] = stored(node)
         else:
-            self.nodes += [in_doubles(part) for part in self._parts(node)]
+            for part in self._parts(node):
+                self.nodes.append(in_doubles(part))
+                if part.op_type not in _SHAPES and self.data & set(part.input):
+                    self.data.update(part.output)
 
     def _parts(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         """What stands for a node; the node itself where it is refused, which only a reader of it is told."""
@@ -82,7 +87,7 @@ class OnnxGraph:
         why = list(problems(node, self._without_tokens))
         try:
             if not why:
-                return written_out(without_cache(node), self.constants)
+                return written_out(without_cache(node), self)
         except SpecError as error:
             why = [str(error)]
         else:
@@ -112,15 +117,6 @@ class OnnxGraph:
             for name in dict.fromkeys(node.input):
                 found.setdefault(name, []).append(node)
         return found
-
-    @cached_property
-    def data(self) -> frozenset[str]:
-        """Values that depend on the numbers, not only the shapes, of the graph's inputs."""
-        found = {value.name for value in self.inputs}
-        for node in self.nodes:
-            if node.op_type not in _SHAPES and found & set(node.input):
-                found.update(node.output)
-        return frozenset(found)
 
     @cached_property
     def settled(self) -> frozenset[str]:

@@ -31,6 +31,7 @@ class Core(OpRun):
         bias: np.ndarray | None = None,
         sink: np.ndarray | None = None,
         lengths: np.ndarray | None = None,
+        total: np.ndarray | None = None,
         *,
         heads: int,
         groups: int,
@@ -46,11 +47,15 @@ class Core(OpRun):
         scores = (scale or q.shape[-1] ** -0.5) * q @ k.swapaxes(-1, -2)
         if lengths is not None and (lengths + 1 != scores.shape[-1]).any():
             raise ValueError(f"stored lengths {lengths.tolist()[:4]} hide tokens")
+        if total is not None and (total != scores.shape[-1]).any():
+            raise ValueError(f"{scores.shape[-1]} tokens, and {total.tolist()} in total")
         if bias is not None:
             scores = scores + _exact(bias, "bias of the scores", scores.shape)
         if mask is not None:
             scores = scores + np.where(_seen(mask, scores.shape), 0.0, hidden)
         ahead = np.arange(scores.shape[3]) - np.arange(scores.shape[2])[:, None]
+        if causal and scores.shape[2] != scores.shape[3]:
+            raise ValueError(f"causal, with {scores.shape[2]} queries and {scores.shape[3]} keys")
         if causal:
             scores = np.where(ahead <= 0, scores, -np.inf)
         if window > 0:
@@ -106,7 +111,8 @@ def _seen(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 class Turn(OpRun):
     """Rotary embedding of `data` (b, n, heads · a) or (b, heads, n, a) by tables (rows, planes).
 
-    `positions` (b, n) are rows, (1) is the first; without them rows are 0, 1, …
+    `positions` (b, n) are rows, (1) is the first; without them rows are 0, 1, …, and tables (b, n, planes) stand
+    as they are to be used.
     """
 
     op_domain = DOMAIN
@@ -128,13 +134,11 @@ class Turn(OpRun):
         if 2 * planes not in (rotated or split.shape[-1], split.shape[-1]):
             raise ValueError(f"{planes} planes do not fit {split.shape[-1]} features")
         rows = np.arange(split.shape[2]) if positions is None else positions
-        if rows.size == 1 and rows.ndim == 1:
-            rows = rows.reshape(()) + np.arange(split.shape[2])
-        if (rows < 0).any() or rows.max(initial=0) >= len(cosines):
-            raise ValueError(f"position {rows.max(initial=0)} is no row of {len(cosines)}")
-        cos, sin = (
-            table[rows].reshape(-1, 1, split.shape[2], planes) for table in (cosines, sines)
-        )
+        if positions is None and cosines.ndim == 3:
+            tables = [table[:, None] for table in (cosines, sines)]
+        else:
+            tables = [_taken(table, rows, split.shape[2]) for table in (cosines, sines)]
+        cos, sin = tables
         head = slice(0, 2 * planes, 2) if interleaved else slice(0, planes)
         tail = slice(1, 2 * planes, 2) if interleaved else slice(planes, 2 * planes)
         turned = split.copy()
@@ -142,6 +146,15 @@ class Turn(OpRun):
         turned[..., tail] = sin * split[..., head] + cos * split[..., tail]
         back = turned if data.ndim == 4 else turned.transpose(0, 2, 1, 3).reshape(data.shape)
         return (back,)
+
+
+def _taken(table: np.ndarray, positions: np.ndarray, tokens: int) -> np.ndarray:
+    """The rows (b or 1, 1, n, planes) of a table (rows, planes)."""
+    if positions.shape == (1,):
+        positions = positions + np.arange(tokens)
+    if (positions < 0).any() or positions.max(initial=0) >= len(table):
+        raise ValueError(f"position {positions.max(initial=0)} is no row of {len(table)}")
+    return np.asarray(table[positions].reshape(-1, 1, tokens, table.shape[-1]))
 
 
 class Offset(OpRun):

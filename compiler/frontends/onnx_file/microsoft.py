@@ -6,7 +6,7 @@ is left is `Core`, softmax between two products.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -17,16 +17,19 @@ from cortico.frontends.onnx_file.operators import MICROSOFT
 from cortico.frontends.onnx_file.parts import Parts
 from cortico.ir.errors import SpecError
 
+if TYPE_CHECKING:
+    from cortico.frontends.onnx_file.graph import OnnxGraph
+
 #: What is added where a mask hides a token, unless the operator says another number.
 _HIDDEN = -10000.0
 
 
-def written_out(node: onnx.NodeProto, constants: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
-    """The nodes that stand for this one. SpecError when its operands do not fit it."""
+def written_out(node: onnx.NodeProto, graph: OnnxGraph) -> list[onnx.NodeProto]:
+    """The nodes that stand for this one of a graph. SpecError when its operands do not fit it."""
     write = _WRITERS.get((node.domain, node.op_type))
     if write is None:
         return [node]
-    parts = Parts(node, constants)
+    parts = Parts(node, graph)
     write(parts, [*node.input, *[""] * 20], attributes(node))
     return parts.nodes
 
@@ -121,18 +124,34 @@ def _grouped(parts: Parts, inputs: list[str], options: dict[str, Any]) -> None:
     sink: str | np.ndarray = inputs[11]
     if not sink and options.get("smooth_softmax", 0) > 0:
         sink = np.zeros(heads)
-    lengths = inputs[5] if inputs[5] in parts.constants else ""
+    mask, lengths = _lengths(parts, inputs[5])
+    total = "" if inputs[6] in parts.graph.data else inputs[6]
     own = {
         "causal": int(options.get("causal", 1)),
         "window": max(int(options.get("local_window_size", -1)), 0),
     }
-    operands: list[Any] = [query, key, value, "", inputs[10], sink, lengths]
+    operands: list[Any] = [query, key, value, mask, inputs[10], sink, lengths, total]
     _core(parts, operands, options, **own)
+
+
+def _lengths(parts: Parts, last: str) -> tuple[str, str]:
+    """A mask, and lengths that must be whole, of the place of the last token in each example (b).
+
+    An input is taken to say the last of all. What is made of other inputs, such as the sum of a mask,
+    hides tokens; what is made of sizes must not.
+    """
+    if last not in parts.graph.data:
+        return "", last
+    if last in (value.name for value in parts.graph.inputs):
+        return "", ""
+    return parts("Add", last, np.array([1], np.int32)), ""
 
 
 def _rotary(parts: Parts, inputs: list[str], options: dict[str, Any]) -> None:
     """`RotaryEmbedding`."""
     data, positions, *tables = inputs[:4]
+    if not parts.node.domain:
+        data, *tables, positions = inputs[:4]
     parts(
         "Turn",
         data,
@@ -150,5 +169,6 @@ _WRITERS = {
     (MICROSOFT, "MultiHeadAttention"): _multihead,
     (MICROSOFT, "GroupQueryAttention"): _grouped,
     (MICROSOFT, "RotaryEmbedding"): _rotary,
+    ("", "RotaryEmbedding"): _rotary,
     **FUSIONS,
 }

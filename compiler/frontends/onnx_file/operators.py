@@ -114,7 +114,7 @@ OPERATORS = {
             "past_key": _CACHE,
             "past_value": _CACHE,
             "seqlens_k": READ,
-            "total_sequence_length": IGNORED,  # the number of tokens, where there is no cache
+            "total_sequence_length": READ,
             "cos_cache": READ,
             "sin_cache": READ,
             "position_ids": IGNORED,  # only where they begin counts, and turning is relative

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -12,16 +12,19 @@ from onnx import helper
 from cortico.frontends.onnx_file.internal import DOMAIN, NAMES
 from cortico.ir.errors import SpecError
 
+if TYPE_CHECKING:
+    from cortico.frontends.onnx_file.graph import OnnxGraph
+
 #: How the names of what is made here begin. Files that have such names are refused.
 OWN = "cortico:"
 
 
 @dataclass
 class Parts:
-    """The nodes that stand for one; arrays that they want are put into `constants`."""
+    """The nodes that stand for one of a graph; arrays that they want are put into its constants."""
 
     node: onnx.NodeProto
-    constants: dict[str, np.ndarray]
+    graph: OnnxGraph
     nodes: list[onnx.NodeProto] = field(default_factory=list)
 
     def __call__(
@@ -38,11 +41,11 @@ class Parts:
         return name
 
     def _store(self, name: str, array: np.ndarray) -> str:
-        self.constants[name] = array
+        self.graph.constants[name] = array
         return name
 
     def stored(self, name: str, what: str) -> np.ndarray:
         """The array of a name. SpecError when the file does not store it."""
-        if name not in self.constants:
+        if name not in self.graph.constants:
             raise SpecError(f"{what} of {self.node.op_type} {self.node.name!r} are not stored")
-        return self.constants[name]
+        return self.graph.constants[name]

@@ -14,6 +14,8 @@ _TOLERANCE = 1e-4
 _DIGITS = 4
 #: Largest error of a frequency that a base explains: relative, and in radians per token.
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-8
+#: Radians per token of a plane that does not turn.
+_STILL = 1e-12
 #: What an angle computed in float32 is off by, relative to the angle.
 _ANGLE = 2.0**-21
 
@@ -48,6 +50,9 @@ def find_rotation(maps: np.ndarray) -> Turning | None:
 def _named(turns: np.ndarray, style: RotaryStyle, rotated: int, features: int) -> Turning:
     """With the base that explains the frequencies, if one does."""
     angles = _frequencies(np.stack([_angles(one, style, rotated) for one in turns]))
+    if style is RotaryStyle.INTERLEAVED:  # planes at the end that stand still
+        angles = angles[: 1 + int(np.flatnonzero(np.abs(angles) > _STILL).max(initial=0))]
+        rotated = 2 * len(angles)
     own = None if rotated == features else rotated
     base = Rotary().base if rotated == 2 else angles[1] ** (-rotated / 2)
     rotary = Rotary(base=_round(base), style=style, rotated=own)
