@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 from onnx import TensorProto  # noqa: E402
 
+from cortico import get_runner, lower  # noqa: E402
 from cortico.frontends import read_checkpoint  # noqa: E402
 from cortico.spec import AttentionSpec, Bias, Mask, PositionBias, RotaryStyle  # noqa: E402
 from cortico.spec.weights import random_weights  # noqa: E402
@@ -135,27 +136,27 @@ def test_tables_of_another_length_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("interleaved", [0, 1])
-@pytest.mark.parametrize("positions", [(), ("b", "n"), (1,)])
-def test_rotary_embedding_of_onnxruntime(tmp_path, interleaved, positions):
+@pytest.mark.parametrize(
+    ("domain", "positions"),
+    [(MICROSOFT, ()), (MICROSOFT, ("b", "n")), (MICROSOFT, (1,)), ("", ("b", "n"))],
+)
+@pytest.mark.parametrize("rotated", [0, 8])
+def test_rotary_embedding(tmp_path, interleaved, domain, positions, rotated):
     """A layer of its own, before the products."""
-    write, weights = Writer(), random_weights(WIDE, 1)
+    write, weights = Writer(opset=23), random_weights(WIDE, 1)
     x = write.input("x", ["b", "n", 64])
-    stored = [write.store(table) for table in tables().values()]
+    planes = rotated // 2 or 8
+    stored = [write.store(table) for table in tables(planes=planes).values()]
     places = write.input("t", list(positions), TensorProto.INT64) if positions else "places"
     if not positions:
         count = write("Squeeze", write("Shape", x, start=1, end=2))
         ones = write("Unsqueeze", write("Range", np.array(0), count, np.array(1)), np.array([0]))
         places = write("Expand", ones, write("Shape", x, start=0, end=2))
+    operands = [places, *stored] if domain else [*stored, places]
+    options = {"interleaved": interleaved, "num_heads": 4, "rotary_embedding_dim": rotated}
     query, key = (
-        write(
-            "RotaryEmbedding",
-            linear(write, x, weights, name),
-            places,
-            *stored,
-            domain=MICROSOFT,
-            interleaved=interleaved,
-        )
-        for name in "QK"
+        write("RotaryEmbedding", linear(write, x, weights, k), *operands, domain=domain, **options)
+        for k in "QK"
     )
     parts = [query, key, linear(write, x, weights, "V")]
     joined = write("MultiHeadAttention", *parts, domain=MICROSOFT, num_heads=4)
@@ -163,7 +164,7 @@ def test_rotary_embedding_of_onnxruntime(tmp_path, interleaved, positions):
     t = np.zeros(1, int) if positions == (1,) else np.broadcast_to(np.arange(7), (2, 7))
     spec = agrees(path, {"x": tokens(2, 7, 64), "t": t})
     style = RotaryStyle.INTERLEAVED if interleaved else RotaryStyle.HALF_SPLIT
-    assert spec.rotary.style is style
+    assert (spec.rotary.style, spec.rotary.rotated) == (style, rotated or None)
 
 
 # ---- Attention and MultiHeadAttention ------------------------------------------------------------------
@@ -308,3 +309,56 @@ def test_values_of_another_width(tmp_path):
     joined = write("MultiHeadAttention", *parts, bias, domain=MICROSOFT, num_heads=4)
     path = write.save(tmp_path / "b.onnx", out(write, joined, weights))
     assert agrees(path, {"x": tokens(2, 5)}).value_features == 6
+
+
+# ---- what only looks like something else -----------------------------------------------------------------
+
+
+def test_lengths_that_are_counted(tmp_path):
+    """As models that generate text count a mask: tokens that exist come first."""
+    write, weights = Writer(), random_weights(GROUPED, 1)
+    x = write.input("x", ["b", "n", 64])
+    mask = write.input("mask", ["b", "n"], TensorProto.INT32)
+    least = [linear(write, x, weights, name) for name in "QKV"]
+    count = write("ReduceSum", mask, np.array([1]), keepdims=0)
+    lengths = write("Sub", count, np.array([1], np.int32))
+    total = write("Cast", write("Shape", x, start=1, end=2), to=TensorProto.INT32)
+    names = [*least, "", "", lengths, total]
+    options = {"num_heads": 4, "kv_num_heads": 2, "outputs": 3}
+    joined = write("GroupQueryAttention", *names, domain=MICROSOFT, **options)[0]
+    path = write.save(tmp_path / "a.onnx", out(write, joined, weights))
+    spec, read = read_checkpoint(path)
+    assert spec.key_padding and spec.mask is Mask.CAUSAL
+    keep = np.arange(7) < np.array([[4], [7]])
+    feeds = {"x": tokens(2, 7, 64), "mask": keep.astype(np.int32)}
+    (y,) = onnxruntime.InferenceSession(str(path)).run(None, feeds)
+    mine = get_runner("numpy").run(lower(spec, read), {"x": feeds["x"], "keep": keep})["y"]
+    np.testing.assert_allclose(mine[keep], y[keep], rtol=0, atol=1e-5 * abs(y[keep]).max())
+
+
+@pytest.mark.parametrize(("place", "less"), [(5, 2), (6, 1)])
+def test_lengths_made_of_sizes_must_be_whole(tmp_path, place, less):
+    """The last token but one, and a total that is one less."""
+
+    def operand(write):
+        size = write("Cast", write("Shape", "x", start=1, end=2), to=TensorProto.INT32)
+        return write("Sub", size, np.array([less], np.int32))
+
+    refused(grouped(tmp_path / "a.onnx", {place: operand}), "hide tokens|in total")
+
+
+def test_causal_with_other_numbers_of_queries_and_keys(tmp_path):
+    """onnxruntime lets the last query see the last key then, and not the first the first."""
+    weights = random_weights(FULL, 1)
+    write = Writer()
+    x, context = write.input("x", ["b", 4, 32]), write.input("context", ["b", 6, 32])
+    pairs = zip("QKV", (x, context, context), strict=True)
+    parts = [linear(write, stream, weights, name) for name, stream in pairs]
+    joined = write("MultiHeadAttention", *parts, domain=MICROSOFT, num_heads=4, unidirectional=1)
+    path = write.save(tmp_path / "a.onnx", out(write, joined, weights))
+    refused(path, "causal, with 4 queries and 6 keys")
+
+
+@pytest.mark.parametrize("option", [{"causal": 2}, {"do_rotary": 3}, {"smooth_softmax": 2}])
+def test_switches_are_zero_or_one(tmp_path, option):
+    refused(grouped(tmp_path / "a.onnx", **option), "other than 0 or 1")
