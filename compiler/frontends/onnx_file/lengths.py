@@ -21,7 +21,7 @@ from cortico.ir.errors import SpecError
 #: Tokens of a probe where the graph does not take as many as usual.
 SHORT = (12, 8, 6, 4, 3, 2)
 #: Tokens of a longer probe: the first number that the graph takes.
-LONG = (257, 129, 65, 33, 24, 20)
+LONG = (129, 65, 33, 24, 20)
 #: Examples of a longer probe.
 _EXAMPLES = 1
 #: So many tokens more than a number that they may be compared with.

@@ -81,9 +81,7 @@ class Reading:
         """The spec and its weights, compared with what the graph computes at few tokens and at many."""
         probe, site = self.probe, self.site
         maps = {name: probe.map_of(name) for name in "QKV"}
-        for name, array in maps.items():
-            if not np.isfinite(array).all():
-                raise SpecError(f"{self.source}: W_{name} has numbers that are NaN or infinite")
+        self._require_finite({f"W_{name}": array for name, array in maps.items()})
         turning = self._turning(maps)
         longer = longest(probe)
         masking, factor = self._scores(longer, len(maps["Q"][0]))
@@ -96,6 +94,7 @@ class Reading:
         scale = factor * factors["Q"] * factors["K"]
         weights = self._weights(maps, factors) | masking.weights
         weights |= self._weights_out(len(maps["Q"]), maps["V"].shape[1])
+        self._require_finite(weights)
         if turning and turning.frequencies is not None:
             weights["rotary_frequencies"] = turning.frequencies
         spec = self._spec(weights, masking, turning, scale)
@@ -108,6 +107,11 @@ class Reading:
         tokens = min(longer.queries.tokens, max(LONG))
         return [self.probe, self.probe.at(1, tokens)]
 
+    def _require_finite(self, arrays: dict[str, np.ndarray]) -> None:
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise SpecError(f"{self.source}: {name} has numbers that are NaN or infinite")
+
     # ---- parts -------------------------------------------------------------------------------------
 
     def _turning(self, maps: dict[str, np.ndarray]) -> Turning | None:
@@ -115,6 +119,8 @@ class Reading:
         moving = {name for name, array in maps.items() if not is_still(array)}
         if not moving:
             return None
+        if self.probe.cross:
+            raise SpecError(f"{self.source}: cross attention turns queries or keys by position")
         found = [find_rotation(maps[name][:, 0, :, :-1]) for name in sorted(moving)]
         first, *others = found
         if moving == {"K", "Q"} and first and all(o and o.rotary == first.rotary for o in others):
