@@ -86,7 +86,6 @@ class Reading:
         longer = longest(probe)
         masking, factor = self._scores(longer, len(maps["Q"][0]))
         maps = {name: array[0] for name, array in maps.items()}
-        check_turning(farthest(probe), maps, turning, probe.queries.tokens)
         factors = {
             "Q": scalar_factor(self.graph, site.query),
             "K": scalar_factor(self.graph, site.key),
@@ -94,18 +93,20 @@ class Reading:
         scale = factor * factors["Q"] * factors["K"]
         weights = self._weights(maps, factors) | masking.weights
         weights |= self._weights_out(len(maps["Q"]), maps["V"].shape[1])
-        self._require_finite(weights)
         if turning and turning.frequencies is not None:
             weights["rotary_frequencies"] = turning.frequencies
         spec = self._spec(weights, masking, turning, scale)
-        for one in self._checked(longer):
-            check(one, spec, weights, self.output)
-        return spec, {name: array.astype(self.graph.dtype) for name, array in weights.items()}
+        check(probe, spec, weights, self.output)
+        check_turning(farthest(probe), maps, turning, probe.queries.tokens)
+        check(self._second(longer), spec, weights, self.output)
+        with np.errstate(over="ignore"):
+            stored = {name: array.astype(self.graph.dtype) for name, array in weights.items()}
+        self._require_finite(stored)
+        return spec, stored
 
-    def _checked(self, longer: Probe) -> list[Probe]:
-        """Probes of few and more tokens; a mask that is longer still was read of the longest."""
-        tokens = min(longer.queries.tokens, max(LONG))
-        return [self.probe, self.probe.at(1, tokens)]
+    def _second(self, longer: Probe) -> Probe:
+        """A longer probe of all heads; a mask that is longer still was read of one."""
+        return self.probe.at(1, min(longer.queries.tokens, max(LONG)))
 
     def _require_finite(self, arrays: dict[str, np.ndarray]) -> None:
         for name, array in arrays.items():

@@ -45,7 +45,7 @@ def pairs(write, scores):
 # ---- masks ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("window", [16, 17, 200, 300, 1500])
+@pytest.mark.parametrize("window", [16, 17, 200, 300, pytest.param(1500, marks=pytest.mark.slow)])
 def test_long_windows(tmp_path, window):
     """300 tokens are more than any file is measured with that has no such number in it."""
     path = masked(tmp_path / "a.onnx", lambda w, s: causal(w, s, window))
@@ -65,6 +65,7 @@ def test_a_window_that_is_made_of_numbers(tmp_path):
     assert agrees(masked(tmp_path / "a.onnx", product), {"x": tokens(310)}).window == 300
 
 
+@pytest.mark.slow
 def test_a_window_that_cannot_be_measured_is_refused(tmp_path):
     path = masked(tmp_path / "a.onnx", lambda w, s: causal(w, s, 5000))
     refused(path, "5000 in LessOrEqual may show with 5,002 tokens, which are too many to measure")
@@ -84,7 +85,7 @@ def buffered(side, window=None):
     return mask
 
 
-@pytest.mark.parametrize(("side", "window"), [(10, None), (64, None), (1024, None), (1024, 400)])
+@pytest.mark.parametrize(("side", "window"), [(10, None), (64, None), (1024, None), (512, 400)])
 def test_stored_triangles(tmp_path, side, window):
     path = masked(tmp_path / "a.onnx", buffered(side, window))
     assert agrees(path, {"x": tokens(min(side, 410))}).window == window
