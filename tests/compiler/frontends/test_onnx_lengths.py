@@ -231,18 +231,27 @@ def test_positions_with_a_point_and_for_all_examples(tmp_path):
     assert agrees(path, {"x": tokens(9), "t": np.arange(9, dtype=np.float32)}).rotary is not None
 
 
-def test_an_input_that_is_no_position(tmp_path):
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        (["b", "n"], "queries, keys or values change with position"),
+        ([], "with 16 tokens what was read of it differs"),  # where positions begin must not matter
+    ],
+)
+def test_an_input_that_is_no_position(tmp_path, sizes, message):
     """It multiplies queries: that it changes them does not make it one."""
     _, weights = spec_and_weights()
     write = Writer()
-    x, factor = write.input("x", ["b", "n", 8]), write.input("positions", ["b", "n"])
+    x, factor = write.input("x", ["b", "n", 8]), write.input("positions", sizes)
     parts = [linear(write, x, weights, name) for name in "QKV"]
-    parts[0] = write("Mul", parts[0], write("Unsqueeze", factor, np.array([2])))
+    if sizes:
+        factor = write("Unsqueeze", factor, np.array([2]))
+    parts[0] = write("Mul", parts[0], write("Add", factor, np.array(1.0)))
     query, key, value = (heads_first(write, part, 2) for part in parts)
     scores = write("MatMul", query, write("Transpose", key, perm=[0, 1, 3, 2]))
     shares = write("Softmax", scores, axis=-1)
     write.save(tmp_path / "a.onnx", map_out(write, write("MatMul", shares, value), weights))
-    refused(tmp_path / "a.onnx", "queries, keys or values change with position")
+    refused(tmp_path / "a.onnx", message)
 
 
 @pytest.mark.parametrize(
