@@ -45,27 +45,43 @@ class Core(OpRun):
         q, k, v = (by_head(a, n) for a, n in ((query, heads), (key, groups), (value, groups)))
         k, v = (np.repeat(array, heads // groups, axis=1) for array in (k, v))
         scores = (scale or q.shape[-1] ** -0.5) * q @ k.swapaxes(-1, -2)
-        if lengths is not None and (lengths + 1 != scores.shape[-1]).any():
-            raise ValueError(f"stored lengths {lengths.tolist()[:4]} hide tokens")
-        if total is not None and (total != scores.shape[-1]).any():
-            raise ValueError(f"{scores.shape[-1]} tokens, and {total.tolist()} in total")
+        _require_whole(lengths, total, scores.shape[-1])
         if bias is not None:
             scores = scores + _exact(bias, "bias of the scores", scores.shape)
         if mask is not None:
             scores = scores + np.where(_seen(mask, scores.shape), 0.0, hidden)
-        ahead = np.arange(scores.shape[3]) - np.arange(scores.shape[2])[:, None]
-        if causal and scores.shape[2] != scores.shape[3]:
-            raise ValueError(f"causal, with {scores.shape[2]} queries and {scores.shape[3]} keys")
-        if causal:
-            scores = np.where(ahead <= 0, scores, -np.inf)
-        if window > 0:
-            scores = np.where(ahead > -window, scores, -np.inf)
-        most = scores.max(-1, keepdims=True)
-        column = np.full((1, 1, 1, 1), -np.inf) if sink is None else sink.reshape(1, -1, 1, 1)
-        most = np.maximum(most, column)
-        shares = np.exp(scores - most)
-        found = shares @ v / (shares.sum(-1, keepdims=True) + np.exp(column - most))
+        scores = np.where(_near(scores.shape, causal, window), scores, -np.inf)
+        found = _shares(scores, sink) @ v
         return (found.transpose(0, 2, 1, 3).reshape(*query.shape[:2], -1),)
+
+
+def _require_whole(lengths: np.ndarray | None, total: np.ndarray | None, keys: int) -> None:
+    """ValueError when places of last tokens (b), or their number, are not those of all keys."""
+    if lengths is not None and (lengths + 1 != keys).any():
+        raise ValueError(f"stored lengths {lengths.tolist()[:4]} hide tokens")
+    if total is not None and (total != keys).any():
+        raise ValueError(f"{keys} tokens, and {total.tolist()} in total")
+
+
+def _near(shape: tuple[int, ...], causal: int, window: int) -> np.ndarray:
+    """What a causal mask and a window show, boolean (i, j).
+
+    onnxruntime has the last query see the last key: ValueError where that is not the first the first.
+    """
+    queries, keys = shape[2:]
+    if causal and queries != keys:
+        raise ValueError(f"causal, with {queries} queries and {keys} keys")
+    ahead = np.arange(keys) - np.arange(queries)[:, None]
+    near = ahead > -window if window > 0 else np.ones(ahead.shape, bool)
+    return near & (ahead <= 0) if causal else near
+
+
+def _shares(scores: np.ndarray, sink: np.ndarray | None) -> np.ndarray:
+    """Softmax of scores (b, h, i, j), a column per head (h) among them that is dropped."""
+    column = np.full((1, 1, 1, 1), -np.inf) if sink is None else sink.reshape(1, -1, 1, 1)
+    most = np.maximum(scores.max(-1, keepdims=True), column)
+    shares = np.exp(scores - most)
+    return np.asarray(shares / (shares.sum(-1, keepdims=True) + np.exp(column - most)))
 
 
 def by_head(array: np.ndarray, heads: int) -> np.ndarray:

@@ -79,17 +79,15 @@ class Reading:
 
     def attention(self) -> Attention:
         """The spec and its weights, compared with what the graph computes at few tokens and at many."""
-        probe, site = self.probe, self.site
+        probe = self.probe
         maps = {name: probe.map_of(name) for name in "QKV"}
         self._require_finite({f"W_{name}": array for name, array in maps.items()})
         turning = self._turning(maps)
         longer = longest(probe)
         masking, factor = self._scores(longer, len(maps["Q"][0]))
         maps = {name: array[0] for name, array in maps.items()}
-        factors = {
-            "Q": scalar_factor(self.graph, site.query),
-            "K": scalar_factor(self.graph, site.key),
-        }
+        parts = {"Q": self.site.query, "K": self.site.key}
+        factors = {letter: scalar_factor(self.graph, name) for letter, name in parts.items()}
         scale = factor * factors["Q"] * factors["K"]
         weights = self._weights(maps, factors) | masking.weights
         weights |= self._weights_out(len(maps["Q"]), maps["V"].shape[1])
