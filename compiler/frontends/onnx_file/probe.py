@@ -16,12 +16,14 @@ import onnx
 
 from cortico.frontends.onnx_file.graph import OnnxGraph
 from cortico.frontends.onnx_file.inputs import Role
-from cortico.frontends.onnx_file.measuring import require_room
+from cortico.frontends.onnx_file.measuring import TooLargeError, require_room
 from cortico.frontends.onnx_file.sites import Site, is_map
 from cortico.ir.errors import SpecError
 
 #: Examples and tokens of a probe where the graph takes any number.
 _EXAMPLES, _TOKENS = 8, 16
+#: Products that shares may take: those of one head and 2048 tokens, a second or two.
+_PRODUCTS = 2**33
 #: A share of source tokens less than queries, where they are others, so that their axes differ.
 _FEWER = 5
 
@@ -183,9 +185,13 @@ class Probe:
         Those are zeros where they are not given. Values that name their tokens tell it.
         """
         tokens, examples = self.sources.tokens, self.sources.examples
-        require_room(
-            self.graph.source, "shares", (examples, self.heads("Q"), self.queries.tokens, tokens)
-        )
+        sides = (examples, self.heads("Q"), self.queries.tokens, tokens)
+        require_room(self.graph.source, "shares", sides)
+        products = math.prod(sides) * tokens
+        if products > _PRODUCTS:
+            raise TooLargeError(
+                f"{self.graph.source}: shares would take {products:,} products, expected at most {_PRODUCTS:,}"
+            )
         names = np.broadcast_to(np.eye(tokens), (examples, self.heads("V"), tokens, tokens))
         return self.weighed(query, key, names, keep)
 
