@@ -172,7 +172,9 @@ def _stored(graph: OnnxGraph, name: str) -> np.ndarray | None:
 def tables(graph: OnnxGraph, nodes: list[onnx.NodeProto]) -> Iterator[tuple[int, str]]:
     """Rows of tables that queries and keys are turned with, but for those that are known to turn evenly."""
     for node in nodes:
-        for name in node.input if node.op_type in _CUT else ():
+        if node.op_type not in _CUT or node.output[0] in graph.settled:
+            continue  # a part that is always the same is no row for a position
+        for name in node.input:
             array = graph.constants.get(name)
             if array is not None and array.ndim > 1 and name not in graph.even:
                 yield max(array.shape[:-1]), name

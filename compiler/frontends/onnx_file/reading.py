@@ -22,6 +22,8 @@ from cortico.frontends.onnx_file.sites import Site, all_sites, output_of, scalar
 from cortico.ir.errors import SpecError
 from cortico.spec import AttentionSpec, Bias, PositionBias
 
+#: Tables that are held against each other: cosines and sines of queries and of keys.
+_TABLES = 8
 #: How much louder the last query is than the first: scores that are capped at some height are met.
 _LOUDEST = 64.0
 #: Largest difference of scores from a factor, relative.
@@ -225,7 +227,7 @@ class Reading:
 def even_out(graph: OnnxGraph, nodes: list[onnx.NodeProto]) -> None:
     """Replace stored cosines and sines that turn evenly by their exact numbers: these are rounded."""
     names = dict.fromkeys(name for _, name in tables(graph, nodes))
-    for one, two in permutations(names, 2):
+    for one, two in permutations(list(names)[:_TABLES], 2):
         arrays = graph.constants[one], graph.constants[two]
         if arrays[0].shape != arrays[1].shape or {one, two} & graph.even:
             continue

@@ -277,6 +277,23 @@ def late(write, x, angles):
     return write("Where", slow, write("Mul", angles, np.array(0.5)), angles)
 
 
+def test_weights_that_are_cut_out_of_others_are_no_table(tmp_path):
+    """Its rows are not positions: 5,000 tokens would be too many to measure."""
+    _, weights = spec_and_weights()
+    write = Writer()
+    x = write.input("x", ["b", "n", 8])
+    stack = np.zeros((5000, 8, 8))
+    stack[7] = weights["W_Q"].reshape(8, 8).T
+    query = write("MatMul", x, write("Gather", stack, np.array(7), axis=0))
+    parts = [query, *(linear(write, x, weights, name) for name in "KV")]
+    query, key, value = (heads_first(write, part, 2) for part in parts)
+    scores = write("MatMul", query, write("Transpose", key, perm=[0, 1, 3, 2]))
+    shares = write("Softmax", write("Div", scores, np.array(2.0)), axis=-1)
+    path = tmp_path / "a.onnx"
+    write.save(path, map_out(write, write("MatMul", shares, value), weights))
+    assert agrees(path, {"x": tokens(5)}).rotary is None
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
