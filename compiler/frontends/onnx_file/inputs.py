@@ -49,12 +49,11 @@ class Role(Enum):
         return np.asarray(said if sizes[:1] == [len(keep)] else said[:1]).reshape(sizes)
 
     def some(self, examples: int, tokens: int, alike: bool) -> np.ndarray:
-        """Tokens (examples, tokens) of which some do not exist, the first always does and once the last does not."""
+        """Tokens (examples, tokens) of which some do not exist, the first always does."""
         rng = np.random.default_rng(1)
         keep = rng.random((examples, tokens)) < 0.6
         if self in (Role.LENGTHS, Role.FIRST):
             keep = np.arange(tokens) < rng.integers(1, max(tokens, 2), (examples, 1))
-        keep[:, -1] &= np.arange(examples) > 0
         keep[:, 0] = True
         return np.asarray(np.broadcast_to(keep[:1], keep.shape) if alike else keep)
 
