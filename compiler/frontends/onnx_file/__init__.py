@@ -1,7 +1,9 @@
 """Attention of ONNX files: operators made for it, and softmax between two matrix products.
 
-`graph` reads and evaluates, `sites` and `microsoft` find attention, `probe` measures it, `rotation` and
-`masking` name what was measured, `reading` makes the spec, `checking` compares it with the graph.
+`graph` reads and evaluates, with `microsoft` and `fusions` writing operators of onnxruntime out in those of `internal`;
+`operators` says what of them is read. `sites` finds attention, `probe` measures it with as many tokens as `lengths`
+says and with the roles of other inputs that `inputs` finds. `rotation` and `masking` name what was
+measured, `reading` makes the spec, `checking` compares it with the graph.
 """
 
 from __future__ import annotations

@@ -4,43 +4,90 @@ from __future__ import annotations
 
 import numpy as np
 
-from cortico.frontends.onnx_file.graph import OnnxGraph
-from cortico.frontends.onnx_file.masking import seen
+from cortico.frontends.onnx_file.inputs import Role
+from cortico.frontends.onnx_file.masking import folded, seen
 from cortico.frontends.onnx_file.probe import Probe
-from cortico.frontends.onnx_file.rotation import turn
+from cortico.frontends.onnx_file.rotation import Turning, turned
 from cortico.ir.errors import SpecError
 from cortico.spec import AttentionSpec
 from cortico.spec.weights import rotary_frequencies
 
 #: Largest difference, relative to the largest output; tables in float32 are that far off.
 _TOLERANCE = 1e-5
+#: How far all positions are moved: what turns with them must not mind.
+_SHIFT = 3
 
 
-def check(
-    graph: OnnxGraph, probe: Probe, spec: AttentionSpec, weights: dict[str, np.ndarray], output: str
-) -> None:
-    """SpecError unless spec and weights give the graph's output for random tokens.
-
-    Operators of onnxruntime are taken at their word: onnx cannot evaluate them.
-    """
-    if probe.site.result in graph.maker and graph.maker[probe.site.result].domain:
-        return
+def check(probe: Probe, spec: AttentionSpec, weights: dict[str, np.ndarray], output: str) -> None:
+    """SpecError unless spec and weights give the graph's output for random tokens, some of them padding."""
     rng = np.random.default_rng(0)
     given = {s.name: rng.standard_normal(s.shape) for s in (probe.sources, probe.queries)}
-    (found,) = graph.evaluate({**probe.inputs, **given}, [output])
-    expected = _textbook(spec, weights, given[probe.queries.name], given[probe.sources.name])
-    error = np.abs(found.reshape(expected.shape) - expected).max() / np.abs(expected).max()
+    keep = np.ones(probe.sources.shape[:2], bool)
+    for name, role in probe.roles.items():
+        keep = keep & probe.some_exist(name) if role.pads else keep
+    x, context = given[probe.queries.name], given[probe.sources.name]
+    expected, seeing = _textbook(spec, weights, x, context, keep)
+    (found,) = probe.graph.evaluate({**probe.inputs(keep), **given}, [output])
+    _compare(probe, found.reshape(expected.shape), expected, seeing)
+    if Role.POSITIONS in probe.roles.values() and _moves(probe):
+        (moved,) = probe.graph.evaluate({**probe.inputs(keep, _SHIFT), **given}, [output])
+        _compare(probe, moved.reshape(expected.shape), expected, seeing)
+
+
+def check_turning(
+    probe: Probe, maps: dict[str, np.ndarray], turning: Turning | None, few: int
+) -> None:
+    """SpecError unless queries and keys turn evenly at all positions of a probe.
+
+    `maps` are those at position 0, (heads, features, width + 1), measured with `few` tokens.
+    """
+    rng = np.random.default_rng(0)
+    for part, word, name, stream in (
+        ("Q", "queries", probe.site.query, probe.queries),
+        ("K", "keys", probe.site.key, probe.sources),
+    ):
+        tokens = rng.standard_normal(stream.shape)
+        (found,) = probe.graph.evaluate({**probe.inputs(), stream.name: tokens}, [name])
+        expected = np.einsum("ham,bnm->bhna", maps[part][..., :-1], tokens)
+        expected = expected + maps[part][:, None, :, -1]
+        if turning:
+            rates = turning.rates(maps[part].shape[1])
+            expected = turned(expected, rates, turning.rotary.style)
+        error = np.abs(probe.split(found, part) - expected).max() / np.abs(expected).max()
+        if not error < _TOLERANCE:
+            raise SpecError(
+                f"{probe.graph.source}: with {stream.tokens} tokens {word} are not what they are with "
+                f"{few}: they differ by {error:.1e} (relative)"
+            )
+
+
+def _moves(probe: Probe) -> bool:
+    """Whether the graph takes positions that do not begin at zero; tables may end."""
+    try:
+        probe.graph.evaluate({**probe.silence(), **probe.inputs(shift=_SHIFT)}, [probe.site.query])
+    except SpecError:
+        return False
+    return True
+
+
+def _compare(probe: Probe, found: np.ndarray, expected: np.ndarray, seeing: np.ndarray) -> None:
+    """SpecError unless outputs (examples, tokens, out) are the same where a token sees any other."""
+    error = np.abs(found - expected)[seeing].max() / np.abs(expected[seeing]).max()
     if not error < _TOLERANCE:
         raise SpecError(
-            f"{graph.source}: attention {probe.site.result!r} is none that a spec can say: what was read of "
-            f"it differs by {error:.1e} (relative)"
+            f"{probe.graph.source}: attention {probe.site.result!r} is none that a spec can say: with "
+            f"{probe.queries.tokens} tokens what was read of it differs by {error:.1e} (relative)"
         )
 
 
 def _textbook(
-    spec: AttentionSpec, weights: dict[str, np.ndarray], x: np.ndarray, context: np.ndarray
-) -> np.ndarray:
-    """The output (examples, tokens, out) of the spec, by its formula."""
+    spec: AttentionSpec,
+    weights: dict[str, np.ndarray],
+    x: np.ndarray,
+    context: np.ndarray,
+    keep: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The output (examples, tokens, out) of the spec, by its formula; and which tokens see any (examples, tokens)."""
     query = _turned(spec, weights, _mapped(weights, "Q", x))
     key, value = (_mapped(weights, name, context) for name in "KV")
     key = _turned(spec, weights, key)
@@ -52,11 +99,10 @@ def _textbook(
         distance = np.arange(keys) - np.arange(queries)[:, None]
         scores = scores + weights["alibi_slopes"][:, None, None] * distance
     scores = scores + weights.get("position_bias", 0)
-    scores = np.where(seen(spec.mask, spec.window, queries, keys), scores, -np.inf)
-    shares = np.exp(scores - scores.max(-1, keepdims=True))
-    summed = shares @ value / shares.sum(-1, keepdims=True)
+    live = seen(spec.mask, spec.window, queries, keys) & keep[:, None, None, :]
+    summed = folded(scores, weights.get("sink"), live) @ value
     out = np.einsum("hoc,bhnc->bno", weights["W_O"], summed)
-    return np.asarray(out + weights.get("b_O", 0))
+    return np.asarray(out + weights.get("b_O", 0)), live.any(-1)[:, 0]
 
 
 def _mapped(weights: dict[str, np.ndarray], name: str, tokens: np.ndarray) -> np.ndarray:
@@ -70,8 +116,4 @@ def _turned(spec: AttentionSpec, weights: dict[str, np.ndarray], rates: np.ndarr
         return rates
     frequencies = weights.get("rotary_frequencies")
     angles = rotary_frequencies(spec) if frequencies is None else frequencies
-    rotated = spec.rotated_features
-    turns = [
-        turn(t * angles, spec.rotary.style, rotated, spec.d_key) for t in range(rates.shape[2])
-    ]
-    return np.asarray(np.einsum("nac,bhnc->bhna", np.stack(turns), rates))
+    return turned(rates, angles, spec.rotary.style)

@@ -1,7 +1,7 @@
 """An ONNX graph as it is read: who makes each value, what depends on data, and parts of it evaluated.
 
-Parts are evaluated by onnx's own reference evaluator, in double precision. Graphs with loops, branches or
-operators of unknown domains are refused where they would be evaluated.
+Parts are evaluated by onnx's own reference evaluator, in double precision, operators of onnxruntime for attention
+written out. Graphs with loops, branches or operators of unknown domains are refused where they would be evaluated.
 """
 
 from __future__ import annotations
@@ -15,17 +15,28 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from cortico.frontends.onnx_file.internal import DOMAIN
 from cortico.frontends.onnx_file.measuring import (
     MeasuredEvaluator,
     require_shapes,
     require_small,
 )
+from cortico.frontends.onnx_file.microsoft import written_out
+from cortico.frontends.onnx_file.nodes import (
+    doubled,
+    in_doubles,
+    in_order,
+    one_line,
+    require_arity,
+    stored,
+)
+from cortico.frontends.onnx_file.operators import OPERATORS, is_attention, problems, without_cache
+from cortico.frontends.onnx_file.parts import OWN
 from cortico.ir.errors import SpecError
 from cortico.ir.reading import require_file
 
 #: Operators whose result tells of their input nothing but its shape.
 _SHAPES = ("Shape", "Size")
-_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 class OnnxGraph:
@@ -38,27 +49,60 @@ class OnnxGraph:
         self.opsets = list(model.opset_import)
         self.nodes: list[onnx.NodeProto] = []
         self._evaluators: dict[tuple[tuple[str, ...], tuple[str, ...]], MeasuredEvaluator] = {}
-        self.constants: dict[str, np.ndarray] = {}
-        for tensor in model.graph.initializer:
-            self.constants[tensor.name] = _doubled(numpy_helper.to_array(tensor))
+        self.constants = {
+            tensor.name: doubled(numpy_helper.to_array(tensor))
+            for tensor in model.graph.initializer
+        }
         self.inputs = [v for v in model.graph.input if v.name not in self.constants]
-        known = {"", *self.constants, *(value.name for value in self.inputs)}
-        for node in model.graph.node:
-            unknown = [name for name in node.input if name not in known]
-            if unknown:  # a cycle would be followed for ever
-                raise SpecError(
-                    f"{source}: nothing makes {unknown[0]!r} before {node.op_type} reads it"
-                )
+        #: Tables of cosines and sines of which every row is known.
+        self.even: set[str] = set()
+        #: Result of an operator for attention to why it is not read.
+        self.refused: dict[str, str] = {}
+        #: Values so far that depend on the numbers, not only the shapes, of the inputs.
+        self.data = {value.name for value in self.inputs}
+        known = {*self.constants, *self.data}
+        for node in in_order(model.graph.node, known, source):
+            require_arity(node, self.opsets)
             known.update(node.output)
-            _require_arity(node, self.opsets)
-            self.add(node)
+            if node.domain == DOMAIN or any(name.startswith(OWN) for name in known):
+                raise SpecError(
+                    f"{source}: {DOMAIN!r} is a domain, and names begin with {OWN!r}, here only"
+                )
+            self._add(node)
 
-    def add(self, node: onnx.NodeProto) -> None:
-        """Take in a node that follows those before it."""
+    def _add(self, node: onnx.NodeProto) -> None:
+        """Take in a node that follows those before it, operators for attention in their parts."""
         if node.op_type == "Constant" and not node.domain:
-            self.constants[node.output[0]] = _doubled(_constant(node))
+            self.constants[node.output[0]] = stored(node)
         else:
-            self.nodes.append(_in_doubles(node))
+            for part in self._parts(node):
+                self.nodes.append(in_doubles(part))
+                if part.op_type not in _SHAPES and self.data & set(part.input):
+                    self.data.update(part.output)
+
+    def _parts(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """What stands for a node; the node itself where it is refused, which only a reader of it is told."""
+        if (node.domain, node.op_type) not in OPERATORS and not is_attention(node):
+            return [node]
+        why = list(problems(node, self._without_tokens))
+        try:
+            if not why:
+                return written_out(without_cache(node), self)
+        except SpecError as error:
+            why = [str(error)]
+        else:
+            why = [f"{node.op_type} {node.name!r} {', '.join(why)}"]
+        self.refused[node.output[0]] = why[0]
+        return [node]
+
+    @cached_property
+    def _without_tokens(self) -> frozenset[str]:
+        """Inputs that may have no tokens: a cache that is empty at first."""
+        return frozenset(
+            value.name
+            for value in self.inputs
+            if any(not dim.dim_value for dim in value.type.tensor_type.shape.dim[1:])
+        )
 
     @cached_property
     def maker(self) -> dict[str, onnx.NodeProto]:
@@ -75,12 +119,12 @@ class OnnxGraph:
         return found
 
     @cached_property
-    def data(self) -> frozenset[str]:
-        """Values that depend on the numbers, not only the shapes, of the graph's inputs."""
-        found = {value.name for value in self.inputs}
+    def settled(self) -> frozenset[str]:
+        """Values that are the same whatever the inputs are, and however many: stored ones, and what is made of them."""
+        found = set(self.constants)
         for node in self.nodes:
-            if node.op_type not in _SHAPES and found & set(node.input):
-                found.update(node.output)
+            if all(name in found for name in node.input if name):
+                found.update(name for name in node.output if name)
         return frozenset(found)
 
     @property
@@ -111,6 +155,17 @@ class OnnxGraph:
         doubles = any(t.data_type == TensorProto.DOUBLE and t.dims for t in self.graph.initializer)
         return np.dtype(np.float64 if doubles else np.float32)
 
+    def reaching(self, wanted: Iterable[str], stop: Iterable[str]) -> frozenset[str]:
+        """Inputs of the graph whose numbers, not only shapes, `wanted` depends on, past `stop`."""
+        seen, frontier = set(stop), list(wanted)
+        while frontier:
+            node = self.maker.get(frontier.pop())
+            if node is not None and node.op_type not in _SHAPES:
+                following = {name for name in node.input if name in self.data} - seen
+                seen |= following
+                frontier += following
+        return frozenset(value.name for value in self.inputs if value.name in seen - {*stop})
+
     # ---- evaluation ------------------------------------------------------------------------------
 
     def evaluate(self, given: Mapping[str, np.ndarray], wanted: Sequence[str]) -> list[np.ndarray]:
@@ -126,7 +181,7 @@ class OnnxGraph:
             raise
         except Exception as error:  # whatever a broken graph makes of the evaluator
             raise SpecError(
-                f"{self.source}: cannot evaluate {', '.join(wanted)}: {_one_line(error)}"
+                f"{self.source}: cannot evaluate {_names(wanted)}: {one_line(error)}"
             ) from None
         return [np.asarray(array, np.float64) for array in found]
 
@@ -139,6 +194,8 @@ class OnnxGraph:
     def _new_evaluator(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> MeasuredEvaluator:
         nodes = self.between(given, wanted)
         for node in nodes:
+            if node.output[0] in self.refused:
+                raise SpecError(f"{self.source}: {self.refused[node.output[0]]}")
             if any(a.type in (a.GRAPH, a.GRAPHS) for a in node.attribute):
                 raise SpecError(f"{self.source}: {node.op_type} {node.name!r} is not supported")
         needed = {name for node in nodes for name in node.input} | set(wanted)
@@ -149,11 +206,12 @@ class OnnxGraph:
             if name in needed and name not in given
         ]
         graph = helper.make_graph(nodes, "part", inputs, [_value(n) for n in wanted], stored)
-        model = helper.make_model(graph, opset_imports=self.opsets)
+        opsets = [*self.opsets, helper.make_opsetid(DOMAIN, 1)]
+        model = helper.make_model(graph, opset_imports=opsets)
         try:
             return MeasuredEvaluator(model, self.source)
         except Exception as error:
-            raise SpecError(f"{self.source}: {_one_line(error)}") from None
+            raise SpecError(f"{self.source}: {one_line(error)}") from None
 
     def between(self, given: Iterable[str], wanted: Iterable[str]) -> list[onnx.NodeProto]:
         """The nodes that make `wanted` from `given`, in order."""
@@ -164,11 +222,6 @@ class OnnxGraph:
                 found.append(node)
                 needed.update(name for name in node.input if name)
         return found[::-1]
-
-
-def attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """Attribute name to value; texts are decoded."""
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
 def load(path: Path) -> OnnxGraph:
@@ -186,7 +239,7 @@ def load(path: Path) -> OnnxGraph:
     except SpecError as error:
         raise SpecError(f"cannot read {str(path)!r}: {error}") from None
     except Exception as error:  # protobuf, onnx and the operating system each have their own
-        reason = getattr(error, "strerror", None) or f"no ONNX model ({_one_line(error)})"
+        reason = getattr(error, "strerror", None) or f"no ONNX model ({one_line(error)})"
         raise SpecError(f"cannot read {str(path)!r}: {reason}") from None
 
 
@@ -198,50 +251,11 @@ def _inferred(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
         return []
 
 
-def _require_arity(node: onnx.NodeProto, opsets: Iterable[onnx.OperatorSetIdProto]) -> None:
-    """SpecError for a node with fewer inputs or outputs than its operator has."""
-    least = 0
-    version = next((o.version for o in opsets if o.domain == node.domain), None)
-    if version and onnx.defs.has(node.op_type, version, node.domain):
-        least = onnx.defs.get_schema(node.op_type, version, node.domain).min_input
-    if len(node.input) < least or not node.output or "" in node.input[:least]:
-        raise SpecError(f"{node.op_type} {node.name!r} lacks inputs or outputs")
-
-
-def _constant(node: onnx.NodeProto) -> np.ndarray:
-    if len(node.attribute) != 1:
-        raise SpecError(f"Constant {node.name!r} has {len(node.attribute)} values, expected one")
-    ((name, value),) = attributes(node).items()
-    if name == "value":
-        return numpy_helper.to_array(value)
-    if name not in ("value_float", "value_floats", "value_int", "value_ints"):
-        raise SpecError(f"Constant {node.name!r} with {name} is not supported")
-    return np.asarray(value, np.int64 if "int" in name else np.float64)
-
-
-def _doubled(array: np.ndarray) -> np.ndarray:
-    is_float = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
-    return array.astype(np.float64) if is_float else array
-
-
-def _in_doubles(node: onnx.NodeProto) -> onnx.NodeProto:
-    """The node, making doubles where it would make floats."""
-    if node.op_type not in ("Cast", "ConstantOfShape") or node.domain:
-        return node
-    changed = onnx.NodeProto()
-    changed.CopyFrom(node)
-    for attribute in changed.attribute:
-        if attribute.name == "to" and attribute.i in _FLOATS:
-            attribute.i = TensorProto.DOUBLE
-        if attribute.name == "value":
-            array = _doubled(numpy_helper.to_array(attribute.t))
-            attribute.t.CopyFrom(numpy_helper.from_array(array))
-    return changed
+def _names(values: Sequence[str]) -> str:
+    """Names of values as the file has them, of parts written out that of the whole."""
+    own = (name.removeprefix(OWN).rpartition("/")[0] for name in values if name.startswith(OWN))
+    return ", ".join(dict.fromkeys([*own, *(n for n in values if not n.startswith(OWN))]))
 
 
 def _value(name: str) -> onnx.ValueInfoProto:
     return helper.make_empty_tensor_value_info(name)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

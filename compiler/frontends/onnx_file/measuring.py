@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
+from cortico.frontends.onnx_file import internal
 from cortico.ir.errors import SpecError
 from cortico.ir.limits import GRAPH_NODES, GRAPH_NUMBERS, GRAPH_PRODUCTS
 
@@ -63,19 +65,21 @@ def require_room(source: str, what: str, sizes: Iterable[int]) -> None:
     sides = tuple(sizes)
     if math.prod(sides) > GRAPH_NUMBERS:
         shape = " x ".join(map(str, sides))
-        raise SpecError(
+        raise TooLargeError(
             f"{source}: {what} would be {shape} numbers, expected at most {GRAPH_NUMBERS:,}"
         )
+
+
+class TooLargeError(SpecError):
+    """A graph, or a part of it, would make more numbers than there is room for."""
 
 
 class MeasuredEvaluator:
     """onnx's reference evaluator, one operator after another, each measured before it runs."""
 
     def __init__(self, model: onnx.ModelProto, source: str) -> None:
-        from onnx.reference import ReferenceEvaluator
-
         self.source = source
-        self.evaluator = ReferenceEvaluator(model)
+        self.evaluator = ReferenceEvaluator(model, new_ops=internal.OPERATORS)
         self.opsets = list(model.opset_import)
         self.names: list[str] = self.evaluator.input_names
 
@@ -89,7 +93,7 @@ class MeasuredEvaluator:
                 self._require_few_products(node.onnx_node, inputs)
             room -= self._made(node.onnx_node, inputs)
             if room < 0:
-                raise SpecError(
+                raise TooLargeError(
                     f"{self.source}: {node.onnx_node.op_type} would make more than {GRAPH_NUMBERS:,} numbers"
                 )
             values.update(zip(node.onnx_node.output, node.run(*inputs), strict=False))
@@ -100,12 +104,14 @@ class MeasuredEvaluator:
         said = {a.name: a.s.decode("utf-8", "replace") for a in node.attribute}
         count = _products(said.get("equation", ""), [np.shape(array) for array in inputs])
         if count > GRAPH_PRODUCTS:
-            raise SpecError(
+            raise TooLargeError(
                 f"{self.source}: Einsum would take {count:,} products, expected at most {GRAPH_PRODUCTS:,}"
             )
 
     def _made(self, node: onnx.NodeProto, inputs: Sequence[Any]) -> int:
         """How many numbers a node will make; as many as it reads where that depends on their values."""
+        if node.domain == internal.DOMAIN:
+            return internal.made(node, inputs)
         version = next((o.version for o in self.opsets if o.domain == node.domain), 1)
         schema = onnx.defs.get_schema(node.op_type, version, node.domain)
         named = {n: a for n, a in zip(node.input, inputs, strict=True) if n}

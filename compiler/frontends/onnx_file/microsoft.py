@@ -1,110 +1,174 @@
-"""The operators of onnxruntime (domain com.microsoft) for attention, as sites like those of ai.onnx."""
+"""Operators of onnxruntime (domain com.microsoft) written out in parts that are evaluated and measured.
+
+Maps that an operator has inside become nodes of their own, and so do its biases and its rotary embedding. What
+is left is `Core`, softmax between two products.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from onnx import helper
 
-from cortico.frontends.onnx_file.graph import OnnxGraph, attributes
-from cortico.frontends.onnx_file.sites import Site
+from cortico.frontends.onnx_file.fusions import FUSIONS
+from cortico.frontends.onnx_file.nodes import attributes
+from cortico.frontends.onnx_file.operators import MICROSOFT
+from cortico.frontends.onnx_file.parts import Parts
 from cortico.ir.errors import SpecError
 
-KINDS = ("Attention", "MultiHeadAttention", "GroupQueryAttention")
-#: Inputs that cannot be left out.
-_LEAST = {"Attention": 2, "MultiHeadAttention": 1, "GroupQueryAttention": 1}
+if TYPE_CHECKING:
+    from cortico.frontends.onnx_file.graph import OnnxGraph
+
+#: What is added where a mask hides a token, unless the operator says another number.
+_HIDDEN = -10000.0
 
 
-def microsoft_site(graph: OnnxGraph, node: onnx.NodeProto) -> Site:
-    """The site of an operator; maps that it has inside become nodes of the graph before it."""
-    options, inputs = attributes(node), [*node.input, *[""] * 12]
-    _refuse(graph, node, options)
-    if options.get("num_heads", 0) < 1:
-        raise SpecError(f"{graph.source}: {node.op_type} {node.name!r} has no num_heads")
-    heads = int(options["num_heads"])
-    common: dict[str, Any] = {
-        "q_num_heads": heads,
-        "kv_num_heads": int(options.get("kv_num_heads", heads)),
-        "is_causal": int(options.get("unidirectional", 0)),
+def written_out(node: onnx.NodeProto, graph: OnnxGraph) -> list[onnx.NodeProto]:
+    """The nodes that stand for this one of a graph. SpecError when its operands do not fit it."""
+    write = _WRITERS.get((node.domain, node.op_type))
+    if write is None:
+        return [node]
+    parts = Parts(node, graph)
+    write(parts, [*node.input, *[""] * 20], attributes(node))
+    return parts.nodes
+
+
+def _core(parts: Parts, operands: list[str], options: dict[str, Any], **own: Any) -> None:
+    heads = int(options.get("num_heads", 0))
+    groups = int(options.get("kv_num_heads", heads))
+    if heads < 1 or groups < 1 or heads % groups:
+        node = parts.node
+        raise SpecError(
+            f"{node.op_type} {node.name!r} has no num_heads that fit: {heads}, for keys {groups}"
+        )
+    given: dict[str, Any] = {
+        "heads": heads,
+        "groups": groups,
+        "scale": float(options.get("scale", 0.0)),
+        "causal": int(options.get("unidirectional", 0)),
+        "window": 0,
+        "hidden": float(options.get("mask_filter_value", _HIDDEN)),
+        **own,
     }
-    if options.get("scale"):
-        common["scale"] = options["scale"]
-    if node.op_type == "Attention":
-        query, key, value = _inner_maps(graph, node, options)
-        common["padding"] = inputs[3] or None
-        return Site(query, key, value, node.output[0], options=common, mask=inputs[5] or None)
-    if node.op_type == "MultiHeadAttention":
-        query, key, value = _with_bias(graph, node, inputs)
-        common["padding"] = inputs[4] or None
-        return Site(query, key, value, node.output[0], options=common, mask=inputs[5] or None)
-    common["is_causal"] = 1
-    window = int(options.get("local_window_size", -1))
-    common["window"] = window if window > 0 else None
-    if options.get("do_rotary"):
-        common["rotary"] = _frequencies(graph, inputs[7], inputs[8])
-        common["interleaved"] = bool(options.get("rotary_interleaved"))
-    query, key, value = inputs[:3]
-    return Site(query, key, value, node.output[0], options=common, mask=inputs[10] or None)
+    parts("Core", *operands, result=parts.node.output[0], **given)
 
 
-def _refuse(graph: OnnxGraph, node: onnx.NodeProto, options: dict[str, Any]) -> None:
-    """SpecError for what these operators can do and a spec cannot say."""
-    if len(node.input) < _LEAST[node.op_type] or not all(node.input[: _LEAST[node.op_type]]):
-        raise SpecError(f"{graph.source}: {node.op_type} {node.name!r} lacks inputs")
-    packed = node.op_type != "Attention" and not all([*node.input, "", ""][1:3])
-    rotary = node.op_type == "Attention" and options.get("do_rotary")
-    wrong = [
-        *["packed queries, keys and values"] * packed,
-        *["rotary embedding inside"] * bool(rotary),
-        *["a softcap"] * bool(options.get("softcap")),
-        *["smooth softmax"] * bool(options.get("smooth_softmax")),
-    ]
-    if wrong:
-        raise SpecError(f"{graph.source}: {node.op_type} {node.name!r} has {', '.join(wrong)}")
-
-
-def _inner_maps(graph: OnnxGraph, node: onnx.NodeProto, options: dict[str, Any]) -> list[str]:
-    """Queries, keys and values of `Attention`, whose weights are (m, [Q | K | V])."""
-    matrix = graph.constants.get(node.input[1])
-    bias = graph.constants.get(node.input[2]) if len(node.input) > 2 else None
-    if matrix is None:
-        raise SpecError(f"{graph.source}: weights of Attention {node.name!r} are not stored")
-    sizes = options.get("qkv_hidden_sizes") or [matrix.shape[1] // 3] * 3
+def _attention(parts: Parts, inputs: list[str], options: dict[str, Any]) -> None:
+    """`Attention`, whose weights are (m, [Q | K | V])."""
+    matrix = parts.stored(inputs[1], "weights")
+    sizes = options.get("qkv_hidden_sizes") or [matrix.shape[-1] // 3] * 3
+    if matrix.ndim != 2 or len(sizes) != 3 or sum(sizes) != matrix.shape[1]:
+        raise SpecError(
+            f"weights of Attention {parts.node.name!r} have shape {matrix.shape}, expected features "
+            f"by {' + '.join(map(str, sizes))}"
+        )
     ends = np.cumsum(sizes)[:-1]
-    names = []
-    biases = np.split(bias, ends) if bias is not None else [None] * 3
-    for letter, part, offset in zip("QKV", np.split(matrix, ends, axis=1), biases, strict=True):
-        name = _append(graph, "MatMul", node.input[0], f"{node.output[0]}/W_{letter}", part)
-        if offset is not None:
-            name = _append(graph, "Add", name, f"{node.output[0]}/b_{letter}", offset)
-        names.append(name)
-    return names
+    names = [parts("MatMul", inputs[0], part) for part in np.split(matrix, ends, axis=1)]
+    if inputs[2]:
+        bias = parts.stored(inputs[2], "biases")
+        if bias.shape != matrix.shape[1:]:
+            raise SpecError(
+                f"bias of Attention {parts.node.name!r} has shape {bias.shape}, expected "
+                f"{matrix.shape[1:]}"
+            )
+        pairs = zip(names, np.split(bias, ends), strict=True)
+        names = [parts("Add", name, part) for name, part in pairs]
+    _core(parts, [*names, inputs[3], inputs[5]], options)
 
 
-def _with_bias(graph: OnnxGraph, node: onnx.NodeProto, inputs: list[str]) -> list[str]:
-    """The three inputs of `MultiHeadAttention`, its bias [Q | K | V] added."""
-    if not inputs[3]:
-        return inputs[:3]
-    bias = graph.constants.get(inputs[3])
-    if bias is None:
-        raise SpecError(f"{graph.source}: bias of MultiHeadAttention {node.name!r} is not stored")
-    parts = zip("QKV", inputs[:3], np.split(bias, 3), strict=True)
-    return [_append(graph, "Add", n, f"{node.output[0]}/b_{k}", b) for k, n, b in parts]
+def _multihead(parts: Parts, inputs: list[str], options: dict[str, Any]) -> None:
+    """`MultiHeadAttention`: queries (b, i, h a), with keys and values packed behind or apart."""
+    query, key, value = inputs[:3]
+    if not key and value:
+        raise SpecError(f"MultiHeadAttention {parts.node.name!r} has values and no keys")
+    if not key:  # (b, n, heads, 3, a)
+        query, key, value = (_part(parts, query, k) for k in range(3))
+    elif not value:  # (b, n, heads, 2, a)
+        key, value = (_part(parts, key, k) for k in range(2))
+    names = [query, key, value]
+    if inputs[3]:
+        shapes = [parts("Shape", query), parts("Shape", value)]
+        names = [parts("Offset", name, inputs[3], *shapes, part=k) for k, name in enumerate(names)]
+    _core(parts, [*names, inputs[4], inputs[5]], options)
 
 
-def _append(graph: OnnxGraph, kind: str, data: str, name: str, array: np.ndarray) -> str:
-    graph.constants[name] = array
-    graph.add(helper.make_node(kind, [data, name], [f"{name}/out"]))
-    return f"{name}/out"
+def _part(parts: Parts, packed: str, place: int) -> str:
+    one = parts("Gather", packed, np.array(place), axis=3)
+    return parts("Reshape", one, np.array([0, 0, -1]))
 
 
-def _frequencies(graph: OnnxGraph, cosines: str, sines: str) -> np.ndarray:
-    """Radians per token, from the tables (positions, planes) at position 1."""
-    tables = [graph.constants.get(name) for name in (cosines, sines)]
-    if any(table is None or len(table) < 2 for table in tables):
-        raise SpecError(f"{graph.source}: tables of rotary embedding are not stored")
-    cos, sin = tables
-    assert cos is not None and sin is not None
-    return np.asarray(np.arctan2(sin[1], cos[1]))
+def _grouped(parts: Parts, inputs: list[str], options: dict[str, Any]) -> None:
+    """`GroupQueryAttention`, whose cache is empty."""
+    query, key, value = inputs[:3]
+    heads, groups = int(options.get("num_heads", 0)), int(options.get("kv_num_heads", 0))
+    if bool(key) != bool(value):
+        raise SpecError(f"GroupQueryAttention {parts.node.name!r} has keys or values, not both")
+    if not key:  # (b, n, [heads | groups | groups] a)
+        split = parts("Reshape", query, np.array([0, 0, heads + 2 * groups, -1]))
+        ends = np.split(np.arange(heads + 2 * groups), [heads, heads + groups])
+        cut = [parts("Gather", split, places, axis=2) for places in ends]
+        query, key, value = (parts("Reshape", name, np.array([0, 0, -1])) for name in cut)
+    if options.get("do_rotary"):
+        tables = inputs[7:9]
+        if not all(tables):
+            raise SpecError(
+                f"GroupQueryAttention {parts.node.name!r} turns and has no tables for it"
+            )
+        turn: dict[str, Any] = {
+            "rotated": 0,
+            "interleaved": int(options.get("rotary_interleaved", 0)),
+        }
+        query = parts("Turn", query, "", *tables, heads=heads, **turn)
+        key = parts("Turn", key, "", *tables, heads=groups, **turn)
+    sink: str | np.ndarray = inputs[11]
+    if not sink and options.get("smooth_softmax", 0) > 0:
+        sink = np.zeros(heads)
+    mask, lengths = _lengths(parts, inputs[5])
+    total = "" if inputs[6] in parts.graph.data else inputs[6]
+    own = {
+        "causal": int(options.get("causal", 1)),
+        "window": max(int(options.get("local_window_size", -1)), 0),
+    }
+    operands: list[Any] = [query, key, value, mask, inputs[10], sink, lengths, total]
+    _core(parts, operands, options, **own)
+
+
+def _lengths(parts: Parts, last: str) -> tuple[str, str]:
+    """A mask, and lengths that must be whole, of the place of the last token in each example (b).
+
+    An input is taken to say the last of all. What is made of other inputs, such as the sum of a mask,
+    hides tokens; what is made of sizes must not.
+    """
+    if last not in parts.graph.data:
+        return "", last
+    if last in (value.name for value in parts.graph.inputs):
+        return "", ""
+    return parts("Add", last, np.array([1], np.int32)), ""
+
+
+def _rotary(parts: Parts, inputs: list[str], options: dict[str, Any]) -> None:
+    """`RotaryEmbedding`."""
+    data, positions, *tables = inputs[:4]
+    if not parts.node.domain:
+        data, *tables, positions = inputs[:4]
+    parts(
+        "Turn",
+        data,
+        positions,
+        *tables,
+        result=parts.node.output[0],
+        heads=int(options.get("num_heads", 0)),
+        rotated=int(options.get("rotary_embedding_dim", 0)),
+        interleaved=int(options.get("interleaved", 0)),
+    )
+
+
+_WRITERS = {
+    (MICROSOFT, "Attention"): _attention,
+    (MICROSOFT, "MultiHeadAttention"): _multihead,
+    (MICROSOFT, "GroupQueryAttention"): _grouped,
+    (MICROSOFT, "RotaryEmbedding"): _rotary,
+    ("", "RotaryEmbedding"): _rotary,
+    **FUSIONS,
+}

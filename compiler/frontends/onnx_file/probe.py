@@ -6,21 +6,26 @@ not) does not matter then: what it gives for the basis are its weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import onnx
 
 from cortico.frontends.onnx_file.graph import OnnxGraph
-from cortico.frontends.onnx_file.masking import UNSEEN
-from cortico.frontends.onnx_file.measuring import require_room
+from cortico.frontends.onnx_file.inputs import Role
+from cortico.frontends.onnx_file.measuring import TooLargeError, require_room
 from cortico.frontends.onnx_file.sites import Site, is_map
 from cortico.ir.errors import SpecError
 
 #: Examples and tokens of a probe where the graph takes any number.
 _EXAMPLES, _TOKENS = 8, 16
+#: Products that shares may take: those of one head and 2048 tokens, a second or two.
+_PRODUCTS = 2**33
+#: A share of source tokens less than queries, where they are others, so that their axes differ.
+_FEWER = 5
 
 
 @dataclass(frozen=True)
@@ -31,37 +36,78 @@ class Stream:
     examples: int
     tokens: int
     width: int
+    free_examples: bool = True  #: the graph takes any number of them
+    free_tokens: bool = True
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return self.examples, self.tokens, self.width
 
+    def at(self, examples: int, tokens: int) -> Stream:
+        """So many examples and tokens, where they are free."""
+        return replace(
+            self,
+            examples=examples if self.free_examples else self.examples,
+            tokens=tokens if self.free_tokens else self.tokens,
+        )
 
+
+@dataclass(frozen=True)
 class Probe:
     """Feeds one site of a graph. `queries` and `sources` are the tokens it is a function of."""
 
-    def __init__(self, graph: OnnxGraph, site: Site, queries: str, sources: str) -> None:
-        self.graph, self.site = graph, site
-        self.queries, self.sources = (_stream(graph, name) for name in (queries, sources))
-        pairs = (self.queries.examples, self.queries.tokens, self.sources.tokens)
-        require_room(graph.source, "scores", pairs)
+    graph: OnnxGraph
+    site: Site
+    queries: Stream
+    sources: Stream
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    one_head: bool = (
+        False  #: one example and head of queries, keys and values, where those have axes
+    )
+
+    def __post_init__(self) -> None:
+        require_room(self.graph.source, "scores", (*self.queries.shape[:2], self.sources.tokens))
+
+    def at(self, examples: int, tokens: int) -> Probe:
+        """The same probe with other numbers of examples and tokens, where the graph takes them."""
+        fewer = tokens // _FEWER if self.cross else 0
+        return replace(
+            self,
+            queries=self.queries.at(examples, tokens),
+            sources=self.sources.at(examples, tokens - fewer),
+        )
+
+    def with_roles(self, roles: Mapping[str, Role]) -> Probe:
+        """The same probe, whose other inputs say these things."""
+        return replace(self, roles=roles)
 
     @property
     def fixed(self) -> bool:
         """Whether the graph takes one number of tokens only."""
-        streams = (self.queries.name, self.sources.name)
-        return all(self.graph.shapes.get(name, (None, None))[1] is not None for name in streams)
+        return not (self.queries.free_tokens or self.sources.free_tokens)
+
+    @property
+    def cross(self) -> bool:
+        return self.queries.name != self.sources.name
+
+    @property
+    def streams(self) -> frozenset[str]:
+        """The names of the tokens."""
+        return frozenset((self.queries.name, self.sources.name))
 
     # ---- maps in ---------------------------------------------------------------------------------
 
-    def map_of(self, name: str, stream: Stream, transposed: bool, heads: int) -> np.ndarray:
-        """`name` as a map of the tokens: (tokens, heads, features, width + 1), the last its bias.
+    def map_of(self, part: str) -> np.ndarray:
+        """ "Q", "K" or "V" as a map of the tokens: (tokens, heads, features, width + 1), the last its bias.
 
         One token stands for all where the map is the same at every position.
         """
+        stream = self.queries if part == "Q" else self.sources
+        name = self._names[part]
 
         def rates(tokens: np.ndarray) -> np.ndarray:
-            return self._at(name, stream, tokens, transposed, heads)
+            (found,) = self.graph.evaluate({**self.inputs(), stream.name: tokens}, [name])
+            return self.split(found, part)
 
         zero = rates(np.zeros(stream.shape))[0]
         some = np.random.default_rng(0).standard_normal(stream.width)
@@ -71,22 +117,36 @@ class Probe:
         maps = np.concatenate([*columns, zero[None, :, :tokens]])
         return np.asarray(maps.transpose(2, 1, 3, 0))
 
-    def _at(
-        self, name: str, stream: Stream, tokens: np.ndarray, transposed: bool, heads: int
-    ) -> np.ndarray:
-        """`name` at these tokens, (examples, heads, tokens, features)."""
-        (found,) = self.graph.evaluate({**self.inputs, stream.name: tokens}, [name])
-        return self._by_head(found, stream, transposed, heads)
+    @property
+    def _names(self) -> dict[str, str]:
+        site = self.site
+        return {"Q": site.query, "K": site.key, "V": site.value, "": site.result}
 
-    def _by_head(
-        self, found: np.ndarray, stream: Stream, transposed: bool, heads: int
-    ) -> np.ndarray:
-        if transposed:
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        parts = [part for part in self._names if part]
+        found = self.graph.evaluate(self.silence(), [self._names[part] for part in parts])
+        return {part: array.shape for part, array in zip(parts, found, strict=True)}
+
+    def _like(self, part: str) -> tuple[int, ...]:
+        """The shape that queries, keys or values are given in."""
+        shape = self._shapes[part]
+        return (shape[0], 1, *shape[2:]) if self.one_head and len(shape) == 4 else shape
+
+    def alone(self) -> Probe:
+        """The same probe with one example and one head, where the graph takes them."""
+        return replace(self.at(1, self.queries.tokens), one_head=True)
+
+    def split(self, found: np.ndarray, part: str) -> np.ndarray:
+        """What the graph has for queries, keys, values or (part "") the result: (examples, heads, tokens, features)."""
+        stream = self.sources if part in ("K", "V") else self.queries
+        if part == "K" and not self.site.is_operator:
             found = found.swapaxes(-1, -2)
         try:
             if self.site.is_operator and found.ndim == 3:
-                split = found.reshape(stream.examples, stream.tokens, heads, -1)
-                return split.transpose(0, 2, 1, 3)
+                heads = self.site.groups if part in ("K", "V") else self.site.heads
+                apart = found.reshape(stream.examples, stream.tokens, heads, -1)
+                return apart.transpose(0, 2, 1, 3)
             return found.reshape(stream.examples, -1, stream.tokens, found.shape[-1])
         except ValueError:
             raise SpecError(
@@ -94,30 +154,61 @@ class Probe:
                 f"found shape {found.shape}"
             ) from None
 
+    def join(self, array: np.ndarray, part: str) -> np.ndarray:
+        """(examples, heads, tokens, features) in the axes that the graph has for queries, keys, values or result."""
+        like = self._like(part or "Q")
+        if self.site.is_operator and len(like) == 3:
+            return array.transpose(0, 2, 1, 3).reshape(array.shape[0], array.shape[2], -1)
+        if part == "K" and not self.site.is_operator:
+            return array.swapaxes(-1, -2).reshape(*like[:-2], *array.shape[:1:-1])
+        return array.reshape(*like[:-2], *array.shape[2:])
+
+    def heads(self, part: str) -> int:
+        """How many heads queries, keys or values have."""
+        return int(self.split(np.zeros(self._like(part)), part).shape[1])
+
+    def random(self, part: str) -> np.ndarray:
+        """Random numbers for queries, keys or values by head, (examples, heads, tokens, features)."""
+        shape = self.split(np.zeros(self._like(part)), part).shape
+        return np.random.default_rng(ord(part)).standard_normal(shape)
+
     # ---- scores ------------------------------------------------------------------------------------
 
-    def scores(self) -> tuple[np.ndarray, np.ndarray]:
-        """What is added to the scores, (heads, i, j), and their factor where they are seen."""
-        site = self.site
-        assert site.scores is not None and site.logits is not None
-        shape = self.graph.evaluate(self.silence, [site.scores])[0].shape
-        added, double, thrice = (
-            self._logits(site.scores, site.logits, np.full(shape, float(number)))
-            for number in (0, 2, 3)
-        )
-        live = added > UNSEEN
-        with np.errstate(invalid="ignore"):  # -inf less -inf, where nothing is seen
-            factor = np.where(live, double - added, 0) / 2
-            third = np.where(live, thrice - added, 0) / 3
-        if not np.allclose(third, factor, rtol=1e-6, atol=1e-9):
-            raise SpecError(f"{self.graph.source}: scores go through more than a factor and a mask")
-        return added, factor
+    def shares(
+        self,
+        query: np.ndarray | None = None,
+        key: np.ndarray | None = None,
+        keep: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """What each token gives each source token, (examples, heads, i, j), for queries and keys by head.
 
-    def _logits(self, scores: str, logits: str, given: np.ndarray) -> np.ndarray:
-        (found,) = self.graph.evaluate({**self.silence, scores: given}, [logits])
-        queries, keys = found.shape[-2:]
-        whole = found.reshape(-1, queries, keys)
-        return whole[: len(whole) // self.queries.examples]
+        Those are zeros where they are not given. Values that name their tokens tell it.
+        """
+        tokens, examples = self.sources.tokens, self.sources.examples
+        sides = (examples, self.heads("Q"), self.queries.tokens, tokens)
+        require_room(self.graph.source, "shares", sides)
+        products = math.prod(sides) * tokens
+        if products > _PRODUCTS:
+            raise TooLargeError(
+                f"{self.graph.source}: shares would take {products:,} products, expected at most {_PRODUCTS:,}"
+            )
+        names = np.broadcast_to(np.eye(tokens), (examples, self.heads("V"), tokens, tokens))
+        return self.weighed(query, key, names, keep)
+
+    def weighed(
+        self,
+        query: np.ndarray | None,
+        key: np.ndarray | None,
+        value: np.ndarray,
+        keep: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The result (examples, heads, tokens, features) for queries, keys and values by head."""
+        given = self.silence(keep)
+        for part, array in (("Q", query), ("K", key), ("V", value)):
+            name = self._names[part]
+            given[name] = np.zeros(self._like(part)) if array is None else self.join(array, part)
+        (found,) = self.graph.evaluate(given, [self.site.result])
+        return self.split(found, "")
 
     # ---- the map out ---------------------------------------------------------------------------------
 
@@ -126,58 +217,57 @@ class Probe:
         stream = replace(self.queries, width=heads * features)
 
         def rates(values: np.ndarray) -> np.ndarray:
-            split = values.reshape(*values.shape[:2], heads, features).transpose(0, 2, 1, 3)
-            return self._out(output, split)[:, None]
+            apart = values.reshape(*values.shape[:2], heads, features).transpose(0, 2, 1, 3)
+            given = {**self.silence(), self.site.result: self.join(apart, "")}
+            (found,) = self.graph.evaluate(given, [output])
+            return found.reshape(self.queries.examples, 1, self.queries.tokens, -1)
 
         zero = rates(np.zeros(stream.shape))[0]
         columns = [part[:, 0, 0] for part in _columns(rates, stream, zero, still=True)]
         return np.concatenate([*columns, zero[:, 0]])
 
-    def _out(self, output: str, values: np.ndarray) -> np.ndarray:
-        """The output (examples, tokens, out) for these summed values."""
-        shaped = self.shaped(values)
-        (found,) = self.graph.evaluate({**self.silence, self.site.result: shaped}, [output])
-        return found.reshape(self.queries.examples, self.queries.tokens, -1)
-
-    def shaped(self, values: np.ndarray) -> np.ndarray:
-        """Values (examples, heads, tokens, features) in the shape that the graph has them."""
-        rank = len(self.graph.evaluate(self.silence, [self.site.query])[0].shape)
-        if self.site.is_operator and rank == 3:
-            return values.transpose(0, 2, 1, 3).reshape(*values.shape[:1], values.shape[2], -1)
-        return values if rank == 4 else values.reshape(-1, *values.shape[2:])
-
-    def with_input(self, name: str, array: np.ndarray) -> Probe:
-        """The same probe, with another array for one of the graph's inputs."""
-        other = Probe(self.graph, self.site, self.queries.name, self.sources.name)
-        other.inputs = {**self.inputs, name: array}
-        return other
-
     # ---- what else the graph wants -----------------------------------------------------------------
 
-    @cached_property
-    def silence(self) -> dict[str, np.ndarray]:
+    def silence(self, keep: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """All inputs, with tokens of zeros."""
         zeros = {s.name: np.zeros(s.shape) for s in (self.sources, self.queries)}
-        return {**self.inputs, **zeros}
+        return {**self.inputs(keep), **zeros}
 
-    @cached_property
-    def inputs(self) -> dict[str, np.ndarray]:
-        """The graph's own inputs: only their shapes matter, but for masks (ones) and positions."""
-        return {value.name: self._input(value) for value in self.graph.inputs}
+    def inputs(self, keep: np.ndarray | None = None, shift: int = 0) -> dict[str, np.ndarray]:
+        """The graph's own inputs, for tokens (examples, source tokens) that exist or not; all do by default.
 
-    def _input(self, value: onnx.ValueInfoProto) -> np.ndarray:
-        tensor = value.type.tensor_type
-        sizes = [self._size(k, dim) for k, dim in enumerate(tensor.shape.dim)]
+        Only the shapes of those without a role matter.
+        """
+        if keep is None:
+            keep = np.ones(self.sources.shape[:2], bool)
+        return {value.name: self._input(value, keep, shift) for value in self.graph.inputs}
+
+    def _input(self, value: onnx.ValueInfoProto, keep: np.ndarray, shift: int) -> np.ndarray:
+        sizes = self._sizes(value)
+        kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        kind = np.dtype(np.float64) if kind.kind == "f" or kind.name == "bfloat16" else kind
+        role = self.roles.get(value.name)
+        return np.asarray(role.numbers(keep, sizes, shift) if role else np.ones(sizes), kind)
+
+    def _sizes(self, value: onnx.ValueInfoProto) -> list[int]:
+        dims = value.type.tensor_type.shape.dim
+        places = len(dims) == 1 and self.roles.get(value.name) is Role.POSITIONS
+        sizes = [self._size(k + places, dim) for k, dim in enumerate(dims)]
         require_room(self.graph.source, f"input {value.name!r}", sizes)
-        if "position" in value.name:
-            return np.broadcast_to(np.arange(sizes[-1] if sizes else 1), sizes).copy()
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-        return np.ones(sizes, np.float64 if dtype.kind == "f" else dtype)
+        return sizes
 
     def _size(self, place: int, dim: onnx.TensorShapeProto.Dimension) -> int:
         if dim.dim_value:
             return int(dim.dim_value)
         return self.queries.examples if place == 0 else self.sources.tokens
+
+    def some_exist(self, name: str) -> np.ndarray:
+        """Tokens (examples, source tokens) of which, by the input of this name, some do not exist."""
+        (value,) = (v for v in self.graph.inputs if v.name == name)
+        examples, tokens = self.sources.shape[:2]
+        role = self.roles[name]
+        alike = role is not Role.LENGTHS and math.prod(self._sizes(value)) < examples * tokens
+        return role.some(examples, tokens, alike)
 
 
 def is_still(maps: np.ndarray) -> bool:
@@ -206,7 +296,7 @@ def _blocks(count: int, most: int) -> Iterator[range]:
         yield range(start, min(start + most, count))
 
 
-def _stream(graph: OnnxGraph, name: str) -> Stream:
+def stream_of(graph: OnnxGraph, name: str) -> Stream:
     """The tokens called `name`: three axes, their width that of the map that reads them."""
     shape = graph.shapes.get(name)
     if shape is not None and len(shape) != 3:
@@ -214,7 +304,14 @@ def _stream(graph: OnnxGraph, name: str) -> Stream:
             f"{graph.source}: tokens {name!r} have {len(shape)} axes, expected examples, tokens, features"
         )
     examples, tokens, width = shape or (None, None, None)
-    stream = Stream(name, examples or _EXAMPLES, tokens or _TOKENS, width or _width(graph, name))
+    stream = Stream(
+        name,
+        examples or _EXAMPLES,
+        tokens or _TOKENS,
+        width or _width(graph, name),
+        free_examples=not examples,
+        free_tokens=not tokens,
+    )
     require_room(graph.source, f"tokens {name!r}", stream.shape)
     return stream
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from cortico.frontends.family import Attention
-from cortico.frontends.onnx_file.checking import check
+from cortico.frontends.onnx_file.checking import check, check_turning
 from cortico.frontends.onnx_file.graph import OnnxGraph, load
-from cortico.frontends.onnx_file.masking import UNSEEN, Masking, read_masking
-from cortico.frontends.onnx_file.measuring import require_room
-from cortico.frontends.onnx_file.microsoft import KINDS, microsoft_site
-from cortico.frontends.onnx_file.probe import Probe, is_still
-from cortico.frontends.onnx_file.rotation import Turning, find_rotation
-from cortico.frontends.onnx_file.sites import Site, find_sites, output_of, scalar_factor, tokens_of
+from cortico.frontends.onnx_file.inputs import find_roles, positions
+from cortico.frontends.onnx_file.lengths import LONG, farthest, longest, shortest, tables
+from cortico.frontends.onnx_file.masking import Known, Masking, read_masking, unfolded
+from cortico.frontends.onnx_file.probe import Probe, is_still, stream_of
+from cortico.frontends.onnx_file.rotation import Turning, even_tables, find_rotation
+from cortico.frontends.onnx_file.sites import Site, all_sites, output_of, scalar_factor, tokens_of
 from cortico.ir.errors import SpecError
-from cortico.spec import AttentionSpec, Bias, PositionBias, Rotary, RotaryStyle
+from cortico.spec import AttentionSpec, Bias, PositionBias
+
+#: Tables that are held against each other: cosines and sines of queries and of keys.
+_TABLES = 8
+#: How much louder the last query is than the first: scores that are capped at some height are met.
+_LOUDEST = 64.0
+#: Largest difference of scores from a factor, relative.
+_ROUNDING = 1e-6
 
 
 def read_onnx(path: Path, layer: int) -> Attention:
@@ -41,19 +50,13 @@ def count_onnx(path: Path) -> int:
     return len(all_sites(load(path)))
 
 
-def all_sites(graph: OnnxGraph) -> list[Site]:
-    """All attention of the graph, in the order of the nodes that give its results."""
-    fused = [n for n in graph.nodes if n.domain == "com.microsoft" and n.op_type in KINDS]
-    found = {node.output[0]: microsoft_site(graph, node) for node in fused}
-    found |= {site.result: site for site in find_sites(graph)}
-    return [found[name] for node in graph.nodes for name in node.output if name in found]
-
-
 class Reading:
     """Reads one site."""
 
     def __init__(self, graph: OnnxGraph, site: Site) -> None:
         self.graph, self.site, self.source = graph, site, graph.source
+        if site.refused:
+            raise SpecError(f"{self.source}: {site.refused}")
         queries, keys, values = (
             self._tokens(part, name)
             for part, name in (
@@ -64,8 +67,11 @@ class Reading:
         )
         if keys != values:
             raise SpecError(f"{self.source}: keys are made of {keys!r} and values of {values!r}")
-        self.cross = queries != keys
-        self.probe = Probe(graph, site, queries, keys)
+        probe = Probe(graph, site, stream_of(graph, queries), stream_of(graph, keys))
+        even_out(graph, graph.between(probe.streams, [site.query, site.key]))
+        probe = shortest(probe.with_roles(positions(probe)))
+        self.output = output_of(graph, site.result)
+        self.probe = probe.with_roles(find_roles(probe, self.output))
 
     def _tokens(self, part: str, name: str) -> str:
         found = tokens_of(self.graph, name)
@@ -74,47 +80,48 @@ class Reading:
         return found
 
     def attention(self) -> Attention:
-        """The spec and its weights, compared with what the graph computes."""
-        probe, site, options = self.probe, self.site, self.site.options
-        heads, groups = options.get("q_num_heads", 1), options.get("kv_num_heads", 1)
-        maps = {
-            "Q": probe.map_of(site.query, probe.queries, False, heads),
-            "K": probe.map_of(site.key, probe.sources, not site.is_operator, groups),
-            "V": probe.map_of(site.value, probe.sources, False, groups),
-        }
-        for name, array in maps.items():
-            if not np.isfinite(array).all():
-                raise SpecError(f"{self.source}: W_{name} has numbers that are NaN or infinite")
-        heads, features = maps["Q"].shape[1], maps["Q"].shape[2]
+        """The spec and its weights, compared with what the graph computes at few tokens and at many."""
+        probe = self.probe
+        maps = {name: probe.map_of(name) for name in "QKV"}
+        self._require_finite({f"W_{name}": array for name, array in maps.items()})
         turning = self._turning(maps)
-        masking, factor, padded = self._scores(heads, features)
+        longer = longest(probe)
+        masking, factor = self._scores(longer, len(maps["Q"][0]))
         maps = {name: array[0] for name, array in maps.items()}
-        factors = {
-            "Q": scalar_factor(self.graph, site.query),
-            "K": scalar_factor(self.graph, site.key),
-        }
+        parts = {"Q": self.site.query, "K": self.site.key}
+        factors = {letter: scalar_factor(self.graph, name) for letter, name in parts.items()}
         scale = factor * factors["Q"] * factors["K"]
-        weights = self._weights(maps, factors)
-        weights |= masking.weights
-        output = output_of(self.graph, site.result)
-        weights |= self._weights_out(output, heads, maps["V"].shape[1])
+        weights = self._weights(maps, factors) | masking.weights
+        weights |= self._weights_out(len(maps["Q"]), maps["V"].shape[1])
         if turning and turning.frequencies is not None:
             weights["rotary_frequencies"] = turning.frequencies
-        spec = self._spec(weights, masking, turning, padded, scale)
-        check(self.graph, probe, spec, weights, output)
-        return spec, {name: array.astype(self.graph.dtype) for name, array in weights.items()}
+        spec = self._spec(weights, masking, turning, scale)
+        check(probe, spec, weights, self.output)
+        check_turning(farthest(probe), maps, turning, probe.queries.tokens)
+        check(self._second(longer), spec, weights, self.output)
+        with np.errstate(over="ignore"):
+            stored = {name: array.astype(self.graph.dtype) for name, array in weights.items()}
+        self._require_finite(stored)
+        return spec, stored
+
+    def _second(self, longer: Probe) -> Probe:
+        """A longer probe of all heads; a mask that is longer still was read of one."""
+        return self.probe.at(1, min(longer.queries.tokens, max(LONG)))
+
+    def _require_finite(self, arrays: dict[str, np.ndarray]) -> None:
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise SpecError(f"{self.source}: {name} has numbers that are NaN or infinite")
 
     # ---- parts -------------------------------------------------------------------------------------
 
     def _turning(self, maps: dict[str, np.ndarray]) -> Turning | None:
         """The rotation of queries and keys, if they turn with their position."""
-        options = self.site.options
-        if options.get("rotary") is not None:
-            style = RotaryStyle.INTERLEAVED if options["interleaved"] else RotaryStyle.HALF_SPLIT
-            return _given(options["rotary"], style, maps["Q"].shape[2])
         moving = {name for name, array in maps.items() if not is_still(array)}
         if not moving:
             return None
+        if self.probe.cross:
+            raise SpecError(f"{self.source}: cross attention turns queries or keys by position")
         found = [find_rotation(maps[name][:, 0, :, :-1]) for name in sorted(moving)]
         first, *others = found
         if moving == {"K", "Q"} and first and all(o and o.rotary == first.rotary for o in others):
@@ -123,61 +130,44 @@ class Reading:
             f"{self.source}: queries, keys or values change with position, and not by rotary embedding"
         )
 
-    def _scores(self, heads: int, features: int) -> tuple[Masking, float, bool]:
-        """Mask, factor of the scores, and whether an input says which tokens exist."""
-        options, factor = self.site.options, features**-0.5
-        added = self._added(self.probe)
-        padded = self._padded(added) or options.get("padding") in self.graph.data
-        if self.site.is_operator:
-            factor = float(options.get("scale") or factor)
-        else:
-            factors = self.probe.scores()[1]
-            factor = float(factors[factors != 0].mean())
-            if not np.allclose(factors[factors != 0], factor, rtol=1e-6):
-                raise SpecError(f"{self.source}: scores of different tokens have different factors")
-        shape = (heads, self.probe.queries.tokens, self.probe.sources.tokens)
-        require_room(self.source, "scores", shape)
-        added = np.broadcast_to(added, shape)
-        causal = bool(options.get("is_causal"))
-        masking = read_masking(added, causal, options.get("window"), self.source)
-        if masking.position_bias is PositionBias.TABLE and not self.probe.fixed:
-            raise SpecError(f"{self.source}: scores have a bias by position that is no ALiBi")
-        return masking, factor, padded
+    def _scores(self, probe: Probe, heads: int) -> tuple[Masking, float]:
+        """Mask and sink, and the factor of the scores."""
+        shares = probe.shares()
+        if not np.allclose(shares, shares[:1], rtol=1e-6, atol=1e-12, equal_nan=True):
+            raise SpecError(f"{self.source}: examples see different tokens")
+        added, sink = unfolded(shares[0])
+        added = np.broadcast_to(added, (heads, *added.shape[1:]))
+        known = Known(
+            self.source,
+            self.site.causal,
+            self.site.window,
+            probe.fixed,
+            probe.cross,
+            sink is not None,
+        )
+        masking = read_masking(added, known)
+        if sink is not None:
+            masking.weights["sink"] = np.broadcast_to(sink, heads)
+        return masking, self._factor(probe, added)
 
-    def _added(self, probe: Probe) -> np.ndarray:
-        """What is added to the scores, (heads or 1, i, j)."""
-        if not self.site.is_operator:
-            return probe.scores()[0]
-        name = self.site.mask
-        if name is None:
-            return np.zeros((1, probe.queries.tokens, probe.sources.tokens))
-        (found,) = self.graph.evaluate(probe.silence, [name])
-        found = found.reshape((1,) * (4 - found.ndim) + found.shape)[0]
-        return np.where(found > 0, 0.0, -np.inf) if self.graph.is_bool(name) else np.asarray(found)
-
-    def _padded(self, added: np.ndarray) -> bool:
-        """Whether some input of ones hides the last token from all when its last entry is zero."""
-        for name in self._mask_inputs():
-            without = self.probe.inputs[name].copy()
-            without[..., -1:] = 0
-            hidden = self._added(self.probe.with_input(name, without))
-            if np.array_equal(hidden, added):
-                continue
-            if (hidden[..., -1] < UNSEEN).all() and (hidden == added)[..., :-1].all():
-                return True
-            raise SpecError(f"{self.source}: input {name!r} masks in a way that is no padding")
-        return False
-
-    def _mask_inputs(self) -> list[str]:
-        """Inputs of the graph that what is added to the scores depends on."""
-        site = self.site
-        wanted = site.mask if site.is_operator else site.logits
-        if wanted is None:
-            return []
-        given = {*self.probe.silence, site.scores or wanted} - {wanted}
-        between = self.graph.between(given, [wanted])
-        names = {wanted} | {name for node in between for name in node.input}
-        return sorted(n for n in names & set(self.probe.inputs) if "position" not in n)
+    def _factor(self, probe: Probe, added: np.ndarray) -> float:
+        """What products of queries and keys are multiplied with before softmax."""
+        query, key = (probe.random(part) for part in "QK")
+        query = query * np.geomspace(1, _LOUDEST, query.shape[2])[:, None]
+        found, _ = unfolded(probe.shares(query, key)[0])
+        live = np.isfinite(added) & np.isfinite(found)
+        products = query[0] @ np.repeat(key[0], len(query[0]) // len(key[0]), 0).swapaxes(-1, -2)
+        products = np.broadcast_to(products, live.shape)
+        scores = _centred(np.where(live, found, 0) - np.where(live, added, 0), live)
+        products = _centred(products, live)
+        squares = (products**2).sum((1, 2))
+        if not squares.any():  # no query sees more than one token
+            return float(query.shape[-1] ** -0.5)
+        factors = (scores * products).sum((1, 2)) / np.where(squares > 0, squares, 1)
+        factor = float(factors[squares > 0].mean())
+        if not np.abs(scores - factor * products).max() < _ROUNDING * np.abs(scores).max():
+            raise SpecError(f"{self.source}: scores go through more than a factor and a mask")
+        return factor
 
     def _weights(
         self, maps: dict[str, np.ndarray], factors: dict[str, float]
@@ -193,8 +183,8 @@ class Reading:
                 weights[f"b_{name}"] = kept[..., -1]
         return weights
 
-    def _weights_out(self, output: str, heads: int, features: int) -> dict[str, np.ndarray]:
-        found = self.probe.map_out(output, heads, features)
+    def _weights_out(self, heads: int, features: int) -> dict[str, np.ndarray]:
+        found = self.probe.map_out(self.output, heads, features)
         matrix = found[:-1].reshape(heads, features, -1).transpose(0, 2, 1)
         return {"W_O": matrix, **({"b_O": found[-1]} if found[-1].any() else {})}
 
@@ -203,7 +193,6 @@ class Reading:
         weights: dict[str, np.ndarray],
         masking: Masking,
         turning: Turning | None,
-        padded: bool,
         scale: float,
     ) -> AttentionSpec:
         heads, features, width = weights["W_Q"].shape
@@ -212,7 +201,7 @@ class Reading:
         usual = np.isclose(scale, features**-0.5, rtol=1e-6)
         fixed = masking.position_bias is PositionBias.TABLE
         sizes: dict[str, Any] = {"tokens": self.probe.queries.tokens} if fixed else {}
-        if self.cross:
+        if self.probe.cross:
             sizes["context"] = context
             sizes |= {"context_tokens": self.probe.sources.tokens} if fixed else {}
         return AttentionSpec(
@@ -222,16 +211,37 @@ class Reading:
             key_features=None if features * heads == width else features,
             value_features=None if values == features else values,
             output=None if output == width else output,
-            cross=self.cross,
+            cross=self.probe.cross,
             mask=masking.mask,
             window=masking.window,
-            key_padding=padded,
+            key_padding=any(role.pads for role in self.probe.roles.values()),
             scale=None if usual else _short(scale),
             bias=Bias(*(f"b_{name}" in weights for name in "QKVO")),
             rotary=turning.rotary if turning else None,
             position_bias=masking.position_bias,
+            sink="sink" in weights,
             **sizes,
         )
+
+
+def even_out(graph: OnnxGraph, nodes: list[onnx.NodeProto]) -> None:
+    """Replace stored cosines and sines that turn evenly by their exact numbers: these are rounded."""
+    names = dict.fromkeys(name for _, name in tables(graph, nodes))
+    for one, two in permutations(list(names)[:_TABLES], 2):
+        arrays = graph.constants[one], graph.constants[two]
+        if arrays[0].shape != arrays[1].shape or {one, two} & graph.even:
+            continue
+        exact = even_tables(*arrays)
+        if exact is not None:
+            graph.constants[one], graph.constants[two] = exact
+            graph.even |= {one, two}
+
+
+def _centred(rows: np.ndarray, live: np.ndarray) -> np.ndarray:
+    """Rows (h, i, j) less their mean over what is live; zeros elsewhere."""
+    count = np.maximum(live.sum(-1, keepdims=True), 1)
+    rows = np.where(live, rows, 0)
+    return np.where(live, rows - rows.sum(-1, keepdims=True) / count, 0)
 
 
 def _short(number: float) -> float:
@@ -251,10 +261,3 @@ def _groups(keys: np.ndarray, values: np.ndarray) -> int:
         ):
             return groups
     return heads
-
-
-def _given(frequencies: np.ndarray, style: RotaryStyle, features: int) -> Turning:
-    rotated = 2 * len(frequencies)
-    return Turning(
-        Rotary(style=style, rotated=None if rotated == features else rotated), frequencies
-    )

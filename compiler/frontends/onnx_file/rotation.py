@@ -12,6 +12,12 @@ from cortico.spec import Rotary, RotaryStyle
 _TOLERANCE = 1e-4
 #: Digits of a base that people write.
 _DIGITS = 4
+#: Largest error of a frequency that a base explains: relative, and in radians per token.
+_RELATIVE, _ABSOLUTE = 1e-6, 1e-8
+#: Radians per token of a plane that does not turn.
+_STILL = 1e-12
+#: What an angle computed in float32 is off by, relative to the angle.
+_ANGLE = 2.0**-21
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,12 @@ class Turning:
 
     rotary: Rotary
     frequencies: np.ndarray | None
+
+    def rates(self, features: int) -> np.ndarray:
+        """Radians per token of each plane of heads with so many features."""
+        if self.frequencies is not None:
+            return self.frequencies
+        return _usual(self.rotary.base, self.rotary.rotated or features)
 
 
 def find_rotation(maps: np.ndarray) -> Turning | None:
@@ -37,17 +49,19 @@ def find_rotation(maps: np.ndarray) -> Turning | None:
 
 def _named(turns: np.ndarray, style: RotaryStyle, rotated: int, features: int) -> Turning:
     """With the base that explains the frequencies, if one does."""
-    angles = _angles(turns[1], style, rotated)
-    for t in range(2, len(turns)):  # small angles are better known after some turns
-        found = _angles(turns[t], style, rotated)
-        whole = np.round((t * angles - found) / (2 * np.pi))
-        angles = (found + 2 * np.pi * whole) / t
+    angles = _frequencies(np.stack([_angles(one, style, rotated) for one in turns]))
+    if style is RotaryStyle.INTERLEAVED:  # planes at the end that stand still
+        angles = angles[: 1 + int(np.flatnonzero(np.abs(angles) > _STILL).max(initial=0))]
+        rotated = 2 * len(angles)
     own = None if rotated == features else rotated
     base = Rotary().base if rotated == 2 else angles[1] ** (-rotated / 2)
     rotary = Rotary(base=_round(base), style=style, rotated=own)
-    usual = rotary.base ** (-np.arange(0, rotated, 2) / rotated)
-    known = np.allclose(angles, usual, rtol=1e-5)
+    known = np.allclose(angles, _usual(rotary.base, rotated), rtol=_RELATIVE, atol=_ABSOLUTE)
     return Turning(rotary if known else Rotary(style=style, rotated=own), None if known else angles)
+
+
+def _usual(base: float, rotated: int) -> np.ndarray:
+    return np.asarray(base ** (-np.arange(0, rotated, 2) / rotated))
 
 
 def _round(base: float) -> float:
@@ -75,3 +89,54 @@ def turn(angles: np.ndarray, style: RotaryStyle, rotated: int, features: int) ->
     matrix[first, first] = matrix[second, second] = np.cos(angles)
     matrix[second, first], matrix[first, second] = np.sin(angles), -np.sin(angles)
     return matrix
+
+
+def turned(rates: np.ndarray, angles: np.ndarray, style: RotaryStyle) -> np.ndarray:
+    """Rates (…, n, features), token t turned by t times the angles of its planes."""
+    first, second = planes(style, 2 * len(angles))
+    phases = np.arange(rates.shape[-2])[:, None] * angles
+    cos, sin = np.cos(phases), np.sin(phases)
+    found = rates.copy()
+    found[..., first] = cos * rates[..., first] - sin * rates[..., second]
+    found[..., second] = sin * rates[..., first] + cos * rates[..., second]
+    return found
+
+
+def even_tables(cosines: np.ndarray, sines: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Tables (…, rows, planes) without the rounding that they are stored with.
+
+    Row t has f cos(t w) and f sin(t w), with one factor f for all (YaRN: 0.1 ln s + 1) and one frequency w for
+    each plane. None when some row is further from that than rounding: cos^2 + sin^2 that is not
+    one number, or planes that turn unevenly.
+    """
+    shape, planes = cosines.shape, cosines.shape[-1]
+    cosines, sines = cosines.reshape(-1, planes), sines.reshape(-1, planes)
+    rounding = 4 * max(_rounding(cosines), _rounding(sines))
+    factor = float(np.sqrt((cosines**2 + sines**2).mean()))
+    if len(cosines) < 2 or not np.isfinite(factor):
+        return None
+    factor = 1.0 if abs(factor - 1) < rounding else factor
+    angles = np.arange(len(cosines))[:, None] * _frequencies(np.arctan2(sines, cosines))
+    found = factor * np.cos(angles), factor * np.sin(angles)
+    allowed = factor * (rounding + _ANGLE * np.abs(angles))
+    near = [np.abs(found[0] - cosines) <= allowed, np.abs(found[1] - sines) <= allowed]
+    return (found[0].reshape(shape), found[1].reshape(shape)) if np.all(near) else None
+
+
+def _frequencies(phases: np.ndarray) -> np.ndarray:
+    """Radians per row of phases (rows, planes) that are known up to whole turns."""
+    rates, last = phases[1], len(phases) - 1
+    for t in [*(2**k for k in range(1, last.bit_length())), last]:
+        whole = np.round((t * rates - phases[t]) / (2 * np.pi))
+        rates = (
+            phases[t] + 2 * np.pi * whole
+        ) / t  # small angles are better known after some turns
+    return np.asarray(rates)
+
+
+def _rounding(array: np.ndarray) -> float:
+    """The precision in which numbers were stored: half, single or double."""
+    for kind in (np.float16, np.float32):
+        if (array.astype(kind) == array).all():
+            return float(np.finfo(kind).eps)
+    return float(np.finfo(np.float64).eps)

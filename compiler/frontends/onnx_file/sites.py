@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
-from cortico.frontends.onnx_file.graph import OnnxGraph, attributes
+from cortico.frontends.onnx_file.graph import OnnxGraph
+from cortico.frontends.onnx_file.nodes import attributes
+from cortico.frontends.onnx_file.operators import is_attention
 from cortico.ir.errors import SpecError
 
 
@@ -17,48 +18,73 @@ from cortico.ir.errors import SpecError
 class Site:
     """One attention: the names of its parts, and what its operator says about itself.
 
-    `scores` is the product of queries and keys and `logits` what softmax gets; an operator made for
-    attention has neither, but `options`.
+    Products of matrices have keys (…, features, tokens); operators may have all heads on one axis.
     """
 
     query: str
     key: str
     value: str
     result: str  #: the values summed, before the map out
-    scores: str | None = None
-    logits: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    mask: str | None = None  #: boolean (True is seen) or added to the scores
-
-    @property
-    def is_operator(self) -> bool:
-        return self.scores is None
+    is_operator: bool = False
+    heads: int = 1  #: of an operator, where its queries have three axes
+    groups: int = 1
+    causal: bool = False  #: what an operator says, at however few tokens that is seen
+    window: int | None = None
+    refused: str | None = None  #: why it cannot be read
 
 
-def find_sites(graph: OnnxGraph) -> list[Site]:
+def all_sites(graph: OnnxGraph) -> list[Site]:
     """All attention of the graph, in the order in which it is computed."""
     return list(_sites(graph))
 
 
 def _sites(graph: OnnxGraph) -> Iterator[Site]:
     for node in graph.nodes:
-        if node.op_type == "Softmax" and not node.domain:
+        if node.output[0] in graph.refused and is_attention(node):
+            yield Site("", "", "", node.output[0], refused=graph.refused[node.output[0]])
+        elif node.op_type == "Softmax" and not node.domain:
             site = _around_softmax(graph, node)
             if site:
                 yield site
         elif node.op_type == "Attention" and not node.domain:
-            yield _operator(graph, node)
+            yield _operator(node)
+        elif node.op_type == "Core":
+            yield _core(node)
 
 
-def _operator(graph: OnnxGraph, node: onnx.NodeProto) -> Site:
-    """The ai.onnx operator `Attention`."""
-    options, inputs = attributes(node), [*node.input, "", "", ""]
-    if options.get("softcap"):
-        raise SpecError(f"{graph.source}: Attention {node.name!r} has a softcap")
-    if any(inputs[4:6]):
-        raise SpecError(f"{graph.source}: Attention {node.name!r} has a cache of past keys")
-    query, key, value = inputs[:3]
-    return Site(query, key, value, node.output[0], options=options, mask=inputs[3] or None)
+def _operator(node: onnx.NodeProto) -> Site:
+    """The ai.onnx operator `Attention`; its windows count the tokens beside the query's own."""
+    options = attributes(node)
+    causal, left = bool(options.get("is_causal")), options.get("left_window_size", -1)
+    query, key, value = node.input[:3]
+    return Site(
+        query,
+        key,
+        value,
+        node.output[0],
+        is_operator=True,
+        heads=options.get("q_num_heads", 1),
+        groups=options.get("kv_num_heads", 1),
+        causal=causal or options.get("right_window_size", -1) == 0,
+        window=left + 1 if left >= 0 else None,
+    )
+
+
+def _core(node: onnx.NodeProto) -> Site:
+    """What an operator of onnxruntime is written out as."""
+    options = attributes(node)
+    query, key, value = node.input[:3]
+    return Site(
+        query,
+        key,
+        value,
+        node.output[0],
+        is_operator=True,
+        heads=options["heads"],
+        groups=options["groups"],
+        causal=bool(options["causal"]),
+        window=options["window"] or None,
+    )
 
 
 def _around_softmax(graph: OnnxGraph, softmax: onnx.NodeProto) -> Site | None:
@@ -70,7 +96,7 @@ def _around_softmax(graph: OnnxGraph, softmax: onnx.NodeProto) -> Site | None:
     probabilities, product = weighted
     value = next(name for name in product.input if name != probabilities)
     query, key = scores.input
-    return Site(query, key, value, product.output[0], scores.output[0], softmax.input[0])
+    return Site(query, key, value, product.output[0])
 
 
 def _scores(graph: OnnxGraph, name: str) -> onnx.NodeProto | None:
@@ -88,6 +114,8 @@ def _scores(graph: OnnxGraph, name: str) -> onnx.NodeProto | None:
     return None
 
 
+#: What becomes of shares before they weigh values: rows without a token, the column of a sink.
+_AFTER = ("Where", "IsNaN", "Cast", "Dropout", "Identity", "Reshape", "Slice")
 _SHAPES_AND_MASKS = ("Shape", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Not")
 
 
@@ -99,7 +127,7 @@ def _weighted(graph: OnnxGraph, name: str) -> tuple[str, onnx.NodeProto] | None:
         for node in graph.users.get(name, ()):
             if node.op_type == "MatMul" and node.input[0] == name and node.input[1] in graph.data:
                 return name, node
-            if node.op_type in ("Where", "IsNaN", "Cast", "Dropout", "Identity", "Reshape"):
+            if node.op_type in _AFTER:
                 frontier.append(node.output[0])
     return None
 

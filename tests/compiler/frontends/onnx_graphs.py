@@ -12,6 +12,7 @@ class Writer:
     def __init__(self, constants="initializer", opset=18):
         self.nodes, self.stored, self.inputs = [], [], []
         self.constants, self.opset, self.count = constants, opset, 0
+        self.ir_version = 10
 
     def __call__(self, kind, *inputs, domain="", outputs=1, **attributes):
         names = [n if isinstance(n, str) else self.store(n) for n in inputs]
@@ -41,7 +42,7 @@ class Writer:
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid(MICROSOFT, 1)]
         from onnx import save_model
 
-        save_model(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+        save_model(helper.make_model(graph, opset_imports=opsets, ir_version=self.ir_version), path)
         return path
 
 
@@ -109,3 +110,21 @@ def repeated(write, part, times):
         axis=0,
     )
     return write("Reshape", wide, shape)
+
+
+def places(write, scores):
+    """0, 1, … for the tokens of scores."""
+    count = write("Squeeze", write("Shape", scores, start=3))
+    return write("Range", np.array(0), count, np.array(1))
+
+
+def causal(write, scores, window=None, least=-np.inf):
+    """Positions compared when it runs, as exporters do for any number of tokens."""
+    one = places(write, scores)
+    ahead = write(
+        "Sub", write("Unsqueeze", one, np.array([0])), write("Unsqueeze", one, np.array([1]))
+    )
+    hidden = write("Greater", ahead, np.array(0))
+    if window:
+        hidden = write("Or", hidden, write("LessOrEqual", ahead, np.array(-window)))
+    return write("Where", hidden, np.array(least), scores)

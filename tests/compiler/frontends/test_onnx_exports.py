@@ -212,3 +212,85 @@ STORED = {
     "llama": llama_weights,
     "qwen2": llama_weights,
 }
+
+
+# ---- after onnxruntime's optimisers --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def padded(tmp_path_factory):
+    """BERT with a mask as an input, exported; and its state."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
+    class Masked(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, ids, mask):
+            return self.model(input_ids=ids, attention_mask=mask)[0]
+
+    torch.manual_seed(0)
+    model = model_of("bert", "eager")
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    ids = torch.arange(2 * TOKENS).reshape(2, TOKENS)
+    axes = {0: "examples", 1: "tokens"}
+    path = export(
+        Masked(model),
+        (ids, torch.ones_like(ids)),
+        tmp_path_factory.mktemp("bert") / "bert.onnx",
+        dynamo=False,
+        opset_version=17,
+        input_names=["ids", "mask"],
+        dynamic_axes={"ids": axes, "mask": axes},
+    )
+    return path, {n: p.detach().numpy() for n, p in model.state_dict().items()}
+
+
+def extended(path, to):
+    """Products with the transposes and factors around them in one: FusedMatMul."""
+    options = onnxruntime.SessionOptions()
+    level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.graph_optimization_level, options.optimized_model_filepath = level, str(to)
+    onnxruntime.InferenceSession(str(path), options)
+
+
+def fused(path, to):
+    """Attention in one, and the bias of the map out of it in SkipLayerNormalization."""
+    optimizer = pytest.importorskip("onnxruntime.transformers.optimizer")
+    found = optimizer.optimize_model(
+        str(path), model_type="bert", num_heads=HEADS, hidden_size=WIDTH, opt_level=0
+    )
+    found.save_model_to_file(str(to))
+    return found
+
+
+def halved(path, to):
+    found = fused(path, to)
+    found.convert_float_to_float16(keep_io_types=True)
+    found.save_model_to_file(str(to))
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize(
+    ("optimise", "kinds", "tolerance"),
+    [
+        (extended, {"FusedMatMul"}, 1e-6),
+        (fused, {"Attention", "SkipLayerNormalization", "EmbedLayerNormalization"}, 1e-6),
+        (halved, {"Attention", "SkipLayerNormalization", "EmbedLayerNormalization"}, 1e-3),
+    ],
+)
+def test_bert_after_optimisers(padded, tmp_path, optimise, kinds, tolerance, layer):
+    """The weights are the model's, the bias of the map out among them."""
+    path, state = padded
+    optimise(path, tmp_path / "a.onnx")
+    assert kinds <= {node.op_type for node in onnx.load(tmp_path / "a.onnx").graph.node}
+    spec, weights = read_checkpoint(tmp_path / "a.onnx", layer)
+    bias = Bias(True, True, True, True)
+    assert spec == AttentionSpec(WIDTH, HEADS, bias=bias, key_padding=True, name=f"a layer {layer}")
+    stored = bert_weights(state, layer)
+    assert weights.keys() == stored.keys()
+    for name, expected in stored.items():
+        np.testing.assert_allclose(weights[name], expected, rtol=tolerance, atol=tolerance)

@@ -12,12 +12,21 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 from onnx import TensorProto  # noqa: E402
 
-from tests.compiler.frontends.onnx_checks import X, check_file, export, spec_and_weights  # noqa: E402
+from tests.compiler.frontends.onnx_checks import (  # noqa: E402
+    X,
+    agrees,
+    check_file,
+    export,
+    refused,
+    spec_and_weights,
+)
 from tests.compiler.frontends.onnx_graphs import (  # noqa: E402
     Writer,
+    causal,
     decomposed,
     flat,
     heads_first,
+    linear,
     map_out,
 )
 
@@ -93,19 +102,6 @@ def test_one_map_for_all_three(tmp_path, cut):
     check_file(path, spec, weights, x=X)
 
 
-def causal(write, scores, window=None, least=-np.inf):
-    """Positions compared when it runs, as exporters do for any number of tokens."""
-    count = write("Squeeze", write("Shape", scores, start=3))
-    places = write("Range", np.array(0), count, np.array(1))
-    ahead = write(
-        "Sub", write("Unsqueeze", places, np.array([0])), write("Unsqueeze", places, np.array([1]))
-    )
-    hidden = write("Greater", ahead, np.array(0))
-    if window:
-        hidden = write("Or", hidden, write("LessOrEqual", ahead, np.array(-window)))
-    return write("Where", hidden, np.array(least), scores)
-
-
 @pytest.mark.parametrize("least", [-np.inf, -1e4, float(np.finfo(np.float32).min)])
 @pytest.mark.parametrize("window", [None, 3])
 def test_masks(tmp_path, window, least):
@@ -123,6 +119,100 @@ def padded(write, scores):
     keep = write.input("mask", ["b", "n"], TensorProto.INT64)
     live = write("Cast", write("Unsqueeze", keep, np.array([1, 2])), to=TensorProto.FLOAT)
     return write("Add", write("Mul", write("Sub", np.array(1.0), live), np.array(-1e9)), scores)
+
+
+def hidden(write, scores):
+    """As torch's key_padding_mask: true hides."""
+    mask = write.input("mask", ["b", "n"], TensorProto.BOOL)
+    return write("Where", write("Unsqueeze", mask, np.array([1, 2])), np.array(-np.inf), scores)
+
+
+def added(write, scores):
+    return write("Add", scores, write.input("mask", ["b", 1, 1, "n"]))
+
+
+def both(write, scores):
+    """Two inputs hide tokens, each in its way."""
+    keep = write.input("keep", ["b", "n"], TensorProto.INT64)
+    live = write("Equal", write("Unsqueeze", keep, np.array([1, 2])), np.array(1))
+    return write("Where", live, hidden(write, scores), np.array(-1e9))
+
+
+KEEP = np.array([[1, 1, 1, 0, 1], [1, 0, 1, 1, 0]])
+OTHER = np.array([[1, 1, 0, 1, 1], [1, 1, 1, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("mask", "feeds", "keep"),
+    [
+        (hidden, {"mask": KEEP == 0}, KEEP > 0),
+        (added, {"mask": np.where(KEEP, 0, -1e9).astype(np.float32)[:, None, None]}, KEEP > 0),
+        (both, {"mask": KEEP == 0, "keep": OTHER}, KEEP * OTHER > 0),
+    ],
+)
+def test_ways_to_say_what_exists(tmp_path, mask, feeds, keep):
+    _, weights = spec_and_weights()
+    write = Writer()
+    path = write.save(tmp_path / "a.onnx", decomposed(write, weights, mask=mask))
+    agrees(path, {"x": X.astype(np.float32), **feeds}, keep=keep)
+
+
+def fickle(write, scores):
+    """Padding is hidden where its score is zero, which is how masks are seen."""
+    keep = write.input("mask", ["b", "n"], TensorProto.INT64)
+    gone = write("Equal", write("Unsqueeze", keep, np.array([1, 2])), np.array(0))
+    zero = write("Equal", scores, np.array(0.0))
+    return write("Where", write("And", gone, zero), np.array(-1e9), scores)
+
+
+def test_padding_that_depends_on_scores_is_refused(tmp_path):
+    _, weights = spec_and_weights()
+    write = Writer()
+    path = write.save(tmp_path / "a.onnx", decomposed(write, weights, mask=fickle))
+    refused(path, "with 16 tokens what was read of it differs")
+
+
+@pytest.mark.parametrize("shape", [["b", 1, "n", "n"], ["b", 2, 1, "n"], ["b", 1, 1, 1], []])
+def test_inputs_that_say_something_else(tmp_path, shape):
+    """For every query, for every head, or a factor."""
+    _, weights = spec_and_weights()
+    write = Writer()
+    kind = "Add" if len(shape) == 4 and shape[-1] == "n" else "Mul"
+    last = decomposed(write, weights, mask=lambda w, s: w(kind, s, w.input("t", shape)))
+    message = "input 't' changes scores in a way that is no padding"
+    refused(write.save(tmp_path / "a.onnx", last), message)
+
+
+@pytest.mark.parametrize("mask", [None, causal])
+def test_a_sink_of_its_own_column(tmp_path, mask):
+    """As gpt-oss has it: one more score per head, whose share goes."""
+    spec, weights = spec_and_weights(sink=True, mask=Mask.CAUSAL if mask else Mask.NONE)
+    write = Writer()
+    x = write.input("x", ["b", "n", 8])
+    query, key, value = (heads_first(write, linear(write, x, weights, k), 2) for k in "QKV")
+    scores = write("MatMul", query, write("Transpose", key, perm=[0, 1, 3, 2]))
+    scores = write("Div", scores, np.array(2.0))
+    scores = mask(write, scores) if mask else scores
+    shape = write("Concat", write("Shape", scores, start=0, end=3), np.array([1]), axis=0)
+    column = write("Expand", weights["sink"].reshape(1, 2, 1, 1), shape)
+    shares = write("Softmax", write("Concat", scores, column, axis=3), axis=-1)
+    shares = write("Slice", shares, np.array([0]), np.array([-1]), np.array([3]))
+    path = write.save(tmp_path / "a.onnx", map_out(write, write("MatMul", shares, value), weights))
+    check_file(path, spec, weights, x=X)
+
+
+def test_nodes_in_any_order(tmp_path):
+    """onnxruntime sorts them too."""
+    spec, weights = spec_and_weights()
+    write = Writer()
+    path = write.save(tmp_path / "a.onnx", decomposed(write, weights))
+    model = onnx.load(path)
+    nodes = list(model.graph.node)
+    np.random.default_rng(0).shuffle(nodes)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save_model(model, path)
+    check_file(path, spec, weights, x=X)
 
 
 def test_padding(tmp_path):

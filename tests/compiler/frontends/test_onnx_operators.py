@@ -93,7 +93,7 @@ def test_a_mask_of_an_input_that_is_no_padding_is_refused(tmp_path):
     parts = [linear(write, x, weights, name) for name in "QKV"]
     joined = write("Attention", *parts, bias, q_num_heads=2, kv_num_heads=2)
     path = write.save(tmp_path / "a.onnx", out(write, joined, weights))
-    with pytest.raises(SpecError, match="input 'bias' masks in a way that is no padding"):
+    with pytest.raises(SpecError, match="input 'bias' changes scores in a way that is no padding"):
         read_checkpoint(path)
 
 

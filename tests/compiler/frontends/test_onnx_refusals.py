@@ -180,7 +180,7 @@ def test_normalised_queries_are_refused(tmp_path):
     model.graph.node.extend(nodes)
     onnx.save_model(model, tmp_path / "a.onnx")
     with pytest.raises(
-        SpecError, match="is none that a spec can say: what was read of it differs by"
+        SpecError, match="is none that a spec can say: with 16 tokens what was read"
     ):
         read_checkpoint(tmp_path / "a.onnx")
 
@@ -235,7 +235,7 @@ def test_what_operators_have_that_specs_have_not(tmp_path):
             {"num_heads": 2, "kv_num_heads": 2, "softcap": 5.0},
             "softcap",
         ),
-        (MICROSOFT, "MultiHeadAttention", {"num_heads": 2, "packed": True}, "packed queries"),
+        (MICROSOFT, "MultiHeadAttention", {"num_heads": 2, "packed": True}, "axis must be in"),
     ):
         write = Writer(opset=23)
         _, weights = spec_and_weights()
