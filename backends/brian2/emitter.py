@@ -17,7 +17,7 @@ from cortico.backends.cells.statements import (
     function,
     option_lines,
     parameters,
-    script,
+    put_together,
     weights_option,
 )
 from cortico.ir import Circuit
@@ -46,7 +46,9 @@ def emit_script(circuit: Circuit, options: Options) -> str:
     """A standalone Python script that imports brian2 and numpy and runs `circuit`."""
     coder = Coder.of(circuit, plan=schedule(circuit), options=options)
     templates = (NETWORK, TIME if coder.in_time else SPACE, SPIKING)
-    return script(coder, templates, [IMPORTS, _simulate(coder, options)], _flags(coder, options))
+    return put_together(
+        coder, templates, [IMPORTS, _simulate(coder, options)], _flags(coder, options)
+    )
 
 
 def _flags(coder: Coder, options: Options) -> str:

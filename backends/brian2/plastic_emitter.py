@@ -24,8 +24,8 @@ from cortico.backends.cells.statements import (
     function,
     option_lines,
     parameters,
+    put_together,
     quoted,
-    script,
 )
 from cortico.ir import Circuit
 
@@ -46,7 +46,7 @@ def emit_plastic_script(circuit: Circuit, plasticity: Plasticity, file: str) -> 
     All populations of the circuit, its inputs and outputs have the axis `plasticity.samples`, in time.
     """
     coder = Coder.of(circuit, plan=schedule(circuit), options=Options())
-    return script(
+    return put_together(
         coder,
         (LEARNING, NETWORK, TIME),
         [IMPORTS, _learn(coder, plasticity)],

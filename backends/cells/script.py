@@ -12,7 +12,7 @@ from cortico.backends.cells.statements import (
     called,
     function,
     parameters,
-    script,
+    put_together,
     weights_option,
 )
 from cortico.ir import Circuit, Compartment, Effect, Output, Population, Projection, Role
@@ -28,7 +28,7 @@ def emit_cell_script(circuit: Circuit, engine: CellBackend[Any]) -> str:
     coder, chain = Coder.of(circuit), longest_chain(circuit, engine.units)
     own = [engine.values(circuit), _simulate(coder, engine, chain)]
     flags = weights_option(circuit) + engine.flags()
-    return script(coder, (engine.template,), own, flags, engine.physiology, chain=chain)
+    return put_together(coder, (engine.template,), own, flags, engine.physiology, chain=chain)
 
 
 def axes_in_time(circuit: Circuit) -> Iterator[str]:

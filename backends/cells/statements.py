@@ -23,7 +23,7 @@ _MAIN = 'if __name__ == "__main__":\n    main()\n'
 _WIDTH = 96
 
 
-def script(
+def put_together(
     coder: Coder,
     templates: tuple[str, ...],
     own: Iterable[str],
