@@ -39,13 +39,11 @@ def link(
     """The file of the text `own`, with all that it uses of the `templates` and of those that they import.
 
     In this order: its docstring, imports, values of templates, `own`, functions of templates, and what `own`
-    does beside defining. `holes` have the lines for each hole; `offers` are taken though nothing here reads them. LookupError for a name that nothing defines,
-    that two templates define, or that is promised and lacking, and for a hole without lines.
+    does beside defining. `holes` have the lines for each hole; `offers` are taken though nothing here reads
+    them. LookupError for a name that nothing defines, that two templates define, or that is promised and
+    lacking, and for a hole without lines.
     """
-    linker = _Linker(own, templates, holes or {})
-    for name in offers:
-        linker.take(name)
-    return linker.text()
+    return _Linker(own, templates, holes or {}, offers).text()
 
 
 def heading(module: str) -> str:
@@ -61,17 +59,17 @@ def definition(module: str, name: str) -> str:
 class _Linker:
     """Finds what a file needs."""
 
-    def __init__(self, own: str, templates: Iterable[str], holes: Mapping[str, str]) -> None:
+    def __init__(
+        self, own: str, templates: Iterable[str], holes: Mapping[str, str], offers: Iterable[str]
+    ) -> None:
         self.own, self.holes = Template.of("the script", own), holes
         self.templates = [*map(template, templates)]
         self.taken: dict[str, Template] = {}  #: each name that is taken, to where it is from
         self.imports: dict[Import, bool] = {}  #: to whether it may come first
         for part in (*self.own.parts, *self.own.statements):
             self._read(part, self.own)
-
-    def take(self, name: str) -> None:
-        """Take what a name means in a template."""
-        self._find(name, self.own)
+        for name in offers:
+            self._find(name, self.own)
 
     def text(self) -> str:
         """The file."""
