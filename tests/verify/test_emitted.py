@@ -27,7 +27,7 @@ from cortico.verify.exact.emitted import (
     small_sizes,
 )
 from tests.cases import CASES
-from tests.covering import covering, every_case, first
+from tests.covering import covering, first
 from tests.strategies import circuits
 
 CASE = {case.name: case for case in CASES}
@@ -44,7 +44,7 @@ def compiled(name, passes="none"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", every_case())
+@pytest.mark.parametrize("case", every_option(long=True))
 def test_every_case_is_exact(case):
     lowered = lower(case.spec, case.weights)
     # all pipelines on some: each runs the code twice
