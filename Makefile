@@ -10,6 +10,9 @@ FILES := $(shell find ir compiler backends -name '*.py' -o -name '*.csv' -o -nam
 DEMO_STAMP := $(VENV)/.stamp-demo-$(FILES)
 DEV_STAMP := $(VENV)/.stamp-dev-$(FILES)
 
+# many tests start Python anew: it need not compile each time
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -38,8 +41,8 @@ cross: $(DEV_STAMP) ## run all other cases of the table
 test-all: test rest cross ## run every test
 
 .PHONY: quick
-quick: $(DEV_STAMP) ## run the tests that are not marked slow, on cases in which each option is met
-	$(TEST) -m 'not slow and not full and not cross'
+quick: $(DEV_STAMP) ## run each test that is not marked slow once, on its first parameters
+	$(TEST) --once -m 'not slow and not full and not cross'
 
 # a tenth of what a release goes through
 ATTACKS := passes=1000 circuits=1000 gradients=200 emitted=100 certificates=100 readers=10000

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from cortico.backends.extras import plugins
 from cortico.ir import Circuit, SpecError, UnsupportedError
 from cortico.ir.errors import bullet_list, near_name
 
@@ -83,7 +83,7 @@ ABILITIES: Mapping[type, tuple[str, str]] = {
 
 def backend_names() -> list[str]:
     """Names of the installed backends: the entry points of group `cortico.backends`."""
-    return sorted(entry_points(group="cortico.backends").names)
+    return sorted(plugins("cortico.backends").names)
 
 
 def get_backend(name: str, /, **options: object) -> Backend:
@@ -91,7 +91,7 @@ def get_backend(name: str, /, **options: object) -> Backend:
 
     SpecError when none is installed under that name, or it does not take an option.
     """
-    found = entry_points(group="cortico.backends", name=name)
+    found = plugins("cortico.backends").select(name=name)
     if not found:
         names = backend_names()
         raise SpecError(

@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+# no test fails because a machine is busy, or because few examples are circuits
+FEW = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 # CI repeats the same examples at every run; a developer's runs search on
-settings.register_profile("ci", derandomize=True, print_blob=True, max_examples=20)
-settings.register_profile("developer", max_examples=20)
+settings.register_profile("ci", FEW, derandomize=True, print_blob=True)
+settings.register_profile("developer", FEW)
 settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 # tests run small arrays once: compiling well takes XLA longer than it saves
@@ -21,6 +23,15 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="rewrite golden files")
+    parser.addoption("--once", action="store_true", help="run each test on its first parameters")
+
+
+@pytest.hookimpl(trylast=True)  # after -m and -k
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--once"):
+        first = list({item.nodeid.partition("[")[0]: item for item in reversed(items)}.values())
+        config.hook.pytest_deselected(items=[item for item in items if item not in first])
+        items[:] = reversed(first)
 
 
 @pytest.fixture

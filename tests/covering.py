@@ -4,9 +4,9 @@
     @pytest.mark.parametrize("case", every_pair())      # each two options that some case has together
     @pytest.mark.parametrize("case", every_option())    # each option by itself: for slow simulators
 
-`make quick` and `make test` run of each the cases in which every option is met, and `make test` those in which
-every pair is where a test is thorough: lowering is proved, and run by backends, on them. `make rest` runs every pair
-of the others, `make cross` all cases.
+`make test` runs of each the cases in which every option is met, and those in which every pair is where a test is
+thorough: lowering is proved, and run by backends, on them. `make rest` runs every pair of the others, `make cross`
+all cases, `make quick` the first one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Any valid spec, with any weights and inputs: every backend computes what the textbook says."""
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend
@@ -11,7 +12,8 @@ from tests.oracle import textbook_attention
 from tests.spec_strategies import inputs_of, planted_weights, small_specs
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.slow
+@settings(max_examples=25)
 @given(data=st.data(), spec=small_specs)
 def test_any_spec_is_the_textbook(data, spec):
     weights, inputs = data.draw(planted_weights(spec)), data.draw(inputs_of(spec))

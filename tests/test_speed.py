@@ -41,6 +41,7 @@ def test_every_table_of_the_page_is_made():
     assert text.count("rewrites these lines -->") == len(DRAW["SECTIONS"])
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_and_small(tmp_path):
     pytest.importorskip("matplotlib")
     DRAW["draw"](DRAW["read"](), tmp_path)
@@ -70,6 +71,7 @@ def test_a_curve_is_the_fastest_of_its_family():
 # ---- who takes part ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", first(2, KINDS))
 def test_all_compute_the_formula(benchmark, kind):
     """300 tokens: more than a window, and a tile, a block and a chunk that are not full."""
@@ -143,6 +145,7 @@ def test_steps_compute_the_formula(benchmark):
 # ---- what is measured, and goals -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_rows_of_one_size(benchmark):
     bench = benchmark("attention_speed")
     rows = list(bench.measure_kind("softmax", [(1, 16)], "tiles", 0.05))

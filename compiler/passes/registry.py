@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
+from cortico.backends.extras import plugins
 from cortico.passes.base import Pass
 from cortico.passes.drop_softmax_shift import DropSoftmaxShift
 from cortico.passes.fold_constants import FoldConstants
@@ -53,7 +52,7 @@ def find_pass(name: str) -> type[Pass] | None:
     ours = {kind.name: kind for kind in PASSES}
     if name in ours:
         return ours[name]
-    for entry in entry_points(group="cortico.passes", name=name):
+    for entry in plugins("cortico.passes").select(name=name):
         found: type[Pass] = entry.load()
         return found
     return None

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from cortico.ir.analysis import once
 from cortico.ir.circuit import Circuit
 from cortico.ir.rewrite import weights_onto
 from cortico.ir.tensors import FORMULAS, Gain, Parameter, TensorRef, Weight
@@ -14,6 +15,7 @@ from cortico.ir.tensors import FORMULAS, Gain, Parameter, TensorRef, Weight
 _CARRIED = {"rotation": slice(1, 2), "distance": slice(0, -2)}
 
 
+@once
 def constant_populations(circuit: Circuit) -> frozenset[str]:
     """Populations whose rates are known numbers: no input, symbol or symbolic weight reaches them."""
     found: frozenset[str] = frozenset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cortico.ir.analysis import once
 from cortico.ir.circuit import Circuit
 from cortico.ir.domain import Domain, bound_axes, conjunction, implies
 from cortico.ir.population import Compartment, Population, Projection
@@ -12,7 +13,8 @@ from cortico.ir.population import Compartment, Population, Projection
 _Found = Mapping[str, set[str]]
 
 
-def rate_axes(circuit: Circuit) -> dict[str, set[str]]:
+@once
+def rate_axes(circuit: Circuit) -> _Found:
     """Population to its axes along which its rate can differ within its domain."""
     found: dict[str, set[str]] = {}
     for each in circuit.order:

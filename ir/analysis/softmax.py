@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cortico.ir.analysis import once
 from cortico.ir.circuit import Circuit
 from cortico.ir.population import Compartment, Effect, Population
 from cortico.ir.rewrite import leading_to
@@ -26,6 +27,7 @@ class ShiftGroup:
     axes: tuple[str, ...]
 
 
+@once
 def shift_groups(circuit: Circuit) -> dict[str, ShiftGroup]:
     """Exponential population to its group, for all whose shift provably cancels."""
     groups: dict[str, ShiftGroup] = {}

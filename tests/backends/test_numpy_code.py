@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend
@@ -42,7 +42,7 @@ def test_golden_code(name, golden):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4))
 def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):
     inputs, given, rates = real_numbers(circuit, seed, tokens)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend, get_runner, require_support
@@ -161,7 +161,7 @@ def test_query_tokens_that_come_from_weights_are_not_shared():
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25)
 @given(data=st.data(), spec=small_specs, ranks=st.integers(1, 5))
 def test_any_spec_that_can_be_shared(data, spec, ranks):
     weights, inputs = data.draw(planted_weights(spec)), data.draw(inputs_of(spec))

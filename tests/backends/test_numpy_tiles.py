@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import threadpoolctl
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortico.backends.numpy import compile_source, emit_source
@@ -63,7 +63,6 @@ def test_softmax_and_windows_run_in_tiles():
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     circuit=circuits(),
     seed=st.integers(0, 9),

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cortico import SpecError, UnsupportedError, compile_attention, export_circuit, lower
@@ -126,7 +126,6 @@ def test_any_number_of_tokens_and_examples(batch, tokens, tmp_path):
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4))
 def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):
     inputs, weights, rates = real_numbers(circuit, seed, tokens)

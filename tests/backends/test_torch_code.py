@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortico import UnsupportedError
@@ -70,7 +70,6 @@ def test_golden_code(name, golden):
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4))
 def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):
     inputs, given, rates = real_numbers(circuit, seed, tokens)

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cortico import compare
 from cortico.ir import Bound, Gain, Weight
 from cortico.ir.text import save_circuit
 from cortico.lowering import lower
 from cortico.passes.reassociate import Reassociate
 from cortico.passes.share_relays import ShareRelays
+from cortico.report import difference
 from cortico.report.difference import circuit_differences, count_table
 from cortico.spec import AttentionSpec, Kernel, Mask
 from cortico.spec.weights import random_weights
@@ -103,8 +103,8 @@ def test_counts():
 
 
 def test_the_largest_difference():
-    assert compare.largest_difference(np.array([1.0, -2.0]), np.array([1.5, 2.0])) == 4.0
-    assert compare.largest_difference(np.zeros((0, 3)), np.zeros((0, 3))) == 0.0
+    assert difference.largest_difference(np.array([1.0, -2.0]), np.array([1.5, 2.0])) == 4.0
+    assert difference.largest_difference(np.zeros((0, 3)), np.zeros((0, 3))) == 0.0
 
 
 # ---- on the command line ---------------------------------------------------------------------------

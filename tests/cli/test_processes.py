@@ -52,6 +52,7 @@ def test_interrupted_compile(home, folder, module, name):
     assert tree(home) == before
 
 
+@pytest.mark.slow
 def test_interrupt_while_files_move_waits(home, cortico):
     """All files are of one run, also when Ctrl-C comes after the first has moved."""
     command = (
@@ -113,6 +114,7 @@ def test_full_disk_behind_stdout(home, command):
     assert errors == "cortico: cannot read or write: No space left on device\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_closed_outputs(home, closed):
     for command in ("show out", "compile ok.toml -o again"):
@@ -121,6 +123,7 @@ def test_closed_outputs(home, closed):
         assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 def test_terminal_without_greek(home):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     for command in ((*COMMANDS[0], "--population", "relay"), *COMMANDS, ("compile", "-h")):
@@ -152,6 +155,7 @@ def test_help_imports_nothing_heavy(home, arguments):
     assert not loaded(*arguments)
 
 
+@pytest.mark.slow
 def test_sympy_is_not_needed_to_compile(home):
     assert "sympy" not in loaded("compile", "ok.toml", "--tokens", "3", "-o", "out")
     assert "sympy" not in loaded("show", "bare", "--bind", "n=4")

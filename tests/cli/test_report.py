@@ -29,6 +29,7 @@ def test_a_spec_without_weights_and_input(cortico, home):
     assert "share-relays" in html and "Nothing was proved" in html and "causal" in html
 
 
+@pytest.mark.slow
 def test_proofs(cortico, home):
     (home / "tiny.toml").write_text("model = 2\n")
     command = ("report", "tiny.toml", "--random-weights", 1, "--passes", "none", "--verify")
@@ -46,6 +47,7 @@ def test_the_claims_of_a_certificate(cortico, home):
     assert code == 2 and "is no certificate" in errors
 
 
+@pytest.mark.slow
 @needs_weights
 def test_a_sentence(cortico, home):
     folder = MiniLM.load().folder

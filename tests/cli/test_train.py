@@ -65,6 +65,7 @@ def test_weights_from_a_file_and_a_checkpoint_layer(cortico, home, data):
     assert cortico(*bert, "--epochs", "1", "-o", "v")[0] == 0
 
 
+@pytest.mark.slow
 def test_resume_gives_the_same_files(cortico, home, data):
     command = [*TRAIN, "--momentum", "0.9", "--validation", "0.25"]
     assert cortico(*command, "--epochs", "4", "-o", "whole")[0] == 0
@@ -91,6 +92,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "kept"), [(8, 2), (2, 0)])
 def test_ctrl_c_keeps_the_last_whole_epoch(cortico, home, data, step, kept):
     command = [*TRAIN, "--epochs", "5", "-o", "t"]
@@ -129,6 +131,7 @@ def test_divergence_keeps_the_last_finite_epoch(cortico, home, data):
     assert all(np.isfinite(array).all() for array in arrays.values())
 
 
+@pytest.mark.slow
 def test_without_matplotlib_it_says_so(home, data):
     code = f"import sys; sys.modules['matplotlib'] = None; {START}"
     process = start(*TRAIN, "--epochs", "1", "-o", "t", code=code, stdout=subprocess.PIPE, cwd=home)
@@ -138,6 +141,7 @@ def test_without_matplotlib_it_says_so(home, data):
     assert {path.name for path in (home / "t").iterdir()} == WRITTEN - {"loss.svg"}
 
 
+@pytest.mark.slow
 def test_help_and_training_load_matplotlib_late(home, data):
     for arguments in (["train", "-h"], ["train", "ok.toml", "--data", "lost.npz", "-o", "t"]):
         code = (
@@ -150,6 +154,7 @@ def test_help_and_training_load_matplotlib_late(home, data):
         assert not {"matplotlib", "torch"} & set(done.stderr.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [1, 3, 200])
 def test_pictures_of_any_history(tmp_path, epochs):
     from cortico.learning.curve import draw_losses

@@ -9,6 +9,7 @@ from cortico.passes import dead_indices
 from tests.covering import first
 
 
+@pytest.mark.slow
 def test_a_spec(cortico, home):
     code, printed, errors = cortico("verify", "ok.toml")
     assert (code, errors) == (0, "")
@@ -25,6 +26,7 @@ def test_a_checkpoint_layer_in_a_wide_terminal(cortico, monkeypatch):
     assert "W_K_v2 = size(a)^-1/2 * W_K" in printed
 
 
+@pytest.mark.slow
 def test_certificate_and_derivation(cortico, home):
     command = ("verify", "ok.toml", "--random-weights", "1", "-o", "proof", "--latex", "p.tex")
     code, printed, _ = cortico(*command)
@@ -39,6 +41,7 @@ def test_certificate_and_derivation(cortico, home):
     assert "attention.py: compared numerically" in printed
 
 
+@pytest.mark.slow
 def test_compile_writes_the_same_certificate(cortico, home):
     assert cortico("compile", "ok.toml", "-o", "proof", "--verify")[0] == 0
     found = json.loads((home / "proof" / "certificate.json").read_text())
@@ -61,6 +64,7 @@ TAMPERED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", first(2, TAMPERED))
 def test_a_tampered_certificate_does_not_hold(cortico, home, what):
     assert cortico("verify", "ok.toml", "-o", "proof")[0] == 0
@@ -86,6 +90,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", first(3, HOSTILE))
 @pytest.mark.parametrize("hashed", first(1, [True, False]))
 def test_changed_code_is_noticed_and_not_run(cortico, home, what, hashed):
@@ -106,6 +111,7 @@ def test_changed_code_is_noticed_and_not_run(cortico, home, what, hashed):
     assert not (home / "ran").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "file", "words"),
     [
@@ -128,6 +134,7 @@ def test_folders_of_other_backends(cortico, home, backend, file, words):
     assert code == 1 and f"{file}: differs from what cortico emits" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "record", [None, {"backend": "no such"}, {"backend": "numpy", "options": {"ranks": "x"}}]
 )

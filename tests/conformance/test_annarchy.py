@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend, get_runner
@@ -164,8 +164,6 @@ def features():
 @pytest.mark.skipif(EXAMPLES == 0, reason="ANNARCHY_EXAMPLES says how many circuits to compile")
 @settings(
     max_examples=max(EXAMPLES, 1),
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 @given(circuit=circuits(time=False), seed=st.integers(0, 9), tokens=st.integers(1, 4))

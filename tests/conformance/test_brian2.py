@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend
@@ -146,7 +146,7 @@ def test_bounds_on_synapses(form, in_time):
 
 
 @pytest.mark.full
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12)
 @given(
     circuit=circuits(time=False),
     seed=st.integers(0, 9),

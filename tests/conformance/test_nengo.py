@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from cortico import AttentionSpec, random_weights
@@ -62,8 +62,6 @@ def test_bounds_on_synapses():
 
 @settings(
     max_examples=25,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 @given(circuit=circuits(time=False), seed=st.integers(0, 9), tokens=st.integers(1, 4))

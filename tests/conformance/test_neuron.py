@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend, get_runner
@@ -79,9 +79,7 @@ def test_bounds_on_synapses():
 
 @settings(
     max_examples=25,
-    deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    suppress_health_check=list(HealthCheck),
 )
 @given(circuit=circuits(time=False), seed=st.integers(0, 9), tokens=st.integers(1, 4))
 def test_any_circuit_in_space(circuit, seed, tokens):

@@ -117,6 +117,7 @@ def test_the_page_is_made_of_its_cells(golden, request):
     golden(page(own_backends(), cells), "support.md", folder=DOCS)
 
 
+@pytest.mark.slow
 def test_the_record_of_annarchy_is_of_the_code_that_is_emitted():
     cases = annarchy_record.supported()
     emitted = {case.name: annarchy_record.code_of(circuit) for case, circuit in cases}

@@ -208,6 +208,7 @@ def test_erf_is_imported_from_scipy(monkeypatch):
         get_runner("numpy").run(circuit_of("erf"), example_of())
 
 
+@pytest.mark.slow
 @needs_neuron
 def test_a_function_that_the_mechanisms_of_another_circuit_lack_is_refused():
     """A script beside compiled mechanisms that know no sigmoid; those of its own do."""

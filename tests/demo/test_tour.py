@@ -36,6 +36,7 @@ def test_demo_runs(tmp_path, console):
     assert "[CLS]" in text
 
 
+@pytest.mark.slow
 @needs_weights
 def test_emitted_file_computes_the_models_attention(made):
     assert made.is_exact

@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from cortico import AttentionSpec, SpecError, compile_attention, freeze, get_runner, random_weights
@@ -93,8 +93,6 @@ def test_with_all_inputs_frozen_only_rates_are_left(case):
 @pytest.mark.slow
 @settings(
     max_examples=25,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 @given(data=st.data(), circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4))

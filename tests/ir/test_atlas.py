@@ -103,7 +103,8 @@ def test_nuclei():
     assert str(sampler().thalamus[0].neurons) == "8"
 
 
-@settings(deadline=None, max_examples=25)
+@pytest.mark.slow
+@settings(max_examples=25)
 @given(circuits(symbolic=False))
 def test_every_cortical_cell_of_a_column_is_found_by_browsing(circuit):
     found = set()

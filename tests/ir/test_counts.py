@@ -1,11 +1,11 @@
+import pytest
 import sympy
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 
 from tests.ir.circuits import all_cells, all_synapses, attention, tied_in_time
 from tests.strategies import circuits
 
 
-@settings(deadline=None)
 @given(circuits(symbolic=False))
 def test_counts_are_those_of_enumeration(circuit):
     counts = circuit.counts()
@@ -17,7 +17,7 @@ def test_counts_are_those_of_enumeration(circuit):
             assert counts.synapses_of[q.name] == len(all_synapses(circuit, q))
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(circuits())
 def test_symbolic_counts_are_those_of_the_bound_circuit(circuit):
     assume(circuit.symbols)

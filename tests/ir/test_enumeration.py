@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cortico.ir import CircuitError
@@ -22,7 +22,6 @@ in_space = circuits(symbolic=False, time=False)
 # ---- sums over one space -------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(spaces(), st.data())
 def test_any_stretch_of_a_space(arguments, data):
     space = IndexSpace(*arguments)
@@ -38,7 +37,6 @@ def test_any_stretch_of_a_space(arguments, data):
         assert np.array_equal(made.columns(start, stop), expected)
 
 
-@settings(deadline=None)
 @given(spaces())
 def test_terms_add_up_to_the_rank(arguments):
     space = IndexSpace(*arguments)
@@ -104,13 +102,12 @@ def streamed(circuit, **options):
             yield block.projection.name, pre, post, weight
 
 
-@settings(deadline=None)
 @given(in_space, st.integers(1, 40), st.one_of(st.none(), st.integers(0, 99)))
 def test_the_stream_is_the_list(circuit, block, limit):
     assert list(streamed(circuit, block=block, limit=limit)) == list(listed(circuit))[:limit]
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(in_space, st.data(), st.integers(1, 40))
 def test_at_and_where_filter_the_list(circuit, data, block):
     sizes, seen = circuit.sizes(), data.draw(st.sets(st.sampled_from(circuit.projections or [0])))
@@ -183,6 +180,7 @@ def test_indices_that_no_neuron_has(at, message):
 # ---- memory --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 def test_memory_does_not_grow_with_synapses(causal):
     def peak(tokens):

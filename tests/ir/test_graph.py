@@ -69,7 +69,7 @@ def test_the_graph_of_neurons_computes_attention(causal, softmax):
     np.testing.assert_allclose(y, textbook(circuit, x, causal, softmax), rtol=1e-12)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(circuits(symbolic=False))
 def test_the_graph_of_neurons_has_every_neuron_and_synapse(circuit):
     graph = circuit.to_networkx("neuron")
@@ -80,7 +80,7 @@ def test_the_graph_of_neurons_has_every_neuron_and_synapse(circuit):
         assert edge["projection"] == key
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(circuits())
 def test_the_graph_of_populations_mirrors_the_circuit(circuit):
     graph = circuit.to_networkx()

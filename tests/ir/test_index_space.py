@@ -37,7 +37,6 @@ def rows(space):
     return list(zip(*columns, strict=True)) if columns else [()] * space.size
 
 
-@settings(deadline=None)
 @given(arguments=spaces())
 @pytest.mark.parametrize("table_rows", [0, 1 << 20], ids=["bisection", "table"])
 def test_unrank_enumerates_and_rank_inverts(arguments, table_rows):
@@ -53,7 +52,7 @@ def test_unrank_enumerates_and_rank_inverts(arguments, table_rows):
         assert np.array_equal(np.broadcast_to(ranks, (space.size,)), np.arange(space.size))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(spaces(), st.data())
 def test_contains_and_fix_agree_with_enumeration(arguments, data):
     space = IndexSpace(*arguments)

@@ -155,7 +155,8 @@ def test_all_violations_are_in_one_error():
     assert str(caught.value).startswith("circuit 'linear attention' is broken:")
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=25)
 @given(circuits())
 def test_random_circuits_are_whole(circuit):
     check(circuit)

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortico.ir import CircuitError, Parameter
@@ -40,7 +40,6 @@ def cells_of(view):
     return cells
 
 
-@settings(deadline=None)
 @given(numeric)
 def test_neurons_are_those_of_enumeration(circuit):
     view = circuit.neurons()
@@ -54,7 +53,6 @@ def test_neurons_are_those_of_enumeration(circuit):
             assert set(own) == all_cells(circuit, population.name)
 
 
-@settings(deadline=None)
 @given(numeric)
 def test_synapses_are_those_of_enumeration(circuit):
     view = circuit.neurons()
@@ -71,7 +69,7 @@ def test_synapses_are_those_of_enumeration(circuit):
             assert set(found) == all_synapses(circuit, projection)
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(numeric)
 def test_weights_are_gain_times_entry(circuit):
     view, sizes = circuit.neurons(), circuit.sizes()
@@ -91,7 +89,7 @@ def test_weights_are_gain_times_entry(circuit):
             assert number == pytest.approx(float(entry) * weight.gain.value(sizes), rel=1e-12)
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(numeric, st.integers(1, 9))
 def test_blocks_of_any_size_say_the_same(circuit, block):
     view = circuit.neurons()
@@ -108,7 +106,6 @@ def test_blocks_of_any_size_say_the_same(circuit, block):
             assert np.array_equal(one, other)
 
 
-@settings(deadline=None)
 @given(numeric, st.integers(0, 20), st.integers(1, 7))
 def test_limit_ends_the_stream(circuit, limit, block):
     every = [pair for b in circuit.neurons().synapses() for pair in zip(b.pre, b.post, strict=True)]
@@ -116,7 +113,7 @@ def test_limit_ends_the_stream(circuit, limit, block):
     assert [pair for b in some for pair in zip(b.pre, b.post, strict=True)] == every[:limit]
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(numeric)
 def test_incoming_is_the_filter_of_all(circuit):
     view = circuit.neurons()
@@ -139,7 +136,7 @@ def test_incoming_is_the_filter_of_all(circuit):
                 assert np.array_equal(block.weight[order], weight[other])
 
 
-@settings(deadline=None)
+@pytest.mark.slow
 @given(numeric)
 def test_names_and_ids_are_inverse(circuit):
     view = circuit.neurons()

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 import sympy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortico.ir.polynomial import Polynomial, symbol
@@ -27,7 +27,6 @@ def evaluated(formula, leaf):
     return formula if isinstance(formula, int) else leaf(formula)
 
 
-@settings(deadline=None)
 @given(formulas, formulas)
 def test_arithmetic_is_that_of_sympy(one, other):
     ours = [evaluated(formula, symbol) for formula in (one, other)]
@@ -37,7 +36,6 @@ def test_arithmetic_is_that_of_sympy(one, other):
     assert [isinstance(each, Polynomial) for each in ours] == [bool(t.free_symbols) for t in theirs]
 
 
-@settings(deadline=None)
 @given(formulas)
 def test_the_text_is_that_of_sympy(formula):
     ours = evaluated(formula, symbol)
@@ -48,7 +46,6 @@ def test_the_text_is_that_of_sympy(formula):
             assert str(ours) == str(theirs)
 
 
-@settings(deadline=None)
 @given(formulas)
 def test_what_is_never_negative_is_not(formula):
     ours = evaluated(formula, symbol)

@@ -146,6 +146,7 @@ def test_a_renamed_circuit_has_the_new_names_and_none_of_the_old(kinds):
         assert r.rename(new, **back) == circuit
 
 
+@pytest.mark.slow
 def test_a_renamed_circuit_computes_the_same():
     for number, circuit in enumerate(SMALL):
         names = others(circuit)

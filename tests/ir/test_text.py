@@ -21,7 +21,8 @@ def stored(circuit):
 # ---- round trips ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=60)
 @given(circuits())
 def test_what_is_printed_parses_to_an_equal_circuit(circuit):
     text = print_circuit(circuit)
@@ -30,7 +31,6 @@ def test_what_is_printed_parses_to_an_equal_circuit(circuit):
     assert print_circuit(again) == text
 
 
-@settings(max_examples=20, deadline=None)
 @given(circuit=circuits())
 def test_what_is_saved_loads_as_an_equal_circuit(circuit, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "circuit.cortico"
@@ -58,7 +58,7 @@ def test_comments_blank_lines_and_spaces_do_not_matter():
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_damaged_text_raises_nothing_but_circuit_errors(data):
     text = print_circuit(sampler(), "w.safetensors")

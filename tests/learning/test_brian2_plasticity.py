@@ -142,6 +142,7 @@ def network(kernel, feedback="transposed", columns=False):
 # ---- what weights change by ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "feedback", "columns"),
     first(
@@ -181,6 +182,7 @@ def compare(kernel, feedback, learning, weights, names, gains=(1, 1)):
     assert found.keys() == weights.keys()
 
 
+@pytest.mark.slow
 def test_gains_of_synapses():
     """Synapses that carry a multiple of their weight change by that multiple of the product."""
     plain = lower(replace(SPEC, kernel=Kernel.LINEAR))
@@ -194,6 +196,7 @@ def test_gains_of_synapses():
     compare(Kernel.LINEAR, "transposed", learning, weights, names, (0.5, -2.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", first(1, ["everything", "alibi"]))
 def test_all_that_attention_has(name):
     """Slopes, sinks, rotations, groups, windows, padding: PyTorch's gradients of the table's cases."""
@@ -211,6 +214,7 @@ def test_all_that_attention_has(name):
         assert np.abs(change - gradient).max() < 1e-9 * largest(gradients), tensor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", first(1, Kernel))
 def test_a_short_time_from_a_settled_network(kernel):
     """In time, with the cells' own time constants: change = -gradient · time / tau_w."""
@@ -236,6 +240,7 @@ def test_a_short_time_from_a_settled_network(kernel):
         assert np.abs(change - gradient).max() < 1e-5 * largest, name
 
 
+@pytest.mark.slow
 def test_what_fades_divides_nothing():
     """A query loses all its keys from one example to the next: its attention is zero, not old over old."""
     spec = AttentionSpec(model=D, heads=H, tokens=N, mask=Mask.CAUSAL, key_padding=True)
@@ -279,6 +284,7 @@ def test_random_feedback_stays_as_it_is():
 # ---- learning a task -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", first(1, [True, False]))
 def test_the_loss_falls(columns):
     """In-context regression: y = w·x for a w that eight examples show, asked for one more x."""
@@ -316,6 +322,7 @@ def spec_file(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_the_script_runs_by_itself(tmp_path, spec_file, capsys):
     script = tmp_path / "learn.py"
     options = ["--random-weights", "0", "--feedback", "learned", "--brian2", str(script)]
@@ -363,6 +370,7 @@ def test_tokens_in_time_are_refused():
         emit_online(differentiate(lower(spec)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names", [("entries", "rng", "order", "gate"), ("lambda", "partner", "w", "bias")]
 )

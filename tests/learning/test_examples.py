@@ -50,6 +50,7 @@ def test_a_real_layer_learns_as_in_pytorch(play):
     assert float(apart[1]) < 1e-6
 
 
+@pytest.mark.slow
 @needs_weights
 def test_another_optimizer_is_told(play, monkeypatch):
     torch = pytest.importorskip("torch")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend
@@ -49,7 +49,7 @@ def test_pipeline_keeps_the_output(pipeline, case):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25)
 @given(data=st.data(), spec=small_specs)
 def test_random_passes_in_random_order(data, spec):
     weights, inputs = data.draw(planted_weights(spec)), data.draw(inputs_of(spec))

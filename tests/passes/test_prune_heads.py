@@ -46,6 +46,7 @@ def test_heads_without_effect_go_first(tmp_path):
         assert this.error_bound(before, after) < 1e-12
 
 
+@pytest.mark.slow
 def test_bound_and_importance():
     weights = random_weights(SPEC, 0)
     weights["W_O"][1] *= 1e-3

@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, reject, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from cortico.verify.equations.evaluate import evaluate
@@ -32,7 +32,6 @@ from tests.verify.random_equations import (
 
 SIZES = ({"s": 2, "t": 2}, {"s": 1, "t": 2}, {"s": 3, "t": 1})
 UNDECIDED = (TooLargeError, TooSymmetricError, RecursionError)
-MANY = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 randoms = st.randoms(use_true_random=False)
 
 
@@ -67,7 +66,7 @@ def value_moved(random_, equations):
     return compared, None
 
 
-@MANY
+@settings(max_examples=25)
 @given(random_=randoms)
 def test_the_normal_form_has_the_same_values(random_):
     with decimal.localcontext(CONTEXT):
@@ -76,7 +75,7 @@ def test_the_normal_form_has_the_same_values(random_):
 
 
 @pytest.mark.slow
-@MANY
+@settings(max_examples=25)
 @given(random_=randoms)
 def test_sums_and_their_reciprocals_have_the_same_values(random_):
     with decimal.localcontext(CONTEXT):
@@ -84,7 +83,7 @@ def test_sums_and_their_reciprocals_have_the_same_values(random_):
         assert value_moved(random_, equations)[1] is None, equations
 
 
-@settings(MANY, max_examples=25)
+@settings(max_examples=25)
 @given(random_=randoms)
 def test_evaluate_agrees_with_the_definitions(random_):
     """`evaluate`, which refutations rest on, against one scalar after another."""
@@ -112,7 +111,7 @@ def as_arrays(numbers, sizes):
     }
 
 
-@settings(MANY, max_examples=25)
+@settings(max_examples=25)
 @given(random_=randoms)
 def test_gradients_are_slopes(random_):
     """Of random smooth equations at random numbers: central differences in 120 digits."""
@@ -154,7 +153,7 @@ def _slope(equations, sizes, numbers, name, at):
 # ---- one name for each term ----------------------------------------------------------------------
 
 
-@MANY
+@settings(max_examples=25)
 @given(random_=randoms)
 def test_a_term_has_one_name_whatever_its_indices_are_called(random_):
     """Bound indices renamed, factors reordered, symmetric heads turned: the same object."""
@@ -188,7 +187,7 @@ def test_a_term_has_one_name_whatever_its_indices_are_called(random_):
     assert all(v.rank == 0 or v.name < count for f in one.factors for v in f.indices)
 
 
-@MANY
+@settings(max_examples=25)
 @given(random_=randoms)
 def test_terms_of_one_name_are_equal(random_):
     """Two random terms with the same canonical form have the same value."""

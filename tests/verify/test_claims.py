@@ -68,6 +68,7 @@ def test_where_nothing_is_rounded_the_compiled_circuit_is_checked_exactly():
     assert not found.holds and "numbers differ" in found.detail
 
 
+@pytest.mark.slow
 def test_symbolic_weights_are_random_and_said_so():
     right = subject(weights=None, passes="share-relays")
     found = independent.compiled_output(right)
@@ -76,6 +77,7 @@ def test_symbolic_weights_are_random_and_said_so():
     assert any("by random weights" in name for name in independent.checks(right))
 
 
+@pytest.mark.slow
 def test_a_circuit_right_at_one_size_only_is_refuted():
     def at_one_size(circuit):
         return map_projections(
@@ -91,6 +93,7 @@ def test_a_circuit_right_at_one_size_only_is_refuted():
     assert not independent.compiled_output(wrong).holds
 
 
+@pytest.mark.slow
 def test_windows_are_passed():
     window = replace(SPEC, mask=Mask.WINDOW, window=100)
     assert token_sizes(window, (24, 17)) == (124, 124)
@@ -176,6 +179,7 @@ def test_right_numbers_are_not_refuted(name):
         assert check(right).holds, (name, check, check(right).detail)
 
 
+@pytest.mark.slow
 def test_other_rotary_frequencies_are_refuted():
     spec, given = RIGHT["llama3 rope"]
     right = subject(spec=spec, weights={**random_weights(spec, 3), **given})

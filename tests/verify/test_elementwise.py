@@ -102,6 +102,7 @@ def test_another_circuit_is_refused(what):
     assert "first in y[" in result.text
 
 
+@pytest.mark.slow
 def test_the_textbook_is_the_oracle_in_numbers():
     rng = np.random.default_rng(0)
     for spec in SPECS.values():

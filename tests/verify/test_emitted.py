@@ -5,7 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend
@@ -80,7 +80,6 @@ def test_rationals_have_no_exponential():
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(circuit=circuits(), tokens=st.integers(1, 4), stored=st.booleans())
 def test_any_circuit_is_exact(circuit, tokens, stored):
     # products of gains that underflow are not the rounding of anything
@@ -298,6 +297,7 @@ def test_wrong_code_is_refused_on_symbols(name, right, wrong):
     assert not check_text_symbolically(circuit, source.replace(right, wrong)).equal
 
 
+@pytest.mark.slow
 def test_a_shift_cancels_on_symbols():
     circuit = lower(TINY)
     source = emit_source(circuit).replace("score -= finite(", "score -= 1 + 2 * finite(")

@@ -53,6 +53,7 @@ def test_large_sizes_take_no_time():
         assert time.process_time() - start < 5
 
 
+@pytest.mark.slow
 def test_nothing_of_the_file_is_printed_raw(tmp_path):
     nasty = "\x1b[2J\nWRONG \u202e" + "x" * 10**5
     for change in (

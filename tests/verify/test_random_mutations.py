@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cortico.ir import InputKind
@@ -25,7 +25,6 @@ from tests.verify.mutations import MUTATIONS, changed, mutated, random_spec
 from tests.verify.numbers import circuit_at, circuit_numbers
 from tests.verify.rewrites import REWRITES
 
-MANY = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 seeds = st.integers(0, 2**32)
 
 
@@ -33,7 +32,6 @@ def any_spec(random):
     return random.choice(CASES).spec if random.random() < 0.4 else random_spec(random)
 
 
-@MANY
 @given(seed=seeds)
 def test_verdicts_on_changed_circuits_are_true(seed):
     """Proved: no numbers differ. Refuted: oracle and interpreter give the same two numbers."""
@@ -43,7 +41,7 @@ def test_verdicts_on_changed_circuits_are_true(seed):
     assert not found.is_lie, (spec, found.outcome.verdict, found.where)
 
 
-@settings(MANY, max_examples=20)
+@pytest.mark.slow
 @given(seed=seeds)
 def test_what_is_equal_is_proved(seed):
     """Commuted, distributed, renamed, inlined, split, relayed, twinned, passed."""
@@ -72,7 +70,7 @@ def test_exact_passes_on_symbolic_circuits_are_proved(name):
             assert outcome.verdict is Verdict.PROVED, (case.name, outcome.output, outcome.reason)
 
 
-@settings(MANY, max_examples=20)
+@pytest.mark.slow
 @given(circuit=circuits(), seed=seeds)
 def test_verdicts_on_any_circuits_are_true(circuit, seed):
     """Circuits of any transfer functions and domains, changed or only said otherwise."""

@@ -299,6 +299,7 @@ def test_an_equation_of_sizes_that_holds_at_some_is_not_taken_for_one(axis, size
     assert not step_of(("population relay", cells), ("projection output", projection))
 
 
+@pytest.mark.slow
 def test_a_sum_over_an_axis_is_its_size():
     """And that is no equation by chance."""
     cells = "population ones [i, {0}] cortex.L4 stellate\n  basal multiplies 1.0\npopulation relay"

@@ -64,6 +64,7 @@ def test_every_pass_is_proved_where_it_prunes_and_merges(case):
             assert proof.verdict is Verdict.PROVED, (proof.name, proof.reason)
 
 
+@pytest.mark.slow
 def test_every_kind_of_fact_is_met():
     met = set()
     wanted = {Selected, Scaled, SignParts, Split, Summed, Zero, Constant}

@@ -105,6 +105,7 @@ def test_a_wrong_layout_is_refuted_beside_a_right_circuit(monkeypatch, what):
     assert not independent.identity_testing(Subject(spec, None, circuit, circuit)).holds
 
 
+@pytest.mark.slow
 def test_an_error_that_the_circuit_has_too_is_seen_by_pytorch(monkeypatch):
     weights = random_weights(SPEC, 1)
     wrong = lower(replace(SPEC, scale=1.0), weights)

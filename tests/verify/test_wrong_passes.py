@@ -305,6 +305,7 @@ def test_two_sizes_that_meet_in_a_formula_stay_two():
 TIED = [("W_K", "W_Q"), ("W_V", "W_Q"), ("W_V", "W_K")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new, old", first(2, TIED))
 @pytest.mark.parametrize("kernel", Kernel)
 @pytest.mark.parametrize("mask", first(1, [Mask.CAUSAL, Mask.NONE]))
@@ -315,6 +316,7 @@ def test_tied_weights(new, old, kernel, mask):
     assert compile_attention(spec, weights, verify=True).verification.holds
 
 
+@pytest.mark.slow
 def test_heads_that_copy_the_queries_of_their_group():
     spec = AttentionSpec(model=4, heads=4, kv_heads=2)
     weights = random_weights(spec)
@@ -329,6 +331,7 @@ def test_numbers_divided_by_a_gain():
         assert verdict(before, with_gain(after, "output", Gain(gain))) is right
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", first(1, [1000.0, 0.0, 30.0]))
 @pytest.mark.parametrize("kernel", Kernel)
 def test_scales_at_the_edges(scale, kernel):
@@ -337,6 +340,7 @@ def test_scales_at_the_edges(scale, kernel):
         assert compile_attention(spec, weights, verify=True).verification.holds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zero", first(2, ["b_V", "W_Q", "W_K", "W_V", "W_O"]))
 def test_tensors_that_are_zero(zero):
     spec = AttentionSpec(model=4, heads=2, bias=Bias(value=True), mask=Mask.CAUSAL)

@@ -42,7 +42,7 @@ class Run:
             for effect, terms in compartments.values():
                 current = sum((self.current(axes, term, inner) for term in terms), 0 * inside) % p
                 if effect == "divides":
-                    current = np.frompyfunc(lambda x, p=p: pow(x, p - 2, p), 1, 1)(current)
+                    current = self.world.reciprocal(current, inner)
                 drive = drive * current % p
             self.known[name, level] = self.transferred(transfer, drive, level) * inside
         return self.known[name, level], axes

@@ -121,4 +121,4 @@ class Textbook:
         total = (e * self.counts("j", 0)).sum(2) + (
             exp(self.read("sink", 1))[:, None] if self.s["sink"] else 0
         )
-        return e * np.frompyfunc(lambda x: pow(x, p - 2, p), 1, 1)(total % p)[..., None] % p
+        return e * self.world.reciprocal(total, 0)[..., None] % p

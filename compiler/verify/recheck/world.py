@@ -131,6 +131,11 @@ class World:
         """`factor · Π size^exponent`, for sizes as they are declared."""
         return self.power(factor, [(self.total(side, level), e) for side, e in powers], level)
 
+    def reciprocal(self, x: Array, level: int) -> Array:
+        """`1 / x`, and 0 for 0, as circuits divide."""
+        p = self.primes[level]
+        return np.frompyfunc(lambda a: pow(a, -1, p) if a % p else 0, 1, 1)(x)
+
     def hashed(self, level: int, *key: object) -> int:
         """A random function of `key`."""
         return Random(f"{self.key} {level} {key}").randrange(self.primes[level])

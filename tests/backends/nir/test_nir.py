@@ -5,7 +5,7 @@ import importlib.util
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from cortico import AttentionSpec, SpecError, UnsupportedError, export_circuit, freeze, get_backend
@@ -125,8 +125,6 @@ def with_one_stream(circuit, inputs, weights, kept):
 @pytest.mark.full
 @settings(
     max_examples=12,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 @given(data=st.data(), circuit=circuits(symbolic=False, time=False), seed=st.integers(0, 9))

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from cortico.frontends import read_spec, spec_from_mapping, spec_to_json, spec_to_mapping
 from cortico.ir.errors import SpecError
@@ -50,7 +50,7 @@ def test_formats(tmp_path, suffix):
     assert isinstance(spec.scale, float) and isinstance(spec.mask, Mask)
 
 
-@settings(suppress_health_check=[HealthCheck.filter_too_much])
+@pytest.mark.slow
 @given(spec=specs())
 def test_round_trip(spec):
     mapping = spec_to_mapping(spec)

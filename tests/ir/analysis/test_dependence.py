@@ -1,6 +1,7 @@
 """Along what rates and currents differ: never less than is seen when circuits run, and no more by hand."""
 
 import numpy as np
+import pytest
 
 from cortico.backends.reference import currents
 from cortico.ir.analysis import dependence
@@ -45,6 +46,7 @@ def test_rates_differ_only_along_the_axes_that_are_said():
             assert differs_along(array, population.axes, inside) <= said[population.name]
 
 
+@pytest.mark.slow
 def test_currents_differ_only_along_the_axes_that_are_said():
     for seed, circuit in enumerate(SMALL):
         found = rates(circuit, seed, TOKENS)
