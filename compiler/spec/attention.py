@@ -53,6 +53,13 @@ class PositionBias(StrEnum):
     TABLE = "table"  #: a given table [h, i, j]; needs numbers of tokens
 
 
+class NormOver(StrEnum):
+    """Over which features of a query or key its RMS norm takes the mean of squares."""
+
+    HEAD = "head"  #: of each head by itself; all heads have one gain (Qwen3, Gemma 3)
+    WIDTH = "width"  #: of all heads together, each feature with a gain of its own (OLMo 2)
+
+
 class Nucleus(StrEnum):
     """The thalamic class whose relay cells carry a stream of tokens."""
 
@@ -78,6 +85,17 @@ class Rotary:
     base: Annotated[float, number(LEAST, MOST, "a positive number")] = 10000.0
     style: RotaryStyle = RotaryStyle.HALF_SPLIT
     rotated: Size | None = None
+
+
+@dataclass(frozen=True)
+class QueryKeyNorm:
+    """RMS norm of queries and keys (Zhang & Sennrich, arXiv 1910.07467), before they turn.
+
+    `gain · q / √(mean of q² + eps)`; eps has the units of squared queries.
+    """
+
+    over: NormOver = NormOver.HEAD
+    eps: Annotated[float, number(LEAST, MOST, "a positive number")] = 1e-6
 
 
 @dataclass(frozen=True)
@@ -126,6 +144,7 @@ class AttentionSpec:
         None  #: of the scores; 1/√key_features for softmax, 1 for linear
     )
     bias: Bias = field(default_factory=Bias)
+    qk_norm: QueryKeyNorm | None = None
     rotary: Rotary | None = None
     position_bias: PositionBias = PositionBias.NONE
     sink: bool = False  #: a learned logit per head joins the softmax, its column is dropped

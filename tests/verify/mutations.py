@@ -27,8 +27,10 @@ from cortico.spec import (
     Kernel,
     Mask,
     Microcircuit,
+    NormOver,
     Nucleus,
     PositionBias,
+    QueryKeyNorm,
     Rotary,
     Thalamus,
 )
@@ -57,6 +59,7 @@ def random_spec(random: Random) -> AttentionSpec:
                 key_padding=random.random() < 0.3,
                 scale=random.choice([None, None, 0.3]),
                 bias=Bias(*(random.random() < 0.4 for _ in range(4))),
+                qk_norm=random.choice([None, None, None, *map(QueryKeyNorm, NormOver)]),
                 rotary=random.choice([None, None, Rotary()]),
                 position_bias=random.choice([PositionBias.NONE, *PositionBias]),
                 sink=random.random() < 0.2,

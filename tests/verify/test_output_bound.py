@@ -58,7 +58,7 @@ def largest_move(circuit, off, trials=12):
 
 
 @pytest.mark.parametrize("size", [1e-9, 1e-3, 3e-2])
-@pytest.mark.parametrize("case", every_pair())
+@pytest.mark.parametrize("case", every_pair(case for case in CASES if not case.spec.qk_norm))
 def test_outputs_move_no_further_than_the_bound(case, size):
     circuit = circuit_of(case.spec)
     off = {p.name: size for p in circuit.parameters if p.values is not None}
@@ -75,6 +75,9 @@ def test_every_case_has_a_bound():
         for passes in ("none", "default,split-sign"):
             circuit = circuit_of(case.spec, passes=passes)
             off = {p.name: 1e-16 for p in circuit.parameters}
+            if case.spec.qk_norm:  # divided by what is no pool
+                assert output_bound(circuit, off, {}) == np.inf
+                continue
             assert 0 < output_bound(circuit, off, {}) < 1e-6, case.name
 
 

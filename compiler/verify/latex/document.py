@@ -46,6 +46,8 @@ _SENTENCES: Mapping[str, str] = {
     "query": "Every token asks with a query,",
     "key": "every source token answers with a key",
     "value": "and offers a value.",
+    "query_rms": "Queries are divided by the root of the mean of their squares,",
+    "key_rms": "and so are keys.",
     "turned_query": "Queries are turned by their position,",
     "turned_key": "and so are keys.",
     "score": "A query is scored against each key.",
@@ -60,8 +62,10 @@ _SENTENCES: Mapping[str, str] = {
     "z": "How each score should change:",
     "turned.d_query": "Queries as they meet keys,",
     "turned.d_key": "keys as they meet queries,",
-    "d_query": "queries before any rotation,",
-    "d_key": "keys before any rotation,",
+    "normed.d_query": "queries before any rotation,",
+    "normed.d_key": "keys before any rotation,",
+    "d_query": "queries as the map gives them,",
+    "d_key": "keys as the map gives them,",
     "d_value": "and values:",
 }
 

@@ -35,6 +35,7 @@ FORM = Table(
                 }
             )
         ),
+        "qk_norm?": Maybe(Table({"over?": ("head", "width"), "eps?": float})),
         "position_bias?": ("none", "alibi", "table"),
         "sink?": bool,
         "residual?": bool,
@@ -85,6 +86,8 @@ def _check_together(s: defaultdict[str, Any]) -> None:
     if s["microcircuit"] == "memory":
         fine = s["kernel"] == "linear" and s["mask"] != "window"
         require(fine and s["position_bias"] in (None, "none"), "no memory computes this")
+    if s["qk_norm"] is not None:
+        require(s["qk_norm"].get("eps", 1.0) > 0, "qk_norm.eps must be positive")
     if s["rotary"] is not None:
         d = s["key_features"] or model // heads
         rotated = s["rotary"].get("rotated")
