@@ -23,7 +23,7 @@ def words(text: str) -> frozenset[str]:
 HARMLESS = words(
     # what the model and its file are called, and which library wrote it
     "model_type architectures transformers_version _name_or_path name_or_path _commit_hash "
-    "tokenizer_class processor_class vocab_file language finetuning_task license "
+    "tokenizer_class processor_class transformers.js_config vocab_file language finetuning_task license "
     # how it runs: types of numbers, kernels, what is returned
     "dtype torch_dtype use_bfloat16 torchscript attn_implementation _attn_implementation "
     "_attn_implementation_autoset experts_implementation use_cache use_flash_attn "
@@ -31,7 +31,7 @@ HARMLESS = words(
     "chunk_size_feed_forward gradient_checkpointing tf_legacy_loss "
     # training and heads of tasks
     "id2label label2id num_labels _num_labels problem_type classifier_dropout initializer_range "
-    "tie_word_embeddings tie_encoder_decoder tie_last_hidden_states task_specific_params "
+    "tie_word_embeddings tie_encoder_decoder tie_last_hidden_states cross_attention_hidden_size task_specific_params "
     "torch_compile "
     # texts and how they are generated
     "vocab_size bos_token_id eos_token_id pad_token_id sep_token_id unk_token_id mask_token_id "

@@ -146,10 +146,13 @@ def _kept_by_yarn(config: Config, table: Config, rotated: int, base: float) -> n
     less than `beta_slow` times nothing; between them the ramp is linear in the pair's number.
     """
     length = _original_length(config, table)
+    if base <= 1:
+        raise table.wrong("rope_theta", "more than 1")
 
     def pair_that_turns(key: str, default: float) -> float:
         turns = default if table.values.get(key) is None else table.number(key)
-        return rotated * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(base))
+        ratio = math.log(length) - math.log(2 * math.pi) - math.log(turns)
+        return rotated * ratio / (2 * math.log(base))
 
     first, last = pair_that_turns("beta_fast", 32.0), pair_that_turns("beta_slow", 1.0)
     if table.values.get("truncate") is None or table.flag("truncate"):

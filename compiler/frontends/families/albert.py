@@ -19,7 +19,9 @@ KEYS = Keys(
         "num_hidden_groups": 1,
     },
     harmless=bert.HARMLESS - {"add_cross_attention"}
-    | words("embedding_size classifier_dropout_prob down_scale_factor net_structure_type"),
+    | words(
+        "embedding_size classifier_dropout_prob down_scale_factor net_structure_type layers_to_keep"
+    ),
     # of several attentions within a layer, which is meant?
     fixed={"is_causal": False, "inner_group_num": 1, "gap_size": 0, "num_memory_blocks": 0},
 )

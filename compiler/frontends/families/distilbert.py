@@ -13,7 +13,7 @@ KEYS = Keys(
     read={"dim": 768, "n_layers": 6, "n_heads": 12},
     harmless=words(
         "max_position_embeddings sinusoidal_pos_embds hidden_dim dropout attention_dropout activation "
-        "qa_dropout seq_classif_dropout"
+        "qa_dropout seq_classif_dropout tie_weights_"
     ),
     fixed={"is_causal": False},
     same={"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"},

@@ -24,7 +24,7 @@ KEYS = Keys(
     },
     harmless=words(
         "num_ln_in_parallel_attn layer_norm_epsilon hidden_dropout attention_dropout parallel_attn "
-        "ffn_hidden_size activation is_decoder add_cross_attention"
+        "ffn_hidden_size activation apply_residual_connection_post_layernorm is_decoder add_cross_attention"
     ),
     # the library rounds slope · position to bfloat16
     fixed={"alibi": False, "partial_rotary_factor": 1.0},

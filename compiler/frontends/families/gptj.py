@@ -6,14 +6,15 @@ from cortico.frontends.config import Config
 from cortico.frontends.families import gpt2
 from cortico.frontends.families.options import causal
 from cortico.frontends.family import Attention, Family
-from cortico.frontends.keys import Keys, words
+from cortico.frontends.keys import Keys
 from cortico.frontends.maps import Separate
 from cortico.ir.errors import SpecError
 from cortico.spec import AttentionSpec, Rotary, RotaryStyle
 
 KEYS = Keys(
     read={"n_embd": 4096, "n_layer": 28, "n_head": 16, "rotary_dim": 64, "is_causal": True},
-    harmless=gpt2.HARMLESS | words("rotary scale_attn_weights"),
+    harmless=gpt2.HARMLESS,
+    fixed={"rotary": True, "scale_attn_weights": True},
     same=gpt2.SAME,
 )
 

@@ -26,7 +26,7 @@ KEYS = Keys(
         **ROPE_KEYS,
     },
     harmless=llama.HARMLESS,
-    fixed=llama.FIXED,
+    fixed=llama.FIXED | {"use_mrope": False},
 )
 
 

@@ -23,8 +23,11 @@ KEYS = Keys(
         **ROPE_KEYS,
     },
     harmless=llama.HARMLESS - {"rms_norm_eps"}
-    | words("norm_epsilon residual_dropout embedding_dropout"),
-    fixed=llama.FIXED | {"layer_types": None},
+    | words(
+        "norm_epsilon layer_norm_epsilon norm_type residual_dropout embedding_dropout mlp_type "
+        "activation_function attention_softmax_in_fp32 scale_attention_softmax_in_fp32"
+    ),
+    fixed=llama.FIXED | {"layer_types": None, "scale_attn_weights": True},
 )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import itertools
 import re
 from dataclasses import MISSING, fields
 
@@ -12,6 +13,8 @@ from transformers.generation.configuration_utils import GenerationConfig
 
 from cortico.frontends.config import Config
 from cortico.frontends.keys import FIXED, HARMLESS
+from cortico.frontends.rope import _TABLE, EVERY_ROPE
+from cortico.ir.errors import SpecError
 from tests.compiler.frontends.families.cases import PLAIN
 from tests.compiler.frontends.families.models import build, relative, run
 
@@ -189,3 +192,46 @@ def test_keys_that_do_not_matter(kind):
 def test_the_experiment_notices_what_matters():
     with pytest.raises(AssertionError):
         assert_same_attention(PLAIN["llama"], {"rope_parameters": {"rope_theta": 3.0}})
+
+
+# ---- values of any kind ----------------------------------------------------------------------------
+
+HOSTILE = (
+    None,
+    True,
+    -1,
+    0,
+    1,
+    3,
+    1e308,
+    1e-308,
+    10**400,
+    0.5,
+    -0.0,
+    float("nan"),
+    float("inf"),
+    "x",
+    "default",
+    [],
+)
+HOSTILE += ([None, None], ["full_attention"] * 2, {}, {"rope_type": "yarn"}, {"x": {"y": 1}}, 2**24)
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_any_value_is_read_or_refused(kind):
+    case = PLAIN[kind]
+    family, own = case.family, case.config().to_dict()
+    given = {k: v for k, v in own.items() if k in family.keys.known and not callable(v)}
+    tables = [{}, *({"rope_type": name} for name in EVERY_ROPE)]
+    for key, value in itertools.product(family.keys.read, HOSTILE):
+        _read_or_refused(family, given | {key: value})
+    for name, value, table in itertools.product(_TABLE, HOSTILE, tables):
+        if "rope_parameters" in family.keys.read:
+            _read_or_refused(family, given | {"rope_parameters": table | {name: value}})
+
+
+def _read_or_refused(family, values):
+    with contextlib.suppress(SpecError):
+        spec, weights = family.describe(family.keys.resolve(Config("config.json", values)), 1)
+        assert all(np.isfinite(array).all() for array in weights.values())
+        assert spec.rotary is None or spec.rotary.base > 0
