@@ -127,6 +127,22 @@ def _special() -> dict[str, AttentionSpec]:
         ),
         "qwen3": replace(llama, qk_norm=QueryKeyNorm(eps=0.125)),
         "olmo2": replace(llama, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.0625)),
+        "capped": replace(soft, soft_cap=0.7),
+        "capped_linear_padded": replace(
+            linear, soft_cap=1.5, mask=Mask.CAUSAL, key_padding=True, bias=BIASED
+        ),
+        "capped_alibi_sink": replace(
+            soft,
+            soft_cap=0.9,
+            scale=0.8,
+            position_bias=PositionBias.ALIBI,
+            mask=Mask.CAUSAL,
+            sink=True,
+        ),
+        "gemma2": replace(llama, soft_cap=0.6, scale=0.5, mask=Mask.WINDOW, window=3),
+        "gemma3_capped": replace(
+            llama, soft_cap=0.75, qk_norm=QueryKeyNorm(eps=0.125), bias=BIASED, key_padding=True
+        ),
         "bert": replace(soft, bias=BIASED, key_padding=True),
         "gpt2": replace(soft, bias=BIASED, mask=Mask.CAUSAL, residual=True),
         "gpt_oss": replace(llama, sink=True, bias=BIASED, mask=Mask.WINDOW, window=4),

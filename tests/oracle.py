@@ -2,7 +2,8 @@
 
     q_hi = W_Q[h] x_i + b_Q[h]     k_gj = W_K[g] s_j + b_K[g]     v_gj = W_V[g] s_j + b_V[g]
     q, k are normed, if specified: q / sqrt(mean q² + eps) · gain, the mean over a of head h, or over h and a
-    score_hij = scale · q_hi·k_gj + bias_hij                      g = h // (heads per group)
+    s_hij = scale · q_hi·k_gj, or with a soft cap c: c tanh(s_hij / c)
+    score_hij = s_hij + bias_hij                                  g = h // (heads per group)
     p = softmax_j(score) or p = score, over the source tokens j that query i may see, else 0
     y_i = Σ_h W_O[h] Σ_j p_hij v_gj + b_O (+ x_i)
 
@@ -38,6 +39,9 @@ def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None)
     usual = 1 / np.sqrt(d_key) if spec.kernel is Kernel.SOFTMAX else 1.0
     scale = usual if spec.scale is None else spec.scale
     score = scale * np.einsum("hia,hja->hij", q, k)
+    if spec.soft_cap:
+        e = np.exp(2 * score / spec.soft_cap)
+        score = spec.soft_cap * (e - 1) / (e + 1)
     i, j = np.arange(len(x))[:, None], np.arange(len(source))[None, :]
     if spec.position_bias is PositionBias.ALIBI:
         score = score + w["alibi_slopes"][:, None, None] * (j - i)

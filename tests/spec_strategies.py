@@ -50,6 +50,7 @@ def specs(draw, sizes=sizes, extents=extents, numbers=finite, microcircuits=micr
             window=draw(sizes) if mask is Mask.WINDOW else None,
             key_padding=flags[0],
             scale=draw(st.none() | numbers),
+            soft_cap=draw(st.none() | numbers),
             bias=Bias(*flags[1:5]),
             qk_norm=draw(st.none() | st.builds(QueryKeyNorm, st.sampled_from(NormOver), numbers)),
             rotary=draw(st.none() | st.builds(Rotary, numbers, st.sampled_from(RotaryStyle))),

@@ -65,6 +65,12 @@ def torch_attention(spec, weights, x, context, seen, extra=0.0):
     q, k, v = heads(x, "Q"), heads(context, "K"), heads(context, "V")
     if spec.qk_norm:
         q, k = (normed(spec, t, w[gain]) for t, gain in ((q, "gain_Q"), (k, "gain_K")))
+    if spec.soft_cap:  # what is added to scores of zero
+        scores = torch.einsum("hia,hja->hij", q, k.repeat_interleave(len(q) // len(k), 0))
+        scores = scores * (q.shape[2] ** -0.5 if spec.scale is None else spec.scale)
+        added = added + torch.nn.functional.tanhshrink(scores / spec.soft_cap) * -spec.soft_cap
+        added = added + scores
+        q = torch.zeros_like(q)
     if spec.sink:  # a source token with zero key and value, whose score is the logit
         k, v = (torch.cat([t, torch.zeros_like(t[:, :1])], dim=1) for t in (k, v))
         added = torch.cat([added, w["sink"][:, None, None].expand(-1, len(x), 1)], dim=2)
@@ -107,6 +113,12 @@ CASES = {
     "normed width": (
         AttentionSpec(D, 6, kv_heads=2, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.25), bias=EVERY),
         ALL,
+        None,
+    ),
+    "capped": (AttentionSpec(D, 6, kv_heads=2, soft_cap=0.7), ALL, None),
+    "capped with a sink": (
+        AttentionSpec(D, 3, soft_cap=1.3, scale=0.9, sink=True, mask=Mask.CAUSAL),
+        COL <= ROW,
         None,
     ),
     "multiquery": (AttentionSpec(D, 6, kv_heads=1), ALL, None),

@@ -144,6 +144,11 @@ def _heads(
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
+    if spec.soft_cap is not None:  # the capped scores as a bias, beside scores of zero
+        usual = 1.0 if spec.kernel is Kernel.LINEAR else query.shape[-1] ** -0.5
+        score = (usual if spec.scale is None else spec.scale) * query @ key.transpose(1, 2)
+        bias = bias + spec.soft_cap * torch.tanh(score / spec.soft_cap)
+        query = torch.zeros_like(query)
     if spec.kernel is Kernel.LINEAR:
         scale = 1.0 if spec.scale is None else spec.scale
         score = scale * query @ key.transpose(1, 2) + bias

@@ -58,6 +58,7 @@ def random_spec(random: Random) -> AttentionSpec:
                 window=random.choice([1, 2, 3]) if mask is Mask.WINDOW else None,
                 key_padding=random.random() < 0.3,
                 scale=random.choice([None, None, 0.3]),
+                soft_cap=random.choice([None, None, None, 0.7]),
                 bias=Bias(*(random.random() < 0.4 for _ in range(4))),
                 qk_norm=random.choice([None, None, None, *map(QueryKeyNorm, NormOver)]),
                 rotary=random.choice([None, None, Rotary()]),

@@ -68,6 +68,7 @@ RUNNING = replace(MEMORY, mask=Mask.CAUSAL)
 NORMED = replace(SOFT, qk_norm=QueryKeyNorm(eps=0.5))
 WIDE = replace(ROTARY, qk_norm=QueryKeyNorm(NormOver.WIDTH))
 TURNED = replace(ROTARY, qk_norm=QueryKeyNorm())
+CAPPED = replace(SOFT, soft_cap=0.6)
 ALIBI = replace(CAUSAL, position_bias=PositionBias.ALIBI)
 
 
@@ -123,6 +124,22 @@ def _eps_outside(circuit: Circuit) -> Circuit:
     """√(mean of squares) + √eps for √(mean of squares + eps)."""
     circuit = drive("key_pool", "soma")(circuit)
     return drive("normed_key", "shunt", Weight(gain=Gain(0.5**0.5)))(circuit)
+
+
+def _cap_behind_the_mask(circuit: Circuit) -> Circuit:
+    """What a query may not see gets the score 0 under the cap, in place of none."""
+    circuit = synapses("mask", pre="mask")(circuit)
+    gate = Compartment("apical")
+    old = circuit.population("capped").compartments
+    circuit = cells("capped", compartments=(*old, gate))(circuit)
+    circuit = added("keep_in_front", "matrix_keep", "capped", "apical")(circuit)
+    return drive("gated_mask", "apical", Weight())(without("keep")(circuit))
+
+
+def _cap_of_products(circuit: Circuit) -> Circuit:
+    """tanh of the product of each feature, added up, for tanh of their sum."""
+    saturated = cells("superficial", transfer="tanh")
+    return cells("capped", transfer="identity")(saturated(circuit))
 
 
 def _gain_behind_the_rotation(circuit: Circuit) -> Circuit:
@@ -251,6 +268,20 @@ WRONG_CIRCUITS: dict[str, WrongCircuit] = {
         ("keys multiplied by their norm", NORMED, compartments("normed_key", effect("shunt", Effect.MULTIPLIES))),
         ("keys turned before a gain for each feature", TURNED, _gain_behind_the_rotation),
         ("the bias behind the norm", replace(NORMED, bias=Bias(query=True)), both(drive("query", "basal"), drive("normed_query", "basal", reads("b_Q", "h", "a")))),
+        # caps
+        ("a cap without tanh", CAPPED, cells("capped", transfer="identity")),
+        ("tanh without a cap", CAPPED, both(drive("capped", "shunt", Weight()), gain("cap"))),
+        ("scores not divided by the cap", CAPPED, drive("capped", "shunt", Weight())),
+        ("tanh not multiplied by the cap", CAPPED, gain("cap")),
+        ("divided by another cap", CAPPED, drive("capped", "shunt", Weight(gain=Gain(0.7)))),
+        ("multiplied by another cap", CAPPED, gain("cap", 0.7)),
+        ("a cap behind the exponential", CAPPED, both(cells("capped", transfer="exp"), cells("mask", transfer="tanh"))),
+        ("a cap of what is masked", replace(CAPPED, key_padding=True, mask=Mask.CAUSAL), _cap_behind_the_mask),
+        ("a cap of the position bias too", replace(CAPPED, mask=Mask.CAUSAL, position_bias=PositionBias.ALIBI), both(drive("mask", "basal"), drive("capped", "basal", reads("alibi", "h", "i", "j")))),
+        ("a cap of single products", CAPPED, _cap_of_products),
+        ("a scale behind the cap", CAPPED, both(gain("score"), gain("cap", 0.6, a=-HALF))),
+        ("a sigmoid for tanh", CAPPED, cells("capped", transfer="sigmoid")),
+        ("a linear cap dropped", replace(CAPPED, kernel=Kernel.LINEAR), cells("capped", transfer="identity")),
         # heads, residual, memory
         ("a head counted as often as there are heads", SOFT, gain("output", h=Fraction(1))),
         ("heads averaged", SOFT, gain("output", h=Fraction(-1))),

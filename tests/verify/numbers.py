@@ -229,6 +229,8 @@ def _torch_textbook(torch, spec, t, frequencies):
     k, v = (a.repeat_interleave(members, dim=0) for a in (k, v))
     usual = q.shape[2] ** -0.5 if spec.kernel is Kernel.SOFTMAX else 1.0
     score = (usual if spec.scale is None else spec.scale) * torch.einsum("hia,hja->hij", q, k)
+    if spec.soft_cap:
+        score = spec.soft_cap * (2 * torch.sigmoid(2 * score / spec.soft_cap) - 1)
     i, j = np.arange(len(t["x"]))[:, None], np.arange(len(source))[None, :]
     if spec.position_bias is PositionBias.ALIBI:
         score = score + t["alibi_slopes"][:, None, None] * torch.tensor(j - i)

@@ -56,6 +56,8 @@ SPECS = {
     "rotary_partial": replace(
         SOFT, model=1, key_features=4, value_features=1, rotary=Rotary(rotated=2)
     ),
+    "capped": replace(SOFT, model=1, key_features=2, soft_cap=0.7),
+    "capped_linear": replace(LINEAR, soft_cap=1.5, bias=BIASED, mask=Mask.CAUSAL),
     "normed": replace(SOFT, model=1, key_features=2, qk_norm=QueryKeyNorm()),
     "normed_width": replace(
         LINEAR, model=1, heads=2, key_features=2, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.5)

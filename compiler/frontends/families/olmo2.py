@@ -10,7 +10,7 @@ from cortico.frontends.keys import Keys
 from cortico.spec import NormOver
 
 KEYS = Keys(
-    read=olmo.KEYS.read | {"rms_norm_eps": 1e-5},
+    read={**olmo.KEYS.read, "rms_norm_eps": 1e-5},
     harmless=olmo.KEYS.harmless,
     fixed=olmo.KEYS.fixed,
 )

@@ -8,8 +8,8 @@ from cortico.frontends.families import olmo2
 from cortico.frontends.keys import Keys, words
 
 KEYS = Keys(
-    read=olmo2.KEYS.read
-    | {
+    read={
+        **olmo2.KEYS.read,
         "hidden_size": 2048,
         "num_hidden_layers": 16,
         "num_attention_heads": 16,

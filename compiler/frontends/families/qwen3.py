@@ -9,7 +9,7 @@ from cortico.frontends.family import Attention, Family
 from cortico.frontends.keys import Keys
 
 KEYS = Keys(
-    read=qwen2.KEYS.read | {"head_dim": 128, "attention_bias": False, "rms_norm_eps": 1e-6},
+    read={**qwen2.KEYS.read, "head_dim": 128, "attention_bias": False, "rms_norm_eps": 1e-6},
     harmless=llama.HARMLESS - {"rms_norm_eps"},
     fixed=llama.FIXED,
 )

@@ -14,6 +14,8 @@ Where queries are normed, n = gain · q / r with r = √(mean of q² + eps), key
 
     ∂q_a = gain_a ∂n_a / r - q_a · mean of (gain ∂n q) / r³       ∂gain_a = Σ ∂n_a q_a / r
 
+With a soft cap c the z of ∂q and ∂k is z_hij (1 - tanh²(scale q·k / c)).
+
 For linear attention these are the closed forms of Granier & Senn, arXiv 2504.06354, with the sums over
 tokens written out: ∂W_Q = Σ_i Mᵀ δ_i x_iᵀ with M = Σ_j v_j k_jᵀ. Softmax: z is its Jacobian, derived.
 Rotary turns ∂q and ∂k back by the transposed rotation.
@@ -94,7 +96,7 @@ class _ClosedForms(Textbook):
     def _of_content(self) -> list[Definition]:
         """∂q, ∂k and ∂v, before rotation."""
         h, g, i, j, a, c = self.h, self.g, self.i, self.j, self.a, self.c
-        members, z = self.h[1:], Read("z", (*h, i, j))
+        members, z = self.h[1:], self._before_the_cap()
         query, key = Read(self.last("query"), (*h, i, *a)), Read(self.last("key"), (*g, j, *a))
         d_query = product(*self.scale(), total(j, z * key))
         d_key = product(*self.scale(), total((*members, i), z * query))
@@ -106,6 +108,13 @@ class _ClosedForms(Textbook):
             *self._before_turning("key", "gain_K", g, j),
             Definition("d_value", (*g, j, c), d_value),
         ]
+
+    def _before_the_cap(self) -> Expression:
+        """How each scaled product of query and key should change."""
+        z = Read("z", (*self.h, self.i, self.j))
+        if self.spec.soft_cap is None:
+            return z
+        return z * (1 - self.saturation() * self.saturation())
 
     def _before_turning(
         self, name: str, gain: str, head: Indices, token: Index

@@ -3,6 +3,7 @@
     query_hia = Σ_m W_Q[h,a,m] x[i,m] + b_Q[h,a]        key, value likewise, of source tokens j
     normed    = gain · query / √(mean of query² + eps)   key likewise, where the spec norms them
     score_hij = scale · Σ_a query_hia key_hja + bias     scale: 1/√d for softmax, 1 for linear
+                or c · tanh(scale · Σ_a … / c) + bias    with a soft cap c (Gemma 2, arXiv 2408.00118)
     mask_hij  = exp(score_hij) / Σ_l exp(score_hil)      over the tokens that i may see; or score_hij
     head_hic  = Σ_j mask_hij value_hjc
     y_io      = Σ_h,c W_O[h,o,c] head_hic + b_O[o] (+ x[i,o])
@@ -244,9 +245,12 @@ class Textbook:
         h, i, j = self.h, self.i, self.j
         query = Read(self.last("query"), (*h, i, *self.a))
         key = Read(self.last("key"), (*self.g, j, *self.a))
-        score = product(*self.scale(), total(self.a, query * key)) + self.position_bias()
-        at = (*h, i, j)
-        rows = [Definition("score", at, score)]
+        score: Expression = product(*self.scale(), total(self.a, query * key))
+        at, rows = (*h, i, j), list[Definition]()
+        if self.spec.soft_cap is not None:
+            rows.append(Definition("uncapped", at, score))
+            score = number(self.spec.soft_cap) * self.saturation()
+        rows.append(Definition("score", at, score + self.position_bias()))
         if self.spec.kernel is Kernel.LINEAR:
             return [*rows, Definition("mask", at, Read("score", at) * self.seen())]
         rows.append(Definition("weight", at, exp(Read("score", at)) * self.seen()))
@@ -280,6 +284,12 @@ class Textbook:
         if self.spec.kernel is Kernel.LINEAR:
             return ()
         return tuple(Size(a.sort, Fraction(-1, 2)) for a in self.a)
+
+    def saturation(self) -> Expression:
+        """How far a score is at its cap: between -1 and 1."""
+        assert self.spec.soft_cap is not None
+        uncapped = Read("uncapped", (*self.h, self.i, self.j))
+        return Apply("tanh", uncapped / number(self.spec.soft_cap))
 
     def position_bias(self) -> Expression:
         """What positions add to the scaled scores."""

@@ -50,6 +50,7 @@ _SENTENCES: Mapping[str, str] = {
     "key_rms": "and so are keys.",
     "turned_query": "Queries are turned by their position,",
     "turned_key": "and so are keys.",
+    "uncapped": "A query meets each key.",
     "score": "A query is scored against each key.",
     "weight": "Scores become positive weights, zero where the query may not look.",
     "normaliser": "The weights of a query are added up.",

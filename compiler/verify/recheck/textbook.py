@@ -105,7 +105,7 @@ class Textbook:
         return gain * y * world.reciprocal(rms, level)[..., None] % p
 
     def scores(self) -> Array:
-        """`scale · q_hi · k_hj + bias_hij`."""
+        """`scale · q_hi · k_hj + bias_hij`, capped before the bias where there is a cap."""
         s, level = self.s, self.level
         q, k = self.linear("query", "i", level), self.linear("key", "j", level)
         counts = self.counts("a", level)
@@ -113,11 +113,19 @@ class Textbook:
         scale = (Fraction(1), root) if s["scale"] is None else (number(repr(s["scale"])), [])
         k = np.repeat(k, len(q) // len(k), 0)
         found = self.world.power(*scale, level) * np.einsum("hia,hja,a->hij", q, k, counts)
+        if s["soft_cap"] is not None:
+            found = self.capped(found, level)
         if s["position_bias"] == "alibi":
             i, j = np.ogrid[: found.shape[1], : found.shape[2]]
             found = found + self.read("alibi_slopes", level)[:, None, None] * (j - i).astype(object)
         table = s["position_bias"] == "table"
         return found + (self.read("position_bias", level) if table else 0)
+
+    def capped(self, scores: Array, level: int) -> Array:
+        """`c · tanh(score / c)`."""
+        world, p, cap = self.world, self.world.primes[level], number(repr(self.s["soft_cap"]))
+        over, times = (world.power(c, [], level) for c in (1 / cap, cap))
+        return times * transferred(world, "tanh", scores * over % p, level)
 
     def seen(self) -> Array:
         """1 where query i may see source token j, else 0."""

@@ -111,7 +111,6 @@ GEMMA3 = GROUPED | {
     "sliding_window": 3,
     "layer_types": [SLIDING, FULL],
 }
-
 CASES = {
     "bert": encoder("Bert"),
     "bert decoder": encoder("Bert", CAUSAL, is_decoder=True),
@@ -272,6 +271,21 @@ CASES = {
     "olmo2 bias": decoder("Olmo2", attention_bias=True, rope_parameters=LINEAR, **GROUPED),
     "olmoe": decoder("Olmoe", WIDTH, **EXPERTS),
     "olmoe grouped": decoder("Olmoe", WIDTH, attention_bias=True, **GROUPED, **EXPERTS),
+    "gemma2": decoder("Gemma2", {"window": 3, "scale": 0.5, "soft_cap": 50.0}, **GEMMA3),
+    "gemma2 capped": decoder(
+        "Gemma2",
+        {"soft_cap": 0.9, "window": None},
+        attn_logit_softcapping=0.9,
+        attention_bias=True,
+        **GEMMA3 | {"layer_types": [FULL, SLIDING]},
+    ),
+    "gemma2 without a cap": decoder(
+        "Gemma2", {"soft_cap": None}, attn_logit_softcapping=None, **GEMMA3
+    ),
+    "gemma2 rope": decoder("Gemma2", {}, rope_parameters=LINEAR, **GEMMA3),
+    "gemma2, all seen": decoder(
+        "Gemma2", WHOLE, **GEMMA3 | {"is_causal": False, "layer_types": [FULL, FULL]}
+    ),
     "gemma3": decoder("Gemma3Text", {"window": 3, "scale": 0.5}, **GEMMA3),
     "gemma3 layer types": decoder(
         "Gemma3Text", {"window": None}, **GEMMA3 | {"layer_types": [FULL, SLIDING]}

@@ -70,6 +70,7 @@ CHANGES = {
         {"num_key_value_heads": None},
         {"groups": 8},
     ),
+    "gemma2 kinds of layers by default": ("gemma2", {"layer_types": None}, {"window": 3}),
     "gemma3 old ropes": (
         "gemma3",
         NO_ROPE | {"rope_theta": 77.0, "rope_local_base_freq": 9.0, "rope_scaling": LINEAR4},
