@@ -98,9 +98,9 @@ def _read_layer(
         scope = torch_mha.find_prefixes(found.tensors, prefix)[layer]
         tensors = found.tensors.scoped(scope, f"layer {layer}")
         return torch_mha.read_state_dict(tensors, heads, cross)
-    family = family_of(found.config)
-    spec, weights = family.read(found.config, found.tensors, layer, prefix, found.ignore)
-    source = found.config.source
+    family, config = family_of(found.config, prefix, found.ignore)
+    spec, weights = family.read(config, found.tensors, layer, prefix, found.ignore)
+    source = config.source
     if heads is not None and heads != spec.heads:
         raise SpecError(f"{source} says {spec.heads} heads, found heads = {heads!r}")
     if cross is not None and cross != spec.cross:
@@ -110,7 +110,8 @@ def _read_layer(
 
 def _count_layers(found: Checkpoint, prefix: str | None) -> int:
     if found.config is not None:
-        return family_of(found.config).count(found.config, found.ignore)
+        family, config = family_of(found.config, prefix, found.ignore)
+        return family.count(config, found.ignore)
     count = len(torch_mha.find_prefixes(found.tensors, prefix))
     if not count:
         known = ", ".join(family.name for family in FAMILIES)
@@ -133,8 +134,14 @@ def _open(path: Path, ignore: Iterable[str]) -> Checkpoint:
     found = read_config(config) if exists else None
     if found is not None and "model_type" not in found.values and torch_mha.holds_one(tensors):
         found = None
-    _refuse_absent(left_out, [*adapters, *(found.values if found else ())], folder)
+    _refuse_absent(left_out, [*adapters, *(_keys(found) if found else ())], folder)
     return Checkpoint(_name(path, found), found, tensors, left_out)
+
+
+def _keys(config: Config) -> list[str]:
+    """The keys of a config, and those of the configs of its parts."""
+    parts = (v for k, v in config.values.items() if k.endswith("_config") and isinstance(v, dict))
+    return [*config.values, *(key for part in parts for key in part)]
 
 
 def _refuse_adapters(folder: Path, found: list[str]) -> None:
@@ -160,7 +167,7 @@ def _weights_file(folder: Path) -> Path:
     for name in ("model.safetensors", "model.safetensors.index.json"):
         if (folder / name).exists() or (folder / name).is_symlink():
             return folder / name
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(p for p in folder.glob("*.safetensors") if p.name not in _ADAPTERS)
     if len(files) == 1:
         return files[0]
     pickled = sorted(p.name for p in folder.iterdir() if _is_pickled(p))

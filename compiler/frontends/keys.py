@@ -110,7 +110,7 @@ class Keys:
                 reason = _REASONS.get(key, f"only {shown(fixed[key])} is supported")
                 yield f"{key} = {shown(value)}: {reason}"
             elif key not in self.known:
-                yield f"unknown key {shown(key)} = {shown(value)}{near_name(key, self.known)}"
+                yield f"unknown key {shown(key)} = {shown(value)}{near_name(key, sorted(self.known))}"
 
 
 class _Nothing:

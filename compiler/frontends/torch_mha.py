@@ -20,8 +20,8 @@ _FUSED, _SEPARATE = "in_proj_weight", ("q_proj_weight", "k_proj_weight", "v_proj
 #: What `nn.TransformerDecoderLayer` calls its two attentions; the second reads the encoder's output.
 _DECODER_SELF, _DECODER_CROSS = "self_attn.", "multihead_attn."
 #: Attributes of a subclass that leave alone what the module computes.
-_SAYS_NOTHING = {"__class__", "__init__", "__init_subclass__", "__repr__", "__subclasshook__"}
-_SAYS_NOTHING |= {"extra_repr", "_reset_parameters"}
+_COMPUTES_THE_SAME = {"__class__", "__init__", "__init_subclass__", "__repr__", "__subclasshook__"}
+_COMPUTES_THE_SAME |= {"extra_repr", "_reset_parameters"}
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_state_dict_hooks", "_state_dict_pre_hooks")
 _DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
@@ -117,7 +117,7 @@ def from_module(module: Any, cross: bool | None = None) -> Attention:
 
 def _refuse_changed(module: Any, plain: type) -> None:
     """SpecError when calling the module may do something else than calling a `plain` one."""
-    names = [n for n in dir(plain) if n not in _SAYS_NOTHING and callable(getattr(plain, n))]
+    names = [n for n in dir(plain) if n not in _COMPUTES_THE_SAME and callable(getattr(plain, n))]
     own = [n for n in names if getattr(type(module), n) is not getattr(plain, n)]
     own += [n for n in names if n in vars(module)]
     if own:

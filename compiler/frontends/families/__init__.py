@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from cortico.frontends.config import Config
 from cortico.frontends.families import (
     albert,
@@ -75,16 +77,23 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
-def family_of(config: Config) -> Family:
-    """The family that serves the config's `model_type`, else SpecError with those that exist."""
+def family_of(
+    config: Config, prefix: str | None = None, ignore: Collection[str] = ()
+) -> tuple[Family, Config]:
+    """The family that serves the config's `model_type`, and the config; SpecError with those that exist.
+
+    Of a model of two parts, the part that `prefix` names.
+    """
     kind = config.text("model_type")
+    if kind == "clip":
+        return family_of(clip.tower_of(config, prefix, ignore))
     known = [name for family in FAMILIES for name in family.model_types]
     for family in FAMILIES:
         if kind in family.model_types:
-            return family
+            return family, config
     raise SpecError(
         f"{config.source}: model_type {kind!r} is not supported{_other_spelling(kind, known)}; "
-        f"supported: {', '.join(known)}, and torch.nn.MultiheadAttention without config.json"
+        f"supported: {', '.join([*known, 'clip'])}, and torch.nn.MultiheadAttention without config.json"
     )
 
 

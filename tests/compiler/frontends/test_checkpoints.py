@@ -275,8 +275,8 @@ def test_windows_of_qwen2_before_layer_types(tmp_path, change, window):
     ("change", "message"),
     [
         (
-            {"rope_scaling": {"type": "yarn"}},
-            "rope type 'yarn' is not supported, expected one of default",
+            {"rope_scaling": {"type": "longrope"}},
+            "rope type 'longrope' is not supported, expected one of default",
         ),
         ({"rope_parameters": {"rope_type": "dynamic"}}, "rope type 'dynamic' is not supported"),
         ({"rope_parameters": {"full_attention": {}}}, "the same for all layers"),

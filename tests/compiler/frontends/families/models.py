@@ -201,7 +201,7 @@ def relative(found, expected):
     return float(abs(found - expected).max() / abs(expected).max())
 
 
-def largest_error(model, case, folder, keep=None):
+def largest_error(model, case, folder, keep=None, prefix=None):
     """Of all layers, how far what is read from `folder` is from the model, in its precision.
 
     In float64, frequencies that transformers rounded are compared apart, and then used.
@@ -211,7 +211,7 @@ def largest_error(model, case, folder, keep=None):
     if double:
         exact_positions(model, case.turning)
     for layer, (x, y) in enumerate(run(model, case, keep)):
-        spec, weights = read_checkpoint(folder, layer)
+        spec, weights = read_checkpoint(folder, layer, prefix=prefix)
         if spec.rotary and double:
             frequencies = frequencies_of(model, layer)
             ours = weights.get("rotary_frequencies", rotary_frequencies(spec))

@@ -206,3 +206,5 @@ def test_an_adapter_beside_the_weights(tmp_path, file):
         with pytest.raises(SpecError, match="merge_and_unload"):
             layers(path)
         assert read_checkpoint(path, ignore=[file])[0].heads == 4
+    (tmp_path / "model.safetensors").rename(tmp_path / "other.safetensors")
+    assert read_checkpoint(tmp_path, ignore=[file])[0].heads == 4  # the adapter is no model

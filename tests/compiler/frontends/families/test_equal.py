@@ -6,6 +6,7 @@ import torch
 import transformers
 
 from cortico.frontends import FAMILIES, layers, read_checkpoint
+from cortico.ir.errors import SpecError
 from tests.compiler.frontends.families.cases import CASES, PLAIN
 from tests.compiler.frontends.families.models import KEEP, TOLERANCE, Case, build, largest_error
 
@@ -56,6 +57,22 @@ def test_models_with_heads_of_tasks(tmp_path, name):
     model = build(case)
     model.save_pretrained(tmp_path)
     assert largest_error(model.double(), case, tmp_path) < TOLERANCE[0]
+
+
+def test_the_towers_of_clip(tmp_path):
+    whole = transformers.CLIPConfig(
+        text_config=PLAIN["clip_text_model"].options,
+        vision_config=PLAIN["clip_vision_model"].options,
+    )
+    model = transformers.CLIPModel(whole).eval().double()
+    model.save_pretrained(tmp_path)
+    for prefix in ("text_model", "vision_model"):
+        case = PLAIN[f"clip_{prefix}"]
+        tower = getattr(model, prefix)
+        found = largest_error(tower, case, tmp_path, prefix=prefix)
+        assert found < TOLERANCE[0] and layers(tmp_path, prefix=prefix) == 2
+    with pytest.raises(SpecError, match="give prefix 'text_model' or 'vision_model'"):
+        read_checkpoint(tmp_path)
 
 
 def test_every_model_type_is_tested():

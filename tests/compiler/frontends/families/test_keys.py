@@ -180,6 +180,7 @@ def assert_same_attention(case, changes, **beside):
         assert relative(found, expected) < 1e-6  # some keys change the precision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PLAIN)
 def test_keys_that_do_not_matter(kind):
     """All of them changed at once, and those that need others beside them one by one."""
@@ -220,6 +221,7 @@ HOSTILE = (
 HOSTILE += ([None, None], ["full_attention"] * 2, {}, {"rope_type": "yarn"}, {"x": {"y": 1}}, 2**24)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PLAIN)
 def test_any_value_is_read_or_refused(kind):
     case = PLAIN[kind]

@@ -62,6 +62,7 @@ def page(errors):
         f"Where it says rope: {names(ROPE)}, of the types {names(EVERY_ROPE)} (Phi-3: `default`). "
         "`rope_scaling` counts before `rope_parameters`, and what stands in them before what stands "
         "beside them.",
+        "A model of type `clip` has both towers: `--prefix text_model` or `--prefix vision_model`.",
         f"All families — only: {values(FIXED)}.",
     )
     return HEAD + "\n" + "\n".join(lines) + "\n\n" + "\n\n".join(tail) + "\n"
