@@ -253,7 +253,7 @@ _ENTRIES = (
         latex=r"\tanh{x}",
         everywhere=True,
     ),
-    Transfer(
+    Transfer(  # cells of simulators are silent below 0, where they may come by while they settle
         name="sqrt",
         formula="√x",
         evaluate=np.sqrt,
@@ -270,9 +270,9 @@ _ENTRIES = (
         torch="torch.sqrt({x})",
         jax="jnp.sqrt({x})",
         onnx="Sqrt({x})",
-        brian2="sqrt({x})",
-        annarchy="sqrt({x})",
-        neuron="f = sqrt(x)",
+        brian2="sqrt(clip({x}, 0, inf))",
+        annarchy="sqrt(pos({x}))",
+        neuron="f = 0\nif (x > 0) {\n    f = sqrt(x)\n}",
         nest=None,
         latex="{x}^{{1/2}}",
         everywhere=True,

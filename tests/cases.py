@@ -13,8 +13,10 @@ from cortico.spec import (
     Kernel,
     Mask,
     Microcircuit,
+    NormOver,
     Nucleus,
     PositionBias,
+    QueryKeyNorm,
     Rotary,
     RotaryStyle,
     Thalamus,
@@ -118,6 +120,29 @@ def _special() -> dict[str, AttentionSpec]:
         "llama": llama,
         "mistral": replace(llama, mask=Mask.WINDOW, window=3),
         "qwen2": replace(llama, bias=Bias(query=True, key=True, value=True)),
+        "normed": replace(soft, qk_norm=QueryKeyNorm(eps=0.25)),
+        "normed_width": replace(soft, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.5), bias=BIASED),
+        "normed_linear_padded": replace(
+            linear, qk_norm=QueryKeyNorm(eps=0.125), key_padding=True, mask=Mask.CAUSAL
+        ),
+        "qwen3": replace(llama, qk_norm=QueryKeyNorm(eps=0.125)),
+        "olmo2": replace(llama, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.0625)),
+        "capped": replace(soft, soft_cap=0.7),
+        "capped_linear_padded": replace(
+            linear, soft_cap=1.5, mask=Mask.CAUSAL, key_padding=True, bias=BIASED
+        ),
+        "capped_alibi_sink": replace(
+            soft,
+            soft_cap=0.9,
+            scale=0.8,
+            position_bias=PositionBias.ALIBI,
+            mask=Mask.CAUSAL,
+            sink=True,
+        ),
+        "gemma2": replace(llama, soft_cap=0.6, scale=0.5, mask=Mask.WINDOW, window=3),
+        "gemma3_capped": replace(
+            llama, soft_cap=0.75, qk_norm=QueryKeyNorm(eps=0.125), bias=BIASED, key_padding=True
+        ),
         "bert": replace(soft, bias=BIASED, key_padding=True),
         "gpt2": replace(soft, bias=BIASED, mask=Mask.CAUSAL, residual=True),
         "gpt_oss": replace(llama, sink=True, bias=BIASED, mask=Mask.WINDOW, window=4),
@@ -171,6 +196,9 @@ def _memory() -> dict[str, AttentionSpec]:
         "memory_rotary": replace(plain, rotary=Rotary(base=100.0)),
         "memory_llama": replace(
             grouped, rotary=Rotary(rotated=2, base=20.0), mask=Mask.CAUSAL, bias=BIASED
+        ),
+        "memory_normed": replace(
+            grouped, qk_norm=QueryKeyNorm(NormOver.WIDTH), rotary=Rotary(), mask=Mask.CAUSAL
         ),
         "memory_cross": cross,
         "memory_cross_padded_residual": replace(

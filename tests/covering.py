@@ -25,7 +25,7 @@ from tests.cases import CASES, Case
 #: Fields that are numbers or hold some: `options` says what is particular about them.
 NUMBERS = {
     *("name", "model", "heads", "kv_heads", "key_features", "value_features", "output", "context"),
-    *("tokens", "context_tokens", "window", "scale", "rotary"),
+    *("tokens", "context_tokens", "window", "scale", "rotary", "qk_norm", "soft_cap"),
 }
 
 
@@ -40,6 +40,8 @@ def options(spec: AttentionSpec) -> dict[str, Hashable]:
         "narrow": spec.d_output != spec.model,
         "numbered": isinstance(spec.tokens, int),
         "scale": spec.scale if spec.scale in (None, 1.0) else "given",
+        "qk_norm": spec.qk_norm and spec.qk_norm.over,
+        "soft_cap": spec.soft_cap is not None,
         "rotary": spec.rotary and (spec.rotary.style, spec.rotary.rotated is None),
     }
 

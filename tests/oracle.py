@@ -1,7 +1,9 @@
 """The independent oracle: multihead attention straight from its formulas, in float64, for one sequence.
 
     q_hi = W_Q[h] x_i + b_Q[h]     k_gj = W_K[g] s_j + b_K[g]     v_gj = W_V[g] s_j + b_V[g]
-    score_hij = scale · q_hi·k_gj + bias_hij                      g = h // (heads per group)
+    q, k are normed, if specified: q / sqrt(mean q² + eps) · gain, the mean over a of head h, or over h and a
+    s_hij = scale · q_hi·k_gj, or with a soft cap c: c tanh(s_hij / c)
+    score_hij = s_hij + bias_hij                                  g = h // (heads per group)
     p = softmax_j(score) or p = score, over the source tokens j that query i may see, else 0
     y_i = Σ_h W_O[h] Σ_j p_hij v_gj + b_O (+ x_i)
 
@@ -11,7 +13,7 @@ It imports the words of the spec and nothing else of cortico, and resolves defau
 
 import numpy as np
 
-from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, RotaryStyle
+from cortico.spec import AttentionSpec, Kernel, Mask, NormOver, PositionBias, RotaryStyle
 
 
 def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None):
@@ -28,6 +30,8 @@ def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None)
     q = np.einsum("ham,im->hia", w["W_Q"], x) + w.get("b_Q", np.zeros((1, 1)))[:, None, :]
     k = np.einsum("gam,jm->gja", w["W_K"], source) + w.get("b_K", np.zeros((1, 1)))[:, None, :]
     v = np.einsum("gcm,jm->gjc", w["W_V"], source) + w.get("b_V", np.zeros((1, 1)))[:, None, :]
+    if spec.qk_norm:
+        q, k = rms_norm(spec, q, w["gain_Q"]), rms_norm(spec, k, w["gain_K"])
     if spec.rotary:
         q, k = rotate(spec, w, q), rotate(spec, w, k)
     k, v = (np.repeat(t, heads // len(t), axis=0) for t in (k, v))  # head h reads group h // R
@@ -35,6 +39,9 @@ def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None)
     usual = 1 / np.sqrt(d_key) if spec.kernel is Kernel.SOFTMAX else 1.0
     scale = usual if spec.scale is None else spec.scale
     score = scale * np.einsum("hia,hja->hij", q, k)
+    if spec.soft_cap:
+        e = np.exp(2 * score / spec.soft_cap)
+        score = spec.soft_cap * (e - 1) / (e + 1)
     i, j = np.arange(len(x))[:, None], np.arange(len(source))[None, :]
     if spec.position_bias is PositionBias.ALIBI:
         score = score + w["alibi_slopes"][:, None, None] * (j - i)
@@ -67,6 +74,15 @@ def mask_of_scores(spec, w, score, seen):
     e = np.exp(logit - top)
     total = e.sum(axis=2, keepdims=True) + np.exp(sink - top)
     return np.divide(e, total, out=np.zeros_like(e), where=total > 0)
+
+
+def rms_norm(spec, t, gain):
+    """t (heads, tokens, features) over its root mean square: of each head, or of a token's whole width."""
+    squares = [[np.dot(t[h, n], t[h, n]) for n in range(t.shape[1])] for h in range(len(t))]
+    mean = np.array(squares) / t.shape[2]
+    if spec.qk_norm.over is NormOver.WIDTH:
+        mean = np.tile(mean.mean(axis=0), (len(t), 1))
+    return t / np.sqrt(mean + spec.qk_norm.eps)[:, :, None] * gain.reshape(-1, 1, t.shape[2])
 
 
 def rotate(spec, w, t):

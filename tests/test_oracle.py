@@ -10,7 +10,9 @@ from cortico.spec import (
     Bias,
     Kernel,
     Mask,
+    NormOver,
     PositionBias,
+    QueryKeyNorm,
     Rotary,
     RotaryStyle,
 )
@@ -36,6 +38,9 @@ def weights_of(spec, seed=0):
     shapes |= {name: bias[name] for name, on in zip(bias, flags, strict=True) if on}
     if spec.sink:
         shapes["sink"] = (h,)
+    if spec.qk_norm:
+        wide = spec.qk_norm.over is NormOver.WIDTH
+        shapes |= {"gain_Q": (h, a) if wide else (a,), "gain_K": (g, a) if wide else (a,)}
     if spec.position_bias is PositionBias.ALIBI:
         shapes["alibi_slopes"] = (h,)
     if spec.position_bias is PositionBias.TABLE:
@@ -58,6 +63,14 @@ def torch_attention(spec, weights, x, context, seen, extra=0.0):
     )
     added = added.masked_fill(~torch.tensor(seen), -torch.inf)
     q, k, v = heads(x, "Q"), heads(context, "K"), heads(context, "V")
+    if spec.qk_norm:
+        q, k = (normed(spec, t, w[gain]) for t, gain in ((q, "gain_Q"), (k, "gain_K")))
+    if spec.soft_cap:  # what is added to scores of zero
+        scores = torch.einsum("hia,hja->hij", q, k.repeat_interleave(len(q) // len(k), 0))
+        scores = scores * (q.shape[2] ** -0.5 if spec.scale is None else spec.scale)
+        added = added + torch.nn.functional.tanhshrink(scores / spec.soft_cap) * -spec.soft_cap
+        added = added + scores
+        q = torch.zeros_like(q)
     if spec.sink:  # a source token with zero key and value, whose score is the logit
         k, v = (torch.cat([t, torch.zeros_like(t[:, :1])], dim=1) for t in (k, v))
         added = torch.cat([added, w["sink"][:, None, None].expand(-1, len(x), 1)], dim=2)
@@ -66,6 +79,16 @@ def torch_attention(spec, weights, x, context, seen, extra=0.0):
     )[0]
     y = torch.einsum("hoc,hic->io", w["W_O"], out) + w.get("b_O", 0.0)
     return (y + x if spec.residual else y).numpy()
+
+
+def normed(spec, t, gain):
+    """torch.nn.RMSNorm of (heads, tokens, features), over each head, or over a token's whole row."""
+    wide = spec.qk_norm.over is NormOver.WIDTH
+    rows = t.transpose(0, 1).flatten(1) if wide else t
+    norm = torch.nn.RMSNorm(rows.shape[-1], eps=spec.qk_norm.eps, dtype=torch.float64)
+    norm.weight.data = gain.flatten()
+    found = norm(rows).detach()
+    return found.unflatten(1, (len(t), -1)).transpose(0, 1) if wide else found
 
 
 ROW, COL = np.arange(N)[:, None], np.arange(N)[None, :]
@@ -86,6 +109,18 @@ CASES = {
     ),
     "padding": (AttentionSpec(D, 3, key_padding=True), ALL & KEEP, KEEP),
     "grouped": (AttentionSpec(D, 6, kv_heads=2, bias=EVERY), ALL, None),
+    "normed heads": (AttentionSpec(D, 6, kv_heads=2, qk_norm=QueryKeyNorm(eps=0.5)), ALL, None),
+    "normed width": (
+        AttentionSpec(D, 6, kv_heads=2, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.25), bias=EVERY),
+        ALL,
+        None,
+    ),
+    "capped": (AttentionSpec(D, 6, kv_heads=2, soft_cap=0.7), ALL, None),
+    "capped with a sink": (
+        AttentionSpec(D, 3, soft_cap=1.3, scale=0.9, sink=True, mask=Mask.CAUSAL),
+        COL <= ROW,
+        None,
+    ),
     "multiquery": (AttentionSpec(D, 6, kv_heads=1), ALL, None),
     "sink": (AttentionSpec(D, 3, sink=True, mask=Mask.CAUSAL), COL <= ROW, None),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -38,7 +39,8 @@ class Family:
     maps: Maps
     place: str  #: where a layer's tensors are, such as `h.{layer}.attn.`
     prefixes: tuple[str, ...] = ("",)  #: of the model inside the file, tried in order
-    others: Mapping[str, str] = field(default_factory=dict)  #: weights that are tensors at `place`
+    others: Mapping[str, str] = field(default_factory=dict)  #: weights that are vectors at `place`
+    added: float = 0.0  #: to each number of these vectors
     ignored: tuple[str, ...] = ()  #: beginnings of tensors at `place` that are no part of attention
     layers: str = "num_hidden_layers"  #: key of config.json that says how many layers there are
     numbers: Callable[[Config, int], Mapping[str, int]] = by_number  #: that `place` asks for
@@ -63,12 +65,15 @@ class Family:
         return spec, weights | computed | self._others(spec, scoped)
 
     def _others(self, spec: AttentionSpec, tensors: Tensors) -> dict[str, np.ndarray]:
-        """The tensors that are weights as they stand."""
-        shapes = required_shapes(spec)
-        wanted = {name: shapes[weight] for weight, name in self.others.items() if weight in shapes}
-        numbers = {name: tuple(map(int, shape)) for name, shape in wanted.items()}
-        found = tensors.take(numbers, ignored=("",)) if numbers else {}
-        return {weight: found[name] for weight, name in self.others.items() if name in found}
+        """The vectors that are weights, head after head."""
+        shapes = {name: tuple(map(int, shape)) for name, shape in required_shapes(spec).items()}
+        names = {weight: name for weight, name in self.others.items() if weight in shapes}
+        wanted = {name: (math.prod(shapes[weight]),) for weight, name in names.items()}
+        found = tensors.take(wanted, ignored=("",)) if wanted else {}
+        vectors = {weight: found[name].reshape(shapes[weight]) for weight, name in names.items()}
+        if self.added:  # in float64, where it is exact
+            return {weight: v.astype(np.float64) + self.added for weight, v in vectors.items()}
+        return vectors
 
     def _scope(self, config: Config, tensors: Tensors, layer: int, prefix: str | None) -> Tensors:
         """`tensors` scoped to the attention of `layer`, under the prefix that the file uses."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 from fractions import Fraction
 
 from cortico.ir import CellClass, Compartment, Gain, Region, Weight
+from cortico.lowering.normalisation import normed
 from cortico.lowering.streams import Streams, reads
-from cortico.spec import Kernel
+from cortico.spec import AttentionSpec, Kernel
 
 #: A population and one of its compartments.
 Target = tuple[str, str]
 
 
 def bring_content(streams: Streams, keys_onto: Target, queries_onto: Target) -> None:
-    """Project keys and queries onto two compartments, turned by token position when rotary."""
-    if streams.spec.rotary is not None:
-        _rotated_content(streams, keys_onto, queries_onto)
+    """Project keys and queries onto two compartments, normed and turned by token position as specified."""
+    if _has_cells(streams.spec):
+        _content_of_cells(streams, keys_onto, queries_onto)
     else:
         b = streams.builder
         b.project("key", streams.key_relay, *keys_onto, _key_weight(streams))
@@ -24,12 +25,12 @@ def bring_content(streams: Streams, keys_onto: Target, queries_onto: Target) -> 
 
 def key_drive(streams: Streams) -> tuple[Weight, ...]:
     """What drives the compartment that keys arrive at: their bias, unless L4 cells have it already."""
-    return () if streams.spec.rotary is not None else _key_bias(streams)
+    return () if _has_cells(streams.spec) else _key_bias(streams)
 
 
 def query_drive(streams: Streams) -> tuple[Weight, ...]:
     """What drives the compartment that queries arrive at."""
-    return () if streams.spec.rotary is not None else _query_bias(streams)
+    return () if _has_cells(streams.spec) else _query_bias(streams)
 
 
 def value_drive(streams: Streams) -> tuple[Weight, ...]:
@@ -76,25 +77,39 @@ def output_relay(streams: Streams) -> None:
     b.output("y", relay, over)
 
 
-def _rotated_content(streams: Streams, keys_onto: Target, queries_onto: Target) -> None:
-    """Keys and queries by way of L4 cells, whose synapses turn them by token position."""
+def _has_cells(spec: AttentionSpec) -> bool:
+    """Whether keys and queries have L4 cells of their own: to be normed, or turned."""
+    return spec.rotary is not None or spec.qk_norm is not None
+
+
+def _content_of_cells(streams: Streams, keys_onto: Target, queries_onto: Target) -> None:
+    """Keys and queries by way of L4 cells, which are normed, and whose synapses turn them."""
     axes, b = streams.axes, streams.builder
 
     def content_cells(name: str, axes_: tuple[str, ...], drive: tuple[Weight, ...]) -> str:
         basal = Compartment("basal", drive=drive)
         return b.population(name, axes_, Region.L4, CellClass.STELLATE, [basal])
 
-    plane, rotated, unrotated = axes.key[0], axes.key[1], axes.unrotated[1]
     keys = content_cells("key", (*axes.group, axes.source, *axes.unrotated), _key_bias(streams))
     queries = content_cells(
         "query", (*axes.head, axes.query, *axes.unrotated), _query_bias(streams)
     )
     b.project("key", streams.key_relay, keys, "basal", _key_weight(streams))
     b.project("query", streams.query_relay, queries, "basal", _query_weight(streams))
-    turn_key = reads("R_K", axes.source, plane, rotated, unrotated)
-    turn_query = reads("R_Q", axes.query, plane, rotated, unrotated)
-    b.project("rotate_key", keys, *keys_onto, turn_key)
-    b.project("rotate_query", queries, *queries_onto, turn_query)
+    if streams.spec.qk_norm is not None:
+        keys = normed(streams, keys, "gain_K", axes.group, axes.source)
+        queries = normed(streams, queries, "gain_Q", axes.head, axes.query)
+    word = "rotate" if streams.spec.rotary is not None else "bring"
+    b.project(f"{word}_key", keys, *keys_onto, _turn(streams, "R_K", axes.source))
+    b.project(f"{word}_query", queries, *queries_onto, _turn(streams, "R_Q", axes.query))
+
+
+def _turn(streams: Streams, rotation: str, token: str) -> Weight:
+    """The weight of synapses that turn by the position of a token, one where nothing turns."""
+    if streams.spec.rotary is None:
+        return Weight()
+    axes = streams.axes
+    return reads(rotation, token, *axes.key, axes.unrotated[1])
 
 
 def _key_weight(streams: Streams) -> Weight:

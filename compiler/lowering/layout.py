@@ -14,11 +14,11 @@ from cortico.ir import Extent
 from cortico.spec import AttentionSpec, RotaryStyle
 from cortico.spec.weights import Weights, check_weights, required_shapes, rotary_frequencies
 
-#: Tensors whose first side counts query heads.
-_PER_HEAD = {"W_Q", "W_O", "b_Q", "alibi_slopes", "position_bias", "sink"}
+#: Tensors whose first side counts query heads, where they have more than that of features.
+_PER_HEAD = {"W_Q", "W_O", "b_Q", "alibi_slopes", "position_bias", "sink", "gain_Q"}
 
 #: Tensors with rotated features, and where that side stands from the end.
-_ROTATED = {"W_Q": 2, "W_K": 2, "b_Q": 1, "b_K": 1}
+_ROTATED = {"W_Q": 2, "W_K": 2, "b_Q": 1, "b_K": 1, "gain_Q": 1, "gain_K": 1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ def layouts(spec: AttentionSpec) -> dict[str, Layout]:
     return {
         name: Layout(
             shape,
-            groups if name in _PER_HEAD else None,
+            groups if name in _PER_HEAD and len(shape) > _ROTATED.get(name, 0) else None,
             len(shape) - _ROTATED.get(name, 0),
             planes if name in _ROTATED else None,
         )

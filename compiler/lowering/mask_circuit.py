@@ -6,7 +6,8 @@
 
 For softmax a mask cell per microcolumn exponentiates the summed scores, and a PV pool per head and
 query divides the deep cells: deep = mask · value / pool. The paper gives the linear circuit; mask
-cell and pool are its softmax extension. Cell classes and the layer of the pool are our assumptions.
+cell and pool are its softmax extension. Scores with a soft cap have a cell per microcolumn that saturates,
+capped = tanh(score / cap), under a constant shunt. Cell classes and the layer of the pool are our assumptions.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ from cortico.spec.weights import Weights
 def lower_to_mask_circuit(spec: AttentionSpec, weights: Weights | None = None) -> Circuit:
     """The mask circuit of `spec`; parameters take their values from `weights` when given."""
     streams = Streams(spec, weights)
-    superficial = _superficial_cells(streams)
+    scores, gain = _superficial_cells(streams), score_gain(streams)
+    if spec.soft_cap is not None:
+        scores, gain = _capped_cells(streams, spec.soft_cap, scores), Gain(float(spec.soft_cap))
     if spec.kernel is Kernel.LINEAR:
-        _deep_cells(streams, gates=superficial, lateral=score_gain(streams))
+        _deep_cells(streams, gates=scores, lateral=gain)
     else:
-        _deep_cells(streams, gates=_softmax_cells(streams, superficial))
+        _deep_cells(streams, gates=_softmax_cells(streams, scores, gain))
     output_relay(streams)
     return streams.builder.build()
 
@@ -57,6 +60,19 @@ def _superficial_cells(streams: Streams) -> str:
     return cells
 
 
+def _capped_cells(streams: Streams, cap: float, superficial: str) -> str:
+    """L2/3 cells, one per microcolumn, whose rate saturates: tanh of the summed scores over the cap."""
+    axes, b = streams.axes, streams.builder
+    parts = [
+        Compartment("basal"),
+        Compartment("shunt", Effect.DIVIDES, (Weight(gain=Gain(float(cap))),)),
+    ]
+    column = (*axes.head, axes.query, axes.source)
+    capped = b.population("capped", column, Region.L23, CellClass.IT, parts, "tanh", streams.domain)
+    b.project("score", superficial, capped, "basal", Weight(gain=score_gain(streams)))
+    return capped
+
+
 def _position_bias(streams: Streams) -> tuple[Weight, ...]:
     """What positions add to the (already scaled) scores."""
     axes = (*streams.axes.head, streams.axes.query, streams.axes.source)
@@ -69,15 +85,19 @@ def _position_bias(streams: Streams) -> tuple[Weight, ...]:
             return (reads("position_bias", *axes),)
 
 
-def _softmax_cells(streams: Streams, superficial: str) -> str:
-    """Mask cells and the PV pool that normalises them; returns the cells that gate the deep ones."""
+def _softmax_cells(streams: Streams, scores: str, gain: Gain) -> str:
+    """Mask cells and the PV pool that normalises them; returns the cells that gate the deep ones.
+
+    What cells `scores` of a microcolumn say together, times `gain`, is its score.
+    """
     axes, b = streams.axes, streams.builder
     column = (*axes.head, axes.query, axes.source)
     basal = Compartment("basal", drive=_position_bias(streams))
     gates = b.population(
         "mask", column, Region.L23, CellClass.IT, [basal], transfer="exp", domain=streams.domain
     )
-    b.project("score", superficial, gates, "basal", Weight(gain=score_gain(streams)))
+    name = "score" if streams.spec.soft_cap is None else "cap"
+    b.project(name, scores, gates, "basal", Weight(gain=gain))
     if streams.spec.key_padding:
         gates = _gated_mask(streams, gates)
     pool = b.population(

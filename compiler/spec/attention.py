@@ -2,8 +2,8 @@
 
     head_h(i) = Σ_j p_hij v_hj      y_i = W_O [head_1(i) … head_H(i)] + b_O (+ x_i)
 
-with `p = softmax_j(scale · q·k + bias)` for the softmax kernel, and `p = scale · q·k + bias` for the
-linear one (Granier & Senn, arXiv 2504.06354). `compiler/spec/weights.py` says which tensors it needs.
+with `p = softmax_j(s + bias)` for the softmax kernel, and `p = s + bias` for the linear one, where
+`s = scale · q·k`, or `c · tanh(scale · q·k / c)` (Granier & Senn, arXiv 2504.06354). `compiler/spec/weights.py` says which tensors it needs.
 """
 
 from __future__ import annotations
@@ -53,6 +53,13 @@ class PositionBias(StrEnum):
     TABLE = "table"  #: a given table [h, i, j]; needs numbers of tokens
 
 
+class NormOver(StrEnum):
+    """Over which features of a query or key its RMS norm takes the mean of squares."""
+
+    HEAD = "head"  #: of each head by itself; all heads have one gain (Qwen3, Gemma 3)
+    WIDTH = "width"  #: of all heads together, each feature with a gain of its own (OLMo 2)
+
+
 class Nucleus(StrEnum):
     """The thalamic class whose relay cells carry a stream of tokens."""
 
@@ -78,6 +85,17 @@ class Rotary:
     base: Annotated[float, number(LEAST, MOST, "a positive number")] = 10000.0
     style: RotaryStyle = RotaryStyle.HALF_SPLIT
     rotated: Size | None = None
+
+
+@dataclass(frozen=True)
+class QueryKeyNorm:
+    """RMS norm of queries and keys (Zhang & Sennrich, arXiv 1910.07467), before they turn.
+
+    `gain · q / √(mean of q² + eps)`; eps has the units of squared queries.
+    """
+
+    over: NormOver = NormOver.HEAD
+    eps: Annotated[float, number(LEAST, MOST, "a positive number")] = 1e-6
 
 
 @dataclass(frozen=True)
@@ -125,7 +143,11 @@ class AttentionSpec:
     scale: Annotated[float, number(-MOST, MOST, "a finite number")] | None = (
         None  #: of the scores; 1/√key_features for softmax, 1 for linear
     )
+    soft_cap: Annotated[float, number(LEAST, MOST, "a positive number")] | None = (
+        None  #: c: scaled scores s become c · tanh(s / c), before position bias and mask
+    )
     bias: Bias = field(default_factory=Bias)
+    qk_norm: QueryKeyNorm | None = None
     rotary: Rotary | None = None
     position_bias: PositionBias = PositionBias.NONE
     sink: bool = False  #: a learned logit per head joins the softmax, its column is dropped
@@ -224,5 +246,7 @@ def _not_for_a_memory(spec: AttentionSpec) -> Iterator[str]:
         yield f"microcircuit = memory needs kernel = linear, found {spec.kernel}"
     if spec.mask is Mask.WINDOW:
         yield "microcircuit = memory never forgets: mask must be none or causal, found window"
+    if spec.soft_cap is not None:
+        yield f"microcircuit = memory needs soft_cap to be absent, found {spec.soft_cap}"
     if spec.position_bias is not PositionBias.NONE:
         yield f"microcircuit = memory needs position_bias = none, found {spec.position_bias}"

@@ -235,15 +235,16 @@ def _symbols(spec: AttentionSpec) -> dict[str, int]:
 def tiny(spec: AttentionSpec) -> AttentionSpec:
     """A spec with the same options, as small as shows them: two tokens, two features."""
     heads = 2 if spec.heads > 1 else 1
+    model = 2 if spec.qk_norm is None else 1  # squares have many terms
     rotary = spec.rotary and dataclasses.replace(spec.rotary, rotated=None)
     return dataclasses.replace(
         spec,
-        model=2,
+        model=model,
         heads=heads,
         kv_heads=None if spec.members == 1 else 1,
         key_features=2,
         value_features=1,
-        output=2 if spec.d_output == spec.model else 1,
+        output=model if spec.d_output == spec.model else 3 - model,
         context=spec.context and 1,
         tokens=2,
         context_tokens=2 if spec.cross else None,

@@ -10,7 +10,7 @@ from cortico.backends import get_runner
 from cortico.ir import Circuit, UnsupportedError
 from cortico.ir.analysis.inputs import stored_values
 from cortico.lowering import circuit_weights, layouts
-from cortico.spec import AttentionSpec, Kernel
+from cortico.spec import AttentionSpec, Kernel, NormOver, QueryKeyNorm
 from cortico.spec.weights import Weights, random_weights
 from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.gradients import ERROR, gradients
@@ -120,12 +120,15 @@ class Numbers:
         for letter, source in (("Q", "x"), ("K", "context" if self.spec.cross else "x")):
             features = np.einsum("haf,tf->hta", w[f"W_{letter}"], self.inputs[source])
             features = features + w.get(f"b_{letter}", np.zeros((1, 1)))[:, None, :]
+            if self.spec.qk_norm is not None:
+                features = _normed(self.spec.qk_norm, features, w[f"gain_{letter}"])
             lengths.append(float(np.linalg.norm(features, axis=-1).max()))
         usual = self.spec.d_key**-0.5 if self.spec.scale is None else abs(self.spec.scale)
         tokens = max(self.sizes.values())
         added = [tokens * np.abs(w.get("alibi_slopes", np.zeros(1))).max()]
         added += [np.abs(w.get(name, np.zeros(1))).max() for name in ("position_bias", "sink")]
-        return usual * lengths[0] * lengths[1] + float(sum(added))
+        score = min(usual * lengths[0] * lengths[1], self.spec.soft_cap or np.inf)
+        return score + float(sum(added))
 
     def tolerance(self, names: Iterable[str]) -> float:
         """How far results may differ by rounding: what nudges of weights and inputs change, and more.
@@ -163,6 +166,14 @@ class Numbers:
         if name in self.inputs:
             return found
         return layouts(self.spec)[name].to_circuit(found)
+
+
+def _normed(norm: QueryKeyNorm, features: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Features (heads, tokens, features of a head) under the norm."""
+    over = (2,) if norm.over is NormOver.HEAD else (0, 2)
+    mean = np.square(features).mean(axis=over, keepdims=True)
+    own = gain.reshape(-1, 1, features.shape[2])
+    return np.asarray(features / np.sqrt(mean + norm.eps) * own)
 
 
 def both_sizes(spec: AttentionSpec, weights: Weights | None) -> list[Numbers]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, RotaryStyle
+from cortico.spec import AttentionSpec, Kernel, Mask, NormOver, PositionBias, RotaryStyle
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +55,8 @@ def _attention(
     source = w["context"] if spec.cross else x
     query = _projected(w, "Q", x)
     key, value = _projected(w, "K", source), _projected(w, "V", source)
+    if spec.qk_norm:
+        query, key = _normed(spec, query, w["gain_Q"]), _normed(spec, key, w["gain_K"])
     if spec.rotary:
         query, key = _turned(spec, w, query), _turned(spec, w, key)
     key, value = (t.repeat_interleave(spec.members, 0) for t in (key, value))
@@ -69,6 +71,17 @@ def _attention(
 def _projected(w: Mapping[str, torch.Tensor], letter: str, tokens: torch.Tensor) -> torch.Tensor:
     result = tokens @ w[f"W_{letter}"].transpose(1, 2)
     return result + w[f"b_{letter}"][:, None, :] if f"b_{letter}" in w else result
+
+
+def _normed(spec: AttentionSpec, t: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
+    """RMS norm of (heads, tokens, features): of each head, or of all features of a token in a row."""
+    from torch.nn.functional import rms_norm
+
+    assert spec.qk_norm is not None
+    if spec.qk_norm.over is NormOver.HEAD:
+        return rms_norm(t, gain.shape, gain, spec.qk_norm.eps)
+    rows = t.transpose(0, 1)
+    return rms_norm(rows, gain.shape, gain, spec.qk_norm.eps).transpose(0, 1)
 
 
 def _turned(spec: AttentionSpec, w: Mapping[str, torch.Tensor], t: torch.Tensor) -> torch.Tensor:
@@ -131,6 +144,11 @@ def _heads(
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
+    if spec.soft_cap is not None:  # the capped scores as a bias, beside scores of zero
+        usual = 1.0 if spec.kernel is Kernel.LINEAR else query.shape[-1] ** -0.5
+        score = (usual if spec.scale is None else spec.scale) * query @ key.transpose(1, 2)
+        bias = bias + spec.soft_cap * torch.tanh(score / spec.soft_cap)
+        query = torch.zeros_like(query)
     if spec.kernel is Kernel.LINEAR:
         scale = 1.0 if spec.scale is None else spec.scale
         score = scale * query @ key.transpose(1, 2) + bias

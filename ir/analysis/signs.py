@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from cortico.ir.analysis.constants import array_of
 from cortico.ir.circuit import Circuit
 from cortico.ir.population import Compartment, Effect, Population, Projection
@@ -22,11 +24,22 @@ class Signs:
                 self.positive.add(population.name)
 
     def _never_negative(self, population: Population) -> bool:
-        transfer, compartments = TRANSFERS[population.transfer], population.compartments
+        transfer = TRANSFERS[population.transfer]
         return transfer.nonnegative or (
             transfer.is_identity
-            and all(self.current_is_positive(population, c) for c in compartments)
+            and all(self.current_is_positive(population, c) for c in self._alone(population))
         )
+
+    def _alone(self, population: Population) -> list[Compartment]:
+        """The compartments that have no twin, which hears the same: of both the product is a square."""
+        alone: dict[Hashable, Compartment] = {}
+        for compartment in population.compartments:
+            heard = self.circuit.projections_onto(population.name, compartment.name)
+            same = frozenset((p.pre, p.weight, p.domain, p.at) for p in heard)
+            key = (compartment.effect, compartment.drive, same, len(heard))
+            if alone.pop(key, None) is None:
+                alone[key] = compartment
+        return list(alone.values())
 
     def current_is_positive(self, population: Population, compartment: Compartment) -> bool:
         """Whether the current of a compartment is surely never negative."""

@@ -25,7 +25,7 @@ from cortico.ir import (
 )
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
-from cortico.spec import AttentionSpec, Mask, PositionBias
+from cortico.spec import AttentionSpec, Mask, NormOver, PositionBias
 from cortico.spec.weights import random_weights
 from tests.backends.numpy_files import stored
 from tests.backends.numpy_ranks import Communicator, emitted, layer, on_ranks, tokens
@@ -41,7 +41,18 @@ CASE = {case.name: case for case in CASES}
 # ---- the same numbers ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", every_case())
+#: A norm over the width adds up all areas before they attend: they meet twice.
+MEETING_ONCE = [c for c in CASES if not c.spec.qk_norm or c.spec.qk_norm.over is NormOver.HEAD]
+
+
+def test_a_norm_over_the_width_is_refused():
+    circuit = lower(CASE["olmo2"].spec)
+    assert what_ranks_share(circuit) is None
+    with pytest.raises(UnsupportedError, match="ranks"):
+        require_support(get_backend("numpy", ranks=2), circuit)
+
+
+@pytest.mark.parametrize("case", every_case(MEETING_ONCE))
 def test_ranks_give_what_one_process_gives(case):
     """On both sides of the number of areas, which is 2 or 4."""
     circuit, expected = lower(case.spec, case.weights), expected_output(case)

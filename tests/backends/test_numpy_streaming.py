@@ -27,9 +27,11 @@ CASE = {case.name: case for case in CASES}
 
 
 def meets_only_the_past(spec):
-    """Whether tokens meet in nothing but sums over earlier ones: no softmax, no bias of pairs."""
+    """Whether tokens meet in nothing but sums over earlier ones: no softmax, no bias of pairs, no cap, no norm."""
     linear = spec.kernel is Kernel.LINEAR and spec.mask is Mask.CAUSAL
-    return linear and spec.position_bias is PositionBias.NONE
+    divided = spec.qk_norm is not None and spec.rotary is None  # where pairs of tokens meet
+    plain = spec.position_bias is PositionBias.NONE and spec.soft_cap is None
+    return linear and plain and not divided
 
 
 STREAMED = [case for case in CASES if meets_only_the_past(case.spec)]

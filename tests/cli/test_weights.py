@@ -15,6 +15,14 @@ SPECS = {
     "plain": {"model": 8, "heads": 2},
     "grouped": {"model": 8, "heads": 4, "kv_heads": 2, "bias": {"query": True, "key": True}},
     "rotary": {"model": 8, "heads": 2, "rotary": {}},
+    "normed": {"model": 8, "heads": 4, "kv_heads": 2, "qk_norm": {}, "soft_cap": 0.8},
+    "normed width": {
+        "model": 8,
+        "heads": 4,
+        "kv_heads": 2,
+        "qk_norm": {"over": "width", "eps": 0.1},
+        "rotary": {},
+    },
     "memory": {"model": 8, "heads": 2, "kernel": "linear", "microcircuit": "memory"},
 }
 

@@ -13,7 +13,7 @@ from cortico.ir.graph import to_networkx
 from tests.ir.circuits import attention, sampler, tensor
 from tests.strategies import circuits
 
-PHI = {"identity": lambda x: x, "exp": math.exp}
+PHI = {"identity": lambda x: x, "exp": math.exp, "sqrt": math.sqrt, "tanh": math.tanh}
 
 
 def walk(graph, inputs):

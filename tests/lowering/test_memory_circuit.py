@@ -73,6 +73,7 @@ def test_the_past_does_not_see_the_future():
     [
         ({"kernel": Kernel.SOFTMAX}, "needs kernel = linear, found softmax"),
         ({"mask": Mask.WINDOW, "window": 3}, "never forgets"),
+        ({"soft_cap": 30.0}, "needs soft_cap to be absent, found 30.0"),
         ({"position_bias": PositionBias.ALIBI}, "needs position_bias = none, found alibi"),
     ],
 )

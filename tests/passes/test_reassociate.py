@@ -29,6 +29,7 @@ def is_rewritable(spec):
         spec.kernel is Kernel.LINEAR
         and spec.mask is not Mask.WINDOW
         and spec.position_bias is PositionBias.NONE
+        and spec.soft_cap is None
         and spec.microcircuit is Microcircuit.MASK
     )
 

@@ -72,6 +72,9 @@ def test_cases(case, shared):
         before = before.bind(**tokens)
     before = ShareRelays().run(before) if shared else before
     after = THIS.run(before)
+    if case.spec.soft_cap:  # tanh of what is signed is signed
+        assert after is before
+        return
     assert after is not before
     check(after)
     compare_meaning(before, after)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cortico.lowering import lower
-from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary
+from cortico.spec import (
+    AttentionSpec,
+    Bias,
+    Kernel,
+    Mask,
+    NormOver,
+    PositionBias,
+    QueryKeyNorm,
+    Rotary,
+)
 from tests.cases import BIASED
 
 #: All sizes that could be confused are equal, so that nothing but the numbers tells them apart.
@@ -25,6 +34,9 @@ SPECS = {
     "table": replace(PLAIN, tokens=4, position_bias=PositionBias.TABLE),
     "sink": replace(PLAIN, sink=True),
     "scaled": replace(PLAIN, scale=0.3),
+    "normed": replace(SQUARE, qk_norm=QueryKeyNorm(eps=0.25)),
+    "normed width": replace(SQUARE, qk_norm=QueryKeyNorm(NormOver.WIDTH), rotary=Rotary()),
+    "capped": replace(SQUARE, soft_cap=0.6),
 }
 
 #: Spec, what stands in the text of its circuit, and what a mistake would make of it.
@@ -65,6 +77,23 @@ MISTAKES = (
     ("alibi", "alibi[g, r, i, j]", "alibi[r, g, i, j]"),
     ("table", "position_bias[h, i, j]", "position_bias[h, j, i]"),
     ("sink", "projection pool_sink sink -> pool.soma weight 1.0\n", ""),
+    ("normed", "soma multiplies 0.25", "soma multiplies"),
+    ("normed", "soma multiplies 0.25", "soma multiplies 0.5"),
+    ("normed", "-> key_pool.soma weight size(a)^-1", "-> key_pool.soma weight 1.0"),
+    ("normed", "-> key_pool.soma weight size(a)^-1", "-> key_pool.soma weight size(g)^-1"),
+    ("normed", "L4 pv sqrt", "L4 pv"),
+    ("normed", "weight gain_K[a]", "weight gain_Q[a]"),
+    (
+        "normed",
+        "projection norm_key key -> normed_key.basal weight gain_K[a]",
+        "projection norm_key key -> normed_key.basal weight 1.0",
+    ),
+    ("normed width", "size(g)^-1 * size(r)^-1 * size(p)^-1", "size(g)^-1 * size(p)^-1"),
+    ("normed width", "weight gain_K[g, p, t]", "weight gain_K[g, t, p]"),
+    ("capped", "cortex.L2/3 pyramidal_it tanh", "cortex.L2/3 pyramidal_it"),
+    ("capped", "shunt divides 0.6", "shunt divides 0.7"),
+    ("capped", "-> mask.basal weight 0.6", "-> mask.basal weight 1.0"),
+    ("capped", "-> mask.basal weight 0.6", "-> mask.basal weight 0.6000000000000001"),
     (
         "sink",
         "weight size(a)^-1/2",

@@ -24,7 +24,17 @@ from cortico.ir import (
 )
 from cortico.ir.rewrite import replace_projections
 from cortico.lowering import lower
-from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit, PositionBias, Rotary
+from cortico.spec import (
+    AttentionSpec,
+    Bias,
+    Kernel,
+    Mask,
+    Microcircuit,
+    NormOver,
+    PositionBias,
+    QueryKeyNorm,
+    Rotary,
+)
 from tests.verify.edits import (
     Edit,
     added,
@@ -55,6 +65,10 @@ ROTARY = replace(GROUPED, rotary=Rotary())
 CROSS = replace(SOFT, cross=True, context=8)
 MEMORY = replace(LINEAR, microcircuit=Microcircuit.MEMORY)
 RUNNING = replace(MEMORY, mask=Mask.CAUSAL)
+NORMED = replace(SOFT, qk_norm=QueryKeyNorm(eps=0.5))
+WIDE = replace(ROTARY, qk_norm=QueryKeyNorm(NormOver.WIDTH))
+TURNED = replace(ROTARY, qk_norm=QueryKeyNorm())
+CAPPED = replace(SOFT, soft_cap=0.6)
 ALIBI = replace(CAUSAL, position_bias=PositionBias.ALIBI)
 
 
@@ -104,6 +118,40 @@ def _value_bias_behind(circuit: Circuit) -> Circuit:
 def _half_rectified(circuit: Circuit) -> Circuit:
     """Cells that should carry a signed rate carry its positive part."""
     return cells("superficial", transfer="relu")(circuit)
+
+
+def _eps_outside(circuit: Circuit) -> Circuit:
+    """√(mean of squares) + √eps for √(mean of squares + eps)."""
+    circuit = drive("key_pool", "soma")(circuit)
+    return drive("normed_key", "shunt", Weight(gain=Gain(0.5**0.5)))(circuit)
+
+
+def _cap_behind_the_mask(circuit: Circuit) -> Circuit:
+    """What a query may not see gets the score 0 under the cap, in place of none."""
+    circuit = synapses("mask", pre="mask")(circuit)
+    gate = Compartment("apical")
+    old = circuit.population("capped").compartments
+    circuit = cells("capped", compartments=(*old, gate))(circuit)
+    circuit = added("keep_in_front", "matrix_keep", "capped", "apical")(circuit)
+    return drive("gated_mask", "apical", Weight())(without("keep")(circuit))
+
+
+def _cap_of_products(circuit: Circuit) -> Circuit:
+    """tanh of the product of each feature, added up, for tanh of their sum."""
+    saturated = cells("superficial", transfer="tanh")
+    return cells("capped", transfer="identity")(saturated(circuit))
+
+
+def _gain_behind_the_rotation(circuit: Circuit) -> Circuit:
+    """Gains applied to features that have turned."""
+    turned = Population(
+        "turned", ("g", "j", "p", "s"), Region.L4, CellClass.STELLATE, (Compartment("basal"),)
+    )
+    circuit = replace(circuit, populations=(*circuit.populations, turned))
+    circuit = synapses("rotate_key", post="turned", compartment="basal")(
+        weight("norm_key")(circuit)
+    )
+    return added("gain", "turned", "superficial", "apical", reads("gain_K", "p", "s"))(circuit)
 
 
 # ---- wrong circuits ------------------------------------------------------------------------------
@@ -201,6 +249,39 @@ WRONG_CIRCUITS: dict[str, WrongCircuit] = {
         ("rotation of the query by the source token", ROTARY, weight("rotate_query", "j", "p", "s", "t", tensor="R_K")),
         ("rotation of planes by tokens", replace(ROTARY, tokens=2), weight("rotate_key", "p", "j", "s", "t")),
         ("bias behind the rotation", replace(ROTARY, bias=Bias(query=True)), both(drive("query", "basal"), drive("superficial", "basal", reads("b_Q", "g", "r", "p", "s")))),
+        # norms of queries and keys
+        ("a norm without eps", NORMED, drive("key_pool", "soma")),
+        ("eps outside of the root", NORMED, _eps_outside),
+        ("a sum of squares for their mean", NORMED, gain("pool_query")),
+        ("a mean of squares over the model features", replace(SQUARE, qk_norm=QueryKeyNorm()), gain("pool_query", m=Fraction(-1))),
+        ("a mean of squares over the planes only", TURNED, gain("pool_key", p=Fraction(-1))),
+        ("a mean for the root of a mean", NORMED, cells("key_pool", transfer="identity")),
+        ("a norm over tokens", replace(NORMED, tokens=4), both(cells("key_pool", axes=("h", "a")), gain("pool_key", j=Fraction(-1)))),
+        ("a norm over the width for each head", TURNED, both(cells("query_pool", axes=("i",)), gain("pool_query", g=Fraction(-1), r=Fraction(-1), p=Fraction(-1), t=Fraction(-1)))),
+        ("a norm of each head over the width", WIDE, both(cells("key_pool", axes=("g", "j")), gain("pool_key", p=Fraction(-1), t=Fraction(-1)))),
+        ("a norm over the members of a group", WIDE, both(cells("query_pool", axes=("g", "i")), gain("pool_query", r=Fraction(-1), p=Fraction(-1), t=Fraction(-1)))),
+        ("gains of keys for queries", NORMED, weight("norm_query", tensor="gain_K")),
+        ("gains forgotten", NORMED, synapses("norm_key", weight=Weight())),
+        ("gains of planes and components exchanged", replace(TURNED, key_features=4), weight("norm_key", "t", "p")),
+        ("a norm without squares", NORMED, both(without("square_key_apical"), drive("key_square", "apical", Weight()))),
+        ("queries not divided", NORMED, both(without("shunt_query"), drive("normed_query", "shunt", Weight()))),
+        ("keys multiplied by their norm", NORMED, compartments("normed_key", effect("shunt", Effect.MULTIPLIES))),
+        ("keys turned before a gain for each feature", TURNED, _gain_behind_the_rotation),
+        ("the bias behind the norm", replace(NORMED, bias=Bias(query=True)), both(drive("query", "basal"), drive("normed_query", "basal", reads("b_Q", "h", "a")))),
+        # caps
+        ("a cap without tanh", CAPPED, cells("capped", transfer="identity")),
+        ("tanh without a cap", CAPPED, both(drive("capped", "shunt", Weight()), gain("cap"))),
+        ("scores not divided by the cap", CAPPED, drive("capped", "shunt", Weight())),
+        ("tanh not multiplied by the cap", CAPPED, gain("cap")),
+        ("divided by another cap", CAPPED, drive("capped", "shunt", Weight(gain=Gain(0.7)))),
+        ("multiplied by another cap", CAPPED, gain("cap", 0.7)),
+        ("a cap behind the exponential", CAPPED, both(cells("capped", transfer="exp"), cells("mask", transfer="tanh"))),
+        ("a cap of what is masked", replace(CAPPED, key_padding=True, mask=Mask.CAUSAL), _cap_behind_the_mask),
+        ("a cap of the position bias too", replace(CAPPED, mask=Mask.CAUSAL, position_bias=PositionBias.ALIBI), both(drive("mask", "basal"), drive("capped", "basal", reads("alibi", "h", "i", "j")))),
+        ("a cap of single products", CAPPED, _cap_of_products),
+        ("a scale behind the cap", CAPPED, both(gain("score"), gain("cap", 0.6, a=-HALF))),
+        ("a sigmoid for tanh", CAPPED, cells("capped", transfer="sigmoid")),
+        ("a linear cap dropped", replace(CAPPED, kernel=Kernel.LINEAR), cells("capped", transfer="identity")),
         # heads, residual, memory
         ("a head counted as often as there are heads", SOFT, gain("output", h=Fraction(1))),
         ("heads averaged", SOFT, gain("output", h=Fraction(-1))),

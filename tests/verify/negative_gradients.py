@@ -9,6 +9,7 @@ from fractions import Fraction
 from cortico.spec import AttentionSpec, Mask
 from cortico.verify.equations.closed_forms import closed_forms
 from cortico.verify.equations.language import (
+    Apply,
     Equations,
     Expression,
     Index,
@@ -23,12 +24,15 @@ from cortico.verify.equations.language import (
 from tests.verify.negative_controls import (
     ALIBI,
     BIASED,
+    CAPPED,
     GROUPED,
     HALF,
     LINEAR,
+    NORMED,
     ROTARY,
     SINK,
     SOFT,
+    WIDE,
 )
 
 
@@ -62,6 +66,10 @@ MASK, GOOD, MEAN = Read("mask", (H, I, J)), Read("g", (H, I, J)), Read("mean", (
 Z, DELTA, VALUE = Read("z", (H, I, J)), Read("delta", (H, I, C)), Read("value", (H, J, C))
 QUERY, KEY, X_J = Read("query", (H, I, A)), Read("key", (H, J, A)), Read("x", (J, M))
 ROOT = Size("key features", -HALF)
+
+RMS = Read("query_rms", (H, I))
+NORM_WISH = Read("gain_Q", (A,)) * Read("normed.d_query", (H, I, A))
+FULL = Apply("tanh", Read("uncapped", (H, I, J)) / number(0.6))
 
 
 def to(**bodies: Expression) -> Callable[[dict[str, Expression], Equations], dict[str, Expression]]:
@@ -111,6 +119,17 @@ WRONG_GRADIENTS: dict[str, WrongGradient] = {
         ("padding forgotten in z", replace(LINEAR, key_padding=True), to(z=GOOD)),
         ("linear z like softmax", LINEAR, to(z=MASK * (GOOD - MEAN))),
         ("softmax z like linear", SOFT, to(z=GOOD)),
+        ("∂q of a norm as if its root were constant", NORMED, to(d_query=NORM_WISH / RMS)),
+        ("∂q of a norm without its gain", NORMED, lambda old, e: {"along.d_query": old["along.d_query"], "d_query": Read("normed.d_query", (H, I, A)) / RMS - Read("query", (H, I, A)) * Read("along.d_query", (H, I))}),
+        ("∂k along the key summed, not averaged", NORMED, times("along.d_key", Size("key features"))),
+        ("∂q along the query with 1/r² for 1/r³", NORMED, times("along.d_query", RMS)),
+        ("∂k of a norm twice as steep", NORMED, times("along.d_key", number(2.0))),
+        ("∂k along the key of each head alone", WIDE, times("along.d_key", Size("groups"))),
+        ("∂gain of what is not divided", NORMED, to(D_gain_Q=total((H, I), Read("normed.d_query", (H, I, A)) * Read("query", (H, I, A))))),
+        ("∂gain of queries for keys", replace(NORMED, mask=Mask.CAUSAL), to(D_gain_K=total((H, I), Read("normed.d_query", (H, I, A)) * Read("query", (H, I, A)) / RMS))),
+        ("∂q through a cap as if there were none", CAPPED, to(turned_d_query=product(ROOT, total(J, Z * KEY)))),
+        ("∂k through a cap by 1 - tanh", CAPPED, to(turned_d_key=product(ROOT, total(I, Z * (number(1.0) - FULL) * QUERY)))),
+        ("∂k through a cap times the cap", CAPPED, times("turned.d_key", number(0.6))),
         ("∂k of members averaged", GROUPED, times("turned.d_key", Size("members", Fraction(-1)))),
         ("∂k of mixed members", GROUPED, to(turned_d_key=product(ROOT, total((R, I), Read("z", (G, R, I, J)) * total(Index("r'", "members"), Read("query", (G, Index("r'", "members"), I, A))))))),
         ("∂v of members averaged", GROUPED, times("d_value", Size("members", Fraction(-1)))),

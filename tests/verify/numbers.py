@@ -15,7 +15,7 @@ from cortico.backends.reference import interpret
 from cortico.ir import Circuit
 from cortico.lowering import circuit_weights
 from cortico.lowering.layout import plane_order
-from cortico.spec import AttentionSpec, Kernel, PositionBias
+from cortico.spec import AttentionSpec, Kernel, NormOver, PositionBias
 from cortico.spec.weights import required_shapes
 from cortico.verify.equations.language import Equations
 from cortico.verify.equations.meaning import circuit_equations
@@ -26,8 +26,15 @@ from tests.oracle import rotate, textbook_attention, visible
 Sizes = Mapping[str, int]
 Arrays = Mapping[str, np.ndarray]
 
-_HEADED = ("W_Q", "W_O", "b_Q", "alibi_slopes", "position_bias", "sink")
-_FEATURED = {"W_Q": 2, "W_K": 2, "b_Q": 1, "b_K": 1}  # where key features stand, from the end
+_HEADED = ("W_Q", "W_O", "b_Q", "alibi_slopes", "position_bias", "sink", "gain_Q")
+_FEATURED = {
+    "W_Q": 2,
+    "W_K": 2,
+    "b_Q": 1,
+    "b_K": 1,
+    "gain_Q": 1,
+    "gain_K": 1,
+}  # where key features stand, from the end
 _INPUTS = ("x", "context", "keep")
 
 
@@ -81,7 +88,8 @@ def joined(spec: AttentionSpec, given: Arrays) -> dict[str, np.ndarray]:
     weights = {}
     for name in required_shapes(spec):
         array = np.asarray(given[name], dtype=np.float64)
-        if name in _HEADED and is_grouped(spec, given):
+        shared = name == "gain_Q" and len(required_shapes(spec)[name]) == 1
+        if name in _HEADED and is_grouped(spec, given) and not shared:
             array = array.reshape(-1, *array.shape[2:])
         if name in _FEATURED and spec.rotary:
             side, order = array.ndim - 1 - _FEATURED[name], plane_order(spec)
@@ -213,12 +221,16 @@ def _torch_textbook(torch, spec, t, frequencies):
     q, k, v = (
         a + t[b][:, None, :] if b in t else a for a, b in ((q, "b_Q"), (k, "b_K"), (v, "b_V"))
     )
+    if spec.qk_norm:
+        q, k = (_torch_normed(spec, a, t[gain]) for a, gain in ((q, "gain_Q"), (k, "gain_K")))
     if spec.rotary:
         q, k = (_torch_rotated(torch, spec, frequencies, a) for a in (q, k))
     members = q.shape[0] // k.shape[0]
     k, v = (a.repeat_interleave(members, dim=0) for a in (k, v))
     usual = q.shape[2] ** -0.5 if spec.kernel is Kernel.SOFTMAX else 1.0
     score = (usual if spec.scale is None else spec.scale) * torch.einsum("hia,hja->hij", q, k)
+    if spec.soft_cap:
+        score = spec.soft_cap * (2 * torch.sigmoid(2 * score / spec.soft_cap) - 1)
     i, j = np.arange(len(t["x"]))[:, None], np.arange(len(source))[None, :]
     if spec.position_bias is PositionBias.ALIBI:
         score = score + t["alibi_slopes"][:, None, None] * torch.tensor(j - i)
@@ -235,6 +247,13 @@ def _torch_textbook(torch, spec, t, frequencies):
         p = weight / torch.where(total > 0, total, torch.ones_like(total))
     y = torch.einsum("hoc,hij,hjc->io", t["W_O"], p, v) + t.get("b_O", 0.0)
     return y + t["x"] if spec.residual else y
+
+
+def _torch_normed(spec, a, gain):
+    """Divided by the root mean square over the last side, or over heads and the last side."""
+    sides = (2,) if spec.qk_norm.over is NormOver.HEAD else (0, 2)
+    mean = a.pow(2).mean(dim=sides, keepdim=True)
+    return a * (mean + spec.qk_norm.eps).rsqrt() * gain.reshape(-1, 1, a.shape[2])
 
 
 def _torch_rotated(torch, spec, frequencies, a):

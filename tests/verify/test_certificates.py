@@ -296,6 +296,14 @@ def test_no_file_elsewhere_is_opened(tmp_path):
         {"context": 3},
         {"residual": True, "output": 7},
         {"softcap": 30.0},
+        {"soft_cap": 0.0},
+        {"soft_cap": -1.0},
+        {"soft_cap": 30},
+        {"soft_cap": 0.6},
+        {"qk_norm": {}},
+        {"qk_norm": {"over": "heads"}},
+        {"qk_norm": {"eps": 0.0}},
+        {"qk_norm": True},
     ],
 )
 def test_values_of_the_spec_are_read_strictly(change):

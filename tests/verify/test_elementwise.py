@@ -15,7 +15,9 @@ from cortico.spec import (
     Kernel,
     Mask,
     Microcircuit,
+    NormOver,
     PositionBias,
+    QueryKeyNorm,
     Rotary,
     RotaryStyle,
 )
@@ -53,6 +55,15 @@ SPECS = {
     "rotary_pairs": replace(SOFT, model=1, key_features=4, value_features=1, rotary=Rotary()),
     "rotary_partial": replace(
         SOFT, model=1, key_features=4, value_features=1, rotary=Rotary(rotated=2)
+    ),
+    "capped": replace(SOFT, model=1, key_features=2, soft_cap=0.7),
+    "capped_linear": replace(LINEAR, soft_cap=1.5, bias=BIASED, mask=Mask.CAUSAL),
+    "normed": replace(SOFT, model=1, key_features=2, qk_norm=QueryKeyNorm()),
+    "normed_width": replace(
+        LINEAR, model=1, heads=2, key_features=2, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.5)
+    ),
+    "normed_rotary": replace(
+        SOFT, model=1, key_features=2, qk_norm=QueryKeyNorm(), rotary=Rotary()
     ),
     "grouped": AttentionSpec(model=1, heads=2, kv_heads=1, key_features=1, bias=BIASED),
     "wide": replace(SOFT, key_features=1, value_features=2, output=1),

@@ -46,6 +46,17 @@ def test_right_code_is_right_in_every_call(case):
     assert found.calls >= 25
 
 
+@pytest.mark.parametrize("name", ["normed", "olmo2"])
+def test_large_weights_take_the_branches_that_large_rates_do_not(name):
+    """A norm makes the same scores of them; and no exponent is large where scores are capped."""
+    assert check_calls(*both(compiled(name))).unreached == ()
+    assert check_calls(*both(compiled("capped"))).unreached
+
+
+def both(circuit):
+    return circuit, emit_source(circuit)
+
+
 # ---- wrong code ------------------------------------------------------------------------------------
 
 #: What is put before the last line of `attention`, in a circuit whose output is called `output`.

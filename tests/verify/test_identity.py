@@ -70,7 +70,15 @@ def test_real_sizes_fit_in_memory():
 
 @pytest.mark.parametrize("case", every_pair())
 def test_evaluation_is_that_of_the_reference_backend(case):
-    spec = replace(case.spec, kernel=Kernel.LINEAR, sink=False, rotary=None, scale=2.0)
+    spec = replace(
+        case.spec,
+        kernel=Kernel.LINEAR,
+        sink=False,
+        rotary=None,
+        qk_norm=None,
+        soft_cap=None,
+        scale=2.0,
+    )
     circuit, rng = lower(spec), np.random.default_rng(case.seed)
     arrays = {n: rng.integers(-3, 4, w.shape) * 1.0 for n, w in random_weights(spec).items()}
     inputs = {name: rng.integers(-3, 4, a.shape[1:]) * 1.0 for name, a in case.inputs.items()}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cortico.lowering import lower
-from cortico.spec import AttentionSpec, Bias, Mask, PositionBias, Rotary
+from cortico.spec import AttentionSpec, Bias, Mask, PositionBias, QueryKeyNorm, Rotary
 from cortico.spec.weights import random_weights
 from cortico.verify import independent
 from cortico.verify.equations.language import (
@@ -13,6 +13,7 @@ from cortico.verify.equations.language import (
     Definition,
     Read,
     Within,
+    number,
     offset,
     total,
 )
@@ -68,6 +69,16 @@ STATEMENT = {
         replace(SPEC, position_bias=PositionBias.ALIBI),
         "position_bias",
         lambda book: Read("alibi_slopes", book.h) * offset(book.j, book.i),
+    ),
+    "a sum for a mean": (
+        replace(SPEC, heads=1, bias=Bias(), key_features=2, qk_norm=QueryKeyNorm()),
+        "mean",
+        lambda book, head, body: total((*book.own(head), *book.b), body),
+    ),
+    "no cap": (
+        replace(SPEC, soft_cap=0.7),
+        "saturation",
+        lambda book: Read("uncapped", (*book.h, book.i, book.j)) / number(0.7),
     ),
     "no padding": (
         replace(SPEC, key_padding=True),

@@ -1,4 +1,4 @@
-"""Gemma: Llama with a head size of its own. Gemma 2 and later are other families."""
+"""Gemma: Llama with a head size of its own. From Gemma 2 on it is another family."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OLMo 1: Llama. From OLMo 2 on queries and keys are normalised, which is another family."""
+"""OLMo 1: Llama. From OLMo 2 on queries and keys are normed: that is another family."""
 
 from __future__ import annotations
 

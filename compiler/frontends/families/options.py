@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cortico.frontends.config import Config
 from cortico.frontends.family import Attention
 from cortico.frontends.rope import EVERY_ROPE, read_rope
 from cortico.ir.errors import SpecError
-from cortico.spec import AttentionSpec, Bias, Mask, RotaryStyle
+from cortico.spec import AttentionSpec, Bias, Mask, NormOver, QueryKeyNorm, RotaryStyle
 
 EVERY_BIAS = Bias(query=True, key=True, value=True, output=True)
+
+#: The vectors of such norms.
+GAINS = {"gain_Q": "q_norm.weight", "gain_K": "k_norm.weight"}
 
 _LAYER_TYPES = ("full_attention", "sliding_attention")
 
@@ -95,6 +99,12 @@ def rotary_decoder(
     return spec, rope.weights
 
 
+def normed(attention: Attention, config: Config, over: NormOver = NormOver.HEAD) -> Attention:
+    """The same with an RMS norm of queries and keys."""
+    spec, weights = attention
+    return replace(spec, qk_norm=QueryKeyNorm(over, config.number("rms_norm_eps"))), weights
+
+
 def encoder(config: Config, bias: Bias = EVERY_BIAS, padded: bool = True) -> Attention:
     """All tokens see all. `padded`: it runs on batches of texts, and gets the input `keep`."""
     config.divided("hidden_size", by="num_attention_heads")
@@ -107,13 +117,21 @@ def encoder(config: Config, bias: Bias = EVERY_BIAS, padded: bool = True) -> Att
     return spec, {}
 
 
+def layer_kind(config: Config, layer: int, slides: bool) -> str:
+    """What `layer_types` calls a layer, or what it would where there is no such list."""
+    said = config.for_layer("layer_types", layer, "num_hidden_layers", *_LAYER_TYPES)
+    return said or _LAYER_TYPES[slides]
+
+
 def window_of(config: Config, layer: int, slides: bool) -> int | None:
     """Tokens that a layer sees, its own included; None for all before it.
 
     `layer_types` says whether a layer slides, `slides` where there is no such list.
     """
-    kind = config.for_layer("layer_types", layer, "num_hidden_layers", *_LAYER_TYPES)
+    kind = layer_kind(config, layer, slides)
     window = config.optional_size("sliding_window")
-    if kind == "sliding_attention" and window is None:
+    if kind == "full_attention":
+        return None
+    if window is None and config.values["layer_types"] is not None:
         raise config.wrong("sliding_window", f"the window of layer_types[{layer}]")
-    return window if (slides and kind is None) or kind == "sliding_attention" else None
+    return window

@@ -30,13 +30,17 @@ KEYS = Keys(
 )
 
 
-def describe(config: Config, layer: int) -> Attention:
+def late_window(config: Config, layer: int) -> int | None:
     """Layers from `max_window_layers` on slide, where `layer_types` does not say it of each."""
     if not config.flag("use_sliding_window"):
         config = Config(config.source, {**config.values, "sliding_window": None})
-    late = layer >= config.count("max_window_layers")
-    window = window_of(config, layer, slides=late)
-    return rotary_decoder(config, Bias(query=True, key=True, value=True), window)
+    return window_of(config, layer, slides=layer >= config.count("max_window_layers"))
+
+
+def describe(config: Config, layer: int) -> Attention:
+    """Three of the maps have a bias."""
+    bias = Bias(query=True, key=True, value=True)
+    return rotary_decoder(config, bias, late_window(config, layer))
 
 
 FAMILY = Family(

@@ -260,9 +260,12 @@ class _Calls(EmittedFile):
                 what = f"with rates of {scale:.0f}"
                 yield _Found(what, self.call(large), expected)
                 yield _Found(f"{what} in float32", self.call(single), expected, "float32")
-        yield from self._overflowing()
+        yield from self._overflowing(self.weights, "")
+        if self.branches.missing:  # norms take the size of rates away, not that of their gains
+            larger = {name: self.rates * array for name, array in self.weights.items()}
+            yield from self._overflowing(larger, " and weights")
 
-    def _overflowing(self) -> Iterator[_Found]:
+    def _overflowing(self, weights: Arrays, also: str) -> Iterator[_Found]:
         """Exponentials that overflow and that all vanish: of several tokens, and of one and of two."""
         for size in (1, 2, None):
             symbols = self.few if size is None else dict.fromkeys(self.few, size)
@@ -272,13 +275,15 @@ class _Calls(EmittedFile):
             self.rates = 40.0
             inputs = self.inputs(symbols, (min(count, 6),))
             large = {n: a if a.dtype == bool else self.rates * a for n, a in inputs.items()}
-            expected = self._decimal_outputs(large, symbols)
-            what = f"with rates of {self.rates:.0f} and {symbols}"
-            yield _Found(what, self.call(large), expected)
+            expected = self._decimal_outputs(large, weights, symbols)
+            what = f"with rates{also} of {self.rates:.0f} and {symbols}"
+            yield _Found(what, self.call(large, weights=weights), expected)
 
-    def _decimal_outputs(self, inputs: Arrays, symbols: Mapping[str, int]) -> Arrays:
+    def _decimal_outputs(
+        self, inputs: Arrays, weights: Arrays, symbols: Mapping[str, int]
+    ) -> Arrays:
         ring, results = Decimals(), []
-        weights = {name: ring.array(array) for name, array in self.weights.items()}
+        weights = {name: ring.array(array) for name, array in weights.items()}
         for example in range(len(next(iter(inputs.values())))):
             one = {n: ring.array(a[example].astype(float)) for n, a in inputs.items()}
             results.append(exact_outputs(self.circuit, {**weights, **one}, symbols, ring))

@@ -10,6 +10,12 @@ With e_i = ∂L/∂y_i (y_i - t_i for the squared error) and δ_hic = Σ_o W_O[h
     ∂W_O = Σ_i e_io head_hic              ∂b_O = Σ_i e_io
     ∂sink_h = -Σ_i (exp(sink_h) / normaliser_hi) Σ_j mask_hij g_hij
 
+Where queries are normed, n = gain · q / r with r = √(mean of q² + eps), keys likewise,
+
+    ∂q_a = gain_a ∂n_a / r - q_a · mean of (gain ∂n q) / r³       ∂gain_a = Σ ∂n_a q_a / r
+
+With a soft cap c the z of ∂q and ∂k is z_hij (1 - tanh²(scale q·k / c)).
+
 For linear attention these are the closed forms of Granier & Senn, arXiv 2504.06354, with the sums over
 tokens written out: ∂W_Q = Σ_i Mᵀ δ_i x_iᵀ with M = Σ_j v_j k_jᵀ. Softmax: z is its Jacobian, derived.
 Rotary turns ∂q and ∂k back by the transposed rotation.
@@ -28,11 +34,12 @@ from cortico.verify.equations.language import (
     Index,
     Read,
     exp,
+    number,
     offset,
     product,
     total,
 )
-from cortico.verify.equations.reference import Textbook
+from cortico.verify.equations.reference import Indices, Textbook
 
 
 def closed_forms(spec: AttentionSpec) -> Equations:
@@ -52,6 +59,7 @@ class _ClosedForms(Textbook):
         forward = self.equations()
         rows = [*self._towards_content(), *self._of_content()]
         found = {**self._of_weights(), **self._of_positions(), **self._of_inputs()}
+        found |= self._of_gains() if self.spec.qk_norm else {}
         last = [
             Definition(gradient_of(name), indices, body)
             for name, (indices, body) in found.items()
@@ -88,18 +96,46 @@ class _ClosedForms(Textbook):
     def _of_content(self) -> list[Definition]:
         """∂q, ∂k and ∂v, before rotation."""
         h, g, i, j, a, c = self.h, self.g, self.i, self.j, self.a, self.c
-        turned = "turned_" if self.spec.rotary else ""
-        members, z = self.h[1:], Read("z", (*h, i, j))
-        query, key = Read(f"{turned}query", (*h, i, *a)), Read(f"{turned}key", (*g, j, *a))
+        members, z = self.h[1:], self._before_the_cap()
+        query, key = Read(self.last("query"), (*h, i, *a)), Read(self.last("key"), (*g, j, *a))
         d_query = product(*self.scale(), total(j, z * key))
         d_key = product(*self.scale(), total((*members, i), z * query))
         d_value = total((*members, i), Read("mask", (*h, i, j)) * Read("delta", (*h, i, c)))
         return [
             Definition("turned.d_query", (*h, i, *a), d_query),
             Definition("turned.d_key", (*g, j, *a), d_key),
-            Definition("d_query", (*h, i, *self.b), self._turned_back("d_query", h, i)),
-            Definition("d_key", (*g, j, *self.b), self._turned_back("d_key", g, j)),
+            *self._before_turning("query", "gain_Q", h, i),
+            *self._before_turning("key", "gain_K", g, j),
             Definition("d_value", (*g, j, c), d_value),
+        ]
+
+    def _before_the_cap(self) -> Expression:
+        """How each scaled product of query and key should change."""
+        z = Read("z", (*self.h, self.i, self.j))
+        if self.spec.soft_cap is None:
+            return z
+        return z * (1 - self.saturation() * self.saturation())
+
+    def _before_turning(
+        self, name: str, gain: str, head: Indices, token: Index
+    ) -> list[Definition]:
+        """∂q or ∂k, and where they are normed that of the normed ones before it."""
+        at = (*head, token, *self.b)
+        turned_back = self._turned_back(f"d_{name}", head, token)
+        if self.spec.qk_norm is None:
+            return [Definition(f"d_{name}", at, turned_back)]
+        content, own = Read(name, at), Read(gain, (*self.own(head), *self.b))
+        over_rms = number(1) / Read(f"{name}_rms", (*self.each(head), token))
+        wish = own * Read(f"normed.d_{name}", at)
+        along = self.mean(head, wish * content) * over_rms * over_rms * over_rms
+        return [
+            Definition(f"normed.d_{name}", at, turned_back),
+            Definition(f"along.d_{name}", (*self.each(head), token), along),
+            Definition(
+                f"d_{name}",
+                at,
+                wish * over_rms - content * Read(f"along.d_{name}", (*self.each(head), token)),
+            ),
         ]
 
     def _turned_back(self, name: str, head: tuple[Index, ...], token: Index) -> Expression:
@@ -127,6 +163,19 @@ class _ClosedForms(Textbook):
             "b_V": ((*g, c), total(j, d_value)),
             "b_O": ((o,), total(i, error)),
         }
+
+    def _of_gains(self) -> dict[str, tuple[Indices, Expression]]:
+        """The gains of norms, one for all heads or one for each."""
+        found = {}
+        for name, gain, head, token in (
+            ("query", "gain_Q", self.h, self.i),
+            ("key", "gain_K", self.g, self.j),
+        ):
+            at, each = (*head, token, *self.b), self.each(head)
+            divided = Read(name, at) / Read(f"{name}_rms", (*each, token))
+            shared = total((*each, token), Read(f"normed.d_{name}", at) * divided)
+            found[gain] = ((*self.own(head), *self.b), shared)
+        return found
 
     def _of_positions(self) -> dict[str, tuple[tuple[Index, ...], Expression]]:
         """The table of biases, the slopes of ALiBi, the logits of sinks."""

@@ -1,12 +1,14 @@
 """Multihead attention as the textbook writes it: the equations that circuits are held against.
 
     query_hia = Σ_m W_Q[h,a,m] x[i,m] + b_Q[h,a]        key, value likewise, of source tokens j
+    normed    = gain · query / √(mean of query² + eps)   key likewise, where the spec norms them
     score_hij = scale · Σ_a query_hia key_hja + bias     scale: 1/√d for softmax, 1 for linear
+                or c · tanh(scale · Σ_a … / c) + bias    with a soft cap c (Gemma 2, arXiv 2408.00118)
     mask_hij  = exp(score_hij) / Σ_l exp(score_hil)      over the tokens that i may see; or score_hij
     head_hic  = Σ_j mask_hij value_hjc
     y_io      = Σ_h,c W_O[h,o,c] head_hic + b_O[o] (+ x[i,o])
 
-Vaswani et al., arXiv 1706.03762, equation 1; linear: Granier & Senn, arXiv 2504.06354. Grouped heads
+Vaswani et al., arXiv 1706.03762, equation 1; norm: Zhang & Sennrich, arXiv 1910.07467, equation 4; linear: Granier & Senn, arXiv 2504.06354. Grouped heads
 are pairs (g, r) of a group and a member, rotated features pairs (p, s) of a plane and a component.
 Written independently of lowering; `print(reference(spec))` shows it.
 
@@ -30,11 +32,12 @@ from fractions import Fraction
 import numpy as np
 
 from cortico.ir import Formula
-from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias, RotaryStyle
+from cortico.spec import AttentionSpec, Kernel, Mask, NormOver, PositionBias, RotaryStyle
 from cortico.spec.weights import required_shapes
 from cortico.verify.equations.language import (
     ONE,
     POSITIONS,
+    Apply,
     Definition,
     Equations,
     Expression,
@@ -49,6 +52,8 @@ from cortico.verify.equations.language import (
     product,
     total,
 )
+
+Indices = tuple[Index, ...]
 
 
 class Textbook:
@@ -96,6 +101,8 @@ class Textbook:
             "alibi_slopes": h,
             "position_bias": (*h, i, j),
             "sink": h,
+            "gain_Q": (*self.own(h), *self.b),
+            "gain_K": (*self.own(g), *self.b),
             "rotation(frequencies)": (Index("", POSITIONS), *self.a, self.b[-1]),
             "frequencies": self.a[:1],
         }
@@ -178,7 +185,7 @@ class Textbook:
         )
 
     def content(self) -> list[Definition]:
-        """Queries, keys and values, turned by position when rotary."""
+        """Queries, keys and values, normed and turned by position as specified."""
         h, g, i, j, a, b = self.h, self.g, self.i, self.j, self.a, self.b
         x, source = Read("x", (i, self.m)), Read(self.source, (j, self.l))
         query = total(self.m, Read("W_Q", (*h, *b, self.m)) * x) + self.bias("b_Q", *h, *b)
@@ -190,22 +197,60 @@ class Textbook:
             Definition("key", (*g, j, *b), key),
             Definition("value", (*g, j, self.c), value),
         ]
+        if self.spec.qk_norm:
+            rows += [*self.normed("query", "gain_Q", h, i), *self.normed("key", "gain_K", g, j)]
         if self.spec.rotary:
             for name, head, token in (("query", h, i), ("key", g, j)):
                 turn = Read("rotation(frequencies)", (token, *a, b[-1]))
-                turned = total(b[-1], turn * Read(name, (*head, token, *b)))
+                turned = total(b[-1], turn * Read(self.before(name), (*head, token, *b)))
                 rows.append(Definition(f"turned_{name}", (*head, token, *a), turned))
         return rows
+
+    def own(self, head: Indices) -> Indices:
+        """The heads that have root mean squares, or gains, of their own: with the width none, or all."""
+        over = self.spec.qk_norm and self.spec.qk_norm.over
+        return head if over is NormOver.WIDTH else ()
+
+    def normed(self, name: str, gain: str, head: Indices, token: Index) -> list[Definition]:
+        """The root mean square, and what is divided by it."""
+        assert self.spec.qk_norm is not None
+        content, eps = Read(name, (*head, token, *self.b)), number(self.spec.qk_norm.eps)
+        rms = Apply("sqrt", self.mean(head, content * content) + eps)
+        at = (*self.each(head), token)
+        divided = Read(gain, (*self.own(head), *self.b)) * content / Read(f"{name}_rms", at)
+        return [
+            Definition(f"{name}_rms", at, rms),
+            Definition(f"normed_{name}", (*head, token, *self.b), divided),
+        ]
+
+    def each(self, head: Indices) -> Indices:
+        """The heads that are normed by themselves."""
+        return () if self.own(head) else head
+
+    def mean(self, head: Indices, body: Expression) -> Expression:
+        """The mean over the features that are normed together."""
+        together = (*self.own(head), *self.b)
+        return product(*(Size(v.sort, Fraction(-1)) for v in together), total(together, body))
+
+    def before(self, name: str) -> str:
+        """What queries or keys are called before they turn."""
+        return f"normed_{name}" if self.spec.qk_norm else name
+
+    def last(self, name: str) -> str:
+        """What the queries or keys are called that meet in scores."""
+        return f"turned_{name}" if self.spec.rotary else self.before(name)
 
     def attention(self) -> list[Definition]:
         """Scores, and the mask that they become."""
         h, i, j = self.h, self.i, self.j
-        turned = "turned_" if self.spec.rotary else ""
-        query = Read(f"{turned}query", (*h, i, *self.a))
-        key = Read(f"{turned}key", (*self.g, j, *self.a))
-        score = product(*self.scale(), total(self.a, query * key)) + self.position_bias()
-        at = (*h, i, j)
-        rows = [Definition("score", at, score)]
+        query = Read(self.last("query"), (*h, i, *self.a))
+        key = Read(self.last("key"), (*self.g, j, *self.a))
+        score: Expression = product(*self.scale(), total(self.a, query * key))
+        at, rows = (*h, i, j), list[Definition]()
+        if self.spec.soft_cap is not None:
+            rows.append(Definition("uncapped", at, score))
+            score = number(self.spec.soft_cap) * self.saturation()
+        rows.append(Definition("score", at, score + self.position_bias()))
         if self.spec.kernel is Kernel.LINEAR:
             return [*rows, Definition("mask", at, Read("score", at) * self.seen())]
         rows.append(Definition("weight", at, exp(Read("score", at)) * self.seen()))
@@ -239,6 +284,12 @@ class Textbook:
         if self.spec.kernel is Kernel.LINEAR:
             return ()
         return tuple(Size(a.sort, Fraction(-1, 2)) for a in self.a)
+
+    def saturation(self) -> Expression:
+        """How far a score is at its cap: between -1 and 1."""
+        assert self.spec.soft_cap is not None
+        uncapped = Read("uncapped", (*self.h, self.i, self.j))
+        return Apply("tanh", uncapped / number(self.spec.soft_cap))
 
     def position_bias(self) -> Expression:
         """What positions add to the scaled scores."""

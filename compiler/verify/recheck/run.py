@@ -44,7 +44,7 @@ class Run:
                 if effect == "divides":
                     current = self.world.reciprocal(current, inner)
                 drive = drive * current % p
-            self.known[name, level] = self.transferred(transfer, drive, level) * inside
+            self.known[name, level] = transferred(self.world, transfer, drive, level) * inside
         return self.known[name, level], axes
 
     def contract(self, operands: list[Any], axes: Any, level: int) -> Array:
@@ -68,20 +68,6 @@ class Run:
         most = math.copysign(self.world.near[abs(bound[2])], bound[2])
         return (left[:, None] - right <= most).astype(int).astype(object), bound[:2]
 
-    def transferred(self, transfer: str | None, x: Array, level: int) -> Array:
-        """exp as a power, relu as the lower half of the numbers, others as random functions."""
-        p, base, hashed = self.world.primes[level], self.world.base, self.world.hashed
-        functions: dict[str | None, Any] = {
-            None: lambda a: a,
-            "exp": lambda a: pow(base, a, p),
-            "relu": lambda a: a if a <= p // 2 else 0,
-            "tanh": lambda a: hashed(level, a) - hashed(level, (p - a) % p),
-            "sqrt": lambda a: hashed(level, a, "sqrt") if a else 0,
-            "erf": lambda a: hashed(level, a, "erf") - hashed(level, (p - a) % p, "erf"),
-        }
-        other = partial(hashed, level, transfer)  # cortico knows which names there are
-        return np.frompyfunc(functions.get(transfer, other), 1, 1)(x)
-
     def tensor(self, name: str, level: int) -> Array:
         """A tensor, its formula evaluated; cosine and sine of an angle are random."""
         if name not in self.circuit.formulas:
@@ -93,6 +79,21 @@ class Run:
             i, j = np.ogrid[: shape[-2], : shape[-1]]
             return given[..., None, None] * (j - i).astype(object)
         return rotation(self.world, given, shape[0], level)
+
+
+def transferred(world: World, transfer: str | None, x: Array, level: int) -> Array:
+    """exp as a power, relu as the lower half of the numbers, others as random functions."""
+    p, base, hashed = world.primes[level], world.base, world.hashed
+    functions: dict[str | None, Any] = {
+        None: lambda a: a,
+        "exp": lambda a: pow(base, a, p),
+        "relu": lambda a: a if a <= p // 2 else 0,
+        "tanh": lambda a: hashed(level, a) - hashed(level, (p - a) % p),
+        "sqrt": lambda a: hashed(level, a, "sqrt") if a else 0,
+        "erf": lambda a: hashed(level, a, "erf") - hashed(level, (p - a) % p, "erf"),
+    }
+    other = partial(hashed, level, transfer)  # cortico knows which names there are
+    return np.frompyfunc(functions.get(transfer, other), 1, 1)(x)
 
 
 def rotation(world: World, frequencies: Array, tokens: int, level: int) -> Array:

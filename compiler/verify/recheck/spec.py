@@ -25,6 +25,7 @@ FORM = Table(
         "window?": Maybe(int),
         "key_padding?": bool,
         "scale?": Maybe(float),
+        "soft_cap?": Maybe(float),
         "bias?": Table(dict.fromkeys(("query?", "key?", "value?", "output?"), bool)),
         "rotary?": Maybe(
             Table(
@@ -35,6 +36,7 @@ FORM = Table(
                 }
             )
         ),
+        "qk_norm?": Maybe(Table({"over?": ("head", "width"), "eps?": float})),
         "position_bias?": ("none", "alibi", "table"),
         "sink?": bool,
         "residual?": bool,
@@ -84,7 +86,11 @@ def _check_together(s: defaultdict[str, Any]) -> None:
     require(not table, "a table of positions needs numbers of tokens")
     if s["microcircuit"] == "memory":
         fine = s["kernel"] == "linear" and s["mask"] != "window"
+        fine = fine and s["soft_cap"] is None
         require(fine and s["position_bias"] in (None, "none"), "no memory computes this")
+    require(s["soft_cap"] is None or s["soft_cap"] > 0, "soft_cap must be positive")
+    if s["qk_norm"] is not None:
+        require(s["qk_norm"].get("eps", 1.0) > 0, "qk_norm.eps must be positive")
     if s["rotary"] is not None:
         d = s["key_features"] or model // heads
         rotated = s["rotary"].get("rotated")

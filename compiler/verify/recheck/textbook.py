@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from cortico.verify.recheck.run import rotation
+from cortico.verify.recheck.run import rotation, transferred
 from cortico.verify.recheck.spec import read_spec
 from cortico.verify.recheck.text import number, require
 from cortico.verify.recheck.world import Array, Arrays, World
 
 #: Heads h are members r of groups g; key features a, to be turned, are components t of planes p.
 SIDES = """x:im context:jl keep:j W_Q:ham W_K:gal W_V:gcl W_O:hoc b_Q:ha b_K:ga b_V:gc b_O:o
-alibi_slopes:h position_bias:hij sink:h frequencies:p"""
+alibi_slopes:h position_bias:hij sink:h frequencies:p gain_Q:a gain_K:a"""
 
 
 class Textbook:
@@ -34,6 +34,8 @@ class Textbook:
         self.extents = {letter: str(extent) for letter, extent in extents.items()}
         self.split = {"h": "gr" if heads > groups else "h", "a": "pt" if self.rotary else "a"}
         self.sides = dict(part.split(":") for part in SIDES.split())
+        if (s["qk_norm"] or {}).get("over") == "width":
+            self.sides |= {"gain_Q": "ha", "gain_K": "ga"}
         self.circuit, self.level = circuit, int(s["kernel"] != "linear")
 
     def check_interface(self) -> None:
@@ -80,14 +82,30 @@ class Textbook:
         y = np.einsum("ham,im,m->hia", self.read(f"W_{kind[0].upper()}", level), x, counts)
         if (self.s["bias"] or {}).get(kind):
             y = y + self.read(f"b_{kind[0].upper()}", level)[:, None]
+        if self.s["qk_norm"] is not None and kind != "value":
+            y = self.normed(kind, y % self.world.primes[level], level)
         if not self.rotary or kind == "value":
             return y % self.world.primes[level]
         turns = rotation(self.world, self.read("frequencies", level), len(x), level)
         turned = np.einsum("ipst,hipt->hips", turns, y.reshape(*y.shape[:2], -1, 2))
         return turned.reshape(y.shape) % self.world.primes[level]
 
+    def normed(self, kind: str, y: Array, level: int) -> Array:
+        """`gain · y / √(mean of y² + eps)`, the mean over features, or over heads and features."""
+        world, p, norm = self.world, self.world.primes[level], self.s["qk_norm"]
+        heads = self.counts("h" if kind == "query" else "g", level)
+        features, gain = self.counts("a", level), self.read(f"gain_{kind[0].upper()}", level)
+        found, count = np.einsum("hia,hia,a->hi", y, y, features), int(features.sum())
+        if norm.get("over") == "width":
+            found, count = np.einsum("hi,h->i", found, heads)[None], count * int(heads.sum())
+        mean = found * world.power(Fraction(1), [(count, Fraction(-1))], level)
+        eps = world.power(number(repr(norm.get("eps", 1e-6))), [], level)
+        rms = transferred(world, "sqrt", (mean + eps) % p, level)
+        gain = gain[:, None] if gain.ndim == 2 else gain
+        return gain * y * world.reciprocal(rms, level)[..., None] % p
+
     def scores(self) -> Array:
-        """`scale · q_hi · k_hj + bias_hij`."""
+        """`scale · q_hi · k_hj + bias_hij`, capped before the bias where there is a cap."""
         s, level = self.s, self.level
         q, k = self.linear("query", "i", level), self.linear("key", "j", level)
         counts = self.counts("a", level)
@@ -95,11 +113,19 @@ class Textbook:
         scale = (Fraction(1), root) if s["scale"] is None else (number(repr(s["scale"])), [])
         k = np.repeat(k, len(q) // len(k), 0)
         found = self.world.power(*scale, level) * np.einsum("hia,hja,a->hij", q, k, counts)
+        if s["soft_cap"] is not None:
+            found = self.capped(found, level)
         if s["position_bias"] == "alibi":
             i, j = np.ogrid[: found.shape[1], : found.shape[2]]
             found = found + self.read("alibi_slopes", level)[:, None, None] * (j - i).astype(object)
         table = s["position_bias"] == "table"
         return found + (self.read("position_bias", level) if table else 0)
+
+    def capped(self, scores: Array, level: int) -> Array:
+        """`c · tanh(score / c)`."""
+        world, p, cap = self.world, self.world.primes[level], number(repr(self.s["soft_cap"]))
+        over, times = (world.power(c, [], level) for c in (1 / cap, cap))
+        return times * transferred(world, "tanh", scores * over % p, level)
 
     def seen(self) -> Array:
         """1 where query i may see source token j, else 0."""

@@ -115,11 +115,14 @@ def _constant(value: float, gain: ExactGain, sizes: dict[str, int]) -> Constant 
 
 
 def _gains(circuit: Circuit) -> list[ExactGain]:
-    """The gains of a circuit with numbers for their sizes, each once."""
+    """The gains of a circuit with numbers for their sizes, each once; those that are numbers only, last.
+
+    Of a number and a scale that is as large, such as eps beside 1/√d, it is the scale that moves.
+    """
     numbers = _numbers(circuit)
     own = [w.gain for w in weights_of(circuit) if not w.gain.is_one and w.gain.coefficient]
     known = (g for g in own if all(axis in numbers for axis, _ in g.sizes))
-    return list(dict.fromkeys(map(ExactGain.of, known)))
+    return list(dict.fromkeys(map(ExactGain.of, sorted(known, key=lambda g: not g.sizes))))
 
 
 def _products(gains: Sequence[ExactGain]) -> Iterator[ExactGain]:

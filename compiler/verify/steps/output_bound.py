@@ -245,6 +245,8 @@ class _Circuit:
     def _divided(self, driven: _Bound, population: Population, compartment: Compartment) -> _Bound:
         """Divided by a pool, units are numbers: N/B, where N is at most so many B."""
         divisor = self._current(population, compartment)
+        if self._is_constant(population, compartment):
+            return driven * _plain(1 / float(divisor.size.most), 0.0, nonnegative=True)
         share = (1 + driven.share) / (1 - divisor.share) - 1 if divisor.share < 1 else np.inf
         pool = self._one_pool(population, compartment)
         unit = driven.units.get(pool.pre) if pool else None
@@ -253,6 +255,14 @@ class _Circuit:
         gain = pool.weight.gain.value(self.extents)
         moved = (unit.moved + divisor.share * unit.most) / (1 - divisor.share)
         return _Bound(_Size(unit.most / gain, moved / gain, unit.once), share)
+
+    def _is_constant(self, population: Population, compartment: Compartment) -> bool:
+        """Whether a compartment has nothing but positive constants as its drive, none of which moves."""
+        heard = self.circuit.projections_onto(population.name, compartment.name)
+        gains = [weight.gain for weight in compartment.drive]
+        fixed = all(w.tensor is None for w in compartment.drive)
+        fixed = fixed and all(g.coefficient > 0 and g.coefficient not in self.gains for g in gains)
+        return fixed and bool(gains) and not heard
 
     def _one_pool(self, population: Population, compartment: Compartment) -> Projection | None:
         """The projection of a pool that a compartment hears alone, matched; None where it hears anything else."""

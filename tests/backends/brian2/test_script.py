@@ -90,6 +90,7 @@ def same(fixed, population, currents):
         current = currents[f"I_{compartment.name}"]
         argument *= current if compartment.effect is Effect.MULTIPLIES else 1 / current
     functions = {"identity": lambda x: x, "exp": sympy.exp, "relu": lambda x: sympy.Max(x, 0)}
+    functions |= {"tanh": sympy.tanh, "sqrt": lambda x: sympy.sqrt(sympy.Max(x, 0))}
     return sympy.simplify(fixed - functions[population.transfer](argument)) == 0
 
 

@@ -84,6 +84,19 @@ def test_every_problem_in_one_error(tmp_path):
     ]
 
 
+def test_problems_of_norms_and_caps_in_one_error(tmp_path):
+    text = error_of(
+        tmp_path,
+        "model: 8\nqk_norm: {over: heads, eps: 0, gain: 1}\nsoft_cap: -30\nmicrocircuit: memory\n",
+    )
+    assert text.splitlines()[1:] == [
+        "  - soft_cap must be a positive number, found -30",
+        "  - qk_norm.'gain' is not a field",
+        "  - qk_norm.over must be one of head, width, found 'heads' (did you mean 'head'?)",
+        "  - qk_norm.eps must be a positive number, found 0",
+    ]
+
+
 def test_problems_of_the_spec_itself_are_listed(tmp_path):
     text = error_of(tmp_path, "model: 10\nheads: 3\nwindow: 2\n")
     assert "model = 10 does not divide into heads = 3" in text

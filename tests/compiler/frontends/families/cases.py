@@ -1,6 +1,6 @@
 """For each family, a plain model and one for every option that changes attention."""
 
-from cortico.spec import Mask
+from cortico.spec import Mask, NormOver, QueryKeyNorm
 from tests.compiler.frontends.families.models import Case
 
 SIZES = {
@@ -102,7 +102,15 @@ HALF = {"rope_type": "default", "rope_theta": 77.0, "partial_rotary_factor": 0.5
 PARTIAL_LINEAR = LINEAR | {"partial_rotary_factor": 0.5}
 MIXED = {"num_local_experts": 4, "num_experts_per_tok": 2, "experts_implementation": "eager"}
 GROUPED = {"num_key_value_heads": 2}
-
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "experts_implementation": "eager"}
+HEADS = CAUSAL | {"qk_norm": QueryKeyNorm(eps=1e-6)}
+WIDTH = CAUSAL | {"qk_norm": QueryKeyNorm(NormOver.WIDTH, 1e-5)}
+GEMMA3 = GROUPED | {
+    "head_dim": 10,
+    "query_pre_attn_scalar": 4,
+    "sliding_window": 3,
+    "layer_types": [SLIDING, FULL],
+}
 CASES = {
     "bert": encoder("Bert"),
     "bert decoder": encoder("Bert", CAUSAL, is_decoder=True),
@@ -232,6 +240,72 @@ CASES = {
     ),
     "gpt-oss plain rope": gpt_oss(
         {"window": 3}, sliding_window=3, rope_parameters={"rope_type": "default", "rope_theta": 9.0}
+    ),
+    "qwen3": decoder("Qwen3", HEADS, head_dim=6, num_key_value_heads=4),
+    "qwen3 grouped": decoder(
+        "Qwen3",
+        CAUSAL | {"groups": 2, "qk_norm": QueryKeyNorm(eps=0.5)},
+        head_dim=10,
+        rms_norm_eps=0.5,
+        **GROUPED,
+    ),
+    "qwen3 bias": decoder("Qwen3", head_dim=6, attention_bias=True, **GROUPED),
+    "qwen3 late window": decoder(
+        "Qwen3",
+        {},
+        head_dim=6,
+        max_window_layers=1,
+        use_sliding_window=True,
+        sliding_window=3,
+        rope_parameters=LINEAR,
+        **GROUPED,
+    ),
+    "qwen3, all seen": decoder("Qwen3", WHOLE, head_dim=6, is_causal=False, **GROUPED),
+    "olmo2": decoder("Olmo2", WIDTH),
+    "olmo2 grouped": decoder(
+        "Olmo2",
+        CAUSAL | {"groups": 2, "qk_norm": QueryKeyNorm(NormOver.WIDTH, 0.5)},
+        rms_norm_eps=0.5,
+        **GROUPED,
+    ),
+    "olmo2 bias": decoder("Olmo2", attention_bias=True, rope_parameters=LINEAR, **GROUPED),
+    "olmoe": decoder("Olmoe", WIDTH, **EXPERTS),
+    "olmoe grouped": decoder("Olmoe", WIDTH, attention_bias=True, **GROUPED, **EXPERTS),
+    "gemma2": decoder("Gemma2", {"window": 3, "scale": 0.5, "soft_cap": 50.0}, **GEMMA3),
+    "gemma2 capped": decoder(
+        "Gemma2",
+        {"soft_cap": 0.9, "window": None},
+        attn_logit_softcapping=0.9,
+        attention_bias=True,
+        **GEMMA3 | {"layer_types": [FULL, SLIDING]},
+    ),
+    "gemma2 without a cap": decoder(
+        "Gemma2", {"soft_cap": None}, attn_logit_softcapping=None, **GEMMA3
+    ),
+    "gemma2 rope": decoder("Gemma2", {}, rope_parameters=LINEAR, **GEMMA3),
+    "gemma2, all seen": decoder(
+        "Gemma2", WHOLE, **GEMMA3 | {"is_causal": False, "layer_types": [FULL, FULL]}
+    ),
+    "gemma3": decoder("Gemma3Text", {"window": 3, "scale": 0.5}, **GEMMA3),
+    "gemma3 layer types": decoder(
+        "Gemma3Text", {"window": None}, **GEMMA3 | {"layer_types": [FULL, SLIDING]}
+    ),
+    "gemma3 pattern": decoder(
+        "Gemma3Text",
+        {"window": None},
+        **GEMMA3 | {"layer_types": None, "sliding_window_pattern": 1},
+    ),
+    "gemma3 eps and bias": decoder(
+        "Gemma3Text", {}, attention_bias=True, **GEMMA3 | {"rms_norm_eps": 0.5}
+    ),
+    "gemma3 ropes": decoder(
+        "Gemma3Text",
+        {},
+        **GEMMA3
+        | {"rope_parameters": {FULL: LINEAR, SLIDING: {"rope_type": "default", "rope_theta": 9.0}}},
+    ),
+    "gemma3, all seen": decoder(
+        "Gemma3Text", WHOLE, **GEMMA3 | {"is_causal": False, "layer_types": [FULL, FULL]}
     ),
     "gemma": decoder("Gemma", {"d_key": 10}, head_dim=10, num_key_value_heads=4),
     "gemma bias": decoder("Gemma", head_dim=6, attention_bias=True, **GROUPED),

@@ -70,9 +70,11 @@ def build(case, precision=torch.float32, **changes):
     return model.eval()
 
 
-def frequencies_of(model):
+def frequencies_of(model, layer=0):
     """Radians per token of each pair, as transformers rounds them to float32; None without rotation."""
     for module in model.modules():
+        if type(module).__name__ == "Gemma3RotaryEmbedding":
+            return getattr(module, f"{model.config.layer_types[layer]}_inv_freq").double()
         if hasattr(module, "inv_freq"):
             return module.inv_freq.double()
         if hasattr(module, "embed_positions") and hasattr(module, "rotary_dim"):  # GPT-J
@@ -86,6 +88,8 @@ def exact_positions(model, turning="halves"):
     for module in model.modules():
         if hasattr(module, "inv_freq"):
             module.forward = _exact_rope(module, turning)
+        if type(module).__name__ == "Gemma3RotaryEmbedding":
+            module.forward = _exact_ropes(module)
         if hasattr(module, "embed_positions") and hasattr(module, "rotary_dim"):
             angles = torch.arange(N).double()[:, None] * frequencies_of(model)
             module.embed_positions = torch.cat([angles.sin(), angles.cos()], dim=1)
@@ -96,6 +100,20 @@ def _exact_rope(module, turning):
         once = position_ids[..., None].double() * module.inv_freq.double()
         ways = {"halves": torch.cat([once, once], -1), "pairs": once.repeat_interleave(2, -1)}
         angles, factor = ways.get(turning, once), module.attention_scaling
+        return (angles.cos() * factor).to(x.dtype), (angles.sin() * factor).to(x.dtype)
+
+    return forward
+
+
+def _exact_ropes(module):
+    """Of layers of two kinds."""
+
+    def forward(x, position_ids, kind):
+        angles = position_ids[..., None].double() * getattr(module, f"{kind}_inv_freq").double()
+        angles, factor = (
+            torch.cat([angles, angles], -1),
+            getattr(module, f"{kind}_attention_scaling"),
+        )
         return (angles.cos() * factor).to(x.dtype), (angles.sin() * factor).to(x.dtype)
 
     return forward
@@ -189,12 +207,13 @@ def largest_error(model, case, folder, keep=None, prefix=None):
     In float64, frequencies that transformers rounded are compared apart, and then used.
     """
     double = next(model.parameters()).dtype is torch.float64
-    frequencies, errors = frequencies_of(model), []
+    errors = []
     if double:
         exact_positions(model, case.turning)
     for layer, (x, y) in enumerate(run(model, case, keep)):
         spec, weights = read_checkpoint(folder, layer, prefix=prefix)
         if spec.rotary and double:
+            frequencies = frequencies_of(model, layer)
             ours = weights.get("rotary_frequencies", rotary_frequencies(spec))
             np.testing.assert_allclose(ours, frequencies.numpy(), rtol=1e-6)
             weights = weights | {"rotary_frequencies": frequencies.numpy()}

@@ -70,6 +70,25 @@ CHANGES = {
         {"num_key_value_heads": None},
         {"groups": 8},
     ),
+    "gemma2 kinds of layers by default": ("gemma2", {"layer_types": None}, {"window": 3}),
+    "gemma3 old ropes": (
+        "gemma3",
+        NO_ROPE | {"rope_theta": 77.0, "rope_local_base_freq": 9.0, "rope_scaling": LINEAR4},
+        {},
+    ),
+    "gemma3 new and old ropes": (
+        "gemma3",
+        {"rope_parameters": {FULL: {"rope_type": "default"}}, "rope_theta": 77.0}
+        | {"rope_scaling": LINEAR4},
+        {},
+    ),
+    "gemma3 no ropes": ("gemma3", NO_ROPE, {}),
+    "gemma3 every second layer": (
+        "gemma3",
+        {"layer_types": None, "sliding_window_pattern": 2},
+        {"window": 3},
+    ),
+    "gemma3 kinds of layers by default": ("gemma3", {"layer_types": None}, {"window": 3}),
     "llama heads of keys by default": ("llama", {"num_key_value_heads": None}, {"groups": 4}),
 }
 EIGHT = {"num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 4}
@@ -129,6 +148,11 @@ REFUSED = {
         "layer_types[0] must be one of full_attention, sliding_attention",
     ),
     "a short list": ("qwen2", {"layer_types": [FULL]}, "one entry per layer, 2 of them"),
+    "one rope for two kinds of layers": (
+        "gemma3",
+        {"rope_parameters": LINEAR4},
+        "rope_parameters must be a table for each kind of layer, not 'factor', found",
+    ),
     "by layer": ("llama", {"per_layer_config": {"0": {"head_dim": 3}}}, "per_layer_config"),
 }
 

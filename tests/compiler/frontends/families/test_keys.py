@@ -73,6 +73,8 @@ ABSENT = {
     "layer_types": None,
     "head_dim": None,
     "sliding_window": None,
+    "sliding_window_pattern": 6,
+    "rope_local_base_freq": 10000.0,
 }
 #: Keys that transformers moves into the table of the rope, and their names there.
 IN_TABLE = {
@@ -84,7 +86,8 @@ IN_TABLE = {
 
 def default_of(cls, key, keys):
     if key == "rope_theta" and key not in fields_of(cls):
-        return cls.default_theta
+        theta = cls.default_theta
+        return theta["global"] if isinstance(theta, dict) else theta
     if key == "is_causal":  # masking_utils: getattr(config, "is_causal", True), for a decoder
         return None if "is_decoder" in keys.read else True
     if key in IN_TABLE:

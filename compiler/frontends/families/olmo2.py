@@ -1,0 +1,34 @@
+"""OLMo 2: Llama whose queries and keys are normed over the width of all heads."""
+
+from __future__ import annotations
+
+from cortico.frontends.config import Config
+from cortico.frontends.families import llama, olmo
+from cortico.frontends.families.options import GAINS, all_or_none, normed, rotary_decoder
+from cortico.frontends.family import Attention, Family
+from cortico.frontends.keys import Keys
+from cortico.spec import NormOver
+
+KEYS = Keys(
+    read={**olmo.KEYS.read, "rms_norm_eps": 1e-5},
+    harmless=olmo.KEYS.harmless,
+    fixed=olmo.KEYS.fixed,
+)
+
+
+def describe(config: Config, layer: int) -> Attention:
+    """All four maps have a bias, or none has."""
+    bias = all_or_none(config.flag("attention_bias"))
+    return normed(rotary_decoder(config, bias), config, NormOver.WIDTH)
+
+
+FAMILY = Family(
+    name="OLMo 2",
+    model_types=("olmo2",),
+    keys=KEYS,
+    describe=describe,
+    maps=llama.MAPS,
+    place=llama.PLACE,
+    prefixes=llama.PREFIXES,
+    others=GAINS,
+)
