@@ -140,7 +140,7 @@ class Circuit:
             )
         return {axis.name: resolve(axis.extent, bound) for axis in self.axes}
 
-    def bind(self, **symbols: int) -> Circuit:
+    def bind(self, /, **symbols: int) -> Circuit:
         """The same circuit with symbolic extents replaced by numbers."""
 
         def settle(extent: Extent) -> Extent:

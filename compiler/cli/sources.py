@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from cortico.spec.weights import Weights
 
 #: Options of a checkpoint, and of a spec file: neither is of a circuit.
-_OF_CHECKPOINTS, _OF_SPECS = ("layer", "heads", "prefix"), ("weights", "random_weights")
+_OF_CHECKPOINTS = ("layer", "heads", "prefix", "cross", "ignore")
+_OF_SPECS = ("weights", "random_weights")
 
 
 class SpecArguments(CommandArguments):
@@ -32,6 +33,12 @@ class SpecArguments(CommandArguments):
     heads: int | None = argument("--heads", metavar="H", help="heads, where a file does not say")
     prefix: str | None = argument(
         "--prefix", metavar="P", help="what stands before the tensors' names"
+    )
+    cross: bool = argument("--cross", help="a torch state dict's attention reads a second input")
+    ignore: tuple[str, ...] = argument(
+        "--ignore",
+        metavar="KEY",
+        help="read config.json as if it had not this key, or a folder without this adapter file",
     )
     tokens: int | None = argument(
         "--tokens", metavar="N", help="fix the number of tokens (default: as in the spec)"
@@ -123,4 +130,11 @@ def _read_checkpoint(source: Path, arguments: SpecArguments) -> tuple[AttentionS
     from cortico.frontends import read_checkpoint
 
     arguments.refuse("a checkpoint", *_OF_SPECS)
-    return read_checkpoint(source, arguments.layer or 0, arguments.heads, arguments.prefix)
+    return read_checkpoint(
+        source,
+        arguments.layer or 0,
+        arguments.heads,
+        arguments.prefix,
+        arguments.cross or None,
+        arguments.ignore,
+    )

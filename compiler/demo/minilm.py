@@ -210,6 +210,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     try:
         config = json.loads(read_bytes(file, JSON_BYTES))
+        if config["model_type"] != "bert":
+            raise ValueError(f"a sentence needs model_type 'bert', found {config['model_type']!r}")
         whole = [config[name] for name in ("num_hidden_layers", "num_attention_heads")]
         if not all(type(number) is int and 0 < number < MODEL_SIZE for number in whole):
             raise ValueError("layers and heads must be positive integers")

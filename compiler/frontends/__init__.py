@@ -35,11 +35,15 @@ __all__ = [
 ]
 
 
-def from_torch(module: Any, name: str = "attention") -> Attention:
-    """Spec and weights of a live `torch.nn.MultiheadAttention`. SpecError for anything else."""
+def from_torch(module: Any, name: str = "attention", cross: bool | None = None) -> Attention:
+    """Spec and weights of a live `torch.nn.MultiheadAttention`. SpecError for anything else.
+
+    `cross`: keys and values come from a second input, as in the `multihead_attn` of a
+    `TransformerDecoderLayer`. A module does not say it, but for one with `kdim` of its own.
+    """
     from cortico.frontends.torch_mha import from_module
 
-    spec, weights = from_module(module)
+    spec, weights = from_module(module, cross)
     spec = replace(spec, name=name)
     check_weights(spec, weights)
     return spec, weights

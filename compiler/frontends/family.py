@@ -1,38 +1,78 @@
-"""`Family`: what a family of checkpoints must tell about itself."""
+"""`Family`: what a family of checkpoints tells about itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from cortico.frontends.config import Config
+from cortico.frontends.keys import Keys
+from cortico.frontends.maps import Maps
 from cortico.frontends.tensors import Tensors
 from cortico.spec import AttentionSpec
+from cortico.spec.weights import required_shapes
 
 #: A spec and its weights, shaped as `cortico.spec.weights` says.
 Attention = tuple[AttentionSpec, dict[str, np.ndarray]]
 
+#: The attention of one layer as config.json describes it, and the weights that follow from it alone,
+#: such as rotary frequencies.
+Describe = Callable[[Config, int], Attention]
+
+
+def by_number(config: Config, layer: int) -> Mapping[str, int]:
+    """The numbers in a tensor's name: that of its layer."""
+    return {"layer": layer}
+
 
 @dataclass(frozen=True)
 class Family:
-    """Checkpoints whose attention is stored alike.
-
-    `read(config, tensors, layer)` gets tensors that are already scoped to the attention of that
-    layer: it names them as they follow `attention`.
-    """
+    """Checkpoints whose attention is configured and stored alike."""
 
     name: str
     model_types: tuple[str, ...]  #: `model_type` of config.json
-    layers: str  #: key of config.json that says how many layers there are
-    attention: str  #: where a layer's tensors are, such as `h.{layer}.attn.`
-    prefixes: tuple[str, ...]  #: of the model inside the file, tried in order
-    read: Callable[[Config, Tensors, int], Attention]
+    keys: Keys
+    describe: Describe
+    maps: Maps
+    place: str  #: where a layer's tensors are, such as `h.{layer}.attn.`
+    prefixes: tuple[str, ...] = ("",)  #: of the model inside the file, tried in order
+    others: Mapping[str, str] = field(default_factory=dict)  #: weights that are tensors at `place`
+    ignored: tuple[str, ...] = ()  #: beginnings of tensors at `place` that are no part of attention
+    layers: str = "num_hidden_layers"  #: key of config.json that says how many layers there are
+    numbers: Callable[[Config, int], Mapping[str, int]] = by_number  #: that `place` asks for
 
-    def scope(self, tensors: Tensors, layer: int, prefix: str | None) -> Tensors:
+    def count(self, config: Config, ignore: Collection[str] = ()) -> int:
+        """Number of layers."""
+        return self.keys.resolve(config, ignore).size(self.layers)
+
+    def read(
+        self,
+        config: Config,
+        tensors: Tensors,
+        layer: int,
+        prefix: str | None = None,
+        ignore: Collection[str] = (),
+    ) -> Attention:
+        """The attention of a layer. SpecError for what is missing, wrong or not understood."""
+        resolved = self.keys.resolve(config, ignore)
+        spec, computed = self.describe(resolved, layer)
+        scoped = self._scope(resolved, tensors, layer, prefix)
+        weights = self.maps.take(spec, scoped, (*self.ignored, *self.others.values()))
+        return spec, weights | computed | self._others(spec, scoped)
+
+    def _others(self, spec: AttentionSpec, tensors: Tensors) -> dict[str, np.ndarray]:
+        """The tensors that are weights as they stand."""
+        shapes = required_shapes(spec)
+        wanted = {name: shapes[weight] for weight, name in self.others.items() if weight in shapes}
+        numbers = {name: tuple(map(int, shape)) for name, shape in wanted.items()}
+        found = tensors.take(numbers, ignored=("",)) if numbers else {}
+        return {weight: found[name] for weight, name in self.others.items() if name in found}
+
+    def _scope(self, config: Config, tensors: Tensors, layer: int, prefix: str | None) -> Tensors:
         """`tensors` scoped to the attention of `layer`, under the prefix that the file uses."""
-        place = self.attention.format(layer=layer)
+        place = self.place.format_map(self.numbers(config, layer))
         prefixes = self.prefixes if prefix is None else (prefix, f"{prefix}.")
         found = (p for p in prefixes if any(name.startswith(p + place) for name in tensors))
         return tensors.scoped(next(found, prefixes[0]) + place, f"layer {layer}")

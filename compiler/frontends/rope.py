@@ -1,63 +1,186 @@
-"""Rotary embedding as `config.json` describes it, old style and new."""
+"""Rotary embedding as `config.json` describes it, old style and new, merged as transformers does."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cortico.frontends.config import Config
-from cortico.ir.errors import SpecError
+from cortico.ir.errors import SpecError, shown
 from cortico.spec import Rotary, RotaryStyle
 
-_TYPES = ("default", "linear", "llama3")
+#: The keys of config.json that say how queries and keys turn; families add max_position_embeddings.
+ROPE_KEYS: Mapping[str, Any] = {
+    "rope_theta": 10000.0,
+    "rope_parameters": None,
+    "rope_scaling": None,
+    "original_max_position_embeddings": None,
+}
+
+EVERY_ROPE = ("default", "linear", "llama3", "yarn")  #: types of rope that are read
+_LONG = ("llama3", "yarn")
+
+#: Names in the table of the rope, and to which types they mean something.
+_TABLE = {
+    "rope_type": EVERY_ROPE,
+    "rope_theta": EVERY_ROPE,
+    "original_max_position_embeddings": EVERY_ROPE,
+    "factor": ("linear", *_LONG),
+    "low_freq_factor": ("llama3",),
+    "high_freq_factor": ("llama3",),
+    "beta_fast": ("yarn",),
+    "beta_slow": ("yarn",),
+    "attention_factor": ("yarn",),
+    "mscale": ("yarn",),
+    "mscale_all_dim": ("yarn",),
+    "truncate": ("yarn",),
+}
 
 
-def read_rope(config: Config, features: int) -> tuple[Rotary, np.ndarray | None]:
-    """The rotary embedding of heads with `features`, and its frequencies where they are not usual.
+@dataclass(frozen=True)
+class Rope:
+    """A rotary embedding.
 
-    transformers 5 writes `rope_parameters`; before it was `rope_theta` and `rope_scaling`.
-    Frequencies are in radians per token, shape (rotated/2). SpecError for other rope types.
+    weights: `rotary_frequencies`, in radians per token, shape (rotated/2), where they are not usual.
+    factor: what the length of queries, and that of keys, is multiplied with.
     """
-    options = config.table("rope_parameters") or config.table("rope_scaling")
-    options = options or Config(config.source, {})
-    base = options.number("rope_theta", config.number("rope_theta", 10000.0))
-    rotary = Rotary(base, RotaryStyle.HALF_SPLIT, _rotated(config, options, features))
-    return rotary, _frequencies(options, base, rotary.rotated or features)
+
+    rotary: Rotary
+    weights: dict[str, np.ndarray]
+    factor: float = 1.0
 
 
-def _rotated(config: Config, options: Config, features: int) -> int | None:
-    """How many features of a head turn; None for all. transformers rounds down."""
-    part = options.number("partial_rotary_factor", config.number("partial_rotary_factor", 1.0))
+def read_rope(
+    config: Config,
+    features: int,
+    style: RotaryStyle = RotaryStyle.HALF_SPLIT,
+    partial: bool = False,
+    kinds: tuple[str, ...] = EVERY_ROPE,
+) -> Rope:
+    """The rotary embedding of heads with `features`.
+
+    `partial`: a part of the features turns, as `partial_rotary_factor` says. SpecError for types of
+    rope that are not among `kinds`.
+    """
+    table = _table(config, partial, kinds)
+    rotated = _rotated(config, table, features) if partial else features
+    base = table.number("rope_theta")
+    rotary = Rotary(base, style, None if rotated == features else rotated)
+    kind = table.text("rope_type")
+    if kind == "default":
+        return Rope(rotary, {})
+    usual = np.power(base, -np.arange(0, rotated, 2, dtype=np.float64) / rotated)
+    kept, factor = {
+        "linear": lambda: (np.zeros_like(usual), 1.0),
+        "llama3": lambda: (_kept_by_llama3(config, table, usual), 1.0),
+        "yarn": lambda: (_kept_by_yarn(config, table, rotated, base), _yarn_factor(table)),
+    }[kind]()
+    if factor != 1 and rotated != features:
+        raise SpecError(
+            f"{table.source}: rope type {kind!r} makes features longer by {factor}, which is not "
+            f"supported where only {rotated} of {features} turn"
+        )
+    frequencies = (1 - kept) * usual / table.number("factor") + kept * usual
+    return Rope(rotary, {"rotary_frequencies": frequencies}, factor)
+
+
+def _rotated(config: Config, table: Config, features: int) -> int:
+    """How many features of a head turn. transformers rounds down."""
+    part = table.number("partial_rotary_factor")
     rotated = int(features * min(part, 1.0))
     if part > 1 or rotated < 2 or rotated % 2:
         raise SpecError(
             f"{config.source}: partial_rotary_factor = {part} turns {rotated} of {features} "
             "features of a head, expected an even number of them"
         )
-    return None if rotated == features else rotated
+    return rotated
 
 
-def _frequencies(options: Config, base: float, rotated: int) -> np.ndarray | None:
-    kind = options.text("rope_type", options.text("type", "default"))
-    if kind not in _TYPES or any(isinstance(v, dict) for v in options.values.values()):
+def _table(config: Config, partial: bool, kinds: tuple[str, ...]) -> Config:
+    """What counts: `rope_scaling`, or else `rope_parameters`; beside it, the keys of config.json."""
+    tables = (config.table(key) for key in ("rope_scaling", "rope_parameters"))
+    found = next((table for table in tables if table is not None and table.values), None)
+    beside = ("rope_theta", "partial_rotary_factor") if partial else ("rope_theta",)
+    values = {key: config.values[key] for key in beside} | dict(found.values if found else {})
+    old = values.pop("type", None)
+    values.setdefault("rope_type", "default" if old is None else old)
+    table = Config(found.source if found else config.source, values)
+    _refuse_others(table, partial, kinds)
+    return table
+
+
+def _refuse_others(table: Config, partial: bool, kinds: tuple[str, ...]) -> None:
+    """SpecError for other types of rope, and for names that mean nothing to this type."""
+    kind, values = table.values["rope_type"], table.values
+    if kind not in kinds or any(isinstance(v, dict) for v in values.values()):
         raise SpecError(
-            f"{options.source}: rope type {kind!r} is not supported, expected one of "
-            f"{', '.join(_TYPES)}, the same for all layers"
+            f"{table.source}: rope type {kind!r} is not supported, expected one of "
+            f"{', '.join(kinds)}, the same for all layers"
         )
-    if kind == "default":
-        return None
-    usual = np.power(base, -np.arange(0, rotated, 2, dtype=np.float64) / rotated)
-    kept = np.zeros_like(usual) if kind == "linear" else _kept_by_llama3(options, usual)
-    frequencies: np.ndarray = (1 - kept) * usual / options.number("factor") + kept * usual
-    return frequencies
+    for name, value in values.items():
+        whole = name == "partial_rotary_factor" and (partial or value == 1)
+        if value is not None and kind not in _TABLE.get(name, ()) and not whole:
+            raise SpecError(
+                f"{table.source}: {name} = {shown(value)} is not supported with rope type {kind!r}"
+            )
 
 
-def _kept_by_llama3(options: Config, usual: np.ndarray) -> np.ndarray:
+def _kept_by_llama3(config: Config, table: Config, usual: np.ndarray) -> np.ndarray:
     """How much of each frequency stays: short wavelengths all, long ones nothing, a ramp between."""
-    length = options.number("original_max_position_embeddings")  # tokens
-    low, high = options.number("low_freq_factor"), options.number("high_freq_factor")
+    length = _original_length(config, table)
+    low, high = table.number("low_freq_factor"), table.number("high_freq_factor")
     if high <= low:
-        raise options.wrong("high_freq_factor", f"more than low_freq_factor = {low}")
+        raise table.wrong("high_freq_factor", f"more than low_freq_factor = {low}")
     turns = length * usual / (2 * math.pi)  # of each pair within the original context
     return np.clip((turns - low) / (high - low), 0.0, 1.0)
+
+
+def _kept_by_yarn(config: Config, table: Config, rotated: int, base: float) -> np.ndarray:
+    """How much of each frequency stays (YaRN, Peng et al., arXiv 2309.00071).
+
+    Pairs that turn more than `beta_fast` times within the original context keep all, those that turn
+    less than `beta_slow` times nothing; between them the ramp is linear in the pair's number.
+    """
+    length = _original_length(config, table)
+    if base <= 1:
+        raise table.wrong("rope_theta", "more than 1")
+
+    def pair_that_turns(key: str, default: float) -> float:
+        turns = default if table.values.get(key) is None else table.number(key)
+        ratio = math.log(length) - math.log(2 * math.pi) - math.log(turns)
+        return rotated * ratio / (2 * math.log(base))
+
+    first, last = pair_that_turns("beta_fast", 32.0), pair_that_turns("beta_slow", 1.0)
+    if table.values.get("truncate") is None or table.flag("truncate"):
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, rotated - 1)
+    last += 0.001 if first == last else 0.0  # as transformers does, not to divide by zero
+    return 1 - np.clip((np.arange(rotated // 2) - first) / (last - first), 0.0, 1.0)
+
+
+def _yarn_factor(table: Config) -> float:
+    """What queries and keys are multiplied with, that the softmax stays as sharp as it was."""
+    if table.values.get("attention_factor") is not None:
+        return table.number("attention_factor")
+    names = ("mscale", "mscale_all_dim")
+    both = all(table.values.get(name) for name in names)
+    over, under = (table.number(name) if both else None for name in names)
+    factor = table.number("factor")
+
+    def longer(times: float) -> float:
+        return 1.0 if factor <= 1 else 0.1 * times * math.log(factor) + 1.0
+
+    return longer(over) / longer(under) if over and under else longer(1.0)
+
+
+def _original_length(config: Config, table: Config) -> float:
+    """Tokens of the context before it was extended: in config.json, else in the table, else all."""
+    key = "original_max_position_embeddings"
+    for place in (config, table):
+        if place.values.get(key) is not None:
+            return place.number(key)
+    return config.number("max_position_embeddings")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,18 @@ from typing import Any
 import numpy as np
 
 from cortico.frontends.family import Attention
-from cortico.frontends.layout import heads_of_columns, heads_of_rows, heads_of_vector
+from cortico.frontends.maps import biases, by_heads, matrix_shapes
 from cortico.frontends.tensors import Tensors
 from cortico.ir.errors import SpecError, bullet_list
 from cortico.spec import AttentionSpec, Bias
 
 _FUSED, _SEPARATE = "in_proj_weight", ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+#: What `nn.TransformerDecoderLayer` calls its two attentions; the second reads the encoder's output.
+_DECODER_SELF, _DECODER_CROSS = "self_attn.", "multihead_attn."
+#: Attributes of a subclass that leave alone what the module computes.
+_COMPUTES_THE_SAME = {"__class__", "__init__", "__init_subclass__", "__repr__", "__subclasshook__"}
+_COMPUTES_THE_SAME |= {"extra_repr", "_reset_parameters"}
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_state_dict_hooks", "_state_dict_pre_hooks")
 _DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
@@ -37,62 +44,93 @@ def find_prefixes(tensors: Tensors, prefix: str | None) -> list[str]:
     return kept
 
 
-def read_state_dict(tensors: Tensors, heads: int | None) -> Attention:
+def read_state_dict(tensors: Tensors, heads: int | None, cross: bool | None = None) -> Attention:
     """The attention under the scope of `tensors`.
 
-    Separate projections are for contexts of another width (`kdim` = `vdim`): cross attention.
+    Cross attention where `cross` says so, where projections are separate (a context of another width,
+    `kdim` = `vdim`), and in the `multihead_attn` of a `TransformerDecoderLayer`; else self-attention.
     SpecError when `heads` is missing or does not divide, and for `bias_k`, `bias_v`, kdim ≠ vdim.
     """
     _refuse_extra_keys(tensors)
     width, context = _widths(tensors)
-    heads = _check_heads(tensors, heads, width)
+    if cross is False and context is not None:
+        raise SpecError(f"{tensors.source!r}: keys come from another width: cross = False is wrong")
     in_bias, out_bias = (
         f"{tensors.scope}{n}" in tensors for n in ("in_proj_bias", "out_proj.bias")
     )
-    wanted: dict[str, tuple[int, ...]] = {"out_proj.weight": (width, width)}
-    wanted |= {"in_proj_bias": (3 * width,)} if in_bias else {}
-    wanted |= {"out_proj.bias": (width,)} if out_bias else {}
-    if context is None:
-        wanted[_FUSED] = (3 * width, width)
-    else:
-        wanted |= dict(zip(_SEPARATE, [(width, width)] + [(width, context)] * 2, strict=True))
-    found = tensors.take(wanted)
-    matrices = np.split(found[_FUSED], 3) if context is None else [found[n] for n in _SEPARATE]
-    weights = {f"W_{m}": heads_of_rows(w, heads) for m, w in zip("QKV", matrices, strict=True)}
-    weights["W_O"] = heads_of_columns(found["out_proj.weight"], heads)
-    if in_bias:
-        parts = zip("QKV", np.split(found["in_proj_bias"], 3), strict=True)
-        weights |= {f"b_{m}": heads_of_vector(part, heads) for m, part in parts}
-    if out_bias:
-        weights["b_O"] = found["out_proj.bias"]
     spec = AttentionSpec(
         model=width,
-        heads=heads,
-        cross=context is not None,
+        heads=_check_heads(tensors, heads, width),
+        cross=context is not None or (_is_decoders(tensors) if cross is None else cross),
         context=context,
         bias=Bias(query=in_bias, key=in_bias, value=in_bias, output=out_bias),
     )
-    return spec, weights
+    return spec, _take(spec, tensors, fused=context is None)
 
 
-def from_module(module: Any) -> Attention:
+def _take(spec: AttentionSpec, tensors: Tensors, fused: bool) -> dict[str, np.ndarray]:
+    """The weights: queries, keys and values as one matrix, or as three; their biases always as one."""
+    shapes, width = matrix_shapes(spec), spec.model
+    wanted: dict[str, tuple[int, ...]] = {"out_proj.weight": shapes["O"]}
+    wanted |= {"in_proj_bias": (3 * width,)} if spec.bias.query else {}
+    wanted |= {"out_proj.bias": (width,)} if spec.bias.output else {}
+    separate = dict(zip(_SEPARATE, (shapes[m] for m in "QKV"), strict=True))
+    wanted |= {_FUSED: (3 * width, width)} if fused else separate
+    found = tensors.take(wanted)
+    matrices = np.split(found[_FUSED], 3) if fused else [found[name] for name in _SEPARATE]
+    matrix_of = dict(zip("QKVO", [*matrices, found["out_proj.weight"]], strict=True))
+    vectors = np.split(found["in_proj_bias"], 3) if spec.bias.query else []
+    vectors += [found["out_proj.bias"]] if spec.bias.output else []
+    return by_heads(spec, matrix_of, dict(zip(biases(spec), vectors, strict=True)))
+
+
+def _is_decoders(tensors: Tensors) -> bool:
+    """Whether the scope is the cross attention of a decoder layer: its self-attention stands beside it."""
+    place = tensors.scope.removesuffix(_DECODER_CROSS)
+    beside = place + _DECODER_SELF
+    return place != tensors.scope and any(name.startswith(beside) for name in tensors)
+
+
+def from_module(module: Any, cross: bool | None = None) -> Attention:
     """The attention of a live `nn.MultiheadAttention`; float32 and float64 weights are shared.
 
-    `batch_first` and `dropout` do not matter. SpecError for any other module, for `add_zero_attn`,
-    and for weights that are not on a device with memory.
+    A module does not say what its keys are made of: `cross` does. `batch_first` and `dropout` do not
+    matter. SpecError for any other module, for one whose computation was changed (a subclass with a
+    `forward` of its own, hooks), for `add_zero_attn`, and for weights that are not on a device with
+    memory.
     """
-    if not all(hasattr(module, name) for name in ("num_heads", "in_proj_weight", "state_dict")):
+    torch = sys.modules.get("torch")  # without it there are no modules
+    if torch is None or not isinstance(module, torch.nn.MultiheadAttention):
         raise SpecError(
             f"expected a torch.nn.MultiheadAttention, found {type(module).__name__}; "
-            "save other models with save_pretrained and read the folder"
+            "of a larger module give the part, such as decoder.layers[0].multihead_attn with "
+            "cross=True; save other models with save_pretrained and read the folder"
         )
-    if getattr(module, "add_zero_attn", False):
+    _refuse_changed(module, torch.nn.MultiheadAttention)
+    if module.add_zero_attn:
         raise SpecError(
             "add_zero_attn = True is not supported: a zero key and value join the source"
         )
     entries = {name: _LiveEntry(tensor) for name, tensor in module.state_dict().items()}
-    source = type(module).__name__
-    return read_state_dict(Tensors(source, entries), module.num_heads)
+    return read_state_dict(Tensors(type(module).__name__, entries), module.num_heads, cross)
+
+
+def _refuse_changed(module: Any, plain: type) -> None:
+    """SpecError when calling the module may do something else than calling a `plain` one."""
+    names = [n for n in dir(plain) if n not in _COMPUTES_THE_SAME and callable(getattr(plain, n))]
+    own = [n for n in names if getattr(type(module), n) is not getattr(plain, n)]
+    own += [n for n in names if n in vars(module)]
+    if own:
+        raise SpecError(
+            f"{type(module).__name__} has its own {', '.join(own)}: it may compute something else "
+            "than torch.nn.MultiheadAttention"
+        )
+    hooked = [name for name in _HOOKS if getattr(module, name, None)]
+    if hooked:
+        raise SpecError(
+            f"{type(module).__name__} has hooks ({', '.join(hooked)}): they may change what it "
+            "computes; remove them"
+        )
 
 
 @dataclass(frozen=True)

@@ -306,7 +306,8 @@ def _training(folder: Path) -> Iterator[Seed]:
     save_checkpoint(folder / "training", training, replace(start, velocity=still))
     path = folder / "training" / CHECKPOINT
     yield _seed(path, path.read_bytes(), lambda p: load_checkpoint(p.parent, training), False)
-    config = {"num_hidden_layers": 6, "num_attention_heads": 12, "layer_norm_eps": 1e-12}
+    config: dict[str, object] = {"model_type": "bert", "num_hidden_layers": 6}
+    config |= {"num_attention_heads": 12, "layer_norm_eps": 1e-12}
     path = folder / "minilm" / "config.json"
     yield _seed(path, json.dumps(config).encode(), lambda p: _read_config(p.parent))
 

@@ -4,10 +4,11 @@ import importlib.util
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from cortico import cli, load_circuit
 from cortico.cli import main
@@ -96,6 +97,19 @@ def test_compile_checkpoint(cortico, home):
 def test_compile_checkpoint_file_and_prefix(cortico, home):
     ok(cortico("compile", "bert/model.safetensors", "--prefix", "bert", "-o", "layer"))
     assert json.loads((home / "layer" / "spec.json").read_text())["name"] == "bert layer 0"
+
+
+def test_compile_cross_attention_and_ignore_a_key(cortico, home):
+    save_file(
+        {"in_proj_weight": np.ones((24, 8)), "out_proj.weight": np.ones((8, 8))}, "mha.safetensors"
+    )
+    ok(cortico("compile", "mha.safetensors", "--heads", "2", "--cross", "-o", "crossed"))
+    assert json.loads(Path("crossed/spec.json").read_text())["cross"]
+    config = json.loads(Path("bert/config.json").read_text()) | {"foo": 1, "bar": 2}
+    Path("bert/config.json").write_text(json.dumps(config))
+    code, _, errors = cortico("compile", "bert", "--ignore", "foo", "-o", "layer")
+    assert code == 2 and "unknown key 'bar' = 2" in errors and "'foo'" not in errors
+    ok(cortico("compile", "bert", "--ignore", "foo", "--ignore", "bar", "-o", "layer"))
 
 
 def test_compile_tokens(cortico, home):

@@ -116,7 +116,7 @@ IGNORED = {
         "weights",
         "random-weights",
     ),
-    "report": ("passes", "tokens", "layer", "weights", "sentence"),
+    "report": ("passes", "tokens", "layer", "weights", "sentence", "ignore"),
     "synapses": ("passes", "tokens", "prefix", "weights"),
     "audit": ("passes", "layer", "heads", "prefix", "weights", "random-weights"),
     "learn": ("layer", "heads", "prefix", "weights", "random-weights"),

@@ -129,10 +129,13 @@ def test_absent_tokenizers_name_the_command(monkeypatch):
 def test_broken_folders(tmp_path):
     with pytest.raises(SpecError, match=r"config\.json.*No such file"):
         MiniLM.load(tmp_path)
-    (tmp_path / "config.json").write_text('{"num_hidden_layers": 6}')
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "n_layer": 6}')
+    with pytest.raises(SpecError, match="a sentence needs model_type 'bert', found 'gpt2'"):
+        MiniLM.load(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "num_hidden_layers": 6}')
     with pytest.raises(SpecError, match="no field 'num_attention_heads'"):
         MiniLM.load(tmp_path)
-    config = '{"num_hidden_layers": 6, "num_attention_heads": 12, "layer_norm_eps": 1e-12}'
+    config = '{"model_type": "bert", "num_hidden_layers": 6, "num_attention_heads": 12, "layer_norm_eps": 1e-12}'
     (tmp_path / "config.json").write_text(config)
     (tmp_path / "model.safetensors").write_bytes(b"not safetensors at all")
     with pytest.raises(SpecError, match=r"model\.safetensors"):

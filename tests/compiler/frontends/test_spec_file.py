@@ -9,6 +9,7 @@ from hypothesis import given
 
 from cortico.frontends import read_spec, spec_from_mapping, spec_to_json, spec_to_mapping
 from cortico.ir.errors import SpecError
+from cortico.lowering import lower
 from cortico.spec import (
     AttentionSpec,
     Bias,
@@ -130,6 +131,13 @@ def test_unknown_suffix_and_missing_file(tmp_path):
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(SpecError, match="it is a directory"):
         read_spec(tmp_path / "folder.toml")
+
+
+@pytest.mark.parametrize("symbol", ["self", "symbols", "lambda"])
+def test_a_symbol_may_have_any_name(tmp_path, symbol):
+    (tmp_path / "spec.toml").write_text(f'model = 8\nheads = 2\ntokens = "{symbol}"\n')
+    circuit = lower(read_spec(tmp_path / "spec.toml"))
+    assert circuit.symbols == (symbol,) and circuit.bind(**{symbol: 3}).symbols == ()
 
 
 def test_import_is_light():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.utils.prune
 from safetensors.torch import save_file
 
 from cortico.frontends import from_torch, layers, read_checkpoint
@@ -89,14 +90,115 @@ def test_layers_of_an_encoder_come_in_order_of_numbers(tmp_path):
     assert (weights["W_Q"] == 1).all()
 
 
+def decoder_of(layers=2):
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerDecoderLayer(D, H, 8, dtype=torch.float64)
+    model = torch.nn.TransformerDecoder(layer, layers)
+    for p in model.parameters():
+        torch.nn.init.normal_(p)
+    return model
+
+
 def test_two_kinds_of_attention_need_a_prefix(tmp_path):
-    model = torch.nn.TransformerDecoderLayer(D, H, 8, dtype=torch.float64)
+    model = decoder_of().layers[0]
     file = saved(tmp_path, model)
     with pytest.raises(SpecError, match=r"give a prefix\n  - multihead_attn\.\n  - self_attn\."):
         read_checkpoint(file, heads=H)
-    assert_computes(model.self_attn, *read_checkpoint(file, heads=H, prefix="self_attn"))
+    spec, weights = read_checkpoint(file, heads=H, prefix="self_attn")
+    assert not spec.cross
+    assert_computes(model.self_attn, spec, weights)
     with pytest.raises(SpecError, match="no in_proj_weight under 'other'"):
         read_checkpoint(file, heads=H, prefix="other")
+
+
+@pytest.mark.parametrize("before", ["", "decoder."])
+def test_the_second_attention_of_a_decoder_reads_the_encoder(tmp_path, before):
+    model = decoder_of()
+    file = saved(tmp_path, model, before)
+    prefix = f"{before}layers.1.multihead_attn"
+    for spec, weights in (
+        read_checkpoint(file, heads=H, prefix=prefix),
+        from_torch(model.layers[1].multihead_attn, cross=True),
+    ):
+        assert spec.cross and spec.context is None
+        assert_computes(model.layers[1].multihead_attn, spec, weights, D)
+    assert not read_checkpoint(file, heads=H, prefix=prefix, cross=False)[0].cross
+
+
+def test_cross_attention_where_it_is_said(tmp_path):
+    module = module_of()
+    file = saved(tmp_path, module, "multihead_attn.")
+    assert not read_checkpoint(file, heads=H)[0].cross  # no decoder's: nothing stands beside it
+    for spec, weights in (
+        read_checkpoint(file, heads=H, cross=True),
+        from_torch(module, cross=True),
+    ):
+        assert_computes(module, spec, weights, D)
+    with pytest.raises(SpecError, match="cross = False is wrong"):
+        from_torch(module_of(kdim=7, vdim=7), cross=False)
+
+
+# ---- modules that compute something else -----------------------------------------------------------
+
+
+class Changed(torch.nn.MultiheadAttention):
+    def forward(self, query, key, value, **options):
+        return super().forward(2 * query, key, value, **options)
+
+
+class Named(torch.nn.MultiheadAttention):
+    """A subclass that computes the same."""
+
+    def __init__(self, embed_dim, num_heads):
+        super().__init__(embed_dim, num_heads, dtype=torch.float64)
+
+    def extra_repr(self):
+        return "named"
+
+
+def hooked(register):
+    module = module_of()
+    getattr(module, register)(lambda module, args, *output: None)
+    return module
+
+
+def with_own_forward():
+    module = module_of()
+    module.forward = lambda *args, **options: None
+    return module
+
+
+CHANGED = {
+    "forward": (lambda: Changed(D, H), "Changed has its own forward"),
+    "forward of one": (with_own_forward, "MultiheadAttention has its own forward"),
+    "hook": (lambda: hooked("register_forward_hook"), r"has hooks \(_forward_hooks\)"),
+    "hook before": (
+        lambda: hooked("register_forward_pre_hook"),
+        r"has hooks \(_forward_pre_hooks\)",
+    ),
+    "parametrized": (
+        lambda: torch.nn.utils.parametrizations.orthogonal(module_of(), "in_proj_weight"),
+        "ParametrizedMultiheadAttention has its own",
+    ),
+    "pruned": (
+        lambda: torch.nn.utils.prune.l1_unstructured(module_of(), "in_proj_weight", 3),
+        "has hooks",
+    ),
+    "a layer": (lambda: decoder_of().layers[0], r"layers\[0\]\.multihead_attn with cross=True"),
+    "no module": (lambda: "module", "expected a torch.nn.MultiheadAttention, found str"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_modules_that_compute_something_else(name):
+    make, message = CHANGED[name]
+    with pytest.raises(SpecError, match=message):
+        from_torch(make())
+
+
+def test_a_subclass_that_computes_the_same():
+    module = Named(D, H)
+    assert_computes(module, *from_torch(module))
 
 
 def test_what_the_spec_cannot_say_is_refused(tmp_path):

@@ -1,0 +1,94 @@
+"""The families of checkpoints that cortico reads. A new one is a file like these, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from cortico.frontends.config import Config
+from cortico.frontends.families import (
+    albert,
+    bert,
+    bloom,
+    clip,
+    cohere,
+    dinov2,
+    distilbert,
+    electra,
+    falcon,
+    gemma,
+    gpt2,
+    gpt_neox,
+    gpt_oss,
+    gptj,
+    granite,
+    llama,
+    mistral,
+    mixtral,
+    olmo,
+    opt,
+    phi,
+    phi3,
+    qwen2,
+    stablelm,
+    starcoder2,
+    vit,
+)
+from cortico.frontends.family import Family
+from cortico.ir.errors import SpecError
+
+FAMILIES: tuple[Family, ...] = (
+    bert.FAMILY,
+    electra.FAMILY,
+    distilbert.FAMILY,
+    albert.FAMILY,
+    gpt2.FAMILY,
+    gptj.FAMILY,
+    gpt_neox.FAMILY,
+    opt.FAMILY,
+    bloom.FAMILY,
+    falcon.FAMILY,
+    llama.FAMILY,
+    mistral.FAMILY,
+    mixtral.FAMILY,
+    qwen2.FAMILY,
+    gpt_oss.FAMILY,
+    gemma.FAMILY,
+    phi.FAMILY,
+    phi3.FAMILY,
+    stablelm.FAMILY,
+    starcoder2.FAMILY,
+    cohere.FAMILY,
+    granite.FAMILY,
+    olmo.FAMILY,
+    vit.FAMILY,
+    dinov2.FAMILY,
+    clip.TEXT,
+    clip.VISION,
+)
+
+
+def family_of(
+    config: Config, prefix: str | None = None, ignore: Collection[str] = ()
+) -> tuple[Family, Config]:
+    """The family that serves the config's `model_type`, and the config; SpecError with those that exist.
+
+    Of a model of two parts, the part that `prefix` names.
+    """
+    kind = config.text("model_type")
+    if kind == "clip":
+        return family_of(clip.tower_of(config, prefix, ignore))
+    known = [name for family in FAMILIES for name in family.model_types]
+    for family in FAMILIES:
+        if kind in family.model_types:
+            return family, config
+    raise SpecError(
+        f"{config.source}: model_type {kind!r} is not supported{_other_spelling(kind, known)}; "
+        f"supported: {', '.join([*known, 'clip'])}, and torch.nn.MultiheadAttention without config.json"
+    )
+
+
+def _other_spelling(kind: str, known: list[str]) -> str:
+    """A hint for a name that is spelled differently. A similar name, as of ALBERT, is another model."""
+    plain = "".join(filter(str.isalnum, kind.lower()))
+    same = (name for name in known if "".join(filter(str.isalnum, name)) == plain)
+    return next((f" (did you mean {name!r}?)" for name in same), "")

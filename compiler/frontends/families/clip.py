@@ -1,0 +1,80 @@
+"""The two towers of CLIP, together or each alone: a causal reader of texts, an encoder of images."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from cortico.frontends.config import Config
+from cortico.frontends.families.options import EVERY_BIAS, encoder
+from cortico.frontends.family import Attention, Family
+from cortico.frontends.keys import Keys, words
+from cortico.frontends.maps import Separate
+from cortico.ir.errors import SpecError
+from cortico.spec import Mask
+
+HARMLESS = words(
+    "intermediate_size projection_dim hidden_act layer_norm_eps attention_dropout dropout "
+    "initializer_factor"
+)
+TEXT_KEYS = Keys(
+    read={"hidden_size": 512, "num_hidden_layers": 12, "num_attention_heads": 8},
+    harmless=HARMLESS | words("max_position_embeddings add_cross_attention"),
+    fixed={"is_causal": True},
+)
+VISION_KEYS = Keys(
+    read={"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12},
+    harmless=HARMLESS | words("num_channels image_size patch_size add_cross_attention"),
+    fixed={"is_causal": False},
+)
+#: Of a model with both towers, whose configs are tables of its own.
+WHOLE_KEYS = Keys(
+    read={"text_config": None, "vision_config": None},
+    harmless=words("projection_dim logit_scale_init_value initializer_factor"),
+    fixed={"text_config_dict": None, "vision_config_dict": None},
+)
+#: What stands before a tower's tensors: where its config is, and of which type it is.
+TOWERS = {
+    "text_model": ("text_config", "clip_text_model"),
+    "vision_model": ("vision_config", "clip_vision_model"),
+}
+
+
+def describe_text(config: Config, layer: int) -> Attention:
+    """Causal self-attention with `out_proj`."""
+    spec, weights = encoder(config, EVERY_BIAS, padded=False)
+    return replace(spec, mask=Mask.CAUSAL), weights
+
+
+def describe_vision(config: Config, layer: int) -> Attention:
+    """Self-attention of patches, with `out_proj`."""
+    return encoder(config, EVERY_BIAS, padded=False)
+
+
+def tower_of(config: Config, prefix: str | None, ignore: Collection[str]) -> Config:
+    """The config of the tower that `prefix` names. SpecError when it names none."""
+    whole = WHOLE_KEYS.resolve(config, ignore)
+    found = TOWERS.get((prefix or "").rstrip("."))
+    if found is None:
+        raise SpecError(
+            f"{config.source} is of two models: give prefix {' or '.join(map(repr, TOWERS))}"
+        )
+    key, kind = found
+    table = whole.table(key) or Config(f"{config.source}: {key}", {})
+    return Config(table.source, {"model_type": kind, **table.values})
+
+
+def _tower(name: str, kind: str, keys: Keys, prefix: str) -> Family:
+    return Family(
+        name=name,
+        model_types=(kind,),
+        keys=keys,
+        describe=describe_text if keys is TEXT_KEYS else describe_vision,
+        maps=Separate("q_proj", "k_proj", "v_proj", "out_proj"),
+        place="encoder.layers.{layer}.self_attn.",
+        prefixes=("", prefix),
+    )
+
+
+TEXT = _tower("CLIP, texts", "clip_text_model", TEXT_KEYS, "text_model.")
+VISION = _tower("CLIP, images", "clip_vision_model", VISION_KEYS, "vision_model.")

@@ -1,0 +1,74 @@
+"""GPT-2: one fused map, stored (in, out) as `Conv1D` does, its columns [Q | K | V]."""
+
+from __future__ import annotations
+
+from cortico.frontends.config import Config
+from cortico.frontends.families.options import EVERY_BIAS, causal
+from cortico.frontends.family import Attention, Family
+from cortico.frontends.keys import Keys, words
+from cortico.frontends.maps import Fused
+from cortico.spec import AttentionSpec
+
+#: Keys of embeddings, feed-forward block, norms, dropout and summaries, under GPT-2's names.
+HARMLESS = words(
+    "n_positions n_ctx n_inner activation_function resid_pdrop embd_pdrop attn_pdrop "
+    "layer_norm_epsilon is_decoder add_cross_attention predict_special_tokens "
+    "summary_type summary_use_proj summary_activation summary_proj_to_labels "
+    "summary_first_dropout summary_last_dropout"
+)
+SAME = {
+    "hidden_size": "n_embd",
+    "num_hidden_layers": "n_layer",
+    "num_attention_heads": "n_head",
+    "max_position_embeddings": "n_positions",
+}
+#: The causal mask and its number, in old files.
+IGNORED = ("bias", "masked_bias")
+
+KEYS = Keys(
+    read={
+        "n_embd": 768,
+        "n_layer": 12,
+        "n_head": 12,
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
+        "is_causal": True,
+    },
+    harmless=HARMLESS | {"reorder_and_upcast_attn"},
+    same=SAME,
+)
+
+
+def describe(config: Config, layer: int) -> Attention:
+    """Causal self-attention with `c_proj`."""
+    features = config.divided("n_embd", by="n_head")
+    spec = AttentionSpec(
+        model=config.size("n_embd"),
+        heads=config.size("n_head"),
+        scale=_scale(config, features, layer),
+        bias=EVERY_BIAS,
+        **causal(config),
+    )
+    return spec, {}
+
+
+def _scale(config: Config, head_features: int, layer: int) -> float | None:
+    """The factor of the scores; None for the usual 1/√head_features."""
+    usual = config.flag("scale_attn_weights")
+    by_layer = config.flag("scale_attn_by_inverse_layer_idx")
+    if usual and not by_layer:
+        return None
+    return (head_features**-0.5 if usual else 1.0) / (layer + 1 if by_layer else 1)
+
+
+FAMILY = Family(
+    name="GPT-2",
+    model_types=("gpt2",),
+    keys=KEYS,
+    describe=describe,
+    maps=Fused("c_attn", "c_proj", transposed=True),
+    place="h.{layer}.attn.",
+    prefixes=("", "transformer."),
+    ignored=IGNORED,
+    layers="n_layer",
+)

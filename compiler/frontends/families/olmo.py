@@ -1,0 +1,43 @@
+"""OLMo 1: Llama. From OLMo 2 on queries and keys are normalised, which is another family."""
+
+from __future__ import annotations
+
+from cortico.frontends.config import Config
+from cortico.frontends.families import llama
+from cortico.frontends.families.options import all_or_none, rotary_decoder
+from cortico.frontends.family import Attention, Family
+from cortico.frontends.keys import Keys
+from cortico.frontends.rope import ROPE_KEYS
+
+KEYS = Keys(
+    read={
+        "hidden_size": 4096,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": None,
+        "head_dim": None,
+        "attention_bias": False,
+        "max_position_embeddings": 2048,
+        "is_causal": True,
+        **ROPE_KEYS,
+    },
+    harmless=llama.HARMLESS - {"rms_norm_eps"},
+    fixed=llama.FIXED | {"clip_qkv": None},
+)
+
+
+def describe(config: Config, layer: int) -> Attention:
+    """All four maps have a bias, or none has."""
+    return rotary_decoder(config, all_or_none(config.flag("attention_bias")))
+
+
+FAMILY = Family(
+    name="OLMo",
+    model_types=("olmo",),
+    keys=KEYS,
+    describe=describe,
+    maps=llama.MAPS,
+    place=llama.PLACE,
+    prefixes=llama.PREFIXES,
+    ignored=llama.IGNORED,
+)

@@ -1,0 +1,119 @@
+"""What the config.json of several families say in the same words, as fields of an `AttentionSpec`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cortico.frontends.config import Config
+from cortico.frontends.family import Attention
+from cortico.frontends.rope import EVERY_ROPE, read_rope
+from cortico.ir.errors import SpecError
+from cortico.spec import AttentionSpec, Bias, Mask, RotaryStyle
+
+EVERY_BIAS = Bias(query=True, key=True, value=True, output=True)
+
+_LAYER_TYPES = ("full_attention", "sliding_attention")
+
+
+def causal(config: Config, window: int | None = None) -> dict[str, Any]:
+    """The mask of a decoder. With `is_causal: false` it sees all tokens, as an encoder does."""
+    if config.flag("is_causal"):
+        return {"mask": Mask.CAUSAL if window is None else Mask.WINDOW, "window": window}
+    if window is not None:
+        raise SpecError(
+            f"{config.source}: is_causal = False with sliding_window = {window}: a window to both "
+            "sides is not supported"
+        )
+    return bidirectional()
+
+
+def causal_if_decoder(config: Config) -> dict[str, Any]:
+    """The mask of a model that is an encoder or, by `is_decoder`, a decoder.
+
+    SpecError for an encoder with `is_causal: true`: transformers makes it causal where it calls
+    `scaled_dot_product_attention` without padding, and not where it computes attention itself.
+    """
+    said = config.values["is_causal"]
+    if config.flag("is_decoder"):
+        return causal(Config(config.source, {"is_causal": said is None or said}))
+    if said not in (None, False):
+        raise config.wrong("is_causal", "false, or is_decoder true")
+    return bidirectional()
+
+
+def bidirectional() -> dict[str, Any]:
+    """The mask of an encoder. It runs on padded batches, and gets the run-time input `keep`."""
+    return {"mask": Mask.NONE, "key_padding": True}
+
+
+def groups(config: Config) -> int | None:
+    """Key/value heads, None for as many as heads."""
+    if config.optional_size("num_key_value_heads") is None:
+        return None
+    config.divided("num_attention_heads", by="num_key_value_heads")
+    found = config.size("num_key_value_heads")
+    return None if found == config.size("num_attention_heads") else found
+
+
+def head_features(config: Config) -> int:
+    """Features of a head: `head_dim`, or what the heads divide `hidden_size` into."""
+    given = config.optional_size("head_dim")
+    return given or config.divided("hidden_size", by="num_attention_heads")
+
+
+def all_or_none(biased: bool) -> Bias:
+    """Which maps have a bias where one key says it of all four."""
+    return EVERY_BIAS if biased else Bias()
+
+
+def rotary_decoder(
+    config: Config,
+    bias: Bias,
+    window: int | None = None,
+    style: RotaryStyle = RotaryStyle.HALF_SPLIT,
+    partial: bool = False,
+    scale: float | None = None,
+    kinds: tuple[str, ...] = EVERY_ROPE,
+) -> Attention:
+    """Grouped queries, rotary embedding, causal or windowed: Llama and what is made like it.
+
+    Key/value head `h // (heads / key/value heads)` serves head h. `partial` and `kinds` as in `read_rope`.
+    """
+    features = head_features(config)
+    rope = read_rope(config, features, style, partial, kinds)
+    usual = features**-0.5 if scale is None else scale
+    spec = AttentionSpec(
+        model=config.size("hidden_size"),
+        heads=config.size("num_attention_heads"),
+        kv_heads=groups(config),
+        key_features=features,
+        bias=bias,
+        rotary=rope.rotary,
+        scale=scale if rope.factor == 1 else usual * rope.factor**2,
+        **causal(config, window),
+    )
+    return spec, rope.weights
+
+
+def encoder(config: Config, bias: Bias = EVERY_BIAS, padded: bool = True) -> Attention:
+    """All tokens see all. `padded`: it runs on batches of texts, and gets the input `keep`."""
+    config.divided("hidden_size", by="num_attention_heads")
+    spec = AttentionSpec(
+        model=config.size("hidden_size"),
+        heads=config.size("num_attention_heads"),
+        bias=bias,
+        key_padding=padded,
+    )
+    return spec, {}
+
+
+def window_of(config: Config, layer: int, slides: bool) -> int | None:
+    """Tokens that a layer sees, its own included; None for all before it.
+
+    `layer_types` says whether a layer slides, `slides` where there is no such list.
+    """
+    kind = config.for_layer("layer_types", layer, "num_hidden_layers", *_LAYER_TYPES)
+    window = config.optional_size("sliding_window")
+    if kind == "sliding_attention" and window is None:
+        raise config.wrong("sliding_window", f"the window of layer_types[{layer}]")
+    return window if (slides and kind is None) or kind == "sliding_attention" else None

@@ -1,0 +1,44 @@
+"""Phi: biases everywhere, and a part of each head turns."""
+
+from __future__ import annotations
+
+from cortico.frontends.config import Config
+from cortico.frontends.families import llama
+from cortico.frontends.families.options import EVERY_BIAS, rotary_decoder
+from cortico.frontends.family import Attention, Family
+from cortico.frontends.keys import Keys, words
+from cortico.frontends.maps import Separate
+from cortico.frontends.rope import ROPE_KEYS
+
+KEYS = Keys(
+    read={
+        "hidden_size": 2048,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 32,
+        "num_key_value_heads": None,
+        "head_dim": None,
+        "partial_rotary_factor": 0.5,
+        "max_position_embeddings": 2048,
+        "is_causal": True,
+        **ROPE_KEYS,
+    },
+    harmless=llama.HARMLESS - {"rms_norm_eps"} | words("layer_norm_eps resid_pdrop embd_pdrop"),
+    fixed={"qk_layernorm": False},
+)
+
+
+def describe(config: Config, layer: int) -> Attention:
+    """Causal self-attention with `dense`."""
+    return rotary_decoder(config, EVERY_BIAS, partial=True)
+
+
+FAMILY = Family(
+    name="Phi",
+    model_types=("phi",),
+    keys=KEYS,
+    describe=describe,
+    maps=Separate("q_proj", "k_proj", "v_proj", "dense"),
+    place=llama.PLACE,
+    prefixes=llama.PREFIXES,
+    ignored=llama.IGNORED,
+)

@@ -1,0 +1,48 @@
+"""Phi-3: Llama without biases, its queries, keys and values one matrix; a part of a head may turn."""
+
+from __future__ import annotations
+
+from cortico.frontends.config import Config
+from cortico.frontends.families import llama
+from cortico.frontends.families.options import rotary_decoder
+from cortico.frontends.family import Attention, Family
+from cortico.frontends.keys import Keys, words
+from cortico.frontends.maps import Fused
+from cortico.frontends.rope import ROPE_KEYS
+from cortico.spec import Bias
+
+KEYS = Keys(
+    read={
+        "hidden_size": 3072,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": None,
+        "head_dim": None,
+        "sliding_window": None,
+        "partial_rotary_factor": 1.0,
+        "max_position_embeddings": 4096,
+        "is_causal": True,
+        **ROPE_KEYS,
+        "original_max_position_embeddings": 4096,
+    },
+    harmless=llama.HARMLESS | words("resid_pdrop embd_pdrop"),
+    fixed={"attention_bias": False, "layer_types": None},
+)
+
+
+def describe(config: Config, layer: int) -> Attention:
+    """One window for all layers, or none."""
+    window = config.optional_size("sliding_window")
+    return rotary_decoder(config, Bias(), window, partial=True, kinds=("default",))
+
+
+FAMILY = Family(
+    name="Phi-3",
+    model_types=("phi3",),
+    keys=KEYS,
+    describe=describe,
+    maps=Fused("qkv_proj", "o_proj"),
+    place=llama.PLACE,
+    prefixes=llama.PREFIXES,
+    ignored=llama.IGNORED,
+)

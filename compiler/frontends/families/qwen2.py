@@ -1,0 +1,51 @@
+"""Qwen2: Llama with biases of queries, keys and values, and a window in late layers if it is turned on."""
+
+from __future__ import annotations
+
+from cortico.frontends.config import Config
+from cortico.frontends.families import llama
+from cortico.frontends.families.options import rotary_decoder, window_of
+from cortico.frontends.family import Attention, Family
+from cortico.frontends.keys import Keys
+from cortico.frontends.rope import ROPE_KEYS
+from cortico.spec import Bias
+
+KEYS = Keys(
+    read={
+        "hidden_size": 4096,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+        "head_dim": None,
+        "use_sliding_window": False,
+        "sliding_window": 4096,
+        "max_window_layers": 28,
+        "layer_types": None,
+        "max_position_embeddings": 32768,
+        "is_causal": True,
+        **ROPE_KEYS,
+    },
+    harmless=llama.HARMLESS,
+    fixed=llama.FIXED | {"use_mrope": False},
+)
+
+
+def describe(config: Config, layer: int) -> Attention:
+    """Layers from `max_window_layers` on slide, where `layer_types` does not say it of each."""
+    if not config.flag("use_sliding_window"):
+        config = Config(config.source, {**config.values, "sliding_window": None})
+    late = layer >= config.count("max_window_layers")
+    window = window_of(config, layer, slides=late)
+    return rotary_decoder(config, Bias(query=True, key=True, value=True), window)
+
+
+FAMILY = Family(
+    name="Qwen2",
+    model_types=("qwen2",),
+    keys=KEYS,
+    describe=describe,
+    maps=llama.MAPS,
+    place=llama.PLACE,
+    prefixes=llama.PREFIXES,
+    ignored=llama.IGNORED,
+)

@@ -1,0 +1,257 @@
+"""For each family, a plain model and one for every option that changes attention."""
+
+from cortico.spec import Mask
+from tests.compiler.frontends.families.models import Case
+
+SIZES = {
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 8,
+    "vocab_size": 20,
+}
+GPT = {"n_embd": 24, "n_layer": 2, "n_head": 4, "vocab_size": 20}
+LINEAR = {"rope_type": "linear", "rope_theta": 77.0, "factor": 4.0}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 50.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+CAUSAL = {"mask": Mask.CAUSAL, "key_padding": False}
+WHOLE = {"mask": Mask.NONE, "key_padding": True}
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+def encoder(kind, expected=WHOLE, **options):
+    place = "encoder.layer.{layer}.attention"
+    end = f"{place}.output.dense"
+    return Case(kind, SIZES | options, f"{place}.self", end, expected)
+
+
+def gpt2(expected=CAUSAL, **options):
+    return Case("GPT2", GPT | options, "h.{layer}.attn", expected=expected)
+
+
+def decoder(kind, expected=CAUSAL, turning="halves", **options):
+    block = "layers.{layer}.self_attn"
+    return Case(kind, SIZES | options, block, expected=expected, turning=turning)
+
+
+def albert(**options):
+    place = "encoder.albert_layer_groups.{group}.albert_layers.0.attention"
+    options = SIZES | {"embedding_size": 10} | options
+    return Case("Albert", options, place, f"{place}.dense", WHOLE)
+
+
+def neox(expected=CAUSAL, **options):
+    options = SIZES | {"num_attention_heads": 3} | options
+    return Case("GPTNeoX", options, "layers.{layer}.attention", expected=expected)
+
+
+def gptj(expected=CAUSAL, **options):
+    return Case("GPTJ", GPT | {"rotary_dim": 4} | options, "h.{layer}.attn", expected=expected)
+
+
+def distilbert(**options):
+    sizes = {"dim": 24, "n_layers": 2, "n_heads": 4, "hidden_dim": 8, "vocab_size": 20}
+    block = "transformer.layer.{layer}.attention"
+    return Case("DistilBert", sizes | options, block, expected=WHOLE)
+
+
+def opt(expected=CAUSAL, **options):
+    sizes = {k: v for k, v in SIZES.items() if k != "intermediate_size"} | {"ffn_dim": 8}
+    return Case("OPT", sizes | options, "decoder.layers.{layer}.self_attn", expected=expected)
+
+
+def bloom(**options):
+    sizes = {"hidden_size": 24, "n_layer": 2, "n_head": 4, "vocab_size": 20}
+    place = "h.{layer}.self_attention"
+    return Case("Bloom", sizes | options, place, f"{place}.dense", CAUSAL)
+
+
+def falcon(expected=CAUSAL, **options):
+    sizes = {k: v for k, v in SIZES.items() if k != "intermediate_size"}
+    return Case("Falcon", sizes | options, "h.{layer}.self_attention", expected=expected)
+
+
+def gpt_oss(expected, **options):
+    options = MIXED | GROUPED | {"head_dim": 6} | options
+    return decoder("GptOss", expected | {"sink": True}, turning="once", **options)
+
+
+def vision(kind, block, **options):
+    sizes = {k: v for k, v in SIZES.items() if k != "vocab_size"} | {
+        "image_size": 8,
+        "patch_size": 4,
+    }
+    if kind == "Dinov2":
+        sizes.pop("intermediate_size")
+    return Case(kind, sizes | options, block, expected={"mask": Mask.NONE, "key_padding": False})
+
+
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 50.0,
+    "factor": 8.0,
+    "original_max_position_embeddings": 32,
+}
+HALF = {"rope_type": "default", "rope_theta": 77.0, "partial_rotary_factor": 0.5}
+PARTIAL_LINEAR = LINEAR | {"partial_rotary_factor": 0.5}
+MIXED = {"num_local_experts": 4, "num_experts_per_tok": 2, "experts_implementation": "eager"}
+GROUPED = {"num_key_value_heads": 2}
+
+CASES = {
+    "bert": encoder("Bert"),
+    "bert decoder": encoder("Bert", CAUSAL, is_decoder=True),
+    "bert decoder, all seen": encoder("Bert", is_decoder=True, is_causal=False),
+    "roberta": encoder("Roberta", pad_token_id=1),
+    "roberta decoder": encoder("Roberta", CAUSAL, is_decoder=True),
+    "gpt2": gpt2(),
+    "gpt2 unscaled": gpt2(scale_attn_weights=False),
+    "gpt2 scaled by layer": gpt2(scale_attn_by_inverse_layer_idx=True),
+    "gpt2 only by layer": gpt2(scale_attn_by_inverse_layer_idx=True, scale_attn_weights=False),
+    "gpt2, all seen": gpt2(WHOLE, is_causal=False),
+    "llama": decoder("Llama"),
+    "llama grouped": decoder("Llama", {"groups": 2}, num_key_value_heads=2),
+    "llama multiquery": decoder("Llama", {"groups": 1}, num_key_value_heads=1),
+    "llama head_dim": decoder("Llama", {"d_key": 10}, head_dim=10),
+    "llama bias": decoder("Llama", attention_bias=True),
+    "llama base": decoder("Llama", rope_parameters={"rope_type": "default", "rope_theta": 77.0}),
+    "llama linear": decoder("Llama", rope_parameters=LINEAR),
+    "llama 3": decoder("Llama", head_dim=16, rope_parameters=LLAMA3),
+    "llama yarn": decoder("Llama", head_dim=16, rope_parameters=YARN),
+    "llama yarn, all options": decoder(
+        "Llama",
+        {},
+        head_dim=16,
+        rope_parameters=YARN
+        | {
+            "beta_fast": 4.0,
+            "beta_slow": 0.5,
+            "mscale": 0.7,
+            "mscale_all_dim": 0.4,
+            "truncate": False,
+        },
+    ),
+    "llama yarn, factor": decoder("Llama", rope_parameters=YARN | {"attention_factor": 1.3}),
+    "llama yarn, shorter": decoder("Llama", rope_parameters=YARN | {"factor": 0.5}),
+    "llama, all seen": decoder("Llama", WHOLE, is_causal=False),
+    "mistral": decoder("Mistral", sliding_window=None, num_key_value_heads=4),
+    "mistral head_dim": decoder("Mistral", sliding_window=None, num_key_value_heads=2, head_dim=10),
+    "mistral window": decoder("Mistral", {"window": 3}, sliding_window=3, num_key_value_heads=2),
+    "mistral, all seen": decoder(
+        "Mistral", WHOLE, sliding_window=None, num_key_value_heads=4, is_causal=False
+    ),
+    "ministral": decoder(
+        "Ministral",
+        {"kv_heads": 2},
+        sliding_window=3,
+        num_key_value_heads=2,
+        head_dim=6,
+        layer_types=[FULL, SLIDING],
+    ),
+    "ministral without a list": decoder(
+        "Ministral", {"window": 3}, sliding_window=3, num_key_value_heads=2, head_dim=6
+    ),
+    "qwen2": decoder("Qwen2", num_key_value_heads=4),
+    "qwen2 grouped": decoder("Qwen2", num_key_value_heads=2, sliding_window=3),
+    "qwen2 head_dim": decoder("Qwen2", num_key_value_heads=2, head_dim=10),
+    "qwen2 late window": decoder(
+        "Qwen2",
+        {},
+        max_window_layers=1,
+        use_sliding_window=True,
+        sliding_window=3,
+        num_key_value_heads=2,
+    ),
+    "qwen2 layer types": decoder(
+        "Qwen2",
+        {},
+        layer_types=[SLIDING, FULL],
+        max_window_layers=0,
+        use_sliding_window=True,
+        sliding_window=3,
+        num_key_value_heads=2,
+    ),
+    "qwen2, all seen": decoder("Qwen2", WHOLE, num_key_value_heads=4, is_causal=False),
+    "xlm-roberta": encoder("XLMRoberta"),
+    "camembert": encoder("Camembert"),
+    "electra": encoder("Electra", embedding_size=10),
+    "electra decoder": encoder("Electra", CAUSAL, is_decoder=True),
+    "distilbert": distilbert(),
+    "albert": albert(num_hidden_groups=1),
+    "albert groups": albert(num_hidden_groups=2, num_hidden_layers=5),
+    "gptj": gptj(),
+    "gptj all turned": gptj(rotary_dim=6),
+    "gptj, all seen": gptj(WHOLE, is_causal=False),
+    "gpt-neox": neox(),
+    "gpt-neox half turned": neox(rope_parameters=HALF),
+    "gpt-neox linear": neox(rope_parameters=PARTIAL_LINEAR),
+    "gpt-neox without bias": neox(attention_bias=False),
+    "gpt-neox, all seen": neox(WHOLE, is_causal=False),
+    "opt": opt(),
+    "opt without bias": opt(enable_bias=False),
+    "opt, all seen": opt(WHOLE, is_causal=False),
+    "bloom": bloom(),
+    "bloom six heads": bloom(n_head=6),
+    "falcon": falcon({"groups": 1}),
+    "falcon many keys": falcon({"groups": 4}, multi_query=False),
+    "falcon grouped": falcon({"groups": 2}, new_decoder_architecture=True, num_kv_heads=2),
+    "falcon as many": falcon({"groups": 4}, new_decoder_architecture=True),
+    "falcon bias": falcon(bias=True, rope_parameters=LINEAR),
+    "falcon, all seen": falcon(WHOLE, is_causal=False),
+    "mixtral": decoder("Mixtral", {"groups": 2}, **MIXED, **GROUPED),
+    "mixtral window": decoder(
+        "Mixtral", {"window": 3}, sliding_window=3, head_dim=10, **MIXED, **GROUPED
+    ),
+    "phi3": decoder("Phi3", pad_token_id=0),
+    "phi3 grouped": decoder("Phi3", {"groups": 2}, pad_token_id=0, **GROUPED),
+    "phi3 window": decoder("Phi3", {"window": 3}, pad_token_id=0, sliding_window=3, **GROUPED),
+    "phi3 half turned": decoder("Phi3", pad_token_id=0, head_dim=8, rope_parameters=HALF),
+    "phi": decoder("Phi", {"rotated_features": 4}, head_dim=8),
+    "phi grouped": decoder("Phi", {"groups": 2}, head_dim=8, **GROUPED),
+    "phi linear": decoder("Phi", rope_parameters=PARTIAL_LINEAR, head_dim=8),
+    "stablelm": decoder(
+        "StableLm", {"rotated_features": 2}, num_attention_heads=3, num_key_value_heads=3
+    ),
+    "stablelm bias": decoder(
+        "StableLm", {"groups": 1}, num_attention_heads=3, num_key_value_heads=1, use_qkv_bias=True
+    ),
+    "stablelm half turned": decoder(
+        "StableLm", num_attention_heads=3, num_key_value_heads=3, rope_parameters=HALF
+    ),
+    "starcoder2": decoder("Starcoder2", {"groups": 2}, **GROUPED),
+    "starcoder2 window": decoder("Starcoder2", {"window": 3}, sliding_window=3, **GROUPED),
+    "starcoder2 without bias": decoder("Starcoder2", use_bias=False, **GROUPED),
+    "gpt-oss": gpt_oss({"window": 3}, sliding_window=3),
+    "gpt-oss without bias": gpt_oss(
+        {"mask": Mask.CAUSAL}, layer_types=[FULL, SLIDING], sliding_window=3, attention_bias=False
+    ),
+    "gpt-oss plain rope": gpt_oss(
+        {"window": 3}, sliding_window=3, rope_parameters={"rope_type": "default", "rope_theta": 9.0}
+    ),
+    "gemma": decoder("Gemma", {"d_key": 10}, head_dim=10, num_key_value_heads=4),
+    "gemma bias": decoder("Gemma", head_dim=6, attention_bias=True, **GROUPED),
+    "granite": decoder("Granite", {"scale": 1.0}),
+    "granite scaled": decoder("Granite", {"scale": 0.3}, attention_multiplier=0.3, **GROUPED),
+    "granite bias": decoder("Granite", attention_bias=True),
+    "cohere": decoder("Cohere", pad_token_id=0, turning="pairs"),
+    "cohere grouped": decoder(
+        "Cohere", {"groups": 2}, pad_token_id=0, turning="pairs", attention_bias=True, **GROUPED
+    ),
+    "olmo": decoder("Olmo"),
+    "olmo bias": decoder("Olmo", attention_bias=True, **GROUPED),
+    "vit": vision("ViT", "layers.{layer}.attention"),
+    "vit without bias": vision("ViT", "layers.{layer}.attention", qkv_bias=False),
+    "deit": vision("DeiT", "layers.{layer}.attention"),
+    "dinov2": vision("Dinov2", "encoder.layer.{layer}.attention"),
+    "dinov2 without bias": vision("Dinov2", "encoder.layer.{layer}.attention", qkv_bias=False),
+    "clip text": Case("CLIPText", SIZES, "encoder.layers.{layer}.self_attn", expected=CAUSAL),
+    "clip vision": vision("CLIPVision", "encoder.layers.{layer}.self_attn"),
+}
+
+#: The first case of each model type: its plain model.
+PLAIN = {case.model_type: case for case in reversed(CASES.values())}

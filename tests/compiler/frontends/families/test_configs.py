@@ -1,0 +1,186 @@
+"""What a hand-written or old config.json means: read as transformers' AutoModel does, or refused."""
+
+import pytest
+import transformers
+
+from cortico.frontends import layers, read_checkpoint
+from cortico.ir.errors import SpecError
+from cortico.spec import Mask
+from tests.compiler.frontends.families.cases import CASES, FULL, LLAMA3, PLAIN, SLIDING
+from tests.compiler.frontends.families.models import (
+    TOLERANCE,
+    build,
+    largest_error,
+    save_config,
+)
+
+LINEAR4 = {"rope_type": "linear", "factor": 4.0}
+LLAMA3_ALONE = {k: v for k, v in LLAMA3.items() if k != "original_max_position_embeddings"}
+NO_ROPE = {"rope_parameters": None}
+
+#: A saved model, changes to its config.json, and fields of the spec of its first layer.
+CHANGES = {
+    "llama sees all": ("llama", {"is_causal": False}, {"mask": Mask.NONE}),
+    "bert decoder sees all": ("bert decoder", {"is_causal": False}, {"mask": Mask.NONE}),
+    "bert encoder": ("bert", {"is_causal": False}, {"mask": Mask.NONE}),
+    "mistral with a list": (
+        "mistral head_dim",
+        {"sliding_window": 4, "layer_types": [FULL, SLIDING]},
+        {"mask": Mask.CAUSAL},
+    ),
+    "mistral by default": ("mistral", {"sliding_window": 4096}, {"window": 4096}),
+    "empty table": ("llama", {"rope_parameters": {}, "rope_scaling": LINEAR4}, {}),
+    "both tables": ("llama", {"rope_parameters": LLAMA3, "rope_scaling": LINEAR4}, {}),
+    "empty old table": ("llama", {"rope_parameters": LINEAR4, "rope_scaling": {}}, {}),
+    "old names": ("llama", NO_ROPE | {"rope_scaling": {"type": "linear", "factor": 4.0}}, {}),
+    "base at the top": ("llama", {"rope_parameters": LINEAR4, "rope_theta": 77.0}, {}),
+    "base twice": (
+        "llama",
+        {"rope_parameters": LINEAR4 | {"rope_theta": 55.0}, "rope_theta": 77.0},
+        {},
+    ),
+    "no base": ("llama", NO_ROPE, {}),
+    "length at the top": (
+        "llama",
+        {"rope_parameters": LLAMA3, "original_max_position_embeddings": 128},
+        {},
+    ),
+    "no length": ("llama", {"rope_parameters": LLAMA3_ALONE, "max_position_embeddings": 77}, {}),
+    "no length at all": (
+        "llama",
+        {"rope_parameters": LLAMA3_ALONE | {"factor": 3.0}, "max_position_embeddings": None},
+        {},
+    ),
+    "qwen2 window by default": (
+        "qwen2",
+        {
+            "use_sliding_window": True,
+            "max_window_layers": 0,
+            "sliding_window": None,
+            "layer_types": None,
+        },
+        {"window": 4096},
+    ),
+    "gpt-oss rope by default": ("gpt-oss", NO_ROPE, {"sink": True}),
+    "gpt-oss windows by default": ("gpt-oss", {"layer_types": None}, {"window": 3}),
+    "gpt2 other name": ("gpt2", {"n_head": None, "num_attention_heads": 3}, {"heads": 3}),
+    "gpt2 both names": ("gpt2", {"n_head": 2, "num_attention_heads": 3}, {"heads": 3}),
+    "mistral kv heads by default": (
+        "mistral eight",
+        {"num_key_value_heads": None},
+        {"groups": 8},
+    ),
+    "llama heads of keys by default": ("llama", {"num_key_value_heads": None}, {"groups": 4}),
+}
+EIGHT = {"num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 4}
+
+
+def saved(folder, name, changes):
+    """The model that AutoModel makes of a changed folder."""
+    case = PLAIN["mistral"] if name == "mistral eight" else CASES[name]
+    model = build(case, **(EIGHT if name == "mistral eight" else {}))
+    model.save_pretrained(folder)
+    save_config(folder, model, **changes)
+    how = {k: v for k, v in case.options.items() if k == "experts_implementation"}
+    return case, transformers.AutoModel.from_pretrained(folder, **how).eval().double()
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_read_as_transformers_does(tmp_path, name):
+    case, model = saved(tmp_path, *CHANGES[name][:2])
+    spec, _ = read_checkpoint(tmp_path)
+    expected = CHANGES[name][2]
+    assert {key: getattr(spec, key) for key in expected} == expected
+    assert largest_error(model, case, tmp_path) < TOLERANCE[0]
+
+
+@pytest.mark.parametrize("name", ["empty table", "base at the top", "length at the top"])
+def test_the_ropes_differ(tmp_path, name):
+    """The cases above can tell: read as if there were no table, the numbers are others."""
+    case, model = saved(tmp_path, *CHANGES[name][:2])
+    save_config(tmp_path, model, rope_parameters=None, rope_scaling=None)
+    with pytest.raises(AssertionError):
+        largest_error(model, case, tmp_path)
+
+
+REFUSED = {
+    "a window to both sides": (
+        "mistral window",
+        {"is_causal": False},
+        "is_causal = False with sliding_window = 3: a window to both sides is not supported",
+    ),
+    "a causal encoder": (
+        "bert",
+        {"is_causal": True},
+        "is_causal must be false, or is_decoder true, found True",
+    ),
+    "half turned": ("llama", {"partial_rotary_factor": 0.5}, "only 1.0 is supported"),
+    "own code": ("llama", {"auto_map": {"AutoModel": "x.X"}}, "auto_map = {'AutoModel': 'x.X'}: "),
+    "quantized": ("llama", {"quantization_config": {"bits": 4}}, "quantization_config = "),
+    "unknown": ("bert", {"attention_gain": 2}, "unknown key 'attention_gain' = 2"),
+    "slides without a window": (
+        "qwen2",
+        {"layer_types": [SLIDING, FULL]},
+        "sliding_window must be the window of layer_types[0], found None",
+    ),
+    "other attention": (
+        "qwen2",
+        {"layer_types": ["chunked_attention", FULL]},
+        "layer_types[0] must be one of full_attention, sliding_attention",
+    ),
+    "a short list": ("qwen2", {"layer_types": [FULL]}, "one entry per layer, 2 of them"),
+    "by layer": ("llama", {"per_layer_config": {"0": {"head_dim": 3}}}, "per_layer_config"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(tmp_path, name):
+    model_name, changes, message = REFUSED[name]
+    model = build(CASES[model_name])
+    model.save_pretrained(tmp_path)
+    save_config(tmp_path, model, **changes)
+    with pytest.raises(SpecError) as caught:
+        read_checkpoint(tmp_path)
+    assert message in str(caught.value)
+
+
+def test_all_that_is_not_understood_in_one_error(tmp_path):
+    model = build(PLAIN["bert"])
+    model.save_pretrained(tmp_path)
+    save_config(tmp_path, model, foo=1, num_attention_haeds=4, auto_map={"AutoModel": "x.X"})
+    with pytest.raises(SpecError) as caught:
+        layers(tmp_path)
+    lines = str(caught.value).splitlines()
+    assert sorted(lines[1:-1]) == [
+        "  - auto_map = {'AutoModel': 'x.X'}: the model brings its own code, which is not run: its "
+        "attention may be another one",
+        "  - unknown key 'foo' = 1",
+        "  - unknown key 'num_attention_haeds' = 4 (did you mean 'num_attention_heads'?)",
+    ]
+    assert lines[-1].endswith("left out with ignore=['KEY'], --ignore KEY")
+
+
+def test_keys_that_are_left_out(tmp_path):
+    model = build(PLAIN["bert"])
+    model.save_pretrained(tmp_path)
+    save_config(tmp_path, model, foo=1, auto_map={"AutoModel": "x.X"})
+    assert layers(tmp_path, ignore=["foo", "auto_map"]) == 2
+    assert read_checkpoint(tmp_path, ignore=["foo", "auto_map"])[0].heads == 4
+    with pytest.raises(SpecError, match="unknown key 'foo' = 1"):
+        read_checkpoint(tmp_path, ignore="auto_map")
+    with pytest.raises(SpecError, match=r"no key or adapter 'fo' to ignore .did you mean 'foo'"):
+        read_checkpoint(tmp_path, ignore=["foo", "auto_map", "fo"])
+
+
+@pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])
+def test_an_adapter_beside_the_weights(tmp_path, file):
+    build(PLAIN["llama"]).save_pretrained(tmp_path)
+    (tmp_path / file).write_bytes(b"{}")
+    for path in (tmp_path, tmp_path / "model.safetensors"):
+        with pytest.raises(SpecError, match=f"adapter beside the weights, {file}, .*merge"):
+            read_checkpoint(path)
+        with pytest.raises(SpecError, match="merge_and_unload"):
+            layers(path)
+        assert read_checkpoint(path, ignore=[file])[0].heads == 4
+    (tmp_path / "model.safetensors").rename(tmp_path / "other.safetensors")
+    assert read_checkpoint(tmp_path, ignore=[file])[0].heads == 4  # the adapter is no model

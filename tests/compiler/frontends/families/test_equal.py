@@ -1,0 +1,85 @@
+"""Every family against transformers: random weights, through the saved files, layer by layer."""
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from cortico.frontends import FAMILIES, layers, read_checkpoint
+from cortico.ir.errors import SpecError
+from tests.compiler.frontends.families.cases import CASES, PLAIN
+from tests.compiler.frontends.families.models import KEEP, TOLERANCE, Case, build, largest_error
+
+HEADED = {
+    "BertForMaskedLM": ("bert", "bert."),
+    "RobertaForMaskedLM": ("roberta", "roberta."),
+    "GPT2LMHeadModel": ("gpt2", "transformer."),
+    "LlamaForCausalLM": ("llama", "model."),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_attention_is_transformers(tmp_path, name):
+    case = CASES[name]
+    model = build(case)
+    model.save_pretrained(tmp_path)
+    assert layers(tmp_path) == model.config.num_hidden_layers
+    spec, _ = read_checkpoint(tmp_path)
+    assert {key: getattr(spec, key) for key in case.expected} == case.expected
+    assert largest_error(model, case, tmp_path) < TOLERANCE[1]
+    assert largest_error(model.double(), case, tmp_path) < TOLERANCE[0]
+
+
+@pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.expected.get("key_padding")])
+def test_padding(tmp_path, name):
+    model = build(CASES[name])
+    model.save_pretrained(tmp_path)
+    assert largest_error(model.double(), CASES[name], tmp_path, KEEP) < TOLERANCE[0]
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "qwen2 grouped"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_shards_and_types(tmp_path, name, dtype):
+    model = build(CASES[name], dtype)
+    model.save_pretrained(tmp_path, max_shard_size="4KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    _, weights = read_checkpoint(tmp_path, 1)
+    assert weights["W_Q"].dtype == (np.float64 if dtype is torch.float64 else np.float32)
+    assert largest_error(model.double(), CASES[name], tmp_path) < TOLERANCE[0]
+
+
+@pytest.mark.parametrize("name", HEADED)
+def test_models_with_heads_of_tasks(tmp_path, name):
+    kind, prefix = HEADED[name]
+    plain = PLAIN[kind]
+    case = Case(plain.kind, plain.options, plain.block, plain.end, model=name, prefix=prefix)
+    assert getattr(transformers, name).base_model_prefix + "." == prefix
+    model = build(case)
+    model.save_pretrained(tmp_path)
+    assert largest_error(model.double(), case, tmp_path) < TOLERANCE[0]
+
+
+def test_the_towers_of_clip(tmp_path):
+    whole = transformers.CLIPConfig(
+        text_config=PLAIN["clip_text_model"].options,
+        vision_config=PLAIN["clip_vision_model"].options,
+    )
+    model = transformers.CLIPModel(whole).eval().double()
+    model.save_pretrained(tmp_path)
+    for prefix in ("text_model", "vision_model"):
+        case = PLAIN[f"clip_{prefix}"]
+        tower = getattr(model, prefix)
+        found = largest_error(tower, case, tmp_path, prefix=prefix)
+        assert found < TOLERANCE[0] and layers(tmp_path, prefix=prefix) == 2
+    with pytest.raises(SpecError, match="give prefix 'text_model' or 'vision_model'"):
+        read_checkpoint(tmp_path)
+
+
+def test_every_model_type_is_tested():
+    assert PLAIN.keys() == {name for family in FAMILIES for name in family.model_types}
+
+
+def test_matrices_are_views_of_the_file(tmp_path):
+    build(CASES["gpt2"]).save_pretrained(tmp_path)
+    _, weights = read_checkpoint(tmp_path, 1)
+    assert not any(array.flags.owndata for array in weights.values())
