@@ -15,6 +15,7 @@ class PathKind(StrEnum):
 
     SPEC = f"a spec file ({', '.join(_SPEC_SUFFIXES)})"
     SAFETENSORS = "a .safetensors file"
+    GGUF = "a .gguf file"
     ONNX = "an .onnx file"
     CHECKPOINT = "a checkpoint folder"
     COMPILED = "a compiled folder"
@@ -30,13 +31,20 @@ class PathKind(StrEnum):
 
 
 #: What a spec and weights are read from.
-SOURCES = (PathKind.SPEC, PathKind.SAFETENSORS, PathKind.ONNX, PathKind.CHECKPOINT)
+SOURCES = (
+    PathKind.SPEC,
+    PathKind.SAFETENSORS,
+    PathKind.GGUF,
+    PathKind.ONNX,
+    PathKind.CHECKPOINT,
+)
 #: What holds a circuit.
 CIRCUITS = (PathKind.COMPILED, PathKind.TEXT)
 
 _BY_SUFFIX = {
     **dict.fromkeys(_SPEC_SUFFIXES, PathKind.SPEC),
     ".safetensors": PathKind.SAFETENSORS,
+    ".gguf": PathKind.GGUF,
     ".onnx": PathKind.ONNX,
     ".cortico": PathKind.TEXT,
 }

@@ -58,7 +58,7 @@ class SourceArguments(SpecArguments):
     """Source, layer, sizes and weights."""
 
     source: Path = argument(
-        help="a spec (.toml, .json, .yaml), a .safetensors or .onnx file, or a checkpoint folder"
+        help="a spec (.toml, .json, .yaml), a .safetensors, .gguf or .onnx file, or a checkpoint folder"
     )
 
 

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from cortico.frontends import onnx_file, torch_mha
+from cortico.frontends import gguf_file, onnx_file, torch_mha
 from cortico.frontends.config import Config, read_config
 from cortico.frontends.families import FAMILIES, family_of
-from cortico.frontends.family import Attention
+from cortico.frontends.family import Attention, Family
 from cortico.frontends.tensors import Tensors, open_tensors
 from cortico.ir.errors import SpecError, near_name, shown
 from cortico.ir.reading import AnyPath
@@ -27,12 +27,16 @@ _ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Opened tensors, the config.json beside them, if any, and which of its keys are left out."""
+    """Opened tensors, the config.json beside them, if any, and which of its keys are left out.
+
+    family: of a file that says it itself; otherwise config.json does.
+    """
 
     name: str
     config: Config | None
     tensors: Tensors
     ignore: frozenset[str] = frozenset()
+    family: Family | None = None
 
 
 def read_checkpoint(
@@ -52,7 +56,8 @@ def read_checkpoint(
     config.json, and files of an adapter beside the weights, that are read as if they were not there.
     Weights are views of the memory-mapped file where they can be.
 
-    `path` may be an `.onnx` file too; its attentions are numbered as they are computed.
+    `path` may be a `.gguf` file, whose keys stand for config.json; or an `.onnx` file, whose attentions
+    are numbered as they are computed.
 
     Raises SpecError when files, config, tensors or numbers are not what they should be.
     """
@@ -98,7 +103,7 @@ def _read_layer(
         scope = torch_mha.find_prefixes(found.tensors, prefix)[layer]
         tensors = found.tensors.scoped(scope, f"layer {layer}")
         return torch_mha.read_state_dict(tensors, heads, cross)
-    family, config = family_of(found.config, prefix, found.ignore)
+    family, config = _family(found, found.config, prefix)
     spec, weights = family.read(config, found.tensors, layer, prefix, found.ignore)
     source = config.source
     if heads is not None and heads != spec.heads:
@@ -110,7 +115,7 @@ def _read_layer(
 
 def _count_layers(found: Checkpoint, prefix: str | None) -> int:
     if found.config is not None:
-        family, config = family_of(found.config, prefix, found.ignore)
+        family, config = _family(found, found.config, prefix)
         return family.count(config, found.ignore)
     count = len(torch_mha.find_prefixes(found.tensors, prefix))
     if not count:
@@ -123,9 +128,15 @@ def _count_layers(found: Checkpoint, prefix: str | None) -> int:
     return count
 
 
+def _family(found: Checkpoint, config: Config, prefix: str | None) -> tuple[Family, Config]:
+    return (found.family, config) if found.family else family_of(config, prefix, found.ignore)
+
+
 def _open(path: Path, ignore: Iterable[str]) -> Checkpoint:
-    folder = path if path.is_dir() else path.parent
     left_out = frozenset([ignore] if isinstance(ignore, str) else ignore)
+    if path.suffix.lower() == gguf_file.SUFFIX:
+        return _open_gguf(path, left_out)
+    folder = path if path.is_dir() else path.parent
     adapters = [name for name in _ADAPTERS if (folder / name).exists()]
     _refuse_adapters(folder, [name for name in adapters if name not in left_out])
     tensors = open_tensors(_weights_file(path) if path.is_dir() else path)
@@ -136,6 +147,12 @@ def _open(path: Path, ignore: Iterable[str]) -> Checkpoint:
         found = None
     _refuse_absent(left_out, [*adapters, *(_keys(found) if found else ())], folder)
     return Checkpoint(_name(path, found), found, tensors, left_out)
+
+
+def _open_gguf(path: Path, left_out: frozenset[str]) -> Checkpoint:
+    config, tensors, family = gguf_file.open_gguf(path)
+    _refuse_absent(left_out, config.values, path)
+    return Checkpoint(path.stem, config, tensors, left_out, family)
 
 
 def _keys(config: Config) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from cortico.ir.limits import JSON_BYTES
 from cortico.ir.reading import AnyPath, require_file
 
 #: safetensors' dtype to the NumPy type of its bytes. bfloat16 is the upper half of a float32.
-_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _LISTED = 8  #: at most so many problems of a broken index are listed
 
 
@@ -24,6 +24,8 @@ class Entry(Protocol):
 
     @property
     def dtype(self) -> str: ...
+    @property
+    def types(self) -> Collection[str]: ...  # those that are read
     @property
     def shape(self) -> tuple[int, ...]: ...
     def load(self) -> np.ndarray: ...
@@ -39,11 +41,16 @@ class FileEntry:
     start: int
     stop: int
 
+    @property
+    def types(self) -> Collection[str]:
+        """Those that are read."""
+        return FLOATS
+
     def load(self) -> np.ndarray:
         """The tensor as float64 or float32; float32 and float64 are read-only views of the file."""
         if self.start == self.stop:
             return np.zeros(self.shape, np.float32)
-        code = np.dtype(_FLOATS[self.dtype])
+        code = np.dtype(FLOATS[self.dtype])
         try:
             stored = np.memmap(self.file, code, "r", self.start, self.shape)
         except (OSError, ValueError) as error:
@@ -117,8 +124,8 @@ class Tensors(Mapping[str, np.ndarray]):
         if entry is None:
             yield f"no tensor {name!r}{near_name(name, self.entries)}"
             return
-        if entry.dtype not in _FLOATS:
-            yield f"tensor {name!r} has type {entry.dtype}, expected one of {', '.join(_FLOATS)}"
+        if entry.dtype not in entry.types:
+            yield f"tensor {name!r} has type {entry.dtype}, expected one of {', '.join(entry.types)}"
         if shape is not None and entry.shape != shape:
             yield f"tensor {name!r} has shape {entry.shape}, expected {shape}"
 

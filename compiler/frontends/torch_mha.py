@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from cortico.frontends.family import Attention
 from cortico.frontends.maps import biases, by_heads, matrix_shapes
-from cortico.frontends.tensors import Tensors
+from cortico.frontends.tensors import FLOATS, Tensors
 from cortico.ir.errors import SpecError, bullet_list
 from cortico.spec import AttentionSpec, Bias
 
@@ -143,6 +143,11 @@ class _LiveEntry:
     def dtype(self) -> str:
         name = str(self.tensor.dtype).removeprefix("torch.")
         return _DTYPES.get(name, name)
+
+    @property
+    def types(self) -> Collection[str]:
+        """Those that are read."""
+        return FLOATS
 
     @property
     def shape(self) -> tuple[int, ...]:
