@@ -15,6 +15,7 @@ class PathKind(StrEnum):
 
     SPEC = f"a spec file ({', '.join(_SPEC_SUFFIXES)})"
     SAFETENSORS = "a .safetensors file"
+    PICKLED = "a PyTorch file (.bin, .pt, .pth)"
     GGUF = "a .gguf file"
     ONNX = "an .onnx file"
     CHECKPOINT = "a checkpoint folder"
@@ -34,6 +35,7 @@ class PathKind(StrEnum):
 SOURCES = (
     PathKind.SPEC,
     PathKind.SAFETENSORS,
+    PathKind.PICKLED,
     PathKind.GGUF,
     PathKind.ONNX,
     PathKind.CHECKPOINT,
@@ -44,6 +46,7 @@ CIRCUITS = (PathKind.COMPILED, PathKind.TEXT)
 _BY_SUFFIX = {
     **dict.fromkeys(_SPEC_SUFFIXES, PathKind.SPEC),
     ".safetensors": PathKind.SAFETENSORS,
+    **dict.fromkeys((".bin", ".pt", ".pth"), PathKind.PICKLED),
     ".gguf": PathKind.GGUF,
     ".onnx": PathKind.ONNX,
     ".cortico": PathKind.TEXT,
@@ -92,7 +95,8 @@ def _folder_kinds(folder: Path) -> Iterator[PathKind]:
 
 
 def _has_no_tensors(folder: Path) -> bool:
-    return next(folder.glob("*.safetensors*"), None) is None
+    patterns = ("*.safetensors*", "pytorch_model.bin*")
+    return not any(next(folder.glob(pattern), None) for pattern in patterns)
 
 
 def _begins_as_text(path: Path) -> bool:

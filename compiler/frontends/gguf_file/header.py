@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortico.ir.errors import SpecError, shown
+from cortico.ir.errors import SpecError, named, shown
 from cortico.ir.limits import GGUF_KEYS, GGUF_TENSORS, GGUF_TEXT_BYTES, GGUF_TEXTS
 from cortico.ir.reading import require_file
 
@@ -90,7 +90,7 @@ class _Walk:
             return name, self.text(name)
         if kind == _LIST:
             return name, self.list(name)
-        raise self.wrong(f"key {shown(name)} has a value of the unknown type {kind}")
+        raise self.wrong(f"key {named(name)} has a value of the unknown type {kind}")
 
     def list(self, name: str) -> list[Any]:
         """The first values of a list; the others are passed over."""
@@ -98,12 +98,12 @@ class _Walk:
         if kind == _TEXT:
             self.texts += length
             if self.texts > GGUF_TEXTS:
-                raise self.wrong(f"key {shown(name)} lists too many texts, {length:,}")
+                raise self.wrong(f"key {named(name)} lists too many texts, {length:,}")
             return [self.text(name, kept=n < _KEPT) for n in range(length)][:_KEPT]
         if kind not in _NUMBERS:
-            raise self.wrong(f"key {shown(name)} is a list of the unknown type {kind}")
+            raise self.wrong(f"key {named(name)} is a list of the unknown type {kind}")
         size = struct.calcsize(f"<{_NUMBERS[kind]}")
-        start = self.skip(length * size, f"the list {shown(name)}")
+        start = self.skip(length * size, f"the list {named(name)}")
         kept = min(length, _KEPT)
         return list(struct.unpack_from(f"<{kept}{_NUMBERS[kind]}", self.data, start))
 
@@ -111,11 +111,11 @@ class _Walk:
         name = self.text(f"the name of tensor {number}")
         axes = self.number("I")
         if axes > _MOST_AXES:
-            raise self.wrong(f"tensor {shown(name)} has {axes} axes, expected at most {_MOST_AXES}")
+            raise self.wrong(f"tensor {named(name)} has {axes} axes, expected at most {_MOST_AXES}")
         sizes = [self.number("Q") for _ in range(axes)]
         if math.prod(max(size, 1) for size in sizes) >= 2**63:
             raise self.wrong(
-                f"tensor {shown(name)} has sizes {shown(sizes)}, more than a file holds"
+                f"tensor {named(name)} has sizes {shown(sizes)}, more than a file holds"
             )
         return Stored(name, tuple(reversed(sizes)), self.number("I"), self.number("Q"))
 
@@ -123,7 +123,7 @@ class _Walk:
         found: dict[str, Any] = {}
         for name, value in pairs:
             if name in found:
-                raise self.wrong(f"the {what} {shown(name)} stands twice")
+                raise self.wrong(f"the {what} {named(name)} stands twice")
             found[name] = value
         return found
 
@@ -140,8 +140,8 @@ class _Walk:
     def text(self, what: str, kept: bool = True) -> str:
         length = self.number("Q")
         if length > GGUF_TEXT_BYTES:
-            raise self.wrong(f"{shown(what)} has {length:,} bytes, more than {GGUF_TEXT_BYTES:,}")
-        start = self.skip(length, shown(what))
+            raise self.wrong(f"{named(what)} has {length:,} bytes, more than {GGUF_TEXT_BYTES:,}")
+        start = self.skip(length, named(what))
         return self.data[start : self.at].decode("utf-8", "replace") if kept else ""
 
     def skip(self, size: int, what: str) -> int:
