@@ -68,7 +68,16 @@ def kind_of(path: Path, accepted: tuple[PathKind, ...]) -> PathKind:
         return PathKind.CHECKPOINT  # whose reader says which files are missing
     *others, last = accepted
     expected = f"{', '.join(others)} or {last}" if others else last
-    raise SpecError(f"{str(path)!r} is {found[0].label}, expected {expected}")
+    how = _conversion(path) if PathKind.CHECKPOINT in accepted else ""
+    raise SpecError(f"{str(path)!r} is {found[0].label}, expected {expected}{how}")
+
+
+def _conversion(path: Path) -> str:
+    """How a file of weights of another library becomes one that is read."""
+    from cortico.frontends.foreign import conversion
+
+    what = conversion(path) if path.is_file() else None
+    return f"; {what}" if what else ""
 
 
 def _kinds(path: Path) -> Iterator[PathKind]:

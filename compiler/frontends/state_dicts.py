@@ -7,12 +7,14 @@ and calls nothing that a file names; nothing else in cortico unpickles.
 from __future__ import annotations
 
 import importlib.util
+import io
+import pickletools
 import warnings
 import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,6 +23,8 @@ from cortico.ir.errors import SpecError, clipped, named
 from cortico.ir.reading import require_file
 
 _DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+_OLD_PICKLES = 5  #: that files from before torch 1.6 begin with
+_LONGEST_NAME = 200  #: of what a pickle asks for; torch's search in longer ones takes minutes
 _HOW = "torch.save(model.state_dict(), path) makes one, save_pretrained a safetensors file"
 
 
@@ -68,30 +72,40 @@ def read_state_dict(file: Path) -> dict[str, Entry]:
 def _load(file: Path) -> object:
     import torch
 
-    mapped = _is_archive(file)
     try:
+        archive = zipfile.is_zipfile(file)
+        _inspect(file, archive)
         with warnings.catch_warnings(action="ignore"):
-            return torch.load(str(file), map_location="cpu", weights_only=True, mmap=mapped)
+            return torch.load(str(file), map_location="cpu", weights_only=True, mmap=archive)
+    except SpecError:
+        raise
     except Exception as error:  # of torch, pickle and whatever a broken file makes them meet
-        reason = clipped(" ".join(str(error).split()), 200)
+        reason = clipped(" ".join(clipped(str(error), 1000).split()), 200)
         raise SpecError(
             f"{str(file)!r} is no state dict that torch reads with weights_only=True "
             f"({type(error).__name__}: {reason}); expected tensors and nothing else: {_HOW}"
         ) from None
 
 
-def _is_archive(file: Path) -> bool:
-    """Whether it is a zip archive, whose parts can be mapped. SpecError when they are compressed."""
-    if not zipfile.is_zipfile(file):
-        return False
-    try:
-        with zipfile.ZipFile(file) as archive:
-            packed = [part for part in archive.infolist() if part.compress_type]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise SpecError(f"{str(file)!r} is a broken archive: {clipped(str(error), 200)}") from None
-    if packed:
-        raise SpecError(f"{str(file)!r} is a compressed archive, which torch.save does not write")
-    return True
+def _inspect(file: Path, archive: bool) -> None:
+    """Refuse, before torch reads it, what would take it long: packed parts, and names of many letters."""
+    if not archive:
+        with file.open("rb") as stream:
+            for _ in range(_OLD_PICKLES):
+                _refuse_long_names(file, stream)
+        return
+    with zipfile.ZipFile(file) as parts:
+        for part in parts.infolist():
+            if part.compress_type:
+                raise SpecError(f"{str(file)!r} is a compressed archive, as torch.save writes none")
+            if part.filename.endswith("data.pkl"):
+                _refuse_long_names(file, io.BytesIO(parts.read(part)))
+
+
+def _refuse_long_names(file: Path, stream: IO[bytes]) -> None:
+    for code, value, _ in pickletools.genops(stream):
+        if code.name == "GLOBAL" and len(str(value)) > _LONGEST_NAME:
+            raise SpecError(f"{str(file)!r} asks for {named(str(value))}, which is not in torch")
 
 
 def _entry(file: Path, name: str, value: object) -> TorchEntry:

@@ -152,6 +152,7 @@ def test_keys_are_left_out_by_name(tmp_path):
     assert (spec.mask, spec.name, spec.groups) == ("causal", "small layer 0", 1)
     with pytest.raises(SpecError, match=r"no key or adapter 'llama.attention.sliding_widow'"):
         read_checkpoint(file, ignore=["llama.attention.sliding_widow"])
+    file = written(tmp_path)
     with pytest.raises(SpecError, match=r"layer 2 of .* does not exist, layers: 0 … 1"):
         read_checkpoint(file, 2)
     with pytest.raises(SpecError, match="says 2 heads, found heads = 3"):
