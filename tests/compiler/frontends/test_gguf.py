@@ -86,8 +86,10 @@ CONVERTED = {
     ),
     "llama, yarn": (case_of("Llama", rope_parameters=YARN), prefixed("llama", SCALED)),
     "llama, yarn betas": (
-        case_of("Llama", rope_parameters=YARN | {"beta_fast": 4.0, "beta_slow": 0.5}),
-        prefixed("llama", SCALED | {"scaling.yarn_beta_fast": 4.0, "scaling.yarn_beta_slow": 0.5}),
+        case_of("Llama", rope_parameters=YARN | {"beta_fast": 0.5, "beta_slow": 0.0625}),
+        prefixed(
+            "llama", SCALED | {"scaling.yarn_beta_fast": 0.5, "scaling.yarn_beta_slow": 0.0625}
+        ),
     ),
     "llama, few keys": (
         case_of("Llama", num_key_value_heads=4),
@@ -224,6 +226,7 @@ def attention_of(config, layer, tensors):
 
 
 @needs_smollm2
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_smollm2(every):
     file = smollm2()

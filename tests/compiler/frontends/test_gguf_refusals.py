@@ -1,6 +1,7 @@
 """GGUF files that are refused: by the name of a key or tensor, or for a header that cannot be."""
 
 import struct
+import sys
 
 import gguf
 import numpy as np
@@ -157,6 +158,13 @@ def test_keys_are_left_out_by_name(tmp_path):
         read_checkpoint(file, 2)
     with pytest.raises(SpecError, match="says 2 heads, found heads = 3"):
         read_checkpoint(file, heads=3)
+
+
+def test_without_the_library(tmp_path, monkeypatch):
+    file = written(tmp_path)
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(SpecError, match=r"need the gguf library: pip install 'cortico\[gguf\]'"):
+        layers(file)
 
 
 def test_on_the_command_line(tmp_path, capsys):
