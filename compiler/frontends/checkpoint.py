@@ -17,8 +17,8 @@ from cortico.ir.errors import SpecError, named, near_name
 from cortico.ir.reading import AnyPath
 from cortico.spec.weights import check_weights
 
-#: Folder names that do not name a model: generic ones, and the commits of the hub's cache.
 _SUFFIX = r"\.(safetensors|bin|pt|pth)$"
+#: Folder names that do not name a model: generic ones, and the commits of the hub's cache.
 _SAYS_NOTHING = r"|\.|models?|checkpoints?|snapshots?|[0-9a-f]{40}"
 #: Files of `save_pretrained`, those that count first first.
 _SAFE = ("model.safetensors", "model.safetensors.index.json")
@@ -57,7 +57,8 @@ def read_checkpoint(
     needs `heads`, and may be told that it is `cross` attention. `prefix` is what stands before the
     model's names in the file, where it is not one that the family knows. `ignore` names keys of
     config.json, and files of an adapter beside the weights, that are read as if they were not there.
-    Weights are views of the memory-mapped file where they can be.
+    Weights are views of the memory-mapped file where they can be. Where a folder has safetensors and
+    pickled files, safetensors count.
 
     `path` may be a `.gguf` file, whose keys stand for config.json; or an `.onnx` file, whose attentions
     are numbered as they are computed.
@@ -183,10 +184,10 @@ def _refuse_absent(ignore: Collection[str], known: Collection[str], folder: Path
 
 def _weights_file(folder: Path) -> Path:
     """The file that lists a folder's tensors, as save_pretrained names it, or the only one."""
-    named = [folder / name for name in _SAVED if _is_there(folder / name)]
+    saved = [folder / name for name in _SAVED if _is_there(folder / name)]
     found = sorted(p for p in folder.glob("*.safetensors") if p.name not in _ADAPTERS)
-    if named and (named[0].name in _SAFE or not found):
-        return named[0]
+    if saved and (saved[0].name in _SAFE or not found):
+        return saved[0]
     if len(found) == 1:
         return found[0]
     several = f", found {', '.join(p.name for p in found)}" if found else ""

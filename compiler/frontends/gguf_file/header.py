@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cortico.ir.errors import SpecError, named, shown
-from cortico.ir.limits import GGUF_KEYS, GGUF_TENSORS, GGUF_TEXT_BYTES, GGUF_TEXTS
+from cortico.ir.limits import GGUF_KEYS, GGUF_NAME_BYTES, GGUF_TENSORS, GGUF_TEXTS
 from cortico.ir.reading import require_file
 
 _MAGIC = b"GGUF"
@@ -24,6 +24,8 @@ _VERSIONS = (2, 3)
 #: Types of values: numbers by their struct code, texts and lists.
 _NUMBERS = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}
 _TEXT, _LIST = 8, 9
+_LENGTH = struct.Struct("<Q")
+_KEPT_BYTES = 4096  #: of a text that are kept
 _KEPT = 64  #: values of a list that are kept; none that is read is as long
 _MOST_AXES = 4
 
@@ -82,24 +84,21 @@ class _Walk:
         return Header(values, list(found.values()), padded(self.at, alignment), alignment)
 
     def key(self) -> tuple[str, Any]:
-        name = self.text("a key")
+        name = self.name("a key")
         kind = self.number("I")
         if kind in _NUMBERS:
             return name, self.number(_NUMBERS[kind])
         if kind == _TEXT:
             return name, self.text(name)
         if kind == _LIST:
-            return name, self.list(name)
+            return name, self.values(name)
         raise self.wrong(f"key {named(name)} has a value of the unknown type {kind}")
 
-    def list(self, name: str) -> list[Any]:
+    def values(self, name: str) -> list[Any]:
         """The first values of a list; the others are passed over."""
         kind, length = self.number("I"), self.number("Q")
         if kind == _TEXT:
-            self.texts += length
-            if self.texts > GGUF_TEXTS:
-                raise self.wrong(f"key {named(name)} lists too many texts, {length:,}")
-            return [self.text(name, kept=n < _KEPT) for n in range(length)][:_KEPT]
+            return self.list_of_texts(name, length)
         if kind not in _NUMBERS:
             raise self.wrong(f"key {named(name)} is a list of the unknown type {kind}")
         size = struct.calcsize(f"<{_NUMBERS[kind]}")
@@ -107,8 +106,23 @@ class _Walk:
         kept = min(length, _KEPT)
         return list(struct.unpack_from(f"<{kept}{_NUMBERS[kind]}", self.data, start))
 
+    def list_of_texts(self, name: str, length: int) -> list[Any]:
+        self.texts += length
+        if self.texts > GGUF_TEXTS:
+            raise self.wrong(f"key {named(name)} lists too many texts, {length:,}")
+        kept = [self.text(name) for _ in range(min(length, _KEPT))]
+        at, last = self.at, len(self.data) - 8
+        for _ in range(length - len(kept)):  # of vocabularies, so it is a short loop
+            if at > last:
+                break
+            at += 8 + _LENGTH.unpack_from(self.data, at)[0]
+        else:
+            self.skip(at - self.at, named(name))
+            return kept
+        raise self.wrong(f"it ends within the list {named(name)}")
+
     def tensor(self, number: int) -> Stored:
-        name = self.text(f"the name of tensor {number}")
+        name = self.name(f"the name of tensor {number}")
         axes = self.number("I")
         if axes > _MOST_AXES:
             raise self.wrong(f"tensor {named(name)} has {axes} axes, expected at most {_MOST_AXES}")
@@ -137,12 +151,18 @@ class _Walk:
         size = struct.calcsize(f"<{code}")
         return struct.unpack_from(f"<{code}", self.data, self.skip(size, "a number"))[0]
 
-    def text(self, what: str, kept: bool = True) -> str:
+    def name(self, what: str) -> str:
+        """The name of a key or tensor."""
         length = self.number("Q")
-        if length > GGUF_TEXT_BYTES:
-            raise self.wrong(f"{named(what)} has {length:,} bytes, more than {GGUF_TEXT_BYTES:,}")
-        start = self.skip(length, named(what))
-        return self.data[start : self.at].decode("utf-8", "replace") if kept else ""
+        if length > GGUF_NAME_BYTES:
+            raise self.wrong(f"{what} has {length:,} bytes, more than {GGUF_NAME_BYTES:,}")
+        start = self.skip(length, what)
+        return self.data[start : self.at].decode("utf-8", "replace")
+
+    def text(self, what: str) -> str:
+        """The beginning of a text of any length; none that is read is as long."""
+        start = self.skip(self.number("Q"), named(what))
+        return self.data[start : min(self.at, start + _KEPT_BYTES)].decode("utf-8", "replace")
 
     def skip(self, size: int, what: str) -> int:
         """The place of the next `size` bytes, which are passed."""

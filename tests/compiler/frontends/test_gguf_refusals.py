@@ -205,8 +205,8 @@ HEADERS = {
     "big-endian": (b"GGUF" + struct.pack(">I", 3) + bytes(16), "big-endian files are not read"),
     "tensors": (head(2**63, 0), "it has 9,223,372,036,854,775,808 tensors"),
     "keys": (head(0, 2**40), "it has 1,099,511,627,776 keys"),
-    "a key's length": (head(0, 1) + u64(2**62), "more than 16,777,216"),
-    "a key that ends": (head(0, 1) + u64(20) + b"abc", "it ends within 'a key', at byte 32"),
+    "a key's length": (head(0, 1) + u64(2**62), "more than 65,536"),
+    "a key that ends": (head(0, 1) + u64(20) + b"abc", "it ends within a key, at byte 32"),
     "a key twice": (head(0, 2) + KEY * 2, "the key 'a' stands twice"),
     "a type of values": (
         head(0, 1) + text(b"a") + u32(77),
@@ -221,6 +221,14 @@ HEADERS = {
         "it ends within the list 'a'",
     ),
     "many texts": (head(0, 1) + text(b"a") + u32(9, 8) + u64(2**62), "'a' lists too many texts"),
+    "a text that is long": (
+        head(0, 1) + text(b"a") + u32(9, 8) + u64(100) + text(b"b") * 99 + u64(2**63) + u64(0),
+        "it ends within 'a'",
+    ),
+    "a list that ends": (
+        head(0, 1) + text(b"a") + u32(9, 8) + u64(99) + text(b"b") * 98,
+        "the list 'a'",
+    ),
     "a tensor twice": (head(2, 0) + INFO * 2, "the tensor 't' stands twice"),
     "axes": (head(1, 0) + text(b"t") + u32(2**31), "'t' has 2147483648 axes, expected at most 4"),
     "sizes": (head(1, 0) + text(b"t") + u32(2) + u64(2**40, 2**40) + u32(0) + u64(0), "sizes"),
