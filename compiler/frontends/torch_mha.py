@@ -1,4 +1,4 @@
-"""`torch.nn.MultiheadAttention`: as a state dict in safetensors, or as a live module."""
+"""`torch.nn.MultiheadAttention`: as a state dict on disk, or as a live module."""
 
 from __future__ import annotations
 
