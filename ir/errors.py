@@ -67,6 +67,11 @@ def clipped(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def named(name: str) -> str:
+    """A name in quotes, whole where it is not hostile."""
+    return clipped(repr(name[: 2 * SHOWN_CHARACTERS]), SHOWN_CHARACTERS)
+
+
 def shown(value: object) -> str:
     """A value that may be huge or hostile, short and on one line."""
     try:

@@ -45,3 +45,6 @@ GRAPH_PRODUCTS = 2**31
 LISTED, ERROR_CHARACTERS = 20, 2000
 #: Characters of a value, or of a name that is compared with known ones, in an error.
 SHOWN_CHARACTERS = 60
+
+#: Tensors, and keys, that a GGUF file may have; the texts in its lists; the bytes of a name.
+GGUF_TENSORS, GGUF_KEYS, GGUF_TEXTS, GGUF_NAME_BYTES = 2**15, 2**14, 2**22, 2**16

@@ -15,6 +15,8 @@ class PathKind(StrEnum):
 
     SPEC = f"a spec file ({', '.join(_SPEC_SUFFIXES)})"
     SAFETENSORS = "a .safetensors file"
+    PICKLED = "a PyTorch file (.bin, .pt, .pth)"
+    GGUF = "a .gguf file"
     ONNX = "an .onnx file"
     CHECKPOINT = "a checkpoint folder"
     COMPILED = "a compiled folder"
@@ -30,13 +32,22 @@ class PathKind(StrEnum):
 
 
 #: What a spec and weights are read from.
-SOURCES = (PathKind.SPEC, PathKind.SAFETENSORS, PathKind.ONNX, PathKind.CHECKPOINT)
+SOURCES = (
+    PathKind.SPEC,
+    PathKind.SAFETENSORS,
+    PathKind.PICKLED,
+    PathKind.GGUF,
+    PathKind.ONNX,
+    PathKind.CHECKPOINT,
+)
 #: What holds a circuit.
 CIRCUITS = (PathKind.COMPILED, PathKind.TEXT)
 
 _BY_SUFFIX = {
     **dict.fromkeys(_SPEC_SUFFIXES, PathKind.SPEC),
     ".safetensors": PathKind.SAFETENSORS,
+    **dict.fromkeys((".bin", ".pt", ".pth"), PathKind.PICKLED),
+    ".gguf": PathKind.GGUF,
     ".onnx": PathKind.ONNX,
     ".cortico": PathKind.TEXT,
 }
@@ -57,7 +68,16 @@ def kind_of(path: Path, accepted: tuple[PathKind, ...]) -> PathKind:
         return PathKind.CHECKPOINT  # whose reader says which files are missing
     *others, last = accepted
     expected = f"{', '.join(others)} or {last}" if others else last
-    raise SpecError(f"{str(path)!r} is {found[0].label}, expected {expected}")
+    how = _conversion(path) if PathKind.CHECKPOINT in accepted else ""
+    raise SpecError(f"{str(path)!r} is {found[0].label}, expected {expected}{how}")
+
+
+def _conversion(path: Path) -> str:
+    """How a file of weights of another library becomes one that is read."""
+    from cortico.frontends.foreign import conversion
+
+    what = conversion(path) if path.is_file() else None
+    return f"; {what}" if what else ""
 
 
 def _kinds(path: Path) -> Iterator[PathKind]:
@@ -84,7 +104,8 @@ def _folder_kinds(folder: Path) -> Iterator[PathKind]:
 
 
 def _has_no_tensors(folder: Path) -> bool:
-    return next(folder.glob("*.safetensors*"), None) is None
+    patterns = ("*.safetensors*", "pytorch_model.bin*")
+    return not any(next(folder.glob(pattern), None) for pattern in patterns)
 
 
 def _begins_as_text(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +59,7 @@ class SourceArguments(SpecArguments):
     """Source, layer, sizes and weights."""
 
     source: Path = argument(
-        help="a spec (.toml, .json, .yaml), a .safetensors or .onnx file, or a checkpoint folder"
+        help="a spec (.toml, .json, .yaml), a .safetensors, .bin, .pt, .gguf or .onnx file, or a checkpoint folder"
     )
 
 
@@ -127,9 +128,11 @@ def _draw(spec: AttentionSpec, seed: int) -> Weights:
 
 
 def _read_checkpoint(source: Path, arguments: SpecArguments) -> tuple[AttentionSpec, Weights]:
-    from cortico.frontends import read_checkpoint
+    from cortico.frontends.checkpoint import passed_over, read_checkpoint
 
     arguments.refuse("a checkpoint", *_OF_SPECS)
+    for name in passed_over(source):
+        print(f"cortico: {name} does not count, safetensors beside it do", file=sys.stderr)
     return read_checkpoint(
         source,
         arguments.layer or 0,

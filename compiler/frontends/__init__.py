@@ -4,7 +4,7 @@
     spec, weights = read_checkpoint("all-MiniLM-L6-v2", layer=3)
     spec, weights = from_torch(torch.nn.MultiheadAttention(384, 12))
 
-Nothing is unpickled and no code of a checkpoint runs. All errors are SpecError.
+No code of a checkpoint runs: pickled files go through torch's restricted reader only. All errors are SpecError.
 """
 
 from __future__ import annotations

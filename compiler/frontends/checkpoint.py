@@ -7,32 +7,39 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from cortico.frontends import onnx_file, torch_mha
+from cortico.frontends import gguf_file, onnx_file, torch_mha
 from cortico.frontends.config import Config, read_config
 from cortico.frontends.families import FAMILIES, family_of
-from cortico.frontends.family import Attention
+from cortico.frontends.family import Attention, Family
+from cortico.frontends.foreign import conversions
 from cortico.frontends.tensors import Tensors, open_tensors
-from cortico.ir.errors import SpecError, near_name, shown
+from cortico.ir.errors import SpecError, named, near_name
 from cortico.ir.reading import AnyPath
 from cortico.spec.weights import check_weights
 
+_SUFFIX = r"\.(safetensors|bin|pt|pth)$"
 #: Folder names that do not name a model: generic ones, and the commits of the hub's cache.
 _SAYS_NOTHING = r"|\.|models?|checkpoints?|snapshots?|[0-9a-f]{40}"
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt")
-#: How files of `torch.save` begin: a zip archive, or a pickle of protocol 2 and later.
-_PICKLES_BEGIN = (b"PK\x03\x04", b"\x80")
+#: Files of `save_pretrained`, those that count first first.
+_SAFE = ("model.safetensors", "model.safetensors.index.json")
+_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+_SAVED = (*_SAFE, *_PICKLED)
 #: Files of peft beside the weights of a model: what they add to it would be left out.
 _ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Opened tensors, the config.json beside them, if any, and which of its keys are left out."""
+    """Opened tensors, the config.json beside them, if any, and which of its keys are left out.
+
+    family: of a file that says it itself; otherwise config.json does.
+    """
 
     name: str
     config: Config | None
     tensors: Tensors
     ignore: frozenset[str] = frozenset()
+    family: Family | None = None
 
 
 def read_checkpoint(
@@ -45,14 +52,16 @@ def read_checkpoint(
 ) -> Attention:
     """Spec and weights of the self-attention of one layer.
 
-    `path` is a folder (config.json and model.safetensors or its index) or a `.safetensors` file,
-    with config.json beside it or the state dict of a `torch.nn.MultiheadAttention`; only the last
+    `path` is a folder (config.json, and model.safetensors or pytorch_model.bin or an index of theirs)
+    or a `.safetensors`, `.bin` or `.pt` file, with config.json beside it or the state dict of a `torch.nn.MultiheadAttention`; only the last
     needs `heads`, and may be told that it is `cross` attention. `prefix` is what stands before the
     model's names in the file, where it is not one that the family knows. `ignore` names keys of
     config.json, and files of an adapter beside the weights, that are read as if they were not there.
-    Weights are views of the memory-mapped file where they can be.
+    Weights are views of the memory-mapped file where they can be. Where a folder has safetensors and
+    pickled files, safetensors count.
 
-    `path` may be an `.onnx` file too; its attentions are numbered as they are computed.
+    `path` may be a `.gguf` file, whose keys stand for config.json; or an `.onnx` file, whose attentions
+    are numbered as they are computed.
 
     Raises SpecError when files, config, tensors or numbers are not what they should be.
     """
@@ -98,7 +107,7 @@ def _read_layer(
         scope = torch_mha.find_prefixes(found.tensors, prefix)[layer]
         tensors = found.tensors.scoped(scope, f"layer {layer}")
         return torch_mha.read_state_dict(tensors, heads, cross)
-    family, config = family_of(found.config, prefix, found.ignore)
+    family, config = _family(found, found.config, prefix)
     spec, weights = family.read(config, found.tensors, layer, prefix, found.ignore)
     source = config.source
     if heads is not None and heads != spec.heads:
@@ -110,7 +119,7 @@ def _read_layer(
 
 def _count_layers(found: Checkpoint, prefix: str | None) -> int:
     if found.config is not None:
-        family, config = family_of(found.config, prefix, found.ignore)
+        family, config = _family(found, found.config, prefix)
         return family.count(config, found.ignore)
     count = len(torch_mha.find_prefixes(found.tensors, prefix))
     if not count:
@@ -123,19 +132,30 @@ def _count_layers(found: Checkpoint, prefix: str | None) -> int:
     return count
 
 
+def _family(found: Checkpoint, config: Config, prefix: str | None) -> tuple[Family, Config]:
+    return (found.family, config) if found.family else family_of(config, prefix, found.ignore)
+
+
 def _open(path: Path, ignore: Iterable[str]) -> Checkpoint:
-    folder = path if path.is_dir() else path.parent
     left_out = frozenset([ignore] if isinstance(ignore, str) else ignore)
+    if path.suffix.lower() == gguf_file.SUFFIX:
+        return _open_gguf(path, left_out)
+    folder = path if path.is_dir() else path.parent
     adapters = [name for name in _ADAPTERS if (folder / name).exists()]
     _refuse_adapters(folder, [name for name in adapters if name not in left_out])
     tensors = open_tensors(_weights_file(path) if path.is_dir() else path)
     config = folder / "config.json"
-    exists = config.exists() or config.is_symlink()  # a broken link is an error, not an absence
-    found = read_config(config) if exists else None
+    found = read_config(config) if _is_there(config) else None
     if found is not None and "model_type" not in found.values and torch_mha.holds_one(tensors):
         found = None
     _refuse_absent(left_out, [*adapters, *(_keys(found) if found else ())], folder)
     return Checkpoint(_name(path, found), found, tensors, left_out)
+
+
+def _open_gguf(path: Path, left_out: frozenset[str]) -> Checkpoint:
+    config, tensors, family = gguf_file.open_gguf(path)
+    _refuse_absent(left_out, config.values, path)
+    return Checkpoint(path.stem, config, tensors, left_out, family)
 
 
 def _keys(config: Config) -> list[str]:
@@ -158,35 +178,32 @@ def _refuse_absent(ignore: Collection[str], known: Collection[str], folder: Path
     """SpecError for what is to be ignored and is not there: it was a slip of the pen."""
     for name in sorted(set(ignore) - set(known)):
         raise SpecError(
-            f"{str(folder)!r} has no key or adapter {shown(name)} to ignore{near_name(name, known)}"
+            f"{str(folder)!r} has no key or adapter {named(name)} to ignore{near_name(name, known)}"
         )
 
 
 def _weights_file(folder: Path) -> Path:
     """The file that lists a folder's tensors, as save_pretrained names it, or the only one."""
-    for name in ("model.safetensors", "model.safetensors.index.json"):
-        if (folder / name).exists() or (folder / name).is_symlink():
-            return folder / name
-    files = sorted(p for p in folder.glob("*.safetensors") if p.name not in _ADAPTERS)
-    if len(files) == 1:
-        return files[0]
-    pickled = sorted(p.name for p in folder.iterdir() if _is_pickled(p))
-    hint = f"; {pickled[0]} is pickled, which cortico does not read" if pickled else ""
-    several = f", found {', '.join(p.name for p in files)}" if files else ""
-    raise SpecError(
-        f"{str(folder)!r} has no model.safetensors or model.safetensors.index.json{several}{hint}"
-    )
+    saved = [folder / name for name in _SAVED if _is_there(folder / name)]
+    found = sorted(p for p in folder.glob("*.safetensors") if p.name not in _ADAPTERS)
+    if saved and (saved[0].name in _SAFE or not found):
+        return saved[0]
+    if len(found) == 1:
+        return found[0]
+    several = f", found {', '.join(p.name for p in found)}" if found else ""
+    raise SpecError(f"{str(folder)!r} has no {' or '.join(_SAFE)}{several}{conversions(folder)}")
 
 
-def _is_pickled(path: Path) -> bool:
-    """Whether a file is one of `torch.save`: by its name, and by how it begins."""
-    if path.suffix not in _PICKLED or not path.is_file():
-        return False
-    try:
-        with path.open("rb") as stream:
-            return stream.read(4).startswith(_PICKLES_BEGIN)
-    except OSError:
-        return False
+def _is_there(file: Path) -> bool:
+    return file.exists() or file.is_symlink()  # a broken link is an error, not an absence
+
+
+def passed_over(path: AnyPath) -> list[str]:
+    """Names of a folder's pickled weights that do not count, for there are safetensors beside them."""
+    folder = Path(path)
+    if not folder.is_dir() or not any(folder.glob("*.safetensors")):
+        return []
+    return [name for name in _PICKLED if (folder / name).is_file()]
 
 
 def _name(path: Path, config: Config | None) -> str:
@@ -194,7 +211,7 @@ def _name(path: Path, config: Config | None) -> str:
     own = path.resolve()
     if config is not None and not path.is_dir():
         own = own.parent
-    name = own.name.removesuffix(".safetensors")
+    name = re.sub(_SUFFIX, "", own.name)
     given = config.values.get("_name_or_path") if config else None
     if isinstance(given, str) and re.fullmatch(_SAYS_NOTHING, name):
         name = PurePosixPath(given.replace("\\", "/")).name or name

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cortico.frontends.config import Config
-from cortico.ir.errors import SpecError, bullet_list, near_name, shown
+from cortico.ir.errors import SpecError, bullet_list, named, near_name, shown
 
 
 def words(text: str) -> frozenset[str]:
@@ -52,15 +52,19 @@ FIXED: Mapping[str, Any] = {
     "auto_map": {},
     "custom_pipelines": {},
     "quantization_config": {},
+    "quantization": {},
     "per_layer_config": {},
     "pruned_heads": {},
     "position_embedding_type": "absolute",
 }
 
+_FEW_BITS = "the weights are stored in a form that needs it: "
 #: Why a key is refused, where its name does not say it.
 _REASONS = {
     "auto_map": "the model brings its own code, which is not run: its attention may be another one",
-    "quantization_config": "the weights are stored in a form that needs it: save them as floats",
+    "quantization_config": _FEW_BITS
+    + "load and save them as floats (model.dequantize() of transformers)",
+    "quantization": _FEW_BITS + "save them as floats (mlx_lm.convert --dequantize)",
 }
 
 
@@ -110,7 +114,7 @@ class Keys:
                 reason = _REASONS.get(key, f"only {shown(fixed[key])} is supported")
                 yield f"{key} = {shown(value)}: {reason}"
             elif key not in self.known:
-                yield f"unknown key {shown(key)} = {shown(value)}{near_name(key, sorted(self.known))}"
+                yield f"unknown key {named(key)} = {shown(value)}{near_name(key, sorted(self.known))}"
 
 
 class _Nothing:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from cortico.frontends.foreign import PICKLED, conversion, quantised
 from cortico.frontends.json_text import parse_json_object, read_json_object
 from cortico.ir.errors import SpecError, bullet_list, clipped, near_name
 from cortico.ir.limits import JSON_BYTES
 from cortico.ir.reading import AnyPath, require_file
 
 #: safetensors' dtype to the NumPy type of its bytes. bfloat16 is the upper half of a float32.
-_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_INDEX = ".index.json"
 _LISTED = 8  #: at most so many problems of a broken index are listed
 
 
@@ -24,6 +26,8 @@ class Entry(Protocol):
 
     @property
     def dtype(self) -> str: ...
+    @property
+    def types(self) -> Collection[str]: ...  # those that are read
     @property
     def shape(self) -> tuple[int, ...]: ...
     def load(self) -> np.ndarray: ...
@@ -39,11 +43,16 @@ class FileEntry:
     start: int
     stop: int
 
+    @property
+    def types(self) -> Collection[str]:
+        """Those that are read."""
+        return FLOATS
+
     def load(self) -> np.ndarray:
         """The tensor as float64 or float32; float32 and float64 are read-only views of the file."""
         if self.start == self.stop:
             return np.zeros(self.shape, np.float32)
-        code = np.dtype(_FLOATS[self.dtype])
+        code = np.dtype(FLOATS[self.dtype])
         try:
             stored = np.memmap(self.file, code, "r", self.start, self.shape)
         except (OSError, ValueError) as error:
@@ -108,6 +117,10 @@ class Tensors(Mapping[str, np.ndarray]):
             if name.startswith(self.scope) and name not in names and not rest.startswith(ignored):
                 problems.append(f"tensor {name!r} is part of this attention, and not supported")
         if problems:
+            within = {
+                name: e.dtype for name, e in self.entries.items() if name.startswith(self.scope)
+            }
+            problems += quantised(within)
             purpose = f" ({self.purpose})" if self.purpose else ""
             raise SpecError(f"cannot read {self.source!r}{purpose}:{bullet_list(problems)}")
         return {name: self.entries[self.scope + name].load() for name in wanted}
@@ -117,21 +130,31 @@ class Tensors(Mapping[str, np.ndarray]):
         if entry is None:
             yield f"no tensor {name!r}{near_name(name, self.entries)}"
             return
-        if entry.dtype not in _FLOATS:
-            yield f"tensor {name!r} has type {entry.dtype}, expected one of {', '.join(_FLOATS)}"
+        if entry.dtype not in entry.types:
+            yield f"tensor {name!r} has type {entry.dtype}, expected one of {', '.join(entry.types)}"
         if shape is not None and entry.shape != shape:
             yield f"tensor {name!r} has shape {entry.shape}, expected {shape}"
 
 
 def open_tensors(path: AnyPath) -> Tensors:
-    """The tensors of a `.safetensors` file, or of the shards listed by a `….index.json`.
+    """The tensors of a `.safetensors` file, of a state dict of torch, or of the shards of an index.
 
-    Reads headers only. SpecError when a file is missing, is no safetensors file, is truncated, or
-    has a header that lies about sizes.
+    Reads headers only, but for old files of torch, which are read whole. SpecError when a file is
+    missing, is not what its name says, is truncated, or has a header that lies about sizes.
     """
     file = Path(path)
-    entries = _read_index(file) if file.name.endswith(".index.json") else _read_header(file)
-    return Tensors(str(file), entries)
+    if file.name.endswith(_INDEX):
+        return Tensors(str(file), _read_index(file))
+    return Tensors(str(file), _read_file(file))
+
+
+def _read_file(file: Path) -> dict[str, Entry]:
+    from cortico.frontends.state_dicts import read_state_dict
+
+    other = conversion(file)
+    if other:
+        raise SpecError(f"cannot read {str(file)!r}: {other}")
+    return read_state_dict(file) if file.suffix.lower() in PICKLED else _read_header(file)
 
 
 def _read_header(file: Path) -> dict[str, Entry]:
@@ -173,7 +196,7 @@ def _validate(file: Path) -> None:
 
 def _read_index(file: Path) -> dict[str, Entry]:
     shard_of = _weight_map(file)
-    shards = {name: _read_header(file.parent / name) for name in sorted(set(shard_of.values()))}
+    shards = {name: _read_file(file.parent / name) for name in sorted(set(shard_of.values()))}
     lost = [
         f"{name!r} in {shard!r}" for name, shard in shard_of.items() if name not in shards[shard]
     ]

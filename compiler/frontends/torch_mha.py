@@ -1,17 +1,17 @@
-"""`torch.nn.MultiheadAttention`: as a state dict in safetensors, or as a live module."""
+"""`torch.nn.MultiheadAttention`: as a state dict on disk, or as a live module."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cortico.frontends.family import Attention
 from cortico.frontends.maps import biases, by_heads, matrix_shapes
+from cortico.frontends.state_dicts import TorchEntry
 from cortico.frontends.tensors import Tensors
 from cortico.ir.errors import SpecError, bullet_list
 from cortico.spec import AttentionSpec, Bias
@@ -23,7 +23,6 @@ _DECODER_SELF, _DECODER_CROSS = "self_attn.", "multihead_attn."
 _COMPUTES_THE_SAME = {"__class__", "__init__", "__init_subclass__", "__repr__", "__subclasshook__"}
 _COMPUTES_THE_SAME |= {"extra_repr", "_reset_parameters"}
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_state_dict_hooks", "_state_dict_pre_hooks")
-_DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
 def find_prefixes(tensors: Tensors, prefix: str | None) -> list[str]:
@@ -111,7 +110,7 @@ def from_module(module: Any, cross: bool | None = None) -> Attention:
         raise SpecError(
             "add_zero_attn = True is not supported: a zero key and value join the source"
         )
-    entries = {name: _LiveEntry(tensor) for name, tensor in module.state_dict().items()}
+    entries = {name: TorchEntry(tensor) for name, tensor in module.state_dict().items()}
     return read_state_dict(Tensors(type(module).__name__, entries), module.num_heads, cross)
 
 
@@ -131,29 +130,6 @@ def _refuse_changed(module: Any, plain: type) -> None:
             f"{type(module).__name__} has hooks ({', '.join(hooked)}): they may change what it "
             "computes; remove them"
         )
-
-
-@dataclass(frozen=True)
-class _LiveEntry:
-    """A torch tensor in memory."""
-
-    tensor: Any
-
-    @property
-    def dtype(self) -> str:
-        name = str(self.tensor.dtype).removeprefix("torch.")
-        return _DTYPES.get(name, name)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.tensor.shape)
-
-    def load(self) -> np.ndarray:
-        if self.tensor.is_meta:
-            raise SpecError("the module is on the meta device: it has shapes and no weights")
-        tensor = self.tensor.detach().cpu()
-        array: np.ndarray = (tensor if self.dtype in ("F32", "F64") else tensor.float()).numpy()
-        return array
 
 
 def _begins(found: str, prefix: str | None) -> bool:

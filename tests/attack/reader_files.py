@@ -9,8 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import gguf
+import gguf.quants
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
@@ -78,7 +81,18 @@ class Seed(NamedTuple):
 
 def seeds(folder: Path) -> list[Seed]:
     """All of them, written below `folder`."""
-    parts = (_specs, _circuits, _checkpoints, _onnx, _arrays, _sonata, _training, _texts)
+    parts = (
+        _specs,
+        _circuits,
+        _checkpoints,
+        _gguf,
+        _state_dicts,
+        _onnx,
+        _arrays,
+        _sonata,
+        _training,
+        _texts,
+    )
     found = [seed for part in parts for seed in part(folder)]
     for seed in found:
         seed.read(seed.content)  # what is not changed is read
@@ -216,6 +230,45 @@ def _all(folder: Path) -> object:
 def _stored(shapes: dict[str, tuple[int, ...]]) -> bytes:
     random = np.random.default_rng(0)
     return bytes(save({n: random.standard_normal(s, np.float32) for n, s in shapes.items()}))
+
+
+def _gguf(folder: Path) -> Iterator[Seed]:
+    """Two layers, in floats and in blocks of four bits."""
+    shapes = {"attn_q": (32, 32), "attn_k": (16, 32), "attn_v": (16, 32), "attn_output": (32, 32)}
+    random = np.random.default_rng(0)
+    for kind in (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.Q4_1):
+        path = folder / f"{kind.name}.gguf"
+        writer = gguf.GGUFWriter(path, "llama")
+        keys = {"block_count": 2, "context_length": 32, "embedding_length": 32}
+        keys |= {"attention.head_count": 4, "attention.head_count_kv": 2}
+        for key, value in keys.items():
+            writer.add_uint32(f"llama.{key}", value)
+        writer.add_float32("llama.rope.freq_base", 50.0)
+        writer.add_string("llama.rope.scaling.type", "linear")
+        writer.add_float32("llama.rope.scaling.factor", 2.0)
+        writer.add_array("tokenizer.ggml.tokens", ["a", "b", "c"])
+        writer.add_array("tokenizer.ggml.scores", [1.0, 2.0])
+        for layer in range(2):
+            for name, shape in shapes.items():
+                stored = gguf.quants.quantize(random.standard_normal(shape, np.float32), kind)
+                writer.add_tensor(f"blk.{layer}.{name}.weight", stored, raw_dtype=kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        yield _seed(path, path.read_bytes(), _all, False)
+
+
+def _state_dicts(folder: Path) -> Iterator[Seed]:
+    """An archive, and the pickle that was written before there were archives."""
+    random = np.random.default_rng(0)
+    arrays = {"in_proj_weight": (24, 8), "out_proj.weight": (8, 8)}
+    stored = {n: torch.tensor(random.standard_normal(s, np.float32)) for n, s in arrays.items()}
+    for name, archive in (("archive.pt", True), ("old.bin", False)):
+        file = io.BytesIO()
+        torch.save(stored, file, _use_new_zipfile_serialization=archive)
+        path = folder / name
+        yield _seed(path, file.getvalue(), lambda p: read_checkpoint(p, 0, 2), False)
 
 
 # ---- graphs ----------------------------------------------------------------------------------------

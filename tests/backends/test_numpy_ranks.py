@@ -12,6 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from cortico.backends import get_backend, require_support
 from cortico.backends.numpy.emitter import what_ranks_share
 from cortico.ir import (
     Bound,
@@ -21,6 +22,7 @@ from cortico.ir import (
     Region,
     Role,
     TensorRef,
+    UnsupportedError,
     Weight,
 )
 from cortico.lowering import lower

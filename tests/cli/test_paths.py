@@ -34,6 +34,8 @@ PATHS = {
     "bert": PathKind.CHECKPOINT,
     "tensors": PathKind.CHECKPOINT,
     "bert/model.safetensors": PathKind.SAFETENSORS,
+    "a.pt": PathKind.PICKLED,
+    "A.GGUF": PathKind.GGUF,
     "a.onnx": PathKind.ONNX,
     "bare": PathKind.COMPILED,
     "out/circuit.cortico": PathKind.TEXT,
@@ -44,7 +46,7 @@ PATHS = {
 }
 
 WORDS = {
-    "compile": "a spec file (.toml, .json, .yaml, .yml), a .safetensors file, an .onnx file or a checkpoint folder",
+    "compile": "a spec file (.toml, .json, .yaml, .yml), a .safetensors file, a PyTorch file (.bin, .pt, .pth), a .gguf file, an .onnx file or a checkpoint folder",
     "show": "a compiled folder or a circuit file (.cortico)",
     "import": "a SONATA folder, a compiled folder, a circuit file (.cortico) or an .onnx file",
 }
@@ -56,6 +58,8 @@ def paths(home):
     (home / "OK.YML").write_text("model: 8\nheads: 2\n")
     (home / "tensors").mkdir()
     shutil.copy(home / "bert" / "model.safetensors", home / "tensors" / "one.safetensors")
+    (home / "a.pt").write_bytes(b"no pickle")
+    (home / "A.GGUF").write_bytes(b"no GGUF, but as long as its header")
     (home / "a.onnx").write_bytes(b"no ONNX")
     shutil.copy(home / "bare" / "circuit.cortico", home / "circuit.txt")
     (home / "sonata").mkdir()

@@ -27,7 +27,7 @@ from cortico.verify.exact.emitted import (
     small_sizes,
 )
 from tests.cases import CASES
-from tests.covering import covering, first
+from tests.covering import covering, every_option, first
 from tests.strategies import circuits
 
 CASE = {case.name: case for case in CASES}
