@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cortico.spec.weights import Weights
 
 #: Options of a checkpoint, and of a spec file: neither is of a circuit.
-_OF_CHECKPOINTS = ("layer", "heads", "prefix", "cross", "ignore")
+_OF_CHECKPOINTS = ("layer", "part", "heads", "prefix", "cross", "ignore")
 _OF_SPECS = ("weights", "random_weights")
 
 
@@ -29,6 +29,11 @@ class SpecArguments(CommandArguments):
         "--layer",
         metavar="N",
         help="layer of a checkpoint, or attention of an ONNX file (default: 0)",
+    )
+    part: str | None = argument(
+        "--part",
+        metavar="PART",
+        help="of a model with several attentions: encoder, decoder, cross; text, vision",
     )
     heads: int | None = argument("--heads", metavar="H", help="heads, where a file does not say")
     prefix: str | None = argument(
@@ -137,4 +142,5 @@ def _read_checkpoint(source: Path, arguments: SpecArguments) -> tuple[AttentionS
         arguments.prefix,
         arguments.cross or None,
         arguments.ignore,
+        arguments.part,
     )

@@ -42,13 +42,15 @@ def read_checkpoint(
     prefix: str | None = None,
     cross: bool | None = None,
     ignore: Iterable[str] = (),
+    part: str | None = None,
 ) -> Attention:
-    """Spec and weights of the self-attention of one layer.
+    """Spec and weights of the attention of one layer.
 
     `path` is a folder (config.json and model.safetensors or its index) or a `.safetensors` file,
     with config.json beside it or the state dict of a `torch.nn.MultiheadAttention`; only the last
     needs `heads`, and may be told that it is `cross` attention. `prefix` is what stands before the
-    model's names in the file, where it is not one that the family knows. `ignore` names keys of
+    model's names in the file, where it is not one that the family knows. `part` says which of the
+    attentions of a model that has several, such as encoder, decoder and cross. `ignore` names keys of
     config.json, and files of an adapter beside the weights, that are read as if they were not there.
     Weights are views of the memory-mapped file where they can be.
 
@@ -57,32 +59,43 @@ def read_checkpoint(
     Raises SpecError when files, config, tensors or numbers are not what they should be.
     """
     if Path(path).suffix.lower() == onnx_file.SUFFIX:
-        _refuse_for_onnx(heads=heads, prefix=prefix, cross=cross, ignore=tuple(ignore) or None)
+        _refuse(
+            "an ONNX file",
+            heads=heads,
+            prefix=prefix,
+            cross=cross,
+            ignore=tuple(ignore) or None,
+            part=part,
+        )
         return _read_onnx(Path(path), layer)
     found = _open(Path(path), ignore)
-    count = _count_layers(found, prefix)
+    count = _count_layers(found, prefix, part)
     if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < count:
         span = f"0 … {count - 1}" if count > 1 else "0"
         raise SpecError(
             f"layer {layer!r} of {found.tensors.source!r} does not exist, layers: {span}"
         )
-    spec, weights = _read_layer(found, layer, heads, prefix, cross)
-    spec = replace(spec, name=f"{found.name} layer {layer}")
+    spec, weights = _read_layer(found, layer, heads, prefix, cross, part)
+    words = [found.name, *([part] if part else []), f"layer {layer}"]
+    spec = replace(spec, name=" ".join(words))
     check_weights(spec, weights)
     return spec, weights
 
 
-def layers(path: AnyPath, prefix: str | None = None, ignore: Iterable[str] = ()) -> int:
-    """Number of attention layers in a checkpoint. SpecError when it cannot be read."""
+def layers(
+    path: AnyPath, prefix: str | None = None, ignore: Iterable[str] = (), part: str | None = None
+) -> int:
+    """Number of attention layers in a checkpoint, or in a part of it. SpecError when it cannot be read."""
     if Path(path).suffix.lower() == onnx_file.SUFFIX:
+        _refuse("an ONNX file", part=part)
         return onnx_file.count_onnx(Path(path))
-    return _count_layers(_open(Path(path), ignore), prefix)
+    return _count_layers(_open(Path(path), ignore), prefix, part)
 
 
-def _refuse_for_onnx(**options: object) -> None:
+def _refuse(what: str, **options: object) -> None:
     for name, given in options.items():
         if given is not None:
-            raise SpecError(f"{name} does not apply to an ONNX file")
+            raise SpecError(f"{name} does not apply to {what}")
 
 
 def _read_onnx(path: Path, layer: int) -> Attention:
@@ -92,13 +105,18 @@ def _read_onnx(path: Path, layer: int) -> Attention:
 
 
 def _read_layer(
-    found: Checkpoint, layer: int, heads: int | None, prefix: str | None, cross: bool | None
+    found: Checkpoint,
+    layer: int,
+    heads: int | None,
+    prefix: str | None,
+    cross: bool | None,
+    part: str | None,
 ) -> Attention:
     if found.config is None:
         scope = torch_mha.find_prefixes(found.tensors, prefix)[layer]
         tensors = found.tensors.scoped(scope, f"layer {layer}")
         return torch_mha.read_state_dict(tensors, heads, cross)
-    family, config = family_of(found.config, prefix, found.ignore)
+    family, config = family_of(found.config, part, found.ignore)
     spec, weights = family.read(config, found.tensors, layer, prefix, found.ignore)
     source = config.source
     if heads is not None and heads != spec.heads:
@@ -108,10 +126,11 @@ def _read_layer(
     return spec, weights
 
 
-def _count_layers(found: Checkpoint, prefix: str | None) -> int:
+def _count_layers(found: Checkpoint, prefix: str | None, part: str | None) -> int:
     if found.config is not None:
-        family, config = family_of(found.config, prefix, found.ignore)
+        family, config = family_of(found.config, part, found.ignore)
         return family.count(config, found.ignore)
+    _refuse("a torch.nn.MultiheadAttention", part=part)
     count = len(torch_mha.find_prefixes(found.tensors, prefix))
     if not count:
         known = ", ".join(family.name for family in FAMILIES)

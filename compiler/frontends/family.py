@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,8 +12,11 @@ from cortico.frontends.config import Config
 from cortico.frontends.keys import Keys
 from cortico.frontends.maps import Maps
 from cortico.frontends.tensors import Tensors
+from cortico.ir.errors import SpecError, shown
 from cortico.spec import AttentionSpec
 from cortico.spec.weights import required_shapes
+
+_T = TypeVar("_T")
 
 #: A spec and its weights, shaped as `cortico.spec.weights` says.
 Attention = tuple[AttentionSpec, dict[str, np.ndarray]]
@@ -27,6 +31,20 @@ def by_number(config: Config, layer: int) -> Mapping[str, int]:
     return {"layer": layer}
 
 
+def of_part(config: Config, part: str | None, parts: Mapping[str | None, _T]) -> _T:
+    """What `parts` holds for `part`; None is the part of a model without parts.
+
+    SpecError that says which there are.
+    """
+    if part in parts:
+        return parts[part]
+    listed = " or ".join(repr(name) for name in parts if name is not None)
+    has = f"has several attentions: give part {listed}" if listed else "has no parts"
+    found = "" if part is None else f", found part {shown(part)}"
+    kind = shown(config.values["model_type"])
+    raise SpecError(f"{config.source}: a model of type {kind} {has}{found}")
+
+
 @dataclass(frozen=True)
 class Family:
     """Checkpoints whose attention is configured and stored alike."""
@@ -37,6 +55,7 @@ class Family:
     describe: Describe
     maps: Maps
     place: str  #: where a layer's tensors are, such as `h.{layer}.attn.`
+    part: str | None = None  #: which of the attentions of a model that has several
     prefixes: tuple[str, ...] = ("",)  #: of the model inside the file, tried in order
     others: Mapping[str, str] = field(default_factory=dict)  #: weights that are tensors at `place`
     ignored: tuple[str, ...] = ()  #: beginnings of tensors at `place` that are no part of attention

@@ -99,6 +99,31 @@ def test_compile_checkpoint_file_and_prefix(cortico, home):
     assert json.loads((home / "layer" / "spec.json").read_text())["name"] == "bert layer 0"
 
 
+#: Of each stack of a model with an encoder and a decoder.
+SIZES = {"layers": 1, "attention_heads": 2}
+
+
+def test_compile_a_part(cortico, home):
+    (home / "two").mkdir()
+    maps = [f"{m}_proj.{kind}" for m in ("q", "k", "v", "out") for kind in ("weight", "bias")]
+    places = (
+        "encoder.layers.0.self_attn",
+        "decoder.layers.0.self_attn",
+        "decoder.layers.0.encoder_attn",
+    )
+    shapes = {f"{place}.{m}": (8, 8) if "w" in m else (8,) for place in places for m in maps}
+    save_file({name: np.ones(s) for name, s in shapes.items()}, "two/model.safetensors")
+    sizes = {f"{s}_{what}": n for s in ("encoder", "decoder") for what, n in SIZES.items()}
+    Path("two/config.json").write_text(json.dumps({"model_type": "marian", "d_model": 8} | sizes))
+    ok(cortico("compile", "two", "--part", "cross", "-o", "crossed"))
+    spec = json.loads(Path("crossed/spec.json").read_text())
+    assert spec["cross"] and spec["name"] == "two cross layer 0"
+    code, _, errors = cortico("compile", "two", "-o", "other")
+    assert code == 2 and "give part 'encoder' or 'decoder' or 'cross'" in errors
+    code, _, errors = cortico("compile", "bert", "--part", "cross", "-o", "other")
+    assert code == 2 and "'bert' has no parts, found part 'cross'" in errors
+
+
 def test_compile_cross_attention_and_ignore_a_key(cortico, home):
     save_file(
         {"in_proj_weight": np.ones((24, 8)), "out_proj.weight": np.ones((8, 8))}, "mha.safetensors"

@@ -1,7 +1,7 @@
 """For each family, a plain model and one for every option that changes attention."""
 
 from cortico.spec import Mask
-from tests.compiler.frontends.families.models import Case
+from tests.compiler.frontends.families.models import Case, N
 
 SIZES = {
     "hidden_size": 24,
@@ -90,6 +90,40 @@ def vision(kind, block, **options):
     if kind == "Dinov2":
         sizes.pop("intermediate_size")
     return Case(kind, sizes | options, block, expected={"mask": Mask.NONE, "key_padding": False})
+
+
+BLOCKS = {
+    "encoder": ("encoder.layers.{layer}.self_attn", "encoder_layers"),
+    "decoder": ("decoder.layers.{layer}.self_attn", "decoder_layers"),
+    "cross": ("decoder.layers.{layer}.encoder_attn", "decoder_layers"),
+}
+SEEN = {"encoder": WHOLE, "decoder": CAUSAL, "cross": WHOLE | {"cross": True, "mask": Mask.NONE}}
+
+
+def two_stacks(name, kind, **options):
+    """A model of BART's kind, each part of it a case: heads and layers of encoder and decoder differ."""
+    sizes = {
+        "d_model": 24,
+        "encoder_layers": 2,
+        "decoder_layers": 3,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 3,
+        "encoder_ffn_dim": 8,
+        "decoder_ffn_dim": 8,
+        "vocab_size": 20,
+        "pad_token_id": 1,
+    }
+    return {
+        f"{name} {part}": Case(
+            kind,
+            sizes | options,
+            block,
+            expected=SEEN[part] | ({"key_padding": False} if kind == "Whisper" else {}),
+            part=part,
+            layers=layers,
+        )
+        for part, (block, layers) in BLOCKS.items()
+    }
 
 
 YARN = {
@@ -251,7 +285,10 @@ CASES = {
     "dinov2 without bias": vision("Dinov2", "encoder.layer.{layer}.attention", qkv_bias=False),
     "clip text": Case("CLIPText", SIZES, "encoder.layers.{layer}.self_attn", expected=CAUSAL),
     "clip vision": vision("CLIPVision", "encoder.layers.{layer}.self_attn"),
+    **two_stacks("bart", "Bart"),
+    **two_stacks("marian", "Marian", decoder_start_token_id=3),
+    **two_stacks("whisper", "Whisper", num_mel_bins=5, max_source_positions=N),
 }
 
-#: The first case of each model type: its plain model.
-PLAIN = {case.model_type: case for case in reversed(CASES.values())}
+#: The first case of each model type, or of its parts: its plain model.
+PLAIN = {case.title: case for case in reversed(CASES.values())}

@@ -8,7 +8,14 @@ import transformers
 from cortico.frontends import FAMILIES, layers, read_checkpoint
 from cortico.ir.errors import SpecError
 from tests.compiler.frontends.families.cases import CASES, PLAIN
-from tests.compiler.frontends.families.models import KEEP, TOLERANCE, Case, build, largest_error
+from tests.compiler.frontends.families.models import (
+    KEEP,
+    TOLERANCE,
+    Case,
+    build,
+    largest_error,
+    title_of,
+)
 
 HEADED = {
     "BertForMaskedLM": ("bert", "bert."),
@@ -23,8 +30,8 @@ def test_attention_is_transformers(tmp_path, name):
     case = CASES[name]
     model = build(case)
     model.save_pretrained(tmp_path)
-    assert layers(tmp_path) == model.config.num_hidden_layers
-    spec, _ = read_checkpoint(tmp_path)
+    assert layers(tmp_path, part=case.part) == getattr(model.config, case.layers)
+    spec, _ = read_checkpoint(tmp_path, part=case.part)
     assert {key: getattr(spec, key) for key in case.expected} == case.expected
     assert largest_error(model, case, tmp_path) < TOLERANCE[1]
     assert largest_error(model.double(), case, tmp_path) < TOLERANCE[0]
@@ -66,17 +73,17 @@ def test_the_towers_of_clip(tmp_path):
     )
     model = transformers.CLIPModel(whole).eval().double()
     model.save_pretrained(tmp_path)
-    for prefix in ("text_model", "vision_model"):
-        case = PLAIN[f"clip_{prefix}"]
-        tower = getattr(model, prefix)
-        found = largest_error(tower, case, tmp_path, prefix=prefix)
-        assert found < TOLERANCE[0] and layers(tmp_path, prefix=prefix) == 2
-    with pytest.raises(SpecError, match="give prefix 'text_model' or 'vision_model'"):
+    for part in ("text", "vision"):
+        case = PLAIN[f"clip_{part}_model"]
+        tower = getattr(model, f"{part}_model")
+        found = largest_error(tower, case, tmp_path, part=part)
+        assert found < TOLERANCE[0] and layers(tmp_path, part=part) == 2
+    with pytest.raises(SpecError, match=r"several attentions: give part 'text' or 'vision'$"):
         read_checkpoint(tmp_path)
 
 
 def test_every_model_type_is_tested():
-    assert PLAIN.keys() == {name for family in FAMILIES for name in family.model_types}
+    assert PLAIN.keys() == {title_of(name, f.part) for f in FAMILIES for name in f.model_types}
 
 
 def test_matrices_are_views_of_the_file(tmp_path):

@@ -120,6 +120,7 @@ def test_other_names_are_those_of_transformers(kind):
 CANDIDATES = (True, False, 3, 7, 0.37, "relu", "gelu", "x", ["x"], {"0": "x"})
 SECOND = {
     "max_position_embeddings": 64,
+    "max_target_positions": 64,
     "n_positions": 64,
     "image_size": 12,  # as many patches as before
     "patch_size": 6,
@@ -128,6 +129,9 @@ SECOND = {
     "out_indices": [1],
     "_out_features": ["stage2"],
     "_out_indices": [2],
+    "begin_suppress_tokens": [3],
+    "decoder_vocab_size": 30,
+    "pad_token_id": 2,
 }
 #: Keys that transformers takes only beside others.
 NEEDS = {"add_cross_attention": {"is_decoder": True}}
@@ -139,6 +143,7 @@ ONE_VALUE = {
     "return_dict",  # Dinov2 calls its embeddings with it
     "model_type",
     "torch_dtype",
+    "max_source_positions",  # Whisper has as many tokens
 }
 
 
@@ -165,9 +170,9 @@ def second_value(case, key):
 
 def outputs(model, case):
     """What attention gives in each layer, on the same tokens whatever the rest of the model does."""
-    width = run(model, case)[0][0].shape
-    given = np.random.default_rng(0).standard_normal(width)
-    return [y for _, y in run(model, case, given=given)]
+    first, random = run(model, case)[0], np.random.default_rng(0)
+    given = [None if a is None else random.standard_normal(a.shape) for a in first[:2]]
+    return [y for *_, y in run(model, case, given=given)]
 
 
 def assert_same_attention(case, changes, **beside):
