@@ -46,7 +46,9 @@ class SpecArguments(CommandArguments):
         help="read config.json as if it had not this key, or a folder without this adapter file",
     )
     tokens: int | None = argument(
-        "--tokens", metavar="N", help="fix the number of tokens (default: as in the spec)"
+        "--tokens",
+        metavar="N",
+        help="fix the number of tokens; T5 and MPNet need it (default: as in the spec)",
     )
     weights: Path | None = argument(
         "--weights",
@@ -78,12 +80,8 @@ def read_source(
     """The spec and its weights, None where they stay symbolic. SpecError for what does not fit."""
     progress(f"reading {source}")
     if kind_of(source, SOURCES) is PathKind.SPEC:
-        spec, weights = _read_spec(source, arguments)
-    else:
-        spec, weights = _read_checkpoint(source, arguments)
-    if arguments.tokens is not None:
-        spec = dataclasses.replace(spec, tokens=arguments.tokens)
-    return spec, weights
+        return _read_spec(source, arguments)
+    return _read_checkpoint(source, arguments)
 
 
 def refuse_options_of_specs(arguments: SpecArguments, *others: str) -> None:
@@ -108,6 +106,8 @@ def _read_spec(source: Path, arguments: SpecArguments) -> tuple[AttentionSpec, W
 
     arguments.refuse("a spec file", *_OF_CHECKPOINTS)
     spec = read_spec(source)
+    if arguments.tokens is not None:
+        spec = dataclasses.replace(spec, tokens=arguments.tokens)
     if arguments.weights is not None:
         tensors = open_tensors(arguments.weights)
         return spec, {name: tensors[name] for name in tensors}
@@ -143,4 +143,5 @@ def _read_checkpoint(source: Path, arguments: SpecArguments) -> tuple[AttentionS
         arguments.cross or None,
         arguments.ignore,
         arguments.part,
+        arguments.tokens,
     )

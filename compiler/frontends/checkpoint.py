@@ -14,6 +14,7 @@ from cortico.frontends.family import Attention
 from cortico.frontends.tensors import Tensors, open_tensors
 from cortico.ir.errors import SpecError, near_name, shown
 from cortico.ir.reading import AnyPath
+from cortico.spec import AttentionSpec
 from cortico.spec.weights import check_weights
 
 #: Folder names that do not name a model: generic ones, and the commits of the hub's cache.
@@ -43,6 +44,7 @@ def read_checkpoint(
     cross: bool | None = None,
     ignore: Iterable[str] = (),
     part: str | None = None,
+    tokens: int | None = None,
 ) -> Attention:
     """Spec and weights of the attention of one layer.
 
@@ -50,7 +52,8 @@ def read_checkpoint(
     with config.json beside it or the state dict of a `torch.nn.MultiheadAttention`; only the last
     needs `heads`, and may be told that it is `cross` attention. `prefix` is what stands before the
     model's names in the file, where it is not one that the family knows. `part` says which of the
-    attentions of a model that has several, such as encoder, decoder and cross. `ignore` names keys of
+    attentions of a model that has several, such as encoder, decoder and cross. `tokens` fixes their
+    number; a family with a position bias by distance, such as T5, needs it. `ignore` names keys of
     config.json, and files of an adapter beside the weights, that are read as if they were not there.
     Weights are views of the memory-mapped file where they can be.
 
@@ -67,7 +70,7 @@ def read_checkpoint(
             ignore=tuple(ignore) or None,
             part=part,
         )
-        return _read_onnx(Path(path), layer)
+        return _read_onnx(Path(path), layer, tokens)
     found = _open(Path(path), ignore)
     count = _count_layers(found, prefix, part)
     if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < count:
@@ -75,9 +78,9 @@ def read_checkpoint(
         raise SpecError(
             f"layer {layer!r} of {found.tensors.source!r} does not exist, layers: {span}"
         )
-    spec, weights = _read_layer(found, layer, heads, prefix, cross, part)
+    spec, weights = _read_layer(found, layer, heads, prefix, cross, part, tokens)
     words = [found.name, *([part] if part else []), f"layer {layer}"]
-    spec = replace(spec, name=" ".join(words))
+    spec = replace(_sized(spec, tokens), name=" ".join(words))
     check_weights(spec, weights)
     return spec, weights
 
@@ -98,8 +101,13 @@ def _refuse(what: str, **options: object) -> None:
             raise SpecError(f"{name} does not apply to {what}")
 
 
-def _read_onnx(path: Path, layer: int) -> Attention:
+def _sized(spec: AttentionSpec, tokens: int | None) -> AttentionSpec:
+    return spec if tokens is None else replace(spec, tokens=tokens)
+
+
+def _read_onnx(path: Path, layer: int, tokens: int | None) -> Attention:
     spec, weights = onnx_file.read_onnx(path, layer)
+    spec = _sized(spec, tokens)
     check_weights(spec, weights)
     return spec, weights
 
@@ -111,13 +119,14 @@ def _read_layer(
     prefix: str | None,
     cross: bool | None,
     part: str | None,
+    tokens: int | None,
 ) -> Attention:
     if found.config is None:
         scope = torch_mha.find_prefixes(found.tensors, prefix)[layer]
         tensors = found.tensors.scoped(scope, f"layer {layer}")
         return torch_mha.read_state_dict(tensors, heads, cross)
     family, config = family_of(found.config, part, found.ignore)
-    spec, weights = family.read(config, found.tensors, layer, prefix, found.ignore)
+    spec, weights = family.read(config, found.tensors, layer, prefix, found.ignore, tokens)
     source = config.source
     if heads is not None and heads != spec.heads:
         raise SpecError(f"{source} says {spec.heads} heads, found heads = {heads!r}")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 
 from cortico.frontends.config import Config
+from cortico.frontends.distances import Distances
 from cortico.frontends.keys import Keys
 from cortico.frontends.maps import Maps
 from cortico.frontends.tensors import Tensors
 from cortico.ir.errors import SpecError, shown
-from cortico.spec import AttentionSpec
+from cortico.spec import AttentionSpec, PositionBias
 from cortico.spec.weights import required_shapes
 
 _T = TypeVar("_T")
@@ -60,11 +61,15 @@ class Family:
     others: Mapping[str, str] = field(default_factory=dict)  #: weights that are tensors at `place`
     ignored: tuple[str, ...] = ()  #: beginnings of tensors at `place` that are no part of attention
     layers: str = "num_hidden_layers"  #: key of config.json that says how many layers there are
+    layers_or: str = ""  #: the key that says it where that is null
     numbers: Callable[[Config, int], Mapping[str, int]] = by_number  #: that `place` asks for
+    distances: Callable[[Config], Distances] | None = None  #: the table of a bias by distance
 
     def count(self, config: Config, ignore: Collection[str] = ()) -> int:
         """Number of layers."""
-        return self.keys.resolve(config, ignore).size(self.layers)
+        resolved = self.keys.resolve(config, ignore)
+        count = resolved.optional_size(self.layers) if self.layers_or else None
+        return count or resolved.size(self.layers_or or self.layers)
 
     def read(
         self,
@@ -73,13 +78,22 @@ class Family:
         layer: int,
         prefix: str | None = None,
         ignore: Collection[str] = (),
+        tokens: int | None = None,
     ) -> Attention:
-        """The attention of a layer. SpecError for what is missing, wrong or not understood."""
+        """The attention of a layer. SpecError for what is missing, wrong or not understood.
+
+        `tokens`: how many there are. A family with a bias by distance needs it.
+        """
         resolved = self.keys.resolve(config, ignore)
         spec, computed = self.describe(resolved, layer)
-        scoped = self._scope(resolved, tensors, layer, prefix)
+        model, place = self._model_and_place(resolved, tensors, layer, prefix)
+        scoped = tensors.scoped(model + place, f"layer {layer}")
         weights = self.maps.take(spec, scoped, (*self.ignored, *self.others.values()))
-        return spec, weights | computed | self._others(spec, scoped)
+        weights |= computed | self._others(spec, scoped)
+        if self.distances is None:
+            return spec, weights
+        table, stored = self.distances(resolved), tensors.scoped(model, f"layer {layer}")
+        return _with_bias(spec, weights, table, stored, tokens)
 
     def _others(self, spec: AttentionSpec, tensors: Tensors) -> dict[str, np.ndarray]:
         """The tensors that are weights as they stand."""
@@ -89,9 +103,28 @@ class Family:
         found = tensors.take(numbers, ignored=("",)) if numbers else {}
         return {weight: found[name] for weight, name in self.others.items() if name in found}
 
-    def _scope(self, config: Config, tensors: Tensors, layer: int, prefix: str | None) -> Tensors:
-        """`tensors` scoped to the attention of `layer`, under the prefix that the file uses."""
+    def _model_and_place(
+        self, config: Config, tensors: Tensors, layer: int, prefix: str | None
+    ) -> tuple[str, str]:
+        """What stands before the names of the model, as the file has it, and then of its layer."""
         place = self.place.format_map(self.numbers(config, layer))
         prefixes = self.prefixes if prefix is None else (prefix, f"{prefix}.")
         found = (p for p in prefixes if any(name.startswith(p + place) for name in tensors))
-        return tensors.scoped(next(found, prefixes[0]) + place, f"layer {layer}")
+        return next(found, prefixes[0]), place
+
+
+def _with_bias(
+    spec: AttentionSpec,
+    weights: dict[str, np.ndarray],
+    table: Distances,
+    tensors: Tensors,
+    tokens: int | None,
+) -> Attention:
+    """The same attention for a number of tokens, with the position bias that a table gives them."""
+    if tokens is None:
+        raise SpecError(
+            f"{tensors.source!r} has a position bias by distance, which is made for a number of "
+            "tokens: give tokens=N, --tokens N"
+        )
+    spec = replace(spec, tokens=tokens, position_bias=PositionBias.TABLE)
+    return spec, weights | {"position_bias": table.read(tensors, spec.heads, tokens)}

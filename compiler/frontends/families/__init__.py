@@ -26,6 +26,7 @@ from cortico.frontends.families import (
     marian,
     mistral,
     mixtral,
+    mpnet,
     olmo,
     opt,
     phi,
@@ -33,6 +34,7 @@ from cortico.frontends.families import (
     qwen2,
     stablelm,
     starcoder2,
+    t5,
     vit,
     whisper,
 )
@@ -70,6 +72,8 @@ FAMILIES: tuple[Family, ...] = (
     *bart.FAMILIES,
     *marian.FAMILIES,
     *whisper.FAMILIES,
+    *t5.FAMILIES,
+    mpnet.FAMILY,
 )
 
 

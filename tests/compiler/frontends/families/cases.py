@@ -1,6 +1,6 @@
 """For each family, a plain model and one for every option that changes attention."""
 
-from cortico.spec import Mask
+from cortico.spec import Mask, PositionBias
 from tests.compiler.frontends.families.models import Case, N
 
 SIZES = {
@@ -29,6 +29,11 @@ def encoder(kind, expected=WHOLE, **options):
     place = "encoder.layer.{layer}.attention"
     end = f"{place}.output.dense"
     return Case(kind, SIZES | options, f"{place}.self", end, expected)
+
+
+def mpnet(**options):
+    expected = WHOLE | {"position_bias": PositionBias.TABLE}
+    return Case("MPNet", SIZES | options, "encoder.layer.{layer}.attention.attn", expected=expected)
 
 
 def gpt2(expected=CAUSAL, **options):
@@ -123,6 +128,43 @@ def two_stacks(name, kind, **options):
             layers=layers,
         )
         for part, (block, layers) in BLOCKS.items()
+    }
+
+
+ODD = {"relative_attention_num_buckets": 7, "relative_attention_max_distance": 5}
+T5_BLOCKS = {
+    "encoder": ("encoder.block.{layer}.layer.0.SelfAttention", "num_layers"),
+    "decoder": ("decoder.block.{layer}.layer.0.SelfAttention", "num_decoder_layers"),
+    "cross": ("decoder.block.{layer}.layer.1.EncDecAttention", "num_decoder_layers"),
+}
+
+
+def t5(name, kind="T5", parts=BLOCKS, **options):
+    """A T5, each part of it a case, with few buckets: there are few tokens."""
+    sizes = {
+        "d_model": 24,
+        "d_kv": 5,
+        "d_ff": 8,
+        "num_heads": 4,
+        "num_layers": 2,
+        "num_decoder_layers": 3,
+        "vocab_size": 20,
+        "relative_attention_num_buckets": 8,
+        "relative_attention_max_distance": 6,
+        "decoder_start_token_id": 0,
+    }
+    expected = {"d_key": 5, "scale": 1.0}
+    biased = expected | {"position_bias": PositionBias.TABLE}
+    return {
+        f"{name} {part}": Case(
+            kind,
+            sizes | options,
+            T5_BLOCKS[part][0],
+            expected=SEEN[part] | (expected if part == "cross" else biased),
+            part=part,
+            layers=T5_BLOCKS[part][1],
+        )
+        for part in parts
     }
 
 
@@ -287,6 +329,12 @@ CASES = {
     "clip vision": vision("CLIPVision", "encoder.layers.{layer}.self_attn"),
     **two_stacks("bart", "Bart"),
     **two_stacks("marian", "Marian", decoder_start_token_id=3),
+    **t5("t5"),
+    **t5("t5 odd", parts=["encoder", "decoder"], **ODD),
+    **t5("t5 far", parts=["encoder", "decoder"], relative_attention_max_distance=1000),
+    **t5("t5 as deep", num_decoder_layers=None, parts=["decoder"]),
+    **t5("mt5", "MT5"),
+    "mpnet": mpnet(),
     **two_stacks("whisper", "Whisper", num_mel_bins=5, max_source_positions=N),
 }
 

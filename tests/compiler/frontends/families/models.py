@@ -56,6 +56,12 @@ class Case:
         return self.config_class.model_type
 
     @property
+    def asked(self):
+        """Options without which `read_checkpoint` refuses it."""
+        tokens = N_DECODED if self.part == "decoder" else N
+        return {"part": self.part} | ({"tokens": tokens} if self.family.distances else {})
+
+    @property
     def title(self):
         return title_of(self.model_type, self.part)
 
@@ -212,7 +218,7 @@ def largest_error(model, case, folder, keep=None, **options):
     """
     double = next(model.parameters()).dtype is torch.float64
     frequencies, errors = frequencies_of(model), []
-    options = {"part": case.part} | options
+    options = case.asked | options
     if double:
         exact_positions(model, case.turning)
     for layer, (x, context, y) in enumerate(run(model, case, keep)):

@@ -94,7 +94,7 @@ def saved(folder, name, changes):
 @pytest.mark.parametrize("name", CHANGES)
 def test_read_as_transformers_does(tmp_path, name):
     case, model = saved(tmp_path, *CHANGES[name][:2])
-    spec, _ = read_checkpoint(tmp_path, part=case.part)
+    spec, _ = read_checkpoint(tmp_path, **case.asked)
     expected = CHANGES[name][2]
     assert {key: getattr(spec, key) for key in expected} == expected
     assert largest_error(model, case, tmp_path) < TOLERANCE[0]
@@ -135,6 +135,11 @@ REFUSED = {
         "layer_types[0] must be one of full_attention, sliding_attention",
     ),
     "a decoder that sees all": ("bart encoder", {"is_causal": False}, "only True is supported"),
+    "two names, two values": (
+        "whisper encoder",
+        {"num_attention_heads": 4, "num_key_value_heads": 2},
+        "num_attention_heads = 4, num_key_value_heads = 2: all are names of encoder_attention_heads",
+    ),
     "a short list": ("qwen2", {"layer_types": [FULL]}, "one entry per layer, 2 of them"),
     "by layer": ("llama", {"per_layer_config": {"0": {"head_dim": 3}}}, "per_layer_config"),
 }
@@ -147,7 +152,7 @@ def test_refused(tmp_path, name):
     model.save_pretrained(tmp_path)
     save_config(tmp_path, model, **changes)
     with pytest.raises(SpecError) as caught:
-        read_checkpoint(tmp_path, part=CASES[model_name].part)
+        read_checkpoint(tmp_path, **CASES[model_name].asked)
     assert message in str(caught.value)
 
 

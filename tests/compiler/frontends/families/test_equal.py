@@ -31,7 +31,7 @@ def test_attention_is_transformers(tmp_path, name):
     model = build(case)
     model.save_pretrained(tmp_path)
     assert layers(tmp_path, part=case.part) == getattr(model.config, case.layers)
-    spec, _ = read_checkpoint(tmp_path, part=case.part)
+    spec, _ = read_checkpoint(tmp_path, **case.asked)
     assert {key: getattr(spec, key) for key in case.expected} == case.expected
     assert largest_error(model, case, tmp_path) < TOLERANCE[1]
     assert largest_error(model.double(), case, tmp_path) < TOLERANCE[0]

@@ -132,6 +132,7 @@ SECOND = {
     "begin_suppress_tokens": [3],
     "decoder_vocab_size": 30,
     "pad_token_id": 2,
+    "dense_act_fn": "silu",
 }
 #: Keys that transformers takes only beside others.
 NEEDS = {"add_cross_attention": {"is_decoder": True}}
@@ -239,6 +240,10 @@ def test_any_value_is_read_or_refused(kind):
 
 def _read_or_refused(family, values):
     with contextlib.suppress(SpecError):
-        spec, weights = family.describe(family.keys.resolve(Config("config.json", values)), 1)
+        resolved = family.keys.resolve(Config("config.json", values))
+        if family.distances:
+            table = family.distances(resolved)
+            assert np.ptp(table.rows(np.arange(-300, 300))) < table.buckets
+        spec, weights = family.describe(resolved, 1)
         assert all(np.isfinite(array).all() for array in weights.values())
         assert spec.rotary is None or spec.rotary.base > 0

@@ -47,6 +47,14 @@ def title(family):
     return f"{family.name}, {family.part}" if family.part else family.name
 
 
+def listed(names):
+    *first, last = dict.fromkeys(names)
+    return f"{', '.join(first)} and {last}"
+
+
+BY_DISTANCE = [family.name for family in FAMILIES if family.distances]
+
+
 def row(family, errors):
     models = sum(case.family is family for case in CASES.values())
     read = [key for key in family.keys.read if key not in ROPE]
@@ -70,6 +78,9 @@ def page(errors):
         "`--part cross` (from the decoder to the encoder's states, which are the input `context`), in "
         'Python `part="cross"`. Layers are those of the part. A model of type `clip` has both towers: '
         "`--part text` or `--part vision`.",
+        f"{listed(BY_DISTANCE)} have a position bias by distance, in buckets. It becomes a table of all pairs "
+        "of tokens, for the number of tokens that `--tokens N`, in Python `tokens=N`, says; without it "
+        "they are refused.",
         f"All families — only: {values(FIXED)}.",
     )
     return HEAD + "\n" + "\n".join(lines) + "\n\n" + "\n\n".join(tail) + "\n"
