@@ -1,5 +1,7 @@
 """Every family against transformers: random weights, through the saved files, layer by layer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,6 @@ from tests.compiler.frontends.families.cases import CASES, PLAIN
 from tests.compiler.frontends.families.models import (
     KEEP,
     TOLERANCE,
-    Case,
     build,
     largest_error,
     title_of,
@@ -22,6 +23,12 @@ HEADED = {
     "RobertaForMaskedLM": ("roberta", "roberta."),
     "GPT2LMHeadModel": ("gpt2", "transformer."),
     "LlamaForCausalLM": ("llama", "model."),
+    "BartForConditionalGeneration": ("bart cross", "model."),
+    "MarianMTModel": ("marian decoder", "model."),
+    "WhisperForConditionalGeneration": ("whisper encoder", "model."),
+    "T5ForTokenClassification": ("t5 encoder", "transformer."),
+    "MT5ForConditionalGeneration": ("mt5 decoder", ""),
+    "MPNetForMaskedLM": ("mpnet", "mpnet."),
 }
 
 
@@ -58,9 +65,8 @@ def test_shards_and_types(tmp_path, name, dtype):
 @pytest.mark.parametrize("name", HEADED)
 def test_models_with_heads_of_tasks(tmp_path, name):
     kind, prefix = HEADED[name]
-    plain = PLAIN[kind]
-    case = Case(plain.kind, plain.options, plain.block, plain.end, model=name, prefix=prefix)
-    assert getattr(transformers, name).base_model_prefix + "." == prefix
+    case = replace(PLAIN[kind], model=name, prefix=prefix)
+    assert prefix in ("", getattr(transformers, name).base_model_prefix + ".")
     model = build(case)
     model.save_pretrained(tmp_path)
     assert largest_error(model.double(), case, tmp_path) < TOLERANCE[0]
