@@ -28,12 +28,14 @@ _ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Opened tensors, the config.json beside them, if any, and which of its keys are left out."""
+    """Opened tensors, the config.json beside them, if any, and what was said of how to read them."""
 
     name: str
     config: Config | None
     tensors: Tensors
-    ignore: frozenset[str] = frozenset()
+    ignore: frozenset[str]  #: keys that are left out
+    prefix: str | None
+    part: str | None
 
 
 def read_checkpoint(
@@ -51,11 +53,12 @@ def read_checkpoint(
     `path` is a folder (config.json and model.safetensors or its index) or a `.safetensors` file,
     with config.json beside it or the state dict of a `torch.nn.MultiheadAttention`; only the last
     needs `heads`, and may be told that it is `cross` attention. `prefix` is what stands before the
-    model's names in the file, where it is not one that the family knows. `part` says which of the
-    attentions of a model that has several, such as encoder, decoder and cross. `tokens` fixes their
-    number; a family with a position bias by distance, such as T5, needs it. `ignore` names keys of
+    model's names in the file, where it is not one that the family knows. `ignore` names keys of
     config.json, and files of an adapter beside the weights, that are read as if they were not there.
-    Weights are views of the memory-mapped file where they can be.
+    `part` is which attention of a model that has several: encoder, decoder or cross (from the decoder
+    to the encoder's states); text or vision. `tokens` fixes the number of query tokens, without which
+    a family with a position bias by distance, such as T5, is refused. Weights are views of the
+    memory-mapped file where they can be.
 
     `path` may be an `.onnx` file too; its attentions are numbered as they are computed.
 
@@ -71,14 +74,14 @@ def read_checkpoint(
             part=part,
         )
         return _read_onnx(Path(path), layer, tokens)
-    found = _open(Path(path), ignore)
-    count = _count_layers(found, prefix, part)
+    found = _open(Path(path), ignore, prefix, part)
+    count = _count_layers(found)
     if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < count:
         span = f"0 … {count - 1}" if count > 1 else "0"
         raise SpecError(
             f"layer {layer!r} of {found.tensors.source!r} does not exist, layers: {span}"
         )
-    spec, weights = _read_layer(found, layer, heads, prefix, cross, part, tokens)
+    spec, weights = _read_layer(found, layer, heads, cross, tokens)
     words = [found.name, *([part] if part else []), f"layer {layer}"]
     spec = replace(_sized(spec, tokens), name=" ".join(words))
     check_weights(spec, weights)
@@ -92,7 +95,7 @@ def layers(
     if Path(path).suffix.lower() == onnx_file.SUFFIX:
         _refuse("an ONNX file", part=part)
         return onnx_file.count_onnx(Path(path))
-    return _count_layers(_open(Path(path), ignore), prefix, part)
+    return _count_layers(_open(Path(path), ignore, prefix, part))
 
 
 def _refuse(what: str, **options: object) -> None:
@@ -113,20 +116,14 @@ def _read_onnx(path: Path, layer: int, tokens: int | None) -> Attention:
 
 
 def _read_layer(
-    found: Checkpoint,
-    layer: int,
-    heads: int | None,
-    prefix: str | None,
-    cross: bool | None,
-    part: str | None,
-    tokens: int | None,
+    found: Checkpoint, layer: int, heads: int | None, cross: bool | None, tokens: int | None
 ) -> Attention:
     if found.config is None:
-        scope = torch_mha.find_prefixes(found.tensors, prefix)[layer]
+        scope = torch_mha.find_prefixes(found.tensors, found.prefix)[layer]
         tensors = found.tensors.scoped(scope, f"layer {layer}")
         return torch_mha.read_state_dict(tensors, heads, cross)
-    family, config = family_of(found.config, part, found.ignore)
-    spec, weights = family.read(config, found.tensors, layer, prefix, found.ignore, tokens)
+    family, config = family_of(found.config, found.part, found.ignore)
+    spec, weights = family.read(config, found.tensors, layer, found.prefix, found.ignore, tokens)
     source = config.source
     if heads is not None and heads != spec.heads:
         raise SpecError(f"{source} says {spec.heads} heads, found heads = {heads!r}")
@@ -135,15 +132,15 @@ def _read_layer(
     return spec, weights
 
 
-def _count_layers(found: Checkpoint, prefix: str | None, part: str | None) -> int:
+def _count_layers(found: Checkpoint) -> int:
     if found.config is not None:
-        family, config = family_of(found.config, part, found.ignore)
+        family, config = family_of(found.config, found.part, found.ignore)
         return family.count(config, found.ignore)
-    _refuse("a torch.nn.MultiheadAttention", part=part)
-    count = len(torch_mha.find_prefixes(found.tensors, prefix))
+    _refuse("a torch.nn.MultiheadAttention", part=found.part)
+    count = len(torch_mha.find_prefixes(found.tensors, found.prefix))
     if not count:
-        known = ", ".join(family.name for family in FAMILIES)
-        under = f" under {prefix!r}" if prefix else ""
+        known = ", ".join(dict.fromkeys(family.name for family in FAMILIES))
+        under = f" under {found.prefix!r}" if found.prefix else ""
         raise SpecError(
             f"{found.tensors.source!r} has no config.json beside it and no in_proj_weight{under}: "
             f"expected a torch.nn.MultiheadAttention, or config.json for one of {known}"
@@ -151,7 +148,7 @@ def _count_layers(found: Checkpoint, prefix: str | None, part: str | None) -> in
     return count
 
 
-def _open(path: Path, ignore: Iterable[str]) -> Checkpoint:
+def _open(path: Path, ignore: Iterable[str], prefix: str | None, part: str | None) -> Checkpoint:
     folder = path if path.is_dir() else path.parent
     left_out = frozenset([ignore] if isinstance(ignore, str) else ignore)
     adapters = [name for name in _ADAPTERS if (folder / name).exists()]
@@ -163,7 +160,7 @@ def _open(path: Path, ignore: Iterable[str]) -> Checkpoint:
     if found is not None and "model_type" not in found.values and torch_mha.holds_one(tensors):
         found = None
     _refuse_absent(left_out, [*adapters, *(_keys(found) if found else ())], folder)
-    return Checkpoint(_name(path, found), found, tensors, left_out)
+    return Checkpoint(_name(path, found), found, tensors, left_out, prefix, part)
 
 
 def _keys(config: Config) -> list[str]:

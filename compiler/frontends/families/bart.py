@@ -25,7 +25,7 @@ HARMLESS = words(
 )
 #: What only the first library read that these models were made for.
 OF_FAIRSEQ = words(
-    "add_bias_logits add_final_layer_norm normalize_before normalize_embedding save_step "
+    "add_bias_logits add_final_layer_norm classif_dropout normalize_before normalize_embedding save_step "
     "static_position_embeddings extra_pos_embeddings force_bos_token_to_be_generated"
 )
 #: With `is_causal: false` the decoder is causal in some of transformers' kernels, and not in others.
