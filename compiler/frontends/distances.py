@@ -17,6 +17,17 @@ from cortico.ir.errors import SpecError
 from cortico.ir.limits import TABLE_NUMBERS
 
 
+def _logarithms(ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest float32 that a library may give for a logarithm, shaped as `ratio`.
+
+    It is off by at most one in the last digit, and by nothing at powers of two: e · log 2, rounded.
+    """
+    near = np.log(ratio.astype(np.float64)).astype(np.float32)
+    sure = np.frexp(ratio)[0] == 0.5
+    least, most = (np.nextafter(near, np.float32(to)) for to in (-np.inf, np.inf))
+    return np.where(sure, near, least), np.where(sure, near, most)
+
+
 @dataclass(frozen=True)
 class Distances:
     """Where such a table is, and which of its rows a query i and a source token j read."""
@@ -36,17 +47,26 @@ class Distances:
     def rows(self, distances: np.ndarray) -> np.ndarray:
         """The row of each distance j - i, of the same shape.
 
-        Logarithms are rounded to float32, as transformers computes them: at powers of two a row
-        hangs on their last digit.
+        SpecError where a row hangs on the last digit of a logarithm in float32, which libraries and
+        machines round differently.
         """
         side = self.buckets // 2 if self.both else self.buckets
         exact = self.exact(self.buckets, self.both)
         away = np.abs(distances) if self.both else np.maximum(-distances, 0)
         ratio = np.maximum(away, exact).astype(np.float32) / np.float32(exact)
-        logarithm = np.log(ratio.astype(np.float64)).astype(np.float32)
-        share = logarithm / np.float32(math.log(self.farthest / exact)) * np.float32(side - exact)
-        far = np.minimum(exact + share.astype(np.int64), side - 1)
-        return np.where(away < exact, away, far) + (side * (distances > 0) if self.both else 0)
+        least, most = (
+            exact
+            + (each / np.float32(math.log(self.farthest / exact)) * np.float32(side - exact))
+            .astype(np.int64)
+            .clip(max=side - exact - 1)
+            for each in _logarithms(ratio)
+        )
+        if (least != most).any():
+            raise SpecError(
+                f"{self.tensor}: with {self.buckets} buckets up to {self.farthest} tokens, the row of "
+                f"distance {away[least != most][0]} hangs on the last digit of a logarithm"
+            )
+        return np.where(away < exact, away, least) + (side * (distances > 0) if self.both else 0)
 
     def read(self, tensors: Tensors, heads: int, tokens: int) -> np.ndarray:
         """The bias (heads, tokens, tokens) of a query and a source token, as a view of 2 · tokens numbers.

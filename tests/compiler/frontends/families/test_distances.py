@@ -1,5 +1,7 @@
 """A position bias by distance: the row of every distance, long inputs, and what is refused."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -21,13 +23,41 @@ FAR = np.arange(-5000, 5001)
 @pytest.mark.parametrize("both", [True, False])
 @pytest.mark.parametrize("buckets", [4, 5, 7, 8, 16, 31, 32, 33, 64, 128, 320])
 def test_rows_are_those_of_t5(buckets, both):
-    for farthest in (buckets + 1, 100, 128, 129, 256, 800, 1000, 4096):
-        found = Distances("x", buckets, farthest, both).rows(FAR)
-        bucket_of = T5Attention._relative_position_bucket
+    for farthest in (101, 128, 131, 256, 801, 1001, 4096):
         if farthest > Distances.exact(buckets, both):
-            expected = bucket_of(torch.tensor(FAR), both, buckets, farthest)
-            np.testing.assert_array_equal(found, expected.numpy())
-            assert found.min() >= 0 and found.max() < buckets
+            assert_rows_of_t5(both, buckets, farthest)
+
+
+def assert_rows_of_t5(both, buckets, farthest):
+    found = Distances("x", buckets, farthest, both).rows(FAR)
+    bucket_of = T5Attention._relative_position_bucket
+    expected = bucket_of(torch.tensor(FAR), both, buckets, farthest)
+    np.testing.assert_array_equal(found, expected.numpy())
+    assert found.min() >= 0 and found.max() < buckets
+
+
+#: Buckets and farthest distances, one sided, where PyTorch's logarithm decides; in the first half it
+#: is not the float32 nearest to the logarithm.
+UNSURE = [(19, 25), (36, 50), (51, 81), (54, 125), (19, 196), (31, 532), (46, 164), (51, 49)]
+
+
+@pytest.mark.parametrize(("buckets", "farthest"), UNSURE)
+def test_rows_that_hang_on_a_last_digit_are_refused(buckets, farthest):
+    table = Distances("x", buckets, farthest, both=False)
+    with pytest.raises(SpecError, match=r"the row of distance \d+ hangs on the last digit"):
+        table.rows(FAR)
+    table.rows(np.arange(-buckets // 2, 9))  # nearer, all rows are sure
+
+
+def test_few_are_refused():
+    """Of all tables, and none of them wrong."""
+    refused = 0
+    for buckets, farthest in itertools.product(range(4, 70, 5), range(40, 400, 13)):
+        try:
+            assert_rows_of_t5(False, buckets, farthest)
+        except SpecError:
+            refused += 1
+    assert 0 < refused < 40
 
 
 def test_rows_are_those_of_mpnet():
