@@ -39,10 +39,15 @@ class Distances:
         bool  #: later tokens have half of the buckets; otherwise they have that of the query's own
     )
 
-    @staticmethod
-    def exact(buckets: int, both: bool) -> int:
+    @property
+    def side(self) -> int:
+        """Buckets of the source tokens to one side."""
+        return self.buckets // 2 if self.both else self.buckets
+
+    @property
+    def exact(self) -> int:
         """How many distances to one side have a bucket of their own, from 0 on."""
-        return buckets // 2 // 2 if both else buckets // 2
+        return self.side // 2
 
     def rows(self, distances: np.ndarray) -> np.ndarray:
         """The row of each distance j - i, of the same shape.
@@ -50,28 +55,27 @@ class Distances:
         SpecError where a row hangs on the last digit of a logarithm in float32, which libraries and
         machines round differently.
         """
-        side = self.buckets // 2 if self.both else self.buckets
-        exact = self.exact(self.buckets, self.both)
         away = np.abs(distances) if self.both else np.maximum(-distances, 0)
-        ratio = np.maximum(away, exact).astype(np.float32) / np.float32(exact)
-        least, most = (
-            exact
-            + (each / np.float32(math.log(self.farthest / exact)) * np.float32(side - exact))
-            .astype(np.int64)
-            .clip(max=side - exact - 1)
-            for each in _logarithms(ratio)
-        )
+        ratio = np.maximum(away, self.exact).astype(np.float32) / np.float32(self.exact)
+        least, most = map(self._shared, _logarithms(ratio))
         if (least != most).any():
             raise SpecError(
                 f"{self.tensor}: with {self.buckets} buckets up to {self.farthest} tokens, the row of "
                 f"distance {away[least != most][0]} hangs on the last digit of a logarithm"
             )
-        return np.where(away < exact, away, least) + (side * (distances > 0) if self.both else 0)
+        later = self.side * (distances > 0) if self.both else 0
+        return np.where(away < self.exact, away, least) + later
+
+    def _shared(self, logarithm: np.ndarray) -> np.ndarray:
+        """The bucket of distances that have buckets together, from log(distance / exact)."""
+        last = np.float32(math.log(self.farthest / self.exact))
+        share = logarithm / last * np.float32(self.side - self.exact)
+        return np.minimum(self.exact + share.astype(np.int64), self.side - 1)
 
     def read(self, tensors: Tensors, heads: int, tokens: int) -> np.ndarray:
         """The bias (heads, tokens, tokens) of a query and a source token, as a view of 2 · tokens numbers.
 
-        SpecError when the table is not there, or has another shape, or would be too large.
+        SpecError when the table is not there, or has another shape, or the bias would be too large.
         """
         if heads * tokens**2 > TABLE_NUMBERS:
             raise SpecError(

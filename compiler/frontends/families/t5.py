@@ -73,13 +73,13 @@ def distances(stack: str) -> Callable[[Config], Distances]:
 
     def found(config: Config) -> Distances:
         count, last = "relative_attention_num_buckets", "relative_attention_max_distance"
-        exact = Distances.exact(config.size(count), both)
-        if not exact:
-            raise config.wrong(count, "four or more")
-        if config.size(last) <= exact:
-            raise config.wrong(last, f"more than {exact}, for {config.size(count)} buckets")
         name = f"{stack}.block.0.layer.0.SelfAttention.{TABLE}weight"
-        return Distances(name, config.size(count), config.size(last), both)
+        table = Distances(name, config.size(count), config.size(last), both)
+        if not table.exact:
+            raise config.wrong(count, "four or more" if both else "two or more")
+        if table.farthest <= table.exact:
+            raise config.wrong(last, f"more than {table.exact}, for {table.buckets} buckets")
+        return table
 
     return found
 
