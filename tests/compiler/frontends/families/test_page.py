@@ -80,7 +80,7 @@ def page(errors):
         "`--part text` or `--part vision`.",
         f"{listed(BY_DISTANCE)} have a position bias by distance, in buckets. It becomes a table of all pairs "
         "of tokens, for the number of tokens that `--tokens N`, in Python `tokens=N`, says; without it "
-        "they are refused.",
+        "they are refused, and so are buckets whose bounds hang on the last digit of a logarithm.",
         f"All families — only: {values(FIXED)}.",
     )
     return HEAD + "\n" + "\n".join(lines) + "\n\n" + "\n\n".join(tail) + "\n"
