@@ -24,6 +24,8 @@ SIZE = 2**62
 DIGITS = 18
 #: A size of a model in config.json is below this.
 MODEL_SIZE = 2**24
+#: Numbers of a position bias that is made from a table by distance: heads · tokens².
+TABLE_NUMBERS = 2**28
 #: Axes that an array may have: neurons or synapses of one kind, or a tensor. NumPy ends at 64.
 AXES = 24
 #: Compartments of a population.

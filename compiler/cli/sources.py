@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cortico.spec.weights import Weights
 
 #: Options of a checkpoint, and of a spec file: neither is of a circuit.
-_OF_CHECKPOINTS = ("layer", "heads", "prefix", "cross", "ignore")
+_OF_CHECKPOINTS = ("layer", "part", "heads", "prefix", "cross", "ignore")
 _OF_SPECS = ("weights", "random_weights")
 
 
@@ -30,6 +30,11 @@ class SpecArguments(CommandArguments):
         "--layer",
         metavar="N",
         help="layer of a checkpoint, or attention of an ONNX file (default: 0)",
+    )
+    part: str | None = argument(
+        "--part",
+        metavar="PART",
+        help="of a model with several attentions: encoder, decoder, cross; text, vision",
     )
     heads: int | None = argument("--heads", metavar="H", help="heads, where a file does not say")
     prefix: str | None = argument(
@@ -42,7 +47,9 @@ class SpecArguments(CommandArguments):
         help="read config.json as if it had not this key, or a folder without this adapter file",
     )
     tokens: int | None = argument(
-        "--tokens", metavar="N", help="fix the number of tokens (default: as in the spec)"
+        "--tokens",
+        metavar="N",
+        help="fix the number of tokens; T5 and MPNet need it (default: as in the spec)",
     )
     weights: Path | None = argument(
         "--weights",
@@ -74,12 +81,8 @@ def read_source(
     """The spec and its weights, None where they stay symbolic. SpecError for what does not fit."""
     progress(f"reading {source}")
     if kind_of(source, SOURCES) is PathKind.SPEC:
-        spec, weights = _read_spec(source, arguments)
-    else:
-        spec, weights = _read_checkpoint(source, arguments)
-    if arguments.tokens is not None:
-        spec = dataclasses.replace(spec, tokens=arguments.tokens)
-    return spec, weights
+        return _read_spec(source, arguments)
+    return _read_checkpoint(source, arguments)
 
 
 def refuse_options_of_specs(arguments: SpecArguments, *others: str) -> None:
@@ -104,6 +107,8 @@ def _read_spec(source: Path, arguments: SpecArguments) -> tuple[AttentionSpec, W
 
     arguments.refuse("a spec file", *_OF_CHECKPOINTS)
     spec = read_spec(source)
+    if arguments.tokens is not None:
+        spec = dataclasses.replace(spec, tokens=arguments.tokens)
     if arguments.weights is not None:
         tensors = open_tensors(arguments.weights)
         return spec, {name: tensors[name] for name in tensors}
@@ -140,4 +145,6 @@ def _read_checkpoint(source: Path, arguments: SpecArguments) -> tuple[AttentionS
         arguments.prefix,
         arguments.cross or None,
         arguments.ignore,
+        arguments.part,
+        arguments.tokens,
     )

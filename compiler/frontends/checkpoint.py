@@ -15,6 +15,7 @@ from cortico.frontends.foreign import conversions
 from cortico.frontends.tensors import Tensors, open_tensors
 from cortico.ir.errors import SpecError, named, near_name
 from cortico.ir.reading import AnyPath
+from cortico.spec import AttentionSpec
 from cortico.spec.weights import check_weights
 
 _SUFFIX = r"\.(safetensors|bin|pt|pth)$"
@@ -30,7 +31,7 @@ _ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Opened tensors, the config.json beside them, if any, and which of its keys are left out.
+    """Opened tensors, the config.json beside them, if any, and what was said of how to read them.
 
     family: of a file that says it itself; otherwise config.json does.
     """
@@ -38,7 +39,9 @@ class Checkpoint:
     name: str
     config: Config | None
     tensors: Tensors
-    ignore: frozenset[str] = frozenset()
+    ignore: frozenset[str]  #: keys that are left out
+    prefix: str | None
+    part: str | None
     family: Family | None = None
 
 
@@ -49,16 +52,21 @@ def read_checkpoint(
     prefix: str | None = None,
     cross: bool | None = None,
     ignore: Iterable[str] = (),
+    part: str | None = None,
+    tokens: int | None = None,
 ) -> Attention:
-    """Spec and weights of the self-attention of one layer.
+    """Spec and weights of the attention of one layer.
 
     `path` is a folder (config.json, and model.safetensors or pytorch_model.bin or an index of theirs)
-    or a `.safetensors`, `.bin` or `.pt` file, with config.json beside it or the state dict of a `torch.nn.MultiheadAttention`; only the last
-    needs `heads`, and may be told that it is `cross` attention. `prefix` is what stands before the
-    model's names in the file, where it is not one that the family knows. `ignore` names keys of
-    config.json, and files of an adapter beside the weights, that are read as if they were not there.
-    Weights are views of the memory-mapped file where they can be. Where a folder has safetensors and
-    pickled files, safetensors count.
+    or a `.safetensors`, `.bin` or `.pt` file, with config.json beside it or the state dict of a
+    `torch.nn.MultiheadAttention`; only the last needs `heads`, and may be told that it is `cross`
+    attention. `prefix` is what stands before the model's names in the file, where it is not one that
+    the family knows. `ignore` names keys of config.json, and files of an adapter beside the weights,
+    that are read as if they were not there. `part` is which attention of a model that has several:
+    encoder, decoder or cross (from the decoder to the encoder's states); text or vision. `tokens` fixes
+    the number of query tokens, without which a family with a position bias by distance, such as T5, is
+    refused. Weights are views of the memory-mapped file where they can be. Where a folder has
+    safetensors and pickled files, safetensors count.
 
     `path` may be a `.gguf` file, whose keys stand for config.json; or an `.onnx` file, whose attentions
     are numbered as they are computed.
@@ -66,49 +74,65 @@ def read_checkpoint(
     Raises SpecError when files, config, tensors or numbers are not what they should be.
     """
     if Path(path).suffix.lower() == onnx_file.SUFFIX:
-        _refuse_for_onnx(heads=heads, prefix=prefix, cross=cross, ignore=tuple(ignore) or None)
-        return _read_onnx(Path(path), layer)
-    found = _open(Path(path), ignore)
-    count = _count_layers(found, prefix)
+        _refuse(
+            "an ONNX file",
+            heads=heads,
+            prefix=prefix,
+            cross=cross,
+            ignore=tuple(ignore) or None,
+            part=part,
+        )
+        return _read_onnx(Path(path), layer, tokens)
+    found = _open(Path(path), ignore, prefix, part)
+    count = _count_layers(found)
     if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < count:
         span = f"0 … {count - 1}" if count > 1 else "0"
         raise SpecError(
             f"layer {layer!r} of {found.tensors.source!r} does not exist, layers: {span}"
         )
-    spec, weights = _read_layer(found, layer, heads, prefix, cross)
-    spec = replace(spec, name=f"{found.name} layer {layer}")
+    spec, weights = _read_layer(found, layer, heads, cross, tokens)
+    words = [found.name, *([part] if part else []), f"layer {layer}"]
+    spec = replace(_sized(spec, tokens), name=" ".join(words))
     check_weights(spec, weights)
     return spec, weights
 
 
-def layers(path: AnyPath, prefix: str | None = None, ignore: Iterable[str] = ()) -> int:
-    """Number of attention layers in a checkpoint. SpecError when it cannot be read."""
+def layers(
+    path: AnyPath, prefix: str | None = None, ignore: Iterable[str] = (), part: str | None = None
+) -> int:
+    """Number of attention layers in a checkpoint, or in a part of it. SpecError when it cannot be read."""
     if Path(path).suffix.lower() == onnx_file.SUFFIX:
+        _refuse("an ONNX file", part=part)
         return onnx_file.count_onnx(Path(path))
-    return _count_layers(_open(Path(path), ignore), prefix)
+    return _count_layers(_open(Path(path), ignore, prefix, part))
 
 
-def _refuse_for_onnx(**options: object) -> None:
+def _refuse(what: str, **options: object) -> None:
     for name, given in options.items():
         if given is not None:
-            raise SpecError(f"{name} does not apply to an ONNX file")
+            raise SpecError(f"{name} does not apply to {what}")
 
 
-def _read_onnx(path: Path, layer: int) -> Attention:
+def _sized(spec: AttentionSpec, tokens: int | None) -> AttentionSpec:
+    return spec if tokens is None else replace(spec, tokens=tokens)
+
+
+def _read_onnx(path: Path, layer: int, tokens: int | None) -> Attention:
     spec, weights = onnx_file.read_onnx(path, layer)
+    spec = _sized(spec, tokens)
     check_weights(spec, weights)
     return spec, weights
 
 
 def _read_layer(
-    found: Checkpoint, layer: int, heads: int | None, prefix: str | None, cross: bool | None
+    found: Checkpoint, layer: int, heads: int | None, cross: bool | None, tokens: int | None
 ) -> Attention:
     if found.config is None:
-        scope = torch_mha.find_prefixes(found.tensors, prefix)[layer]
+        scope = torch_mha.find_prefixes(found.tensors, found.prefix)[layer]
         tensors = found.tensors.scoped(scope, f"layer {layer}")
         return torch_mha.read_state_dict(tensors, heads, cross)
-    family, config = _family(found, found.config, prefix)
-    spec, weights = family.read(config, found.tensors, layer, prefix, found.ignore)
+    family, config = _family(found, found.config)
+    spec, weights = family.read(config, found.tensors, layer, found.prefix, found.ignore, tokens)
     source = config.source
     if heads is not None and heads != spec.heads:
         raise SpecError(f"{source} says {spec.heads} heads, found heads = {heads!r}")
@@ -117,14 +141,15 @@ def _read_layer(
     return spec, weights
 
 
-def _count_layers(found: Checkpoint, prefix: str | None) -> int:
+def _count_layers(found: Checkpoint) -> int:
     if found.config is not None:
-        family, config = _family(found, found.config, prefix)
+        family, config = _family(found, found.config)
         return family.count(config, found.ignore)
-    count = len(torch_mha.find_prefixes(found.tensors, prefix))
+    _refuse("a torch.nn.MultiheadAttention", part=found.part)
+    count = len(torch_mha.find_prefixes(found.tensors, found.prefix))
     if not count:
-        known = ", ".join(family.name for family in FAMILIES)
-        under = f" under {prefix!r}" if prefix else ""
+        known = ", ".join(dict.fromkeys(family.name for family in FAMILIES))
+        under = f" under {found.prefix!r}" if found.prefix else ""
         raise SpecError(
             f"{found.tensors.source!r} has no config.json beside it and no in_proj_weight{under}: "
             f"expected a torch.nn.MultiheadAttention, or config.json for one of {known}"
@@ -132,14 +157,15 @@ def _count_layers(found: Checkpoint, prefix: str | None) -> int:
     return count
 
 
-def _family(found: Checkpoint, config: Config, prefix: str | None) -> tuple[Family, Config]:
-    return (found.family, config) if found.family else family_of(config, prefix, found.ignore)
+def _family(found: Checkpoint, config: Config) -> tuple[Family, Config]:
+    return (found.family, config) if found.family else family_of(config, found.part, found.ignore)
 
 
-def _open(path: Path, ignore: Iterable[str]) -> Checkpoint:
+def _open(path: Path, ignore: Iterable[str], prefix: str | None, part: str | None) -> Checkpoint:
     left_out = frozenset([ignore] if isinstance(ignore, str) else ignore)
     if path.suffix.lower() == gguf_file.SUFFIX:
-        return _open_gguf(path, left_out)
+        _refuse("a GGUF file", part=part)
+        return _open_gguf(path, left_out, prefix)
     folder = path if path.is_dir() else path.parent
     adapters = [name for name in _ADAPTERS if (folder / name).exists()]
     _refuse_adapters(folder, [name for name in adapters if name not in left_out])
@@ -149,13 +175,13 @@ def _open(path: Path, ignore: Iterable[str]) -> Checkpoint:
     if found is not None and "model_type" not in found.values and torch_mha.holds_one(tensors):
         found = None
     _refuse_absent(left_out, [*adapters, *(_keys(found) if found else ())], folder)
-    return Checkpoint(_name(path, found), found, tensors, left_out)
+    return Checkpoint(_name(path, found), found, tensors, left_out, prefix, part)
 
 
-def _open_gguf(path: Path, left_out: frozenset[str]) -> Checkpoint:
+def _open_gguf(path: Path, left_out: frozenset[str], prefix: str | None) -> Checkpoint:
     config, tensors, family = gguf_file.open_gguf(path)
     _refuse_absent(left_out, config.values, path)
-    return Checkpoint(path.stem, config, tensors, left_out, family)
+    return Checkpoint(path.stem, config, tensors, left_out, prefix, None, family)
 
 
 def _keys(config: Config) -> list[str]:

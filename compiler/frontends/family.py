@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
 from cortico.frontends.config import Config
+from cortico.frontends.distances import Distances
 from cortico.frontends.keys import Keys
 from cortico.frontends.maps import Maps
 from cortico.frontends.tensors import Tensors
-from cortico.spec import AttentionSpec
+from cortico.ir.errors import SpecError, shown
+from cortico.spec import AttentionSpec, PositionBias
 from cortico.spec.weights import required_shapes
+
+_T = TypeVar("_T")
 
 #: A spec and its weights, shaped as `cortico.spec.weights` says.
 Attention = tuple[AttentionSpec, dict[str, np.ndarray]]
@@ -28,6 +33,20 @@ def by_number(config: Config, layer: int) -> Mapping[str, int]:
     return {"layer": layer}
 
 
+def of_part(config: Config, part: str | None, parts: Mapping[str | None, _T]) -> _T:
+    """What `parts` holds for `part`; None is the part of a model without parts.
+
+    SpecError that says which there are.
+    """
+    if part in parts:
+        return parts[part]
+    listed = " or ".join(repr(name) for name in parts if name is not None)
+    has = f"has several attentions: give part {listed}" if listed else "has no parts"
+    found = "" if part is None else f", found part {shown(part)}"
+    kind = shown(config.values["model_type"])
+    raise SpecError(f"{config.source}: a model of type {kind} {has}{found}")
+
+
 @dataclass(frozen=True)
 class Family:
     """Checkpoints whose attention is configured and stored alike."""
@@ -38,16 +57,21 @@ class Family:
     describe: Describe
     maps: Maps
     place: str  #: where a layer's tensors are, such as `h.{layer}.attn.`
+    part: str | None = None  #: which of the attentions of a model that has several
     prefixes: tuple[str, ...] = ("",)  #: of the model inside the file, tried in order
     others: Mapping[str, str] = field(default_factory=dict)  #: weights that are vectors at `place`
     added: float = 0.0  #: to each number of these vectors
     ignored: tuple[str, ...] = ()  #: beginnings of tensors at `place` that are no part of attention
     layers: str = "num_hidden_layers"  #: key of config.json that says how many layers there are
+    layers_or: str = ""  #: the key that says it where that is null
     numbers: Callable[[Config, int], Mapping[str, int]] = by_number  #: that `place` asks for
+    distances: Callable[[Config], Distances] | None = None  #: the table of a bias by distance
 
     def count(self, config: Config, ignore: Collection[str] = ()) -> int:
         """Number of layers."""
-        return self.keys.resolve(config, ignore).size(self.layers)
+        resolved = self.keys.resolve(config, ignore)
+        count = resolved.optional_size(self.layers) if self.layers_or else None
+        return count or resolved.size(self.layers_or or self.layers)
 
     def read(
         self,
@@ -56,13 +80,22 @@ class Family:
         layer: int,
         prefix: str | None = None,
         ignore: Collection[str] = (),
+        tokens: int | None = None,
     ) -> Attention:
-        """The attention of a layer. SpecError for what is missing, wrong or not understood."""
+        """The attention of a layer. SpecError for what is missing, wrong or not understood.
+
+        `tokens`: how many there are. A family with a bias by distance needs it.
+        """
         resolved = self.keys.resolve(config, ignore)
         spec, computed = self.describe(resolved, layer)
-        scoped = self._scope(resolved, tensors, layer, prefix)
+        model, place = self._model_and_place(resolved, tensors, layer, prefix)
+        scoped = tensors.scoped(model + place, f"layer {layer}")
         weights = self.maps.take(spec, scoped, (*self.ignored, *self.others.values()))
-        return spec, weights | computed | self._others(spec, scoped)
+        weights |= computed | self._others(spec, scoped)
+        if self.distances is None:
+            return spec, weights
+        table, stored = self.distances(resolved), tensors.scoped(model, f"layer {layer}")
+        return _with_bias(spec, weights, table, stored, tokens)
 
     def _others(self, spec: AttentionSpec, tensors: Tensors) -> dict[str, np.ndarray]:
         """The vectors that are weights, head after head."""
@@ -75,9 +108,28 @@ class Family:
             return {weight: v.astype(np.float64) + self.added for weight, v in vectors.items()}
         return vectors
 
-    def _scope(self, config: Config, tensors: Tensors, layer: int, prefix: str | None) -> Tensors:
-        """`tensors` scoped to the attention of `layer`, under the prefix that the file uses."""
+    def _model_and_place(
+        self, config: Config, tensors: Tensors, layer: int, prefix: str | None
+    ) -> tuple[str, str]:
+        """What stands before the names of the model, as the file has it, and then of its layer."""
         place = self.place.format_map(self.numbers(config, layer))
         prefixes = self.prefixes if prefix is None else (prefix, f"{prefix}.")
         found = (p for p in prefixes if any(name.startswith(p + place) for name in tensors))
-        return tensors.scoped(next(found, prefixes[0]) + place, f"layer {layer}")
+        return next(found, prefixes[0]), place
+
+
+def _with_bias(
+    spec: AttentionSpec,
+    weights: dict[str, np.ndarray],
+    table: Distances,
+    tensors: Tensors,
+    tokens: int | None,
+) -> Attention:
+    """The same attention for a number of tokens, with the position bias that a table gives them."""
+    if tokens is None:
+        raise SpecError(
+            f"{tensors.source!r} has a position bias by distance, which is made for a number of "
+            "tokens: give tokens=N, --tokens N"
+        )
+    spec = replace(spec, tokens=tokens, position_bias=PositionBias.TABLE)
+    return spec, weights | {"position_bias": table.read(tensors, spec.heads, tokens)}

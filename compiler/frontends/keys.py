@@ -95,7 +95,7 @@ class Keys:
         `ignore` are keys that count as absent. SpecError that lists every key that is not understood.
         """
         given = {key: value for key, value in config.values.items() if key not in ignore}
-        problems = list(self._problems(given))
+        problems = [*self._problems(given), *self._contradictions(given)]
         if problems:
             raise SpecError(
                 f"{config.source} says what cortico does not understand:{bullet_list(problems)}\n"
@@ -115,6 +115,16 @@ class Keys:
                 yield f"{key} = {shown(value)}: {reason}"
             elif key not in self.known:
                 yield f"unknown key {named(key)} = {shown(value)}{near_name(key, sorted(self.known))}"
+
+    def _contradictions(self, given: Mapping[str, Any]) -> Iterator[str]:
+        """Two other names of one key with two values: transformers takes that which is written last."""
+        for own in dict.fromkeys(self.same.values()):
+            names = [
+                key for key in self.same if self.same[key] == own and given.get(key) is not None
+            ]
+            if any(given[name] != given[names[0]] for name in names):
+                values = ", ".join(f"{name} = {shown(given[name])}" for name in names)
+                yield f"{values}: all are names of {own}"
 
 
 class _Nothing:

@@ -99,6 +99,49 @@ def test_compile_checkpoint_file_and_prefix(cortico, home):
     assert json.loads((home / "layer" / "spec.json").read_text())["name"] == "bert layer 0"
 
 
+#: Of each stack of a model with an encoder and a decoder.
+SIZES = {"layers": 1, "attention_heads": 2}
+
+
+def test_compile_a_part(cortico, home):
+    (home / "two").mkdir()
+    maps = [f"{m}_proj.{kind}" for m in ("q", "k", "v", "out") for kind in ("weight", "bias")]
+    places = (
+        "encoder.layers.0.self_attn",
+        "decoder.layers.0.self_attn",
+        "decoder.layers.0.encoder_attn",
+    )
+    shapes = {f"{place}.{m}": (8, 8) if "w" in m else (8,) for place in places for m in maps}
+    save_file({name: np.ones(s) for name, s in shapes.items()}, "two/model.safetensors")
+    sizes = {f"{s}_{what}": n for s in ("encoder", "decoder") for what, n in SIZES.items()}
+    Path("two/config.json").write_text(json.dumps({"model_type": "marian", "d_model": 8} | sizes))
+    ok(cortico("compile", "two", "--part", "cross", "-o", "crossed"))
+    spec = json.loads(Path("crossed/spec.json").read_text())
+    assert spec["cross"] and spec["name"] == "two cross layer 0"
+    code, _, errors = cortico("compile", "two", "-o", "other")
+    assert code == 2 and "give part 'encoder' or 'decoder' or 'cross'" in errors
+    code, _, errors = cortico("compile", "bert", "--part", "cross", "-o", "other")
+    assert code == 2 and "'bert' has no parts, found part 'cross'" in errors
+
+
+def test_compile_for_a_number_of_tokens(cortico, home):
+    """T5 needs one: its bias by distance becomes a table."""
+    (home / "t5").mkdir()
+    place, table = "encoder.block.0.layer.0.SelfAttention", np.arange(16.0).reshape(8, 2)
+    maps = {f"{place}.{m}.weight": np.ones((6, 8) if m != "o" else (8, 6)) for m in "qkvo"}
+    save_file(maps | {f"{place}.relative_attention_bias.weight": table}, "t5/model.safetensors")
+    sizes = {"d_model": 8, "d_kv": 3, "num_heads": 2, "num_layers": 1}
+    buckets = {"relative_attention_num_buckets": 8}
+    Path("t5/config.json").write_text(json.dumps({"model_type": "t5"} | sizes | buckets))
+    code, _, errors = cortico("compile", "t5", "--part", "encoder", "-o", "other")
+    assert code == 2 and "give tokens=N, --tokens N" in errors
+    given = ("--part", "encoder", "--tokens", "3", "--passes", "none")
+    ok(cortico("compile", "t5", *given, "-o", "layer"))
+    bias = load_file(home / "layer" / "circuit.safetensors")["position_bias"]
+    rows = [[0, 5, 6], [1, 0, 5], [2, 1, 0]]  # to later tokens the second half of the table
+    np.testing.assert_array_equal(bias, table.T[:, rows])
+
+
 def test_compile_cross_attention_and_ignore_a_key(cortico, home):
     save_file(
         {"in_proj_weight": np.ones((24, 8)), "out_proj.weight": np.ones((8, 8))}, "mha.safetensors"

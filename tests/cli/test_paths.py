@@ -123,7 +123,7 @@ IGNORED = {
     "report": ("passes", "tokens", "layer", "weights", "sentence", "ignore"),
     "synapses": ("passes", "tokens", "prefix", "weights"),
     "audit": ("passes", "layer", "heads", "prefix", "weights", "random-weights"),
-    "learn": ("layer", "heads", "prefix", "weights", "random-weights"),
+    "learn": ("layer", "part", "heads", "prefix", "weights", "random-weights"),
     "verify": ("passes", "output", "latex", "layer", "tokens", "weights", "random-weights"),
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from cortico.frontends.config import Config
 from cortico.frontends.families import (
     albert,
+    bart,
     bert,
     bloom,
     clip,
@@ -24,8 +25,10 @@ from cortico.frontends.families import (
     gptj,
     granite,
     llama,
+    marian,
     mistral,
     mixtral,
+    mpnet,
     olmo,
     olmo2,
     olmoe,
@@ -36,9 +39,11 @@ from cortico.frontends.families import (
     qwen3,
     stablelm,
     starcoder2,
+    t5,
     vit,
+    whisper,
 )
-from cortico.frontends.family import Family
+from cortico.frontends.family import Family, of_part
 from cortico.ir.errors import SpecError
 
 FAMILIES: tuple[Family, ...] = (
@@ -74,23 +79,28 @@ FAMILIES: tuple[Family, ...] = (
     dinov2.FAMILY,
     clip.TEXT,
     clip.VISION,
+    *bart.FAMILIES,
+    *marian.FAMILIES,
+    *whisper.FAMILIES,
+    *t5.FAMILIES,
+    mpnet.FAMILY,
 )
 
 
 def family_of(
-    config: Config, prefix: str | None = None, ignore: Collection[str] = ()
+    config: Config, part: str | None = None, ignore: Collection[str] = ()
 ) -> tuple[Family, Config]:
     """The family that serves the config's `model_type`, and the config; SpecError with those that exist.
 
-    Of a model of two parts, the part that `prefix` names.
+    Of a model of several parts, the one that `part` names.
     """
     kind = config.text("model_type")
     if kind == "clip":
-        return family_of(clip.tower_of(config, prefix, ignore))
-    known = [name for family in FAMILIES for name in family.model_types]
-    for family in FAMILIES:
-        if kind in family.model_types:
-            return family, config
+        return family_of(clip.tower_of(config, part, ignore))
+    parts = {family.part: family for family in FAMILIES if kind in family.model_types}
+    if parts:
+        return of_part(config, part, parts), config
+    known = list(dict.fromkeys(name for family in FAMILIES for name in family.model_types))
     raise SpecError(
         f"{config.source}: model_type {kind!r} is not supported{_other_spelling(kind, known)}; "
         f"supported: {', '.join([*known, 'clip'])}, and torch.nn.MultiheadAttention without config.json"

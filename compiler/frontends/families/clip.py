@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from cortico.frontends.config import Config
 from cortico.frontends.families.options import EVERY_BIAS, encoder
-from cortico.frontends.family import Attention, Family
+from cortico.frontends.family import Attention, Family, of_part
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
-from cortico.ir.errors import SpecError
 from cortico.spec import Mask
 
 HARMLESS = words(
@@ -33,10 +32,10 @@ WHOLE_KEYS = Keys(
     harmless=words("projection_dim logit_scale_init_value initializer_factor"),
     fixed={"text_config_dict": None, "vision_config_dict": None},
 )
-#: What stands before a tower's tensors: where its config is, and of which type it is.
-TOWERS = {
-    "text_model": ("text_config", "clip_text_model"),
-    "vision_model": ("vision_config", "clip_vision_model"),
+#: The parts of a model with both: where the config of each is, and of which type it is.
+TOWERS: dict[str | None, tuple[str, str]] = {
+    "text": ("text_config", "clip_text_model"),
+    "vision": ("vision_config", "clip_vision_model"),
 }
 
 
@@ -51,15 +50,10 @@ def describe_vision(config: Config, layer: int) -> Attention:
     return encoder(config, EVERY_BIAS, padded=False)
 
 
-def tower_of(config: Config, prefix: str | None, ignore: Collection[str]) -> Config:
-    """The config of the tower that `prefix` names. SpecError when it names none."""
+def tower_of(config: Config, part: str | None, ignore: Collection[str]) -> Config:
+    """The config of the tower that is this part. SpecError when there is no such part."""
     whole = WHOLE_KEYS.resolve(config, ignore)
-    found = TOWERS.get((prefix or "").rstrip("."))
-    if found is None:
-        raise SpecError(
-            f"{config.source} is of two models: give prefix {' or '.join(map(repr, TOWERS))}"
-        )
-    key, kind = found
+    key, kind = of_part(config, part, TOWERS)
     table = whole.table(key) or Config(f"{config.source}: {key}", {})
     return Config(table.source, {"model_type": kind, **table.values})
 

@@ -160,7 +160,7 @@ def test_neither_config_nor_torch(tmp_path):
         ),
         (BERT | {"model_type": "GPT_2"}, "did you mean 'gpt2'?"),
         (BERT | {"model_type": "big_bird"}, "'big_bird' is not supported; supported: "),
-        (BERT | {"model_type": "bart"}, "'bart' is not supported; supported: "),
+        (BERT | {"model_type": "fnet"}, "'fnet' is not supported; supported: "),
         (BERT | {"model_type": 3}, "model_type must be a text, found 3"),
         (BERT | {"hidden_size": None}, "hidden_size must be a positive integer"),
         (BERT | {"hiden_size": 8}, "unknown key 'hiden_size' = 8 (did you mean 'hidden_size'?)"),
@@ -319,5 +319,5 @@ def test_llama_errors(tmp_path, change, message):
 
 
 def test_model_types_are_served_once():
-    served = [name for family in FAMILIES for name in family.model_types]
+    served = [(name, family.part) for family in FAMILIES for name in family.model_types]
     assert len(served) == len(set(served))

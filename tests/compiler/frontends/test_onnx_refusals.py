@@ -215,6 +215,10 @@ def test_files_without_attention_and_layers_that_are_not(tmp_path):
         read_checkpoint(tmp_path / "a.onnx", 1)
     with pytest.raises(SpecError, match="heads does not apply to an ONNX file"):
         read_checkpoint(tmp_path / "a.onnx", heads=2)
+    for read in (layers, read_checkpoint):
+        with pytest.raises(SpecError, match="part does not apply to an ONNX file"):
+            read(tmp_path / "a.onnx", part="cross")
+    assert read_checkpoint(tmp_path / "a.onnx", tokens=7)[0].tokens == 7
 
 
 def test_operators_that_do_not_say_their_heads(tmp_path):

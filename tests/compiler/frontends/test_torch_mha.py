@@ -86,8 +86,10 @@ def test_layers_of_an_encoder_come_in_order_of_numbers(tmp_path):
     assert layers(file) == 11
     spec, weights = read_checkpoint(file, 10, heads=H)
     assert (weights["W_Q"] == 10).all() and spec.name == "mha layer 10"
-    spec, weights = read_checkpoint(file, heads=H, prefix="layers.1.self_attn")
-    assert (weights["W_Q"] == 1).all()
+    spec, weights = read_checkpoint(file, heads=H, prefix="layers.1.self_attn", tokens=7)
+    assert (weights["W_Q"] == 1).all() and spec.tokens == 7
+    with pytest.raises(SpecError, match=r"part does not apply to a torch\.nn\.MultiheadAttention"):
+        read_checkpoint(file, heads=H, part="encoder")
 
 
 def decoder_of(layers=2):

@@ -1,7 +1,7 @@
 """For each family, a plain model and one for every option that changes attention."""
 
-from cortico.spec import Mask, NormOver, QueryKeyNorm
-from tests.compiler.frontends.families.models import Case
+from cortico.spec import Mask, NormOver, PositionBias, QueryKeyNorm
+from tests.compiler.frontends.families.models import Case, N
 
 SIZES = {
     "hidden_size": 24,
@@ -29,6 +29,11 @@ def encoder(kind, expected=WHOLE, **options):
     place = "encoder.layer.{layer}.attention"
     end = f"{place}.output.dense"
     return Case(kind, SIZES | options, f"{place}.self", end, expected)
+
+
+def mpnet(**options):
+    expected = WHOLE | {"position_bias": PositionBias.TABLE}
+    return Case("MPNet", SIZES | options, "encoder.layer.{layer}.attention.attn", expected=expected)
 
 
 def gpt2(expected=CAUSAL, **options):
@@ -90,6 +95,77 @@ def vision(kind, block, **options):
     if kind == "Dinov2":
         sizes.pop("intermediate_size")
     return Case(kind, sizes | options, block, expected={"mask": Mask.NONE, "key_padding": False})
+
+
+BLOCKS = {
+    "encoder": ("encoder.layers.{layer}.self_attn", "encoder_layers"),
+    "decoder": ("decoder.layers.{layer}.self_attn", "decoder_layers"),
+    "cross": ("decoder.layers.{layer}.encoder_attn", "decoder_layers"),
+}
+SEEN = {"encoder": WHOLE, "decoder": CAUSAL, "cross": WHOLE | {"cross": True, "mask": Mask.NONE}}
+
+
+def two_stacks(name, kind, **options):
+    """A model of BART's kind, each part of it a case: heads and layers of encoder and decoder differ."""
+    sizes = {
+        "d_model": 24,
+        "encoder_layers": 2,
+        "decoder_layers": 3,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 3,
+        "encoder_ffn_dim": 8,
+        "decoder_ffn_dim": 8,
+        "vocab_size": 20,
+        "pad_token_id": 1,
+    }
+    return {
+        f"{name} {part}": Case(
+            kind,
+            sizes | options,
+            block,
+            expected=SEEN[part] | ({"key_padding": False} if kind == "Whisper" else {}),
+            part=part,
+            layers=layers,
+        )
+        for part, (block, layers) in BLOCKS.items()
+    }
+
+
+ODD = {"relative_attention_num_buckets": 7, "relative_attention_max_distance": 5}
+T5_BLOCKS = {
+    "encoder": ("encoder.block.{layer}.layer.0.SelfAttention", "num_layers"),
+    "decoder": ("decoder.block.{layer}.layer.0.SelfAttention", "num_decoder_layers"),
+    "cross": ("decoder.block.{layer}.layer.1.EncDecAttention", "num_decoder_layers"),
+}
+
+
+def t5(name, kind="T5", parts=BLOCKS, **options):
+    """A T5, each part of it a case, with few buckets: there are few tokens."""
+    sizes = {
+        "d_model": 24,
+        "d_kv": 5,
+        "d_ff": 8,
+        "num_heads": 4,
+        "num_layers": 2,
+        "num_decoder_layers": 3,
+        "vocab_size": 20,
+        "relative_attention_num_buckets": 8,
+        "relative_attention_max_distance": 6,
+        "decoder_start_token_id": 0,
+    }
+    expected = {"d_key": 5, "scale": 1.0}
+    biased = expected | {"position_bias": PositionBias.TABLE}
+    return {
+        f"{name} {part}": Case(
+            kind,
+            sizes | options,
+            T5_BLOCKS[part][0],
+            expected=SEEN[part] | (expected if part == "cross" else biased),
+            part=part,
+            layers=T5_BLOCKS[part][1],
+        )
+        for part in parts
+    }
 
 
 YARN = {
@@ -325,7 +401,16 @@ CASES = {
     "dinov2 without bias": vision("Dinov2", "encoder.layer.{layer}.attention", qkv_bias=False),
     "clip text": Case("CLIPText", SIZES, "encoder.layers.{layer}.self_attn", expected=CAUSAL),
     "clip vision": vision("CLIPVision", "encoder.layers.{layer}.self_attn"),
+    **two_stacks("bart", "Bart"),
+    **two_stacks("marian", "Marian", decoder_start_token_id=3),
+    **t5("t5"),
+    **t5("t5 odd", parts=["encoder", "decoder"], **ODD),
+    **t5("t5 far", parts=["encoder", "decoder"], relative_attention_max_distance=1000),
+    **t5("t5 as deep", num_decoder_layers=None, parts=["decoder"]),
+    **t5("mt5", "MT5"),
+    "mpnet": mpnet(),
+    **two_stacks("whisper", "Whisper", num_mel_bins=5, max_source_positions=N),
 }
 
-#: The first case of each model type: its plain model.
-PLAIN = {case.model_type: case for case in reversed(CASES.values())}
+#: The first case of each model type, or of its parts: its plain model.
+PLAIN = {case.title: case for case in reversed(CASES.values())}

@@ -6,6 +6,7 @@ comes out. transformers computes the frequencies, cosines and sines of rotary em
 """
 
 import contextlib
+import inspect
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ transformers.logging.disable_progress_bar()
 #: Largest relative errors against transformers: in float64 and in float32.
 TOLERANCE = (1e-12, 1e-5)
 
-N = 9
+N, N_DECODED = 9, 7
 KEEP = np.array([True, True, False, True, True, False, True, False, False])
 
 
@@ -42,6 +43,8 @@ class Case:
     expected: dict[str, Any] = field(default_factory=dict)  #: fields of the spec of each layer
     model: str = "{}Model"  #: class of the model
     prefix: str = ""  #: of `block` within the model
+    part: str | None = None  #: which of its attentions
+    layers: str = "num_hidden_layers"  #: key that says how many there are
     turning: str = "halves"  #: how cosines and sines of pairs stand: in halves, in pairs, or once
 
     @property
@@ -53,11 +56,25 @@ class Case:
         return self.config_class.model_type
 
     @property
+    def asked(self):
+        """Options without which `read_checkpoint` refuses it."""
+        tokens = N_DECODED if self.part == "decoder" else N
+        return {"part": self.part} | ({"tokens": tokens} if self.family.distances else {})
+
+    @property
+    def title(self):
+        return title_of(self.model_type, self.part)
+
+    @property
     def family(self):
-        return next(f for f in FAMILIES if self.model_type in f.model_types)
+        return next(f for f in FAMILIES if self.model_type in f.model_types and f.part == self.part)
 
     def config(self, **changes):
         return self.config_class(**(self.options | changes))
+
+
+def title_of(model_type, part):
+    return f"{model_type} {part}" if part else model_type
 
 
 def build(case, precision=torch.float32, **changes):
@@ -144,11 +161,8 @@ def no_rounding():
 
 def places(model, case):
     """The modules where attention begins and ends, each pair once. ALBERT's groups are its layers'."""
-    layers, groups = (
-        model.config.num_hidden_layers,
-        getattr(model.config, "num_hidden_groups", None),
-    )
-    for number in range(groups or layers):
+    groups = getattr(model.config, "num_hidden_groups", None)
+    for number in range(groups or getattr(model.config, case.layers)):
         yield tuple(
             model.get_submodule(case.prefix + place.format(layer=number, group=number))
             for place in (case.block, case.end or case.block)
@@ -163,23 +177,36 @@ def inputs_of(model, keep=None):
         generator = torch.Generator().manual_seed(1)
         dtype = next(model.parameters()).dtype
         return {"pixel_values": torch.randn(1, channels, size, size, generator=generator).to(dtype)}
-    return {"input_ids": torch.arange(2, 2 + N)[None], **mask}
+    if "decoder_input_ids" not in inspect.signature(model.forward).parameters:
+        return {"input_ids": torch.arange(2, 2 + N)[None], **mask}
+    words = {"decoder_input_ids": torch.arange(3, 3 + N_DECODED)[None]}
+    if model.main_input_name == "input_features":
+        generator = torch.Generator().manual_seed(1)
+        size = (1, model.config.num_mel_bins, 2 * model.config.max_source_positions)
+        sound = torch.randn(size, generator=generator).to(next(model.parameters()).dtype)
+        return {"input_features": sound, **words}
+    return {"input_ids": torch.arange(2, 2 + N)[None], **mask, **words}
 
 
 def run(model, case, keep=None, given=None):
-    """(x, y) of each layer's attention, both (tokens, features), in the model's precision.
+    """(x, context, y) of each layer's attention, all (tokens, features), in the model's precision.
 
-    `given` (tokens, features) replaces what goes into the attention of every layer.
+    `context` is None but for cross attention. `given`, an x and a context, replace what goes into the
+    attention of every layer.
     """
     caught, handles = [], []
 
     def enter(module, args, kwargs):
         hidden = args[0] if args else kwargs["hidden_states"]
+        context = kwargs.get("key_value_states")
         if given is not None:
-            hidden = torch.tensor(given, dtype=hidden.dtype)[None]
+            hidden, context = (
+                None if a is None else torch.tensor(a, dtype=hidden.dtype)[None] for a in given
+            )
+            kwargs = kwargs if context is None else kwargs | {"key_value_states": context}
             args, kwargs = ((hidden, *args[1:]), kwargs) if args else (args, kwargs)
             kwargs = kwargs if args else kwargs | {"hidden_states": hidden}
-        caught.append([hidden[0].numpy()])
+        caught.append([hidden[0].numpy(), None if context is None else context[0].numpy()])
         return args, kwargs
 
     def leave(module, args, output):
@@ -201,24 +228,27 @@ def relative(found, expected):
     return float(abs(found - expected).max() / abs(expected).max())
 
 
-def largest_error(model, case, folder, keep=None, prefix=None):
+def largest_error(model, case, folder, keep=None, **options):
     """Of all layers, how far what is read from `folder` is from the model, in its precision.
 
+    `options` are of `read_checkpoint`, of which those of the case are the others.
     In float64, frequencies that transformers rounded are compared apart, and then used.
     """
     double = next(model.parameters()).dtype is torch.float64
     errors = []
+    options = case.asked | options
     if double:
         exact_positions(model, case.turning)
-    for layer, (x, y) in enumerate(run(model, case, keep)):
-        spec, weights = read_checkpoint(folder, layer, prefix=prefix)
+    for layer, (x, context, y) in enumerate(run(model, case, keep)):
+        spec, weights = read_checkpoint(folder, layer, **options)
         if spec.rotary and double:
             frequencies = frequencies_of(model, layer)
             ours = weights.get("rotary_frequencies", rotary_frequencies(spec))
             np.testing.assert_allclose(ours, frequencies.numpy(), rtol=1e-6)
             weights = weights | {"rotary_frequencies": frequencies.numpy()}
-        given = np.ones(len(x), bool) if keep is None else keep
-        found = textbook_attention(spec, weights, x, keep=given if spec.key_padding else None)
+        given = np.ones(len(x if context is None else context), bool) if keep is None else keep
+        given = given if spec.key_padding else None
+        found = textbook_attention(spec, weights, x, context, given)
         errors.append(relative(found, y))
     return max(errors)
 

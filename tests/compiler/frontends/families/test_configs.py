@@ -89,6 +89,12 @@ CHANGES = {
         {"window": 3},
     ),
     "gemma3 kinds of layers by default": ("gemma3", {"layer_types": None}, {"window": 3}),
+    "bart other name": (
+        "bart decoder",
+        {"hidden_size": 24, "d_model": None, "num_attention_heads": 6},
+        {"heads": 3},
+    ),
+    "whisper other name": ("whisper encoder", {"num_key_value_heads": 6}, {"heads": 6}),
     "llama heads of keys by default": ("llama", {"num_key_value_heads": None}, {"groups": 4}),
 }
 EIGHT = {"num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 4}
@@ -107,7 +113,7 @@ def saved(folder, name, changes):
 @pytest.mark.parametrize("name", CHANGES)
 def test_read_as_transformers_does(tmp_path, name):
     case, model = saved(tmp_path, *CHANGES[name][:2])
-    spec, _ = read_checkpoint(tmp_path)
+    spec, _ = read_checkpoint(tmp_path, **case.asked)
     expected = CHANGES[name][2]
     assert {key: getattr(spec, key) for key in expected} == expected
     assert largest_error(model, case, tmp_path) < TOLERANCE[0]
@@ -147,6 +153,12 @@ REFUSED = {
         {"layer_types": ["chunked_attention", FULL]},
         "layer_types[0] must be one of full_attention, sliding_attention",
     ),
+    "a decoder that sees all": ("bart encoder", {"is_causal": False}, "only True is supported"),
+    "two names, two values": (
+        "whisper encoder",
+        {"num_attention_heads": 4, "num_key_value_heads": 2},
+        "num_attention_heads = 4, num_key_value_heads = 2: all are names of encoder_attention_heads",
+    ),
     "a short list": ("qwen2", {"layer_types": [FULL]}, "one entry per layer, 2 of them"),
     "one rope for two kinds of layers": (
         "gemma3",
@@ -164,8 +176,39 @@ def test_refused(tmp_path, name):
     model.save_pretrained(tmp_path)
     save_config(tmp_path, model, **changes)
     with pytest.raises(SpecError) as caught:
-        read_checkpoint(tmp_path)
+        read_checkpoint(tmp_path, **CASES[model_name].asked)
     assert message in str(caught.value)
+
+
+PARTS = {
+    "none": (
+        "bart encoder",
+        None,
+        "'bart' has several attentions: give part 'encoder' or 'decoder'",
+    ),
+    "another": ("whisper cross", "text", "or 'cross', found part 'text'"),
+    "of one": ("bert", "encoder", "a model of type 'bert' has no parts, found part 'encoder'"),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_that_are_not_there(tmp_path, name):
+    model_name, part, message = PARTS[name]
+    build(CASES[model_name]).save_pretrained(tmp_path)
+    for read in (read_checkpoint, layers):
+        with pytest.raises(SpecError) as caught:
+            read(tmp_path, part=part)
+        assert message in str(caught.value)
+
+
+def test_a_part_has_its_own_layers(tmp_path):
+    build(CASES["bart encoder"]).save_pretrained(tmp_path)
+    assert [layers(tmp_path, part=part) for part in ("encoder", "decoder", "cross")] == [2, 3, 3]
+    assert read_checkpoint(tmp_path, 2, part="cross")[0].name.endswith(" cross layer 2")
+    with pytest.raises(SpecError, match=r"layer 2 of .* does not exist, layers: 0 … 1"):
+        read_checkpoint(tmp_path, 2, part="encoder")
+    with pytest.raises(SpecError, match="says cross = True, found cross = False"):
+        read_checkpoint(tmp_path, part="cross", cross=False)
 
 
 def test_all_that_is_not_understood_in_one_error(tmp_path):

@@ -1,5 +1,7 @@
 """Every family against transformers: random weights, through the saved files, layer by layer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,13 +10,25 @@ import transformers
 from cortico.frontends import FAMILIES, layers, read_checkpoint
 from cortico.ir.errors import SpecError
 from tests.compiler.frontends.families.cases import CASES, PLAIN
-from tests.compiler.frontends.families.models import KEEP, TOLERANCE, Case, build, largest_error
+from tests.compiler.frontends.families.models import (
+    KEEP,
+    TOLERANCE,
+    build,
+    largest_error,
+    title_of,
+)
 
 HEADED = {
     "BertForMaskedLM": ("bert", "bert."),
     "RobertaForMaskedLM": ("roberta", "roberta."),
     "GPT2LMHeadModel": ("gpt2", "transformer."),
     "LlamaForCausalLM": ("llama", "model."),
+    "BartForConditionalGeneration": ("bart cross", "model."),
+    "MarianMTModel": ("marian decoder", "model."),
+    "WhisperForConditionalGeneration": ("whisper encoder", "model."),
+    "T5ForTokenClassification": ("t5 encoder", "transformer."),
+    "MT5ForConditionalGeneration": ("mt5 decoder", ""),
+    "MPNetForMaskedLM": ("mpnet", "mpnet."),
 }
 
 
@@ -23,8 +37,8 @@ def test_attention_is_transformers(tmp_path, name):
     case = CASES[name]
     model = build(case)
     model.save_pretrained(tmp_path)
-    assert layers(tmp_path) == model.config.num_hidden_layers
-    spec, _ = read_checkpoint(tmp_path)
+    assert layers(tmp_path, part=case.part) == getattr(model.config, case.layers)
+    spec, _ = read_checkpoint(tmp_path, **case.asked)
     assert {key: getattr(spec, key) for key in case.expected} == case.expected
     assert largest_error(model, case, tmp_path) < TOLERANCE[1]
     assert largest_error(model.double(), case, tmp_path) < TOLERANCE[0]
@@ -51,9 +65,8 @@ def test_shards_and_types(tmp_path, name, dtype):
 @pytest.mark.parametrize("name", HEADED)
 def test_models_with_heads_of_tasks(tmp_path, name):
     kind, prefix = HEADED[name]
-    plain = PLAIN[kind]
-    case = Case(plain.kind, plain.options, plain.block, plain.end, model=name, prefix=prefix)
-    assert getattr(transformers, name).base_model_prefix + "." == prefix
+    case = replace(PLAIN[kind], model=name, prefix=prefix)
+    assert prefix in ("", getattr(transformers, name).base_model_prefix + ".")
     model = build(case)
     model.save_pretrained(tmp_path)
     assert largest_error(model.double(), case, tmp_path) < TOLERANCE[0]
@@ -66,17 +79,17 @@ def test_the_towers_of_clip(tmp_path):
     )
     model = transformers.CLIPModel(whole).eval().double()
     model.save_pretrained(tmp_path)
-    for prefix in ("text_model", "vision_model"):
-        case = PLAIN[f"clip_{prefix}"]
-        tower = getattr(model, prefix)
-        found = largest_error(tower, case, tmp_path, prefix=prefix)
-        assert found < TOLERANCE[0] and layers(tmp_path, prefix=prefix) == 2
-    with pytest.raises(SpecError, match="give prefix 'text_model' or 'vision_model'"):
+    for part in ("text", "vision"):
+        case = PLAIN[f"clip_{part}_model"]
+        tower = getattr(model, f"{part}_model")
+        found = largest_error(tower, case, tmp_path, part=part)
+        assert found < TOLERANCE[0] and layers(tmp_path, part=part) == 2
+    with pytest.raises(SpecError, match=r"several attentions: give part 'text' or 'vision'$"):
         read_checkpoint(tmp_path)
 
 
 def test_every_model_type_is_tested():
-    assert PLAIN.keys() == {name for family in FAMILIES for name in family.model_types}
+    assert PLAIN.keys() == {title_of(name, f.part) for f in FAMILIES for name in f.model_types}
 
 
 def test_matrices_are_views_of_the_file(tmp_path):

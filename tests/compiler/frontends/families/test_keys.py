@@ -123,6 +123,7 @@ def test_other_names_are_those_of_transformers(kind):
 CANDIDATES = (True, False, 3, 7, 0.37, "relu", "gelu", "x", ["x"], {"0": "x"})
 SECOND = {
     "max_position_embeddings": 64,
+    "max_target_positions": 64,
     "n_positions": 64,
     "image_size": 12,  # as many patches as before
     "patch_size": 6,
@@ -131,6 +132,10 @@ SECOND = {
     "out_indices": [1],
     "_out_features": ["stage2"],
     "_out_indices": [2],
+    "begin_suppress_tokens": [3],
+    "decoder_vocab_size": 30,
+    "pad_token_id": 2,
+    "dense_act_fn": "silu",
 }
 #: Keys that transformers takes only beside others.
 NEEDS = {"add_cross_attention": {"is_decoder": True}}
@@ -142,6 +147,7 @@ ONE_VALUE = {
     "return_dict",  # Dinov2 calls its embeddings with it
     "model_type",
     "torch_dtype",
+    "max_source_positions",  # Whisper has as many tokens
 }
 
 
@@ -168,9 +174,9 @@ def second_value(case, key):
 
 def outputs(model, case):
     """What attention gives in each layer, on the same tokens whatever the rest of the model does."""
-    width = run(model, case)[0][0].shape
-    given = np.random.default_rng(0).standard_normal(width)
-    return [y for _, y in run(model, case, given=given)]
+    first, random = run(model, case)[0], np.random.default_rng(0)
+    given = [None if a is None else random.standard_normal(a.shape) for a in first[:2]]
+    return [y for *_, y in run(model, case, given=given)]
 
 
 def assert_same_attention(case, changes, **beside):
@@ -237,6 +243,10 @@ def test_any_value_is_read_or_refused(kind):
 
 def _read_or_refused(family, values):
     with contextlib.suppress(SpecError):
-        spec, weights = family.describe(family.keys.resolve(Config("config.json", values)), 1)
+        resolved = family.keys.resolve(Config("config.json", values))
+        if family.distances:
+            table = family.distances(resolved)
+            assert np.ptp(table.rows(np.arange(-300, 300))) < table.buckets
+        spec, weights = family.describe(resolved, 1)
         assert all(np.isfinite(array).all() for array in weights.values())
         assert spec.rotary is None or spec.rotary.base > 0

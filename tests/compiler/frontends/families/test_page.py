@@ -43,11 +43,23 @@ def values(fixed):
     return ", ".join(f"`{key}`: {value}" for key, value in fixed.items()) or "—"
 
 
+def title(family):
+    return f"{family.name}, {family.part}" if family.part else family.name
+
+
+def listed(names):
+    *first, last = dict.fromkeys(names)
+    return f"{', '.join(first)} and {last}"
+
+
+BY_DISTANCE = [family.name for family in FAMILIES if family.distances]
+
+
 def row(family, errors):
     models = sum(case.family is family for case in CASES.values())
     read = [key for key in family.keys.read if key not in ROPE]
     turned = ["rope"] if "rope_parameters" in family.keys.read else []
-    cells = (family.name, names(family.model_types), ", ".join([names(read), *turned]))
+    cells = (title(family), names(family.model_types), ", ".join([names(read), *turned]))
     return [*cells, values(family.keys.fixed), str(models), *(f"{e:.0e}" for e in errors)]
 
 
@@ -56,13 +68,19 @@ TITLES = ("family", "`model_type`", "read", "only", "models", "float64", "float3
 
 
 def page(errors):
-    rows = [TITLES, ["---"] * len(TITLES), *(row(f, errors[f.name]) for f in FAMILIES)]
+    rows = [TITLES, ["---"] * len(TITLES), *(row(f, errors[title(f)]) for f in FAMILIES)]
     lines = ["| " + " | ".join(cells) + " |" for cells in rows]
     tail = (
         f"Where it says rope: {names(ROPE)}, of the types {names(EVERY_ROPE)} (Phi-3: `default`). "
         "`rope_scaling` counts before `rope_parameters`, and what stands in them before what stands "
         "beside them.",
-        "A model of type `clip` has both towers: `--prefix text_model` or `--prefix vision_model`.",
+        "A name after a comma is a part of a model: `--part encoder`, `--part decoder` (to itself) or "
+        "`--part cross` (from the decoder to the encoder's states, which are the input `context`), in "
+        'Python `part="cross"`. Layers are those of the part. A model of type `clip` has both towers: '
+        "`--part text` or `--part vision`.",
+        f"{listed(BY_DISTANCE)} have a position bias by distance, in buckets. It becomes a table of all pairs "
+        "of tokens, for the number of tokens that `--tokens N`, in Python `tokens=N`, says; without it "
+        "they are refused, and so are buckets whose bounds hang on the last digit of a logarithm.",
         f"All families — only: {values(FIXED)}.",
     )
     return HEAD + "\n" + "\n".join(lines) + "\n\n" + "\n\n".join(tail) + "\n"
@@ -73,13 +91,13 @@ def published():
     text = (DOCS / "families.md").read_text(encoding="utf-8")
     found = re.findall(r"^\| ([^|]+) \|.*\| (\S+) \| (\S+) \|$", text, re.M)
     errors = {name: (float(d), float(s)) for name, d, s in found if s[0].isdigit()}
-    return {family.name: errors.get(family.name, TOLERANCE) for family in FAMILIES}
+    return {title(family): errors.get(title(family), TOLERANCE) for family in FAMILIES}
 
 
 def measured(folder):
-    errors = {family.name: [0.0, 0.0] for family in FAMILIES}
+    errors = {title(family): [0.0, 0.0] for family in FAMILIES}
     for index, case in enumerate(CASES.values()):
-        place, worst = folder / str(index), errors[case.family.name]
+        place, worst = folder / str(index), errors[title(case.family)]
         model = build(case)
         model.save_pretrained(place)
         worst[1] = max(worst[1], largest_error(model, case, place))
