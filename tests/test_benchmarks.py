@@ -57,7 +57,7 @@ def test_a_benchmark_runs(name, tmp_path):
     assert (published.read_bytes() if published.exists() else None) == before
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", scripts(PAGES))
 def test_a_page_is_made(name, tmp_path):
     """In a copy, from what is published: pages say that already, pictures are there."""

@@ -26,16 +26,9 @@ from tests.attack.runner import attack, summary
 SEED = "CORTICO_ATTACK_SEED"
 
 
-#: Attacks whose trials take seconds each.
-LONG = ("circuits_on_simulators", "compilations")
-
-
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.full if name in LONG else ()) for name in attacks()],
-)
+@pytest.mark.parametrize("name", attacks())
 def test_attacks_find_nothing_wrong(name):
     seed = int(os.environ.get(SEED, "0"))
     found = attack(name, range(seed, seed + trials_in_tests(name)))

@@ -49,7 +49,7 @@ WRITERS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("backend", WRITERS)
 def test_nothing_in_templates_is_without_use(backend):
     write, modules = WRITERS[backend]

@@ -8,6 +8,7 @@ from cortico.anatomy import audit
 from cortico.demo.minilm import MiniLM
 from cortico.experiment.activity import observe
 from cortico.page import Page, page_html
+from tests.covering import first
 from tests.needs import needs_weights
 from tests.page.pages import data_of
 
@@ -34,7 +35,7 @@ def theirs(model):
 
 
 @needs_weights
-@pytest.mark.parametrize("layer", range(6))
+@pytest.mark.parametrize("layer", first(2, range(6)))
 def test_attention_is_the_models_own(model, theirs, layer):
     spec, weights = read_checkpoint(model.folder, layer=layer)
     ids, keep = model.tokenize([SENTENCE])

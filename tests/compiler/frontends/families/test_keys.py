@@ -17,6 +17,7 @@ from cortico.frontends.rope import _TABLE, EVERY_ROPE
 from cortico.ir.errors import SpecError
 from tests.compiler.frontends.families.cases import PLAIN
 from tests.compiler.frontends.families.models import build, relative, run
+from tests.covering import first
 
 #: Names that transformers itself takes away before they are read.
 _TAKEN = re.compile(r"kwargs\.(?:pop|get)\(\s*\"(\w+)\"")
@@ -187,7 +188,7 @@ def assert_same_attention(case, changes, **beside):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", PLAIN)
+@pytest.mark.parametrize("kind", first(6, PLAIN))
 def test_keys_that_do_not_matter(kind):
     """All of them changed at once, and those that need others beside them one by one."""
     case = PLAIN[kind]
