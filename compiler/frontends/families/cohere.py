@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
 from cortico.frontends.families.options import all_or_none, rotary_decoder
-from cortico.frontends.family import Attention, Family
+from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.rope import ROPE_KEYS
 from cortico.spec import RotaryStyle
@@ -34,13 +36,10 @@ def describe(config: Config, layer: int) -> Attention:
     return rotary_decoder(config, bias, style=RotaryStyle.INTERLEAVED)
 
 
-FAMILY = Family(
+FAMILY = replace(
+    llama.FAMILY,
     name="Cohere",
     model_types=("cohere",),
     keys=KEYS,
     describe=describe,
-    maps=llama.MAPS,
-    place=llama.PLACE,
-    prefixes=llama.PREFIXES,
-    ignored=llama.IGNORED,
 )

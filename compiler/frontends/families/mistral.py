@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
 from cortico.frontends.families.options import rotary_decoder, window_of
-from cortico.frontends.family import Attention, Family
+from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys
 from cortico.frontends.rope import ROPE_KEYS
 from cortico.spec import Bias
@@ -33,13 +35,10 @@ def describe(config: Config, layer: int) -> Attention:
     return rotary_decoder(config, Bias(), window_of(config, layer, slides=True))
 
 
-FAMILY = Family(
+FAMILY = replace(
+    llama.FAMILY,
     name="Mistral",
     model_types=("mistral", "ministral"),
     keys=KEYS,
     describe=describe,
-    maps=llama.MAPS,
-    place=llama.PLACE,
-    prefixes=llama.PREFIXES,
-    ignored=llama.IGNORED,
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
 from cortico.frontends.families.options import all_or_none, rotary_decoder
-from cortico.frontends.family import Attention, Family
+from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.rope import ROPE_KEYS
 
@@ -37,13 +39,10 @@ def describe(config: Config, layer: int) -> Attention:
     return rotary_decoder(config, all_or_none(config.flag("use_bias")), window)
 
 
-FAMILY = Family(
+FAMILY = replace(
+    llama.FAMILY,
     name="StarCoder2",
     model_types=("starcoder2",),
     keys=KEYS,
     describe=describe,
-    maps=llama.MAPS,
-    place=llama.PLACE,
-    prefixes=llama.PREFIXES,
-    ignored=llama.IGNORED,
 )
