@@ -11,14 +11,13 @@ from cortico.frontends import gguf_file, onnx_file, torch_mha
 from cortico.frontends.config import Config, read_config
 from cortico.frontends.families import FAMILIES, family_of
 from cortico.frontends.family import Attention, Family
-from cortico.frontends.foreign import conversions
+from cortico.frontends.foreign import PICKLED, conversions
 from cortico.frontends.tensors import Tensors, open_tensors
 from cortico.ir.errors import SpecError, named, near_name
 from cortico.ir.reading import AnyPath
 from cortico.spec import AttentionSpec
 from cortico.spec.weights import check_weights
 
-_SUFFIX = r"\.(safetensors|bin|pt|pth)$"
 #: Folder names that do not name a model: generic ones, and the commits of the hub's cache.
 _SAYS_NOTHING = r"|\.|models?|checkpoints?|snapshots?|[0-9a-f]{40}"
 #: Files of `save_pretrained`, those that count first first.
@@ -31,9 +30,9 @@ _ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Opened tensors, the config.json beside them, if any, and what was said of how to read them.
+    """Opened tensors, the config beside them with the family that knows it, and how to read them.
 
-    family: of a file that says it itself; otherwise config.json does.
+    config, family: None for the state dict of a `torch.nn.MultiheadAttention`.
     """
 
     name: str
@@ -41,8 +40,7 @@ class Checkpoint:
     tensors: Tensors
     ignore: frozenset[str]  #: keys that are left out
     prefix: str | None
-    part: str | None
-    family: Family | None = None
+    family: Family | None
 
 
 def read_checkpoint(
@@ -127,13 +125,14 @@ def _read_onnx(path: Path, layer: int, tokens: int | None) -> Attention:
 def _read_layer(
     found: Checkpoint, layer: int, heads: int | None, cross: bool | None, tokens: int | None
 ) -> Attention:
-    if found.config is None:
+    if found.config is None or found.family is None:
         scope = torch_mha.find_prefixes(found.tensors, found.prefix)[layer]
         tensors = found.tensors.scoped(scope, f"layer {layer}")
         return torch_mha.read_state_dict(tensors, heads, cross)
-    family, config = _family(found, found.config)
-    spec, weights = family.read(config, found.tensors, layer, found.prefix, found.ignore, tokens)
-    source = config.source
+    spec, weights = found.family.read(
+        found.config, found.tensors, layer, found.prefix, found.ignore, tokens
+    )
+    source = found.config.source
     if heads is not None and heads != spec.heads:
         raise SpecError(f"{source} says {spec.heads} heads, found heads = {heads!r}")
     if cross is not None and cross != spec.cross:
@@ -142,10 +141,8 @@ def _read_layer(
 
 
 def _count_layers(found: Checkpoint) -> int:
-    if found.config is not None:
-        family, config = _family(found, found.config)
-        return family.count(config, found.ignore)
-    _refuse("a torch.nn.MultiheadAttention", part=found.part)
+    if found.config is not None and found.family is not None:
+        return found.family.count(found.config, found.ignore)
     count = len(torch_mha.find_prefixes(found.tensors, found.prefix))
     if not count:
         known = ", ".join(dict.fromkeys(family.name for family in FAMILIES))
@@ -157,10 +154,6 @@ def _count_layers(found: Checkpoint) -> int:
     return count
 
 
-def _family(found: Checkpoint, config: Config) -> tuple[Family, Config]:
-    return (found.family, config) if found.family else family_of(config, found.part, found.ignore)
-
-
 def _open(path: Path, ignore: Iterable[str], prefix: str | None, part: str | None) -> Checkpoint:
     left_out = frozenset([ignore] if isinstance(ignore, str) else ignore)
     if path.suffix.lower() == gguf_file.SUFFIX:
@@ -170,18 +163,23 @@ def _open(path: Path, ignore: Iterable[str], prefix: str | None, part: str | Non
     adapters = [name for name in _ADAPTERS if (folder / name).exists()]
     _refuse_adapters(folder, [name for name in adapters if name not in left_out])
     tensors = open_tensors(_weights_file(path) if path.is_dir() else path)
-    config = folder / "config.json"
-    found = read_config(config) if _is_there(config) else None
+    beside = folder / "config.json"
+    found = read_config(beside) if _is_there(beside) else None
     if found is not None and "model_type" not in found.values and torch_mha.holds_one(tensors):
         found = None
     _refuse_absent(left_out, [*adapters, *(_keys(found) if found else ())], folder)
-    return Checkpoint(_name(path, found), found, tensors, left_out, prefix, part)
+    name = _name(path, found)
+    if found is None:
+        _refuse("a torch.nn.MultiheadAttention", part=part)
+        return Checkpoint(name, None, tensors, left_out, prefix, None)
+    family, config = family_of(found, part, left_out)
+    return Checkpoint(name, config, tensors, left_out, prefix, family)
 
 
 def _open_gguf(path: Path, left_out: frozenset[str], prefix: str | None) -> Checkpoint:
     config, tensors, family = gguf_file.open_gguf(path)
     _refuse_absent(left_out, config.values, path)
-    return Checkpoint(path.stem, config, tensors, left_out, prefix, None, family)
+    return Checkpoint(path.stem, config, tensors, left_out, prefix, family)
 
 
 def _keys(config: Config) -> list[str]:
@@ -237,7 +235,7 @@ def _name(path: Path, config: Config | None) -> str:
     own = path.resolve()
     if config is not None and not path.is_dir():
         own = own.parent
-    name = re.sub(_SUFFIX, "", own.name)
+    name = re.sub("|".join(rf"\{end}$" for end in (".safetensors", *PICKLED)), "", own.name)
     given = config.values.get("_name_or_path") if config else None
     if isinstance(given, str) and re.fullmatch(_SAYS_NOTHING, name):
         name = PurePosixPath(given.replace("\\", "/")).name or name

@@ -7,7 +7,7 @@ from dataclasses import replace
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
 from cortico.frontends.families.options import all_or_none, rotary_decoder, window_of
-from cortico.frontends.family import Attention, Family
+from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.rope import ROPE_KEYS
 
@@ -43,12 +43,11 @@ def describe(config: Config, layer: int) -> Attention:
     return replace(spec, soft_cap=cap), frequencies
 
 
-FAMILY = Family(
+FAMILY = replace(
+    llama.FAMILY,
     name="Gemma 2",
     model_types=("gemma2",),
     keys=KEYS,
     describe=describe,
-    maps=llama.MAPS,
-    place=llama.PLACE,
-    prefixes=llama.PREFIXES,
+    ignored=(),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cortico.frontends.config import Config
@@ -14,7 +15,7 @@ from cortico.frontends.families.options import (
     rotary_decoder,
     window_of,
 )
-from cortico.frontends.family import Attention, Family
+from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.rope import ROPE_KEYS
 from cortico.ir.errors import shown
@@ -78,14 +79,13 @@ def _rope(config: Config, kind: str) -> dict[str, Any]:
     return {"rope_parameters": values, "rope_scaling": None, "rope_theta": base}
 
 
-FAMILY = Family(
+FAMILY = replace(
+    llama.FAMILY,
     name="Gemma 3",
     model_types=("gemma3_text",),
     keys=KEYS,
     describe=describe,
-    maps=llama.MAPS,
-    place=llama.PLACE,
-    prefixes=llama.PREFIXES,
+    ignored=(),
     others=GAINS,
     added=1.0,
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
 from cortico.frontends.families.options import all_or_none, rotary_decoder, window_of
-from cortico.frontends.family import Attention, Family
+from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.rope import ROPE_KEYS
 
@@ -56,13 +56,12 @@ def describe(config: Config, layer: int) -> Attention:
     return replace(spec, sink=True), frequencies
 
 
-FAMILY = Family(
+FAMILY = replace(
+    llama.FAMILY,
     name="GPT-OSS",
     model_types=("gpt_oss",),
     keys=KEYS,
     describe=describe,
-    maps=llama.MAPS,
-    place=llama.PLACE,
-    prefixes=llama.PREFIXES,
+    ignored=(),
     others={"sink": "sinks"},
 )

@@ -9,12 +9,6 @@ from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
 from cortico.frontends.rope import ROPE_KEYS
 
-#: The maps of Llama and of most that came after it.
-MAPS = Separate("q_proj", "k_proj", "v_proj", "o_proj")
-PLACE, PREFIXES = "layers.{layer}.self_attn.", ("", "model.")
-#: A buffer in files of old: the frequencies, which follow from config.json.
-IGNORED = ("rotary_emb.inv_freq",)
-
 #: Keys of the feed-forward block, the norms and dropout, under Llama's names.
 HARMLESS = words(
     "intermediate_size hidden_act rms_norm_eps attention_dropout is_decoder add_cross_attention"
@@ -49,8 +43,8 @@ FAMILY = Family(
     model_types=("llama",),
     keys=KEYS,
     describe=describe,
-    maps=MAPS,
-    place=PLACE,
-    prefixes=PREFIXES,
-    ignored=IGNORED,
+    maps=Separate("q_proj", "k_proj", "v_proj", "o_proj"),
+    place="layers.{layer}.self_attn.",
+    prefixes=("", "model."),
+    ignored=("rotary_emb.inv_freq",),  # in files of old: frequencies, which follow from config.json
 )

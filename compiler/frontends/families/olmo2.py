@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama, olmo
 from cortico.frontends.families.options import GAINS, all_or_none, normed, rotary_decoder
-from cortico.frontends.family import Attention, Family
+from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys
 from cortico.spec import NormOver
 
@@ -22,13 +24,12 @@ def describe(config: Config, layer: int) -> Attention:
     return normed(rotary_decoder(config, bias), config, NormOver.WIDTH)
 
 
-FAMILY = Family(
+FAMILY = replace(
+    llama.FAMILY,
     name="OLMo 2",
     model_types=("olmo2",),
     keys=KEYS,
     describe=describe,
-    maps=llama.MAPS,
-    place=llama.PLACE,
-    prefixes=llama.PREFIXES,
+    ignored=(),
     others=GAINS,
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
 from cortico.frontends.families.options import EVERY_BIAS, rotary_decoder
-from cortico.frontends.family import Attention, Family
+from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
 from cortico.frontends.rope import ROPE_KEYS
@@ -32,13 +34,11 @@ def describe(config: Config, layer: int) -> Attention:
     return rotary_decoder(config, EVERY_BIAS, partial=True)
 
 
-FAMILY = Family(
+FAMILY = replace(
+    llama.FAMILY,
     name="Phi",
     model_types=("phi",),
     keys=KEYS,
     describe=describe,
     maps=Separate("q_proj", "k_proj", "v_proj", "dense"),
-    place=llama.PLACE,
-    prefixes=llama.PREFIXES,
-    ignored=llama.IGNORED,
 )

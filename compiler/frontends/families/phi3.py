@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
 from cortico.frontends.families.options import rotary_decoder
-from cortico.frontends.family import Attention, Family
+from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Fused
 from cortico.frontends.rope import ROPE_KEYS
@@ -36,13 +38,11 @@ def describe(config: Config, layer: int) -> Attention:
     return rotary_decoder(config, Bias(), window, partial=True, kinds=("default",))
 
 
-FAMILY = Family(
+FAMILY = replace(
+    llama.FAMILY,
     name="Phi-3",
     model_types=("phi3",),
     keys=KEYS,
     describe=describe,
     maps=Fused("qkv_proj", "o_proj"),
-    place=llama.PLACE,
-    prefixes=llama.PREFIXES,
-    ignored=llama.IGNORED,
 )

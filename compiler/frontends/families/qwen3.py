@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama, qwen2
 from cortico.frontends.families.options import GAINS, all_or_none, normed, rotary_decoder
-from cortico.frontends.family import Attention, Family
+from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys
 
 KEYS = Keys(
@@ -21,13 +23,12 @@ def describe(config: Config, layer: int) -> Attention:
     return normed(rotary_decoder(config, bias, qwen2.late_window(config, layer)), config)
 
 
-FAMILY = Family(
+FAMILY = replace(
+    llama.FAMILY,
     name="Qwen3",
     model_types=("qwen3",),
     keys=KEYS,
     describe=describe,
-    maps=llama.MAPS,
-    place=llama.PLACE,
-    prefixes=llama.PREFIXES,
+    ignored=(),
     others=GAINS,
 )
