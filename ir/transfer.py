@@ -2,7 +2,7 @@
 
 An entry has what a function is (`evaluate`, and what holds of it on the whole line), its slope, and how it is
 written in every language. A backend refuses the functions for which its language has None. To add a function is
-to add an entry here; `tests/ir/test_transfer.py` holds every column against another source.
+to add an entry here; `tests/ir/transfers/` holds every column against another source.
 """
 
 from __future__ import annotations
