@@ -111,10 +111,10 @@ def timed(equal: Callable[[], bool]) -> float:
 
 def proofs() -> dict[str, Callable[[Any, Any], bool]]:
     """The two proofs of cortico, for all sizes."""
-    from cortico.verify import Verdict
+    from cortico.verify import Known
 
     def all_proved(outcomes: Sequence[Any]) -> bool:
-        return all(outcome.verdict is Verdict.PROVED for outcome in outcomes)
+        return all(outcome.verdict is Known.PROVED for outcome in outcomes)
 
     return {
         "output": lambda spec, circuit: all_proved(output_outcomes(spec, circuit)),

@@ -34,8 +34,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from common import RESULTS, sized
 
 from cortico.lowering import lower
+from cortico.verify.known import Known
 from cortico.verify.normal import algebra, terms
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.normal.equivalence import compare
 from tests.attack import trial_of
 from tests.verify.judge import equal_pair, judge
 from tests.verify.mutations import mutated
@@ -59,7 +60,7 @@ def equal_systems(seed: int) -> list[str]:
     """The verdicts on one pair of equal systems: of y, or of all gradients."""
     random = Random(seed)
     outcomes = compare(*equal_pair(random, any_spec(random)))
-    words = {Verdict.REFUTED: "LIE: "}
+    words = {Known.REFUTED: "LIE: "}
     return [f"{words.get(each.verdict, '')}{each.verdict}" for each in outcomes]
 
 

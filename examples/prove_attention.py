@@ -29,14 +29,7 @@ from dataclasses import replace
 from cortico import AttentionSpec, compile_attention, lower, random_weights
 from cortico.ir import Gain, Projection
 from cortico.ir.rewrite import map_projections
-from cortico.verify import (
-    Verdict,
-    circuit_equations,
-    closed_forms,
-    compare,
-    gradients,
-    reference,
-)
+from cortico.verify import Known, circuit_equations, closed_forms, compare, gradients, reference
 
 
 def main() -> int:
@@ -72,8 +65,8 @@ def main() -> int:
         for name, numbers in found.counterexample.given.items():
             print(f"  {name:3} = {numbers.tolist()}")
 
-    proved = all(outcome.verdict is Verdict.PROVED for outcome in outcomes) and proof.holds
-    return 0 if proved and found.verdict is Verdict.REFUTED else 1
+    proved = all(outcome.verdict is Known.PROVED for outcome in outcomes) and proof.holds
+    return 0 if proved and found.verdict is Known.REFUTED else 1
 
 
 def without_gain(projection: Projection) -> Projection:

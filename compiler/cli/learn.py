@@ -144,9 +144,9 @@ def _formulas(learning: Learning) -> Formulas:
 
 
 def _is_proved(found: Formulas) -> bool:
-    from cortico.verify.normal.equivalence import Verdict
+    from cortico.verify.known import Known
 
-    return all(outcome.verdict is Verdict.PROVED for outcome in found.outcomes)
+    return all(outcome.verdict is Known.PROVED for outcome in found.outcomes)
 
 
 def _record(learning: Learning, found: Formulas | None) -> dict[str, object]:

@@ -101,7 +101,8 @@ def _read_claims(path: Path) -> tuple[Claim, ...]:
     from cortico.ir.errors import clipped
     from cortico.ir.limits import JSON_BYTES
     from cortico.ir.reading import read_bytes
-    from cortico.verify.claims import Claim, Known
+    from cortico.verify.claims import Claim
+    from cortico.verify.known import Known
 
     try:
         written = json.loads(read_bytes(path, JSON_BYTES))["claims"]

@@ -12,18 +12,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cortico.verify.claims import Claim, Known, Verification, verify_compilation
+    from cortico.verify.claims import Claim, Verification, verify_compilation
     from cortico.verify.equations.closed_forms import closed_forms, memory_forms
     from cortico.verify.equations.gradients import gradients
     from cortico.verify.equations.meaning import circuit_equations
     from cortico.verify.equations.reference import reference
-    from cortico.verify.normal.equivalence import Outcome, Verdict, compare
+    from cortico.verify.known import Known
+    from cortico.verify.normal.equivalence import Outcome, compare
 
 _HOME = {
     "Claim": "claims",
-    "Known": "claims",
+    "Known": "known",
     "Outcome": "normal.equivalence",
-    "Verdict": "normal.equivalence",
     "Verification": "claims",
     "circuit_equations": "equations.meaning",
     "closed_forms": "equations.closed_forms",
@@ -38,7 +38,6 @@ __all__ = [
     "Claim",
     "Known",
     "Outcome",
-    "Verdict",
     "Verification",
     "circuit_equations",
     "closed_forms",

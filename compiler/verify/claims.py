@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from cortico.backends import Backend
 from cortico.ir import Circuit, PassError, UnsupportedError
@@ -24,20 +23,10 @@ from cortico.verify.equations.closed_forms import closed_forms, trained
 from cortico.verify.equations.gradients import gradients
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
-from cortico.verify.normal.equivalence import Outcome, Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import Outcome, compare
 from cortico.verify.steps.output_bound import TOKENS
 from cortico.verify.steps.validation import StepProof, prove_steps
-
-
-class Known(StrEnum):
-    """How well a claim is known, from best to worst. Reports use these words and no others."""
-
-    PROVED = "proved for all sizes"
-    CHECKED = "checked exactly"
-    COMPARED = "compared numerically"
-    SKIPPED = "not run"
-    UNDECIDED = "not decided"
-    REFUTED = "refuted"
 
 
 @dataclass(frozen=True)
@@ -133,10 +122,10 @@ def _gradients(spec: AttentionSpec, lowered: Circuit) -> Claim:
 
 def _proved(claim: str, outcomes: list[Outcome], seconds: float) -> Claim:
     """A claim that holds when all outcomes are proofs."""
-    worst = next((o for o in outcomes if o.verdict is Verdict.REFUTED), None)
-    worst = worst or next((o for o in outcomes if o.verdict is not Verdict.PROVED), None)
+    worst = next((o for o in outcomes if o.verdict is Known.REFUTED), None)
+    worst = worst or next((o for o in outcomes if o.verdict is not Known.PROVED), None)
     if worst is not None:
-        return Claim(claim, Known(worst.verdict.value), worst.reason, seconds=seconds)
+        return Claim(claim, worst.verdict, worst.reason, seconds=seconds)
     terms = sum(outcome.terms for outcome in outcomes)
     return Claim(claim, Known.PROVED, f"equal normal forms, {terms} terms", seconds=seconds)
 
@@ -156,7 +145,7 @@ def _step(proof: StepProof) -> Claim:
         detail += f"; {_rounding(proof)}"
     given = tuple(dict.fromkeys(str(fact) for fact in proof.facts))
     claim = f"{proof.name} keeps the output"
-    return Claim(claim, Known(proof.verdict.value), detail, given, proof.seconds)
+    return Claim(claim, proof.verdict, detail, given, proof.seconds)
 
 
 def _rounding(proof: StepProof) -> str:

@@ -10,7 +10,7 @@ import warnings
 from random import Random
 
 from cortico.pipeline import compile_attention
-from cortico.verify.claims import Known
+from cortico.verify.known import Known
 from tests.attack.drawing import planted_weights, random_spec
 from tests.attack.trial import Trial
 

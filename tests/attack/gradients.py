@@ -23,7 +23,8 @@ from cortico.verify.equations.closed_forms import closed_forms
 from cortico.verify.equations.gradients import gradients
 from cortico.verify.equations.language import Equations
 from cortico.verify.equations.meaning import circuit_equations
-from cortico.verify.normal.equivalence import Outcome, Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import Outcome, compare
 from tests.attack.circuits import arrays, changed, run_on, sizes_of
 from tests.attack.drawing import random_spec
 from tests.attack.equations import changed_row, numbers_of
@@ -129,22 +130,20 @@ def _judged(
             continue
         _keep_largest(apart, _differences(true, found))
         if all(
-            apart.get(n, 0) > _DIFFERENT
-            for n, o in verdicts.items()
-            if o.verdict is Verdict.REFUTED
+            apart.get(n, 0) > _DIFFERENT for n, o in verdicts.items() if o.verdict is Known.REFUTED
         ):
             break
     wrong = []
     for name, outcome in verdicts.items():
         difference = apart.get(name, np.nan)
-        if outcome.verdict is Verdict.PROVED and difference > _DIFFERENT:
+        if outcome.verdict is Known.PROVED and difference > _DIFFERENT:
             wrong.append(f"d.{name} is proved, and is {difference:.2g} of the largest apart")
-        if outcome.verdict is Verdict.REFUTED and difference <= _SAME:
+        if outcome.verdict is Known.REFUTED and difference <= _SAME:
             wrong.append(f"d.{name} is refuted, and agrees ({outcome.reason})")
     words = {o.verdict for o in outcomes}
-    said = "some refuted" if Verdict.REFUTED in words else "some not decided"
+    said = "some refuted" if Known.REFUTED in words else "some not decided"
     return Trial(
-        "all proved" if words == {Verdict.PROVED} else said, bool(wrong), f"{wrong}: {detail}"
+        "all proved" if words == {Known.PROVED} else said, bool(wrong), f"{wrong}: {detail}"
     )
 
 

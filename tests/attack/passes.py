@@ -17,7 +17,7 @@ from cortico.ir import Circuit, PassError
 from cortico.lowering import lower
 from cortico.passes import Pass, named_apart
 from cortico.spec import AttentionSpec
-from cortico.verify.normal.equivalence import Verdict
+from cortico.verify.known import Known
 from cortico.verify.steps.validation import prove_step
 from tests.attack.differences import Apart, apart
 from tests.attack.drawing import Weights, planted_weights, random_spec
@@ -29,7 +29,7 @@ from tests.verify.mutations import Edit
 #: Trials that pytest makes, with a new seed each time.
 IN_TESTS = 15
 
-WORDS = {Verdict.PROVED: "proved", Verdict.REFUTED: "refuted", Verdict.UNDECIDED: "not decided"}
+WORDS = {Known.PROVED: "proved", Known.REFUTED: "refuted", Known.UNDECIDED: "not decided"}
 
 #: One trial in so many compiles as users do, which takes seconds.
 _WHOLE = 200

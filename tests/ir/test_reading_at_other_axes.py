@@ -33,7 +33,8 @@ from cortico.spec import AttentionSpec, Kernel, Mask
 from cortico.verify.equations.language import Equations
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 
 TOKENS, HEADS, WIDTH, MODEL = 5, 2, 2, 4
 
@@ -135,14 +136,14 @@ def test_array_backends_agree(spec, name):
     np.testing.assert_allclose(found, by_hand(spec, x, weights), rtol=1e-5, atol=1e-5)
 
 
-def verdicts(equations: Equations, circuit: Circuit) -> list[Verdict]:
+def verdicts(equations: Equations, circuit: Circuit) -> list[Known]:
     return [outcome.verdict for outcome in compare(equations, circuit_equations(circuit))]
 
 
 @each_spec
 def test_it_is_proved_to_be_attention_for_all_sizes(spec):
     for other in (reference(spec), circuit_equations(lower(spec))):
-        assert verdicts(other, attention(spec)) == [Verdict.PROVED]
+        assert verdicts(other, attention(spec)) == [Known.PROVED]
 
 
 @each_spec
@@ -151,7 +152,7 @@ def test_it_is_proved_to_be_attention_for_all_sizes(spec):
 )
 def test_a_source_read_at_another_axis_is_refuted(spec, name, at):
     wrong = changed(attention(spec), name, at=at)
-    assert verdicts(reference(spec), wrong) == [Verdict.REFUTED]
+    assert verdicts(reference(spec), wrong) == [Known.REFUTED]
 
 
 def square() -> Circuit:

@@ -8,7 +8,8 @@ from cortico.ir import Bound, Gain, Output, SpecError, TensorRef, Weight
 from cortico.learning import SquaredError, differentiate, gradient_circuit
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 from tests.cases import CASES
 from tests.covering import every_case
 from tests.learning.systems import meaning, textbook
@@ -25,7 +26,7 @@ def verdicts(spec, circuit):
 @pytest.mark.parametrize("case", every_case())
 def test_gradients_are_the_closed_forms_for_every_size(case):
     found = verdicts(case.spec, gradient_circuit(differentiate(lower(case.spec))))
-    assert {name: v for name, v in found.items() if v is not Verdict.PROVED} == {}
+    assert {name: v for name, v in found.items() if v is not Known.PROVED} == {}
     assert len(found) >= 4
 
 
@@ -145,8 +146,8 @@ def plus_target():
 def test_wrong_rules_are_refuted(what):
     spec, change, wrong = WRONG[what]
     found = verdicts(spec, change(gradient_circuit(differentiate(lower(spec)))))
-    assert {name for name, v in found.items() if v is Verdict.REFUTED} == wrong
-    assert all(v is Verdict.PROVED for name, v in found.items() if name not in wrong)
+    assert {name for name, v in found.items() if v is Known.REFUTED} == wrong
+    assert all(v is Known.PROVED for name, v in found.items() if name not in wrong)
 
 
 # ---- what cannot be differentiated -----------------------------------------------------------------

@@ -17,7 +17,8 @@ from cortico.learning import (
 )
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 from tests.cases import CASES
 from tests.covering import every_pair, first
 from tests.learning.systems import meaning, same
@@ -39,7 +40,7 @@ def test_equal_tensors_give_the_transposed_gradients_for_every_size(case, feedba
     for forward, own in feedback_of(learning).items():
         equations = same(equations, own, forward)
     outcomes = compare(transposed, equations)
-    assert {o.verdict for o in outcomes} == {Verdict.PROVED}
+    assert {o.verdict for o in outcomes} == {Known.PROVED}
 
 
 @pytest.mark.parametrize("case", every_pair())
@@ -60,9 +61,9 @@ def test_other_tensors_give_other_gradients():
     transposed = meaning(gradient_circuit(differentiate(lower(SPEC))))
     own = meaning(gradient_circuit(differentiate(lower(SPEC), feedback="random")))
     found = {o.output: o.verdict for o in compare(transposed, own)}
-    assert found.pop("d_W_O") is Verdict.PROVED  # its rule needs no feedback
-    assert found.pop("error") is Verdict.PROVED and found.pop("y") is Verdict.PROVED
-    assert set(found.values()) == {Verdict.REFUTED}
+    assert found.pop("d_W_O") is Known.PROVED  # its rule needs no feedback
+    assert found.pop("error") is Known.PROVED and found.pop("y") is Known.PROVED
+    assert set(found.values()) == {Known.REFUTED}
 
 
 def test_learned_feedback_learns_by_the_rule_of_its_tensor():

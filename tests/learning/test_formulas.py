@@ -12,7 +12,8 @@ from cortico.lowering import lower
 from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
 from cortico.verify.equations.closed_forms import closed_forms, memory_forms
 from cortico.verify.equations.language import Definition, Read
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 from tests.cases import CASES
 from tests.conftest import GOLDEN
 from tests.covering import covering, every_pair
@@ -52,7 +53,7 @@ def test_the_linear_block_has_the_gradients_of_the_paper_for_every_size(spec):
     for forms in (memory_forms(spec), closed_forms(spec)):
         outcomes = {o.output: o.verdict for o in compare(forms, found)}
         wanted = {f"d.W_{letter}" for letter in "QKVO"}
-        assert {o for o, v in outcomes.items() if v is Verdict.PROVED} == wanted
+        assert {o for o, v in outcomes.items() if v is Known.PROVED} == wanted
 
 
 @pytest.mark.parametrize("spec", BLOCKS.values(), ids=BLOCKS)
@@ -71,7 +72,7 @@ def test_other_circuits(golden):
 @pytest.mark.parametrize("case", every_pair())
 def test_formulas_are_the_gradients_of_every_circuit(case):
     found = of(case.spec)
-    assert {o.verdict for o in found.outcomes} == {Verdict.PROVED}
+    assert {o.verdict for o in found.outcomes} == {Known.PROVED}
     assert len(found.outcomes) >= 4
 
 
@@ -82,7 +83,7 @@ def test_wrong_formulas_are_refuted():
     wrong = replace(memory, body=memory.body + memory.body)
     changed = replace(found.equations, definitions=tuple(wrong if r is memory else r for r in rows))
     outcomes = {o.output: o.verdict for o in compare(found.equations, changed)}
-    refuted = {name for name, verdict in outcomes.items() if verdict is Verdict.REFUTED}
+    refuted = {name for name, verdict in outcomes.items() if verdict is Known.REFUTED}
     assert refuted == {"d_W_Q", "d_W_O"}
 
 

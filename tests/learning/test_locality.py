@@ -19,7 +19,8 @@ from cortico.verify.equations.language import (
     product,
     total,
 )
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 from tests.covering import every_case
 from tests.learning.systems import meaning
 
@@ -178,10 +179,10 @@ def test_a_trace_gives_the_gradient_for_every_size(causal):
         outputs=tuple(row.tensor for row in rows),
     )
     outcomes = compare(whole, with_traces(equations, causal))
-    assert [o.verdict for o in outcomes] == [Verdict.PROVED] * 2
+    assert [o.verdict for o in outcomes] == [Known.PROVED] * 2
     if causal:
         late = compare(whole, with_traces_of_everything(equations))
-        assert [o.verdict for o in late] == [Verdict.REFUTED] * 2
+        assert [o.verdict for o in late] == [Known.REFUTED] * 2
 
 
 def with_traces_of_everything(equations):

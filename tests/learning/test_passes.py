@@ -11,7 +11,7 @@ from cortico.learning import differentiate, gradient_circuit
 from cortico.lowering import lower
 from cortico.passes import PASSES, compare_meaning, parse_passes, run_passes
 from cortico.passes.base import nominal
-from cortico.verify.normal.equivalence import Verdict
+from cortico.verify.known import Known
 from cortico.verify.steps.validation import prove_steps
 from tests.cases import CASES
 from tests.covering import covering, every_case
@@ -142,4 +142,4 @@ def test_steps_are_proved(name, concrete):
     proofs = prove_steps(passes, steps, lambda stage: None)
     assert len(proofs) >= 2
     for proof in proofs:
-        assert proof.verdict is Verdict.PROVED, (proof.name, proof.reason)
+        assert proof.verdict is Known.PROVED, (proof.name, proof.reason)

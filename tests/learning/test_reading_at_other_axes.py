@@ -15,7 +15,8 @@ from cortico.spec import Kernel
 from cortico.verify.equations.closed_forms import closed_forms, trained
 from cortico.verify.equations.gradients import gradients
 from cortico.verify.equations.meaning import circuit_equations
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 from tests.circuit_edits import joined
 from tests.ir.test_reading_at_other_axes import attention, each_spec, numbers
 from tests.learning import test_brian2_plasticity as plasticity
@@ -91,7 +92,7 @@ def test_gradients_are_slopes_where_axes_turn_and_chain(backend):
 def test_gradients_are_proved_to_be_the_closed_forms(spec):
     equations = gradients(circuit_equations(attention(spec)), trained(spec))
     outcomes = compare(closed_forms(spec), equations)
-    assert {outcome.verdict for outcome in outcomes} == {Verdict.PROVED}
+    assert {outcome.verdict for outcome in outcomes} == {Known.PROVED}
 
 
 @each_spec

@@ -10,7 +10,8 @@ from cortico.learning import copies, differentiate, gradient_circuit, untie, unt
 from cortico.lowering import lower
 from cortico.verify.equations.defining import indices_of
 from cortico.verify.equations.language import Definition, Read, total
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 from tests.cases import CASES
 from tests.covering import every_pair, first
 from tests.learning.systems import meaning
@@ -48,7 +49,7 @@ def test_gradients_of_copies_add_up_to_the_tied_gradient_for_every_size(case):
     tied = meaning(gradient_circuit(differentiate(circuit)))
     found = {o.output: o.verdict for o in compare(tied, tied_equations(circuit))}
     assert set(found) >= {"y", "d_W_Q", "d_W_K", "d_W_V", "d_W_O"}
-    assert set(found.values()) == {Verdict.PROVED}
+    assert set(found.values()) == {Known.PROVED}
 
 
 def test_one_copy_alone_is_not_the_tied_gradient():
@@ -59,7 +60,7 @@ def test_one_copy_alone_is_not_the_tied_gradient():
     wrong = replace(last, body=last.body + last.body)
     rows = tuple(wrong if row is last else row for row in equations.definitions)
     found = {o.output: o.verdict for o in compare(tied, replace(equations, definitions=rows))}
-    assert found["d_W_O"] is Verdict.REFUTED and found["d_W_K"] is Verdict.PROVED
+    assert found["d_W_O"] is Known.REFUTED and found["d_W_K"] is Known.PROVED
 
 
 @pytest.mark.parametrize("case", SOME, ids=lambda case: case.name)

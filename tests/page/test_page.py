@@ -10,7 +10,8 @@ from cortico.anatomy import audit
 from cortico.page import Page, page_html, write_page
 from cortico.page import data as page_numbers
 from cortico.page.data import json_text
-from cortico.verify.claims import Claim, Known
+from cortico.verify.claims import Claim
+from cortico.verify.known import Known
 from tests.page.pages import HOSTILE, TOKENS, data_of, outline, page
 from tests.pictures.circuits import drawn
 

@@ -17,7 +17,7 @@ from cortico.ir import (
     Weight,
 )
 from cortico.passes import compare_meaning, parse_passes, run_passes
-from cortico.verify.normal.equivalence import Verdict
+from cortico.verify.known import Known
 from cortico.verify.steps.validation import prove_step
 
 L23, L5, IT = Region.L23, Region.L5, CellClass.IT
@@ -65,4 +65,4 @@ def test_alike_is_not_alone(text):
     assert changed
     for step in changed:
         each = next(p for p in passes if str(p) == step.name)
-        assert prove_step(each, step.before, step.after).verdict is Verdict.PROVED
+        assert prove_step(each, step.before, step.after).verdict is Known.PROVED

@@ -15,7 +15,7 @@ from cortico.passes import parse_passes, run_passes
 from cortico.passes.meaning import compare_meaning
 from cortico.passes.registry import PASSES
 from cortico.spec.weights import random_weights
-from cortico.verify.normal.equivalence import Verdict
+from cortico.verify.known import Known
 from cortico.verify.steps.validation import prove_steps
 from tests.cases import CASES
 from tests.circuit_edits import are_twins, joined
@@ -48,7 +48,7 @@ def _proved(circuit: Circuit, text: str) -> Circuit:
     passes = parse_passes(text)
     found, steps = run_passes(circuit, passes, compare_meaning)
     verdicts = {proof.verdict for proof in prove_steps(passes, steps, lambda words: None)}
-    assert verdicts <= {Verdict.PROVED}
+    assert verdicts <= {Known.PROVED}
     return found
 
 

@@ -17,7 +17,8 @@ from cortico.verify.equations.language import Equations, Number
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
 from cortico.verify.equations.sorts import all_sorts, unified
-from cortico.verify.normal.equivalence import Outcome, Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import Outcome, compare
 from tests.verify.numbers import circuit_numbers, matched_sizes, textbook_numbers
 from tests.verify.rewrites import rewritten, rewritten_equations
 
@@ -36,15 +37,15 @@ class Judgement:
     def is_lie(self) -> bool:
         """Proved though numbers differ, or refuted by numbers that no other route gives."""
         verdict = self.outcome.verdict
-        if verdict is Verdict.REFUTED:
+        if verdict is Known.REFUTED:
             return self.differs is not True
-        return verdict is Verdict.PROVED and self.differs is True
+        return verdict is Known.PROVED and self.differs is True
 
 
 def judge(random: Random, spec: AttentionSpec, circuit: Circuit) -> Judgement:
     """The prover's verdict on a circuit of a spec, and what the numbers say."""
     (outcome,) = compare(reference(spec), circuit_equations(circuit))
-    if outcome.verdict is Verdict.REFUTED:
+    if outcome.verdict is Known.REFUTED:
         return Judgement(outcome, *_again(spec, circuit, outcome))
     finite = False
     for sizes in _some_sizes(random, spec, circuit):

@@ -14,7 +14,8 @@ from cortico.ir import (
     Weight,
 )
 from cortico.verify.equations.meaning import circuit_equations
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 
 
 def reads(name, *axes, **sizes):
@@ -51,7 +52,7 @@ def test_a_parameter_called_offset_is_no_distance():
     axes, tokens = ("h", "i", "j"), (reads("x", "i"), reads("x", "j"))
     one = circuit(far, axes, reads("far", *axes), *tokens)
     other = circuit(given, axes, reads("slopes", "h"), reads("offset", "i", "j"), *tokens)
-    assert verdict(one, other) is not Verdict.PROVED
+    assert verdict(one, other) is not Known.PROVED
 
 
 def test_axes_of_different_extents_are_not_one_through_a_formula():
@@ -65,14 +66,14 @@ def test_axes_of_different_extents_are_not_one_through_a_formula():
         near = reads("near", "i", "j", **{axis: 1})
         return circuit(builder, axes, near, reads("far", "k", "l"))
 
-    assert verdict(scaled_by("i"), scaled_by("k")) is not Verdict.PROVED
+    assert verdict(scaled_by("i"), scaled_by("k")) is not Known.PROVED
 
 
 def test_a_circuit_is_itself():
     """Also where an axis occurs in gains only."""
     builder = with_tokens(("k", 3))
     itself = circuit(builder, ("i",), reads("x", "i", k=-1))
-    assert verdict(itself, itself) is not Verdict.REFUTED
+    assert verdict(itself, itself) is not Known.REFUTED
 
 
 def test_equal_extents_are_no_reason():
@@ -83,8 +84,8 @@ def test_equal_extents_are_no_reason():
         builder.parameter("w", (2,))
         return circuit(builder, ("h", "k"), reads("slopes", "h", **{axis: 1}), reads("w", "k"))
 
-    assert verdict(scaled_by("h"), scaled_by("h")) is Verdict.PROVED
-    assert verdict(scaled_by("h"), scaled_by("k")) is Verdict.REFUTED
+    assert verdict(scaled_by("h"), scaled_by("h")) is Known.PROVED
+    assert verdict(scaled_by("h"), scaled_by("k")) is Known.REFUTED
 
 
 def test_axes_of_one_name_are_not_one_axis():
@@ -93,4 +94,4 @@ def test_axes_of_one_name_are_not_one_axis():
     def of_size(extent):
         return circuit(with_tokens(("k", extent)), ("i",), reads("x", "i", k=-1))
 
-    assert verdict(of_size(3), of_size(5)) is not Verdict.PROVED
+    assert verdict(of_size(3), of_size(5)) is not Known.PROVED

@@ -13,8 +13,9 @@ from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary, RotaryStyle
 from cortico.spec.weights import random_weights
 from cortico.verify import independent
-from cortico.verify.claims import Claim, Known, Verification, verify_compilation
+from cortico.verify.claims import Claim, Verification, verify_compilation
 from cortico.verify.independent import Subject
+from cortico.verify.known import Known
 from cortico.verify.numbers import token_sizes
 from tests.covering import first
 

@@ -20,7 +20,8 @@ from cortico.verify.equations.language import (
 )
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 from tests.covering import every_case
 from tests.oracle import textbook_attention
 from tests.verify.numbers import sizes_of, split
@@ -29,9 +30,9 @@ from tests.verify.numbers import sizes_of, split
 @pytest.mark.parametrize("case", every_case(thorough=True))
 def test_circuit_is_the_textbook_for_every_size(case):
     (outcome,) = compare(reference(case.spec), circuit_equations(lower(case.spec)))
-    assert outcome.verdict is Verdict.PROVED, outcome.reason
+    assert outcome.verdict is Known.PROVED, outcome.reason
     (back,) = compare(circuit_equations(lower(case.spec)), reference(case.spec))
-    assert back.verdict is Verdict.PROVED, back.reason
+    assert back.verdict is Known.PROVED, back.reason
 
 
 def numbers_of(case, example=0):
@@ -66,13 +67,13 @@ def verdict(one, other, indices=(i,), given=None, others=None):
 
 def test_indices_that_nothing_reads_still_count():
     """An output over (i, j) is not one over i, even where it is the same along j."""
-    assert verdict(x_i, x_i, (i, j), others=(i,)) is not Verdict.PROVED
+    assert verdict(x_i, x_i, (i, j), others=(i,)) is not Known.PROVED
 
 
 def test_exponentials_that_no_float_holds_refute_nothing():
     small = exp(number(-800.0) * (x_i * x_i))
     unknown_to_rules = t_i * t_i / t_i
-    assert verdict(unknown_to_rules * (small / small), t_i) is not Verdict.REFUTED
+    assert verdict(unknown_to_rules * (small / small), t_i) is not Known.REFUTED
 
 
 def test_renaming_keeps_two_primed_indices_two():
@@ -84,5 +85,5 @@ def test_renaming_keeps_two_primed_indices_two():
 
 
 def test_a_size_alone():
-    assert verdict(total(j, Number(1)), Size("s")) is Verdict.PROVED
-    assert verdict(total(j, x_j), Size("s") * x_i) is Verdict.REFUTED
+    assert verdict(total(j, Number(1)), Size("s")) is Known.PROVED
+    assert verdict(total(j, x_j), Size("s") * x_i) is Known.REFUTED

@@ -24,7 +24,8 @@ from cortico.verify.equations.language import (
     total,
 )
 from cortico.verify.equations.meaning import circuit_equations
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 from tests.covering import every_case
 from tests.verify.numbers import split, torch_gradients
 from tests.verify.test_equivalence import numbers_of
@@ -36,7 +37,7 @@ def test_gradients_of_the_circuit_are_the_closed_forms(case):
     outcomes = compare(closed_forms(case.spec), gradients(circuit, trained(case.spec)))
     assert {outcome.output for outcome in outcomes} >= {"d.W_Q", "d.W_K", "d.W_V", "d.W_O", "d.x"}
     for outcome in outcomes:
-        assert outcome.verdict is Verdict.PROVED, (outcome.output, outcome.reason)
+        assert outcome.verdict is Known.PROVED, (outcome.output, outcome.reason)
 
 
 @pytest.mark.parametrize("case", every_case())

@@ -11,7 +11,8 @@ from cortico.verify.equations.gradients import gradients
 from cortico.verify.equations.language import Within
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.substitute import rewritten
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 
 LINEAR = AttentionSpec(model=8, heads=2, kernel=Kernel.LINEAR)
 SPECS = {
@@ -33,7 +34,7 @@ def verdicts(spec, forms):
 @pytest.mark.parametrize("name", SPECS)
 def test_proved(name):
     found = verdicts(SPECS[name], memory_forms(SPECS[name]))
-    assert found == dict.fromkeys(("d.W_O", "d.W_Q", "d.W_K", "d.W_V"), Verdict.PROVED)
+    assert found == dict.fromkeys(("d.W_O", "d.W_Q", "d.W_K", "d.W_V"), Known.PROVED)
 
 
 def test_causal_sums_over_the_wrong_side_are_refuted():
@@ -48,5 +49,5 @@ def test_causal_sums_over_the_wrong_side_are_refuted():
         for row in forms.definitions
     ]
     found = verdicts(spec, replace(forms, definitions=tuple(rows)))
-    assert found["d.W_K"] is found["d.W_V"] is Verdict.REFUTED
-    assert found["d.W_Q"] is found["d.W_O"] is Verdict.PROVED
+    assert found["d.W_K"] is found["d.W_V"] is Known.REFUTED
+    assert found["d.W_Q"] is found["d.W_O"] is Known.PROVED

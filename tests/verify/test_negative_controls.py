@@ -8,7 +8,8 @@ from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.gradients import gradients
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 from tests.covering import first
 from tests.verify.negative_controls import (
     NOT_FOUND,
@@ -32,8 +33,8 @@ CLOSE = 1e-9
 def refuted(left, right):
     """The outcomes that refute, at least one."""
     outcomes = compare(left, right)
-    assert not all(each.verdict is Verdict.PROVED for each in outcomes)
-    found = [each for each in outcomes if each.verdict is Verdict.REFUTED]
+    assert not all(each.verdict is Known.PROVED for each in outcomes)
+    found = [each for each in outcomes if each.verdict is Known.REFUTED]
     assert found, [each.reason for each in outcomes]
     for each in found:
         shown = each.counterexample
@@ -103,7 +104,7 @@ def test_gradients_of_wrong_circuits_are_refuted(name):
 def test_what_no_numbers_tell_apart_is_not_proved(name):
     control = NOT_FOUND[name]
     (outcome,) = compare(reference(control.spec), circuit_equations(control.wrong))
-    assert outcome.verdict is not Verdict.PROVED
+    assert outcome.verdict is not Known.PROVED
 
 
 def test_there_are_many():

@@ -16,7 +16,8 @@ from cortico.passes import PASSES
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
 from cortico.verify.equations.sorts import unified
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 from tests.cases import CASES
 from tests.covering import covering
 from tests.strategies import circuits
@@ -48,7 +49,7 @@ def test_what_is_equal_is_proved(seed):
     random = Random(seed)
     spec = any_spec(random)
     for outcome in compare(*equal_pair(random, spec)):
-        assert outcome.verdict is Verdict.PROVED, (spec, outcome.output, outcome.reason)
+        assert outcome.verdict is Known.PROVED, (spec, outcome.output, outcome.reason)
 
 
 @pytest.mark.parametrize(
@@ -64,10 +65,10 @@ def test_exact_passes_on_symbolic_circuits_are_proved(name):
     assert len(changed) >= 2
     for case, after in changed:
         (outcome,) = compare(reference(case.spec), circuit_equations(after))
-        assert outcome.verdict is Verdict.PROVED, (case.name, outcome.reason)
+        assert outcome.verdict is Known.PROVED, (case.name, outcome.reason)
     for case, after in changed[:: len(changed) // 2]:
         for outcome in compare(*gradient_pair(case.spec, after)):
-            assert outcome.verdict is Verdict.PROVED, (case.name, outcome.output, outcome.reason)
+            assert outcome.verdict is Known.PROVED, (case.name, outcome.output, outcome.reason)
 
 
 @pytest.mark.slow
@@ -79,11 +80,11 @@ def test_verdicts_on_any_circuits_are_true(circuit, seed):
     other = changed(random, circuit, edits)
     (outcome,) = compare(circuit_equations(circuit), circuit_equations(other))
     apart = differences(random, circuit, other)
-    if outcome.verdict is Verdict.PROVED:
+    if outcome.verdict is Known.PROVED:
         assert not any(apart), (circuit, other)
     if edits is not MUTATIONS and all_axes_are_read(circuit) and all_axes_are_read(other):
         assert not any(apart)
-        assert outcome.verdict is not Verdict.REFUTED, (circuit, other, outcome.reason)
+        assert outcome.verdict is not Known.REFUTED, (circuit, other, outcome.reason)
 
 
 def differences(random, circuit, other):

@@ -23,8 +23,9 @@ from cortico.verify.equations.language import (
     product,
     total,
 )
+from cortico.verify.known import Known
 from cortico.verify.normal.algebra import Algebra, Assumptions
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.normal.equivalence import compare
 from cortico.verify.normal.terms import Factor, Var, canonical_term
 from tests.verify.random_equations import CONTEXT, GIVEN, MASKS
 from tests.verify.test_algebra import value_moved
@@ -217,8 +218,8 @@ FALSE = {
 
 @pytest.mark.parametrize("pair", TRUE.values(), ids=TRUE)
 def test_equal(pair):
-    assert verdict_of(*pair) is Verdict.PROVED
-    assert verdict_of(*pair[::-1]) is Verdict.PROVED
+    assert verdict_of(*pair) is Known.PROVED
+    assert verdict_of(*pair[::-1]) is Known.PROVED
 
 
 #: Different at numbers that counterexamples are not drawn from: zero, no token at all, 1e-7 apart.
@@ -237,7 +238,7 @@ HARD = {
 def test_not_equal(name):
     for pair in (FALSE[name], FALSE[name][::-1]):
         verdict = verdict_of(*pair)
-        assert verdict is Verdict.REFUTED or (name in HARD and verdict is Verdict.UNDECIDED)
+        assert verdict is Known.REFUTED or (name in HARD and verdict is Known.UNDECIDED)
 
 
 ALONE = (
@@ -272,7 +273,7 @@ def test_columns_are_not_rows():
     value = total((u, v), exp(Read("A", (u, v))) / total(w, exp(Read("A", (w, u)))))
     row = total((u, v), exp(Read("A", (u, v))) / total(w, exp(Read("A", (u, w)))))
     b = Read("x", (i,))
-    for other, verdict in ((value, Verdict.REFUTED), (row, Verdict.PROVED)):
+    for other, verdict in ((value, Known.REFUTED), (row, Known.PROVED)):
         left = after(Definition("z", (), other), Read("z", ()) * b)
         right = after(Definition("z", (), Size("s")), Read("z", ()) * b)
         assert compare(left, right)[0].verdict is verdict
@@ -285,9 +286,9 @@ def test_a_function_read_at_equal_indices():
     (outcome,) = compare(
         after(whole, e_j * swapped), after(whole, ONE - number(2.0) * e_i * swapped)
     )
-    assert outcome.verdict is Verdict.PROVED
+    assert outcome.verdict is Known.PROVED
     (outcome,) = compare(after(whole, number(3.0) * e_i * Read("P", (i, i))), after(whole, ONE))
-    assert outcome.verdict is not Verdict.REFUTED
+    assert outcome.verdict is not Known.REFUTED
 
 
 def test_masks_that_imply_each_other_do_not_both_vanish():
@@ -305,8 +306,8 @@ def test_masks_that_imply_each_other_do_not_both_vanish():
             ]
             for pair in bodies
         ]
-        assert compare(*systems[0], known)[0].verdict is not Verdict.PROVED
-        proved = compare(*systems[1], known)[0].verdict is Verdict.PROVED
+        assert compare(*systems[0], known)[0].verdict is not Known.PROVED
+        proved = compare(*systems[1], known)[0].verdict is Known.PROVED
         assert proved is (implications == both[:1])
 
 
@@ -323,8 +324,8 @@ def test_a_function_symmetric_in_two_of_three_indices():
     """exp(x_i x_j w_u) is the same for i and j exchanged, and not for j and u."""
     x_u, w_j, w_u = Read("x", (u,)), Read("w", (j,)), Read("w", (u,))
     function = exp(x_i * x_j * w_u)
-    assert verdict_of(function, exp(x_j * x_i * w_u), (i, j, u)) is Verdict.PROVED
-    assert verdict_of(function, exp(x_i * x_u * w_j), (i, j, u)) is Verdict.REFUTED
+    assert verdict_of(function, exp(x_j * x_i * w_u), (i, j, u)) is Known.PROVED
+    assert verdict_of(function, exp(x_i * x_u * w_j), (i, j, u)) is Known.REFUTED
 
 
 def test_indices_that_meet_free_ones_in_a_symmetric_head():

@@ -17,7 +17,7 @@ from cortico.passes.share_relays import ShareRelays
 from cortico.passes.split_sign import SplitSign
 from cortico.spec import AttentionSpec, Bias, Kernel
 from cortico.spec.weights import random_weights
-from cortico.verify.normal.equivalence import Verdict
+from cortico.verify.known import Known
 from cortico.verify.steps.axis_facts import Selected, Split
 from cortico.verify.steps.facts import Constant, Scaled, SignParts, Summed, Zero
 from cortico.verify.steps.validation import prove_stage, prove_step, prove_steps
@@ -42,7 +42,7 @@ def proofs(circuit, pipeline):
 @pytest.mark.parametrize("case", every_pair())
 def test_every_pass_is_proved_with_symbols(case, pipeline):
     for proof in proofs(lower(case.spec), pipeline):
-        assert proof.verdict is Verdict.PROVED, proof.reason
+        assert proof.verdict is Known.PROVED, proof.reason
         # symbols: no number was used, but for a size of one
         assert all(isinstance(fact, Constant) and fact.value == 1.0 for fact in proof.facts)
 
@@ -51,7 +51,7 @@ def test_every_pass_is_proved_with_symbols(case, pipeline):
 @pytest.mark.parametrize("case", every_case())
 def test_every_pass_is_proved_with_numbers(case, pipeline):
     for proof in proofs(lower(case.spec, case.weights), pipeline):
-        assert proof.verdict is Verdict.PROVED, proof.reason
+        assert proof.verdict is Known.PROVED, proof.reason
         assert proof.rounding < 1e-13  # absolute, of numbers near one
 
 
@@ -61,7 +61,7 @@ def test_every_pass_is_proved_where_it_prunes_and_merges(case):
     circuit = lower(case.spec, planted_weights(case))
     for pipeline in ("default", "prune-dead,share-relays,merge-duplicates,split-sign"):
         for proof in proofs(circuit, pipeline):
-            assert proof.verdict is Verdict.PROVED, (proof.name, proof.reason)
+            assert proof.verdict is Known.PROVED, (proof.name, proof.reason)
 
 
 @pytest.mark.slow
@@ -139,7 +139,7 @@ def test_a_lying_pass_is_refuted(lie):
     before = lower(case.spec, case.weights)
     wrong = Lying(LIES[lie])
     after = wrong.run(before)
-    assert prove_step(wrong, before, after).verdict is Verdict.REFUTED
+    assert prove_step(wrong, before, after).verdict is Known.REFUTED
     step = Step(str(wrong), before, after, 0.0)
     with pytest.raises(PassError, match="changed the circuit's output"):
         prove_steps([wrong], [step], lambda stage: None)
@@ -161,7 +161,7 @@ def test_pruning_a_live_feature_is_refuted(monkeypatch):
     before = lower(spec, random_weights(spec))
     after = PruneDead().run(before)
     assert after is not before
-    assert prove_step(PruneDead(), before, after).verdict is Verdict.REFUTED
+    assert prove_step(PruneDead(), before, after).verdict is Known.REFUTED
 
 
 def test_merging_heads_that_differ_is_refuted(monkeypatch):
@@ -172,14 +172,14 @@ def test_merging_heads_that_differ_is_refuted(monkeypatch):
     before = ShareRelays().run(lower(spec, random_weights(spec)))
     after = MergeDuplicates().run(before)
     assert after is not before
-    assert prove_step(MergeDuplicates(), before, after).verdict is not Verdict.PROVED
+    assert prove_step(MergeDuplicates(), before, after).verdict is not Known.PROVED
 
 
 def test_a_sign_part_with_a_wrong_number_is_refuted():
     spec = AttentionSpec(model=4, heads=2, kernel=Kernel.LINEAR)
     before = lower(spec, random_weights(spec))
     after = spoilt(SplitSign().run(before), "W_O_plus", zero_one_entry)
-    assert prove_step(SplitSign(), before, after).verdict is Verdict.REFUTED
+    assert prove_step(SplitSign(), before, after).verdict is Known.REFUTED
 
 
 def test_a_moved_bias_with_a_wrong_number_is_refuted():
@@ -187,9 +187,9 @@ def test_a_moved_bias_with_a_wrong_number_is_refuted():
     before = lower(spec, random_weights(spec))
     (move,) = parse_passes("move-value-bias")
     right, _ = run_passes(before, [move])
-    assert prove_step(move, before, right).verdict is Verdict.PROVED
+    assert prove_step(move, before, right).verdict is Known.PROVED
     wrong = spoilt(right, "b_O_v2", zero_one_entry)
-    assert prove_step(move, before, wrong).verdict is Verdict.REFUTED
+    assert prove_step(move, before, wrong).verdict is Known.REFUTED
 
 
 def test_the_same_name_for_other_numbers_is_not_the_same_tensor():
@@ -197,4 +197,4 @@ def test_the_same_name_for_other_numbers_is_not_the_same_tensor():
     before = lower(case.spec, case.weights)
     after = spoilt(before, "W_K", lambda v: v.__imul__(1.5))
     assert not prove_stage(before, after).proved
-    assert prove_step(Lying(lambda c: after), before, after).verdict is Verdict.REFUTED
+    assert prove_step(Lying(lambda c: after), before, after).verdict is Known.REFUTED

@@ -20,7 +20,8 @@ from cortico.verify.equations.language import (
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import Textbook, reference
 from cortico.verify.independent import Subject
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 from tests.covering import first
 
 SPEC = AttentionSpec(model=6, heads=2, mask=Mask.CAUSAL, bias=Bias(True, True, True, True))
@@ -102,7 +103,7 @@ def test_a_wrong_statement_is_refuted_beside_a_right_circuit(monkeypatch, what):
     monkeypatch.setattr(Textbook, name, wrong)
     circuit = lower(spec)
     (outcome,) = compare(reference(spec), circuit_equations(circuit))
-    assert outcome.verdict is Verdict.REFUTED
+    assert outcome.verdict is Known.REFUTED
     assert not independent.identity_testing(Subject(spec, None, circuit, circuit)).holds
     assert not independent.elementwise_sympy(Subject(spec, None, circuit, circuit)).holds
 
@@ -122,7 +123,7 @@ def test_an_error_that_the_circuit_has_too_is_seen_by_pytorch(monkeypatch):
     wrong = lower(replace(SPEC, scale=1.0), weights)
     monkeypatch.setattr(Textbook, "scale", lambda book: ())
     (outcome,) = compare(reference(SPEC), circuit_equations(wrong))
-    assert outcome.verdict is Verdict.PROVED
+    assert outcome.verdict is Known.PROVED
     subject = Subject(SPEC, weights, wrong, wrong)
     assert independent.identity_testing(subject).holds
     assert not independent.compiled_output(subject).holds

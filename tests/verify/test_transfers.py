@@ -29,7 +29,8 @@ from cortico.verify.equations.language import (
     total,
 )
 from cortico.verify.identity.testing import check_equal
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 from cortico.verify.recheck.run import transferred
 from cortico.verify.recheck.world import Chance
 from cortico.verify.steps.output_bound import output_bound
@@ -61,8 +62,8 @@ def of(name, argument):
 
 @every_opaque
 def test_equal_arguments_give_equal_values(name):
-    assert verdict(of(name, X * Y + Y), of(name, (ONE + X) * Y)) is Verdict.PROVED
-    assert verdict(of(name, X), of(name, Y)) is not Verdict.PROVED
+    assert verdict(of(name, X * Y + Y), of(name, (ONE + X) * Y)) is Known.PROVED
+    assert verdict(of(name, X), of(name, Y)) is not Known.PROVED
 
 
 ONE = number(1.0)
@@ -72,41 +73,41 @@ ONE = number(1.0)
 def test_no_two_functions_are_equal(name):
     for other in TRANSFERS:
         if other != name:
-            assert verdict(of(name, X), of(other, X)) is not Verdict.PROVED
-    assert verdict(of(name, X), ZERO) is not Verdict.PROVED
+            assert verdict(of(name, X), of(other, X)) is not Known.PROVED
+    assert verdict(of(name, X), ZERO) is not Known.PROVED
 
 
 @every_opaque
 def test_signs_leave_odd_functions_only(name):
     opposite = of(name, MINUS * X)
-    is_odd = verdict(opposite, MINUS * of(name, X)) is Verdict.PROVED
+    is_odd = verdict(opposite, MINUS * of(name, X)) is Known.PROVED
     assert is_odd == (name in ("tanh", "erf"))
-    assert verdict(opposite, of(name, X)) is not Verdict.PROVED
+    assert verdict(opposite, of(name, X)) is not Known.PROVED
     assert verdict(of(name, X) * of(name, X), opposite * opposite) is (
-        Verdict.PROVED if is_odd else verdict(of(name, X) * of(name, X), opposite * opposite)
+        Known.PROVED if is_odd else verdict(of(name, X) * of(name, X), opposite * opposite)
     )
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "erf", "tanh", "softplus"])
 def test_a_sign_is_refuted(name):
-    assert verdict(of(name, MINUS * X), of(name, X)) is Verdict.REFUTED
+    assert verdict(of(name, MINUS * X), of(name, X)) is Known.REFUTED
     if name == "sigmoid":
-        assert verdict(of(name, MINUS * X), MINUS * of(name, X)) is Verdict.REFUTED
+        assert verdict(of(name, MINUS * X), MINUS * of(name, X)) is Known.REFUTED
 
 
 def test_an_even_function_is_undecided():
     """It is true, but no rule says so."""
-    assert verdict(of("gaussian", MINUS * X), of("gaussian", X)) is Verdict.UNDECIDED
+    assert verdict(of("gaussian", MINUS * X), of("gaussian", X)) is Known.UNDECIDED
 
 
 def test_logarithms_are_not_split():
     log = lambda argument: of("log", argument)  # noqa: E731
-    assert verdict(log(X * Y), log(Y * X)) is Verdict.PROVED
-    assert verdict(log(X * Y), log(X) + log(Y)) is not Verdict.PROVED
-    assert verdict(log(of("exp", X)), X) is not Verdict.PROVED
-    assert verdict(of("exp", log(X)), X) is not Verdict.PROVED
+    assert verdict(log(X * Y), log(Y * X)) is Known.PROVED
+    assert verdict(log(X * Y), log(X) + log(Y)) is not Known.PROVED
+    assert verdict(log(of("exp", X)), X) is not Known.PROVED
+    assert verdict(of("exp", log(X)), X) is not Known.PROVED
     # x/0 = 0 and -inf - -inf is NaN: what is no number is not refuted either
-    assert verdict(log(X * X), number(2.0) * log(X)) is Verdict.UNDECIDED
+    assert verdict(log(X * X), number(2.0) * log(X)) is Known.UNDECIDED
 
 
 @every_opaque
@@ -114,20 +115,20 @@ def test_zero_is_kept_by_some(name):
     """φ(0) = 0, and φ(P x) = P φ(x) for P that is 0 or 1, where the table says that zero is kept."""
     inside = Within(i, j, 0)
     keeps = name in ("tanh", "sqrt", "erf")
-    assert (verdict(of(name, ZERO), ZERO) is Verdict.PROVED) == keeps
+    assert (verdict(of(name, ZERO), ZERO) is Known.PROVED) == keeps
     for guard, indices in ((inside, (i, j)), (KEEP, (i,))):
         found = verdict(of(name, product(guard, X)), product(guard, of(name, X)), indices)
-        assert (found is Verdict.PROVED) == keeps
-    assert verdict(of(name, ZERO), of(name, X - X)) is Verdict.PROVED
+        assert (found is Known.PROVED) == keeps
+    assert verdict(of(name, ZERO), of(name, X - X)) is Known.PROVED
 
 
 @every_opaque
 def test_signs_of_rates(name):
     """relu(φ) = φ where φ is never negative, and φ/φ = 1 where it is positive."""
-    kept = verdict(of("relu", of(name, X)), of(name, X)) is Verdict.PROVED
+    kept = verdict(of("relu", of(name, X)), of(name, X)) is Known.PROVED
     assert kept == (name in ("sqrt", "sigmoid", "gaussian", "softplus"))
     value = of(name, X)
-    is_one = verdict(value / value, ONE) is Verdict.PROVED
+    is_one = verdict(value / value, ONE) is Known.PROVED
     assert is_one == (name in ("sigmoid", "gaussian", "softplus"))
 
 
@@ -137,7 +138,7 @@ def test_a_sum_of_positive_rates_is_not_zero(name):
     v = Index("v", "s")
     for each, cancels in ((name, True), ("tanh", False), ("sqrt", False), ("log", False)):
         pool = total(v, of(each, Read("x", (v,))))
-        assert (verdict(pool / pool, ONE) is Verdict.PROVED) == cancels
+        assert (verdict(pool / pool, ONE) is Known.PROVED) == cancels
 
 
 # ---- numbers, gradients and other checkers -----------------------------------------------------------

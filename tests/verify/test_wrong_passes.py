@@ -16,7 +16,8 @@ from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Rotary
 from cortico.spec.weights import random_weights
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
-from cortico.verify.normal.equivalence import Verdict, compare
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import compare
 from cortico.verify.steps.validation import prove_step
 from tests.covering import first
 
@@ -78,13 +79,13 @@ BIASED = AttentionSpec(model=3, heads=1, bias=Bias(output=True))
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_a_bias_of_one_sign_is_not_dropped(sign):
     before = lowered(BIASED, b_O=sign * np.array([1.0, 2.0, 3.0]))
-    assert verdict(before, with_drive(before, "relay", lambda drive: ())) is Verdict.REFUTED
+    assert verdict(before, with_drive(before, "relay", lambda drive: ())) is Known.REFUTED
 
 
 def test_one_is_not_added():
     before = lowered(AttentionSpec(model=3, heads=1))
     after = with_drive(before, "relay", lambda drive: (*drive, Weight(gain=Gain(1.0))))
-    assert verdict(before, after) is Verdict.REFUTED
+    assert verdict(before, after) is Known.REFUTED
 
 
 @pytest.mark.parametrize("axis", ["i", "j"])
@@ -92,7 +93,7 @@ def test_a_size_that_is_no_number_is_not_one(axis):
     scale = Gain(1.0, ((axis, 1),))
     before = lowered(BIASED, b_O=np.array([-1.0, 2.0, -3.0]))
     after = with_drive(before, "relay", lambda drive: tuple(replace(w, gain=scale) for w in drive))
-    assert verdict(before, after) is Verdict.REFUTED
+    assert verdict(before, after) is Known.REFUTED
 
 
 def test_a_difference_that_a_guard_at_five_tokens_cannot_see():
@@ -105,7 +106,7 @@ def test_a_difference_that_a_guard_at_five_tokens_cannot_see():
         replace(bias, gain=Gain(-5.0)),
     )
     after = with_drive(before, "relay", lambda drive: (*drive, *more))
-    assert verdict(before, after) is Verdict.REFUTED
+    assert verdict(before, after) is Known.REFUTED
     with pytest.raises(PassError, match="at n = "):
         compile_attention(BIASED, weights, passes=[Made(after)], verify=True)
 
@@ -127,7 +128,7 @@ def test_sums_that_vanish_are_summed_without_rounding():
                 ),
             ),
         )
-        proved = verdict(before, after) is Verdict.PROVED
+        proved = verdict(before, after) is Known.PROVED
         assert proved is right
 
 
@@ -146,9 +147,9 @@ def test_a_cut_axis_has_another_size():
     before = with_dead_feature(spec)
     right, _ = run_passes(before, [PruneDead()])
     assert right.axis("a").extent == 3
-    assert verdict(before, right) is Verdict.PROVED
+    assert verdict(before, right) is Known.PROVED
     (score,) = (p.weight.gain for p in before.projections if p.name == "score")
-    assert verdict(before, with_gain(right, "score", score)) is Verdict.REFUTED
+    assert verdict(before, with_gain(right, "score", score)) is Known.REFUTED
 
 
 def test_an_output_of_another_shape_is_another_output():
@@ -176,7 +177,7 @@ def test_an_output_of_another_shape_is_another_output():
         lambda p: replace(p, shape=(1, 2, 3), values=p.values[:, :2]) if p.name == "W_O" else p,
     )
     found = prove_step(Made(after), before, after)
-    assert found.verdict is Verdict.REFUTED
+    assert found.verdict is Known.REFUTED
     assert "output 'y' is (n, 3) before and (n, 2) after" in found.reason
 
 
@@ -184,7 +185,7 @@ def test_a_symbolic_output_of_another_shape_is_no_attention():
     """The same of a circuit without numbers, against the textbook."""
     wide, narrow = (AttentionSpec(model=3, heads=1, output=o) for o in (3, 2))
     (outcome,) = compare(reference(wide), circuit_equations(lower(narrow)))
-    assert outcome.verdict is Verdict.UNDECIDED
+    assert outcome.verdict is Known.UNDECIDED
     assert "size 3 on one side and 2 on the other" in outcome.reason
 
 
@@ -201,9 +202,9 @@ def test_an_input_is_not_declared_a_mask():
     before = lower(spec)
     squared = with_drive(declared_mask(before, "x"), "core_source", lambda drive: drive)
     for after in (squared, declared_mask(before, "x")):
-        assert verdict(before, after) is Verdict.UNDECIDED
+        assert verdict(before, after) is Known.UNDECIDED
         (outcome,) = compare(reference(spec), circuit_equations(after))
-        assert outcome.verdict is Verdict.UNDECIDED
+        assert outcome.verdict is Known.UNDECIDED
         assert "x is 0 or 1 on one side" in outcome.reason
     with pytest.raises(PassError, match="input 'x' is rate"):
         run_passes(before, [Made(squared)])
@@ -215,7 +216,7 @@ def test_an_input_does_not_become_a_parameter():
     after = replace(
         before, inputs=(), parameters=(*before.parameters, Parameter("x", (4, 3), np.zeros((4, 3))))
     )
-    assert verdict(before, after) is not Verdict.PROVED
+    assert verdict(before, after) is not Known.PROVED
 
 
 # ---- rounding ------------------------------------------------------------------------------------
@@ -234,8 +235,8 @@ def test_an_outlier_excuses_no_other_number():
         new[0, 0, 0] = 0.5 * values[0, 0, 0]
         return new
 
-    assert verdict(before, with_values(without, "W_K", lambda v: 0.5 * v)) is Verdict.PROVED
-    assert verdict(before, with_values(without, "W_K", scaled)) is Verdict.REFUTED
+    assert verdict(before, with_values(without, "W_K", lambda v: 0.5 * v)) is Known.PROVED
+    assert verdict(before, with_values(without, "W_K", scaled)) is Known.REFUTED
 
 
 def test_each_entry_of_a_sum_is_judged_by_itself():
@@ -243,14 +244,14 @@ def test_each_entry_of_a_sum_is_judged_by_itself():
     spec = AttentionSpec(model=3, heads=1, bias=Bias(value=True, output=True))
     before = lowered(spec, b_O=np.array([4e14, 1.0, 1.0]))
     right, _ = run_passes(before, [MoveValueBias()])
-    assert verdict(before, right) is Verdict.PROVED
+    assert verdict(before, right) is Known.PROVED
 
     def spoilt(values):
         new = values.copy()
         new[1] = 0.0
         return new
 
-    assert verdict(before, with_values(right, "b_O_v2", spoilt)) is not Verdict.PROVED
+    assert verdict(before, with_values(right, "b_O_v2", spoilt)) is not Known.PROVED
 
 
 @pytest.mark.parametrize("type_", [np.float32, np.float64])
@@ -268,7 +269,7 @@ def test_a_number_may_miss_what_it_rounds_by_its_last_bit_only(type_):
 
         after = with_values(without, "W_K", scaled)
         proof = prove_step(Made(after), before, after)
-        assert (proof.verdict is Verdict.PROVED) is right
+        assert (proof.verdict is Known.PROVED) is right
         if right:
             assert 0 < proof.rounding < 2 * np.finfo(type_).eps
 
@@ -294,7 +295,7 @@ def test_two_sizes_that_meet_in_a_formula_stay_two():
     for axis, circuit in by.items():
         for other, its in by.items():
             (outcome,) = compare(circuit_equations(circuit), circuit_equations(its))
-            right = Verdict.PROVED if axis == other else Verdict.REFUTED
+            right = Known.PROVED if axis == other else Known.REFUTED
             assert outcome.verdict is right
             assert verdict(circuit, its) is right
 
@@ -327,7 +328,7 @@ def test_heads_that_copy_the_queries_of_their_group():
 def test_numbers_divided_by_a_gain():
     before = lowered(AttentionSpec(model=4, heads=2))
     after = with_values(before, "W_O", lambda v: v / 1000)
-    for gain, right in ((1000.0, Verdict.PROVED), (999.0, Verdict.REFUTED)):
+    for gain, right in ((1000.0, Known.PROVED), (999.0, Known.REFUTED)):
         assert verdict(before, with_gain(after, "output", Gain(gain))) is right
 
 

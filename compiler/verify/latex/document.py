@@ -19,6 +19,7 @@ from cortico.verify.equations.language import Definition, Equations, Read, reads
 from cortico.verify.equations.meaning import circuit_equations, rate_of
 from cortico.verify.equations.reference import reference
 from cortico.verify.equations.sorts import unified
+from cortico.verify.known import Known
 from cortico.verify.latex.notation import (
     display,
     escaped,
@@ -27,7 +28,7 @@ from cortico.verify.latex.notation import (
     tensor_name,
 )
 from cortico.verify.normal.algebra import Algebra, Assumptions
-from cortico.verify.normal.equivalence import UNDECIDABLE, Outcome, Verdict, compare
+from cortico.verify.normal.equivalence import UNDECIDABLE, Outcome, compare
 from cortico.verify.normal.form import NormalForm
 from cortico.verify.normal.spelling import normal_form_expression
 
@@ -326,7 +327,7 @@ def _compared(left: Equations, right: Equations) -> list[Outcome]:
     own = sorted(set(right.given) - set(left.given))
     if own:
         reason = f"only the circuit is given {', '.join(own)}, made of numbers by a pass"
-        return [Outcome(each, Verdict.UNDECIDED, reason, 0.0) for each in left.outputs]
+        return [Outcome(each, Known.UNDECIDED, reason, 0.0) for each in left.outputs]
     return compare(left, right)
 
 
@@ -346,7 +347,7 @@ def _verdict(outcomes: Sequence[Outcome], what: str) -> str:
     for (verdict, reason), alike in groupby(outcomes, key=lambda each: (each.verdict, each.reason)):
         names = ", ".join(f"${tensor_name(each.output)}$" for each in alike)
         heading = f"\\textbf{{{escaped(verdict.value.capitalize())}:}}"
-        if verdict is Verdict.PROVED:
+        if verdict is Known.PROVED:
             sentences.append(
                 f"{heading} both sides have the same normal form of these {what}: {names}."
             )

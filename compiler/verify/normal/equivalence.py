@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import numpy as np
 
 from cortico.verify.equations.evaluate import draw, evaluate
 from cortico.verify.equations.language import Equations
 from cortico.verify.equations.sorts import ExtentError, all_sorts, unified
+from cortico.verify.known import Known
 from cortico.verify.normal.algebra import Algebra, Assumptions, TooLargeError
 from cortico.verify.normal.form import NormalForm
 from cortico.verify.normal.terms import TooSymmetricError
@@ -23,14 +23,6 @@ _SEEDS = range(4)
 
 #: What is raised where no normal form is reached.
 UNDECIDABLE = (TooSymmetricError, TooLargeError, RecursionError)
-
-
-class Verdict(StrEnum):
-    """What is known of a claim, in the only words that the reports use."""
-
-    PROVED = "proved for all sizes"
-    REFUTED = "refuted"
-    UNDECIDED = "not decided"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +47,7 @@ class Outcome:
     """The verdict on one output or gradient, its reason, and the seconds that it took."""
 
     output: str
-    verdict: Verdict
+    verdict: Known
     reason: str
     seconds: float
     terms: int = 0  #: of the common normal form
@@ -91,7 +83,7 @@ def compare_matched(
 
 
 def _undecided(left: Equations, reason: str) -> list[Outcome]:
-    return [Outcome(output, Verdict.UNDECIDED, reason, 0.0) for output in left.outputs]
+    return [Outcome(output, Known.UNDECIDED, reason, 0.0) for output in left.outputs]
 
 
 def _sizes_are_tied(left: Equations, right: Equations) -> bool:
@@ -124,21 +116,21 @@ def _outcome(
 ) -> Outcome:
     start = time.perf_counter()
     if output not in right.outputs:
-        return Outcome(output, Verdict.UNDECIDED, f"{output} is missing on one side", 0.0)
+        return Outcome(output, Known.UNDECIDED, f"{output} is missing on one side", 0.0)
     reason, terms = "the normal forms differ, but no numbers that tell them apart are known", 0
     try:
         one, other = (form.of(output) for form in forms)
         if one == other:
             seconds = time.perf_counter() - start
-            return Outcome(output, Verdict.PROVED, "normal forms are equal", seconds, len(one))
+            return Outcome(output, Known.PROVED, "normal forms are equal", seconds, len(one))
         terms = len(one)
     except UNDECIDABLE as error:
         reason = f"no normal form was reached: {error or type(error).__name__}"
     found = counterexample(left, right, output) if refute else None
     seconds = time.perf_counter() - start
     if found is not None:
-        return Outcome(output, Verdict.REFUTED, str(found), seconds, terms, found)
-    return Outcome(output, Verdict.UNDECIDED, reason, seconds, terms)
+        return Outcome(output, Known.REFUTED, str(found), seconds, terms, found)
+    return Outcome(output, Known.UNDECIDED, reason, seconds, terms)
 
 
 # ---- counterexamples -----------------------------------------------------------------------------

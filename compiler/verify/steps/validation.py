@@ -17,7 +17,8 @@ from cortico.ir.rewrite import rename
 from cortico.passes import Pass, Step, interface_change, named_apart, seen_change
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.sorts import ExtentError, unified
-from cortico.verify.normal.equivalence import Outcome, Verdict, compare_matched
+from cortico.verify.known import Known
+from cortico.verify.normal.equivalence import Outcome, compare_matched
 from cortico.verify.steps.axis_facts import variants
 from cortico.verify.steps.discovery import (
     find_facts,
@@ -46,7 +47,7 @@ class Stage:
 
     @property
     def proved(self) -> bool:
-        return all(each.verdict is Verdict.PROVED for each in self.outcomes)
+        return all(each.verdict is Known.PROVED for each in self.outcomes)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class StepProof:
     """What is known of one pass that ran."""
 
     name: str
-    verdict: Verdict
+    verdict: Known
     reason: str
     stages: tuple[Stage, ...]
     seconds: float
@@ -90,13 +91,13 @@ def prove_step(each: Pass, before: Circuit, after: Circuit) -> StepProof:
         stage = prove_stage(current, circuit)
         stages.append(stage)
         current = circuit
-    failed = [o for stage in stages for o in stage.outcomes if o.verdict is not Verdict.PROVED]
+    failed = [o for stage in stages for o in stage.outcomes if o.verdict is not Known.PROVED]
     rounded = any(fact.error for stage in stages for fact in stage.facts)
-    verdict, reason, moved = Verdict.PROVED, "normal forms are equal", 0.0
+    verdict, reason, moved = Known.PROVED, "normal forms are equal", 0.0
     if rounded or failed:  # a proof up to rounding is none where rounding moves the output
         change = seen_change(before, after)
         if change.words is not None:
-            verdict, reason = Verdict.REFUTED, change.words
+            verdict, reason = Known.REFUTED, change.words
         elif failed:
             verdict, reason = failed[0].verdict, failed[0].reason
         moved = 0.0 if failed else change.moved
@@ -173,7 +174,7 @@ def _stage(before: Circuit, after: Circuit, units: list[Fact]) -> Stage:
         *[(*ties, *found)] * bool(ties),
     ):
         outcomes = _compared(pair, facts)
-        if all(each.verdict is Verdict.PROVED for each in outcomes):
+        if all(each.verdict is Known.PROVED for each in outcomes):
             return Stage(after, facts, tuple(outcomes))
     facts = (*found, *_solved(pair, found, before, after))
     return Stage(after, facts, tuple(_compared(pair, facts)))
@@ -204,7 +205,7 @@ def _compared(pair: Pair, facts: Sequence[Fact]) -> list[Outcome]:
 
 def _undecided(reason: str) -> Outcome:
     """What is said of all outputs of circuits that cannot be compared."""
-    return Outcome("", Verdict.UNDECIDED, reason, 0.0)
+    return Outcome("", Known.UNDECIDED, reason, 0.0)
 
 
 def _same_size(axis: Axis, circuit: Circuit) -> bool:
@@ -226,7 +227,7 @@ def prove_steps(
         if step.changed and each.exact:
             progress(f"proving {step.name}")
             proof = prove_step(each, step.before, step.after)
-            if proof.verdict is Verdict.REFUTED:
+            if proof.verdict is Known.REFUTED:
                 raise PassError(f"pass {step.name} changed the circuit's output: {proof.reason}")
             proofs.append(proof)
     return proofs
