@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from cortico.cli.arguments import argument
+from cortico.cli.arguments import argument, pair
 from cortico.cli.circuits import CircuitArguments, read_circuit
 from cortico.cli.outputs import ForceArguments, print_written
 from cortico.cli.targets import BackendArguments, read_backend
@@ -13,9 +12,7 @@ from cortico.cli.targets import BackendArguments, read_backend
 
 def _holding(text: str) -> tuple[str, Path]:
     """The input and file of a text such as `context=text.npy`, for argparse's `type`."""
-    name, equals, file = text.partition("=")
-    if not name or not equals or not file:
-        raise argparse.ArgumentTypeError(f"expected INPUT=FILE.npy, found {text!r}")
+    name, file = pair(text, "INPUT=FILE.npy")
     return name, Path(file)
 
 
