@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+# what is imported gets compiled then; most of what is installed never is
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile -c constraints.txt
 INSTALL := $(PIP) --config-settings editable_mode=strict -e
 # strict editable installs list their files: reinstall when the list changes
 FILES := $(shell find ir compiler backends -name '*.py' -o -name '*.csv' -o -name '*.mod' -o -path '*/assets/*' | sort | cksum | cut -d' ' -f1)
@@ -22,6 +23,9 @@ help: ## list the targets
 .PHONY: demo
 demo: $(DEMO_STAMP) ## compile one real MiniLM layer and run it on a real sentence
 	$(BIN)/cortico demo -o demo
+
+.PHONY: setup
+setup: $(DEV_STAMP) ## install all that tests need into .venv
 
 TEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
