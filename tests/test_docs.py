@@ -85,7 +85,7 @@ def folder(tmp_path, monkeypatch):
 
 
 #: Documents whose simulators take long.
-LONG = ("nengo.md", "neuron.md", "brian2.md")
+LONG = ("annarchy.md", "brian2.md", "nengo.md", "nest.md", "neuron.md")
 
 
 @pytest.mark.slow

@@ -33,7 +33,6 @@ IN_PROCESS = {
     "brian2": lambda *example: brian2.simulate(*example, **brian2.SYNCHRONOUS)[0],
     "nest": lambda *example: NEST.simulate(*example, **QUICK),
     "nengo": NENGO.settle,
-    "annarchy": ANNARCHY.settle,
 }
 MARKS = {s.name: s.needs for s in CELL_BY_CELL} | {"brian2": pytest.mark.slow}
 COLUMNS = ("numpy", "torch", "jax", "onnx", "brian2", "annarchy", "neuron", "nest", "nengo")
@@ -114,17 +113,32 @@ def test_simulators(backend, name):
     agree(backend, circuit, found, example, 1e-9 if backend == "nest" else 1e-12)
 
 
-@NEURON.needs
+#: Simulators that compile each network: what runs one, and how close it comes.
+COMPILING = {
+    "neuron": (lambda *example: get_runner("neuron").run(*example), 1e-8),
+    "annarchy": (ANNARCHY.settle, 1e-12),
+}
+
+
 @pytest.mark.slow
-def test_neuron():
-    """All functions in one circuit, so that the mechanisms are compiled once; x is positive."""
-    names = [name for name in TRANSFERS if has("neuron", name)]
-    circuit, example = circuit_of(*names), example_of("sqrt")
-    runner = get_runner("neuron")
-    require_support(runner, circuit)
-    agree("neuron", circuit, runner.run(circuit, example), example, 1e-8)
-    signed = circuit_of(*(name for name in names if name not in POSITIVE))
-    agree("neuron", signed, runner.run(signed, example_of()), example_of(), 1e-8)
+@pytest.mark.parametrize("backend", [pytest.param(name, marks=MARKS[name]) for name in COMPILING])
+def test_simulators_that_compile(backend):
+    """All functions in one circuit, where x is positive."""
+    names = [name for name in TRANSFERS if has(backend, name)]
+    run_together(backend, names, example_of("sqrt"))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("backend", [pytest.param(name, marks=MARKS[name]) for name in COMPILING])
+def test_simulators_that_compile_on_both_signs(backend):
+    names = [name for name in TRANSFERS if has(backend, name) and name not in POSITIVE]
+    run_together(backend, names, example_of())
+
+
+def run_together(backend, names, example):
+    circuit, (run, tolerance) = circuit_of(*names), COMPILING[backend]
+    require_support(get_backend(backend), circuit)
+    agree(backend, circuit, run(circuit, example), example, tolerance)
 
 
 @pytest.mark.parametrize("backend", ["reference", "numpy", "torch", "jax", "onnx"])

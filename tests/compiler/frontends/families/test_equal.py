@@ -32,7 +32,14 @@ HEADED = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+#: The plain model of each family, and of each of its parts; the options of each, `full`.
+EVERY = [
+    name if case in PLAIN.values() else pytest.param(name, marks=pytest.mark.full)
+    for name, case in CASES.items()
+]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_attention_is_transformers(tmp_path, name):
     case = CASES[name]
     model = build(case)
