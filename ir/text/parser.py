@@ -18,6 +18,7 @@ from cortico.ir.domain import EVERYWHERE, Bound, Domain, conjunction
 from cortico.ir.errors import CircuitError
 from cortico.ir.invariants import check
 from cortico.ir.limits import EXPONENT, TEXT_BYTES
+from cortico.ir.paths import PATH
 from cortico.ir.population import Compartment, Effect, Population, Projection
 from cortico.ir.regions import CellClass, Region
 from cortico.ir.tensors import FLOATS, Formula, Gain, Input, InputKind, Parameter, TensorRef, Weight
@@ -190,13 +191,12 @@ def _read_population(line: Line, draft: Draft) -> None:
     name, axes = line.name("the name of a population"), _axes(line)
     region = Region(line.one_of(Region, "a region"))
     cell_class = CellClass(line.one_of(CellClass, "a cell class"))
-    transfer, domain = "identity", EVERYWHERE
-    if not line.at_end and not line.accept("where"):
-        transfer = line.name("a transfer function or 'where'")
-        domain = _where(line)
-    elif not line.at_end:
-        domain = _bounds(line)
-    draft.populations.append(Population(name, axes, region, cell_class, (), transfer, domain))
+    transfer = "identity"
+    if not line.at_end and not line.sees("at", "where"):
+        transfer = line.name("a transfer function, 'at' or 'where'")
+    path = line.take(PATH, "a path such as layer[3].attention") if line.accept("at") else ""
+    domain = _where(line)
+    draft.populations.append(Population(name, axes, region, cell_class, (), transfer, domain, path))
     draft.compartments.append([])
 
 

@@ -78,9 +78,10 @@ def _shape(shape: Shape) -> str:
 def _population(population: Population) -> Iterator[str]:
     kind = f"{population.region} {population.cell_class}"
     transfer = "" if population.transfer == "identity" else f" {population.transfer}"
+    path = f" at {population.path}" if population.path else ""
     yield (
         f"population {population.name} [{', '.join(population.axes)}] "
-        f"{kind}{transfer}{_where(population.domain)}"
+        f"{kind}{transfer}{path}{_where(population.domain)}"
     )
     yield from map(_compartment, population.compartments)
 
