@@ -9,8 +9,8 @@ from itertools import chain
 from cortico.ir.errors import CircuitError, bullet_list, near_name, shown
 from cortico.ir.invariants import check
 from cortico.ir.network.network import Network, NetworkOutput, Node, Port, Wire
-from cortico.ir.paths import PATH, prefix
 from cortico.ir.network.sizes import sizes_of_nodes
+from cortico.ir.paths import PATH, prefix
 from cortico.ir.tensors import Input, InputKind
 
 
@@ -103,11 +103,15 @@ def blocks_are_symbolic(made: Network) -> Violations:
 
 
 def values_fit(made: Network) -> Violations:
-    """The arrays of a node are those of parameters of its circuit."""
+    """A node has arrays for all parameters of its circuit, or for none."""
     for node in made.nodes:
-        plain = {p.name for p in node.circuit.parameters if p.formula is None}
-        for name in node.values.keys() - plain:
-            yield f"{node.path} has values for {name!r}{near_name(name, plain)}, which its circuit lacks"
+        plain = [p.name for p in node.circuit.parameters if p.formula is None]
+        for name in node.values:
+            if name not in plain:
+                yield f"{node.path} has values for {name!r}{near_name(name, plain)}, which its circuit lacks"
+        missing = [name for name in plain if name not in node.values]
+        if node.values and missing:
+            yield f"{node.path} has values, but none for {', '.join(missing)}"
 
 
 def ports_exist(made: Network) -> Violations:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from cortico.ir.circuit import Circuit, Output
 from cortico.ir.invariants import check
 from cortico.ir.network.network import Network, Node, Port
-from cortico.ir.paths import prefix
 from cortico.ir.network.sizes import Sizes, resolved, sizes_of_nodes
+from cortico.ir.paths import prefix
 from cortico.ir.population import Compartment, Population, Projection
 from cortico.ir.rewrite import fresh, map_axes, map_parameters, map_populations, rename, with_values
 from cortico.ir.tensors import TensorRef, Weight

@@ -164,7 +164,7 @@ class Network:
         return self._flat.counts()
 
     def __str__(self) -> str:
-        from cortico.ir.network.text import print_network
+        from cortico.ir.text import print_network
 
         return print_network(self)
 

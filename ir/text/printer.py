@@ -25,7 +25,7 @@ def print_circuit(circuit: Circuit, weights_file: str | None = None) -> str:
     sections = (
         _head(circuit, weights_file),
         map(_axis, circuit.axes),
-        [*map(_input, circuit.inputs), *map(_parameter, circuit.parameters)],
+        [*map(input_line, circuit.inputs), *map(_parameter, circuit.parameters)],
         [line for population in circuit.populations for line in _population(population)],
         map(_projection, circuit.projections),
         (f"output {output.name} = {output.source}" for output in circuit.outputs),
@@ -59,7 +59,8 @@ def _axis(axis: Axis) -> str:
     return f"axis {axis.name} : {axis.role} {axis.extent}" + (" in time" if axis.in_time else "")
 
 
-def _input(tensor: Input) -> str:
+def input_line(tensor: Input) -> str:
+    """The line that declares an input."""
     kind = "" if tensor.kind is InputKind.RATE else f" {tensor.kind}"
     return f"input {tensor.name} {_shape(tensor.shape)}{kind}"
 
