@@ -22,9 +22,9 @@ def space_axes(circuit: Circuit, population: Population) -> tuple[str, ...]:
 
 def axes_of_role(circuit: Circuit, role: Role, path: str | None = None) -> tuple[str, ...]:
     """The axes in space with this role, in the circuit's order; of the populations at a path only, where one is given."""
-    found = (axis.name for axis in circuit.axes if axis.role is role and not axis.in_time)
+    found = tuple(axis.name for axis in circuit.axes if axis.role is role and not axis.in_time)
     if path is None:
-        return tuple(found)
+        return found
     own = {axis for p in circuit.populations if p.path == path for axis in p.axes}
     return tuple(axis for axis in found if axis in own)
 

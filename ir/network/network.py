@@ -17,7 +17,9 @@ from cortico.ir.paths import level_of
 from cortico.ir.tensors import Input
 
 if TYPE_CHECKING:
-    from cortico.ir.counts import Counts
+    from cortico.ir.atlas import Area
+    from cortico.ir.counts import Count, Counts
+    from cortico.ir.population import Population
 
 #: Characters of a list of paths in an error.
 _LONGEST = 1000
@@ -81,12 +83,41 @@ class NetworkOutput:
 class Level:
     """The blocks under one number of a hierarchy, such as `layer[3]`."""
 
+    network: Network
     path: str
-    nodes: tuple[Node, ...]
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        return tuple(n for n in self.network.nodes if level_of(n.path) == self.path)
 
     def __getitem__(self, name: str) -> Node:
-        """The node called `name` within the level."""
+        """The node called `name` within the level. CircuitError where there is none."""
         return _found({n.path.removeprefix(f"{self.path}."): n for n in self.nodes}, name)
+
+    @property
+    def populations(self) -> tuple[Population, ...]:
+        """Those of its blocks, in the flat circuit."""
+        paths = {node.path for node in self.nodes}
+        return tuple(p for p in self.network.flatten().populations if p.path in paths)
+
+    @property
+    def areas(self) -> tuple[Area, ...]:
+        """The cortical areas of its blocks, in the flat circuit."""
+        cortical = dict.fromkeys(p.path for p in self.populations if p.region.in_cortex)
+        flat = self.network.flatten()
+        return tuple(area for path in cortical for area in flat.areas_at(path))
+
+    @property
+    def neurons(self) -> Count:
+        """Their number, in closed form."""
+        return self.network.counts().neurons_in(self.populations)
+
+    @property
+    def synapses(self) -> Count:
+        """The number of synapses onto its cells, those of wires from elsewhere included."""
+        own = {p.name for p in self.populations}
+        flat = self.network.flatten()
+        return self.network.counts().synapses_in(p for p in flat.projections if p.post in own)
 
 
 @dataclass(frozen=True)
@@ -142,12 +173,8 @@ class Network:
     @cached_property
     def levels(self) -> tuple[Level, ...]:
         """The levels of the hierarchy, in order: `layer[0]`, `layer[1]`, …; nodes without a number are in none."""
-        found: dict[str, list[Node]] = {}
-        for node in self.nodes:
-            level = level_of(node.path)
-            if level is not None:
-                found.setdefault(level, []).append(node)
-        return tuple(Level(path, tuple(nodes)) for path, nodes in found.items())
+        paths = dict.fromkeys(level_of(node.path) for node in self.nodes)
+        return tuple(Level(self, path) for path in paths if path is not None)
 
     @cached_property
     def _flat(self) -> Circuit:
