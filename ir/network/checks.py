@@ -76,7 +76,7 @@ def paths_are_apart(made: Network) -> Violations:
     for path in dict.fromkeys(node.path for node in made.nodes):
         other = taken.setdefault(prefix(path), path)
         if other != path:
-            yield f"the parts of {path} and {other} would have the same names"
+            yield f"the parts of {other} and {path} would have the same names"
         above = [p for p in taken.values() if path.startswith((f"{p}.", f"{p}["))]
         yield from (f"{path} stands below the node {each}" for each in above)
 
@@ -94,22 +94,14 @@ def names_are_unique(made: Network) -> Violations:
         yield "there is no output"
 
 
-def blocks_are_symbolic(made: Network) -> Violations:
-    """Parameters of a block have no values: those of a node are its own."""
-    for circuit, nodes in made.blocks.items():
-        for parameter in circuit.parameters:
-            if parameter.values is not None:
-                yield f"{nodes[0].path}: parameter {parameter.name!r} of a shared circuit has values"
-
-
 def values_fit(made: Network) -> Violations:
-    """A node has arrays for all parameters of its circuit, or for none."""
+    """A node has arrays for all parameters that its circuit leaves open, or for none."""
     for node in made.nodes:
-        plain = [p.name for p in node.circuit.parameters if p.formula is None]
         for name in node.values:
-            if name not in plain:
-                yield f"{node.path} has values for {name!r}{near_name(name, plain)}, which its circuit lacks"
-        missing = [name for name in plain if name not in node.values]
+            if name not in node.open:
+                near = near_name(name, node.open)
+                yield f"{node.path} has values for {name!r}{near}, which its circuit does not leave open"
+        missing = [name for name in node.open if name not in node.values]
         if node.values and missing:
             yield f"{node.path} has values, but none for {', '.join(missing)}"
 
@@ -166,7 +158,7 @@ def _near(wrong: Port, known: Iterable[Port]) -> str:
 
 #: Groups of rules; each rests on the groups before it.
 RULES: tuple[tuple[Callable[[Network], Violations], ...], ...] = (
-    (paths_are_paths, paths_are_apart, names_are_unique, blocks_are_symbolic, values_fit),
+    (paths_are_paths, paths_are_apart, names_are_unique, values_fit),
     (ports_exist, inputs_are_fed_once),
     (kinds_fit, wires_become_synapses),
 )

@@ -29,8 +29,9 @@ _LONGEST = 1000
 class Node:
     """A block of a network: a circuit and, where it has numbers, its set of weights.
 
-    Equal blocks share one circuit, whose parameters have no values: `values` (parameter name to array)
-    are those of this node. Two nodes are equal when path and circuit are and the arrays are.
+    Equal blocks share one circuit, and what numbers it has, such as the frequencies of rotary embedding.
+    `values` (parameter name to array) are of the parameters that it leaves open, for this node alone.
+    Two nodes are equal when path and circuit are and the arrays are.
     """
 
     path: str
@@ -38,6 +39,12 @@ class Node:
     values: Mapping[str, np.ndarray] = field(
         default_factory=lambda: MappingProxyType({}), compare=False, hash=False, repr=False
     )
+
+    @cached_property
+    def open(self) -> tuple[str, ...]:
+        """The parameters of the circuit that have neither values nor a formula there."""
+        plain = (p for p in self.circuit.parameters if p.formula is None)
+        return tuple(p.name for p in plain if p.values is None)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Node):

@@ -18,7 +18,7 @@ from cortico.ir.errors import CircuitError, clipped
 from cortico.ir.limits import TEXT_BYTES
 from cortico.ir.network import Network
 from cortico.ir.tensors import FLOATS, Shape
-from cortico.ir.text.networks import finish_network, print_network, read_network
+from cortico.ir.text.networks import finish_network, print_network, read_network, stored_arrays
 from cortico.ir.text.parser import finish, read
 from cortico.ir.text.printer import check_file_name, print_circuit
 
@@ -38,8 +38,7 @@ def save_circuit(circuit: Circuit, path: str | os.PathLike[str], *, force: bool 
 
 def save_network(network: Network, path: str | os.PathLike[str], *, force: bool = False) -> None:
     """The same for a network; arrays are stored under the path of their node: `layer[0].attention.W_Q`."""
-    stored = {f"{n.path}.{name}": v for n in network.nodes for name, v in n.values.items()}
-    _save(partial(print_network, network), stored, Path(path), force)
+    _save(partial(print_network, network), stored_arrays(network), Path(path), force)
 
 
 def load_circuit(path: str | os.PathLike[str]) -> Circuit:
@@ -67,7 +66,7 @@ def load_network(path: str | os.PathLike[str]) -> Network:
     text = _read_text(source)
     try:
         draft = read_network(text)
-        wanted = {name: _Wanted(shape) for name, shape in draft.stored().items()}
+        wanted = {name: _Wanted(p.shape) for name, p in draft.stored().items()}
         return finish_network(draft, _read_weights(source, draft.weights_file, wanted))
     except CircuitError as error:
         raise CircuitError(f"{source}: {error}") from None

@@ -18,14 +18,14 @@
       …
 
 `node … stored` says that the arrays of its parameters lie in the weights file, each under the path of the node and
-its own name: `layer[0].attention.W_Q`.
+its own name: `layer[0].attention.W_Q`. A parameter `stored` within a block is shared by its nodes: `attention:frequencies`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -36,9 +36,9 @@ from cortico.ir.limits import TEXT_BYTES
 from cortico.ir.network import Network, NetworkOutput, Node, Port, Wire, check_network, port
 from cortico.ir.paths import PATH
 from cortico.ir.rewrite import fresh
-from cortico.ir.tensors import Input
+from cortico.ir.tensors import Input, Parameter
 from cortico.ir.text.line import Line, lines_of
-from cortico.ir.text.parser import parse_circuit, read_input, read_string, read_version
+from cortico.ir.text.parser import Draft, finish, read, read_input, read_string, read_version
 from cortico.ir.text.printer import check_file_name, input_line, quote
 
 #: The version of the text form.
@@ -80,9 +80,15 @@ def block_names(network: Network) -> dict[Circuit, str]:
     return names
 
 
-def stored_name(node: Node, parameter: str) -> str:
-    """What an array of a node is called in a weights file."""
-    return f"{node.path}.{parameter}"
+def stored_arrays(network: Network) -> dict[str, np.ndarray]:
+    """What a weights file holds: arrays of nodes (`path.name`), and of blocks (`block:name`)."""
+    shared = {
+        f"{block}:{p.name}": p.values
+        for circuit, block in block_names(network).items()
+        for p in circuit.parameters
+        if p.values is not None
+    }
+    return shared | {f"{n.path}.{name}": v for n in network.nodes for name, v in n.values.items()}
 
 
 def _block(name: str, circuit: Circuit) -> Iterator[str]:
@@ -113,16 +119,21 @@ class NetworkDraft:
     nodes: list[_DraftNode] = field(default_factory=list)
     wires: list[Wire] = field(default_factory=list)
     outputs: list[NetworkOutput] = field(default_factory=list)
-    blocks: dict[str, Circuit] = field(default_factory=dict)
+    blocks: dict[str, Draft] = field(default_factory=dict)
 
-    def stored(self) -> dict[str, tuple[int | str, ...]]:
-        """What the weights file must hold: name to shape, in the symbols of the block."""
-        return {
-            f"{node.path}.{parameter.name}": parameter.shape
+    def stored(self) -> dict[str, Parameter]:
+        """What the weights file must hold, by the name that it has there."""
+        shared = {
+            f"{block}:{p.name}": p
+            for block, draft in self.blocks.items()
+            for p in draft.parameters
+            if p.name in draft.stored
+        }
+        return shared | {
+            f"{node.path}.{p.name}": p
             for node in self.nodes
             if node.stored
-            for parameter in self.blocks[node.block].parameters
-            if parameter.formula is None
+            for p in _left_open(self.blocks[node.block])
         }
 
 
@@ -148,7 +159,7 @@ def read_network(text: str) -> NetworkDraft:
         line.finish()
     if draft.name is None:
         raise CircuitError('the text has no title, expected a line such as: name "my network"')
-    draft.blocks = {name: parse_circuit(block) for name, block in blocks.items()}
+    draft.blocks = {name: read(block) for name, block in blocks.items()}
     for node in draft.nodes:
         if node.block not in draft.blocks:
             near = near_name(node.block, draft.blocks)
@@ -162,10 +173,13 @@ def read_network(text: str) -> NetworkDraft:
 def finish_network(draft: NetworkDraft, weights: Mapping[str, np.ndarray]) -> Network:
     """The network of a draft, with stored values taken from `weights`, checked."""
     assert draft.name is not None
+    blocks = {
+        name: finish(block, _beginning(f"{name}:", weights)) for name, block in draft.blocks.items()
+    }
     made = Network(
         draft.name,
         tuple(draft.inputs),
-        tuple(_node(node, draft.blocks[node.block], weights) for node in draft.nodes),
+        tuple(_node(node, blocks[node.block], weights) for node in draft.nodes),
         tuple(draft.wires),
         tuple(draft.outputs),
     )
@@ -173,16 +187,26 @@ def finish_network(draft: NetworkDraft, weights: Mapping[str, np.ndarray]) -> Ne
     return made
 
 
-def _node(node: _DraftNode, circuit: Circuit, weights: Mapping[str, np.ndarray]) -> Node:
-    if not node.stored:
-        return Node(node.path, circuit)
-    names = [p.name for p in circuit.parameters if p.formula is None]
-    missing = [name for name in names if f"{node.path}.{name}" not in weights]
+def _node(drawn: _DraftNode, circuit: Circuit, weights: Mapping[str, np.ndarray]) -> Node:
+    node = Node(drawn.path, circuit)
+    if not drawn.stored:
+        return node
+    own = _beginning(f"{node.path}.", weights)
+    missing = [name for name in node.open if name not in own]
     if missing:
-        node.line.complain(
+        drawn.line.complain(
             f"{node.path} has stored values, but the weights lack {', '.join(missing)}"
         )
-    return Node(node.path, circuit, {name: weights[f"{node.path}.{name}"] for name in names})
+    return replace(node, values={name: own[name] for name in node.open})
+
+
+def _beginning(mark: str, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays whose names begin so, by the rest of their names."""
+    return {n.removeprefix(mark): array for n, array in weights.items() if n.startswith(mark)}
+
+
+def _left_open(draft: Draft) -> list[Parameter]:
+    return [p for p in draft.parameters if p.formula is None and p.name not in draft.stored]
 
 
 def _apart(text: str) -> tuple[str, dict[str, str]]:
