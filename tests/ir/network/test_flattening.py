@@ -1,9 +1,25 @@
 """A network as one circuit computes what its blocks do one after another, by the textbook."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from cortico.backends import get_backend
+from cortico.ir import (
+    CellClass,
+    CircuitBuilder,
+    Compartment,
+    Gain,
+    Input,
+    Region,
+    Role,
+    TensorRef,
+    Weight,
+)
+from cortico.ir.network import Node, network
+from cortico.spec.weights import random_weights
 from tests.cases import CASES
 from tests.covering import every_option
 from tests.ir.network.networks import (
@@ -12,7 +28,9 @@ from tests.ir.network.networks import (
     of_encoder_decoder,
     of_stack,
     stack,
+    with_weights,
 )
+from tests.oracle import textbook_attention
 
 RUNNERS = ("reference", "numpy")
 STACKED = [c for c in CASES if c.spec.d_output == c.spec.model and not c.spec.cross]
@@ -94,3 +112,39 @@ def test_cells_and_areas_carry_the_path():
 def test_the_levels_of_two_stacks():
     paths = [level.path for level in encoder_decoder().levels]
     assert paths == ["encoder.layer[0]", "decoder.layer[0]"]
+
+
+def column(name, transfer="identity", transposed=False):
+    """Cells over [i, m] that hear z, which arrives as (n, 4) or as (4, n), with a gain of 1 / (2 √4)."""
+    b = CircuitBuilder(name)
+    b.axis("i", Role.COLUMN, "n")
+    b.axis("m", Role.MODEL, 4)
+    z = b.input("z", (4, "n") if transposed else ("n", 4))
+    read = TensorRef(z, ("m", "i") if transposed else ("i", "m"))
+    drive = Weight(read, Gain(0.5, (("m", Fraction(-1, 2)),)))
+    basal = Compartment("basal", drive=(drive, Weight(None, Gain(0.25))))
+    b.population("cell", ("i", "m"), Region.L5, CellClass.PT, [basal], transfer)
+    b.output("y", "cell", ("m", "i"))
+    return b.build()
+
+
+def test_gains_constants_and_turned_axes():
+    nodes = [Node("first", column("one", "tanh")), Node("second", column("two", transposed=True))]
+    wires = [("z", "first.z"), ("first.y", "second.z")]
+    made = network("turned", [Input("z", ("n", 4))], nodes, wires, {"y": "second.y"})
+    z = np.random.default_rng(0).standard_normal((3, 4))
+    expected = (np.tanh(z / 4 + 0.25) / 4 + 0.25).T
+    for backend in RUNNERS:
+        close(get_backend(backend).run(made.flatten(), {"z": z})["y"], expected)
+
+
+def test_an_input_called_as_what_is_wired_from_elsewhere():
+    """`context` of a block comes from the network's `x`, and its `x` from another block."""
+    spec = replace(SPEC, cross=True, context=4)
+    nodes = [with_weights("a", SPEC, 0), with_weights("b", spec, 1)]
+    wires = [("x", "a.x"), ("a.y", "b.x"), ("x", "b.context")]
+    made = network("around", [Input("x", ("n", 4))], nodes, wires, {"y": "b.y"})
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    own = textbook_attention(SPEC, random_weights(SPEC, 0), x)
+    expected = textbook_attention(spec, random_weights(spec, 1), own, x)
+    close(get_backend("numpy").run(made.flatten(), {"x": x})["y"], expected)
