@@ -156,8 +156,8 @@ class NeuronView:
 
     def _path_in(self, name: str) -> str:
         """The path of the block with which a dotted name begins."""
-        paths = {p.path for p in self.circuit.populations if name.startswith(f"{p.path}.")}
-        return max(paths, key=len, default="")
+        paths = (p.path for p in self.circuit.populations)  # none is below another
+        return next((path for path in paths if name.startswith(f"{path}.")), "")
 
     # ---- synapses ------------------------------------------------------------------------------
 

@@ -28,6 +28,15 @@ def stack(spec: AttentionSpec = SPEC, depth: int = 2) -> Network:
     return network("a stack", circuit.inputs, nodes, wires, {"y": before})
 
 
+def with_other_symbols(made: Network) -> Network:
+    """The same with `length` tokens, which blocks call n."""
+    inputs = (
+        replace(t, shape=tuple("length" if side == "n" else side for side in t.shape))
+        for t in made.inputs
+    )
+    return replace(made, inputs=tuple(inputs))
+
+
 def with_weights(path: str, spec: AttentionSpec, seed: int) -> Node:
     """An attention layer with random weights; layers of one spec share their circuit."""
     node, values = Node(path, lower(spec)), circuit_weights(spec, random_weights(spec, seed))
