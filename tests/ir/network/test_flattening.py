@@ -142,10 +142,12 @@ def test_gains_constants_and_turned_axes():
 def test_an_input_called_as_what_is_wired_from_elsewhere():
     """`context` of a block comes from the network's `x`, and its `x` from another block."""
     spec = replace(SPEC, cross=True, context=4)
-    nodes = [with_weights("a", SPEC, 0), with_weights("b", spec, 1)]
-    wires = [("x", "a.x"), ("a.y", "b.x"), ("x", "b.context")]
-    made = network("around", [Input("x", ("n", 4))], nodes, wires, {"y": "b.y"})
+    nodes = [with_weights("a", SPEC, 0), with_weights("ab", spec, 1)]
+    wires = [("x", "a.x"), ("a.y", "ab.x"), ("x", "ab.context")]
+    made = network("around", [Input("x", ("n", 4))], nodes, wires, {"y": "ab.y"})
     x = np.random.default_rng(0).standard_normal((3, 4))
     own = textbook_attention(SPEC, random_weights(SPEC, 0), x)
     expected = textbook_attention(spec, random_weights(spec, 1), own, x)
     close(get_backend("numpy").run(made.flatten(), {"x": x})["y"], expected)
+    view = made.flatten().bind(n=2).neurons()
+    assert [view.id_of(view.name_of(neuron)) for neuron in range(view.size)] == [*range(view.size)]
