@@ -17,7 +17,7 @@ from cortico.ir.axes import Role
 from cortico.ir.circuit import Circuit
 from cortico.ir.counts import Count
 from cortico.ir.domain import Domain, conjunction, coupled_axes
-from cortico.ir.errors import CircuitError
+from cortico.ir.errors import CircuitError, shown
 from cortico.ir.index_space import IndexSpace
 from cortico.ir.names import axes_of_role
 from cortico.ir.population import Population
@@ -91,17 +91,30 @@ class _Places(Sequence[Place]):
 class Areas(_Places["Area"]):
     """The cortical areas: one per index of the axes of role `area` (two when heads are grouped).
 
-    A circuit without such axes has one area.
+    A circuit without such axes has one area. Of a network these are the areas of one block: CircuitError
+    where `path` does not say of which.
     """
 
     kind = "area"
 
-    def __init__(self, circuit: Circuit) -> None:
+    def __init__(self, circuit: Circuit, path: str | None = None) -> None:
         self.circuit = circuit
-        self.axes = axes_of_role(circuit, Role.AREA)
+        self.path = _block_with_areas(circuit) if path is None else path
+        self.axes = axes_of_role(circuit, Role.AREA, self.path)
 
     def _place(self, index: tuple[int, ...]) -> Area:
-        return Area(self.circuit, index)
+        return Area(self.circuit, index, self.path)
+
+
+def _block_with_areas(circuit: Circuit) -> str:
+    """The path of the only block with cortical cells. CircuitError where several have some."""
+    paths = list(dict.fromkeys(p.path for p in circuit.populations if p.region.in_cortex))
+    if len(paths) > 1:
+        raise CircuitError(
+            f"circuit {shown(circuit.name)} has areas in {len(paths)} blocks: look at those of one, such as "
+            f"circuit.areas_at({paths[0]!r})"
+        )
+    return paths[0] if paths else ""
 
 
 @dataclass(frozen=True)
@@ -113,14 +126,16 @@ class Area:
 
     circuit: Circuit
     index: tuple[int, ...]
+    path: str = ""  #: of the block, in a network
 
     @property
     def name(self) -> str:
-        return "cortex.area" + _bracket(self.index)
+        return f"{self.path or 'cortex'}.area{_bracket(self.index)}"
 
     @property
     def populations(self) -> tuple[Population, ...]:
-        return tuple(p for p in self.circuit.populations if p.region.in_cortex)
+        own = (p for p in self.circuit.populations if p.path == self.path)
+        return tuple(p for p in own if p.region.in_cortex)
 
     @property
     def layers(self) -> Layers:
@@ -143,7 +158,7 @@ class Microcolumns(_Places["Microcolumn"]):
     def __init__(self, area: Area) -> None:
         self.area = area
         self.circuit = area.circuit
-        known = axes_of_role(self.circuit, Role.COLUMN)
+        known = axes_of_role(self.circuit, Role.COLUMN, area.path)
         self.axes = tuple(axis for axis in known if any(axis in p.axes for p in area.populations))
 
     def _domain(self) -> Domain:
@@ -199,7 +214,7 @@ class Microcolumn:
     def neurons(self) -> np.ndarray:
         """Ids (int64) of its cells. CircuitError while sizes are symbols."""
         view = self.area.circuit.neurons()
-        area_axes = axes_of_role(self.area.circuit, Role.AREA)
+        area_axes = axes_of_role(self.area.circuit, Role.AREA, self.area.path)
         fixed = dict(zip(area_axes + self.axes, self.area.index + self.index, strict=True))
         ids = [view.select(population, fixed) for population in self.populations]
         return np.concatenate([np.zeros(0, dtype=np.int64), *ids])

@@ -216,10 +216,19 @@ class Circuit:
 
     @property
     def areas(self) -> Areas:
-        """The cortical areas, one per index of the area axes."""
+        """The cortical areas, one per index of the area axes. CircuitError in a network of several blocks."""
         from cortico.ir.atlas import Areas
 
         return Areas(self)
+
+    def areas_at(self, path: str) -> Areas:
+        """The cortical areas of the block of a network at `path`."""
+        from cortico.ir.atlas import Areas
+
+        known = list(dict.fromkeys(p.path for p in self.populations))
+        if path not in known:
+            raise CircuitError(_unknown("block", path, known))
+        return Areas(self, path)
 
     @property
     def thalamus(self) -> tuple[Nucleus, ...]:

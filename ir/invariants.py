@@ -13,6 +13,7 @@ from cortico.ir.circuit import Circuit
 from cortico.ir.domain import Domain, coupled_axes, restrict
 from cortico.ir.errors import CircuitError, bullet_list, near_name, shown
 from cortico.ir.limits import AXES, COMPARTMENTS, SIZE
+from cortico.ir.paths import PATH, prefix
 from cortico.ir.regions import CellClass, Region
 from cortico.ir.tensors import FLOATS, FORMULA_SHAPES, FORMULAS, Gain, Shape, Weight
 from cortico.ir.transfer import TRANSFERS
@@ -62,6 +63,16 @@ def names_are_unique(circuit: Circuit) -> Violations:
         for name, times in Counter(names).items():
             if times > 1:
                 yield f"{kind} {name!r} is declared {times} times"
+
+
+def names_carry_paths(circuit: Circuit) -> Violations:
+    """The names of populations of a network's block begin with the path of the block."""
+    for population in circuit.populations:
+        name, path = population.name, population.path
+        if path and not PATH.fullmatch(path):
+            yield f"population {name!r} is at {shown(path)}, which is no path such as layer[3].attention"
+        elif not name.startswith(prefix(path)) or name == prefix(path):
+            yield f"population {name!r} is at {path}, so its name begins with {prefix(path)!r}"
 
 
 def _declared(circuit: Circuit) -> Iterator[tuple[str, list[str]]]:
@@ -330,7 +341,7 @@ def graph_is_acyclic(circuit: Circuit) -> Violations:
 
 #: Rules in groups; each group may rely on the groups before it.
 RULES: tuple[tuple[Rule, ...], ...] = (
-    (title_is_text, names_are_identifiers, names_are_unique),
+    (title_is_text, names_are_identifiers, names_are_unique, names_carry_paths),
     (
         extents_are_positive,
         symbols_come_from_inputs,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from cortico.ir.axes import Role
 from cortico.ir.circuit import Circuit
+from cortico.ir.paths import prefix
 from cortico.ir.population import Population
 
 _NUMBER = "(0|[1-9][0-9]{0,17})"
@@ -19,9 +20,18 @@ def space_axes(circuit: Circuit, population: Population) -> tuple[str, ...]:
     return tuple(axis for axis in population.axes if not circuit.axis(axis).in_time)
 
 
-def axes_of_role(circuit: Circuit, role: Role) -> tuple[str, ...]:
-    """The axes in space with this role, in the circuit's order."""
-    return tuple(axis.name for axis in circuit.axes if axis.role is role and not axis.in_time)
+def axes_of_role(circuit: Circuit, role: Role, path: str | None = None) -> tuple[str, ...]:
+    """The axes in space with this role, in the circuit's order; of the populations at a path only, where one is given."""
+    found = tuple(axis.name for axis in circuit.axes if axis.role is role and not axis.in_time)
+    if path is None:
+        return found
+    own = {axis for p in circuit.populations if p.path == path for axis in p.axes}
+    return tuple(axis for axis in found if axis in own)
+
+
+def local_name(population: Population) -> str:
+    """The name of a population within its block."""
+    return population.name.removeprefix(prefix(population.path))
 
 
 @dataclass(frozen=True)
@@ -49,24 +59,30 @@ class NameTemplate:
 def name_template(circuit: Circuit, population: Population) -> NameTemplate:
     """The name of a population's neurons: area, column, layer, then the population and the rest.
 
-    Thalamic nuclei have no areas or columns: all indices stand last.
+    Thalamic nuclei have no areas or columns: all indices stand last. In a network the path of the block
+    stands in place of `cortex`: `layer[3].attention.area[5].column[2,7].L5.deep[1]`.
     """
-    axes = space_axes(circuit, population)
+    axes, name, path = space_axes(circuit, population), local_name(population), population.path
     if not population.region.in_cortex:
-        return NameTemplate(f"{population.region}.{population.name}" + _bracket(axes), axes)
-    area, area_axes = _part("area", axes_of_role(circuit, Role.AREA), axes)
-    column, column_axes = _part("column", axes_of_role(circuit, Role.COLUMN), axes)
+        place = f"{path}.{population.region}" if path else population.region
+        return NameTemplate(f"{place}.{name}" + _bracket(axes), axes)
+    known = partial(axes_of_role, circuit, path=path or None)
+    area, area_axes = _part("area", known(Role.AREA), axes, prefix(path))
+    column, column_axes = _part("column", known(Role.COLUMN), axes, prefix(path))
     rest = tuple(axis for axis in axes if axis not in area_axes + column_axes)
-    text = f"cortex{area}{column}.{population.region.label}.{population.name}{_bracket(rest)}"
+    text = f"{path or 'cortex'}{area}{column}.{population.region.label}.{name}{_bracket(rest)}"
     return NameTemplate(text, area_axes + column_axes + rest)
 
 
-def _part(kind: str, known: Sequence[str], axes: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+def _part(
+    kind: str, known: Sequence[str], axes: Sequence[str], mark: str
+) -> tuple[str, tuple[str, ...]]:
     """`.column[%d,%d]`; axes are named (`.column[j=%d]`) when the population lacks some of them."""
     own = tuple(axis for axis in known if axis in axes)
     if not own:
         return "", own
-    entries = ["%d" if len(own) == len(known) else f"{axis}=%d" for axis in own]
+    whole = len(own) == len(known)
+    entries = ["%d" if whole else f"{axis.removeprefix(mark)}=%d" for axis in own]
     return f".{kind}[{','.join(entries)}]", own
 
 

@@ -18,6 +18,7 @@ from cortico.ir.enumeration import enumeration
 from cortico.ir.errors import CircuitError, near_name
 from cortico.ir.index_space import IndexSpace, Indices, Terms
 from cortico.ir.names import NameTemplate, name_template
+from cortico.ir.paths import prefix
 from cortico.ir.population import Population, Projection
 from cortico.ir.tensors import Weight
 
@@ -136,7 +137,7 @@ class NeuronView:
     def id_of(self, name: str) -> int:
         """The id of the neuron with this dotted name. CircuitError when there is none."""
         last = re.search(r"(?:\A|\.)([A-Za-z_][A-Za-z0-9_]*)(\[[^\[\]]*\])?\Z", name)
-        population = last.group(1) if last else name
+        population = prefix(self._path_in(name)) + (last.group(1) if last else name)
         if population not in self._templates:
             near = near_name(population, self._templates)
             raise CircuitError(f"no neuron is called {name!r}: no population {population!r}{near}")
@@ -152,6 +153,11 @@ class NeuronView:
             raise CircuitError(f"no neuron is called {name!r}: {template} needs {sizes}{bounds}")
         arrays = {axis: np.array([index]) for axis, index in indices.items()}
         return int(self._ids(population, arrays, 1)[0])
+
+    def _path_in(self, name: str) -> str:
+        """The path of the block with which a dotted name begins."""
+        paths = (p.path for p in self.circuit.populations)  # none is below another
+        return next((path for path in paths if name.startswith(f"{path}.")), "")
 
     # ---- synapses ------------------------------------------------------------------------------
 

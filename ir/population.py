@@ -36,6 +36,8 @@ class Population:
 
     `rate = transfer(Π multiplying compartments / Π dividing compartments)`. Division by zero gives
     zero, so that factors and divisors may be applied in any order.
+
+    `path` is that of the block of a network to which it belongs, such as `layer[3].attention`.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Population:
     compartments: tuple[Compartment, ...]
     transfer: str = "identity"
     domain: Domain = EVERYWHERE
+    path: str = ""
 
     def compartment(self, name: str) -> Compartment:
         """The compartment called `name`. KeyError when there is none."""

@@ -1,11 +1,13 @@
-"""Circuits on disk: the text, and a safetensors file beside it for the values of parameters."""
+"""Circuits and networks on disk: the text, and a safetensors file beside it for the values of parameters."""
 
 from __future__ import annotations
 
 import os
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ import numpy as np
 from cortico.ir.circuit import Circuit
 from cortico.ir.errors import CircuitError, clipped
 from cortico.ir.limits import TEXT_BYTES
-from cortico.ir.tensors import FLOATS, Parameter
-from cortico.ir.text.parser import Draft, finish, read
+from cortico.ir.network import Network
+from cortico.ir.tensors import FLOATS, Shape
+from cortico.ir.text.networks import finish_network, print_network, read_network, stored_arrays
+from cortico.ir.text.parser import finish, read
 from cortico.ir.text.printer import check_file_name, print_circuit
 
 #: Names of types in a safetensors file.
@@ -28,18 +32,13 @@ def save_circuit(circuit: Circuit, path: str | os.PathLike[str], *, force: bool 
     Both are written whole under temporary names and then renamed. CircuitError when a type cannot be
     stored or the files cannot be written, and, without `force`, when other content is in their place.
     """
-    target = Path(path)
-    stored = {p.name: _storable(p) for p in circuit.parameters if p.values is not None}
-    weights = _weights_path(target) if stored else None
-    text = print_circuit(circuit, weights.name if weights else None)
-    contents = [(weights, _serialised(stored))] if weights else []
-    contents.append((target, text.encode()))
-    try:
-        if not force:
-            _require_replaceable(contents)
-        _write_all(contents)
-    except (OSError, ValueError) as error:
-        raise CircuitError(f"cannot write {target}: {_reason(error)}") from error
+    stored = {p.name: p.values for p in circuit.parameters if p.values is not None}
+    _save(partial(print_circuit, circuit), stored, Path(path), force)
+
+
+def save_network(network: Network, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """The same for a network; arrays are stored under the path of their node: `layer[0].attention.W_Q`."""
+    _save(partial(print_network, network), stored_arrays(network), Path(path), force)
 
 
 def load_circuit(path: str | os.PathLike[str]) -> Circuit:
@@ -51,7 +50,24 @@ def load_circuit(path: str | os.PathLike[str]) -> Circuit:
     text = _read_text(source)
     try:
         draft = read(text)
-        return finish(draft, _read_weights(source, draft) if draft.stored else None)
+        shapes = {parameter.name: parameter.shape for parameter in draft.parameters}
+        wanted = {n: _Wanted(shapes[n], s.dtype, s.line.number) for n, s in draft.stored.items()}
+        return finish(draft, _read_weights(source, draft.weights_file, wanted))
+    except CircuitError as error:
+        raise CircuitError(f"{source}: {error}") from None
+
+
+def load_network(path: str | os.PathLike[str]) -> Network:
+    """The network written at `path`, with the stored values from the file beside it, checked.
+
+    CircuitError when a file is missing or broken, or when its tensors are not what the text says.
+    """
+    source = Path(path)
+    text = _read_text(source)
+    try:
+        draft = read_network(text)
+        wanted = {name: _Wanted(p.shape) for name, p in draft.stored().items()}
+        return finish_network(draft, _read_weights(source, draft.weights_file, wanted))
     except CircuitError as error:
         raise CircuitError(f"{source}: {error}") from None
 
@@ -59,14 +75,30 @@ def load_circuit(path: str | os.PathLike[str]) -> Circuit:
 # ---- writing -------------------------------------------------------------------------------------
 
 
-def _storable(parameter: Parameter) -> np.ndarray:
-    assert parameter.values is not None
-    dtype = parameter.values.dtype
+def _save(
+    printed: Callable[[str | None], str],
+    stored: Mapping[str, np.ndarray],
+    target: Path,
+    force: bool,
+) -> None:
+    weights = _weights_path(target) if stored else None
+    text = printed(weights.name if weights else None)
+    arrays = {name: _storable(name, values) for name, values in stored.items()}
+    contents = [(weights, _serialised(arrays))] if weights else []
+    contents.append((target, text.encode()))
+    try:
+        if not force:
+            _require_replaceable(contents)
+        _write_all(contents)
+    except (OSError, ValueError) as error:
+        raise CircuitError(f"cannot write {target}: {_reason(error)}") from error
+
+
+def _storable(name: str, values: np.ndarray) -> np.ndarray:
+    dtype = values.dtype
     if dtype.name not in FLOATS:
-        raise CircuitError(
-            f"parameter {parameter.name!r} is {dtype}: only {', '.join(FLOATS)} can be stored"
-        )
-    return np.asarray(parameter.values, dtype=dtype.newbyteorder("="), order="C")
+        raise CircuitError(f"parameter {name!r} is {dtype}: only {', '.join(FLOATS)} can be stored")
+    return np.asarray(values, dtype=dtype.newbyteorder("="), order="C")
 
 
 def _weights_path(target: Path) -> Path:
@@ -153,37 +185,59 @@ def _require_file(path: Path) -> None:
         raise CircuitError(f"cannot read {path}: it is {kind}")
 
 
-def _read_weights(source: Path, draft: Draft) -> dict[str, np.ndarray]:
-    if draft.weights_file is None:
+@dataclass(frozen=True)
+class _Wanted:
+    """What the text says of a stored array; of a network's, any type and the sides that are numbers."""
+
+    shape: Shape
+    dtype: str | None = None
+    line: int | None = None
+
+
+def _read_weights(
+    source: Path, weights_file: str | None, wanted: Mapping[str, _Wanted]
+) -> dict[str, np.ndarray]:
+    if not wanted:
+        return {}
+    if weights_file is None:
         raise CircuitError('parameters have stored values, but no line says: weights "FILE"')
     from safetensors import SafetensorError, safe_open
 
-    path = source.parent / draft.weights_file
+    path = source.parent / weights_file
     _require_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            return _tensors(path, file, draft)
+            return _tensors(path, file, wanted)
     except (SafetensorError, OSError) as error:
         raise CircuitError(f"cannot read weights {path}: {_reason(error)}") from None
 
 
-def _tensors(path: Path, file: Any, draft: Draft) -> dict[str, np.ndarray]:
-    """The stored parameters, each checked against the text before it is read."""
+def _tensors(path: Path, file: Any, wanted: Mapping[str, _Wanted]) -> dict[str, np.ndarray]:
+    """The stored arrays, each checked against the text before it is read."""
     present = set(file.keys())
-    missing = [name for name in draft.stored if name not in present]
+    missing = [name for name in wanted if name not in present]
     if missing:
         raise CircuitError(f"weights {path} lack {clipped(', '.join(missing), 500)}")
-    shapes = {parameter.name: parameter.shape for parameter in draft.parameters}
-    for name, stored in draft.stored.items():
+    for name, expected in wanted.items():
         part = file.get_slice(name)
-        found = (part.get_dtype(), tuple(part.get_shape()))
-        expected = (_TYPES[stored.dtype], shapes[name])
-        if found != expected:
-            raise CircuitError(
-                f"weights {path} hold {name!r} as {found[0]} {found[1]}, "
-                f"but line {stored.line.number} says {expected[0]} {expected[1]}"
-            )
-    return {name: file.get_tensor(name) for name in draft.stored}
+        _require_as_written(path, name, (part.get_dtype(), tuple(part.get_shape())), expected)
+    return {name: file.get_tensor(name) for name in wanted}
+
+
+def _require_as_written(
+    path: Path, name: str, found: tuple[str, tuple[int, ...]], wanted: _Wanted
+) -> None:
+    types = [_TYPES[wanted.dtype]] if wanted.dtype else [*_TYPES.values()]
+    fits = len(found[1]) == len(wanted.shape) and all(
+        isinstance(side, str) or side == other
+        for side, other in zip(wanted.shape, found[1], strict=True)
+    )
+    if found[0] not in types or not fits:
+        says = f"line {wanted.line} says" if wanted.line else "the text says"
+        raise CircuitError(
+            f"weights {path} hold {name!r} as {found[0]} {found[1]}, "
+            f"but {says} {' or '.join(types)} {wanted.shape}"
+        )
 
 
 def _reason(error: Exception) -> str:

@@ -60,6 +60,10 @@ class Line:
         """Whether this text comes next; nothing is taken."""
         return self.text.startswith(text, self._at)
 
+    def sees(self, *words: str) -> bool:
+        """Whether one of these words comes next; nothing is taken."""
+        return any(_exactly(word).match(self.text, self._at) for word in words)
+
     def accept(self, text: str) -> bool:
         """Take exactly this text (a whole word, when it is one) if it comes next."""
         return self.match(_exactly(text)) is not None

@@ -18,6 +18,7 @@ from cortico.ir.domain import EVERYWHERE, Bound, Domain, conjunction
 from cortico.ir.errors import CircuitError
 from cortico.ir.invariants import check
 from cortico.ir.limits import EXPONENT, TEXT_BYTES
+from cortico.ir.paths import PATH
 from cortico.ir.population import Compartment, Effect, Population, Projection
 from cortico.ir.regions import CellClass, Region
 from cortico.ir.tensors import FLOATS, Formula, Gain, Input, InputKind, Parameter, TensorRef, Weight
@@ -74,7 +75,7 @@ def read(text: str) -> Draft:
     lines, draft = lines_of(text), Draft()
     if not lines:
         raise CircuitError(f"the text is empty, expected 'cortico circuit {VERSION}'")
-    _read_version(lines[0])
+    read_version(lines[0], "circuit", VERSION)
     for line in lines[1:]:
         if line.indented:
             _read_compartment(line, draft)
@@ -133,25 +134,26 @@ def _kind(dtype: str, shape: tuple[Extent, ...]) -> str:
 # ---- lines ---------------------------------------------------------------------------------------
 
 
-def _read_version(line: Line) -> None:
+def read_version(line: Line, what: str, known: int) -> None:
+    """The first line of the text of a `what`: `cortico circuit 1`."""
     line.expect("cortico")
-    line.expect("circuit")
+    line.expect(what)
     version = line.integer("the version of the text form", _COUNT)
-    if version != VERSION:
-        line.complain(f"text form {version}, but this cortico reads {VERSION}")
+    if version != known:
+        line.complain(f"text form {version}, but this cortico reads {known}")
     line.finish()
 
 
 def _read_name(line: Line, draft: Draft) -> None:
     if draft.name is not None:
         line.complain("the circuit has a name already")
-    draft.name = _string(line)
+    draft.name = read_string(line)
 
 
 def _read_weights(line: Line, draft: Draft) -> None:
     if draft.weights_file is not None:
         line.complain("the circuit has a weights file already")
-    name = _string(line)
+    name = read_string(line)
     try:
         draft.weights_file = check_file_name(name)
     except CircuitError as error:
@@ -168,10 +170,15 @@ def _read_axis(line: Line, draft: Draft) -> None:
     draft.axes.append(Axis(name, role, extent, unfold))
 
 
-def _read_input(line: Line, draft: Draft) -> None:
+def read_input(line: Line) -> Input:
+    """What stands behind `input`."""
     name, shape = line.name("the name of an input"), _shape(line)
     kind = InputKind.RATE if line.at_end else InputKind(line.one_of(InputKind, "a kind of input"))
-    draft.inputs.append(Input(name, shape, kind))
+    return Input(name, shape, kind)
+
+
+def _read_input(line: Line, draft: Draft) -> None:
+    draft.inputs.append(read_input(line))
 
 
 def _read_parameter(line: Line, draft: Draft) -> None:
@@ -190,13 +197,12 @@ def _read_population(line: Line, draft: Draft) -> None:
     name, axes = line.name("the name of a population"), _axes(line)
     region = Region(line.one_of(Region, "a region"))
     cell_class = CellClass(line.one_of(CellClass, "a cell class"))
-    transfer, domain = "identity", EVERYWHERE
-    if not line.at_end and not line.accept("where"):
-        transfer = line.name("a transfer function or 'where'")
-        domain = _where(line)
-    elif not line.at_end:
-        domain = _bounds(line)
-    draft.populations.append(Population(name, axes, region, cell_class, (), transfer, domain))
+    transfer = "identity"
+    if not line.at_end and not line.sees("at", "where"):
+        transfer = line.name("a transfer function, 'at' or 'where'")
+    path = line.take(PATH, "a path such as layer[3].attention") if line.accept("at") else ""
+    domain = _where(line)
+    draft.populations.append(Population(name, axes, region, cell_class, (), transfer, domain, path))
     draft.compartments.append([])
 
 
@@ -245,7 +251,8 @@ READERS: Mapping[str, Callable[[Line, Draft], None]] = MappingProxyType(
 # ---- pieces --------------------------------------------------------------------------------------
 
 
-def _string(line: Line) -> str:
+def read_string(line: Line) -> str:
+    """A text in quotes, written as JSON."""
     text = line.take(_STRING, 'a text in quotes, such as "layer 0"')
     try:
         return str(json.loads(text))

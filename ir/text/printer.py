@@ -25,7 +25,7 @@ def print_circuit(circuit: Circuit, weights_file: str | None = None) -> str:
     sections = (
         _head(circuit, weights_file),
         map(_axis, circuit.axes),
-        [*map(_input, circuit.inputs), *map(_parameter, circuit.parameters)],
+        [*map(input_line, circuit.inputs), *map(_parameter, circuit.parameters)],
         [line for population in circuit.populations for line in _population(population)],
         map(_projection, circuit.projections),
         (f"output {output.name} = {output.source}" for output in circuit.outputs),
@@ -59,7 +59,8 @@ def _axis(axis: Axis) -> str:
     return f"axis {axis.name} : {axis.role} {axis.extent}" + (" in time" if axis.in_time else "")
 
 
-def _input(tensor: Input) -> str:
+def input_line(tensor: Input) -> str:
+    """The line that declares an input."""
     kind = "" if tensor.kind is InputKind.RATE else f" {tensor.kind}"
     return f"input {tensor.name} {_shape(tensor.shape)}{kind}"
 
@@ -78,9 +79,10 @@ def _shape(shape: Shape) -> str:
 def _population(population: Population) -> Iterator[str]:
     kind = f"{population.region} {population.cell_class}"
     transfer = "" if population.transfer == "identity" else f" {population.transfer}"
+    path = f" at {population.path}" if population.path else ""
     yield (
         f"population {population.name} [{', '.join(population.axes)}] "
-        f"{kind}{transfer}{_where(population.domain)}"
+        f"{kind}{transfer}{path}{_where(population.domain)}"
     )
     yield from map(_compartment, population.compartments)
 

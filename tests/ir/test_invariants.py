@@ -62,6 +62,10 @@ CASES = {
     "plain identifier": lambda c: with_axis(c, "h", name="1h; import os"),
     "axis 'h' is declared 2 times": lambda c: replace(c, axes=(*c.axes, c.axes[0])),
     "tensor 'x' is declared 2 times": lambda c: replace(c, inputs=c.inputs * 2),
+    "is at '1.x', which is no path": lambda c: with_population(c, "deep", path="1.x"),
+    "is at layer[1], so its name begins with 'layer_1_'": lambda c: with_population(
+        c, "deep", path="layer[1]"
+    ),
     "title has characters": lambda c: replace(c, name="\ud800"),
     "has extent 0": lambda c: with_axis(c, "h", extent=0),
     "has an empty side": lambda c: replace(c, inputs=(*c.inputs, Input("z", (0,)))),
