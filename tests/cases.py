@@ -101,6 +101,27 @@ def _special() -> dict[str, AttentionSpec]:
         "sink": replace(soft, sink=True),
         "sink_causal_padded": replace(soft, sink=True, mask=Mask.CAUSAL, key_padding=True),
         "sink_window_grouped": replace(llama, sink=True, mask=Mask.WINDOW, window=3),
+        "extra_source": replace(soft, extra_source=True),
+        "extra_source_causal_padded": replace(
+            soft, extra_source=True, mask=Mask.CAUSAL, key_padding=True, bias=BIASED
+        ),
+        "extra_source_sink_grouped": replace(
+            llama, rotary=None, extra_source=True, sink=True, mask=Mask.WINDOW, window=3
+        ),
+        "extra_source_linear": replace(
+            linear, extra_source=True, mask=Mask.CAUSAL, value_features=3, scale=0.5
+        ),
+        "extra_source_table_cross": replace(
+            soft,
+            cross=True,
+            context=6,
+            tokens=TOKENS,
+            context_tokens=CONTEXT_TOKENS,
+            position_bias=PositionBias.TABLE,
+            extra_source=True,
+            key_padding=True,
+            residual=True,
+        ),
         "alibi": replace(soft, position_bias=PositionBias.ALIBI, mask=Mask.CAUSAL),
         "alibi_linear_padded": replace(
             linear, position_bias=PositionBias.ALIBI, key_padding=True, mask=Mask.CAUSAL
@@ -200,6 +221,8 @@ def _memory() -> dict[str, AttentionSpec]:
         "memory_normed": replace(
             grouped, qk_norm=QueryKeyNorm(NormOver.WIDTH), rotary=Rotary(), mask=Mask.CAUSAL
         ),
+        "memory_extra_source": replace(grouped, extra_source=True, key_padding=True),
+        "memory_extra_source_causal": replace(causal, extra_source=True, bias=BIASED),
         "memory_cross": cross,
         "memory_cross_padded_residual": replace(
             cross, key_padding=True, residual=True, bias=BIASED

@@ -7,6 +7,8 @@
     p = softmax_j(score) or p = score, over the source tokens j that query i may see, else 0
     y_i = Σ_h W_O[h] Σ_j p_hij v_gj + b_O (+ x_i)
 
+An extra source token has key extra_K[g] and value extra_V[g], comes last, has no bias_hij, and all queries see it.
+
 It imports the words of the spec and nothing else of cortico, and resolves defaults by itself.
 `test_oracle.py` holds it against PyTorch.
 """
@@ -34,6 +36,8 @@ def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None)
         q, k = rms_norm(spec, q, w["gain_Q"]), rms_norm(spec, k, w["gain_K"])
     if spec.rotary:
         q, k = rotate(spec, w, q), rotate(spec, w, k)
+    if spec.extra_source:
+        k, v = (np.append(t, w[e][:, None], axis=1) for t, e in ((k, "extra_K"), (v, "extra_V")))
     k, v = (np.repeat(t, heads // len(t), axis=0) for t in (k, v))  # head h reads group h // R
 
     usual = 1 / np.sqrt(d_key) if spec.kernel is Kernel.SOFTMAX else 1.0
@@ -46,9 +50,12 @@ def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None)
     if spec.position_bias is PositionBias.ALIBI:
         score = score + w["alibi_slopes"][:, None, None] * (j - i)
     if spec.position_bias is PositionBias.TABLE:
-        score = score + w["position_bias"]
+        score[:, :, : len(source)] += w["position_bias"]
 
-    p = mask_of_scores(spec, w, score, visible(spec, i, j, keep))
+    seen = visible(spec, i, j, keep)
+    if spec.extra_source:
+        seen = np.column_stack([seen, np.ones(len(x), dtype=bool)])
+    p = mask_of_scores(spec, w, score, seen)
     y = np.einsum("hoc,hij,hjc->io", w["W_O"], p, v) + w.get("b_O", 0.0)
     return y + x if spec.residual else y
 

@@ -38,6 +38,8 @@ def weights_of(spec, seed=0):
     shapes |= {name: bias[name] for name, on in zip(bias, flags, strict=True) if on}
     if spec.sink:
         shapes["sink"] = (h,)
+    if spec.extra_source:
+        shapes |= {"extra_K": (g, a), "extra_V": (g, c)}
     if spec.qk_norm:
         wide = spec.qk_norm.over is NormOver.WIDTH
         shapes |= {"gain_Q": (h, a) if wide else (a,), "gain_K": (g, a) if wide else (a,)}
@@ -71,6 +73,9 @@ def torch_attention(spec, weights, x, context, seen, extra=0.0):
         added = added + torch.nn.functional.tanhshrink(scores / spec.soft_cap) * -spec.soft_cap
         added = added + scores
         q = torch.zeros_like(q)
+    if spec.extra_source:
+        k, v = torch.hstack([k, w["extra_K"][:, None]]), torch.hstack([v, w["extra_V"][:, None]])
+        added = torch.nn.functional.pad(added, (0, 1))
     if spec.sink:  # a source token with zero key and value, whose score is the logit
         k, v = (torch.cat([t, torch.zeros_like(t[:, :1])], dim=1) for t in (k, v))
         added = torch.cat([added, w["sink"][:, None, None].expand(-1, len(x), 1)], dim=2)
@@ -123,6 +128,16 @@ CASES = {
     ),
     "multiquery": (AttentionSpec(D, 6, kv_heads=1), ALL, None),
     "sink": (AttentionSpec(D, 3, sink=True, mask=Mask.CAUSAL), COL <= ROW, None),
+    "extra source": (
+        AttentionSpec(D, 6, kv_heads=2, extra_source=True, mask=Mask.CAUSAL, bias=EVERY),
+        COL <= ROW,
+        None,
+    ),
+    "extra source, sink, padding": (
+        AttentionSpec(D, 3, extra_source=True, sink=True, key_padding=True),
+        ALL & KEEP,
+        KEEP,
+    ),
 }
 
 

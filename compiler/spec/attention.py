@@ -151,6 +151,7 @@ class AttentionSpec:
     rotary: Rotary | None = None
     position_bias: PositionBias = PositionBias.NONE
     sink: bool = False  #: a learned logit per head joins the softmax, its column is dropped
+    extra_source: bool = False  #: a learned key and value per head join those of the source tokens
     residual: bool = False  #: add the query token to the output
     thalamus: Thalamus = field(default_factory=Thalamus)
     microcircuit: Microcircuit = Microcircuit.MASK
@@ -226,6 +227,8 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
         yield f"residual adds x to the output, but output = {spec.d_output} and model = {spec.model}"
     if spec.sink and spec.kernel is not Kernel.SOFTMAX:
         yield f"sink joins the softmax, but kernel = {spec.kernel}"
+    if spec.extra_source:
+        yield from _not_for_an_extra_source(spec)
     if spec.microcircuit is Microcircuit.MEMORY:
         yield from _not_for_a_memory(spec)
     if spec.rotary:
@@ -238,6 +241,18 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
                 f"rotary turns pairs of features: rotated = {spec.rotated_features} must be even "
                 f"and at most key_features = {spec.d_key}, which must be even"
             )
+
+
+def _not_for_an_extra_source(spec: AttentionSpec) -> Iterator[str]:
+    """A learned token has no position, and `nn.MultiheadAttention`, whose it is, neither norms nor caps."""
+    what = (
+        "extra_source is a key that is neither normed nor turned nor capped, and has no position: "
+    )
+    for name in ("qk_norm", "rotary", "soft_cap"):
+        if getattr(spec, name) is not None:
+            yield f"{what}{name} must be absent"
+    if spec.position_bias is PositionBias.ALIBI:
+        yield f"{what}position_bias must be none or table, found alibi"
 
 
 def _not_for_a_memory(spec: AttentionSpec) -> Iterator[str]:

@@ -7,6 +7,7 @@ for grouped-query attention), head features a (key) and c (value), model feature
     b_Q (H, a)      b_K (G, a)       b_V (G, c)       b_O (out)
     gain_Q (a) or (H, a)             gain_K (a) or (G, a)      of a norm over each head, over the width
     alibi_slopes (H)   position_bias (H, i, j)   sink (H)   rotary_frequencies (rotated/2)
+    extra_K (G, a)     extra_V (G, c)            of the extra source token
 
 `m'` is the context's width in cross attention, else the model's. Head h uses key/value head h // R.
 """
@@ -46,6 +47,8 @@ def required_shapes(spec: AttentionSpec) -> Shapes:
         if spec.position_bias is PositionBias.TABLE
         else (),
         "sink": (heads,) if spec.sink else (),
+        "extra_K": (groups, spec.d_key) if spec.extra_source else (),
+        "extra_V": (groups, spec.d_value) if spec.extra_source else (),
     }
     return shapes | {name: shape for name, shape in optional.items() if shape}
 

@@ -92,6 +92,7 @@ def random_spec(draw: random.Random) -> AttentionSpec:
         residual=residual,
         position_bias=bias,
         sink=sink,
+        extra_source=rotary is None and not alibi and draw.random() < 0.3,
     )
 
 

@@ -226,6 +226,8 @@ def _torch_textbook(torch, spec, t, frequencies):
     if spec.rotary:
         q, k = (_torch_rotated(torch, spec, frequencies, a) for a in (q, k))
     members = q.shape[0] // k.shape[0]
+    if spec.extra_source:
+        k, v = torch.hstack([k, t["extra_K"][:, None]]), torch.hstack([v, t["extra_V"][:, None]])
     k, v = (a.repeat_interleave(members, dim=0) for a in (k, v))
     usual = q.shape[2] ** -0.5 if spec.kernel is Kernel.SOFTMAX else 1.0
     score = (usual if spec.scale is None else spec.scale) * torch.einsum("hia,hja->hij", q, k)
@@ -235,9 +237,11 @@ def _torch_textbook(torch, spec, t, frequencies):
     if spec.position_bias is PositionBias.ALIBI:
         score = score + t["alibi_slopes"][:, None, None] * torch.tensor(j - i)
     if spec.position_bias is PositionBias.TABLE:
-        score = score + t["position_bias"]
+        table = t["position_bias"]
+        score = score + torch.nn.functional.pad(table, (0, score.shape[2] - table.shape[2]))
     keep = t["keep"].detach().numpy() if "keep" in t else None
     seen = torch.tensor(visible(spec, i, j, keep))
+    seen = torch.nn.functional.pad(seen, (0, int(spec.extra_source)), value=True)
     p = score * seen
     if spec.kernel is Kernel.SOFTMAX:
         weight = torch.exp(score) * seen

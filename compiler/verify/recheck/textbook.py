@@ -16,7 +16,7 @@ from cortico.verify.recheck.world import Array, Arrays, World
 
 #: Heads h are members r of groups g; key features a, to be turned, are components t of planes p.
 SIDES = """x:im context:jl keep:j W_Q:ham W_K:gal W_V:gcl W_O:hoc b_Q:ha b_K:ga b_V:gc b_O:o
-alibi_slopes:h position_bias:hij sink:h frequencies:p gain_Q:a gain_K:a"""
+alibi_slopes:h position_bias:hij sink:h frequencies:p gain_Q:a gain_K:a extra_K:ga extra_V:gc"""
 
 
 class Textbook:
@@ -55,9 +55,9 @@ class Textbook:
         """`y_i = Σ_h W_O[h] Σ_j p_hij v_hj + b_O (+ x_i)`, p the scores or their softmax."""
         self.world, self.tensors, p = world, tensors, world.primes[0]
         share = self.shares(self.scores() % world.primes[self.level], self.seen())
-        v = self.linear("value", "j", 0)
+        v = self.with_extra("V", self.linear("value", "j", 0), 0)
         v = np.repeat(v, len(share) // len(v), 0)
-        counts = (self.counts(letter, 0) for letter in "hcj")
+        counts = (*(self.counts(letter, 0) for letter in "hc"), self.source_counts())
         y = np.einsum("hoc,hij,hjc,h,c,j->io", self.read("W_O", 0), share, v, *counts)
         y = y + (self.read("b_O", 0) if (self.s["bias"] or {}).get("output") else 0)
         return (y + (self.read("x", 0) if self.s["residual"] else 0)) % p
@@ -107,7 +107,8 @@ class Textbook:
     def scores(self) -> Array:
         """`scale · q_hi · k_hj + bias_hij`, capped before the bias where there is a cap."""
         s, level = self.s, self.level
-        q, k = self.linear("query", "i", level), self.linear("key", "j", level)
+        q = self.linear("query", "i", level)
+        k = self.with_extra("K", self.linear("key", "j", level), level)
         counts = self.counts("a", level)
         root = [(int(counts.sum()), Fraction(-level, 2))]
         scale = (Fraction(1), root) if s["scale"] is None else (number(repr(s["scale"])), [])
@@ -118,8 +119,20 @@ class Textbook:
         if s["position_bias"] == "alibi":
             i, j = np.ogrid[: found.shape[1], : found.shape[2]]
             found = found + self.read("alibi_slopes", level)[:, None, None] * (j - i).astype(object)
-        table = s["position_bias"] == "table"
-        return found + (self.read("position_bias", level) if table else 0)
+        if s["position_bias"] == "table":
+            table = self.read("position_bias", level)
+            found[:, :, : table.shape[2]] += table
+        return found
+
+    def with_extra(self, letter: str, content: Array, level: int) -> Array:
+        """Keys or values (heads, tokens, features), with those of the extra source token behind them."""
+        if not self.s["extra_source"]:
+            return content
+        return np.concatenate([content, self.read(f"extra_{letter}", level)[:, None]], 1)
+
+    def source_counts(self) -> Array:
+        """With which weight each source token counts in a sum; the extra one counts once."""
+        return np.append(self.counts("j", 0), [1] * bool(self.s["extra_source"]))
 
     def capped(self, scores: Array, level: int) -> Array:
         """`c · tanh(score / c)`."""
@@ -135,7 +148,9 @@ class Textbook:
             found = found * (j <= i)
         if s["window"]:
             found = found * (i - j <= self.world.near[s["window"] - 1])
-        return found.astype(object) * (self.read("keep", 0) if s["key_padding"] else 1)
+        found = found.astype(object) * (self.read("keep", 0) if s["key_padding"] else 1)
+        extra = np.ones((sizes[0], int(bool(s["extra_source"]))), dtype=object)
+        return np.concatenate([found, extra], 1)
 
     def shares(self, scores: Array, seen: Array) -> Array:
         """The scores, or their softmax, of the source tokens seen."""
@@ -144,7 +159,7 @@ class Textbook:
         p, base = self.world.primes[0], self.world.base
         exp = np.frompyfunc(lambda a: pow(base, a, p), 1, 1)
         e = exp(scores) * seen
-        total = (e * self.counts("j", 0)).sum(2) + (
+        total = (e * self.source_counts()).sum(2) + (
             exp(self.read("sink", 1))[:, None] if self.s["sink"] else 0
         )
         return e * self.world.reciprocal(total, 0)[..., None] % p
