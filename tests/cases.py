@@ -109,7 +109,7 @@ def _special() -> dict[str, AttentionSpec]:
             llama, rotary=None, extra_source=True, sink=True, mask=Mask.WINDOW, window=3
         ),
         "extra_source_linear": replace(
-            linear, extra_source=True, mask=Mask.CAUSAL, value_features=3, scale=0.5
+            linear, extra_source=True, mask=Mask.CAUSAL, key_padding=True
         ),
         "extra_source_table_cross": replace(
             soft,
@@ -166,6 +166,7 @@ def _special() -> dict[str, AttentionSpec]:
         ),
         "bert": replace(soft, bias=BIASED, key_padding=True),
         "gpt2": replace(soft, bias=BIASED, mask=Mask.CAUSAL, residual=True),
+        "torch_mha": replace(soft, extra_source=True, sink=True, bias=BIASED, key_padding=True),
         "gpt_oss": replace(llama, sink=True, bias=BIASED, mask=Mask.WINDOW, window=4),
         "cross": cross,
         "cross_linear": replace(cross, kernel=Kernel.LINEAR, bias=BIASED),
@@ -221,8 +222,10 @@ def _memory() -> dict[str, AttentionSpec]:
         "memory_normed": replace(
             grouped, qk_norm=QueryKeyNorm(NormOver.WIDTH), rotary=Rotary(), mask=Mask.CAUSAL
         ),
-        "memory_extra_source": replace(grouped, extra_source=True, key_padding=True),
-        "memory_extra_source_causal": replace(causal, extra_source=True, bias=BIASED),
+        "memory_extra_source": replace(plain, extra_source=True, key_padding=True),
+        "memory_extra_source_grouped": replace(
+            grouped, extra_source=True, bias=BIASED, mask=Mask.CAUSAL
+        ),
         "memory_cross": cross,
         "memory_cross_padded_residual": replace(
             cross, key_padding=True, residual=True, bias=BIASED
