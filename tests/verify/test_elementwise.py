@@ -46,6 +46,8 @@ SPECS = {
     "window": replace(SOFT, heads=2, mask=Mask.WINDOW, window=1),
     "padded": replace(SOFT, key_padding=True, mask=Mask.CAUSAL),
     "sink": replace(SOFT, sink=True, key_padding=True, residual=True),
+    "extra": replace(SOFT, extra_source=True, sink=True, mask=Mask.CAUSAL),
+    "extra_linear": replace(LINEAR, extra_source=True, key_padding=True, bias=BIASED),
     "alibi": replace(SOFT, heads=2, position_bias=PositionBias.ALIBI),
     "table": replace(SOFT, tokens=2, position_bias=PositionBias.TABLE),
     "table_linear": replace(LINEAR, tokens=2, position_bias=PositionBias.TABLE),
@@ -69,6 +71,7 @@ SPECS = {
     "wide": replace(SOFT, key_features=1, value_features=2, output=1),
     "cross": replace(SOFT, cross=True, context=1, key_padding=True),
     "memory": replace(MEMORY, mask=Mask.CAUSAL, bias=BIASED),
+    "memory_extra": replace(MEMORY, mask=Mask.CAUSAL, extra_source=True),
     "memory_cross": replace(MEMORY, cross=True, context=1, key_padding=True),
 }
 
@@ -100,6 +103,7 @@ WRONG = {
     "no scale": ("softmax", {"scale": 1.0}),
     "a scale that is off in its last digit": ("scaled", {"scale": 0.30000000000000004}),
     "no residual": ("sink", {"residual": False}),
+    "an extra source": ("softmax", {"extra_source": True}),
     "another window": ("window", {"window": 2}),
 }
 
