@@ -51,6 +51,8 @@ class Case:
         arrays = {"x": rng.standard_normal((BATCH, TOKENS, spec.model))}
         if spec.cross:
             arrays["context"] = rng.standard_normal((BATCH, source, spec.d_context))
+        if spec.values:
+            arrays["values"] = rng.standard_normal((BATCH, source, spec.values))
         if spec.key_padding:
             # the first example is padded in front, so that a causal query has no live key at all
             arrays["keep"] = np.ones((BATCH, source), dtype=bool)
@@ -179,6 +181,10 @@ def _special() -> dict[str, AttentionSpec]:
             context_tokens=CONTEXT_TOKENS,
             position_bias=PositionBias.TABLE,
         ),
+        "cross_values": replace(cross, values=3),
+        "cross_values_extra_source": replace(
+            cross, values=3, key_padding=True, bias=BIASED, extra_source=True, sink=True
+        ),
         "all_core": replace(soft, thalamus=Thalamus(query=Nucleus.CORE)),
         "matrix_values": replace(linear, thalamus=Thalamus(value=Nucleus.MATRIX), residual=True),
         "all_matrix_cross": replace(
@@ -229,6 +235,9 @@ def _memory() -> dict[str, AttentionSpec]:
         "memory_cross": cross,
         "memory_cross_padded_residual": replace(
             cross, key_padding=True, residual=True, bias=BIASED
+        ),
+        "memory_cross_values": replace(
+            cross, values=3, key_padding=True, residual=True, bias=BIASED
         ),
         "memory_residual": replace(causal, residual=True),
         "memory_matrix_values": replace(plain, thalamus=Thalamus(value=Nucleus.MATRIX)),

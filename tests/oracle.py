@@ -18,8 +18,10 @@ import numpy as np
 from cortico.spec import AttentionSpec, Kernel, Mask, NormOver, PositionBias, RotaryStyle
 
 
-def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None):
+def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None, values=None):
     """y (n, out) of query tokens x (n, m). Source tokens are `context` (n_source, m'), or x.
+
+    Values are of `values` (n_source, m''), if given.
 
     keep (n_source,) bool says which source tokens exist. A query without a live source token gets
     zeros from every head, for both kernels, and so W_O adds only b_O (and the residual x_i).
@@ -31,7 +33,8 @@ def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None)
 
     q = np.einsum("ham,im->hia", w["W_Q"], x) + w.get("b_Q", np.zeros((1, 1)))[:, None, :]
     k = np.einsum("gam,jm->gja", w["W_K"], source) + w.get("b_K", np.zeros((1, 1)))[:, None, :]
-    v = np.einsum("gcm,jm->gjc", w["W_V"], source) + w.get("b_V", np.zeros((1, 1)))[:, None, :]
+    v = source if values is None else np.asarray(values, dtype=np.float64)
+    v = np.einsum("gcm,jm->gjc", w["W_V"], v) + w.get("b_V", np.zeros((1, 1)))[:, None, :]
     if spec.qk_norm:
         q, k = rms_norm(spec, q, w["gain_Q"]), rms_norm(spec, k, w["gain_K"])
     if spec.rotary:

@@ -43,6 +43,7 @@ def specs(draw, sizes=sizes, extents=extents, numbers=finite, microcircuits=micr
             output=draw(st.none() | sizes),
             cross=(cross := draw(st.booleans())),
             context=draw(st.none() | sizes) if cross else None,
+            values=draw(st.none() | sizes) if cross else None,
             context_tokens=draw(st.none() | extents) if cross else None,
             tokens=draw(extents),
             kernel=draw(st.sampled_from(Kernel)),
@@ -96,6 +97,8 @@ def inputs_of(draw, spec):
     arrays = {"x": rng.standard_normal((tokens, spec.model))}
     if spec.cross:
         arrays["context"] = rng.standard_normal((source, spec.d_context))
+    if spec.values:
+        arrays["values"] = rng.standard_normal((source, spec.values))
     if spec.key_padding:
         arrays["keep"] = rng.random(source) < 0.7
     return arrays

@@ -39,6 +39,7 @@ def from_torch(
     module: Any,
     name: str = "attention",
     cross: bool | None = None,
+    values: bool = False,
     mask: Any = "none",
     key_padding: bool = False,
 ) -> Attention:
@@ -48,6 +49,7 @@ def from_torch(
 
     cross: keys and values come from a second input, as in the `multihead_attn` of a
         `TransformerDecoderLayer`. A module with `kdim` of its own says it.
+    values: they come from a third input, as many tokens as keys. A module with kdim ≠ vdim says it.
     mask: its `attn_mask`: "none", "causal", or the tensor as it is given there (True, or -inf, hides a token),
         (L, S) or (heads, L, S). A tensor fixes the numbers of tokens. It is read as no mask, as causal or as a
         window; finite numbers other than 0 become a table of position biases; the rest is refused.
@@ -55,7 +57,7 @@ def from_torch(
     """
     from cortico.frontends.torch_mha import from_module
 
-    spec, weights = from_module(module, cross, mask, key_padding)
+    spec, weights = from_module(module, cross, values, mask, key_padding)
     spec = replace(spec, name=name)
     check_weights(spec, weights)
     return spec, weights

@@ -50,12 +50,13 @@ def find_prefixes(tensors: Tensors, prefix: str | None) -> list[str]:
 def read_state_dict(tensors: Tensors, heads: int | None, cross: bool | None = None) -> Attention:
     """The attention under the scope of `tensors`.
 
-    Cross attention where `cross` says so, where projections are separate (a context of another width,
-    `kdim` = `vdim`), and in the `multihead_attn` of a `TransformerDecoderLayer`; else self-attention.
+    Cross attention where `cross` says so, where projections are separate (a context of another width, `kdim`; with
+    another `vdim` values have an input of their own), and in the `multihead_attn` of a `TransformerDecoderLayer`;
+    else self-attention.
     `bias_k` and `bias_v` are an extra source token. A state dict does not say `add_zero_attn`.
-    SpecError when `heads` is missing or does not divide, and for kdim ≠ vdim.
+    SpecError when `heads` is missing or does not divide.
     """
-    width, context = _widths(tensors)
+    width, context, values = _widths(tensors)
     if cross is False and context is not None:
         raise SpecError(f"{tensors.source!r}: keys come from another width: cross = False is wrong")
     in_bias, out_bias = (
@@ -66,6 +67,7 @@ def read_state_dict(tensors: Tensors, heads: int | None, cross: bool | None = No
         heads=_check_heads(tensors, heads, width),
         cross=context is not None or (_is_decoders(tensors) if cross is None else cross),
         context=context,
+        values=values,
         bias=Bias(query=in_bias, key=in_bias, value=in_bias, output=out_bias),
         extra_source=any(f"{tensors.scope}{name}" in tensors for name in _EXTRA),
     )
@@ -101,12 +103,16 @@ def _is_decoders(tensors: Tensors) -> bool:
 
 
 def from_module(
-    module: Any, cross: bool | None = None, mask: Any = "none", key_padding: bool = False
+    module: Any,
+    cross: bool | None = None,
+    values: bool = False,
+    mask: Any = "none",
+    key_padding: bool = False,
 ) -> Attention:
     """The attention of a live `nn.MultiheadAttention`; float32 and float64 weights are shared.
 
-    A module does not say what it is called with: `cross` (other keys than queries), `mask` (`attn_mask`: "none",
-    "causal", or the tensor) and `key_padding` do. `batch_first` and `dropout` do not matter; `add_zero_attn` is a
+    A module does not say what it is called with: `cross` (other keys than queries), `values` (others than keys),
+    `mask` (`attn_mask`: "none", "causal", or the tensor) and `key_padding` do. `batch_first` and `dropout` do not matter; `add_zero_attn` is a
     sink of logit 0. SpecError for any other module, for one whose computation was changed (a subclass with a
     `forward` of its own, hooks), for a mask that a spec cannot say, and for weights that are not on a device with
     memory.
@@ -125,6 +131,12 @@ def from_module(
     if module.add_zero_attn:  # a key of zeros scores 0, a value of zeros adds nothing
         spec = replace(spec, sink=True)
         weights["sink"] = np.zeros(spec.heads, weights["W_Q"].dtype)
+    if values and spec.cross:
+        spec = replace(spec, values=spec.d_values)
+    elif values:
+        raise SpecError(
+            "values = True needs cross = True: keys and values are not the query tokens"
+        )
     seen = read_mask(mask, spec)
     weights |= seen.weights
     return replace(spec, key_padding=key_padding, **seen.fields), weights
@@ -161,18 +173,13 @@ def _by_number(prefix: str) -> list[tuple[int, str]]:
     return [(int(part) if part.isdecimal() else -1, part) for part in prefix.split(".")]
 
 
-def _widths(tensors: Tensors) -> tuple[int, int | None]:
-    """Features of a query token, and of a context token when projections are separate."""
+def _widths(tensors: Tensors) -> tuple[int, int | None, int | None]:
+    """Features of a query token, of a context token when projections are separate, and of other value tokens."""
     fused = tensors.entries.get(tensors.scope + _FUSED)
     if fused is not None:
-        return _columns(tensors, _FUSED), None
+        return _columns(tensors, _FUSED), None, None
     query, key, value = (_columns(tensors, name) for name in _SEPARATE)
-    if key != value:
-        raise SpecError(
-            f"{tensors.source!r}: keys are read from kdim = {key} features and values from "
-            f"vdim = {value}; cortico has one context, expected them to be equal"
-        )
-    return query, key
+    return query, key, value if value != key else None
 
 
 def _columns(tensors: Tensors, name: str) -> int:

@@ -41,7 +41,7 @@ def value_drive(streams: Streams) -> tuple[Weight, ...]:
 def value_weight(streams: Streams) -> Weight:
     """The weight of synapses that bring values: `W_V`."""
     axes = streams.axes
-    return reads("W_V", *axes.group, axes.value, axes.source_model)
+    return reads("W_V", *axes.group, axes.value, axes.value_model)
 
 
 def query_weight(streams: Streams) -> Weight:

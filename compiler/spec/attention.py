@@ -132,6 +132,9 @@ class AttentionSpec:
     output: Size | None = None  #: features of an output token; model by default
     cross: bool = False  #: keys and values come from a second input, `context`
     context: Size | None = None  #: features of a context token; model by default
+    values: Size | None = (
+        None  #: features of a value token; values come from a third input, `values`, of as many tokens
+    )
     tokens: Size | _Symbol = "n"
     context_tokens: Size | _Symbol | None = (
         None  #: tokens of the context; symbol `n_context` by default
@@ -192,6 +195,11 @@ class AttentionSpec:
         return self.context or self.model
 
     @property
+    def d_values(self) -> int:
+        """Features of the tokens that values are made of."""
+        return self.values or (self.d_context if self.cross else self.model)
+
+    @property
     def source_tokens(self) -> Extent:
         """Number of source tokens: the context's in cross attention, else the query's."""
         return (self.context_tokens or "n_context") if self.cross else self.tokens
@@ -213,8 +221,8 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
         yield f"window = {spec.window} does not fit mask = {spec.mask}: give both 'window' or neither"
     if spec.cross and spec.mask is not Mask.NONE:
         yield f"mask = {spec.mask} needs queries and keys on the same tokens, but cross = true"
-    if not spec.cross and (spec.context is not None or spec.context_tokens is not None):
-        yield "context and context_tokens are for cross attention: set cross = true"
+    if not spec.cross and (spec.context or spec.context_tokens or spec.values):
+        yield "context, context_tokens and values are for cross attention: set cross = true"
     if spec.cross and spec.position_bias is PositionBias.ALIBI:
         yield "position_bias = alibi needs queries and keys on the same tokens, but cross = true"
     if spec.cross and spec.tokens == spec.source_tokens and isinstance(spec.tokens, str):

@@ -63,6 +63,8 @@ class Numbers:
         self.inputs: dict[str, np.ndarray] = {"x": rng.standard_normal((tokens, spec.model))}
         if spec.cross:
             self.inputs["context"] = rng.standard_normal((source, spec.d_context))
+        if spec.values:
+            self.inputs["values"] = rng.standard_normal((source, spec.values))
         if spec.key_padding:  # under a causal mask the first query sees nothing
             self.inputs["keep"] = np.arange(source) != 0
         self.error = rng.standard_normal((tokens, spec.d_output))

@@ -29,7 +29,7 @@ class TorchResult(NamedTuple):
 def torch_attention(
     spec: AttentionSpec, weights: Arrays, inputs: Arrays, error: np.ndarray
 ) -> TorchResult:
-    """Attention of `spec` for one sequence: x (n, m), context (n', m') and keep (n') as it has them.
+    """Attention of `spec` for one sequence: x (n, m), context (n', m'), values (n', m'') and keep (n').
 
     ImportError when PyTorch is not installed.
     """
@@ -54,7 +54,7 @@ def _attention(
     x = w["x"]
     source = w["context"] if spec.cross else x
     query = _projected(w, "Q", x)
-    key, value = _projected(w, "K", source), _projected(w, "V", source)
+    key, value = _projected(w, "K", source), _projected(w, "V", w.get("values", source))
     if spec.qk_norm:
         query, key = _normed(spec, query, w["gain_Q"]), _normed(spec, key, w["gain_K"])
     if spec.rotary:

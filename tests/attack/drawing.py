@@ -56,6 +56,7 @@ def _spec(random: Random, tokens: tuple[str | int, ...]) -> AttentionSpec:
         output=random.choice([None, 1, *sizes[3:4] * 2]),
         cross=cross,
         context=random.choice([None, 3]) if cross else None,
+        values=random.choice([None, None, 2, 7]) if cross else None,
         context_tokens=random.choice([None, None, 5]) if cross else None,
         tokens=random.choice(tokens),
         kernel=Kernel.LINEAR if memory else random.choice(list(Kernel)),

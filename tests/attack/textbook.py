@@ -23,7 +23,7 @@ def textbook(spec: AttentionSpec, tensors: Mapping[str, np.ndarray]) -> np.ndarr
     source = t["context"] if spec.cross else x
     q = np.einsum("...gram,...im->...gria", t["W_Q"], x)
     k = np.einsum("...gam,...jm->...gja", t["W_K"], source)
-    v = np.einsum("...gcm,...jm->...gjc", t["W_V"], source)
+    v = np.einsum("...gcm,...jm->...gjc", t["W_V"], t.get("values", source))
     q = q + t["b_Q"][..., :, :, None, :] if "b_Q" in t else q
     k = k + t["b_K"][..., :, None, :] if "b_K" in t else k
     v = v + t["b_V"][..., :, None, :] if "b_V" in t else v

@@ -24,7 +24,7 @@ def textbook_mask(case, inputs, monkeypatch):
         return found[0]
 
     monkeypatch.setattr(oracle, "mask_of_scores", record)
-    rest = (inputs.get("context"), inputs.get("keep"))
+    rest = (inputs.get("context"), inputs.get("keep"), inputs.get("values"))
     oracle.textbook_attention(case.spec, case.weights, inputs["x"], *rest)
     return found[0]
 

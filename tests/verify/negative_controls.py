@@ -182,6 +182,8 @@ WRONG_CIRCUITS: dict[str, WrongCircuit] = {
         ("values of the query token", SOFT, synapses("value", pre="matrix_query")),
         ("queries of the source token", SOFT, synapses("query", pre="core_source")),
         ("x in place of the context", replace(CROSS, tokens=5, context_tokens=5), drive("core_source", "driver", reads("x", "j", "l"))),
+        ("values of the context", replace(CROSS, values=8), drive("core_value", "driver", reads("context", "j", "v"))),
+        ("keys of the values", replace(CROSS, values=8), drive("core_key", "driver", reads("values", "j", "l"))),
         ("the context's features in another order", replace(CROSS, context=4, context_tokens=4), drive("core_source", "driver", reads("context", "l", "j"))),
         ("a query token's features in another order", replace(SOFT, tokens=8), drive("matrix_query", "driver", reads("x", "m", "i"))),
         ("the output of the wrong head features", SQUARE, weight("output", "h", "c", "m")),

@@ -35,7 +35,7 @@ _FEATURED = {
     "gain_Q": 1,
     "gain_K": 1,
 }  # where key features stand, from the end
-_INPUTS = ("x", "context", "keep")
+_INPUTS = ("x", "context", "values", "keep")
 
 
 def resized(spec: AttentionSpec, sizes: Sizes) -> AttentionSpec:
@@ -46,6 +46,8 @@ def resized(spec: AttentionSpec, sizes: Sizes) -> AttentionSpec:
     if spec.cross:
         cross["context"] = sizes["context features"]
         cross["context_tokens"] = sizes["context tokens"]
+    if spec.values:
+        cross["values"] = sizes["features of values"]
     return replace(
         spec,
         model=sizes["model features"],
@@ -79,6 +81,7 @@ def sizes_of(spec: AttentionSpec, tokens: int, source: int) -> dict[str, int]:
         "value features": spec.d_value,
         "model features": spec.model,
         "context features": spec.d_context,
+        "features of values": spec.d_values,
         "output features": spec.d_output,
     }
 
@@ -217,7 +220,7 @@ def _torch_textbook(torch, spec, t, frequencies):
     source = t["context"] if spec.cross else t["x"]
     q = torch.einsum("ham,im->hia", t["W_Q"], t["x"])
     k = torch.einsum("gam,jm->gja", t["W_K"], source)
-    v = torch.einsum("gcm,jm->gjc", t["W_V"], source)
+    v = torch.einsum("gcm,jm->gjc", t["W_V"], t.get("values", source))
     q, k, v = (
         a + t[b][:, None, :] if b in t else a for a, b in ((q, "b_Q"), (k, "b_K"), (v, "b_V"))
     )

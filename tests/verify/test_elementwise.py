@@ -70,6 +70,7 @@ SPECS = {
     "grouped": AttentionSpec(model=1, heads=2, kv_heads=1, key_features=1, bias=BIASED),
     "wide": replace(SOFT, key_features=1, value_features=2, output=1),
     "cross": replace(SOFT, cross=True, context=1, key_padding=True),
+    "cross_values": replace(SOFT, cross=True, context=1, values=1),
     "memory": replace(MEMORY, mask=Mask.CAUSAL, bias=BIASED),
     "memory_extra": replace(MEMORY, mask=Mask.CAUSAL, extra_source=True),
     "memory_cross": replace(MEMORY, cross=True, context=1, key_padding=True),
@@ -131,9 +132,11 @@ def test_the_textbook_is_the_oracle_in_numbers():
                 ** (-2 * np.arange(spec.rotated_features // 2) / spec.rotated_features)
             )
         arguments = {"keep": keep} if spec.key_padding else {}
+        own = {"values": rng.standard_normal((2, spec.values))} if spec.values else {}
         inputs = {"x": values(x), **({} if context is None else {"context": values(context)})}
+        inputs |= {name: values(array) for name, array in own.items()}
         found = textbook(spec, exact, inputs | arguments, Formal())
-        expected = textbook_attention(spec, weights, x, context, **arguments)
+        expected = textbook_attention(spec, weights, x, context, **arguments, **own)
         numbers = np.array([[float(sympy.N(entry.payload)) for entry in row] for row in found])
         np.testing.assert_allclose(numbers, expected, rtol=1e-11)
 

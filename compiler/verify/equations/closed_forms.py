@@ -179,12 +179,13 @@ class _ClosedForms(Textbook):
     def _of_weights(self) -> dict[str, tuple[tuple[Index, ...], Expression]]:
         h, g, i, j, b, c, o = self.h, self.g, self.i, self.j, self.b, self.c, self.o
         x, source = Read("x", (i, self.m)), Read(self.source, (j, self.l))
+        of_values = Read("values", (j, self.v)) if self.spec.values else source
         d_query, d_key = Read("d_query", (*h, i, *b)), Read("d_key", (*g, j, *b))
         d_value, error = Read("d_value", (*g, j, c)), Read(ERROR, (i, o))
         return {
             "W_Q": ((*h, *b, self.m), total(i, d_query * x)),
             "W_K": ((*g, *b, self.l), total(j, d_key * source)),
-            "W_V": ((*g, c, self.l), total(j, d_value * source)),
+            "W_V": ((*g, c, self.v), total(j, d_value * of_values)),
             "W_O": ((*h, o, c), total(i, error * Read("head", (*h, i, c)))),
             "b_Q": ((*h, *b), total(i, d_query)),
             "b_K": ((*g, *b), total(j, d_key)),
@@ -236,8 +237,15 @@ class _ClosedForms(Textbook):
             query = query + Read(ERROR, (i, self.m))
         at = j if self.spec.cross else i
         key = Read("W_K", (*g, *b, self.l)) * Read("d_key", (*g, at, *b))
-        value = Read("W_V", (*g, c, self.l)) * Read("d_value", (*g, at, c))
-        source = total((*g, *b), key) + total((*g, c), value)
+        value = Read("W_V", (*g, c, self.v)) * Read("d_value", (*g, at, c))
+        keys, values = total((*g, *b), key), total((*g, c), value)
+        if self.spec.values:
+            return {
+                "x": ((i, self.m), query),
+                "context": ((j, self.l), keys),
+                "values": ((j, self.v), values),
+            }
+        source = keys + values
         if self.spec.cross:
             return {"x": ((i, self.m), query), "context": ((j, self.l), source)}
         return {"x": ((i, self.m), query + source)}
@@ -284,12 +292,13 @@ class _MemoryForms(Textbook):
         h, i, j, c, o, a = self.h, self.i, self.j, self.c, self.o, self.a
         memory, back = Read("M", (*h, i, c, *a)), Read("B", (*h, j, c, *a))
         x, source = Read("x", (i, self.m)), Read(self.source, (j, self.l))
+        of_values = Read("values", (j, self.v)) if self.spec.values else source
         query, key = Read("query", (*h, i, *a)), Read("key", (*h, j, *a))
         value, delta = Read("value", (*h, j, c)), Read("delta", (*h, i, c))
         maps = {
             "W_O": ((*h, o, c), total((i, *a), Read(ERROR, (i, o)) * memory * query)),
             "W_Q": ((*h, *a, self.m), total((i, c), memory * delta * x)),
             "W_K": ((*h, *a, self.l), total((j, c), back * value * source)),
-            "W_V": ((*h, c, self.l), total((j, *a), back * key * source)),
+            "W_V": ((*h, c, self.v), total((j, *a), back * key * of_values)),
         }
         return [Definition(gradient_of(name), at, body) for name, (at, body) in maps.items()]

@@ -69,6 +69,7 @@ class Textbook:
         self.c = Index("c", "value features")
         self.m = Index("m", "model features")
         self.l = Index("l", "context features") if spec.cross else self.m
+        self.v = Index("v", "features of values") if spec.values else self.l
         self.o = Index("o", "model features" if spec.residual else "output features")
         grouped = (Index("g", "groups"), Index("r", "members"))
         self.h = grouped if spec.members > 1 else (Index("h", "heads"),)
@@ -91,10 +92,11 @@ class Textbook:
         return {
             "x": (i, self.m),
             "context": (j, self.l),
+            "values": (j, self.v),
             "keep": (j,),
             "W_Q": (*h, *self.b, self.m),
             "W_K": (*g, *self.b, self.l),
-            "W_V": (*g, self.c, self.l),
+            "W_V": (*g, self.c, self.v),
             "W_O": (*h, self.o, self.c),
             "b_Q": (*h, *self.b),
             "b_K": (*g, *self.b),
@@ -148,7 +150,8 @@ class Textbook:
 
     def _given_names(self) -> list[str]:
         spec = self.spec
-        names = ["x", *["context"] * spec.cross, *["keep"] * spec.key_padding, *self.tensors]
+        names = ["x", *["context"] * spec.cross, *["values"] * bool(spec.values)]
+        names += [*["keep"] * spec.key_padding, *self.tensors]
         return names + ["rotation(frequencies)", "frequencies"] * (spec.rotary is not None)
 
     def formulas(self) -> dict[str, Formula]:
@@ -166,6 +169,7 @@ class Textbook:
             "value features": spec.d_value,
             "model features": spec.model,
             "context features": spec.d_context,
+            "features of values": spec.d_values,
             "output features": spec.d_output,
             "heads": spec.heads,
             "groups": spec.heads // spec.members,
@@ -194,7 +198,8 @@ class Textbook:
         x, source = Read("x", (i, self.m)), Read(self.source, (j, self.l))
         query = total(self.m, Read("W_Q", (*h, *b, self.m)) * x) + self.bias("b_Q", *h, *b)
         key = total(self.l, Read("W_K", (*g, *b, self.l)) * source) + self.bias("b_K", *g, *b)
-        value = total(self.l, Read("W_V", (*g, self.c, self.l)) * source)
+        of_values = Read("values" if self.spec.values else self.source, (j, self.v))
+        value = total(self.v, Read("W_V", (*g, self.c, self.v)) * of_values)
         value = value + self.bias("b_V", *g, self.c)
         rows = [
             Definition("query", (*h, i, *b), query),

@@ -15,7 +15,7 @@ from cortico.verify.recheck.text import number, require
 from cortico.verify.recheck.world import Array, Arrays, World
 
 #: Heads h are members r of groups g; key features a, to be turned, are components t of planes p.
-SIDES = """x:im context:jl keep:j W_Q:ham W_K:gal W_V:gcl W_O:hoc b_Q:ha b_K:ga b_V:gc b_O:o
+SIDES = """x:im context:jl values:jv keep:j W_Q:ham W_K:gal W_V:gcv W_O:hoc b_Q:ha b_K:ga b_V:gc b_O:o
 alibi_slopes:h position_bias:hij sink:h frequencies:p gain_Q:a gain_K:a extra_K:ga extra_V:gc"""
 
 
@@ -30,7 +30,7 @@ class Textbook:
         extents = {"h": heads, "g": groups, "r": heads // groups, "a": d, "p": d // 2, "t": 2}
         extents |= {"i": tokens, "j": source if s["cross"] else tokens, "m": width}
         extents |= {"l": s["context"] or width, "o": s["output"] or width}
-        extents |= {"c": s["value_features"] or d}
+        extents |= {"c": s["value_features"] or d, "v": s["values"] or extents["l"]}
         self.extents = {letter: str(extent) for letter, extent in extents.items()}
         self.split = {"h": "gr" if heads > groups else "h", "a": "pt" if self.rotary else "a"}
         self.sides = dict(part.split(":") for part in SIDES.split())
@@ -42,6 +42,7 @@ class Textbook:
         """The circuit's inputs and its output are those of the spec, with their sizes and kinds."""
         c, cross, padded = self.circuit, self.s["cross"], self.s["key_padding"]
         wanted = {"x": False} | ({"context": False} if cross else {})
+        wanted |= {"values": False} if self.s["values"] else {}
         wanted |= {"keep": True} if padded else {}
         require(c.inputs == wanted, f"its inputs are {', '.join(c.inputs)}, or of other kinds")
         for name in wanted:
@@ -77,8 +78,10 @@ class Textbook:
 
     def linear(self, kind: str, tokens: str, level: int) -> Array:
         """`W x + b` (heads, tokens, features) of query, key or value."""
-        x = self.read("context" if self.s["cross"] and tokens == "j" else "x", level)
-        counts = self.counts("l" if self.s["cross"] and tokens == "j" else "m", level)
+        source, side = ("context", "l") if self.s["cross"] and tokens == "j" else ("x", "m")
+        if self.s["values"] and kind == "value":
+            source, side = "values", "v"
+        x, counts = self.read(source, level), self.counts(side, level)
         y = np.einsum("ham,im,m->hia", self.read(f"W_{kind[0].upper()}", level), x, counts)
         if (self.s["bias"] or {}).get(kind):
             y = y + self.read(f"b_{kind[0].upper()}", level)[:, None]

@@ -35,15 +35,23 @@ MASKS = {
     "sliding, added to": additive(SLIDING) + TABLE,
     "of heads": torch.stack([TABLE, TABLE.T, 2 * TABLE]),
 }
-#: kdim, vdim, and whether keys are other tokens than queries.
-SOURCES = [(None, None, False), (None, None, True), (7, 7, True), (7, 5, True), (None, 5, True)]
+#: kdim, vdim, and what is called with: query tokens for all, other keys, or values of their own, too.
+SOURCES = [
+    (None, None, ""),
+    (None, None, "keys"),
+    (None, None, "keys, values"),
+    (7, 7, "keys"),
+    (7, 7, "keys, values"),
+    (7, 5, "keys, values"),
+    (None, 5, "keys, values"),
+]
 FORMS = list(
     itertools.product(
         (False, True), (False, True), (False, True), (False, True), (False, True), SOURCES, MASKS
     )
 )
 #: All forms, and those that are read.
-TOTAL, READ = 960, 320
+TOTAL, READ = 1344, 576
 
 
 def module_of(seed=0, **options):
@@ -65,8 +73,9 @@ def called(module, source, mask, padded):
         tokens = N if mask is not None else S
         key = value = torch.tensor(rng.standard_normal((2, tokens, kdim or D)))
         inputs["context"] = key.numpy()
-        if (vdim or D) != (kdim or D):
+        if "values" in other:
             value = torch.tensor(rng.standard_normal((2, tokens, vdim or D)))
+            inputs["values"] = value.numpy()
     options = {}
     if padded:
         hidden = torch.zeros(2, key.shape[1], dtype=torch.bool)
@@ -84,11 +93,8 @@ def called(module, source, mask, padded):
 
 
 def why_refused(source, mask):
-    kdim, vdim, other = source
-    if (kdim or D) != (vdim or D):
-        return "keys are read from kdim"
     hides = mask is not None and (mask if mask.dtype == torch.bool else mask.isinf()).any()
-    return "cross attention with tokens that are hidden" if other and hides else None
+    return "cross attention with tokens that are hidden" if source[2] and hides else None
 
 
 def check_form(form):
@@ -99,7 +105,9 @@ def check_form(form):
         add_bias_kv=extra, add_zero_attn=zero, bias=bias, batch_first=batch_first,
         kdim=source[0], vdim=source[1],
     )  # fmt: skip
-    options = {"cross": source[2], "mask": mask, "key_padding": padded}
+    options = {"mask": mask, "key_padding": padded, "cross": bool(source[2])}
+    if source[0] == source[1]:  # else the module says it
+        options["values"] = "values" in source[2]
     refused = why_refused(source, mask)
     if refused:
         with pytest.raises(SpecError, match=refused):
@@ -120,14 +128,14 @@ def test_every_form(extra, zero):
     assert (len(forms), sum(map(check_form, forms))) == (TOTAL // 4, READ // 4)
 
 
-@pytest.mark.parametrize("source", [SOURCES[0], SOURCES[2]])
+@pytest.mark.parametrize("source", [SOURCES[0], SOURCES[-2]])
 def test_the_circuit_of_a_form(source):
     """With an extra and a zero key, padding and, in self-attention, a sliding mask and a table."""
     module = module_of(
         add_bias_kv=True, add_zero_attn=True, batch_first=True, kdim=source[0], vdim=source[1]
     )
     mask = None if source[2] else MASKS["sliding, added to"]
-    spec, weights = from_torch(module, cross=source[2], mask=mask, key_padding=True)
+    spec, weights = from_torch(module, mask=mask, key_padding=True)
     inputs, expected = called(module, source, mask, padded=True)
     found = get_runner("numpy").run(lower(spec, weights), inputs)["y"]
     np.testing.assert_allclose(found, expected, **EXACT)

@@ -216,9 +216,17 @@ def test_a_subclass_that_computes_the_same():
     assert_computes(module, *from_torch(module))
 
 
-def test_what_the_spec_cannot_say_is_refused(tmp_path):
-    with pytest.raises(SpecError, match="kdim = 7 features and values from vdim = 5"):
-        from_torch(module_of(kdim=7, vdim=5))
+def test_keys_and_values_of_two_widths(tmp_path):
+    module = module_of(kdim=7, vdim=5)
+    for spec, weights in (from_torch(module), read_checkpoint(saved(tmp_path, module), heads=H)):
+        assert (spec.cross, spec.context, spec.values) == (True, 7, 5)
+        check_weights(spec, weights)
+        x, key, value = (torch.randn(N, 1, width, dtype=torch.float64) for width in (D, 7, 5))
+        expected = module(x, key, value)[0].detach()[:, 0]
+        y = textbook_attention(spec, weights, x[:, 0], key[:, 0], values=value[:, 0])
+        np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+    with pytest.raises(SpecError, match="values = True needs cross = True"):
+        from_torch(module_of(), values=True)
 
 
 def test_other_modules_are_refused():
