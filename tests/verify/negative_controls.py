@@ -51,6 +51,7 @@ from tests.verify.edits import (
     weight,
     without,
 )
+from tests.verify.negative_sources import WRONG_SOURCES, value_bias_behind
 
 BIASED = Bias(query=True, key=True, value=True, output=True)
 SOFT = AttentionSpec(model=8, heads=2)
@@ -60,7 +61,6 @@ CAUSAL = replace(SOFT, mask=Mask.CAUSAL)
 WINDOW = replace(SOFT, mask=Mask.WINDOW, window=2)
 PADDED = replace(SOFT, key_padding=True)
 SINK = replace(SOFT, sink=True)
-EXTRA = replace(SOFT, extra_source=True)
 GROUPED = replace(SOFT, heads=4, kv_heads=2, key_features=4)
 ROTARY = replace(GROUPED, rotary=Rotary())
 CROSS = replace(SOFT, cross=True, context=8)
@@ -97,29 +97,6 @@ def _pooled_in_front(circuit: Circuit) -> Circuit:
     circuit = cells("mask", compartments=(*mask.compartments, gate))(circuit)
     return synapses("keep", weight=Weight(gain=Gain(0.0)))(
         drive("gated_mask", "apical", Weight())(circuit)
-    )
-
-
-def _padded_extra(circuit: Circuit) -> Circuit:
-    """The extra source counted as often as there are source tokens that exist."""
-    old = circuit.population("extra_deep").compartments
-    circuit = cells("extra_deep", compartments=(*old, Compartment("tuft")))(circuit)
-    return added("keep_extra", "matrix_keep", "extra_deep", "tuft")(circuit)
-
-
-def _value_bias_behind(circuit: Circuit) -> Circuit:
-    """The value bias given to each head's output, whatever the rows of its mask sum to."""
-    behind = Population(
-        "bias_cells",
-        ("h", "i", "c"),
-        Region.L5,
-        CellClass.PT,
-        (Compartment("basal", drive=(reads("b_V", "h", "c"),)),),
-    )
-    circuit = drive("deep", "basal")(circuit)
-    circuit = replace(circuit, populations=(*circuit.populations, behind))
-    return added("bias_output", "bias_cells", "relay", "driver", reads("W_O", "h", "m", "c"))(
-        circuit
     )
 
 
@@ -182,8 +159,6 @@ WRONG_CIRCUITS: dict[str, WrongCircuit] = {
         ("values of the query token", SOFT, synapses("value", pre="matrix_query")),
         ("queries of the source token", SOFT, synapses("query", pre="core_source")),
         ("x in place of the context", replace(CROSS, tokens=5, context_tokens=5), drive("core_source", "driver", reads("x", "j", "l"))),
-        ("values of the context", replace(CROSS, values=8), drive("core_value", "driver", reads("context", "j", "v"))),
-        ("keys of the values", replace(CROSS, values=8), drive("core_key", "driver", reads("values", "j", "l"))),
         ("the context's features in another order", replace(CROSS, context=4, context_tokens=4), drive("core_source", "driver", reads("context", "l", "j"))),
         ("a query token's features in another order", replace(SOFT, tokens=8), drive("matrix_query", "driver", reads("x", "m", "i"))),
         ("the output of the wrong head features", SQUARE, weight("output", "h", "c", "m")),
@@ -239,27 +214,6 @@ WRONG_CIRCUITS: dict[str, WrongCircuit] = {
         ("sink not exponentiated", SINK, cells("sink", transfer="identity")),
         ("sink kept in the output", SINK, added("sink_out", "sink", "deep", "apical")),
         ("one sink for all tokens", SINK, gain("pool_sink", j=Fraction(1))),
-        # an extra source token
-        ("an extra source dropped", EXTRA, without("extra_output")),
-        ("an extra source that the pool does not hear", EXTRA, without("pool_extra")),
-        ("an extra source twice in the pool", EXTRA, twice("pool_extra")),
-        ("an extra source twice", EXTRA, twice("extra_output")),
-        ("an extra source not divided", EXTRA, both(without("extra_shunt"), drive("extra_deep", "shunt", Weight()))),
-        ("an extra source not exponentiated", EXTRA, cells("extra_mask", transfer="identity")),
-        ("an extra key that is not scaled", EXTRA, gain("extra_score")),
-        ("an extra key scaled twice", EXTRA, gain("extra_score", a=Fraction(-1))),
-        ("an extra value for the extra key", replace(SQUARE, extra_source=True), drive("extra_superficial", "apical", reads("extra_V", "h", "a"))),
-        ("an extra key of exchanged heads and features", replace(SOFT, heads=4, key_features=4, extra_source=True), drive("extra_superficial", "apical", reads("extra_K", "a", "h"))),
-        ("an extra key with a key bias", replace(EXTRA, bias=BIASED), drive("extra_superficial", "apical", reads("extra_K", "h", "a"), reads("b_K", "h", "a"))),
-        ("an extra value with a value bias", replace(EXTRA, bias=BIASED), drive("extra_deep", "basal", reads("extra_V", "h", "c"), reads("b_V", "h", "c"))),
-        ("an extra key that meets a query without its bias", replace(EXTRA, bias=BIASED), drive("extra_superficial", "basal")),
-        ("an extra value of zeros", EXTRA, drive("extra_deep", "basal", Weight(gain=Gain(0.0)))),
-        ("an extra source for each token", EXTRA, gain("extra_output", j=Fraction(1))),
-        ("an extra source that padding hides", replace(EXTRA, key_padding=True), _padded_extra),
-        ("a linear extra source with a scale", replace(LINEAR, extra_source=True), gain("extra_gate", a=-HALF)),
-        ("a linear extra source dropped", replace(LINEAR, extra_source=True), without("extra_output")),
-        ("an extra source that a memory does not keep", replace(RUNNING, extra_source=True), without("extra_store")),
-        ("an extra source that a memory keeps twice", replace(RUNNING, extra_source=True), twice("extra_store")),
         # biases and positions
         ("query bias dropped", replace(SOFT, bias=BIASED), both(drive("superficial", "basal"))),
         ("key bias for query bias", replace(SOFT, bias=BIASED), drive("superficial", "basal", reads("b_K", "h", "a"))),
@@ -268,9 +222,8 @@ WRONG_CIRCUITS: dict[str, WrongCircuit] = {
         ("query bias of another head", replace(SOFT, heads=4, bias=BIASED, key_features=4), drive("superficial", "basal", reads("b_Q", "a", "h"))),
         ("output bias for each head", replace(SOFT, bias=BIASED), drive("relay", "driver", Weight(TensorRef("b_O", ("m",)), Gain(1.0, (("h", Fraction(1)),))))),
         ("output bias dropped", replace(SOFT, bias=BIASED), drive("relay", "driver")),
-        ("value bias moved past a sink", replace(SINK, bias=Bias(value=True)), _value_bias_behind),
-        ("value bias moved past an extra source", replace(EXTRA, bias=Bias(value=True)), _value_bias_behind),
-        ("value bias moved past scores that are no softmax", replace(LINEAR, bias=Bias(value=True)), _value_bias_behind),
+        ("value bias moved past a sink", replace(SINK, bias=Bias(value=True)), value_bias_behind),
+        ("value bias moved past scores that are no softmax", replace(LINEAR, bias=Bias(value=True)), value_bias_behind),
         ("ALiBi with the other sign", ALIBI, drive("mask", "basal", Weight(TensorRef("alibi", ("h", "i", "j")), Gain(-1.0)))),
         ("ALiBi of exchanged tokens", ALIBI, drive("mask", "basal", reads("alibi", "h", "j", "i"))),
         ("ALiBi scaled like the scores", ALIBI, drive("mask", "basal", Weight(TensorRef("alibi", ("h", "i", "j")), Gain(1.0, (("a", -HALF),))))),
@@ -332,6 +285,7 @@ WRONG_CIRCUITS: dict[str, WrongCircuit] = {
         ("keys rectified", LINEAR, _half_rectified),
         ("the output rectified", SOFT, cells("relay", transfer="relu")),
         ("output axes exchanged", replace(SOFT, tokens=8), lambda c: replace(c, outputs=tuple(replace(o, source=TensorRef("relay", ("m", "i"))) for o in c.outputs))),
+        *WRONG_SOURCES,
     )
 }  # fmt: skip
 
@@ -422,7 +376,7 @@ WRONG_PASSES: dict[str, WrongCircuit] = {
         ("split into parts of one sign", SOFT, _halves(1.0, 1.0)),
         ("a domain restricted too far", SOFT, both(cells("deep", domain=(_LATER,)))),
         ("a domain of synapses lost", replace(RUNNING, bias=BIASED), synapses("store", domain=())),
-        ("value bias moved past padding", replace(PADDED, bias=Bias(value=True), mask=Mask.CAUSAL), _value_bias_behind),
+        ("value bias moved past padding", replace(PADDED, bias=Bias(value=True), mask=Mask.CAUSAL), value_bias_behind),
     )
 }  # fmt: skip
 
@@ -430,7 +384,7 @@ WRONG_PASSES: dict[str, WrongCircuit] = {
 #: Wrong where no numbers are drawn: no live token at all, sizes that differ, long windows.
 NOT_FOUND: dict[str, WrongCircuit] = {
     "value bias moved past padding, all tokens padded": WrongCircuit(
-        replace(PADDED, bias=Bias(value=True)), _value_bias_behind
+        replace(PADDED, bias=Bias(value=True)), value_bias_behind
     ),
     "scaled by the tokens": WrongCircuit(replace(SOFT, tokens=4), gain("score", j=-HALF)),
     "a long window off by one": WrongCircuit(

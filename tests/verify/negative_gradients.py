@@ -25,7 +25,6 @@ from tests.verify.negative_controls import (
     ALIBI,
     BIASED,
     CAPPED,
-    EXTRA,
     GROUPED,
     HALF,
     LINEAR,
@@ -35,6 +34,7 @@ from tests.verify.negative_controls import (
     SOFT,
     WIDE,
 )
+from tests.verify.negative_sources import EXTRA
 
 
 @dataclass(frozen=True)
