@@ -51,6 +51,8 @@ class Case:
         arrays = {"x": rng.standard_normal((BATCH, TOKENS, spec.model))}
         if spec.cross:
             arrays["context"] = rng.standard_normal((BATCH, source, spec.d_context))
+        if spec.values:
+            arrays["values"] = rng.standard_normal((BATCH, source, spec.values))
         if spec.key_padding:
             # the first example is padded in front, so that a causal query has no live key at all
             arrays["keep"] = np.ones((BATCH, source), dtype=bool)
@@ -101,6 +103,27 @@ def _special() -> dict[str, AttentionSpec]:
         "sink": replace(soft, sink=True),
         "sink_causal_padded": replace(soft, sink=True, mask=Mask.CAUSAL, key_padding=True),
         "sink_window_grouped": replace(llama, sink=True, mask=Mask.WINDOW, window=3),
+        "extra_source": replace(soft, extra_source=True),
+        "extra_source_causal_padded": replace(
+            soft, extra_source=True, mask=Mask.CAUSAL, key_padding=True, bias=BIASED
+        ),
+        "extra_source_sink_grouped": replace(
+            llama, rotary=None, extra_source=True, sink=True, mask=Mask.WINDOW, window=3
+        ),
+        "extra_source_linear": replace(
+            linear, extra_source=True, mask=Mask.CAUSAL, key_padding=True
+        ),
+        "extra_source_table_cross": replace(
+            soft,
+            cross=True,
+            context=6,
+            tokens=TOKENS,
+            context_tokens=CONTEXT_TOKENS,
+            position_bias=PositionBias.TABLE,
+            extra_source=True,
+            key_padding=True,
+            residual=True,
+        ),
         "alibi": replace(soft, position_bias=PositionBias.ALIBI, mask=Mask.CAUSAL),
         "alibi_linear_padded": replace(
             linear, position_bias=PositionBias.ALIBI, key_padding=True, mask=Mask.CAUSAL
@@ -145,6 +168,7 @@ def _special() -> dict[str, AttentionSpec]:
         ),
         "bert": replace(soft, bias=BIASED, key_padding=True),
         "gpt2": replace(soft, bias=BIASED, mask=Mask.CAUSAL, residual=True),
+        "torch_mha": replace(soft, extra_source=True, sink=True, bias=BIASED, key_padding=True),
         "gpt_oss": replace(llama, sink=True, bias=BIASED, mask=Mask.WINDOW, window=4),
         "cross": cross,
         "cross_linear": replace(cross, kernel=Kernel.LINEAR, bias=BIASED),
@@ -156,6 +180,10 @@ def _special() -> dict[str, AttentionSpec]:
             tokens=TOKENS,
             context_tokens=CONTEXT_TOKENS,
             position_bias=PositionBias.TABLE,
+        ),
+        "cross_values": replace(cross, values=3),
+        "cross_values_extra_source": replace(
+            cross, values=3, key_padding=True, bias=BIASED, extra_source=True, sink=True
         ),
         "all_core": replace(soft, thalamus=Thalamus(query=Nucleus.CORE)),
         "matrix_values": replace(linear, thalamus=Thalamus(value=Nucleus.MATRIX), residual=True),
@@ -200,9 +228,16 @@ def _memory() -> dict[str, AttentionSpec]:
         "memory_normed": replace(
             grouped, qk_norm=QueryKeyNorm(NormOver.WIDTH), rotary=Rotary(), mask=Mask.CAUSAL
         ),
+        "memory_extra_source": replace(plain, extra_source=True, key_padding=True),
+        "memory_extra_source_grouped": replace(
+            grouped, extra_source=True, bias=BIASED, mask=Mask.CAUSAL
+        ),
         "memory_cross": cross,
         "memory_cross_padded_residual": replace(
             cross, key_padding=True, residual=True, bias=BIASED
+        ),
+        "memory_cross_values": replace(
+            cross, values=3, key_padding=True, residual=True, bias=BIASED
         ),
         "memory_residual": replace(causal, residual=True),
         "memory_matrix_values": replace(plain, thalamus=Thalamus(value=Nucleus.MATRIX)),

@@ -25,7 +25,7 @@ from tests.cases import CASES, Case
 #: Fields that are numbers or hold some: `options` says what is particular about them.
 NUMBERS = {
     *("name", "model", "heads", "kv_heads", "key_features", "value_features", "output", "context"),
-    *("tokens", "context_tokens", "window", "scale", "rotary", "qk_norm", "soft_cap"),
+    *("values", "tokens", "context_tokens", "window", "scale", "rotary", "qk_norm", "soft_cap"),
 }
 
 
@@ -39,6 +39,7 @@ def options(spec: AttentionSpec) -> dict[str, Hashable]:
         "other values than keys": spec.d_value != spec.d_key,
         "narrow": spec.d_output != spec.model,
         "numbered": isinstance(spec.tokens, int),
+        "own values": spec.values is not None,
         "scale": spec.scale if spec.scale in (None, 1.0) else "given",
         "qk_norm": spec.qk_norm and spec.qk_norm.over,
         "soft_cap": spec.soft_cap is not None,

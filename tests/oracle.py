@@ -7,6 +7,8 @@
     p = softmax_j(score) or p = score, over the source tokens j that query i may see, else 0
     y_i = Σ_h W_O[h] Σ_j p_hij v_gj + b_O (+ x_i)
 
+An extra source token has key extra_K[g] and value extra_V[g], comes last, has no bias_hij, and all queries see it.
+
 It imports the words of the spec and nothing else of cortico, and resolves defaults by itself.
 `test_oracle.py` holds it against PyTorch.
 """
@@ -16,8 +18,10 @@ import numpy as np
 from cortico.spec import AttentionSpec, Kernel, Mask, NormOver, PositionBias, RotaryStyle
 
 
-def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None):
+def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None, values=None):
     """y (n, out) of query tokens x (n, m). Source tokens are `context` (n_source, m'), or x.
+
+    Values are of `values` (n_source, m''), if given.
 
     keep (n_source,) bool says which source tokens exist. A query without a live source token gets
     zeros from every head, for both kernels, and so W_O adds only b_O (and the residual x_i).
@@ -29,11 +33,14 @@ def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None)
 
     q = np.einsum("ham,im->hia", w["W_Q"], x) + w.get("b_Q", np.zeros((1, 1)))[:, None, :]
     k = np.einsum("gam,jm->gja", w["W_K"], source) + w.get("b_K", np.zeros((1, 1)))[:, None, :]
-    v = np.einsum("gcm,jm->gjc", w["W_V"], source) + w.get("b_V", np.zeros((1, 1)))[:, None, :]
+    v = source if values is None else np.asarray(values, dtype=np.float64)
+    v = np.einsum("gcm,jm->gjc", w["W_V"], v) + w.get("b_V", np.zeros((1, 1)))[:, None, :]
     if spec.qk_norm:
         q, k = rms_norm(spec, q, w["gain_Q"]), rms_norm(spec, k, w["gain_K"])
     if spec.rotary:
         q, k = rotate(spec, w, q), rotate(spec, w, k)
+    if spec.extra_source:
+        k, v = (np.append(t, w[e][:, None], axis=1) for t, e in ((k, "extra_K"), (v, "extra_V")))
     k, v = (np.repeat(t, heads // len(t), axis=0) for t in (k, v))  # head h reads group h // R
 
     usual = 1 / np.sqrt(d_key) if spec.kernel is Kernel.SOFTMAX else 1.0
@@ -46,9 +53,12 @@ def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None)
     if spec.position_bias is PositionBias.ALIBI:
         score = score + w["alibi_slopes"][:, None, None] * (j - i)
     if spec.position_bias is PositionBias.TABLE:
-        score = score + w["position_bias"]
+        score[:, :, : len(source)] += w["position_bias"]
 
-    p = mask_of_scores(spec, w, score, visible(spec, i, j, keep))
+    seen = visible(spec, i, j, keep)
+    if spec.extra_source:
+        seen = np.column_stack([seen, np.ones(len(x), dtype=bool)])
+    p = mask_of_scores(spec, w, score, seen)
     y = np.einsum("hoc,hij,hjc->io", w["W_O"], p, v) + w.get("b_O", 0.0)
     return y + x if spec.residual else y
 

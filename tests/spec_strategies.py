@@ -32,7 +32,7 @@ microcircuits = st.sampled_from(Microcircuit)
 @st.composite
 def specs(draw, sizes=sizes, extents=extents, numbers=finite, microcircuits=microcircuits):
     """Any spec that is valid, small enough to run where the arguments are."""
-    flags = [draw(st.booleans()) for _ in range(7)]
+    flags = [draw(st.booleans()) for _ in range(8)]
     try:
         return AttentionSpec(
             model=draw(sizes),
@@ -43,6 +43,7 @@ def specs(draw, sizes=sizes, extents=extents, numbers=finite, microcircuits=micr
             output=draw(st.none() | sizes),
             cross=(cross := draw(st.booleans())),
             context=draw(st.none() | sizes) if cross else None,
+            values=draw(st.none() | sizes) if cross else None,
             context_tokens=draw(st.none() | extents) if cross else None,
             tokens=draw(extents),
             kernel=draw(st.sampled_from(Kernel)),
@@ -56,6 +57,7 @@ def specs(draw, sizes=sizes, extents=extents, numbers=finite, microcircuits=micr
             rotary=draw(st.none() | st.builds(Rotary, numbers, st.sampled_from(RotaryStyle))),
             position_bias=draw(st.sampled_from(PositionBias)),
             sink=flags[5],
+            extra_source=flags[7],
             residual=flags[6],
             thalamus=Thalamus(*(draw(st.sampled_from(Nucleus)) for _ in range(3))),
             microcircuit=draw(microcircuits),
@@ -95,6 +97,8 @@ def inputs_of(draw, spec):
     arrays = {"x": rng.standard_normal((tokens, spec.model))}
     if spec.cross:
         arrays["context"] = rng.standard_normal((source, spec.d_context))
+    if spec.values:
+        arrays["values"] = rng.standard_normal((source, spec.values))
     if spec.key_padding:
         arrays["keep"] = rng.random(source) < 0.7
     return arrays

@@ -30,7 +30,7 @@ def weights_of(spec, seed=0):
     shapes = {
         "W_Q": (h, a, spec.model),
         "W_K": (g, a, source),
-        "W_V": (g, c, source),
+        "W_V": (g, c, spec.values or source),
         "W_O": (h, spec.d_output, c),
     }
     bias = {"b_Q": (h, a), "b_K": (g, a), "b_V": (g, c), "b_O": (spec.d_output,)}
@@ -38,6 +38,8 @@ def weights_of(spec, seed=0):
     shapes |= {name: bias[name] for name, on in zip(bias, flags, strict=True) if on}
     if spec.sink:
         shapes["sink"] = (h,)
+    if spec.extra_source:
+        shapes |= {"extra_K": (g, a), "extra_V": (g, c)}
     if spec.qk_norm:
         wide = spec.qk_norm.over is NormOver.WIDTH
         shapes |= {"gain_Q": (h, a) if wide else (a,), "gain_K": (g, a) if wide else (a,)}
@@ -48,7 +50,7 @@ def weights_of(spec, seed=0):
     return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
 
 
-def torch_attention(spec, weights, x, context, seen, extra=0.0):
+def torch_attention(spec, weights, x, context, seen, extra=0.0, values=None):
     """By PyTorch: `seen` bool (n, source), `extra` is added to the scores; every row sees something."""
     w = {name: torch.tensor(array) for name, array in weights.items()}
     x, context = torch.tensor(x), torch.tensor(context)
@@ -62,7 +64,8 @@ def torch_attention(spec, weights, x, context, seen, extra=0.0):
         extra
     )
     added = added.masked_fill(~torch.tensor(seen), -torch.inf)
-    q, k, v = heads(x, "Q"), heads(context, "K"), heads(context, "V")
+    of_values = context if values is None else torch.tensor(values)
+    q, k, v = heads(x, "Q"), heads(context, "K"), heads(of_values, "V")
     if spec.qk_norm:
         q, k = (normed(spec, t, w[gain]) for t, gain in ((q, "gain_Q"), (k, "gain_K")))
     if spec.soft_cap:  # what is added to scores of zero
@@ -71,6 +74,9 @@ def torch_attention(spec, weights, x, context, seen, extra=0.0):
         added = added + torch.nn.functional.tanhshrink(scores / spec.soft_cap) * -spec.soft_cap
         added = added + scores
         q = torch.zeros_like(q)
+    if spec.extra_source:
+        k, v = torch.hstack([k, w["extra_K"][:, None]]), torch.hstack([v, w["extra_V"][:, None]])
+        added = torch.nn.functional.pad(added, (0, 1))
     if spec.sink:  # a source token with zero key and value, whose score is the logit
         k, v = (torch.cat([t, torch.zeros_like(t[:, :1])], dim=1) for t in (k, v))
         added = torch.cat([added, w["sink"][:, None, None].expand(-1, len(x), 1)], dim=2)
@@ -123,6 +129,16 @@ CASES = {
     ),
     "multiquery": (AttentionSpec(D, 6, kv_heads=1), ALL, None),
     "sink": (AttentionSpec(D, 3, sink=True, mask=Mask.CAUSAL), COL <= ROW, None),
+    "extra source": (
+        AttentionSpec(D, 6, kv_heads=2, extra_source=True, mask=Mask.CAUSAL, bias=EVERY),
+        COL <= ROW,
+        None,
+    ),
+    "extra source, sink, padding": (
+        AttentionSpec(D, 3, extra_source=True, sink=True, key_padding=True),
+        ALL & KEEP,
+        KEEP,
+    ),
 }
 
 
@@ -140,6 +156,17 @@ def test_cross():
     weights, x, context = weights_of(spec), rng.standard_normal((N, D)), rng.standard_normal((S, 8))
     expected = torch_attention(spec, weights, x, context, np.ones((N, S), dtype=bool))
     np.testing.assert_allclose(textbook_attention(spec, weights, x, context), expected, **EXACT)
+
+
+def test_values_of_their_own():
+    spec = AttentionSpec(D, 3, cross=True, context=8, values=5, bias=EVERY)
+    rng = np.random.default_rng(2)
+    weights, x, context = weights_of(spec), rng.standard_normal((N, D)), rng.standard_normal((S, 8))
+    values = rng.standard_normal((S, 5))
+    seen = np.ones((N, S), dtype=bool)
+    expected = torch_attention(spec, weights, x, context, seen, values=values)
+    found = textbook_attention(spec, weights, x, context, values=values)
+    np.testing.assert_allclose(found, expected, **EXACT)
 
 
 @pytest.mark.parametrize("kind", [PositionBias.ALIBI, PositionBias.TABLE])

@@ -35,15 +35,29 @@ __all__ = [
 ]
 
 
-def from_torch(module: Any, name: str = "attention", cross: bool | None = None) -> Attention:
+def from_torch(
+    module: Any,
+    name: str = "attention",
+    cross: bool | None = None,
+    values: bool = False,
+    mask: Any = "none",
+    key_padding: bool = False,
+) -> Attention:
     """Spec and weights of a live `torch.nn.MultiheadAttention`. SpecError for anything else.
 
-    `cross`: keys and values come from a second input, as in the `multihead_attn` of a
-    `TransformerDecoderLayer`. A module does not say it, but for one with `kdim` of its own.
+    What the module is called with, it does not say itself:
+
+    cross: keys and values come from a second input, as in the `multihead_attn` of a
+        `TransformerDecoderLayer`. A module with `kdim` of its own says it.
+    values: they come from a third input, as many tokens as keys. A module with kdim ≠ vdim says it.
+    mask: its `attn_mask`: "none", "causal", or the tensor as it is given there (True, or -inf, hides a token),
+        (L, S) or (heads, L, S). A tensor fixes the numbers of tokens. It is read as no mask, as causal or as a
+        window; finite numbers other than 0 become a table of position biases; the rest is refused.
+    key_padding: it gets a `key_padding_mask`. The circuit's input `keep` is its opposite: 1 is a token.
     """
     from cortico.frontends.torch_mha import from_module
 
-    spec, weights = from_module(module, cross)
+    spec, weights = from_module(module, cross, values, mask, key_padding)
     spec = replace(spec, name=name)
     check_weights(spec, weights)
     return spec, weights

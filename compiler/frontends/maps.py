@@ -108,7 +108,7 @@ def matrix_shapes(spec: AttentionSpec) -> dict[str, tuple[int, int]]:
     return {
         "Q": (spec.heads * spec.d_key, spec.model),
         "K": (spec.groups * spec.d_key, source),
-        "V": (spec.groups * spec.d_value, source),
+        "V": (spec.groups * spec.d_value, spec.d_values),
         "O": (spec.d_output, spec.heads * spec.d_value),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ from cortico.frontends.family import Attention
 from cortico.frontends.maps import biases, by_heads, matrix_shapes
 from cortico.frontends.state_dicts import TorchEntry
 from cortico.frontends.tensors import Tensors
+from cortico.frontends.torch_masks import read_mask
 from cortico.ir.errors import SpecError, bullet_list
 from cortico.spec import AttentionSpec, Bias
 
 _FUSED, _SEPARATE = "in_proj_weight", ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+#: With `add_bias_kv`: a key and a value of all heads, (1, 1, embed_dim), that join the projected ones.
+_EXTRA = ("bias_k", "bias_v")
 #: What `nn.TransformerDecoderLayer` calls its two attentions; the second reads the encoder's output.
 _DECODER_SELF, _DECODER_CROSS = "self_attn.", "multihead_attn."
 #: Attributes of a subclass that leave alone what the module computes.
@@ -46,12 +50,13 @@ def find_prefixes(tensors: Tensors, prefix: str | None) -> list[str]:
 def read_state_dict(tensors: Tensors, heads: int | None, cross: bool | None = None) -> Attention:
     """The attention under the scope of `tensors`.
 
-    Cross attention where `cross` says so, where projections are separate (a context of another width,
-    `kdim` = `vdim`), and in the `multihead_attn` of a `TransformerDecoderLayer`; else self-attention.
-    SpecError when `heads` is missing or does not divide, and for `bias_k`, `bias_v`, kdim ≠ vdim.
+    Cross attention where `cross` says so, where projections are separate (a context of another width, `kdim`; with
+    another `vdim` values have an input of their own), and in the `multihead_attn` of a `TransformerDecoderLayer`;
+    else self-attention.
+    `bias_k` and `bias_v` are an extra source token. A state dict does not say `add_zero_attn`.
+    SpecError when `heads` is missing or does not divide.
     """
-    _refuse_extra_keys(tensors)
-    width, context = _widths(tensors)
+    width, context, values = _widths(tensors)
     if cross is False and context is not None:
         raise SpecError(f"{tensors.source!r}: keys come from another width: cross = False is wrong")
     in_bias, out_bias = (
@@ -62,7 +67,9 @@ def read_state_dict(tensors: Tensors, heads: int | None, cross: bool | None = No
         heads=_check_heads(tensors, heads, width),
         cross=context is not None or (_is_decoders(tensors) if cross is None else cross),
         context=context,
+        values=values,
         bias=Bias(query=in_bias, key=in_bias, value=in_bias, output=out_bias),
+        extra_source=any(f"{tensors.scope}{name}" in tensors for name in _EXTRA),
     )
     return spec, _take(spec, tensors, fused=context is None)
 
@@ -75,12 +82,17 @@ def _take(spec: AttentionSpec, tensors: Tensors, fused: bool) -> dict[str, np.nd
     wanted |= {"out_proj.bias": (width,)} if spec.bias.output else {}
     separate = dict(zip(_SEPARATE, (shapes[m] for m in "QKV"), strict=True))
     wanted |= {_FUSED: (3 * width, width)} if fused else separate
+    wanted |= dict.fromkeys(_EXTRA, (1, 1, width)) if spec.extra_source else {}
     found = tensors.take(wanted)
     matrices = np.split(found[_FUSED], 3) if fused else [found[name] for name in _SEPARATE]
     matrix_of = dict(zip("QKVO", [*matrices, found["out_proj.weight"]], strict=True))
     vectors = np.split(found["in_proj_bias"], 3) if spec.bias.query else []
     vectors += [found["out_proj.bias"]] if spec.bias.output else []
-    return by_heads(spec, matrix_of, dict(zip(biases(spec), vectors, strict=True)))
+    weights = by_heads(spec, matrix_of, dict(zip(biases(spec), vectors, strict=True)))
+    if spec.extra_source:
+        key, value = (found[name].reshape(spec.heads, -1) for name in _EXTRA)
+        weights |= {"extra_K": key, "extra_V": value}
+    return weights
 
 
 def _is_decoders(tensors: Tensors) -> bool:
@@ -90,12 +102,19 @@ def _is_decoders(tensors: Tensors) -> bool:
     return place != tensors.scope and any(name.startswith(beside) for name in tensors)
 
 
-def from_module(module: Any, cross: bool | None = None) -> Attention:
+def from_module(
+    module: Any,
+    cross: bool | None = None,
+    values: bool = False,
+    mask: Any = "none",
+    key_padding: bool = False,
+) -> Attention:
     """The attention of a live `nn.MultiheadAttention`; float32 and float64 weights are shared.
 
-    A module does not say what its keys are made of: `cross` does. `batch_first` and `dropout` do not
-    matter. SpecError for any other module, for one whose computation was changed (a subclass with a
-    `forward` of its own, hooks), for `add_zero_attn`, and for weights that are not on a device with
+    A module does not say what it is called with: `cross` (other keys than queries), `values` (others than keys),
+    `mask` (`attn_mask`: "none", "causal", or the tensor) and `key_padding` do. `batch_first` and `dropout` do not matter; `add_zero_attn` is a
+    sink of logit 0. SpecError for any other module, for one whose computation was changed (a subclass with a
+    `forward` of its own, hooks), for a mask that a spec cannot say, and for weights that are not on a device with
     memory.
     """
     torch = sys.modules.get("torch")  # without it there are no modules
@@ -106,12 +125,21 @@ def from_module(module: Any, cross: bool | None = None) -> Attention:
             "cross=True; save other models with save_pretrained and read the folder"
         )
     _refuse_changed(module, torch.nn.MultiheadAttention)
-    if module.add_zero_attn:
-        raise SpecError(
-            "add_zero_attn = True is not supported: a zero key and value join the source"
-        )
     entries = {name: TorchEntry(tensor) for name, tensor in module.state_dict().items()}
-    return read_state_dict(Tensors(type(module).__name__, entries), module.num_heads, cross)
+    tensors = Tensors(type(module).__name__, entries)
+    spec, weights = read_state_dict(tensors, module.num_heads, cross)
+    if module.add_zero_attn:  # a key of zeros scores 0, a value of zeros adds nothing
+        spec = replace(spec, sink=True)
+        weights["sink"] = np.zeros(spec.heads, weights["W_Q"].dtype)
+    if values and spec.cross:
+        spec = replace(spec, values=spec.d_values)
+    elif values:
+        raise SpecError(
+            "values = True needs cross = True: keys and values are not the query tokens"
+        )
+    seen = read_mask(mask, spec)
+    weights |= seen.weights
+    return replace(spec, key_padding=key_padding, **seen.fields), weights
 
 
 def _refuse_changed(module: Any, plain: type) -> None:
@@ -145,27 +173,13 @@ def _by_number(prefix: str) -> list[tuple[int, str]]:
     return [(int(part) if part.isdecimal() else -1, part) for part in prefix.split(".")]
 
 
-def _refuse_extra_keys(tensors: Tensors) -> None:
-    extra = [name for name in ("bias_k", "bias_v") if tensors.scope + name in tensors]
-    if extra:
-        raise SpecError(
-            f"{tensors.source!r}: {' and '.join(extra)} (add_bias_kv = True) is not supported: "
-            "a learned key and value join the source"
-        )
-
-
-def _widths(tensors: Tensors) -> tuple[int, int | None]:
-    """Features of a query token, and of a context token when projections are separate."""
+def _widths(tensors: Tensors) -> tuple[int, int | None, int | None]:
+    """Features of a query token, of a context token when projections are separate, and of other value tokens."""
     fused = tensors.entries.get(tensors.scope + _FUSED)
     if fused is not None:
-        return _columns(tensors, _FUSED), None
+        return _columns(tensors, _FUSED), None, None
     query, key, value = (_columns(tensors, name) for name in _SEPARATE)
-    if key != value:
-        raise SpecError(
-            f"{tensors.source!r}: keys are read from kdim = {key} features and values from "
-            f"vdim = {value}; cortico has one context, expected them to be equal"
-        )
-    return query, key
+    return query, key, value if value != key else None
 
 
 def _columns(tensors: Tensors, name: str) -> int:

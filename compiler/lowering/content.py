@@ -20,7 +20,7 @@ def bring_content(streams: Streams, keys_onto: Target, queries_onto: Target) -> 
     else:
         b = streams.builder
         b.project("key", streams.key_relay, *keys_onto, _key_weight(streams))
-        b.project("query", streams.query_relay, *queries_onto, _query_weight(streams))
+        b.project("query", streams.query_relay, *queries_onto, query_weight(streams))
 
 
 def key_drive(streams: Streams) -> tuple[Weight, ...]:
@@ -41,7 +41,19 @@ def value_drive(streams: Streams) -> tuple[Weight, ...]:
 def value_weight(streams: Streams) -> Weight:
     """The weight of synapses that bring values: `W_V`."""
     axes = streams.axes
-    return reads("W_V", *axes.group, axes.value, axes.source_model)
+    return reads("W_V", *axes.group, axes.value, axes.value_model)
+
+
+def query_weight(streams: Streams) -> Weight:
+    """The weight of synapses that bring queries: `W_Q`."""
+    axes = streams.axes
+    return reads("W_Q", *axes.head, *axes.unrotated, axes.query_model)
+
+
+def output_weight(streams: Streams) -> Weight:
+    """The weight of synapses of deep cells: `W_O`."""
+    axes = streams.axes
+    return reads("W_O", *axes.head, axes.output_model, axes.value)
 
 
 def score_gain(streams: Streams) -> Gain:
@@ -69,9 +81,7 @@ def output_relay(streams: Streams) -> None:
     over = (axes.query, axes.output_model)
     driver = Compartment("driver", drive=streams.bias("b_O", axes.output_model))
     relay = b.population("relay", over, Region.HIGHER_ORDER, CellClass.RELAY, [driver])
-    b.project(
-        "output", "deep", relay, "driver", reads("W_O", *axes.head, axes.output_model, axes.value)
-    )
+    b.project("output", "deep", relay, "driver", output_weight(streams))
     if streams.spec.residual:
         b.project("residual", streams.query_relay, relay, "driver")
     b.output("y", relay, over)
@@ -95,7 +105,7 @@ def _content_of_cells(streams: Streams, keys_onto: Target, queries_onto: Target)
         "query", (*axes.head, axes.query, *axes.unrotated), _query_bias(streams)
     )
     b.project("key", streams.key_relay, keys, "basal", _key_weight(streams))
-    b.project("query", streams.query_relay, queries, "basal", _query_weight(streams))
+    b.project("query", streams.query_relay, queries, "basal", query_weight(streams))
     if streams.spec.qk_norm is not None:
         keys = normed(streams, keys, "gain_K", axes.group, axes.source)
         queries = normed(streams, queries, "gain_Q", axes.head, axes.query)
@@ -115,11 +125,6 @@ def _turn(streams: Streams, rotation: str, token: str) -> Weight:
 def _key_weight(streams: Streams) -> Weight:
     axes = streams.axes
     return reads("W_K", *axes.group, *axes.unrotated, axes.source_model)
-
-
-def _query_weight(streams: Streams) -> Weight:
-    axes = streams.axes
-    return reads("W_Q", *axes.head, *axes.unrotated, axes.query_model)
 
 
 def _key_bias(streams: Streams) -> tuple[Weight, ...]:

@@ -8,6 +8,11 @@ For softmax a mask cell per microcolumn exponentiates the summed scores, and a P
 query divides the deep cells: deep = mask · value / pool. The paper gives the linear circuit; mask
 cell and pool are its softmax extension. Scores with a soft cap have a cell per microcolumn that saturates,
 capped = tanh(score / cap), under a constant shunt. Cell classes and the layer of the pool are our assumptions.
+
+An extra source token has a microcolumn per head and query, whose key and value are constant drive:
+
+    extra_superficial[h,i,a] = extra_K[h,a] · (Σ_m W_Q[h,a,m] x[i,m])
+    extra_deep[h,i,c]        = (Σ_a extra_superficial[h,i,a]) · extra_V[h,c]
 """
 
 from __future__ import annotations
@@ -18,7 +23,9 @@ from cortico.lowering.content import (
     keep_relay,
     key_drive,
     output_relay,
+    output_weight,
     query_drive,
+    query_weight,
     score_gain,
     value_drive,
     value_weight,
@@ -39,6 +46,8 @@ def lower_to_mask_circuit(spec: AttentionSpec, weights: Weights | None = None) -
     else:
         _deep_cells(streams, gates=_softmax_cells(streams, scores, gain))
     output_relay(streams)
+    if spec.extra_source:
+        _extra_column(streams)
     return streams.builder.build()
 
 
@@ -153,3 +162,28 @@ def _deep_cells(streams: Streams, gates: str, lateral: Gain = Gain()) -> None:
         b.project("keep", keep_relay(streams), deep, "tuft")
     if not linear:
         b.project("shunt", "pool", deep, "shunt")
+
+
+def _extra_column(streams: Streams) -> None:
+    """The microcolumns of a source token that no relay brings; no mask and no padding hides it."""
+    axes, b, spec = streams.axes, streams.builder, streams.spec
+    own, shunted = (*axes.head, axes.query), spec.kernel is Kernel.SOFTMAX
+    key = Compartment("apical", drive=(reads("extra_K", *axes.group, *axes.key),))
+    parts = [key, Compartment("basal", drive=query_drive(streams))]
+    scores = b.population("extra_superficial", (*own, *axes.key), Region.L23, CellClass.IT, parts)
+    b.project("extra_query", streams.query_relay, scores, "basal", query_weight(streams))
+    gates, lateral = scores, score_gain(streams)
+    if shunted:
+        gates = b.population(
+            "extra_mask", own, Region.L23, CellClass.IT, [Compartment("basal")], transfer="exp"
+        )
+        b.project("extra_score", scores, gates, "basal", Weight(gain=lateral))
+        b.project("pool_extra", gates, "pool", "soma")
+        lateral = Gain()
+    value = Compartment("basal", drive=(reads("extra_V", *axes.group, axes.value),))
+    parts = [value, Compartment("apical"), *[Compartment("shunt", Effect.DIVIDES)] * shunted]
+    deep = b.population("extra_deep", (*own, axes.value), Region.L5, CellClass.PT, parts)
+    b.project("extra_gate", gates, deep, "apical", Weight(gain=lateral))
+    if shunted:
+        b.project("extra_shunt", "pool", deep, "shunt")
+    b.project("extra_output", deep, "relay", "driver", output_weight(streams))

@@ -8,7 +8,8 @@
 Tokens are presented one after another (axes in time), so that there is one cell per head and pair of
 features (c, a); the memory cells integrate. Without a mask all source tokens come before the first
 query; under a causal mask both run on one clock. The paper has the superficial cell that keeps the
-memory; that L2/3 cells of their own multiply key and value in front of it is our assumption.
+memory; that L2/3 cells of their own multiply key and value in front of it is our assumption. An extra source
+token has such cells too, under constant drive: what they store is recalled by every query.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from cortico.lowering.content import (
     value_drive,
     value_weight,
 )
-from cortico.lowering.streams import Streams
+from cortico.lowering.streams import Streams, reads
 from cortico.spec import AttentionSpec, Mask
 from cortico.spec.weights import Weights
 
@@ -72,7 +73,20 @@ def _memory_cells(streams: Streams, association: str) -> str:
         [Compartment("basal")],
     )
     b.project("store", association, cells, "basal", domain=streams.domain)
+    if streams.spec.extra_source:
+        b.project("extra_store", _extra_association(streams), cells, "basal")
     return cells
+
+
+def _extra_association(streams: Streams) -> str:
+    """L2/3 cells like those of a source token, for the key and value that no relay brings."""
+    axes = streams.axes
+    parts = [
+        Compartment("apical", drive=(reads("extra_K", *axes.group, *axes.key),)),
+        Compartment("basal", drive=(reads("extra_V", *axes.group, axes.value),)),
+    ]
+    own = (*axes.group, axes.value, *axes.key)
+    return streams.builder.population("extra_association", own, Region.L23, CellClass.IT, parts)
 
 
 def _deep_cells(streams: Streams, memory: str) -> str:

@@ -40,6 +40,7 @@ class Axes:
     unrotated: tuple[str, ...]  #: key features before rotation: (a) or (p, t)
     query_model: str
     source_model: str
+    value_model: str
     output_model: str
     query: str = "i"
     source: str = "j"
@@ -101,15 +102,19 @@ class Streams:
         axis("c", Role.FEATURE, spec.d_value)
         query_model = axis("m", Role.MODEL, spec.model)
         source_model = axis("l", Role.MODEL, spec.d_context) if spec.cross else query_model
+        value_model = axis("v", Role.MODEL, spec.values) if spec.values else source_model
         same_width = spec.d_output == spec.model
         output_model = query_model if same_width else axis("o", Role.MODEL, spec.d_output)
-        return Axes(head, head[:1], key, unrotated, query_model, source_model, output_model)
+        models = (query_model, source_model, value_model, output_model)
+        return Axes(head, head[:1], key, unrotated, *models)
 
     def _declare_inputs(self) -> None:
         spec = self.spec
         self.builder.input("x", (spec.tokens, spec.model))
         if spec.cross:
             self.builder.input("context", (spec.source_tokens, spec.d_context))
+        if spec.values:
+            self.builder.input("values", (spec.source_tokens, spec.values))
         if spec.key_padding:
             self.builder.input("keep", (spec.source_tokens,), InputKind.MASK)
 
@@ -134,6 +139,8 @@ class Streams:
         axes, cross = self.axes, self.spec.cross
         if stream == "query":
             tensor, over = "x", (axes.query, axes.query_model)
+        elif stream == "value" and self.spec.values:
+            tensor, over = "values", (axes.source, axes.value_model)
         else:
             tensor, over = "context" if cross else "x", (axes.source, axes.source_model)
         driver = Compartment("driver", drive=(reads(tensor, *over),))
@@ -142,7 +149,7 @@ class Streams:
 
     def _source_relays(self) -> tuple[str, str]:
         thalamus = self.spec.thalamus
-        if thalamus.key is thalamus.value:
+        if thalamus.key is thalamus.value and not self.spec.values:
             relay = self._relay("source", thalamus.key)
             return relay, relay
         return self._relay("key", thalamus.key), self._relay("value", thalamus.value)

@@ -27,7 +27,8 @@ class DropSoftmaxShift(Pass):
     So terms of the score that do not depend on j go: the key bias, since in
     `s[i,j] = Σ_a q[i,a] · (k[j,a] + b_K[a])` the part `Σ_a q[i,a] b_K[a]` lacks j. The query bias
     stays, and so does a key bias that rotary embedding turns by the key's position. With an
-    attention sink the pool holds another exponential, which is not shifted: nothing goes.
+    attention sink, or an extra source token, the pool holds another exponential, which is not shifted: nothing
+    goes.
     """
 
     name = "drop-softmax-shift"

@@ -35,7 +35,8 @@ class Reassociate(Pass):
     multiplies the deep cells goes to the side of its token: padding with the keys, for example.
     Tokens are then presented one after another (axes in time), so that no size depends on their
     number. A window, a position bias and a softmax are left alone: a memory does not forget, and
-    their scores are no products of a key and a query. `to=mask` is the way back, to microcolumns in
+    their scores are no products of a key and a query. An extra source token keeps its own cells beside the
+    memory; a memory that holds one stays. `to=mask` is the way back, to microcolumns in
     space, and `to=auto` goes either way. Each step is taken only where neurons and synapses fall in
     all (symbolic sizes count as 1024): few tokens of many features are cheaper as a mask.
     """

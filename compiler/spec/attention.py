@@ -132,6 +132,9 @@ class AttentionSpec:
     output: Size | None = None  #: features of an output token; model by default
     cross: bool = False  #: keys and values come from a second input, `context`
     context: Size | None = None  #: features of a context token; model by default
+    values: Size | None = (
+        None  #: features of a value token; values come from a third input, `values`, of as many tokens
+    )
     tokens: Size | _Symbol = "n"
     context_tokens: Size | _Symbol | None = (
         None  #: tokens of the context; symbol `n_context` by default
@@ -151,6 +154,7 @@ class AttentionSpec:
     rotary: Rotary | None = None
     position_bias: PositionBias = PositionBias.NONE
     sink: bool = False  #: a learned logit per head joins the softmax, its column is dropped
+    extra_source: bool = False  #: a learned key and value per head join those of the source tokens
     residual: bool = False  #: add the query token to the output
     thalamus: Thalamus = field(default_factory=Thalamus)
     microcircuit: Microcircuit = Microcircuit.MASK
@@ -191,6 +195,11 @@ class AttentionSpec:
         return self.context or self.model
 
     @property
+    def d_values(self) -> int:
+        """Features of the tokens that values are made of."""
+        return self.values or (self.d_context if self.cross else self.model)
+
+    @property
     def source_tokens(self) -> Extent:
         """Number of source tokens: the context's in cross attention, else the query's."""
         return (self.context_tokens or "n_context") if self.cross else self.tokens
@@ -212,8 +221,8 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
         yield f"window = {spec.window} does not fit mask = {spec.mask}: give both 'window' or neither"
     if spec.cross and spec.mask is not Mask.NONE:
         yield f"mask = {spec.mask} needs queries and keys on the same tokens, but cross = true"
-    if not spec.cross and (spec.context is not None or spec.context_tokens is not None):
-        yield "context and context_tokens are for cross attention: set cross = true"
+    if not spec.cross and (spec.context or spec.context_tokens or spec.values):
+        yield "context, context_tokens and values are for cross attention: set cross = true"
     if spec.cross and spec.position_bias is PositionBias.ALIBI:
         yield "position_bias = alibi needs queries and keys on the same tokens, but cross = true"
     if spec.cross and spec.tokens == spec.source_tokens and isinstance(spec.tokens, str):
@@ -226,6 +235,8 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
         yield f"residual adds x to the output, but output = {spec.d_output} and model = {spec.model}"
     if spec.sink and spec.kernel is not Kernel.SOFTMAX:
         yield f"sink joins the softmax, but kernel = {spec.kernel}"
+    if spec.extra_source:
+        yield from _not_for_an_extra_source(spec)
     if spec.microcircuit is Microcircuit.MEMORY:
         yield from _not_for_a_memory(spec)
     if spec.rotary:
@@ -238,6 +249,18 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
                 f"rotary turns pairs of features: rotated = {spec.rotated_features} must be even "
                 f"and at most key_features = {spec.d_key}, which must be even"
             )
+
+
+def _not_for_an_extra_source(spec: AttentionSpec) -> Iterator[str]:
+    """A learned token has no position, and `nn.MultiheadAttention`, whose it is, neither norms nor caps."""
+    what = (
+        "extra_source is a key that is neither normed nor turned nor capped, and has no position: "
+    )
+    for name in ("qk_norm", "rotary", "soft_cap"):
+        if getattr(spec, name) is not None:
+            yield f"{what}{name} must be absent"
+    if spec.position_bias is PositionBias.ALIBI:
+        yield f"{what}position_bias must be none or table, found alibi"
 
 
 def _not_for_a_memory(spec: AttentionSpec) -> Iterator[str]:

@@ -3,12 +3,14 @@
 Weights come as a mapping from name to array. Shapes use H heads in G groups of R members (R = 1 but
 for grouped-query attention), head features a (key) and c (value), model features m:
 
-    W_Q (H, a, m)   W_K (G, a, m')   W_V (G, c, m')   W_O (H, out, c)
+    W_Q (H, a, m)   W_K (G, a, m')   W_V (G, c, m'')  W_O (H, out, c)
     b_Q (H, a)      b_K (G, a)       b_V (G, c)       b_O (out)
     gain_Q (a) or (H, a)             gain_K (a) or (G, a)      of a norm over each head, over the width
     alibi_slopes (H)   position_bias (H, i, j)   sink (H)   rotary_frequencies (rotated/2)
+    extra_K (G, a)     extra_V (G, c)            of the extra source token
 
-`m'` is the context's width in cross attention, else the model's. Head h uses key/value head h // R.
+`m'` is the context's width in cross attention, else the model's; `m''` too, but where values have an input of
+their own. Head h uses key/value head h // R.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ def required_shapes(spec: AttentionSpec) -> Shapes:
     shapes: Shapes = {
         "W_Q": (heads, spec.d_key, spec.model),
         "W_K": (groups, spec.d_key, width),
-        "W_V": (groups, spec.d_value, width),
+        "W_V": (groups, spec.d_value, spec.d_values),
         "W_O": (heads, spec.d_output, spec.d_value),
     }
     optional: Shapes = {
@@ -46,6 +48,8 @@ def required_shapes(spec: AttentionSpec) -> Shapes:
         if spec.position_bias is PositionBias.TABLE
         else (),
         "sink": (heads,) if spec.sink else (),
+        "extra_K": (groups, spec.d_key) if spec.extra_source else (),
+        "extra_V": (groups, spec.d_value) if spec.extra_source else (),
     }
     return shapes | {name: shape for name, shape in optional.items() if shape}
 

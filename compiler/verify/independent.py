@@ -246,6 +246,7 @@ def tiny(spec: AttentionSpec) -> AttentionSpec:
         value_features=1,
         output=model if spec.d_output == spec.model else 3 - model,
         context=spec.context and 1,
+        values=spec.values and 1,
         tokens=2,
         context_tokens=2 if spec.cross else None,
         rotary=rotary,

@@ -63,6 +63,8 @@ class Numbers:
         self.inputs: dict[str, np.ndarray] = {"x": rng.standard_normal((tokens, spec.model))}
         if spec.cross:
             self.inputs["context"] = rng.standard_normal((source, spec.d_context))
+        if spec.values:
+            self.inputs["values"] = rng.standard_normal((source, spec.values))
         if spec.key_padding:  # under a causal mask the first query sees nothing
             self.inputs["keep"] = np.arange(source) != 0
         self.error = rng.standard_normal((tokens, spec.d_output))
@@ -122,7 +124,8 @@ class Numbers:
             features = features + w.get(f"b_{letter}", np.zeros((1, 1)))[:, None, :]
             if self.spec.qk_norm is not None:
                 features = _normed(self.spec.qk_norm, features, w[f"gain_{letter}"])
-            lengths.append(float(np.linalg.norm(features, axis=-1).max()))
+            extra = w["extra_K"] if letter == "K" and self.spec.extra_source else np.zeros((1, 1))
+            lengths.append(max(float(np.linalg.norm(t, axis=-1).max()) for t in (features, extra)))
         usual = self.spec.d_key**-0.5 if self.spec.scale is None else abs(self.spec.scale)
         tokens = max(self.sizes.values())
         added = [tokens * np.abs(w.get("alibi_slopes", np.zeros(1))).max()]

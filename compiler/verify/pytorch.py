@@ -29,7 +29,7 @@ class TorchResult(NamedTuple):
 def torch_attention(
     spec: AttentionSpec, weights: Arrays, inputs: Arrays, error: np.ndarray
 ) -> TorchResult:
-    """Attention of `spec` for one sequence: x (n, m), context (n', m') and keep (n') as it has them.
+    """Attention of `spec` for one sequence: x (n, m), context (n', m'), values (n', m'') and keep (n').
 
     ImportError when PyTorch is not installed.
     """
@@ -54,14 +54,20 @@ def _attention(
     x = w["x"]
     source = w["context"] if spec.cross else x
     query = _projected(w, "Q", x)
-    key, value = _projected(w, "K", source), _projected(w, "V", source)
+    key, value = _projected(w, "K", source), _projected(w, "V", w.get("values", source))
     if spec.qk_norm:
         query, key = _normed(spec, query, w["gain_Q"]), _normed(spec, key, w["gain_K"])
     if spec.rotary:
         query, key = _turned(spec, w, query), _turned(spec, w, key)
-    key, value = (t.repeat_interleave(spec.members, 0) for t in (key, value))
     seen = _seen(spec, len(x), len(source), keep)
     bias = _position_bias(spec, w, len(x), len(source))
+    if spec.extra_source:  # as PyTorch's own module has it: a last token that no mask hides
+        key, value = (
+            torch.cat([t, w[n][:, None]], 1) for t, n in ((key, "extra_K"), (value, "extra_V"))
+        )
+        seen = torch.nn.functional.pad(seen, (0, 1), value=True)
+        bias = torch.nn.functional.pad(bias, (0, 1)) if bias.ndim > 1 else bias
+    key, value = (t.repeat_interleave(spec.members, 0) for t in (key, value))
     heads = _heads(spec, w, query, key, value, bias, seen)
     y = torch.einsum("hoc,hic->io", w["W_O"], heads)
     y = y + w["b_O"] if "b_O" in w else y

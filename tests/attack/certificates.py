@@ -123,6 +123,7 @@ def _random_spec(rng: random.Random) -> AttentionSpec:
                     [PositionBias.NONE, PositionBias.NONE, PositionBias.ALIBI]
                 ),
                 sink=kernel is Kernel.SOFTMAX and rng.random() < 0.2,
+                extra_source=rng.random() < 0.2,
                 residual=rng.random() < 0.3,
                 tokens=rng.choice(["n", "n", 5]),
                 name=f"attack {rng.randrange(100)}",
@@ -312,6 +313,7 @@ def spec(rng: random.Random, subject: Subject) -> Forgery | None:
             ("scale", rng.choice([0.25, "1", None])),
             ("residual", not certificate["spec"].get("residual", False)),
             ("sink", not certificate["spec"].get("sink", False)),
+            ("extra_source", not certificate["spec"].get("extra_source", False)),
             ("key_padding", not certificate["spec"].get("key_padding", False)),
             ("bias", {"query": rng.random() < 0.5, "value": rng.random() < 0.5}),
             ("window", rng.choice([1, 2, 5])),

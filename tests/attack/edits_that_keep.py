@@ -102,9 +102,9 @@ def copied_tensor(random: Random, circuit: Circuit) -> Circuit:
 def balanced(random: Random, circuit: Circuit) -> Circuit:
     """Values by a power of two larger, and the output weights smaller."""
     tensor = {p.name: p.values for p in stored(circuit)}
-    pair = random.choice([(("W_V", "b_V"), "W_O"), (("W_Q", "b_Q"), "W_K")])
+    pair = random.choice([(("W_V", "b_V", "extra_V"), "W_O"), (("W_Q", "b_Q"), "W_K")])
     factor = random.choice([2.0, -4.0, 0.5])
-    if pair[1] not in tensor or (pair[1] == "W_K" and "b_K" in tensor):
+    if pair[1] not in tensor or (pair[1] == "W_K" and {"b_K", "extra_K"} & {*tensor}):
         raise IndexError
     for name in pair[0]:
         if name in tensor:

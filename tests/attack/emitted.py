@@ -71,6 +71,7 @@ def random_spec(draw: random.Random) -> AttentionSpec:
         "output": draw.choice([None, 2, 5]),
         "cross": cross,
         "context": draw.choice([None, 5]) if cross else None,
+        "values": draw.choice([None, None, 2]) if cross else None,
         "kernel": kernel,
         "mask": mask,
         "window": draw.choice([1, 2, 3, 9]) if mask is Mask.WINDOW else None,
@@ -92,6 +93,7 @@ def random_spec(draw: random.Random) -> AttentionSpec:
         residual=residual,
         position_bias=bias,
         sink=sink,
+        extra_source=rotary is None and not alibi and draw.random() < 0.3,
     )
 
 
@@ -316,6 +318,8 @@ class _Code:
             source = self.draw.choice(_TOKENS)
             shape = (*batch, source, spec.d_context)
             inputs["context"] = scale * self.rng.standard_normal(shape)
+        if spec.values:
+            inputs["values"] = scale * self.rng.standard_normal((*batch, source, spec.values))
         if spec.key_padding and self.draw.random() < 0.8:
             live = self.rng.random((*batch, source)) < self.draw.choice([0.7, 0.1])
             inputs["keep"] = live

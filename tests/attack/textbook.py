@@ -23,18 +23,20 @@ def textbook(spec: AttentionSpec, tensors: Mapping[str, np.ndarray]) -> np.ndarr
     source = t["context"] if spec.cross else x
     q = np.einsum("...gram,...im->...gria", t["W_Q"], x)
     k = np.einsum("...gam,...jm->...gja", t["W_K"], source)
-    v = np.einsum("...gcm,...jm->...gjc", t["W_V"], source)
+    v = np.einsum("...gcm,...jm->...gjc", t["W_V"], t.get("values", source))
     q = q + t["b_Q"][..., :, :, None, :] if "b_Q" in t else q
     k = k + t["b_K"][..., :, None, :] if "b_K" in t else k
     v = v + t["b_V"][..., :, None, :] if "b_V" in t else v
     if spec.rotary:
         q, k = _turned(q, t["frequencies"]), _turned(k, t["frequencies"])
+    if spec.extra_source:
+        k, v = _with_one_more(k, t["extra_K"]), _with_one_more(v, t["extra_V"])
     score = _scale(spec, q) * np.einsum("...gria,...gja->...grij", q, k)
     i, j = np.arange(x.shape[-2])[:, None], np.arange(source.shape[-2])
     if spec.position_bias is PositionBias.ALIBI:
         score = score + t["alibi_slopes"][..., None, None] * (j - i)
     if spec.position_bias is PositionBias.TABLE:
-        score = score + t["position_bias"]
+        score[..., : len(j)] += t["position_bias"]
     p = _mask(spec, score, _seen(spec, i, j, t), t)
     y = np.einsum("...groc,...grij,...gjc->...io", t["W_O"], p, v)
     y = y + t["b_O"][..., None, :] if "b_O" in t else y
@@ -85,7 +87,16 @@ def _seen(
         seen = seen * (j <= i)
     if spec.mask is Mask.WINDOW:
         seen = seen * (i - j < spec.window)
-    return seen * t["keep"][..., None, None, None, :] if spec.key_padding else seen
+    seen = seen * t["keep"][..., None, None, None, :] if spec.key_padding else seen
+    if spec.extra_source:
+        seen = np.concatenate([seen, np.ones((*seen.shape[:-1], 1))], -1)
+    return seen
+
+
+def _with_one_more(content: np.ndarray, extra: np.ndarray) -> np.ndarray:
+    """Keys or values (…, g, j, feature) with those of one more token behind them."""
+    extra = np.broadcast_to(extra[..., None, :], (*content.shape[:-2], 1, content.shape[-1]))
+    return np.concatenate([content, extra], -2)
 
 
 def _mask(

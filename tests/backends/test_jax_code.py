@@ -73,9 +73,9 @@ def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):
 
 
 @pytest.mark.parametrize("size", [1e3, 1e5])
-@pytest.mark.parametrize("sink", [False, True])
-def test_softmax_of_large_scores(size, sink):
-    spec, weights, x = scores_of_size(size, mask=Mask.CAUSAL, sink=sink)
+@pytest.mark.parametrize("more", [(), ("sink",), ("sink", "extra_source")])
+def test_softmax_of_large_scores(size, more):
+    spec, weights, x = scores_of_size(size, mask=Mask.CAUSAL, **dict.fromkeys(more, True))
     found = get_backend("jax").run(lower(spec, weights), {"x": x})["y"]
     np.testing.assert_allclose(found, textbook_attention(spec, weights, x), rtol=1e-9, atol=1e-12)
 

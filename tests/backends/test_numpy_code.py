@@ -60,13 +60,15 @@ def scores_of_size(size, **options):
     spec = AttentionSpec(model=4, heads=1, scale=1.0, **options)
     weights = random_weights(spec)
     weights["W_Q"] = weights["W_K"] = np.eye(4)[None] * np.sqrt(size)
+    if spec.extra_source:
+        weights["extra_K"] = weights["extra_K"] * np.sqrt(size)
     return spec, weights, np.random.default_rng(0).standard_normal((6, 4))
 
 
 @pytest.mark.parametrize("size", [1e3, 1e5])
-@pytest.mark.parametrize("sink", [False, True])
-def test_softmax_of_large_scores(size, sink):
-    spec, weights, x = scores_of_size(size, mask=Mask.CAUSAL, sink=sink)
+@pytest.mark.parametrize("more", [(), ("sink",), ("sink", "extra_source")])
+def test_softmax_of_large_scores(size, more):
+    spec, weights, x = scores_of_size(size, mask=Mask.CAUSAL, **dict.fromkeys(more, True))
     found = get_backend("numpy").run(lower(spec, weights), {"x": x})["y"]
     np.testing.assert_allclose(found, textbook_attention(spec, weights, x), rtol=1e-9, atol=1e-12)
 

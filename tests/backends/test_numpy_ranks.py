@@ -27,7 +27,7 @@ from cortico.ir import (
 )
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
-from cortico.spec import AttentionSpec, Mask, NormOver, PositionBias
+from cortico.spec import AttentionSpec, Mask, Microcircuit, NormOver, PositionBias
 from cortico.spec.weights import random_weights
 from tests.backends.numpy_files import stored
 from tests.backends.numpy_ranks import Communicator, emitted, layer, on_ranks, tokens
@@ -43,12 +43,18 @@ CASE = {case.name: case for case in CASES}
 # ---- the same numbers ------------------------------------------------------------------------------
 
 
-#: A norm over the width adds up all areas before they attend: they meet twice.
-MEETING_ONCE = [c for c in CASES if not c.spec.qk_norm or c.spec.qk_norm.over is NormOver.HEAD]
+def meets_once(spec):
+    """A norm over the width adds up all areas before they attend, deep cells of an extra source beside others."""
+    wide = spec.qk_norm and spec.qk_norm.over is NormOver.WIDTH
+    return not wide and (not spec.extra_source or spec.microcircuit is Microcircuit.MEMORY)
 
 
-def test_a_norm_over_the_width_is_refused():
-    circuit = lower(CASE["olmo2"].spec)
+MEETING_ONCE = [c for c in CASES if meets_once(c.spec)]
+
+
+@pytest.mark.parametrize("name", ["olmo2", "extra_source"])
+def test_areas_that_meet_twice_are_refused(name):
+    circuit = lower(CASE[name].spec)
     assert what_ranks_share(circuit) is None
     with pytest.raises(UnsupportedError, match="ranks"):
         require_support(get_backend("numpy", ranks=2), circuit)

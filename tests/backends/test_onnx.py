@@ -58,7 +58,7 @@ def operators(spec, weights, folder, passes="none", **options):
 FITS = [{}, {"mask": Mask.CAUSAL}, {"scale": 0.3, "value_features": 5}, {"cross": True, "context": 6},
         {"rotary": Rotary(), "key_features": 4},
         {"kv_heads": 1, "mask": Mask.CAUSAL, "rotary": Rotary()}]  # fmt: skip
-FITS_NOT = [{"key_padding": True}, {"sink": True}, {"mask": Mask.WINDOW, "window": 2}, {"kernel": Kernel.LINEAR},
+FITS_NOT = [{"key_padding": True}, {"sink": True}, {"extra_source": True}, {"mask": Mask.WINDOW, "window": 2}, {"kernel": Kernel.LINEAR},
             {"mask": Mask.CAUSAL, "position_bias": PositionBias.ALIBI}]  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):
 
 @pytest.mark.parametrize("size", [1e3, 1e5])
 def test_softmax_of_large_scores(size):
-    spec, weights, x = scores_of_size(size, mask=Mask.CAUSAL, sink=True)
+    spec, weights, x = scores_of_size(size, mask=Mask.CAUSAL, sink=True, extra_source=True)
     found = get_backend("onnx").run(lower(spec, weights), {"x": x})["y"]
     np.testing.assert_allclose(found, textbook_attention(spec, weights, x), rtol=1e-9, atol=1e-12)
 

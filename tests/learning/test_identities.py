@@ -9,7 +9,7 @@ and in the same way with G W_V and W_O G⁻¹, which leave every W_O v_j as it w
 
     ∂W_Q W_Qᵀ = (∂W_K W_Kᵀ)ᵀ        W_Oᵀ ∂W_O = ∂W_V W_Vᵀ                    for every head
 
-A bias is one more column of its matrix, with an input of one. Query heads that share keys are
+A bias is one more column of its matrix, with an input of one, and so is an extra key or value. Query heads that share keys are
 summed. Rotations do not commute with G, so that rotated queries and keys are left out.
 
 A step W → W - η ∂W moves C = W_Q W_Qᵀ - W_K W_Kᵀ by
@@ -47,6 +47,8 @@ def matrices(spec, arrays):
         parts = [arrays[f"W_{letter}"]]
         if f"b_{letter}" in arrays:
             parts.append(arrays[f"b_{letter}"][..., None])
+        if f"extra_{letter}" in arrays:
+            parts.append(arrays[f"extra_{letter}"][..., None])
         columns[letter] = np.concatenate(parts, axis=-1)
     columns["O"] = np.swapaxes(arrays["W_O"], -1, -2)
     for letter in "QO" if spec.members > 1 else "":

@@ -30,7 +30,9 @@ def test_every_case(case, concrete, relayed):
     before = ShareRelays().run(before) if relayed else before
     after = DropSoftmaxShift().run(before)
     expected = case.spec.kernel is Kernel.SOFTMAX and case.spec.bias.key
-    expected = expected and not case.spec.sink and case.spec.rotary is None
+    expected = (
+        expected and not (case.spec.sink or case.spec.extra_source) and case.spec.rotary is None
+    )
     expected = expected and case.spec.qk_norm is None and case.spec.soft_cap is None
     assert names(before) - names(after) == ({"b_K"} if expected else set())
     if not expected:

@@ -30,7 +30,8 @@ def names(circuit):
 
 
 def movable(spec):
-    normalised = spec.kernel is Kernel.SOFTMAX and not spec.sink and not spec.key_padding
+    normalised = spec.kernel is Kernel.SOFTMAX and not (spec.sink or spec.extra_source)
+    normalised = normalised and not spec.key_padding
     return spec.bias.value and normalised
 
 
@@ -105,6 +106,7 @@ def test_rows_without_a_cell_are_not_moved():
     ("helper", "wrong", "spec"),
     [
         ("_sums", lambda *_: True, replace(SOFT, sink=True)),
+        ("_sums", lambda *_: True, replace(SOFT, extra_source=True)),
         (
             "_is_positive",
             lambda gate: gate.transfer == "exp" or gate.name == "gated_mask",
@@ -112,7 +114,7 @@ def test_rows_without_a_cell_are_not_moved():
         ),
         ("_rows_that_sum_to_one", lambda *_: ("j",), replace(SOFT, kernel=Kernel.LINEAR)),
     ],
-    ids=["past a sink", "with padding", "unnormalised"],
+    ids=["past a sink", "past an extra source", "with padding", "unnormalised"],
 )
 def test_mutants_are_caught(helper, wrong, spec, relayed, monkeypatch):
     before = concrete(spec, relayed)

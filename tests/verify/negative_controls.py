@@ -51,6 +51,7 @@ from tests.verify.edits import (
     weight,
     without,
 )
+from tests.verify.negative_sources import WRONG_SOURCES, value_bias_behind
 
 BIASED = Bias(query=True, key=True, value=True, output=True)
 SOFT = AttentionSpec(model=8, heads=2)
@@ -96,22 +97,6 @@ def _pooled_in_front(circuit: Circuit) -> Circuit:
     circuit = cells("mask", compartments=(*mask.compartments, gate))(circuit)
     return synapses("keep", weight=Weight(gain=Gain(0.0)))(
         drive("gated_mask", "apical", Weight())(circuit)
-    )
-
-
-def _value_bias_behind(circuit: Circuit) -> Circuit:
-    """The value bias given to each head's output, whatever the rows of its mask sum to."""
-    behind = Population(
-        "bias_cells",
-        ("h", "i", "c"),
-        Region.L5,
-        CellClass.PT,
-        (Compartment("basal", drive=(reads("b_V", "h", "c"),)),),
-    )
-    circuit = drive("deep", "basal")(circuit)
-    circuit = replace(circuit, populations=(*circuit.populations, behind))
-    return added("bias_output", "bias_cells", "relay", "driver", reads("W_O", "h", "m", "c"))(
-        circuit
     )
 
 
@@ -237,8 +222,8 @@ WRONG_CIRCUITS: dict[str, WrongCircuit] = {
         ("query bias of another head", replace(SOFT, heads=4, bias=BIASED, key_features=4), drive("superficial", "basal", reads("b_Q", "a", "h"))),
         ("output bias for each head", replace(SOFT, bias=BIASED), drive("relay", "driver", Weight(TensorRef("b_O", ("m",)), Gain(1.0, (("h", Fraction(1)),))))),
         ("output bias dropped", replace(SOFT, bias=BIASED), drive("relay", "driver")),
-        ("value bias moved past a sink", replace(SINK, bias=Bias(value=True)), _value_bias_behind),
-        ("value bias moved past scores that are no softmax", replace(LINEAR, bias=Bias(value=True)), _value_bias_behind),
+        ("value bias moved past a sink", replace(SINK, bias=Bias(value=True)), value_bias_behind),
+        ("value bias moved past scores that are no softmax", replace(LINEAR, bias=Bias(value=True)), value_bias_behind),
         ("ALiBi with the other sign", ALIBI, drive("mask", "basal", Weight(TensorRef("alibi", ("h", "i", "j")), Gain(-1.0)))),
         ("ALiBi of exchanged tokens", ALIBI, drive("mask", "basal", reads("alibi", "h", "j", "i"))),
         ("ALiBi scaled like the scores", ALIBI, drive("mask", "basal", Weight(TensorRef("alibi", ("h", "i", "j")), Gain(1.0, (("a", -HALF),))))),
@@ -300,6 +285,7 @@ WRONG_CIRCUITS: dict[str, WrongCircuit] = {
         ("keys rectified", LINEAR, _half_rectified),
         ("the output rectified", SOFT, cells("relay", transfer="relu")),
         ("output axes exchanged", replace(SOFT, tokens=8), lambda c: replace(c, outputs=tuple(replace(o, source=TensorRef("relay", ("m", "i"))) for o in c.outputs))),
+        *WRONG_SOURCES,
     )
 }  # fmt: skip
 
@@ -390,7 +376,7 @@ WRONG_PASSES: dict[str, WrongCircuit] = {
         ("split into parts of one sign", SOFT, _halves(1.0, 1.0)),
         ("a domain restricted too far", SOFT, both(cells("deep", domain=(_LATER,)))),
         ("a domain of synapses lost", replace(RUNNING, bias=BIASED), synapses("store", domain=())),
-        ("value bias moved past padding", replace(PADDED, bias=Bias(value=True), mask=Mask.CAUSAL), _value_bias_behind),
+        ("value bias moved past padding", replace(PADDED, bias=Bias(value=True), mask=Mask.CAUSAL), value_bias_behind),
     )
 }  # fmt: skip
 
@@ -398,7 +384,7 @@ WRONG_PASSES: dict[str, WrongCircuit] = {
 #: Wrong where no numbers are drawn: no live token at all, sizes that differ, long windows.
 NOT_FOUND: dict[str, WrongCircuit] = {
     "value bias moved past padding, all tokens padded": WrongCircuit(
-        replace(PADDED, bias=Bias(value=True)), _value_bias_behind
+        replace(PADDED, bias=Bias(value=True)), value_bias_behind
     ),
     "scaled by the tokens": WrongCircuit(replace(SOFT, tokens=4), gain("score", j=-HALF)),
     "a long window off by one": WrongCircuit(

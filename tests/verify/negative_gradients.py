@@ -34,6 +34,7 @@ from tests.verify.negative_controls import (
     SOFT,
     WIDE,
 )
+from tests.verify.negative_sources import EXTRA
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,13 @@ WRONG_GRADIENTS: dict[str, WrongGradient] = {
         ("∂x without the queries", SOFT, lambda old, e: {"d.x": old["d.x"] - total((H, A), Read("W_Q", (H, A, M)) * Read("d_query", (H, I, A)))}),
         ("the sign of ∂sink", SINK, times("d.sink", MINUS)),
         ("∂sink without its share", SINK, to(D_sink=-total(I, MEAN))),
+        ("the sign of ∂extra_K", EXTRA, times("d.extra_K", MINUS)),
+        ("1/√d missing in ∂extra_K", EXTRA, to(D_extra_K=total(I, Read("extra_z", (H, I)) * QUERY))),
+        ("∂extra_K of the keys", EXTRA, to(D_extra_K=total(J, Read("d_key", (H, J, A))))),
+        ("∂extra_V without its mask", EXTRA, to(D_extra_V=total(I, DELTA))),
+        ("a mean without the extra source", EXTRA, to(mean=total(J, MASK * GOOD))),
+        ("∂q without the extra key", EXTRA, to(turned_d_query=product(ROOT, total(J, Z * KEY)))),
+        ("z of the extra source without the mean", EXTRA, to(extra_z=Read("extra_mask", (H, I)) * Read("extra_g", (H, I)))),
         ("∂slopes of exchanged tokens", ALIBI, to(D_alibi_slopes=total((I, J), Z * offset(J, I)))),
         ("∂slopes without distances", ALIBI, to(D_alibi_slopes=total((I, J), Z))),
     )

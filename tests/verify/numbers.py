@@ -35,7 +35,7 @@ _FEATURED = {
     "gain_Q": 1,
     "gain_K": 1,
 }  # where key features stand, from the end
-_INPUTS = ("x", "context", "keep")
+_INPUTS = ("x", "context", "values", "keep")
 
 
 def resized(spec: AttentionSpec, sizes: Sizes) -> AttentionSpec:
@@ -46,6 +46,8 @@ def resized(spec: AttentionSpec, sizes: Sizes) -> AttentionSpec:
     if spec.cross:
         cross["context"] = sizes["context features"]
         cross["context_tokens"] = sizes["context tokens"]
+    if spec.values:
+        cross["values"] = sizes["features of values"]
     return replace(
         spec,
         model=sizes["model features"],
@@ -79,6 +81,7 @@ def sizes_of(spec: AttentionSpec, tokens: int, source: int) -> dict[str, int]:
         "value features": spec.d_value,
         "model features": spec.model,
         "context features": spec.d_context,
+        "features of values": spec.d_values,
         "output features": spec.d_output,
     }
 
@@ -217,7 +220,7 @@ def _torch_textbook(torch, spec, t, frequencies):
     source = t["context"] if spec.cross else t["x"]
     q = torch.einsum("ham,im->hia", t["W_Q"], t["x"])
     k = torch.einsum("gam,jm->gja", t["W_K"], source)
-    v = torch.einsum("gcm,jm->gjc", t["W_V"], source)
+    v = torch.einsum("gcm,jm->gjc", t["W_V"], t.get("values", source))
     q, k, v = (
         a + t[b][:, None, :] if b in t else a for a, b in ((q, "b_Q"), (k, "b_K"), (v, "b_V"))
     )
@@ -226,6 +229,8 @@ def _torch_textbook(torch, spec, t, frequencies):
     if spec.rotary:
         q, k = (_torch_rotated(torch, spec, frequencies, a) for a in (q, k))
     members = q.shape[0] // k.shape[0]
+    if spec.extra_source:
+        k, v = torch.hstack([k, t["extra_K"][:, None]]), torch.hstack([v, t["extra_V"][:, None]])
     k, v = (a.repeat_interleave(members, dim=0) for a in (k, v))
     usual = q.shape[2] ** -0.5 if spec.kernel is Kernel.SOFTMAX else 1.0
     score = (usual if spec.scale is None else spec.scale) * torch.einsum("hia,hja->hij", q, k)
@@ -235,9 +240,11 @@ def _torch_textbook(torch, spec, t, frequencies):
     if spec.position_bias is PositionBias.ALIBI:
         score = score + t["alibi_slopes"][:, None, None] * torch.tensor(j - i)
     if spec.position_bias is PositionBias.TABLE:
-        score = score + t["position_bias"]
+        table = t["position_bias"]
+        score = score + torch.nn.functional.pad(table, (0, score.shape[2] - table.shape[2]))
     keep = t["keep"].detach().numpy() if "keep" in t else None
     seen = torch.tensor(visible(spec, i, j, keep))
+    seen = torch.nn.functional.pad(seen, (0, int(spec.extra_source)), value=True)
     p = score * seen
     if spec.kernel is Kernel.SOFTMAX:
         weight = torch.exp(score) * seen

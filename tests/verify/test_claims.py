@@ -159,6 +159,7 @@ RIGHT = {
     "linear scale 0": (replace(SPEC, scale=0.0, kernel=Kernel.LINEAR, bias=Bias()), {}),
     "no weights at all": (replace(SPEC, bias=Bias()), {"W_O": np.zeros((2, 6, 3))}),
     "small sinks": (replace(SPEC, sink=True), {"sink": np.array([-80.0, 80.0])}),
+    "large extra keys": (replace(SPEC, extra_source=True), {"extra_K": np.full((2, 3), 40.0)}),
     "large slopes": (
         replace(SPEC, position_bias=PositionBias.ALIBI),
         {"alibi_slopes": np.array([9.0, -9.0])},

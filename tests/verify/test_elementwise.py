@@ -46,6 +46,8 @@ SPECS = {
     "window": replace(SOFT, heads=2, mask=Mask.WINDOW, window=1),
     "padded": replace(SOFT, key_padding=True, mask=Mask.CAUSAL),
     "sink": replace(SOFT, sink=True, key_padding=True, residual=True),
+    "extra": replace(SOFT, extra_source=True, sink=True, mask=Mask.CAUSAL),
+    "extra_linear": replace(LINEAR, extra_source=True, key_padding=True, bias=BIASED),
     "alibi": replace(SOFT, heads=2, position_bias=PositionBias.ALIBI),
     "table": replace(SOFT, tokens=2, position_bias=PositionBias.TABLE),
     "table_linear": replace(LINEAR, tokens=2, position_bias=PositionBias.TABLE),
@@ -68,7 +70,9 @@ SPECS = {
     "grouped": AttentionSpec(model=1, heads=2, kv_heads=1, key_features=1, bias=BIASED),
     "wide": replace(SOFT, key_features=1, value_features=2, output=1),
     "cross": replace(SOFT, cross=True, context=1, key_padding=True),
+    "cross_values": replace(SOFT, cross=True, context=1, values=1),
     "memory": replace(MEMORY, mask=Mask.CAUSAL, bias=BIASED),
+    "memory_extra": replace(MEMORY, mask=Mask.CAUSAL, extra_source=True),
     "memory_cross": replace(MEMORY, cross=True, context=1, key_padding=True),
 }
 
@@ -100,6 +104,7 @@ WRONG = {
     "no scale": ("softmax", {"scale": 1.0}),
     "a scale that is off in its last digit": ("scaled", {"scale": 0.30000000000000004}),
     "no residual": ("sink", {"residual": False}),
+    "an extra source": ("softmax", {"extra_source": True}),
     "another window": ("window", {"window": 2}),
 }
 
@@ -127,9 +132,11 @@ def test_the_textbook_is_the_oracle_in_numbers():
                 ** (-2 * np.arange(spec.rotated_features // 2) / spec.rotated_features)
             )
         arguments = {"keep": keep} if spec.key_padding else {}
+        own = {"values": rng.standard_normal((2, spec.values))} if spec.values else {}
         inputs = {"x": values(x), **({} if context is None else {"context": values(context)})}
+        inputs |= {name: values(array) for name, array in own.items()}
         found = textbook(spec, exact, inputs | arguments, Formal())
-        expected = textbook_attention(spec, weights, x, context, **arguments)
+        expected = textbook_attention(spec, weights, x, context, **arguments, **own)
         numbers = np.array([[float(sympy.N(entry.payload)) for entry in row] for row in found])
         np.testing.assert_allclose(numbers, expected, rtol=1e-11)
 

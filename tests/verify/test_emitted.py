@@ -162,6 +162,8 @@ MUTATIONS = {
     "not guarded where nothing is live": ("bert", "score -= finite(", "score -= ("),
     "no sink in the pool": ("sink", "pool_soma_part + sink_2", "pool_soma_part"),
     "the sink not shifted": ("sink", "np.exp(sink_tile[:, None] - peak)", "np.exp(sink_tile[:, None] + 0 * peak)"),
+    "no extra source in the pool": ("torch_mha", "sink_2 + extra_mask", "sink_2"),
+    "the extra source not shifted": ("torch_mha", "np.exp(extra_score_tile - peak)", "np.exp(extra_score_tile)"),
     "shifted along keys": ("bert", "finite(score.max(axis=-1))[:, :, None]", "finite(score.max(axis=-2))[:, None]"),
     "another function": ("bert", "np.exp(", "np.tanh("),
     "rotated backwards": ("llama", "[cos, -sin]", "[cos, sin]"),

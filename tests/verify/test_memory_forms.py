@@ -21,6 +21,9 @@ SPECS = {
     "memory": replace(LINEAR, microcircuit=Microcircuit.MEMORY),
     "memory_causal": replace(LINEAR, microcircuit=Microcircuit.MEMORY, mask=Mask.CAUSAL),
     "biased": replace(LINEAR, bias=Bias(query=True, key=True, value=True, output=True)),
+    "extra": replace(LINEAR, mask=Mask.CAUSAL, extra_source=True, scale=0.3),
+    "memory_extra": replace(LINEAR, microcircuit=Microcircuit.MEMORY, extra_source=True),
+    "values": replace(LINEAR, cross=True, context=6, values=3, extra_source=True),
     "scaled_padded_cross": replace(LINEAR, scale=0.3, key_padding=True, cross=True, context=6),
 }
 

@@ -66,6 +66,11 @@ STATEMENT = {
     "softmax over queries": (SPEC, "attention", over_queries),
     "rotation sign": (replace(SPEC, key_features=4, rotary=Rotary()), "content", turned_back),
     "no sink": (replace(SPEC, sink=True), "sink", lambda book: ZERO),
+    "an extra source that gives nothing": (
+        replace(SPEC, extra_source=True),
+        "extra_mask",
+        lambda book: [Definition("extra_mask", (*book.h, book.i), ZERO)],
+    ),
     "slopes up": (
         replace(SPEC, position_bias=PositionBias.ALIBI),
         "position_bias",

@@ -94,6 +94,8 @@ def _textbook(
     key, value = (np.repeat(array, spec.members, axis=1) for array in (key, value))
     scale = spec.d_key**-0.5 if spec.scale is None else spec.scale
     scores = scale * query @ key.swapaxes(-1, -2)
+    if spec.soft_cap is not None:
+        scores = spec.soft_cap * np.tanh(scores / spec.soft_cap)
     queries, keys = scores.shape[-2:]
     if "alibi_slopes" in weights:
         distance = np.arange(keys) - np.arange(queries)[:, None]

@@ -39,6 +39,7 @@ class Core(OpRun):
         causal: int,
         window: int,
         hidden: float,
+        softcap: float,
     ) -> tuple[np.ndarray]:
         if query.ndim != 3:
             raise ValueError(f"queries have shape {query.shape}, expected three axes")
@@ -46,6 +47,8 @@ class Core(OpRun):
         k, v = (np.repeat(array, heads // groups, axis=1) for array in (k, v))
         scores = (scale or q.shape[-1] ** -0.5) * q @ k.swapaxes(-1, -2)
         _require_whole(lengths, total, scores.shape[-1])
+        if softcap > 0:
+            scores = softcap * np.tanh(scores / softcap)
         if bias is not None:
             scores = scores + _exact(bias, "bias of the scores", scores.shape)
         if mask is not None:

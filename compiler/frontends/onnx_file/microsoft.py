@@ -49,6 +49,7 @@ def _core(parts: Parts, operands: list[str], options: dict[str, Any], **own: Any
         "causal": int(options.get("unidirectional", 0)),
         "window": 0,
         "hidden": float(options.get("mask_filter_value", _HIDDEN)),
+        "softcap": float(options.get("softcap", 0.0)),
         **own,
     }
     parts("Core", *operands, result=parts.node.output[0], **given)

@@ -32,7 +32,6 @@ READ, IGNORED = Fate(), Fate()
 _CACHE = Fate("a cache of past keys", may_be_empty=True)
 _BEAM = Fate("a cache of several beams")
 _QUANTIZED = Fate("a quantized cache")
-_SOFTCAP = Fate("a softcap", (0.0,))
 _PACKED = Fate("examples packed one after another", (0,))
 
 
@@ -71,7 +70,7 @@ OPERATORS = {
             **_switches("is_causal"),
             **_read("left_window_size", "right_window_size"),
             "qk_matmul_output_mode": IGNORED,
-            "softcap": _SOFTCAP,
+            "softcap": READ,
             "softmax_precision": _only("softmax_precision", 0, 1, 11),
         },
         least=3,
@@ -135,7 +134,7 @@ OPERATORS = {
             "kv_cache_bit_width": IGNORED,  # of a quantized cache
             "qk_output": IGNORED,
             "sliding_window_cache": Fate("a cache as long as a window", (0,)),
-            "softcap": _SOFTCAP,
+            "softcap": READ,
         },
         least=1,
     ),

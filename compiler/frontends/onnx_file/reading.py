@@ -26,6 +26,10 @@ from cortico.spec import AttentionSpec, Bias, PositionBias
 _TABLES = 8
 #: How much louder the last query is than the first: scores that are capped at some height are met.
 _LOUDEST = 64.0
+#: How quiet queries are where a cap is known: tanh is straight there.
+_QUIET = 1e-6
+#: How loud where a cap is sought: tanh is flat there.
+_DEAFENING = 1e9
 #: Largest difference of scores from a factor, relative.
 _ROUNDING = 1e-6
 
@@ -86,7 +90,7 @@ class Reading:
         self._require_finite({f"W_{name}": array for name, array in maps.items()})
         turning = self._turning(maps)
         longer = longest(probe)
-        masking, factor = self._scores(longer, len(maps["Q"][0]))
+        masking, factor, cap = self._scores(longer, len(maps["Q"][0]))
         maps = {name: array[0] for name, array in maps.items()}
         parts = {"Q": self.site.query, "K": self.site.key}
         factors = {letter: scalar_factor(self.graph, name) for letter, name in parts.items()}
@@ -96,6 +100,7 @@ class Reading:
         if turning and turning.frequencies is not None:
             weights["rotary_frequencies"] = turning.frequencies
         spec = self._spec(weights, masking, turning, scale)
+        spec = replace(spec, soft_cap=None if cap is None else _short(cap))
         check(probe, spec, weights, self.output)
         check_turning(farthest(probe), maps, turning, probe.queries.tokens)
         check(self._second(longer), spec, weights, self.output)
@@ -130,8 +135,8 @@ class Reading:
             f"{self.source}: queries, keys or values change with position, and not by rotary embedding"
         )
 
-    def _scores(self, probe: Probe, heads: int) -> tuple[Masking, float]:
-        """Mask and sink, and the factor of the scores."""
+    def _scores(self, probe: Probe, heads: int) -> tuple[Masking, float, float | None]:
+        """Mask and sink, the factor of the scores, and their cap."""
         shares = probe.shares()
         if not np.allclose(shares, shares[:1], rtol=1e-6, atol=1e-12, equal_nan=True):
             raise SpecError(f"{self.source}: examples see different tokens")
@@ -148,26 +153,57 @@ class Reading:
         masking = read_masking(added, known)
         if sink is not None:
             masking.weights["sink"] = np.broadcast_to(sink, heads)
-        return masking, self._factor(probe, added)
+        return masking, *self._factor(probe, added)
 
-    def _factor(self, probe: Probe, added: np.ndarray) -> float:
-        """What products of queries and keys are multiplied with before softmax."""
+    def _factor(self, probe: Probe, added: np.ndarray) -> tuple[float, float | None]:
+        """What products of queries and keys are multiplied with before softmax, and the cap of what that gives."""
+        said = self.site.soft_cap
+        factor = self._factor_under(said, probe, added)
+        if factor is None and said is None:
+            said = self._height(probe, added)
+            factor = self._factor_under(said, probe, added)
+        if factor is None:
+            raise SpecError(
+                f"{self.source}: scores go through more than a factor, a cap and a mask"
+            )
+        return factor, said
+
+    def _factor_under(self, cap: float | None, probe: Probe, added: np.ndarray) -> float | None:
+        """The factor of scores that are capped at `cap`, from small ones; None where others are not so."""
         query, key = (probe.random(part) for part in "QK")
-        query = query * np.geomspace(1, _LOUDEST, query.shape[2])[:, None]
-        found, _ = unfolded(probe.shares(query, key)[0])
-        live = np.isfinite(added) & np.isfinite(found)
-        products = query[0] @ np.repeat(key[0], len(query[0]) // len(key[0]), 0).swapaxes(-1, -2)
-        products = np.broadcast_to(products, live.shape)
-        scores = _centred(np.where(live, found, 0) - np.where(live, added, 0), live)
+        loud = np.geomspace(1, _LOUDEST, query.shape[2])[:, None] * query
+        quiet = loud if cap is None else _QUIET * min(cap, 1.0) * query
+        scores, products, live = self._scored(probe, added, quiet, key)
         products = _centred(products, live)
         squares = (products**2).sum((1, 2))
         if not squares.any():  # no query sees more than one token
             return float(query.shape[-1] ** -0.5)
         factors = (scores * products).sum((1, 2)) / np.where(squares > 0, squares, 1)
         factor = float(factors[squares > 0].mean())
-        if not np.abs(scores - factor * products).max() < _ROUNDING * np.abs(scores).max():
-            raise SpecError(f"{self.source}: scores go through more than a factor and a mask")
-        return factor
+        expected = factor * products
+        if cap is not None:
+            scores, products, live = self._scored(probe, added, loud, key)
+            expected = _centred(cap * np.tanh(factor * products / cap), live)
+        fits = np.abs(scores - expected).max() < _ROUNDING * np.abs(scores).max()
+        return factor if fits else None
+
+    def _height(self, probe: Probe, added: np.ndarray) -> float:
+        """Where scores end that are capped: half of what lies between the largest and the smallest of a query."""
+        query, key = (probe.random(part) for part in "QK")
+        scores, _, live = self._scored(probe, added, _DEAFENING * query, key)
+        highest = np.where(live, scores, -np.inf).max(-1)
+        lowest = np.where(live, scores, np.inf).min(-1)
+        return max(float((highest - lowest).max()) / 2, _ROUNDING)
+
+    def _scored(
+        self, probe: Probe, added: np.ndarray, query: np.ndarray, key: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Centred scores (h, i, j) of queries and keys by head without what is added, their products, and where."""
+        found, _ = unfolded(probe.shares(query, key)[0])
+        live = np.isfinite(added) & np.isfinite(found)
+        products = query[0] @ np.repeat(key[0], len(query[0]) // len(key[0]), 0).swapaxes(-1, -2)
+        scores = _centred(np.where(live, found, 0) - np.where(live, added, 0), live)
+        return scores, np.broadcast_to(products, live.shape), live
 
     def _weights(
         self, maps: dict[str, np.ndarray], factors: dict[str, float]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,6 +32,7 @@ class Site:
     groups: int = 1
     causal: bool = False  #: what an operator says, at however few tokens that is seen
     window: int | None = None
+    soft_cap: float | None = None  #: what an operator says
     refused: str | None = None  #: why it cannot be read
 
 
@@ -67,6 +70,7 @@ def _operator(node: onnx.NodeProto) -> Site:
         groups=options.get("kv_num_heads", 1),
         causal=causal or options.get("right_window_size", -1) == 0,
         window=left + 1 if left >= 0 else None,
+        soft_cap=_cap(node, options),
     )
 
 
@@ -84,7 +88,16 @@ def _core(node: onnx.NodeProto) -> Site:
         groups=options["groups"],
         causal=bool(options["causal"]),
         window=options["window"] or None,
+        soft_cap=_cap(node, options),
     )
+
+
+def _cap(node: onnx.NodeProto, options: dict[str, Any]) -> float | None:
+    """The cap of the scores; SpecError for one below zero, of which operators make different things."""
+    cap = float(options.get("softcap", 0.0))
+    if not (math.isfinite(cap) and cap >= 0):
+        raise SpecError(f"{node.op_type} {node.name!r} has softcap = {cap!r}, expected 0 or more")
+    return cap or None
 
 
 def _around_softmax(graph: OnnxGraph, softmax: onnx.NodeProto) -> Site | None:

@@ -10,6 +10,8 @@ With e_i = ∂L/∂y_i (y_i - t_i for the squared error) and δ_hic = Σ_o W_O[h
     ∂W_O = Σ_i e_io head_hic              ∂b_O = Σ_i e_io
     ∂sink_h = -Σ_i (exp(sink_h) / normaliser_hi) Σ_j mask_hij g_hij
 
+An extra source token is one more j in these sums, whose ∂k and ∂v are the gradients of extra_K and extra_V.
+
 Where queries are normed, n = gain · q / r with r = √(mean of q² + eps), keys likewise,
 
     ∂q_a = gain_a ∂n_a / r - q_a · mean of (gain ∂n q) / r³       ∂gain_a = Σ ∂n_a q_a / r
@@ -60,6 +62,7 @@ class _ClosedForms(Textbook):
         rows = [*self._towards_content(), *self._of_content()]
         found = {**self._of_weights(), **self._of_positions(), **self._of_inputs()}
         found |= self._of_gains() if self.spec.qk_norm else {}
+        found |= self._of_extra_source() if self.spec.extra_source else {}
         last = [
             Definition(gradient_of(name), indices, body)
             for name, (indices, body) in found.items()
@@ -86,19 +89,44 @@ class _ClosedForms(Textbook):
             mask = Read("mask", (*h, i, j))
             z = mask * (g - Read("mean", (*h, i)))
         mean = total(j, Read("mask", (*h, i, j)) * g)
+        if self.spec.extra_source:
+            mean = mean + Read("extra_mask", (*h, i)) * Read("extra_g", (*h, i))
         return [
             Definition("delta", (*h, i, c), delta),
             Definition("g", (*h, i, j), wish),
+            *self._extra_wish(),
             Definition("mean", (*h, i), mean),
             Definition("z", (*h, i, j), z),
+            *self._extra_z(),
         ]
+
+    def _extra_wish(self) -> list[Definition]:
+        """g of the extra source token, if there is one."""
+        if not self.spec.extra_source:
+            return []
+        h, i, c = self.h, self.i, self.c
+        wish = total(c, Read("delta", (*h, i, c)) * Read("extra_V", (*self.g, c)))
+        return [Definition("extra_g", (*h, i), wish)]
+
+    def _extra_z(self) -> list[Definition]:
+        """z of the extra source token."""
+        if not self.spec.extra_source:
+            return []
+        at = (*self.h, self.i)
+        z: Expression = Read("extra_g", at)
+        if self.spec.kernel is not Kernel.LINEAR:
+            z = Read("extra_mask", at) * (z - Read("mean", at))
+        return [Definition("extra_z", at, z)]
 
     def _of_content(self) -> list[Definition]:
         """∂q, ∂k and ∂v, before rotation."""
         h, g, i, j, a, c = self.h, self.g, self.i, self.j, self.a, self.c
         members, z = self.h[1:], self._before_the_cap()
         query, key = Read(self.last("query"), (*h, i, *a)), Read(self.last("key"), (*g, j, *a))
-        d_query = product(*self.scale(), total(j, z * key))
+        met = total(j, z * key)
+        if self.spec.extra_source:
+            met = met + Read("extra_z", (*h, i)) * Read("extra_K", (*g, *a))
+        d_query = product(*self.scale(), met)
         d_key = product(*self.scale(), total((*members, i), z * query))
         d_value = total((*members, i), Read("mask", (*h, i, j)) * Read("delta", (*h, i, c)))
         return [
@@ -151,12 +179,13 @@ class _ClosedForms(Textbook):
     def _of_weights(self) -> dict[str, tuple[tuple[Index, ...], Expression]]:
         h, g, i, j, b, c, o = self.h, self.g, self.i, self.j, self.b, self.c, self.o
         x, source = Read("x", (i, self.m)), Read(self.source, (j, self.l))
+        of_values = Read("values", (j, self.v)) if self.spec.values else source
         d_query, d_key = Read("d_query", (*h, i, *b)), Read("d_key", (*g, j, *b))
         d_value, error = Read("d_value", (*g, j, c)), Read(ERROR, (i, o))
         return {
             "W_Q": ((*h, *b, self.m), total(i, d_query * x)),
             "W_K": ((*g, *b, self.l), total(j, d_key * source)),
-            "W_V": ((*g, c, self.l), total(j, d_value * source)),
+            "W_V": ((*g, c, self.v), total(j, d_value * of_values)),
             "W_O": ((*h, o, c), total(i, error * Read("head", (*h, i, c)))),
             "b_Q": ((*h, *b), total(i, d_query)),
             "b_K": ((*g, *b), total(j, d_key)),
@@ -190,6 +219,16 @@ class _ClosedForms(Textbook):
             found["sink"] = (h, -total(i, share * Read("mean", (*h, i))))
         return found
 
+    def _of_extra_source(self) -> dict[str, tuple[Indices, Expression]]:
+        """The key and the value of the extra source token."""
+        h, g, i, a, c = self.h, self.g, self.i, self.a, self.c
+        z, query = Read("extra_z", (*h, i)), Read("query", (*h, i, *a))
+        taken = Read("extra_mask", (*h, i)) * Read("delta", (*h, i, c))
+        return {
+            "extra_K": ((*g, *a), product(*self.scale(), total((*h[1:], i), z * query))),
+            "extra_V": ((*g, c), total((*h[1:], i), taken)),
+        }
+
     def _of_inputs(self) -> dict[str, tuple[tuple[Index, ...], Expression]]:
         """The inputs, each in all its roles: query token, source token, residual."""
         h, g, i, j, b, c = self.h, self.g, self.i, self.j, self.b, self.c
@@ -198,8 +237,15 @@ class _ClosedForms(Textbook):
             query = query + Read(ERROR, (i, self.m))
         at = j if self.spec.cross else i
         key = Read("W_K", (*g, *b, self.l)) * Read("d_key", (*g, at, *b))
-        value = Read("W_V", (*g, c, self.l)) * Read("d_value", (*g, at, c))
-        source = total((*g, *b), key) + total((*g, c), value)
+        value = Read("W_V", (*g, c, self.v)) * Read("d_value", (*g, at, c))
+        keys, values = total((*g, *b), key), total((*g, c), value)
+        if self.spec.values:
+            return {
+                "x": ((i, self.m), query),
+                "context": ((j, self.l), keys),
+                "values": ((j, self.v), values),
+            }
+        source = keys + values
         if self.spec.cross:
             return {"x": ((i, self.m), query), "context": ((j, self.l), source)}
         return {"x": ((i, self.m), query + source)}
@@ -232,11 +278,13 @@ class _MemoryForms(Textbook):
     def _memories(self) -> list[Definition]:
         h, i, j, c, o, a = self.h, self.i, self.j, self.c, self.o, self.a
         delta = total(o, Read("W_O", (*h, o, c)) * Read(ERROR, (i, o)))
-        stored = Read("value", (*h, j, c)) * Read("key", (*h, j, *a)) * self.seen()
+        stored = total(j, Read("value", (*h, j, c)) * Read("key", (*h, j, *a)) * self.seen())
+        if self.spec.extra_source:
+            stored = stored + Read("extra_V", (*h, c)) * Read("extra_K", (*h, *a))
         wanted = Read("delta", (*h, i, c)) * Read("query", (*h, i, *a)) * self.seen()
         return [
             Definition("delta", (*h, i, c), delta),
-            Definition("M", (*h, i, c, *a), product(*self.scale(), total(j, stored))),
+            Definition("M", (*h, i, c, *a), product(*self.scale(), stored)),
             Definition("B", (*h, j, c, *a), product(*self.scale(), total(i, wanted))),
         ]
 
@@ -244,12 +292,13 @@ class _MemoryForms(Textbook):
         h, i, j, c, o, a = self.h, self.i, self.j, self.c, self.o, self.a
         memory, back = Read("M", (*h, i, c, *a)), Read("B", (*h, j, c, *a))
         x, source = Read("x", (i, self.m)), Read(self.source, (j, self.l))
+        of_values = Read("values", (j, self.v)) if self.spec.values else source
         query, key = Read("query", (*h, i, *a)), Read("key", (*h, j, *a))
         value, delta = Read("value", (*h, j, c)), Read("delta", (*h, i, c))
         maps = {
             "W_O": ((*h, o, c), total((i, *a), Read(ERROR, (i, o)) * memory * query)),
             "W_Q": ((*h, *a, self.m), total((i, c), memory * delta * x)),
             "W_K": ((*h, *a, self.l), total((j, c), back * value * source)),
-            "W_V": ((*h, c, self.l), total((j, *a), back * key * source)),
+            "W_V": ((*h, c, self.v), total((j, *a), back * key * of_values)),
         }
         return [Definition(gradient_of(name), at, body) for name, (at, body) in maps.items()]

@@ -5,11 +5,13 @@
     score_hij = scale · Σ_a query_hia key_hja + bias     scale: 1/√d for softmax, 1 for linear
                 or c · tanh(scale · Σ_a … / c) + bias    with a soft cap c (Gemma 2, arXiv 2408.00118)
     mask_hij  = exp(score_hij) / Σ_l exp(score_hil)      over the tokens that i may see; or score_hij
-    head_hic  = Σ_j mask_hij value_hjc
+    head_hic  = Σ_j mask_hij value_hjc (+ extra_mask_hi extra_V[h,c])
     y_io      = Σ_h,c W_O[h,o,c] head_hic + b_O[o] (+ x[i,o])
 
 Vaswani et al., arXiv 1706.03762, equation 1; norm: Zhang & Sennrich, arXiv 1910.07467, equation 4; linear: Granier & Senn, arXiv 2504.06354. Grouped heads
 are pairs (g, r) of a group and a member, rotated features pairs (p, s) of a plane and a component.
+An extra source token, of key extra_K[h,a] and value extra_V[h,c], is one more term of both sums, for every query
+(`add_bias_kv` of torch.nn.MultiheadAttention).
 Written independently of lowering; `print(reference(spec))` shows it.
 
 This is the one statement of attention on which these checks rest, each with a circuit evaluated in its
@@ -67,6 +69,7 @@ class Textbook:
         self.c = Index("c", "value features")
         self.m = Index("m", "model features")
         self.l = Index("l", "context features") if spec.cross else self.m
+        self.v = Index("v", "features of values") if spec.values else self.l
         self.o = Index("o", "model features" if spec.residual else "output features")
         grouped = (Index("g", "groups"), Index("r", "members"))
         self.h = grouped if spec.members > 1 else (Index("h", "heads"),)
@@ -89,10 +92,11 @@ class Textbook:
         return {
             "x": (i, self.m),
             "context": (j, self.l),
+            "values": (j, self.v),
             "keep": (j,),
             "W_Q": (*h, *self.b, self.m),
             "W_K": (*g, *self.b, self.l),
-            "W_V": (*g, self.c, self.l),
+            "W_V": (*g, self.c, self.v),
             "W_O": (*h, self.o, self.c),
             "b_Q": (*h, *self.b),
             "b_K": (*g, *self.b),
@@ -101,6 +105,8 @@ class Textbook:
             "alibi_slopes": h,
             "position_bias": (*h, i, j),
             "sink": h,
+            "extra_K": (*g, *self.a),
+            "extra_V": (*g, self.c),
             "gain_Q": (*self.own(h), *self.b),
             "gain_K": (*self.own(g), *self.b),
             "rotation(frequencies)": (Index("", POSITIONS), *self.a, self.b[-1]),
@@ -144,7 +150,8 @@ class Textbook:
 
     def _given_names(self) -> list[str]:
         spec = self.spec
-        names = ["x", *["context"] * spec.cross, *["keep"] * spec.key_padding, *self.tensors]
+        names = ["x", *["context"] * spec.cross, *["values"] * bool(spec.values)]
+        names += [*["keep"] * spec.key_padding, *self.tensors]
         return names + ["rotation(frequencies)", "frequencies"] * (spec.rotary is not None)
 
     def formulas(self) -> dict[str, Formula]:
@@ -162,6 +169,7 @@ class Textbook:
             "value features": spec.d_value,
             "model features": spec.model,
             "context features": spec.d_context,
+            "features of values": spec.d_values,
             "output features": spec.d_output,
             "heads": spec.heads,
             "groups": spec.heads // spec.members,
@@ -190,7 +198,8 @@ class Textbook:
         x, source = Read("x", (i, self.m)), Read(self.source, (j, self.l))
         query = total(self.m, Read("W_Q", (*h, *b, self.m)) * x) + self.bias("b_Q", *h, *b)
         key = total(self.l, Read("W_K", (*g, *b, self.l)) * source) + self.bias("b_K", *g, *b)
-        value = total(self.l, Read("W_V", (*g, self.c, self.l)) * source)
+        of_values = Read("values" if self.spec.values else self.source, (j, self.v))
+        value = total(self.v, Read("W_V", (*g, self.c, self.v)) * of_values)
         value = value + self.bias("b_V", *g, self.c)
         rows = [
             Definition("query", (*h, i, *b), query),
@@ -250,19 +259,44 @@ class Textbook:
         if self.spec.soft_cap is not None:
             rows.append(Definition("uncapped", at, score))
             score = number(self.spec.soft_cap) * self.saturation()
-        rows.append(Definition("score", at, score + self.position_bias()))
+        rows += [Definition("score", at, score + self.position_bias()), *self.extra_score()]
         if self.spec.kernel is Kernel.LINEAR:
-            return [*rows, Definition("mask", at, Read("score", at) * self.seen())]
+            rows.append(Definition("mask", at, Read("score", at) * self.seen()))
+            return [*rows, *self.extra_mask()]
         rows.append(Definition("weight", at, exp(Read("score", at)) * self.seen()))
         everything = total(j, Read("weight", at)) + self.sink()
+        if self.spec.extra_source:
+            everything = everything + exp(Read("extra_score", (*h, i)))
         rows.append(Definition("normaliser", (*h, i), everything))
-        return [*rows, Definition("mask", at, Read("weight", at) / Read("normaliser", (*h, i)))]
+        rows.append(Definition("mask", at, Read("weight", at) / Read("normaliser", (*h, i))))
+        return [*rows, *self.extra_mask()]
+
+    def extra_score(self) -> list[Definition]:
+        """How each query meets the key of the extra source token, if there is one."""
+        if not self.spec.extra_source:
+            return []
+        query, key = Read("query", (*self.h, self.i, *self.a)), Read("extra_K", (*self.g, *self.a))
+        score = product(*self.scale(), total(self.a, query * key))
+        return [Definition("extra_score", (*self.h, self.i), score)]
+
+    def extra_mask(self) -> list[Definition]:
+        """How much of the extra source token each query takes."""
+        if not self.spec.extra_source:
+            return []
+        at = (*self.h, self.i)
+        share: Expression = Read("extra_score", at)
+        if self.spec.kernel is not Kernel.LINEAR:
+            share = exp(share) / Read("normaliser", at)
+        return [Definition("extra_mask", at, share)]
 
     def head(self) -> Definition:
         """What each head gives: values, averaged under its mask."""
         h, i, j, c = self.h, self.i, self.j, self.c
         mask, value = Read("mask", (*h, i, j)), Read("value", (*self.g, j, c))
-        return Definition("head", (*h, i, c), total(j, mask * value))
+        taken = total(j, mask * value)
+        if self.spec.extra_source:
+            taken = taken + Read("extra_mask", (*h, i)) * Read("extra_V", (*self.g, c))
+        return Definition("head", (*h, i, c), taken)
 
     def output(self) -> Definition:
         """The heads joined."""

@@ -20,6 +20,7 @@ FORM = Table(
         "output?": Maybe(int),
         "cross?": bool,
         "context?": Maybe(int),
+        "values?": Maybe(int),
         "kernel?": ("linear", "softmax"),
         "mask?": ("none", "causal", "window"),
         "window?": Maybe(int),
@@ -39,6 +40,7 @@ FORM = Table(
         "qk_norm?": Maybe(Table({"over?": ("head", "width"), "eps?": float})),
         "position_bias?": ("none", "alibi", "table"),
         "sink?": bool,
+        "extra_source?": bool,
         "residual?": bool,
         "thalamus?": Table(dict.fromkeys(("query?", "key?", "value?"), _NUCLEI)),
         "microcircuit?": ("mask", "memory"),
@@ -47,7 +49,16 @@ FORM = Table(
 )
 
 #: Sizes that must be positive; tokens may be symbols.
-_SIZES = ("model", "heads", "kv_heads", "key_features", "value_features", "output", "context")
+_SIZES = (
+    "model",
+    "heads",
+    "kv_heads",
+    "key_features",
+    "value_features",
+    "output",
+    "context",
+    "values",
+)
 
 
 def read_spec(given: Any) -> defaultdict[str, Any]:
@@ -77,8 +88,14 @@ def _check_together(s: defaultdict[str, Any]) -> None:
     require((s["mask"] == "window") == (s["window"] is not None), "window does not fit mask")
     plain = s["mask"] in (None, "none") and s["position_bias"] != "alibi" and not s["rotary"]
     require(plain or not cross, "mask, alibi and rotary are not for cross attention")
-    require(cross or not (s["context"] or s["context_tokens"]), "context is for cross attention")
+    others = s["context"] or s["context_tokens"] or s["values"]
+    require(cross or not others, "context and values are for cross attention")
     require(not s["sink"] or s["kernel"] != "linear", "sink is for softmax")
+    unturned = not (
+        s["qk_norm"] is not None or s["rotary"] is not None or s["soft_cap"] is not None
+    )
+    fine = not s["extra_source"] or (unturned and s["position_bias"] != "alibi")
+    require(fine, "an extra source token is plain, and has no position")
     require(not s["residual"] or s["output"] in (None, model), "residual needs output = model")
     symbols = [s["tokens"] or "n", (s["context_tokens"] or "n_context") if cross else None]
     require(not isinstance(symbols[0], str) or symbols[0] != symbols[1], "one symbol for two sizes")

@@ -15,8 +15,8 @@ from cortico.verify.recheck.text import number, require
 from cortico.verify.recheck.world import Array, Arrays, World
 
 #: Heads h are members r of groups g; key features a, to be turned, are components t of planes p.
-SIDES = """x:im context:jl keep:j W_Q:ham W_K:gal W_V:gcl W_O:hoc b_Q:ha b_K:ga b_V:gc b_O:o
-alibi_slopes:h position_bias:hij sink:h frequencies:p gain_Q:a gain_K:a"""
+SIDES = """x:im context:jl values:jv keep:j W_Q:ham W_K:gal W_V:gcv W_O:hoc b_Q:ha b_K:ga b_V:gc b_O:o
+alibi_slopes:h position_bias:hij sink:h frequencies:p gain_Q:a gain_K:a extra_K:ga extra_V:gc"""
 
 
 class Textbook:
@@ -30,7 +30,7 @@ class Textbook:
         extents = {"h": heads, "g": groups, "r": heads // groups, "a": d, "p": d // 2, "t": 2}
         extents |= {"i": tokens, "j": source if s["cross"] else tokens, "m": width}
         extents |= {"l": s["context"] or width, "o": s["output"] or width}
-        extents |= {"c": s["value_features"] or d}
+        extents |= {"c": s["value_features"] or d, "v": s["values"] or extents["l"]}
         self.extents = {letter: str(extent) for letter, extent in extents.items()}
         self.split = {"h": "gr" if heads > groups else "h", "a": "pt" if self.rotary else "a"}
         self.sides = dict(part.split(":") for part in SIDES.split())
@@ -42,6 +42,7 @@ class Textbook:
         """The circuit's inputs and its output are those of the spec, with their sizes and kinds."""
         c, cross, padded = self.circuit, self.s["cross"], self.s["key_padding"]
         wanted = {"x": False} | ({"context": False} if cross else {})
+        wanted |= {"values": False} if self.s["values"] else {}
         wanted |= {"keep": True} if padded else {}
         require(c.inputs == wanted, f"its inputs are {', '.join(c.inputs)}, or of other kinds")
         for name in wanted:
@@ -55,9 +56,9 @@ class Textbook:
         """`y_i = Σ_h W_O[h] Σ_j p_hij v_hj + b_O (+ x_i)`, p the scores or their softmax."""
         self.world, self.tensors, p = world, tensors, world.primes[0]
         share = self.shares(self.scores() % world.primes[self.level], self.seen())
-        v = self.linear("value", "j", 0)
+        v = self.with_extra("V", self.linear("value", "j", 0), 0)
         v = np.repeat(v, len(share) // len(v), 0)
-        counts = (self.counts(letter, 0) for letter in "hcj")
+        counts = (*(self.counts(letter, 0) for letter in "hc"), self.source_counts())
         y = np.einsum("hoc,hij,hjc,h,c,j->io", self.read("W_O", 0), share, v, *counts)
         y = y + (self.read("b_O", 0) if (self.s["bias"] or {}).get("output") else 0)
         return (y + (self.read("x", 0) if self.s["residual"] else 0)) % p
@@ -77,8 +78,10 @@ class Textbook:
 
     def linear(self, kind: str, tokens: str, level: int) -> Array:
         """`W x + b` (heads, tokens, features) of query, key or value."""
-        x = self.read("context" if self.s["cross"] and tokens == "j" else "x", level)
-        counts = self.counts("l" if self.s["cross"] and tokens == "j" else "m", level)
+        source, side = ("context", "l") if self.s["cross"] and tokens == "j" else ("x", "m")
+        if self.s["values"] and kind == "value":
+            source, side = "values", "v"
+        x, counts = self.read(source, level), self.counts(side, level)
         y = np.einsum("ham,im,m->hia", self.read(f"W_{kind[0].upper()}", level), x, counts)
         if (self.s["bias"] or {}).get(kind):
             y = y + self.read(f"b_{kind[0].upper()}", level)[:, None]
@@ -107,7 +110,8 @@ class Textbook:
     def scores(self) -> Array:
         """`scale · q_hi · k_hj + bias_hij`, capped before the bias where there is a cap."""
         s, level = self.s, self.level
-        q, k = self.linear("query", "i", level), self.linear("key", "j", level)
+        q = self.linear("query", "i", level)
+        k = self.with_extra("K", self.linear("key", "j", level), level)
         counts = self.counts("a", level)
         root = [(int(counts.sum()), Fraction(-level, 2))]
         scale = (Fraction(1), root) if s["scale"] is None else (number(repr(s["scale"])), [])
@@ -118,8 +122,20 @@ class Textbook:
         if s["position_bias"] == "alibi":
             i, j = np.ogrid[: found.shape[1], : found.shape[2]]
             found = found + self.read("alibi_slopes", level)[:, None, None] * (j - i).astype(object)
-        table = s["position_bias"] == "table"
-        return found + (self.read("position_bias", level) if table else 0)
+        if s["position_bias"] == "table":
+            table = self.read("position_bias", level)
+            found[:, :, : table.shape[2]] += table
+        return found
+
+    def with_extra(self, letter: str, content: Array, level: int) -> Array:
+        """Keys or values (heads, tokens, features), with those of the extra source token behind them."""
+        if not self.s["extra_source"]:
+            return content
+        return np.concatenate([content, self.read(f"extra_{letter}", level)[:, None]], 1)
+
+    def source_counts(self) -> Array:
+        """With which weight each source token counts in a sum; the extra one counts once."""
+        return np.append(self.counts("j", 0), [1] * bool(self.s["extra_source"]))
 
     def capped(self, scores: Array, level: int) -> Array:
         """`c · tanh(score / c)`."""
@@ -135,7 +151,9 @@ class Textbook:
             found = found * (j <= i)
         if s["window"]:
             found = found * (i - j <= self.world.near[s["window"] - 1])
-        return found.astype(object) * (self.read("keep", 0) if s["key_padding"] else 1)
+        found = found.astype(object) * (self.read("keep", 0) if s["key_padding"] else 1)
+        extra = np.ones((sizes[0], int(bool(s["extra_source"]))), dtype=object)
+        return np.concatenate([found, extra], 1)
 
     def shares(self, scores: Array, seen: Array) -> Array:
         """The scores, or their softmax, of the source tokens seen."""
@@ -144,7 +162,7 @@ class Textbook:
         p, base = self.world.primes[0], self.world.base
         exp = np.frompyfunc(lambda a: pow(base, a, p), 1, 1)
         e = exp(scores) * seen
-        total = (e * self.counts("j", 0)).sum(2) + (
+        total = (e * self.source_counts()).sum(2) + (
             exp(self.read("sink", 1))[:, None] if self.s["sink"] else 0
         )
         return e * self.world.reciprocal(total, 0)[..., None] % p

@@ -304,7 +304,22 @@ class _Circuit:
         """Whether rates are nowhere negative, also of cells that have no bound yet."""
         if population in self.found:
             return bool(np.isfinite(self.found[population].share))
-        return TRANSFERS[self.circuit.population(population).transfer].nonnegative
+        return population in self._nonnegative
+
+    @functools.cached_property
+    def _nonnegative(self) -> frozenset[str]:
+        """Cells that are never negative: by their transfer function, or as sums and products of such."""
+        known = set[str]()
+        for population in self.circuit.order:
+            transfer = TRANSFERS[population.transfer]
+            weights = weights_onto(self.circuit, population)
+            if transfer.nonnegative or (
+                transfer.is_identity
+                and all(np.isfinite(self._weight(w).share) for w in weights)
+                and all(p.pre in known for p in self.circuit.projections_onto(population.name))
+            ):
+                known.add(population.name)
+        return frozenset(known)
 
 
 def _times(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -69,7 +69,11 @@ def model_of(family, attention):
     kind, config = {
         "llama": (transformers.LlamaModel, transformers.LlamaConfig),
         "qwen2": (transformers.Qwen2Model, transformers.Qwen2Config),
+        "gemma2": (transformers.Gemma2Model, transformers.Gemma2Config),
     }[family]
+    if family == "gemma2":
+        common |= {"attn_logit_softcapping": 1.5, "query_pre_attn_scalar": 4, "sliding_window": 3}
+        common |= {"head_dim": 4}
     return kind(
         config(
             hidden_size=WIDTH,
@@ -142,6 +146,7 @@ EXPORTS = [
     full("gpt2", "eager", "dynamo"),
     full("llama", "sdpa", "dynamo"),
     full("qwen2", "sdpa", "dynamo"),
+    full("gemma2", "eager", "dynamo"),
 ]
 
 
@@ -181,7 +186,13 @@ SPECS = {
     "gpt2": spec_of(mask=Mask.CAUSAL),
     "llama": spec_of(mask=Mask.CAUSAL, kv_heads=2, rotary=True, bias=""),
     "qwen2": spec_of(mask=Mask.CAUSAL, kv_heads=2, rotary=True, bias="QKV"),
+    "gemma2": lambda name: gemma2_spec(slides=name.endswith("0"))(name),
 }
+
+
+def gemma2_spec(slides):
+    mask = {"mask": Mask.WINDOW, "window": 3} if slides else {"mask": Mask.CAUSAL}
+    return spec_of(kv_heads=2, rotary=True, bias="", soft_cap=1.5, **mask)
 
 
 def bert_weights(state, layer):
@@ -211,6 +222,7 @@ STORED = {
     "gpt2": gpt2_weights,
     "llama": llama_weights,
     "qwen2": llama_weights,
+    "gemma2": llama_weights,
 }
 
 

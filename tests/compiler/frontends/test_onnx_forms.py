@@ -184,6 +184,25 @@ def test_inputs_that_say_something_else(tmp_path, shape):
 
 
 @pytest.mark.parametrize("mask", [None, causal])
+@pytest.mark.parametrize("height", [0.3, 1.0, 30.0, 50.0])
+def test_a_cap_of_scores(tmp_path, mask, height):
+    """As Gemma 2 has it: the height is where they end."""
+    spec, weights = spec_and_weights(
+        soft_cap=height, mask=Mask.CAUSAL if mask else Mask.NONE, scale=0.8
+    )
+
+    def capped(write, scores):  # which are divided by 2
+        scores = write("Mul", scores, np.array(1.6))
+        scores = write("Tanh", write("Div", scores, np.array(height)))
+        scores = write("Mul", scores, np.array(height))
+        return mask(write, scores) if mask else scores
+
+    write = Writer()
+    path = write.save(tmp_path / "a.onnx", decomposed(write, weights, mask=capped))
+    check_file(path, spec, weights, x=4 * X)
+
+
+@pytest.mark.parametrize("mask", [None, causal])
 def test_a_sink_of_its_own_column(tmp_path, mask):
     """As gpt-oss has it: one more score per head, whose share goes."""
     spec, weights = spec_and_weights(sink=True, mask=Mask.CAUSAL if mask else Mask.NONE)

@@ -71,6 +71,12 @@ SINK = np.array([1, 2, 3, 0.5])
         ({}, {"local_window_size": 3}, {"mask": Mask.WINDOW, "window": 3}),
         ({}, {"local_window_size": 300}, {"mask": Mask.WINDOW, "window": 300}),
         ({}, {"scale": 0.3}, {"scale": 0.3}),
+        ({}, {"softcap": 0.4, "scale": 0.9}, {"soft_cap": 0.4, "scale": 0.9}),
+        (
+            {11: SINK},
+            {"softcap": 2.0, "local_window_size": 3},
+            {"soft_cap": 2.0, "mask": Mask.WINDOW},
+        ),
         ({}, {"packed": True}, {}),
     ],
 )
@@ -81,9 +87,12 @@ def test_grouped_queries(tmp_path, operands, options, found):
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 7, 7), (1, 1, 7, 7)])
-def test_a_bias_of_grouped_queries(tmp_path, shape):
-    path = grouped(tmp_path / "a.onnx", {10: RNG.standard_normal(shape)}, fixed=7)
-    assert grouped_agrees(path).position_bias is PositionBias.TABLE
+@pytest.mark.parametrize("cap", [0.0, 0.5])
+def test_a_bias_of_grouped_queries(tmp_path, shape, cap):
+    """It is added to what is capped."""
+    path = grouped(tmp_path / "a.onnx", {10: RNG.standard_normal(shape)}, fixed=7, softcap=cap)
+    spec = grouped_agrees(path)
+    assert spec.position_bias is PositionBias.TABLE and spec.soft_cap == (cap or None)
 
 
 def test_stored_lengths(tmp_path):

@@ -82,8 +82,15 @@ def not_a_number(model):
     )
 
 
-def softcap(write, scores):
-    return write("Tanh", scores)
+def erf(write, scores):
+    """Nearly a cap of 1."""
+    return write("Erf", scores)
+
+
+def capped_mask(write, scores):
+    """What is not seen gets the least score that there is."""
+    seen = np.tri(16, dtype=bool)
+    return write("Mul", write("Tanh", write("Where", seen, scores, np.array(-1e9))), np.array(5.0))
 
 
 def strange(write, scores):
@@ -149,7 +156,8 @@ REFUSED = {
     "lacks_an_input": ({"change": lacks_an_input}, "MatMul '' lacks inputs"),
     "unknown_operator": ({"change": unknown_operator}, "Sorcery"),
     "not_a_number": ({"change": not_a_number}, "W_. has numbers that are NaN or infinite"),
-    "softcap": ({"mask": softcap}, "scores go through more than a factor and a mask"),
+    "no cap": ({"mask": erf}, "scores go through more than a factor, a cap and a mask"),
+    "a cap of a mask": ({"mask": capped_mask}, "scores have a bias by position that is no ALiBi"),
     "strange": ({"mask": strange}, "neither all, causal nor a window"),
     "lonely": ({"mask": lonely}, "heads see different tokens"),
     "hill": ({"mask": hill}, "a bias by position that is no ALiBi"),
@@ -232,12 +240,12 @@ def test_operators_that_do_not_say_their_heads(tmp_path):
 
 def test_what_operators_have_that_specs_have_not(tmp_path):
     for domain, kind, options, message in (
-        ("", "Attention", {"q_num_heads": 2, "kv_num_heads": 2, "softcap": 5.0}, "has a softcap"),
+        ("", "Attention", {"q_num_heads": 2, "kv_num_heads": 2, "softcap": -5.0}, "softcap = -5.0"),
         (
             MICROSOFT,
             "GroupQueryAttention",
-            {"num_heads": 2, "kv_num_heads": 2, "softcap": 5.0},
-            "softcap",
+            {"num_heads": 2, "kv_num_heads": 2, "softcap": -5.0},
+            "softcap = -5.0, expected 0 or more",
         ),
         (MICROSOFT, "MultiHeadAttention", {"num_heads": 2, "packed": True}, "axis must be in"),
     ):

@@ -65,7 +65,6 @@ PAST = np.ones((1, 2, 3, 4))
 def refusals():
     for place, name in ((4, "past_key"), (5, "past_value")):
         yield "", "Attention", {place: PAST}, {}, f"a cache of past keys .{name}"
-    yield "", "Attention", {}, {"softcap": 2.0}, "a softcap .softcap = 2.0"
     yield "", "Attention", {}, {"softmax_precision": 10}, "softmax_precision"
     yield MICROSOFT, "Attention", {4: np.ones((2, 1, 2, 3, 4))}, {}, "a cache of past keys .past."
     yield MICROSOFT, "Attention", {}, {"do_rotary": 1}, "rotary embedding inside"
@@ -87,7 +86,6 @@ def refusals():
         {"k_quant_type": "PER_TENSOR"},
         {"v_quant_type": "PER_CHANNEL"},
         {"sliding_window_cache": 1},
-        {"softcap": 2.0},
     ):
         yield MICROSOFT, "GroupQueryAttention", {}, GROUPED | option, next(iter(option))
 

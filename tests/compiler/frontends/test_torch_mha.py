@@ -48,6 +48,19 @@ def test_live_and_saved(tmp_path, bias, width, batch_first):
         assert_computes(module, spec, weights, width)
 
 
+def test_an_extra_key_and_value_are_in_the_state_dict(tmp_path):
+    module = module_of(add_bias_kv=True)
+    path = saved(tmp_path, module)
+    for spec, weights in (from_torch(module), read_checkpoint(path, heads=H)):
+        assert spec.extra_source
+        assert_computes(module, spec, weights)
+    state = module.state_dict()
+    del state["bias_v"]
+    save_file(state, path)
+    with pytest.raises(SpecError, match="'bias_v'"):
+        read_checkpoint(path, heads=H)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_half_precision_is_exact(tmp_path, dtype):
     module = module_of(dtype)
@@ -203,18 +216,17 @@ def test_a_subclass_that_computes_the_same():
     assert_computes(module, *from_torch(module))
 
 
-def test_what_the_spec_cannot_say_is_refused(tmp_path):
-    module = module_of(add_bias_kv=True)
-    for read in (
-        lambda: from_torch(module),
-        lambda: read_checkpoint(saved(tmp_path, module), heads=H),
-    ):
-        with pytest.raises(SpecError, match=r"bias_k and bias_v \(add_bias_kv = True\)"):
-            read()
-    with pytest.raises(SpecError, match="add_zero_attn"):
-        from_torch(module_of(add_zero_attn=True))
-    with pytest.raises(SpecError, match="kdim = 7 features and values from vdim = 5"):
-        from_torch(module_of(kdim=7, vdim=5))
+def test_keys_and_values_of_two_widths(tmp_path):
+    module = module_of(kdim=7, vdim=5)
+    for spec, weights in (from_torch(module), read_checkpoint(saved(tmp_path, module), heads=H)):
+        assert (spec.cross, spec.context, spec.values) == (True, 7, 5)
+        check_weights(spec, weights)
+        x, key, value = (torch.randn(N, 1, width, dtype=torch.float64) for width in (D, 7, 5))
+        expected = module(x, key, value)[0].detach()[:, 0]
+        y = textbook_attention(spec, weights, x[:, 0], key[:, 0], values=value[:, 0])
+        np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+    with pytest.raises(SpecError, match="values = True needs cross = True"):
+        from_torch(module_of(), values=True)
 
 
 def test_other_modules_are_refused():

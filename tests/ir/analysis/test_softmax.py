@@ -34,6 +34,7 @@ def softmax_circuit(**options):
 def test_every_softmax_of_the_table_is_found(case):
     groups = shift_groups(lower(case.spec))
     members = {"mask"} | ({"sink"} if case.spec.sink else set())
+    members |= {"extra_mask"} if case.spec.extra_source else set()
     assert set(groups) == (members if case.spec.kernel is Kernel.SOFTMAX else set())
 
 
