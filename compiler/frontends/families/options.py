@@ -16,7 +16,8 @@ EVERY_BIAS = Bias(query=True, key=True, value=True, output=True)
 #: The vectors of such norms.
 GAINS = {"gain_Q": "q_norm.weight", "gain_K": "k_norm.weight"}
 
-_LAYER_TYPES = ("full_attention", "sliding_attention")
+#: What `layer_types` may say: that a layer sees all before it, or what is in a window.
+LAYER_TYPES = ("full_attention", "sliding_attention")
 
 
 def causal(config: Config, window: int | None = None) -> dict[str, Any]:
@@ -119,8 +120,8 @@ def encoder(config: Config, bias: Bias = EVERY_BIAS, padded: bool = True) -> Att
 
 def layer_kind(config: Config, layer: int, slides: bool) -> str:
     """What `layer_types` calls a layer, or what it would where there is no such list."""
-    said = config.for_layer("layer_types", layer, "num_hidden_layers", *_LAYER_TYPES)
-    return said or _LAYER_TYPES[slides]
+    said = config.for_layer("layer_types", layer, "num_hidden_layers", *LAYER_TYPES)
+    return said or LAYER_TYPES[slides]
 
 
 def window_of(config: Config, layer: int, slides: bool) -> int | None:
