@@ -61,7 +61,8 @@ class Case:
 def _core() -> dict[str, AttentionSpec]:
     """The cross of kernel, mask, padding, grouping and biases."""
     table = {}
-    options = itertools.product(Kernel, Mask, (False, True), (4, 2), (False, True))
+    masks = (Mask.NONE, Mask.CAUSAL, Mask.WINDOW)
+    options = itertools.product(Kernel, masks, (False, True), (4, 2), (False, True))
     for kernel, mask, padded, kv_heads, biased in options:
         words = [kernel, f"mask_{mask}", *["padded"] * padded]
         words += ["grouped"] * (kv_heads == 2) + ["biased"] * biased
@@ -119,6 +120,20 @@ def _special() -> dict[str, AttentionSpec]:
         "rotary_linear_causal": replace(linear, rotary=Rotary(base=100.0), mask=Mask.CAUSAL),
         "llama": llama,
         "mistral": replace(llama, mask=Mask.WINDOW, window=3),
+        "both_sides": replace(soft, mask=Mask.BIDIRECTIONAL_WINDOW, window=2),
+        "both_sides_linear_padded": replace(
+            linear, mask=Mask.BIDIRECTIONAL_WINDOW, window=3, key_padding=True, bias=BIASED
+        ),
+        "both_sides_alibi_sink": replace(
+            soft,
+            mask=Mask.BIDIRECTIONAL_WINDOW,
+            window=2,
+            position_bias=PositionBias.ALIBI,
+            sink=True,
+        ),
+        "modernbert": replace(
+            soft, mask=Mask.BIDIRECTIONAL_WINDOW, window=3, rotary=Rotary(), key_padding=True
+        ),
         "qwen2": replace(llama, bias=Bias(query=True, key=True, value=True)),
         "normed": replace(soft, qk_norm=QueryKeyNorm(eps=0.25)),
         "normed_width": replace(soft, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.5), bias=BIASED),

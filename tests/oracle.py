@@ -56,10 +56,12 @@ def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None)
 def visible(spec, i, j, keep):
     """Which source token j query i may see, bool (n, n_source)."""
     seen = np.ones(np.broadcast_shapes(i.shape, j.shape), dtype=bool)
-    if spec.mask is not Mask.NONE:
+    if spec.mask in (Mask.CAUSAL, Mask.WINDOW):
         seen &= j <= i
     if spec.mask is Mask.WINDOW:
         seen &= i - j < spec.window
+    if spec.mask is Mask.BIDIRECTIONAL_WINDOW:
+        seen &= (i - spec.window < j) & (j < i + spec.window)
     return seen if keep is None else seen & np.asarray(keep, dtype=bool)[None, :]
 
 

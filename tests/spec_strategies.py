@@ -47,7 +47,7 @@ def specs(draw, sizes=sizes, extents=extents, numbers=finite, microcircuits=micr
             tokens=draw(extents),
             kernel=draw(st.sampled_from(Kernel)),
             mask=(mask := draw(st.sampled_from(Mask))),
-            window=draw(sizes) if mask is Mask.WINDOW else None,
+            window=draw(sizes) if mask.has_window else None,
             key_padding=flags[0],
             scale=draw(st.none() | numbers),
             soft_cap=draw(st.none() | numbers),

@@ -107,6 +107,11 @@ CASES = {
         (COL <= ROW) & (ROW - COL < 3),
         None,
     ),
+    "window to both sides": (
+        AttentionSpec(D, 3, mask=Mask.BIDIRECTIONAL_WINDOW, window=3),
+        np.tri(N, k=2, dtype=bool) & np.tri(N, k=2, dtype=bool).T,
+        None,
+    ),
     "padding": (AttentionSpec(D, 3, key_padding=True), ALL & KEEP, KEEP),
     "grouped": (AttentionSpec(D, 6, kv_heads=2, bias=EVERY), ALL, None),
     "normed heads": (AttentionSpec(D, 6, kv_heads=2, qk_norm=QueryKeyNorm(eps=0.5)), ALL, None),

@@ -36,6 +36,11 @@ class Mask(StrEnum):
     NONE = "none"
     CAUSAL = "causal"  #: j <= i
     WINDOW = "window"  #: causal, and i - j < window
+    BIDIRECTIONAL_WINDOW = "bidirectional_window"  #: |i - j| < window
+
+    @property
+    def has_window(self) -> bool:
+        return self in (Mask.WINDOW, Mask.BIDIRECTIONAL_WINDOW)
 
 
 class RotaryStyle(StrEnum):
@@ -138,7 +143,9 @@ class AttentionSpec:
     )
     kernel: Kernel = Kernel.SOFTMAX
     mask: Mask = Mask.NONE
-    window: Size | None = None  #: width of the sliding window, in tokens, the query's own included
+    window: Size | None = (
+        None  #: tokens of the sliding window to one side, the query's own included
+    )
     key_padding: bool = False  #: a run-time input `keep` says which source tokens exist
     scale: Annotated[float, number(-MOST, MOST, "a finite number")] | None = (
         None  #: of the scores; 1/√key_features for softmax, 1 for linear
@@ -208,7 +215,7 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
         )
     if spec.heads % spec.groups:
         yield f"heads = {spec.heads} does not divide into kv_heads = {spec.kv_heads}"
-    if (spec.mask is Mask.WINDOW) != (spec.window is not None):
+    if spec.mask.has_window != (spec.window is not None):
         yield f"window = {spec.window} does not fit mask = {spec.mask}: give both 'window' or neither"
     if spec.cross and spec.mask is not Mask.NONE:
         yield f"mask = {spec.mask} needs queries and keys on the same tokens, but cross = true"
@@ -244,8 +251,8 @@ def _not_for_a_memory(spec: AttentionSpec) -> Iterator[str]:
     """A memory adds up keys and values before it meets a query: scores must be products of both."""
     if spec.kernel is not Kernel.LINEAR:
         yield f"microcircuit = memory needs kernel = linear, found {spec.kernel}"
-    if spec.mask is Mask.WINDOW:
-        yield "microcircuit = memory never forgets: mask must be none or causal, found window"
+    if spec.mask.has_window:
+        yield f"microcircuit = memory never forgets: mask must be none or causal, found {spec.mask}"
     if spec.soft_cap is not None:
         yield f"microcircuit = memory needs soft_cap to be absent, found {spec.soft_cap}"
     if spec.position_bias is not PositionBias.NONE:

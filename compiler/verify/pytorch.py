@@ -111,10 +111,12 @@ def _seen(spec: AttentionSpec, n: int, sources: int, keep: np.ndarray | None) ->
 
     away = torch.arange(n)[:, None] - torch.arange(sources)
     seen = torch.ones(n, sources, dtype=torch.bool)
-    if spec.mask is not Mask.NONE:
+    if spec.mask in (Mask.CAUSAL, Mask.WINDOW):
         seen = seen & (away >= 0)
-    if spec.mask is Mask.WINDOW:
-        seen = seen & (away < (spec.window or 0))
+    if spec.mask is Mask.BIDIRECTIONAL_WINDOW:
+        away = away.abs()
+    if spec.window is not None:
+        seen = seen & (away < spec.window)
     return seen if keep is None else seen & torch.tensor(np.asarray(keep, dtype=bool))
 
 

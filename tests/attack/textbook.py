@@ -85,6 +85,8 @@ def _seen(
         seen = seen * (j <= i)
     if spec.mask is Mask.WINDOW:
         seen = seen * (i - j < spec.window)
+    if spec.mask is Mask.BIDIRECTIONAL_WINDOW:
+        seen = seen * (abs(i - j) < spec.window)
     return seen * t["keep"][..., None, None, None, :] if spec.key_padding else seen
 
 

@@ -55,7 +55,7 @@ def random_spec(random: Random) -> AttentionSpec:
                 tokens=random.choice(["n", "n", 4]),
                 kernel=random.choice(list(Kernel)),
                 mask=mask,
-                window=random.choice([1, 2, 3]) if mask is Mask.WINDOW else None,
+                window=random.choice([1, 2, 3]) if mask.has_window else None,
                 key_padding=random.random() < 0.3,
                 scale=random.choice([None, None, 0.3]),
                 soft_cap=random.choice([None, None, None, 0.7]),

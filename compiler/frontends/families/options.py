@@ -8,7 +8,6 @@ from typing import Any
 from cortico.frontends.config import Config
 from cortico.frontends.family import Attention
 from cortico.frontends.rope import EVERY_ROPE, read_rope
-from cortico.ir.errors import SpecError
 from cortico.spec import AttentionSpec, Bias, Mask, NormOver, QueryKeyNorm, RotaryStyle
 
 EVERY_BIAS = Bias(query=True, key=True, value=True, output=True)
@@ -21,15 +20,14 @@ LAYER_TYPES = ("full_attention", "sliding_attention")
 
 
 def causal(config: Config, window: int | None = None) -> dict[str, Any]:
-    """The mask of a decoder. With `is_causal: false` it sees all tokens, as an encoder does."""
+    """The mask of a decoder. With `is_causal: false` it sees all tokens, as an encoder does.
+
+    Then a window is to both sides, and has so many tokens beside the query's own (masking_utils.py of
+    transformers: distance <= sliding_window); a causal one counts that, too.
+    """
     if config.flag("is_causal"):
         return {"mask": Mask.CAUSAL if window is None else Mask.WINDOW, "window": window}
-    if window is not None:
-        raise SpecError(
-            f"{config.source}: is_causal = False with sliding_window = {window}: a window to both "
-            "sides is not supported"
-        )
-    return bidirectional()
+    return bidirectional(None if window is None else window + 1)
 
 
 def causal_if_decoder(config: Config) -> dict[str, Any]:
@@ -46,9 +44,13 @@ def causal_if_decoder(config: Config) -> dict[str, Any]:
     return bidirectional()
 
 
-def bidirectional() -> dict[str, Any]:
-    """The mask of an encoder. It runs on padded batches, and gets the run-time input `keep`."""
-    return {"mask": Mask.NONE, "key_padding": True}
+def bidirectional(window: int | None = None) -> dict[str, Any]:
+    """The mask of an encoder. It runs on padded batches, and gets the run-time input `keep`.
+
+    With `window` each token sees those that are less than that away.
+    """
+    mask = Mask.NONE if window is None else Mask.BIDIRECTIONAL_WINDOW
+    return {"mask": mask, "window": window, "key_padding": True}
 
 
 def groups(config: Config) -> int | None:

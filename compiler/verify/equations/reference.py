@@ -304,10 +304,10 @@ class Textbook:
     def seen(self) -> Expression:
         """1 where query i may attend to source token j, else 0."""
         seen: Expression = ONE
+        both = self.spec.mask is Mask.BIDIRECTIONAL_WINDOW
         if self.spec.mask is not Mask.NONE:
-            seen = seen * Within(self.j, self.i, 0)
-        if self.spec.mask is Mask.WINDOW:
-            assert self.spec.window is not None
+            seen = seen * Within(self.j, self.i, (self.spec.window or 1) - 1 if both else 0)
+        if self.spec.window is not None:
             seen = seen * Within(self.i, self.j, self.spec.window - 1)
         return seen * Read("keep", (self.j,)) if self.spec.key_padding else seen
 

@@ -134,7 +134,10 @@ class Textbook:
         if s["mask"] in ("causal", "window"):
             found = found * (j <= i)
         if s["window"]:
-            found = found * (i - j <= self.world.near[s["window"] - 1])
+            most = self.world.near[s["window"] - 1]
+            found = found * (i - j <= most)
+            if s["mask"] == "bidirectional_window":
+                found = found * (j - i <= most)
         return found.astype(object) * (self.read("keep", 0) if s["key_padding"] else 1)
 
     def shares(self, scores: Array, seen: Array) -> Array:
