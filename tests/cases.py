@@ -13,6 +13,7 @@ from cortico.spec import (
     Kernel,
     Mask,
     Microcircuit,
+    NormKind,
     NormOver,
     Nucleus,
     PositionBias,
@@ -25,6 +26,7 @@ from cortico.spec.weights import random_weights
 
 TOKENS, CONTEXT_TOKENS, BATCH = 5, 4, 2
 
+LAYER = NormKind.LAYER
 BIASED = Bias(query=True, key=True, value=True, output=True)
 
 
@@ -140,6 +142,23 @@ def _special() -> dict[str, AttentionSpec]:
         "normed_linear_padded": replace(
             linear, qk_norm=QueryKeyNorm(eps=0.125), key_padding=True, mask=Mask.CAUSAL
         ),
+        "layer_normed": replace(
+            soft, qk_norm=QueryKeyNorm(eps=0.25, kind=LAYER, own_gains=True, bias=True)
+        ),
+        "layer_normed_width": replace(
+            soft, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.5, LAYER), mask=Mask.CAUSAL
+        ),
+        "layer_normed_linear_padded": replace(
+            linear, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.5, LAYER), key_padding=True
+        ),
+        "phi_normed": replace(
+            soft, qk_norm=QueryKeyNorm(eps=0.125, kind=LAYER, bias=True), rotary=Rotary()
+        ),
+        "cohere": replace(
+            llama,
+            qk_norm=QueryKeyNorm(eps=0.125, kind=LAYER, own_gains=True),
+            rotary=Rotary(style=RotaryStyle.INTERLEAVED),
+        ),
         "qwen3": replace(llama, qk_norm=QueryKeyNorm(eps=0.125)),
         "olmo2": replace(llama, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.0625)),
         "capped": replace(soft, soft_cap=0.7),
@@ -214,6 +233,9 @@ def _memory() -> dict[str, AttentionSpec]:
         ),
         "memory_normed": replace(
             grouped, qk_norm=QueryKeyNorm(NormOver.WIDTH), rotary=Rotary(), mask=Mask.CAUSAL
+        ),
+        "memory_layer_normed": replace(
+            grouped, qk_norm=QueryKeyNorm(kind=LAYER, own_gains=True), mask=Mask.CAUSAL
         ),
         "memory_cross": cross,
         "memory_cross_padded_residual": replace(

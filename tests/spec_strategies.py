@@ -13,6 +13,7 @@ from cortico.spec import (
     Kernel,
     Mask,
     Microcircuit,
+    NormKind,
     NormOver,
     Nucleus,
     PositionBias,
@@ -52,7 +53,17 @@ def specs(draw, sizes=sizes, extents=extents, numbers=finite, microcircuits=micr
             scale=draw(st.none() | numbers),
             soft_cap=draw(st.none() | numbers),
             bias=Bias(*flags[1:5]),
-            qk_norm=draw(st.none() | st.builds(QueryKeyNorm, st.sampled_from(NormOver), numbers)),
+            qk_norm=draw(
+                st.none()
+                | st.builds(
+                    QueryKeyNorm,
+                    st.sampled_from(NormOver),
+                    numbers,
+                    st.sampled_from(NormKind),
+                    st.booleans(),
+                    st.booleans(),
+                )
+            ),
             rotary=draw(st.none() | st.builds(Rotary, numbers, st.sampled_from(RotaryStyle))),
             position_bias=draw(st.sampled_from(PositionBias)),
             sink=flags[5],

@@ -59,10 +59,17 @@ class PositionBias(StrEnum):
 
 
 class NormOver(StrEnum):
-    """Over which features of a query or key its RMS norm takes the mean of squares."""
+    """Over which features of a query or key its norm takes means."""
 
     HEAD = "head"  #: of each head by itself; all heads have one gain (Qwen3, Gemma 3)
     WIDTH = "width"  #: of all heads together, each feature with a gain of its own (OLMo 2)
+
+
+class NormKind(StrEnum):
+    """Which norm."""
+
+    RMS = "rms"  #: by the root mean square (Zhang & Sennrich, arXiv 1910.07467)
+    LAYER = "layer"  #: the mean goes before, so it is the standard deviation (Ba et al., arXiv 1607.06450)
 
 
 class Nucleus(StrEnum):
@@ -94,13 +101,26 @@ class Rotary:
 
 @dataclass(frozen=True)
 class QueryKeyNorm:
-    """RMS norm of queries and keys (Zhang & Sennrich, arXiv 1910.07467), before they turn.
+    """Norm of queries and keys, before they turn.
 
-    `gain · q / √(mean of q² + eps)`; eps has the units of squared queries.
+    `gain · q / √(mean of q² + eps)`; eps has the units of squared queries. A layer norm has q less its
+    mean in place of q.
     """
 
     over: NormOver = NormOver.HEAD
     eps: Annotated[float, number(LEAST, MOST, "a positive number")] = 1e-6
+    kind: NormKind = NormKind.RMS
+    own_gains: bool = (
+        False  #: each head has a gain of its own (Cohere), as over the width in any case
+    )
+    bias: bool = (
+        False  #: the weights give `shift_Q` and `shift_K`, which are added to what is normed
+    )
+
+    @property
+    def by_head(self) -> bool:
+        """Whether gain and bias have numbers for each head."""
+        return self.own_gains or self.over is NormOver.WIDTH
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,15 @@ from typing import Any
 from cortico.frontends.config import Config
 from cortico.frontends.family import Attention
 from cortico.frontends.rope import EVERY_ROPE, read_rope
-from cortico.spec import AttentionSpec, Bias, Mask, NormOver, QueryKeyNorm, RotaryStyle
+from cortico.spec import (
+    AttentionSpec,
+    Bias,
+    Mask,
+    NormKind,
+    NormOver,
+    QueryKeyNorm,
+    RotaryStyle,
+)
 
 EVERY_BIAS = Bias(query=True, key=True, value=True, output=True)
 
@@ -106,6 +114,18 @@ def normed(attention: Attention, config: Config, over: NormOver = NormOver.HEAD)
     """The same with an RMS norm of queries and keys."""
     spec, weights = attention
     return replace(spec, qk_norm=QueryKeyNorm(over, config.number("rms_norm_eps"))), weights
+
+
+def layer_normed(
+    attention: Attention, config: Config, key: str, own_gains: bool = False, bias: bool = False
+) -> Attention:
+    """The same with a layer norm of each query and key, where the flag at `key` says so."""
+    spec, weights = attention
+    if not config.flag(key):
+        return attention
+    eps = config.number("layer_norm_eps")
+    norm = QueryKeyNorm(eps=eps, kind=NormKind.LAYER, own_gains=own_gains, bias=bias)
+    return replace(spec, qk_norm=norm), weights
 
 
 def encoder(config: Config, bias: Bias = EVERY_BIAS, padded: bool = True) -> Attention:

@@ -37,7 +37,17 @@ FORM = Table(
                 }
             )
         ),
-        "qk_norm?": Maybe(Table({"over?": ("head", "width"), "eps?": float})),
+        "qk_norm?": Maybe(
+            Table(
+                {
+                    "over?": ("head", "width"),
+                    "eps?": float,
+                    "kind?": ("rms", "layer"),
+                    "own_gains?": bool,
+                    "bias?": bool,
+                }
+            )
+        ),
         "position_bias?": ("none", "alibi", "table"),
         "sink?": bool,
         "residual?": bool,

@@ -1,5 +1,7 @@
 """For each family, a plain model and one for every option that changes attention."""
 
+from dataclasses import replace
+
 from cortico.spec import Mask, NormOver, QueryKeyNorm
 from tests.compiler.frontends.families.models import Case, N
 from tests.compiler.frontends.families.recipes import (
@@ -10,6 +12,8 @@ from tests.compiler.frontends.families.recipes import (
     GROUPED,
     HALF,
     HEADS,
+    LAYER,
+    LAYER_OF_HEADS,
     LINEAR,
     LLAMA3,
     MIXED,
@@ -163,6 +167,22 @@ CASES = {
     "stablelm half turned": decoder(
         "StableLm", num_attention_heads=3, num_key_value_heads=3, rope_parameters=HALF
     ),
+    "phi normed": decoder(
+        "Phi",
+        {"qk_norm": replace(LAYER, bias=True)},
+        head_dim=6,
+        qk_layernorm=True,
+        layer_norm_eps=0.5,
+        rope_parameters=HALF | {"partial_rotary_factor": 0.4},
+    ),
+    "stablelm normed": decoder(
+        "StableLm",
+        {"qk_norm": LAYER_OF_HEADS, "groups": 2},
+        qk_layernorm=True,
+        layer_norm_eps=0.5,
+        rope_parameters=HALF | {"partial_rotary_factor": 0.4},
+        **GROUPED,
+    ),
     "starcoder2": decoder("Starcoder2", {"groups": 2}, **GROUPED),
     "starcoder2 window": decoder("Starcoder2", {"window": 3}, sliding_window=3, **GROUPED),
     "starcoder2 without bias": decoder("Starcoder2", use_bias=False, **GROUPED),
@@ -247,6 +267,15 @@ CASES = {
     "cohere": decoder("Cohere", pad_token_id=0, turning="pairs"),
     "cohere grouped": decoder(
         "Cohere", {"groups": 2}, pad_token_id=0, turning="pairs", attention_bias=True, **GROUPED
+    ),
+    "cohere normed": decoder(
+        "Cohere",
+        {"qk_norm": LAYER_OF_HEADS, "groups": 2},
+        pad_token_id=0,
+        turning="pairs",
+        use_qk_norm=True,
+        layer_norm_eps=0.5,
+        **GROUPED,
     ),
     "olmo": decoder("Olmo"),
     "olmo bias": decoder("Olmo", attention_bias=True, **GROUPED),

@@ -1,6 +1,8 @@
 """How small models of each family are made, and the options that several of them have."""
 
-from cortico.spec import Mask, NormOver, PositionBias, QueryKeyNorm
+from dataclasses import replace
+
+from cortico.spec import Mask, NormKind, NormOver, PositionBias, QueryKeyNorm
 from tests.compiler.frontends.families.models import Case
 
 SIZES = {
@@ -208,6 +210,8 @@ MIXED = {"num_local_experts": 4, "num_experts_per_tok": 2, "experts_implementati
 GROUPED = {"num_key_value_heads": 2}
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "experts_implementation": "eager"}
 HEADS = CAUSAL | {"qk_norm": QueryKeyNorm(eps=1e-6)}
+LAYER = QueryKeyNorm(eps=0.5, kind=NormKind.LAYER)
+LAYER_OF_HEADS = replace(LAYER, own_gains=True)
 WIDTH = CAUSAL | {"qk_norm": QueryKeyNorm(NormOver.WIDTH, 1e-5)}
 #: What a model needs to have a window, with 2 key/value heads.
 WINDOWED = {
