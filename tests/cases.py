@@ -13,6 +13,7 @@ from cortico.spec import (
     Kernel,
     Mask,
     Microcircuit,
+    NormKind,
     NormOver,
     Nucleus,
     PositionBias,
@@ -25,6 +26,7 @@ from cortico.spec.weights import random_weights
 
 TOKENS, CONTEXT_TOKENS, BATCH = 5, 4, 2
 
+LAYER = NormKind.LAYER
 BIASED = Bias(query=True, key=True, value=True, output=True)
 
 
@@ -63,7 +65,8 @@ class Case:
 def _core() -> dict[str, AttentionSpec]:
     """The cross of kernel, mask, padding, grouping and biases."""
     table = {}
-    options = itertools.product(Kernel, Mask, (False, True), (4, 2), (False, True))
+    masks = (Mask.NONE, Mask.CAUSAL, Mask.WINDOW)
+    options = itertools.product(Kernel, masks, (False, True), (4, 2), (False, True))
     for kernel, mask, padded, kv_heads, biased in options:
         words = [kernel, f"mask_{mask}", *["padded"] * padded]
         words += ["grouped"] * (kv_heads == 2) + ["biased"] * biased
@@ -142,11 +145,42 @@ def _special() -> dict[str, AttentionSpec]:
         "rotary_linear_causal": replace(linear, rotary=Rotary(base=100.0), mask=Mask.CAUSAL),
         "llama": llama,
         "mistral": replace(llama, mask=Mask.WINDOW, window=3),
+        "both_sides": replace(soft, mask=Mask.BIDIRECTIONAL_WINDOW, window=2),
+        "both_sides_linear_padded": replace(
+            linear, mask=Mask.BIDIRECTIONAL_WINDOW, window=3, key_padding=True, bias=BIASED
+        ),
+        "both_sides_alibi_sink": replace(
+            soft,
+            mask=Mask.BIDIRECTIONAL_WINDOW,
+            window=2,
+            position_bias=PositionBias.ALIBI,
+            sink=True,
+        ),
+        "modernbert": replace(
+            soft, mask=Mask.BIDIRECTIONAL_WINDOW, window=3, rotary=Rotary(), key_padding=True
+        ),
         "qwen2": replace(llama, bias=Bias(query=True, key=True, value=True)),
         "normed": replace(soft, qk_norm=QueryKeyNorm(eps=0.25)),
         "normed_width": replace(soft, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.5), bias=BIASED),
         "normed_linear_padded": replace(
             linear, qk_norm=QueryKeyNorm(eps=0.125), key_padding=True, mask=Mask.CAUSAL
+        ),
+        "layer_normed": replace(
+            soft, qk_norm=QueryKeyNorm(eps=0.25, kind=LAYER, own_gains=True, bias=True)
+        ),
+        "layer_normed_width": replace(
+            soft, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.5, LAYER), mask=Mask.CAUSAL
+        ),
+        "layer_normed_linear_padded": replace(
+            linear, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.5, LAYER), key_padding=True
+        ),
+        "phi_normed": replace(
+            soft, qk_norm=QueryKeyNorm(eps=0.125, kind=LAYER, bias=True), rotary=Rotary()
+        ),
+        "cohere": replace(
+            llama,
+            qk_norm=QueryKeyNorm(eps=0.125, kind=LAYER, own_gains=True),
+            rotary=Rotary(style=RotaryStyle.INTERLEAVED),
         ),
         "qwen3": replace(llama, qk_norm=QueryKeyNorm(eps=0.125)),
         "olmo2": replace(llama, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.0625)),
@@ -231,6 +265,9 @@ def _memory() -> dict[str, AttentionSpec]:
         "memory_extra_source": replace(plain, extra_source=True, key_padding=True),
         "memory_extra_source_grouped": replace(
             grouped, extra_source=True, bias=BIASED, mask=Mask.CAUSAL
+        ),
+        "memory_layer_normed": replace(
+            grouped, qk_norm=QueryKeyNorm(kind=LAYER, own_gains=True), mask=Mask.CAUSAL
         ),
         "memory_cross": cross,
         "memory_cross_padded_residual": replace(

@@ -1,7 +1,8 @@
 """The independent oracle: multihead attention straight from its formulas, in float64, for one sequence.
 
     q_hi = W_Q[h] x_i + b_Q[h]     k_gj = W_K[g] s_j + b_K[g]     v_gj = W_V[g] s_j + b_V[g]
-    q, k are normed, if specified: q / sqrt(mean q² + eps) · gain, the mean over a of head h, or over h and a
+    q, k are normed, if specified: q / sqrt(mean q² + eps) · gain + shift, means over a of head h, or over h
+    and a; a layer norm has q - mean q in place of q
     s_hij = scale · q_hi·k_gj, or with a soft cap c: c tanh(s_hij / c)
     score_hij = s_hij + bias_hij                                  g = h // (heads per group)
     p = softmax_j(score) or p = score, over the source tokens j that query i may see, else 0
@@ -15,7 +16,15 @@ It imports the words of the spec and nothing else of cortico, and resolves defau
 
 import numpy as np
 
-from cortico.spec import AttentionSpec, Kernel, Mask, NormOver, PositionBias, RotaryStyle
+from cortico.spec import (
+    AttentionSpec,
+    Kernel,
+    Mask,
+    NormKind,
+    NormOver,
+    PositionBias,
+    RotaryStyle,
+)
 
 
 def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None, values=None):
@@ -36,7 +45,10 @@ def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None,
     v = source if values is None else np.asarray(values, dtype=np.float64)
     v = np.einsum("gcm,jm->gjc", w["W_V"], v) + w.get("b_V", np.zeros((1, 1)))[:, None, :]
     if spec.qk_norm:
-        q, k = rms_norm(spec, q, w["gain_Q"]), rms_norm(spec, k, w["gain_K"])
+        q, k = (
+            norm(spec, q, w["gain_Q"], w.get("shift_Q")),
+            norm(spec, k, w["gain_K"], w.get("shift_K")),
+        )
     if spec.rotary:
         q, k = rotate(spec, w, q), rotate(spec, w, k)
     if spec.extra_source:
@@ -66,10 +78,12 @@ def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None,
 def visible(spec, i, j, keep):
     """Which source token j query i may see, bool (n, n_source)."""
     seen = np.ones(np.broadcast_shapes(i.shape, j.shape), dtype=bool)
-    if spec.mask is not Mask.NONE:
+    if spec.mask in (Mask.CAUSAL, Mask.WINDOW):
         seen &= j <= i
     if spec.mask is Mask.WINDOW:
         seen &= i - j < spec.window
+    if spec.mask is Mask.BIDIRECTIONAL_WINDOW:
+        seen &= (i - spec.window < j) & (j < i + spec.window)
     return seen if keep is None else seen & np.asarray(keep, dtype=bool)[None, :]
 
 
@@ -86,13 +100,16 @@ def mask_of_scores(spec, w, score, seen):
     return np.divide(e, total, out=np.zeros_like(e), where=total > 0)
 
 
-def rms_norm(spec, t, gain):
+def norm(spec, t, gain, shift):
     """t (heads, tokens, features) over its root mean square: of each head, or of a token's whole width."""
+    if spec.qk_norm.kind is NormKind.LAYER:
+        t = t - t.mean(axis=2 if spec.qk_norm.over is NormOver.HEAD else (0, 2), keepdims=True)
     squares = [[np.dot(t[h, n], t[h, n]) for n in range(t.shape[1])] for h in range(len(t))]
     mean = np.array(squares) / t.shape[2]
     if spec.qk_norm.over is NormOver.WIDTH:
         mean = np.tile(mean.mean(axis=0), (len(t), 1))
-    return t / np.sqrt(mean + spec.qk_norm.eps)[:, :, None] * gain.reshape(-1, 1, t.shape[2])
+    y = t / np.sqrt(mean + spec.qk_norm.eps)[:, :, None] * gain.reshape(-1, 1, t.shape[2])
+    return y if shift is None else y + shift.reshape(-1, 1, t.shape[2])
 
 
 def rotate(spec, w, t):

@@ -13,6 +13,7 @@ from cortico.spec import (
     Kernel,
     Mask,
     Microcircuit,
+    NormKind,
     NormOver,
     Nucleus,
     PositionBias,
@@ -48,12 +49,22 @@ def specs(draw, sizes=sizes, extents=extents, numbers=finite, microcircuits=micr
             tokens=draw(extents),
             kernel=draw(st.sampled_from(Kernel)),
             mask=(mask := draw(st.sampled_from(Mask))),
-            window=draw(sizes) if mask is Mask.WINDOW else None,
+            window=draw(sizes) if mask.has_window else None,
             key_padding=flags[0],
             scale=draw(st.none() | numbers),
             soft_cap=draw(st.none() | numbers),
             bias=Bias(*flags[1:5]),
-            qk_norm=draw(st.none() | st.builds(QueryKeyNorm, st.sampled_from(NormOver), numbers)),
+            qk_norm=draw(
+                st.none()
+                | st.builds(
+                    QueryKeyNorm,
+                    st.sampled_from(NormOver),
+                    numbers,
+                    st.sampled_from(NormKind),
+                    st.booleans(),
+                    st.booleans(),
+                )
+            ),
             rotary=draw(st.none() | st.builds(Rotary, numbers, st.sampled_from(RotaryStyle))),
             position_bias=draw(st.sampled_from(PositionBias)),
             sink=flags[5],

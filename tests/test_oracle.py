@@ -10,6 +10,7 @@ from cortico.spec import (
     Bias,
     Kernel,
     Mask,
+    NormKind,
     NormOver,
     PositionBias,
     QueryKeyNorm,
@@ -19,6 +20,7 @@ from cortico.spec import (
 from tests.oracle import textbook_attention
 
 N, S, D = 7, 5, 12
+LAYER = NormKind.LAYER
 KEEP = np.array([True, False, True, True, False, True, True])
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -41,8 +43,9 @@ def weights_of(spec, seed=0):
     if spec.extra_source:
         shapes |= {"extra_K": (g, a), "extra_V": (g, c)}
     if spec.qk_norm:
-        wide = spec.qk_norm.over is NormOver.WIDTH
-        shapes |= {"gain_Q": (h, a) if wide else (a,), "gain_K": (g, a) if wide else (a,)}
+        own = spec.qk_norm.over is NormOver.WIDTH or spec.qk_norm.own_gains
+        for name in ("gain", *["shift"] * spec.qk_norm.bias):
+            shapes |= {f"{name}_{m}": (n, a) if own else (a,) for m, n in (("Q", h), ("K", g))}
     if spec.position_bias is PositionBias.ALIBI:
         shapes["alibi_slopes"] = (h,)
     if spec.position_bias is PositionBias.TABLE:
@@ -67,7 +70,7 @@ def torch_attention(spec, weights, x, context, seen, extra=0.0, values=None):
     of_values = context if values is None else torch.tensor(values)
     q, k, v = heads(x, "Q"), heads(context, "K"), heads(of_values, "V")
     if spec.qk_norm:
-        q, k = (normed(spec, t, w[gain]) for t, gain in ((q, "gain_Q"), (k, "gain_K")))
+        q, k = (normed(spec, t, w, m) for t, m in ((q, "Q"), (k, "K")))
     if spec.soft_cap:  # what is added to scores of zero
         scores = torch.einsum("hia,hja->hij", q, k.repeat_interleave(len(q) // len(k), 0))
         scores = scores * (q.shape[2] ** -0.5 if spec.scale is None else spec.scale)
@@ -87,14 +90,21 @@ def torch_attention(spec, weights, x, context, seen, extra=0.0, values=None):
     return (y + x if spec.residual else y).numpy()
 
 
-def normed(spec, t, gain):
-    """torch.nn.RMSNorm of (heads, tokens, features), over each head, or over a token's whole row."""
+def normed(spec, t, w, m):
+    """torch.nn's norm of (heads, tokens, features), over each head by itself, or over a token's whole row."""
+    kind = torch.nn.LayerNorm if spec.qk_norm.kind is NormKind.LAYER else torch.nn.RMSNorm
     wide = spec.qk_norm.over is NormOver.WIDTH
-    rows = t.transpose(0, 1).flatten(1) if wide else t
-    norm = torch.nn.RMSNorm(rows.shape[-1], eps=spec.qk_norm.eps, dtype=torch.float64)
-    norm.weight.data = gain.flatten()
-    found = norm(rows).detach()
-    return found.unflatten(1, (len(t), -1)).transpose(0, 1) if wide else found
+    rows = [t.transpose(0, 1).flatten(1)] if wide else list(t)
+    found = []
+    for number, row in enumerate(rows):
+        norm = kind(row.shape[-1], eps=spec.qk_norm.eps, dtype=torch.float64)
+        for name, there in (("gain", "weight"), ("shift", "bias")):
+            given = w.get(f"{name}_{m}")
+            if given is not None:
+                own = given.flatten() if wide or given.ndim == 1 else given[number]
+                getattr(norm, there).data = own
+        found.append(norm(row).detach())
+    return found[0].unflatten(1, (len(t), -1)).transpose(0, 1) if wide else torch.stack(found)
 
 
 ROW, COL = np.arange(N)[:, None], np.arange(N)[None, :]
@@ -113,11 +123,38 @@ CASES = {
         (COL <= ROW) & (ROW - COL < 3),
         None,
     ),
+    "window to both sides": (
+        AttentionSpec(D, 3, mask=Mask.BIDIRECTIONAL_WINDOW, window=3),
+        np.tri(N, k=2, dtype=bool) & np.tri(N, k=2, dtype=bool).T,
+        None,
+    ),
     "padding": (AttentionSpec(D, 3, key_padding=True), ALL & KEEP, KEEP),
     "grouped": (AttentionSpec(D, 6, kv_heads=2, bias=EVERY), ALL, None),
     "normed heads": (AttentionSpec(D, 6, kv_heads=2, qk_norm=QueryKeyNorm(eps=0.5)), ALL, None),
     "normed width": (
         AttentionSpec(D, 6, kv_heads=2, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.25), bias=EVERY),
+        ALL,
+        None,
+    ),
+    "layer norm": (
+        AttentionSpec(D, 6, kv_heads=2, qk_norm=QueryKeyNorm(eps=0.5, kind=LAYER, bias=True)),
+        ALL,
+        None,
+    ),
+    "layer norm of each head": (
+        AttentionSpec(D, 6, kv_heads=2, qk_norm=QueryKeyNorm(kind=LAYER, own_gains=True)),
+        ALL,
+        None,
+    ),
+    "layer norm over the width": (
+        AttentionSpec(
+            D, 6, kv_heads=2, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.25, LAYER, bias=True)
+        ),
+        ALL,
+        None,
+    ),
+    "norm with gains of each head": (
+        AttentionSpec(D, 6, kv_heads=2, qk_norm=QueryKeyNorm(eps=0.5, own_gains=True)),
         ALL,
         None,
     ),

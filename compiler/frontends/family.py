@@ -59,7 +59,9 @@ class Family:
     place: str  #: where a layer's tensors are, such as `h.{layer}.attn.`
     part: str | None = None  #: which of the attentions of a model that has several
     prefixes: tuple[str, ...] = ("",)  #: of the model inside the file, tried in order
-    others: Mapping[str, str] = field(default_factory=dict)  #: weights that are vectors at `place`
+    #: Weights that are vectors at `place`; a name with `{head}` is of the vector of one head.
+    others: Mapping[str, str] = field(default_factory=dict)
+    in_a_row: bool = True  #: vectors of all heads are one, not a matrix with a row for each
     added: float = 0.0  #: to each number of these vectors
     ignored: tuple[str, ...] = ()  #: beginnings of tensors at `place` that are no part of attention
     layers: str = "num_hidden_layers"  #: key of config.json that says how many layers there are
@@ -90,23 +92,45 @@ class Family:
         spec, computed = self.describe(resolved, layer)
         model, place = self._model_and_place(resolved, tensors, layer, prefix)
         scoped = tensors.scoped(model + place, f"layer {layer}")
-        weights = self.maps.take(spec, scoped, (*self.ignored, *self.others.values()))
-        weights |= computed | self._others(spec, scoped)
+        vectors = self._vectors(spec)
+        names = (name for stored in vectors.values() for name in stored)
+        weights = self.maps.take(spec, scoped, (*self.ignored, *names))
+        weights |= computed | self._others(spec, vectors, scoped)
         if self.distances is None:
             return spec, weights
         table, stored = self.distances(resolved), tensors.scoped(model, f"layer {layer}")
         return _with_bias(spec, weights, table, stored, tokens)
 
-    def _others(self, spec: AttentionSpec, tensors: Tensors) -> dict[str, np.ndarray]:
+    def _vectors(self, spec: AttentionSpec) -> dict[str, dict[str, tuple[int, ...]]]:
+        """For each weight that is a vector, the names and shapes under which it is stored."""
+        found = {}
+        for weight, sides in required_shapes(spec).items():
+            shape, name = tuple(map(int, sides)), self.others.get(weight)
+            if name is None:
+                continue
+            if "{head}" in name:
+                found[weight] = {name.format(head=head): shape[1:] for head in range(shape[0])}
+            else:
+                found[weight] = {name: (math.prod(shape),) if self.in_a_row else shape}
+        return found
+
+    def _others(
+        self,
+        spec: AttentionSpec,
+        vectors: Mapping[str, Mapping[str, tuple[int, ...]]],
+        tensors: Tensors,
+    ) -> dict[str, np.ndarray]:
         """The vectors that are weights, head after head."""
-        shapes = {name: tuple(map(int, shape)) for name, shape in required_shapes(spec).items()}
-        names = {weight: name for weight, name in self.others.items() if weight in shapes}
-        wanted = {name: (math.prod(shapes[weight]),) for weight, name in names.items()}
+        wanted = {name: shape for stored in vectors.values() for name, shape in stored.items()}
         found = tensors.take(wanted, ignored=("",)) if wanted else {}
-        vectors = {weight: found[name].reshape(shapes[weight]) for weight, name in names.items()}
+        shapes, weights = required_shapes(spec), dict[str, np.ndarray]()
+        for weight, stored in vectors.items():
+            parts = [found[name].ravel() for name in stored]
+            whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            weights[weight] = whole.reshape([int(side) for side in shapes[weight]])
         if self.added:  # in float64, where it is exact
-            return {weight: v.astype(np.float64) + self.added for weight, v in vectors.items()}
-        return vectors
+            return {weight: v.astype(np.float64) + self.added for weight, v in weights.items()}
+        return weights
 
     def _model_and_place(
         self, config: Config, tensors: Tensors, layer: int, prefix: str | None

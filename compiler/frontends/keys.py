@@ -94,7 +94,7 @@ class Keys:
 
         `ignore` are keys that count as absent. SpecError that lists every key that is not understood.
         """
-        given = {key: value for key, value in config.values.items() if key not in ignore}
+        given = _without(config.values, ignore)
         problems = [*self._problems(given), *self._contradictions(given)]
         if problems:
             raise SpecError(
@@ -125,6 +125,17 @@ class Keys:
             if any(given[name] != given[names[0]] for name in names):
                 values = ", ".join(f"{name} = {shown(given[name])}" for name in names)
                 yield f"{values}: all are names of {own}"
+
+
+def _without(values: Mapping[str, Any], ignore: Collection[str]) -> dict[str, Any]:
+    """The values but for those of some keys, also in configs of parts."""
+    return {
+        key: _without(value, ignore)
+        if key.endswith("_config") and isinstance(value, dict)
+        else value
+        for key, value in values.items()
+        if key not in ignore
+    }
 
 
 class _Nothing:

@@ -88,6 +88,28 @@ def read_rope(
     return Rope(rotary, {"rotary_frequencies": frequencies}, factor)
 
 
+def of_kind(config: Config, kind: str, base: str, scaled: bool) -> Config:
+    """The same for one of the kinds of layers, each of which has a table in `rope_parameters`.
+
+    `base` is the key that says `rope_theta` where the table does not, `scaled` whether `rope_scaling`
+    counts for this kind. SpecError for a table that is of no kind.
+    """
+    tables = config.table("rope_parameters")
+    found = dict(tables.values if tables else {})
+    strange = found.keys() - {"full_attention", "sliding_attention"}
+    if strange:
+        raise config.wrong(
+            "rope_parameters", f"a table for each kind of layer, not {shown(min(strange))}"
+        )
+    own, scaling = tables.table(kind) if tables else None, config.table("rope_scaling")
+    values = dict(own.values if own else {}) | dict(scaling.values if scaling and scaled else {})
+    if values.get("truncate") not in (None, True):  # the library looks for it beside the tables
+        raise Config(f"{config.source}: {kind}", values).wrong("truncate", "true")
+    alone = {"rope_scaling": None, "original_max_position_embeddings": None}
+    named = {"rope_parameters": values, "rope_theta": config.values[base]}
+    return Config(config.source, {**config.values, **alone, **named})
+
+
 def _rotated(config: Config, table: Config, features: int) -> int:
     """How many features of a head turn. transformers rounds down."""
     part = table.number("partial_rotary_factor")

@@ -107,8 +107,8 @@ def _content_of_cells(streams: Streams, keys_onto: Target, queries_onto: Target)
     b.project("key", streams.key_relay, keys, "basal", _key_weight(streams))
     b.project("query", streams.query_relay, queries, "basal", query_weight(streams))
     if streams.spec.qk_norm is not None:
-        keys = normed(streams, keys, "gain_K", axes.group, axes.source)
-        queries = normed(streams, queries, "gain_Q", axes.head, axes.query)
+        keys = normed(streams, keys, "K", axes.group, axes.source)
+        queries = normed(streams, queries, "Q", axes.head, axes.query)
     word = "rotate" if streams.spec.rotary is not None else "bring"
     b.project(f"{word}_key", keys, *keys_onto, _turn(streams, "R_K", axes.source))
     b.project(f"{word}_query", queries, *queries_onto, _turn(streams, "R_Q", axes.query))

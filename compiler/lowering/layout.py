@@ -15,10 +15,19 @@ from cortico.spec import AttentionSpec, RotaryStyle
 from cortico.spec.weights import Weights, check_weights, required_shapes, rotary_frequencies
 
 #: Tensors whose first side counts query heads, where they have more than that of features.
-_PER_HEAD = {"W_Q", "W_O", "b_Q", "alibi_slopes", "position_bias", "sink", "gain_Q"}
+_PER_HEAD = {"W_Q", "W_O", "b_Q", "alibi_slopes", "position_bias", "sink", "gain_Q", "shift_Q"}
 
 #: Tensors with rotated features, and where that side stands from the end.
-_ROTATED = {"W_Q": 2, "W_K": 2, "b_Q": 1, "b_K": 1, "gain_Q": 1, "gain_K": 1}
+_ROTATED = {
+    "W_Q": 2,
+    "W_K": 2,
+    "b_Q": 1,
+    "b_K": 1,
+    "gain_Q": 1,
+    "gain_K": 1,
+    "shift_Q": 1,
+    "shift_K": 1,
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,15 +68,16 @@ class Streams:
     @property
     def domain(self) -> Domain:
         """Which (query, source) pairs of tokens exist under the spec's mask."""
-        causal = Bound(self.axes.source, self.axes.query, 0)
+        query, source, window = self.axes.query, self.axes.source, self.spec.window or 0
         match self.spec.mask:
             case Mask.NONE:
                 return ()
             case Mask.CAUSAL:
-                return (causal,)
+                return (Bound(source, query, 0),)
             case Mask.WINDOW:
-                assert self.spec.window is not None
-                return (Bound(self.axes.query, self.axes.source, self.spec.window - 1), causal)
+                return (Bound(query, source, window - 1), Bound(source, query, 0))
+            case Mask.BIDIRECTIONAL_WINDOW:
+                return (Bound(query, source, window - 1), Bound(source, query, window - 1))
 
     def bias(self, name: str, *axes: str) -> tuple[Weight, ...]:
         """The drive `name[axes]` when the spec has that parameter, else nothing."""

@@ -36,6 +36,11 @@ class Mask(StrEnum):
     NONE = "none"
     CAUSAL = "causal"  #: j <= i
     WINDOW = "window"  #: causal, and i - j < window
+    BIDIRECTIONAL_WINDOW = "bidirectional_window"  #: |i - j| < window
+
+    @property
+    def has_window(self) -> bool:
+        return self in (Mask.WINDOW, Mask.BIDIRECTIONAL_WINDOW)
 
 
 class RotaryStyle(StrEnum):
@@ -54,10 +59,17 @@ class PositionBias(StrEnum):
 
 
 class NormOver(StrEnum):
-    """Over which features of a query or key its RMS norm takes the mean of squares."""
+    """Over which features of a query or key its norm takes means."""
 
     HEAD = "head"  #: of each head by itself; all heads have one gain (Qwen3, Gemma 3)
     WIDTH = "width"  #: of all heads together, each feature with a gain of its own (OLMo 2)
+
+
+class NormKind(StrEnum):
+    """Which norm."""
+
+    RMS = "rms"  #: by the root mean square (Zhang & Sennrich, arXiv 1910.07467)
+    LAYER = "layer"  #: the mean goes before, so it is the standard deviation (Ba et al., arXiv 1607.06450)
 
 
 class Nucleus(StrEnum):
@@ -89,13 +101,26 @@ class Rotary:
 
 @dataclass(frozen=True)
 class QueryKeyNorm:
-    """RMS norm of queries and keys (Zhang & Sennrich, arXiv 1910.07467), before they turn.
+    """Norm of queries and keys, before they turn.
 
-    `gain · q / √(mean of q² + eps)`; eps has the units of squared queries.
+    `gain · q / √(mean of q² + eps)`; eps has the units of squared queries. A layer norm has q less its
+    mean in place of q.
     """
 
     over: NormOver = NormOver.HEAD
     eps: Annotated[float, number(LEAST, MOST, "a positive number")] = 1e-6
+    kind: NormKind = NormKind.RMS
+    own_gains: bool = (
+        False  #: each head has a gain of its own (Cohere), as over the width in any case
+    )
+    bias: bool = (
+        False  #: the weights give `shift_Q` and `shift_K`, which are added to what is normed
+    )
+
+    @property
+    def by_head(self) -> bool:
+        """Whether gain and bias have numbers for each head."""
+        return self.own_gains or self.over is NormOver.WIDTH
 
 
 @dataclass(frozen=True)
@@ -141,7 +166,9 @@ class AttentionSpec:
     )
     kernel: Kernel = Kernel.SOFTMAX
     mask: Mask = Mask.NONE
-    window: Size | None = None  #: width of the sliding window, in tokens, the query's own included
+    window: Size | None = (
+        None  #: tokens of the sliding window to one side, the query's own included
+    )
     key_padding: bool = False  #: a run-time input `keep` says which source tokens exist
     scale: Annotated[float, number(-MOST, MOST, "a finite number")] | None = (
         None  #: of the scores; 1/√key_features for softmax, 1 for linear
@@ -217,7 +244,7 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
         )
     if spec.heads % spec.groups:
         yield f"heads = {spec.heads} does not divide into kv_heads = {spec.kv_heads}"
-    if (spec.mask is Mask.WINDOW) != (spec.window is not None):
+    if spec.mask.has_window != (spec.window is not None):
         yield f"window = {spec.window} does not fit mask = {spec.mask}: give both 'window' or neither"
     if spec.cross and spec.mask is not Mask.NONE:
         yield f"mask = {spec.mask} needs queries and keys on the same tokens, but cross = true"
@@ -267,8 +294,8 @@ def _not_for_a_memory(spec: AttentionSpec) -> Iterator[str]:
     """A memory adds up keys and values before it meets a query: scores must be products of both."""
     if spec.kernel is not Kernel.LINEAR:
         yield f"microcircuit = memory needs kernel = linear, found {spec.kernel}"
-    if spec.mask is Mask.WINDOW:
-        yield "microcircuit = memory never forgets: mask must be none or causal, found window"
+    if spec.mask.has_window:
+        yield f"microcircuit = memory never forgets: mask must be none or causal, found {spec.mask}"
     if spec.soft_cap is not None:
         yield f"microcircuit = memory needs soft_cap to be absent, found {spec.soft_cap}"
     if spec.position_bias is not PositionBias.NONE:

@@ -5,7 +5,8 @@ for grouped-query attention), head features a (key) and c (value), model feature
 
     W_Q (H, a, m)   W_K (G, a, m')   W_V (G, c, m'')  W_O (H, out, c)
     b_Q (H, a)      b_K (G, a)       b_V (G, c)       b_O (out)
-    gain_Q (a) or (H, a)             gain_K (a) or (G, a)      of a norm over each head, over the width
+    gain_Q (a) or (H, a)             gain_K (a) or (G, a)      of a norm, one for all heads or one for each
+    shift_Q, shift_K                 as the gains
     alibi_slopes (H)   position_bias (H, i, j)   sink (H)   rotary_frequencies (rotated/2)
     extra_K (G, a)     extra_V (G, c)            of the extra source token
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from cortico.ir.axes import Extent
 from cortico.ir.errors import SpecError, bullet_list, near_name
-from cortico.spec import AttentionSpec, NormOver, PositionBias
+from cortico.spec import AttentionSpec, PositionBias
 
 Weights = Mapping[str, np.ndarray]
 Shapes = dict[str, tuple[Extent, ...]]
@@ -43,6 +44,8 @@ def required_shapes(spec: AttentionSpec) -> Shapes:
         "b_O": (spec.d_output,) if spec.bias.output else (),
         "gain_Q": _gain_shape(spec, heads),
         "gain_K": _gain_shape(spec, groups),
+        "shift_Q": _shift_shape(spec, heads),
+        "shift_K": _shift_shape(spec, groups),
         "alibi_slopes": (heads,) if spec.position_bias is PositionBias.ALIBI else (),
         "position_bias": (heads, spec.tokens, spec.source_tokens)
         if spec.position_bias is PositionBias.TABLE
@@ -58,7 +61,12 @@ def _gain_shape(spec: AttentionSpec, heads: int) -> tuple[Extent, ...]:
     """The shape of the gain of a norm, none without one."""
     if spec.qk_norm is None:
         return ()
-    return (spec.d_key,) if spec.qk_norm.over is NormOver.HEAD else (heads, spec.d_key)
+    return (heads, spec.d_key) if spec.qk_norm.by_head else (spec.d_key,)
+
+
+def _shift_shape(spec: AttentionSpec, heads: int) -> tuple[Extent, ...]:
+    """The shape of the bias of a norm, none without one."""
+    return _gain_shape(spec, heads) if spec.qk_norm is not None and spec.qk_norm.bias else ()
 
 
 def optional_shapes(spec: AttentionSpec) -> Shapes:

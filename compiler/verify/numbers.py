@@ -10,7 +10,7 @@ from cortico.backends import get_runner
 from cortico.ir import Circuit, UnsupportedError
 from cortico.ir.analysis.inputs import stored_values
 from cortico.lowering import circuit_weights, layouts
-from cortico.spec import AttentionSpec, Kernel, NormOver, QueryKeyNorm
+from cortico.spec import AttentionSpec, Kernel, NormKind, NormOver, QueryKeyNorm
 from cortico.spec.weights import Weights, random_weights
 from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.gradients import ERROR, gradients
@@ -124,6 +124,8 @@ class Numbers:
             features = features + w.get(f"b_{letter}", np.zeros((1, 1)))[:, None, :]
             if self.spec.qk_norm is not None:
                 features = _normed(self.spec.qk_norm, features, w[f"gain_{letter}"])
+                shift = w.get(f"shift_{letter}", np.zeros(1))
+                features = features + shift.reshape(-1, 1, shift.shape[-1])
             extra = w["extra_K"] if letter == "K" and self.spec.extra_source else np.zeros((1, 1))
             lengths.append(max(float(np.linalg.norm(t, axis=-1).max()) for t in (features, extra)))
         usual = self.spec.d_key**-0.5 if self.spec.scale is None else abs(self.spec.scale)
@@ -172,8 +174,10 @@ class Numbers:
 
 
 def _normed(norm: QueryKeyNorm, features: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """Features (heads, tokens, features of a head) under the norm."""
+    """Features (heads, tokens, features of a head) under the norm, without its bias."""
     over = (2,) if norm.over is NormOver.HEAD else (0, 2)
+    if norm.kind is NormKind.LAYER:
+        features = features - features.mean(axis=over, keepdims=True)
     mean = np.square(features).mean(axis=over, keepdims=True)
     own = gain.reshape(-1, 1, features.shape[2])
     return np.asarray(features / np.sqrt(mean + norm.eps) * own)

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cortico.spec import AttentionSpec, Kernel, Mask, NormOver, PositionBias, RotaryStyle
+from cortico.spec import (
+    AttentionSpec,
+    Kernel,
+    Mask,
+    NormKind,
+    NormOver,
+    PositionBias,
+    RotaryStyle,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +64,7 @@ def _attention(
     query = _projected(w, "Q", x)
     key, value = _projected(w, "K", source), _projected(w, "V", w.get("values", source))
     if spec.qk_norm:
-        query, key = _normed(spec, query, w["gain_Q"]), _normed(spec, key, w["gain_K"])
+        query, key = _normed(spec, w, "Q", query), _normed(spec, w, "K", key)
     if spec.rotary:
         query, key = _turned(spec, w, query), _turned(spec, w, key)
     seen = _seen(spec, len(x), len(source), keep)
@@ -79,15 +87,19 @@ def _projected(w: Mapping[str, torch.Tensor], letter: str, tokens: torch.Tensor)
     return result + w[f"b_{letter}"][:, None, :] if f"b_{letter}" in w else result
 
 
-def _normed(spec: AttentionSpec, t: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
-    """RMS norm of (heads, tokens, features): of each head, or of all features of a token in a row."""
-    from torch.nn.functional import rms_norm
+def _normed(
+    spec: AttentionSpec, w: Mapping[str, torch.Tensor], letter: str, t: torch.Tensor
+) -> torch.Tensor:
+    """Norm of (heads, tokens, features): of each head, or of all features of a token in a row."""
+    from torch.nn.functional import layer_norm, rms_norm
 
-    assert spec.qk_norm is not None
-    if spec.qk_norm.over is NormOver.HEAD:
-        return rms_norm(t, gain.shape, gain, spec.qk_norm.eps)
-    rows = t.transpose(0, 1)
-    return rms_norm(rows, gain.shape, gain, spec.qk_norm.eps).transpose(0, 1)
+    norm = spec.qk_norm
+    assert norm is not None
+    how = layer_norm if norm.kind is NormKind.LAYER else rms_norm
+    rows = t.transpose(0, 1)  # tokens, heads, features
+    sides = rows.shape[2:] if norm.over is NormOver.HEAD else rows.shape[1:]
+    result = how(rows, list(sides), eps=norm.eps) * w[f"gain_{letter}"]
+    return (result + w[f"shift_{letter}"] if norm.bias else result).transpose(0, 1)
 
 
 def _turned(spec: AttentionSpec, w: Mapping[str, torch.Tensor], t: torch.Tensor) -> torch.Tensor:
@@ -117,10 +129,12 @@ def _seen(spec: AttentionSpec, n: int, sources: int, keep: np.ndarray | None) ->
 
     away = torch.arange(n)[:, None] - torch.arange(sources)
     seen = torch.ones(n, sources, dtype=torch.bool)
-    if spec.mask is not Mask.NONE:
+    if spec.mask in (Mask.CAUSAL, Mask.WINDOW):
         seen = seen & (away >= 0)
-    if spec.mask is Mask.WINDOW:
-        seen = seen & (away < (spec.window or 0))
+    if spec.mask is Mask.BIDIRECTIONAL_WINDOW:
+        away = away.abs()
+    if spec.window is not None:
+        seen = seen & (away < spec.window)
     return seen if keep is None else seen & torch.tensor(np.asarray(keep, dtype=bool))
 
 

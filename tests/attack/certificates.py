@@ -114,7 +114,7 @@ def _random_spec(rng: random.Random) -> AttentionSpec:
                 key_features=rng.choice([None, 2, 4]),
                 kernel=kernel,
                 mask=mask,
-                window=rng.choice([2, 3]) if mask is Mask.WINDOW else None,
+                window=rng.choice([2, 3]) if mask.has_window else None,
                 key_padding=rng.random() < 0.3,
                 scale=rng.choice([None, None, 0.5]),
                 bias=Bias(*(rng.random() < 0.6 for _ in range(4))),

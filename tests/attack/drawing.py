@@ -61,7 +61,7 @@ def _spec(random: Random, tokens: tuple[str | int, ...]) -> AttentionSpec:
         tokens=random.choice(tokens),
         kernel=Kernel.LINEAR if memory else random.choice(list(Kernel)),
         mask=mask,
-        window=random.choice([1, 2, 3, 5]) if mask is Mask.WINDOW else None,
+        window=random.choice([1, 2, 3, 5]) if mask.has_window else None,
         key_padding=random.random() < 0.3,
         scale=random.choice(_SCALES),
         bias=Bias(*(random.random() < 0.45 for _ in range(4))),

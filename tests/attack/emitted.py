@@ -74,7 +74,7 @@ def random_spec(draw: random.Random) -> AttentionSpec:
         "values": draw.choice([None, None, 2]) if cross else None,
         "kernel": kernel,
         "mask": mask,
-        "window": draw.choice([1, 2, 3, 9]) if mask is Mask.WINDOW else None,
+        "window": draw.choice([1, 2, 3, 9]) if mask.has_window else None,
         "key_padding": draw.random() < 0.4,
         "scale": draw.choice([None, None, 0.3, -1.5]),
         "bias": Bias(*(draw.random() < 0.5 for _ in range(4))),

@@ -87,6 +87,8 @@ def _seen(
         seen = seen * (j <= i)
     if spec.mask is Mask.WINDOW:
         seen = seen * (i - j < spec.window)
+    if spec.mask is Mask.BIDIRECTIONAL_WINDOW:
+        seen = seen * (abs(i - j) < spec.window)
     seen = seen * t["keep"][..., None, None, None, :] if spec.key_padding else seen
     if spec.extra_source:
         seen = np.concatenate([seen, np.ones((*seen.shape[:-1], 1))], -1)

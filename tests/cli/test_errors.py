@@ -189,7 +189,7 @@ CASES = [
     Case(
         "unknown-family",
         "compile bert -o out",
-        edited("bert/config.json", '"bert"', '"deberta-v2"'),
+        edited("bert/config.json", '"bert"', '"fnet"'),
     ),
     Case("no-such-layer", "compile bert -o out --layer 7"),
     Case("negative-layer", "compile bert -o out --layer -1"),

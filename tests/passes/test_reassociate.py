@@ -27,7 +27,7 @@ LINEAR = AttentionSpec(model=4, heads=2, kernel=Kernel.LINEAR)
 def is_rewritable(spec):
     return (
         spec.kernel is Kernel.LINEAR
-        and spec.mask is not Mask.WINDOW
+        and not spec.mask.has_window
         and spec.position_bias is PositionBias.NONE
         and spec.soft_cap is None
         and spec.microcircuit is Microcircuit.MASK

@@ -27,6 +27,7 @@ from cortico.spec import (
     Kernel,
     Mask,
     Microcircuit,
+    NormKind,
     NormOver,
     Nucleus,
     PositionBias,
@@ -36,6 +37,7 @@ from cortico.spec import (
 )
 from tests.random_circuits import is_valid
 
+LAYER = QueryKeyNorm(kind=NormKind.LAYER, own_gains=True, bias=True)
 Edit = Callable[[Random, Circuit], Circuit | None]
 
 
@@ -55,12 +57,12 @@ def random_spec(random: Random) -> AttentionSpec:
                 tokens=random.choice(["n", "n", 4]),
                 kernel=random.choice(list(Kernel)),
                 mask=mask,
-                window=random.choice([1, 2, 3]) if mask is Mask.WINDOW else None,
+                window=random.choice([1, 2, 3]) if mask.has_window else None,
                 key_padding=random.random() < 0.3,
                 scale=random.choice([None, None, 0.3]),
                 soft_cap=random.choice([None, None, None, 0.7]),
                 bias=Bias(*(random.random() < 0.4 for _ in range(4))),
-                qk_norm=random.choice([None, None, None, *map(QueryKeyNorm, NormOver)]),
+                qk_norm=random.choice([None, None, None, *map(QueryKeyNorm, NormOver), LAYER]),
                 rotary=random.choice([None, None, Rotary()]),
                 position_bias=random.choice([PositionBias.NONE, *PositionBias]),
                 sink=random.random() < 0.2,

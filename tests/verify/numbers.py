@@ -15,7 +15,7 @@ from cortico.backends.reference import interpret
 from cortico.ir import Circuit
 from cortico.lowering import circuit_weights
 from cortico.lowering.layout import plane_order
-from cortico.spec import AttentionSpec, Kernel, NormOver, PositionBias
+from cortico.spec import AttentionSpec, Kernel, NormKind, NormOver, PositionBias
 from cortico.spec.weights import required_shapes
 from cortico.verify.equations.language import Equations
 from cortico.verify.equations.meaning import circuit_equations
@@ -225,7 +225,7 @@ def _torch_textbook(torch, spec, t, frequencies):
         a + t[b][:, None, :] if b in t else a for a, b in ((q, "b_Q"), (k, "b_K"), (v, "b_V"))
     )
     if spec.qk_norm:
-        q, k = (_torch_normed(spec, a, t[gain]) for a, gain in ((q, "gain_Q"), (k, "gain_K")))
+        q, k = (_torch_normed(spec, a, t, m) for a, m in ((q, "Q"), (k, "K")))
     if spec.rotary:
         q, k = (_torch_rotated(torch, spec, frequencies, a) for a in (q, k))
     members = q.shape[0] // k.shape[0]
@@ -256,11 +256,15 @@ def _torch_textbook(torch, spec, t, frequencies):
     return y + t["x"] if spec.residual else y
 
 
-def _torch_normed(spec, a, gain):
+def _torch_normed(spec, a, t, m):
     """Divided by the root mean square over the last side, or over heads and the last side."""
     sides = (2,) if spec.qk_norm.over is NormOver.HEAD else (0, 2)
+    if spec.qk_norm.kind is NormKind.LAYER:
+        a = a - a.mean(dim=sides, keepdim=True)
     mean = a.pow(2).mean(dim=sides, keepdim=True)
-    return a * (mean + spec.qk_norm.eps).rsqrt() * gain.reshape(-1, 1, a.shape[2])
+    gain, shift = (t.get(f"{name}_{m}") for name in ("gain", "shift"))
+    found = a * (mean + spec.qk_norm.eps).rsqrt() * gain.reshape(-1, 1, a.shape[2])
+    return found if shift is None else found + shift.reshape(-1, 1, a.shape[2])
 
 
 def _torch_rotated(torch, spec, frequencies, a):

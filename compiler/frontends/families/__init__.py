@@ -20,6 +20,8 @@ from cortico.frontends.families import (
     gemma2,
     gemma3,
     gpt2,
+    gpt_bigcode,
+    gpt_neo,
     gpt_neox,
     gpt_oss,
     gptj,
@@ -28,7 +30,9 @@ from cortico.frontends.families import (
     marian,
     mistral,
     mixtral,
+    modernbert,
     mpnet,
+    mpt,
     olmo,
     olmo2,
     olmoe,
@@ -51,11 +55,15 @@ FAMILIES: tuple[Family, ...] = (
     electra.FAMILY,
     distilbert.FAMILY,
     albert.FAMILY,
+    modernbert.FAMILY,
     gpt2.FAMILY,
+    gpt_bigcode.FAMILY,
+    gpt_neo.FAMILY,
     gptj.FAMILY,
     gpt_neox.FAMILY,
     opt.FAMILY,
     bloom.FAMILY,
+    mpt.FAMILY,
     falcon.FAMILY,
     llama.FAMILY,
     mistral.FAMILY,
@@ -87,6 +95,14 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
+_DISENTANGLED = (
+    "its attention is disentangled: scores are also products of queries and keys with embeddings of the "
+    "distance (content to position), which no spec has"
+)
+#: Why a `model_type` is not read, where that can be said.
+_REASONS = {"deberta": _DISENTANGLED, "deberta-v2": _DISENTANGLED}
+
+
 def family_of(
     config: Config, part: str | None = None, ignore: Collection[str] = ()
 ) -> tuple[Family, Config]:
@@ -100,6 +116,8 @@ def family_of(
     parts = {family.part: family for family in FAMILIES if kind in family.model_types}
     if parts:
         return of_part(config, part, parts), config
+    if kind in _REASONS:
+        raise SpecError(f"{config.source}: model_type {kind!r} is not supported: {_REASONS[kind]}")
     known = list(dict.fromkeys(name for family in FAMILIES for name in family.model_types))
     raise SpecError(
         f"{config.source}: model_type {kind!r} is not supported{_other_spelling(kind, known)}; "

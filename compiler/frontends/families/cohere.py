@@ -1,4 +1,4 @@
-"""Cohere (Command R): Llama whose features turn in neighbouring pairs."""
+"""Cohere (Command R): Llama whose features turn in neighbouring pairs, and may be normed before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
-from cortico.frontends.families.options import all_or_none, rotary_decoder
+from cortico.frontends.families.options import GAINS, all_or_none, layer_normed, rotary_decoder
 from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.rope import ROPE_KEYS
@@ -22,18 +22,21 @@ KEYS = Keys(
         "attention_bias": False,
         "max_position_embeddings": 8192,
         "is_causal": True,
+        "use_qk_norm": False,
+        "layer_norm_eps": 1e-5,
         **ROPE_KEYS,
         "rope_theta": 500000.0,
     },
-    harmless=llama.HARMLESS - {"rms_norm_eps"} | words("layer_norm_eps logit_scale"),
-    fixed={"partial_rotary_factor": 1.0, "use_qk_norm": False},
+    harmless=llama.HARMLESS - {"rms_norm_eps"} | words("logit_scale"),
+    fixed={"partial_rotary_factor": 1.0},
 )
 
 
 def describe(config: Config, layer: int) -> Attention:
-    """All four maps have a bias, or none has."""
+    """All four maps have a bias, or none has. A norm has a gain for each head."""
     bias = all_or_none(config.flag("attention_bias"))
-    return rotary_decoder(config, bias, style=RotaryStyle.INTERLEAVED)
+    plain = rotary_decoder(config, bias, style=RotaryStyle.INTERLEAVED)
+    return layer_normed(plain, config, "use_qk_norm", own_gains=True)
 
 
 FAMILY = replace(
@@ -42,4 +45,6 @@ FAMILY = replace(
     model_types=("cohere",),
     keys=KEYS,
     describe=describe,
+    others=GAINS,
+    in_a_row=False,
 )

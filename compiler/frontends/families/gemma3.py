@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
 from cortico.frontends.families.options import (
     GAINS,
     all_or_none,
+    bidirectional,
     layer_kind,
     normed,
     rotary_decoder,
@@ -17,8 +17,7 @@ from cortico.frontends.families.options import (
 )
 from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
-from cortico.frontends.rope import ROPE_KEYS
-from cortico.ir.errors import shown
+from cortico.frontends.rope import ROPE_KEYS, of_kind
 
 KEYS = Keys(
     read={
@@ -35,17 +34,15 @@ KEYS = Keys(
         "layer_types": None,
         "max_position_embeddings": 131072,
         "is_causal": True,
+        "use_bidirectional_attention": False,
         **ROPE_KEYS,
         "rope_theta": 1000000.0,
         "rope_local_base_freq": 10000.0,
     },
     harmless=llama.HARMLESS - {"rms_norm_eps"}
     | words("hidden_activation final_logit_softcapping _sliding_window_pattern"),
-    fixed=llama.FIXED
-    | {
-        "use_bidirectional_attention": False,
-        "attn_logit_softcapping": None,  # transformers does not read it, other programs do
-    },
+    # transformers does not read it, other programs do
+    fixed=llama.FIXED | {"attn_logit_softcapping": None},
 )
 
 
@@ -54,29 +51,18 @@ def describe(config: Config, layer: int) -> Attention:
     slides = (layer + 1) % config.size("sliding_window_pattern") != 0
     kind = layer_kind(config, layer, slides)
     window = window_of(config, layer, slides)
-    config = Config(config.source, {**config.values, **_rope(config, kind)})
+    both = config.values["use_bidirectional_attention"] is not None
+    both = both and config.flag("use_bidirectional_attention")
+    if both and window is not None:
+        window = window // 2 + 1
+    slow = kind == "full_attention"
+    config = of_kind(config, kind, "rope_theta" if slow else "rope_local_base_freq", scaled=slow)
     bias = all_or_none(config.flag("attention_bias"))
     scale = config.number("query_pre_attn_scalar") ** -0.5
-    return normed(rotary_decoder(config, bias, window, scale=scale), config)
-
-
-def _rope(config: Config, kind: str) -> dict[str, Any]:
-    """The keys of rope as one kind of layer reads them: each has a table, `rope_scaling` is of full ones."""
-    tables = config.table("rope_parameters")
-    found = dict(tables.values if tables else {})
-    strange = found.keys() - {"full_attention", "sliding_attention"}
-    if strange:
-        raise config.wrong(
-            "rope_parameters", f"a table for each kind of layer, not {shown(min(strange))}"
-        )
-    own = tables.table(kind) if tables else None
-    values = dict(own.values if own else {})
-    if kind == "sliding_attention":
-        base, scaling = config.values["rope_local_base_freq"], None
-    else:
-        base, scaling = config.values["rope_theta"], config.table("rope_scaling")
-    values |= scaling.values if scaling else {}
-    return {"rope_parameters": values, "rope_scaling": None, "rope_theta": base}
+    spec, weights = normed(rotary_decoder(config, bias, window, scale=scale), config)
+    if both and config.flag("is_causal"):  # else the other key counts, whose windows are wider
+        spec = replace(spec, **bidirectional(window))
+    return spec, weights
 
 
 FAMILY = replace(

@@ -8,27 +8,34 @@ from typing import Any
 from cortico.frontends.config import Config
 from cortico.frontends.family import Attention
 from cortico.frontends.rope import EVERY_ROPE, read_rope
-from cortico.ir.errors import SpecError
-from cortico.spec import AttentionSpec, Bias, Mask, NormOver, QueryKeyNorm, RotaryStyle
+from cortico.spec import (
+    AttentionSpec,
+    Bias,
+    Mask,
+    NormKind,
+    NormOver,
+    QueryKeyNorm,
+    RotaryStyle,
+)
 
 EVERY_BIAS = Bias(query=True, key=True, value=True, output=True)
 
 #: The vectors of such norms.
 GAINS = {"gain_Q": "q_norm.weight", "gain_K": "k_norm.weight"}
 
-_LAYER_TYPES = ("full_attention", "sliding_attention")
+#: What `layer_types` may say: that a layer sees all before it, or what is in a window.
+LAYER_TYPES = ("full_attention", "sliding_attention")
 
 
 def causal(config: Config, window: int | None = None) -> dict[str, Any]:
-    """The mask of a decoder. With `is_causal: false` it sees all tokens, as an encoder does."""
+    """The mask of a decoder. With `is_causal: false` it sees all tokens, as an encoder does.
+
+    Then a window is to both sides, and has so many tokens beside the query's own (masking_utils.py of
+    transformers: distance <= sliding_window); a causal one counts that, too.
+    """
     if config.flag("is_causal"):
         return {"mask": Mask.CAUSAL if window is None else Mask.WINDOW, "window": window}
-    if window is not None:
-        raise SpecError(
-            f"{config.source}: is_causal = False with sliding_window = {window}: a window to both "
-            "sides is not supported"
-        )
-    return bidirectional()
+    return bidirectional(None if window is None else window + 1)
 
 
 def causal_if_decoder(config: Config) -> dict[str, Any]:
@@ -45,9 +52,13 @@ def causal_if_decoder(config: Config) -> dict[str, Any]:
     return bidirectional()
 
 
-def bidirectional() -> dict[str, Any]:
-    """The mask of an encoder. It runs on padded batches, and gets the run-time input `keep`."""
-    return {"mask": Mask.NONE, "key_padding": True}
+def bidirectional(window: int | None = None) -> dict[str, Any]:
+    """The mask of an encoder. It runs on padded batches, and gets the run-time input `keep`.
+
+    With `window` each token sees those that are less than that away.
+    """
+    mask = Mask.NONE if window is None else Mask.BIDIRECTIONAL_WINDOW
+    return {"mask": mask, "window": window, "key_padding": True}
 
 
 def groups(config: Config) -> int | None:
@@ -105,6 +116,18 @@ def normed(attention: Attention, config: Config, over: NormOver = NormOver.HEAD)
     return replace(spec, qk_norm=QueryKeyNorm(over, config.number("rms_norm_eps"))), weights
 
 
+def layer_normed(
+    attention: Attention, config: Config, key: str, own_gains: bool = False, bias: bool = False
+) -> Attention:
+    """The same with a layer norm of each query and key, where the flag at `key` says so."""
+    spec, weights = attention
+    if not config.flag(key):
+        return attention
+    eps = config.number("layer_norm_eps")
+    norm = QueryKeyNorm(eps=eps, kind=NormKind.LAYER, own_gains=own_gains, bias=bias)
+    return replace(spec, qk_norm=norm), weights
+
+
 def encoder(config: Config, bias: Bias = EVERY_BIAS, padded: bool = True) -> Attention:
     """All tokens see all. `padded`: it runs on batches of texts, and gets the input `keep`."""
     config.divided("hidden_size", by="num_attention_heads")
@@ -119,8 +142,8 @@ def encoder(config: Config, bias: Bias = EVERY_BIAS, padded: bool = True) -> Att
 
 def layer_kind(config: Config, layer: int, slides: bool) -> str:
     """What `layer_types` calls a layer, or what it would where there is no such list."""
-    said = config.for_layer("layer_types", layer, "num_hidden_layers", *_LAYER_TYPES)
-    return said or _LAYER_TYPES[slides]
+    said = config.for_layer("layer_types", layer, "num_hidden_layers", *LAYER_TYPES)
+    return said or LAYER_TYPES[slides]
 
 
 def window_of(config: Config, layer: int, slides: bool) -> int | None:

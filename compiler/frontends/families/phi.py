@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
-from cortico.frontends.families.options import EVERY_BIAS, rotary_decoder
+from cortico.frontends.families.options import EVERY_BIAS, layer_normed, rotary_decoder
 from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
@@ -20,18 +20,20 @@ KEYS = Keys(
         "num_key_value_heads": None,
         "head_dim": None,
         "partial_rotary_factor": 0.5,
+        "qk_layernorm": False,
+        "layer_norm_eps": 1e-5,
         "max_position_embeddings": 2048,
         "is_causal": True,
         **ROPE_KEYS,
     },
-    harmless=llama.HARMLESS - {"rms_norm_eps"} | words("layer_norm_eps resid_pdrop embd_pdrop"),
-    fixed={"qk_layernorm": False},
+    harmless=llama.HARMLESS - {"rms_norm_eps"} | words("resid_pdrop embd_pdrop"),
 )
 
 
 def describe(config: Config, layer: int) -> Attention:
-    """Causal self-attention with `dense`."""
-    return rotary_decoder(config, EVERY_BIAS, partial=True)
+    """Causal self-attention with `dense`. A norm has a bias, and is the same for all heads."""
+    plain = rotary_decoder(config, EVERY_BIAS, partial=True)
+    return layer_normed(plain, config, "qk_layernorm", bias=True)
 
 
 FAMILY = replace(
@@ -41,4 +43,9 @@ FAMILY = replace(
     keys=KEYS,
     describe=describe,
     maps=Separate("q_proj", "k_proj", "v_proj", "dense"),
+    others={
+        f"{word}_{letter.upper()}": f"{letter}_layernorm.{name}"
+        for word, name in (("gain", "weight"), ("shift", "bias"))
+        for letter in "qk"
+    },
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
-from cortico.frontends.families.options import rotary_decoder
+from cortico.frontends.families.options import layer_normed, rotary_decoder
 from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.rope import ROPE_KEYS
@@ -19,21 +19,22 @@ KEYS = Keys(
         "num_attention_heads": 32,
         "num_key_value_heads": 32,
         "use_qkv_bias": False,
+        "qk_layernorm": False,
+        "layer_norm_eps": 1e-5,
         "partial_rotary_factor": 0.25,
         "max_position_embeddings": 4096,
         "is_causal": True,
         **ROPE_KEYS,
     },
-    harmless=llama.HARMLESS - {"rms_norm_eps"}
-    | words("layer_norm_eps hidden_dropout use_parallel_residual"),
-    fixed={"qk_layernorm": False},
+    harmless=llama.HARMLESS - {"rms_norm_eps"} | words("hidden_dropout use_parallel_residual"),
 )
 
 
 def describe(config: Config, layer: int) -> Attention:
-    """Causal self-attention; the map out has no bias."""
+    """Causal self-attention; the map out has no bias. Each head may have a norm of its own."""
     biased = config.flag("use_qkv_bias")
-    return rotary_decoder(config, Bias(query=biased, key=biased, value=biased), partial=True)
+    plain = rotary_decoder(config, Bias(query=biased, key=biased, value=biased), partial=True)
+    return layer_normed(plain, config, "qk_layernorm", own_gains=True)
 
 
 FAMILY = replace(
@@ -42,4 +43,8 @@ FAMILY = replace(
     model_types=("stablelm",),
     keys=KEYS,
     describe=describe,
+    others={
+        "gain_Q": "q_layernorm.norms.{head}.weight",
+        "gain_K": "k_layernorm.norms.{head}.weight",
+    },
 )

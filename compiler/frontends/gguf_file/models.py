@@ -5,14 +5,15 @@ Keys mean what they mean to llama.cpp (src/llama-model.cpp); the families are th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from cortico.frontends.config import Config
-from cortico.frontends.families import gemma, llama, qwen2
+from cortico.frontends.families import gemma, gemma2, gemma3, llama, qwen2, qwen3
+from cortico.frontends.families.options import LAYER_TYPES
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
@@ -39,13 +40,15 @@ _READ: Mapping[str, Any] = {
     "rope.scaling.yarn_beta_fast": None,
     "rope.scaling.yarn_beta_slow": None,
 }
+_EPS = "attention.layer_norm_rms_epsilon"
+_WINDOW, _PERIOD = "attention.sliding_window", "attention.sliding_window_pattern"
 _HARMLESS = words(
-    "vocab_size feed_forward_length attention.layer_norm_rms_epsilon attention.layer_norm_epsilon "
+    f"vocab_size feed_forward_length {_EPS} attention.layer_norm_epsilon "
     "expert_count expert_used_count expert_feed_forward_length rope.scaling.finetuned pooling_type"
 )
 _FIXED = {
     "tensor_data_layout": "Meta AI original pth",
-    "attention.sliding_window": 0,  # llama.cpp does not heed it in these architectures
+    _WINDOW: 0,  # llama.cpp does not heed it in these architectures
     "rope.scaling.attn_factor": 1.0,
     "rope.scaling.yarn_attn_factor": 1.0,
     "rope.scaling.yarn_ext_factor": 1.0,
@@ -80,19 +83,125 @@ def in_halves(array: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class _Named:
+    """The keys of one architecture, with its name left out."""
+
+    name: str
+    config: Config
+
+    def full(self, key: str) -> str:
+        return f"{self.name}.{key}"
+
+    def get(self, key: str) -> Any:
+        return self.config.values[self.full(key)]
+
+    def size(self, key: str) -> int:
+        return self.config.size(self.full(key))
+
+    def number(self, key: str) -> float:
+        return self.config.number(self.full(key))
+
+    def optional_size(self, key: str) -> int | None:
+        return self.config.optional_size(self.full(key))
+
+    def same(self, key: str, usual: int, expected: int, of: str) -> None:
+        """SpecError when the size at `key`, or what it is without, is not `expected`."""
+        found = self.optional_size(key)
+        if (usual if found is None else found) != expected:
+            raise self.config.wrong(self.full(key), f"{expected}, as {self.full(of)} says")
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A family, and how llama.cpp stores it."""
 
     family: Family
     paired: bool = False  #: pairs of rotating features stand side by side
     divides: bool = False  #: `rope_freqs.weight` divides the frequencies
+    read: Mapping[str, Any] = field(
+        default_factory=dict
+    )  #: keys beside those of all, with defaults
+    harmless: frozenset[str] = frozenset()  #: keys beside those of all
+    more: Callable[[_Named], Mapping[str, Any]] = lambda keys: {}  #: what these say, as config.json
+    others: Mapping[str, str] = field(default_factory=dict)  #: weights that are vectors
+    ignored: tuple[str, ...] = ()  #: beginnings of tensors, beside those of all
 
 
-#: By `general.architecture`. What is called llama there is Mistral and Mixtral, too.
+def _eps(keys: _Named) -> dict[str, Any]:
+    return {"rms_norm_eps": keys.number(_EPS)}
+
+
+def _gemma(keys: _Named, larger: int, window: int | None) -> dict[str, Any]:
+    """Scale and windows of Gemma 2 and 3, of which the model with `larger` layers has another scale.
+
+    Without a window all layers see all, else the last of every `sliding_window_pattern` layers does.
+    """
+    model, heads, count = (
+        keys.size(key) for key in ("embedding_length", "attention.head_count", "block_count")
+    )
+    other = None if count == larger else keys.optional_size("attention.key_length")
+    period = keys.size(_PERIOD)
+    slides = [window is not None and layer % period < period - 1 for layer in range(count)]
+    return {
+        "query_pre_attn_scalar": other or model // heads,
+        "sliding_window": window,
+        "layer_types": [LAYER_TYPES[each] for each in slides],
+    }
+
+
+def _gemma2(keys: _Named) -> dict[str, Any]:
+    cap, window = keys.number("attn_logit_softcapping"), keys.size(_WINDOW)
+    return {"attn_logit_softcapping": cap, **_gemma(keys, 46, window)}
+
+
+def _gemma3(keys: _Named) -> dict[str, Any]:
+    """Layers that slide turn by a base of their own, and are not scaled."""
+    if keys.get("rope.scaling.type") is not None:  # llama.cpp bends their frequencies by YaRN, too
+        keys.config.choice(keys.full("rope.scaling.type"), "none", "linear")
+    window = None if keys.get(_WINDOW) in (None, 0) else keys.size(_WINDOW)
+    bases = (_rope(keys), {"rope_theta": keys.number("rope.freq_base_swa")})
+    return {
+        **_eps(keys),
+        **_gemma(keys, 62, window),
+        "rope_parameters": dict(zip(LAYER_TYPES, bases, strict=True)),
+    }
+
+
+_SOFT_CAPS = words("final_logit_softcapping")
+_GAINS = {"gain_Q": "attn_q_norm.weight", "gain_K": "attn_k_norm.weight"}
+_POST_NORMS = ("post_attention_norm.", "post_ffw_norm.")
+
+#: By `general.architecture`. What is called llama there is Mistral and Mixtral, too. The converter has
+#: added Gemma's 1 to the gains.
 ARCHITECTURES = {
     "llama": Architecture(llama.FAMILY, paired=True, divides=True),
     "qwen2": Architecture(qwen2.FAMILY),
+    "qwen3": Architecture(qwen3.FAMILY, read={_EPS: None}, more=_eps, others=_GAINS),
     "gemma": Architecture(gemma.FAMILY),
+    "gemma2": Architecture(
+        gemma2.FAMILY,
+        read={
+            "attn_logit_softcapping": 50.0,
+            _WINDOW: 4096,
+            _PERIOD: 2,
+        },
+        harmless=_SOFT_CAPS,
+        more=_gemma2,
+        ignored=_POST_NORMS,
+    ),
+    "gemma3": Architecture(
+        gemma3.FAMILY,
+        read={
+            _EPS: None,
+            _WINDOW: None,
+            _PERIOD: 6,
+            "rope.freq_base_swa": 10000.0,
+        },
+        harmless=_SOFT_CAPS,
+        more=_gemma3,
+        others=_GAINS,
+        ignored=_POST_NORMS,
+    ),
 }
 
 
@@ -113,54 +222,31 @@ def family_of_file(config: Config, tensors: Tensors) -> Family:
     return Family(
         name=f"{kind.family.name}, GGUF",
         model_types=(),
-        keys=_keys(name, config.values),
+        keys=_keys(name, kind, config.values),
         describe=describe,
         maps=Paired(*names) if kind.paired else Separate(*names),
         place="blk.{layer}.",
-        ignored=("attn_norm.", "ffn_"),
+        ignored=("attn_norm.", "ffn_", *kind.ignored),
+        others=kind.others,
         layers=f"{name}.block_count",
     )
 
 
-def _keys(name: str, given: Mapping[str, Any]) -> Keys:
+def _keys(name: str, kind: Architecture, given: Mapping[str, Any]) -> Keys:
     """Of this architecture: full names. Keys about the file as a whole are harmless, but for a few."""
-    fixed = {f"{name}.{key}": value for key, value in _FIXED.items()} | _FIXED_FOR_ALL
+    read = {**_READ, **kind.read}
+    fixed = {f"{name}.{k}": value for k, value in _FIXED.items() if k not in read} | _FIXED_FOR_ALL
     about = {key for key in given if key.startswith(_ABOUT) and key not in fixed}
+    harmless = (_HARMLESS | kind.harmless) - read.keys()
     return Keys(
-        read={f"{name}.{key}": value for key, value in _READ.items()},
-        harmless=frozenset(about | {f"{name}.{key}" for key in _HARMLESS} | _HARMLESS_FOR_ALL),
+        read={f"{name}.{key}": value for key, value in read.items()},
+        harmless=frozenset(about | {f"{name}.{key}" for key in harmless} | _HARMLESS_FOR_ALL),
         fixed=fixed,
     )
 
 
-@dataclass(frozen=True)
-class _Named:
-    """The keys of one architecture, with its name left out."""
-
-    name: str
-    config: Config
-
-    def full(self, key: str) -> str:
-        return f"{self.name}.{key}"
-
-    def get(self, key: str) -> Any:
-        return self.config.values[self.full(key)]
-
-    def size(self, key: str) -> int:
-        return self.config.size(self.full(key))
-
-    def optional_size(self, key: str) -> int | None:
-        return self.config.optional_size(self.full(key))
-
-    def same(self, key: str, usual: int, expected: int, of: str) -> None:
-        """SpecError when the size at `key`, or what it is without, is not `expected`."""
-        found = self.optional_size(key)
-        if (usual if found is None else found) != expected:
-            raise self.config.wrong(self.full(key), f"{expected}, as {self.full(of)} says")
-
-
 def _describe(kind: Architecture, keys: _Named, tensors: Tensors, layer: int) -> Attention:
-    values = _sizes(keys) | {"rope_parameters": _rope(keys)}
+    values = {**_sizes(keys), "rope_parameters": _rope(keys), **kind.more(keys)}
     if "attention_bias" in kind.family.keys.read:
         values["attention_bias"] = f"blk.{layer}.attn_q.bias" in tensors
     config = kind.family.keys.resolve(Config(keys.config.source, values))
@@ -196,7 +282,7 @@ def _rope(keys: _Named) -> dict[str, Any]:
     usual = "default" if factor is None else "linear"
     table = {
         "rope_type": {"none": "default", None: usual}.get(kind, kind),
-        "rope_theta": keys.config.number(keys.full("rope.freq_base")),
+        "rope_theta": keys.number("rope.freq_base"),
         "factor": factor,
         "original_max_position_embeddings": keys.get("rope.scaling.original_context_length"),
         "beta_fast": keys.get("rope.scaling.yarn_beta_fast"),

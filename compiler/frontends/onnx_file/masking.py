@@ -131,6 +131,8 @@ def seen(mask: Mask, window: int | None, queries: int, keys: int) -> np.ndarray:
     ahead = np.arange(keys) - np.arange(queries)[:, None]
     if mask is Mask.NONE:
         return np.ones(ahead.shape, bool)
+    if mask is Mask.BIDIRECTIONAL_WINDOW:
+        return np.abs(ahead) < (window or keys)
     return (ahead <= 0) & (ahead > -(window or keys))
 
 
@@ -144,5 +146,6 @@ def _mask(live: np.ndarray, known: Known) -> tuple[Mask, int | None] | None:
         choices += [(Mask.WINDOW, int(live.sum(2).max()))]
     else:
         choices += [(Mask.WINDOW, int(live.sum(2).max()))]
+        choices += [(Mask.BIDIRECTIONAL_WINDOW, int(live[:, 0].sum(1).max()))]
     matching = (c for c in choices if (live == seen(*c, *live.shape[1:])).all())
     return next(matching, None)

@@ -16,6 +16,8 @@ Where queries are normed, n = gain · q / r with r = √(mean of q² + eps), key
 
     ∂q_a = gain_a ∂n_a / r - q_a · mean of (gain ∂n q) / r³       ∂gain_a = Σ ∂n_a q_a / r
 
+A layer norm has q - mean of q in place of q, and takes from ∂q its mean; ∂shift_a = Σ ∂n_a.
+
 With a soft cap c the z of ∂q and ∂k is z_hij (1 - tanh²(scale q·k / c)).
 
 For linear attention these are the closed forms of Granier & Senn, arXiv 2504.06354, with the sums over
@@ -27,7 +29,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cortico.spec import AttentionSpec, Kernel
+from cortico.spec import AttentionSpec, Kernel, NormKind
 from cortico.verify.equations.gradients import ERROR, gradient_of
 from cortico.verify.equations.language import (
     Definition,
@@ -152,19 +154,20 @@ class _ClosedForms(Textbook):
         turned_back = self._turned_back(f"d_{name}", head, token)
         if self.spec.qk_norm is None:
             return [Definition(f"d_{name}", at, turned_back)]
-        content, own = Read(name, at), Read(gain, (*self.own(head), *self.b))
+        content, own = Read(self.centred(name), at), Read(gain, (*self.own(head), *self.b))
         over_rms = number(1) / Read(f"{name}_rms", (*self.each(head), token))
         wish = own * Read(f"normed.d_{name}", at)
         along = self.mean(head, wish * content) * over_rms * over_rms * over_rms
-        return [
+        divided = wish * over_rms - content * Read(f"along.d_{name}", (*self.each(head), token))
+        rows = [
             Definition(f"normed.d_{name}", at, turned_back),
             Definition(f"along.d_{name}", (*self.each(head), token), along),
-            Definition(
-                f"d_{name}",
-                at,
-                wish * over_rms - content * Read(f"along.d_{name}", (*self.each(head), token)),
-            ),
         ]
+        if self.spec.qk_norm.kind is NormKind.RMS:
+            return [*rows, Definition(f"d_{name}", at, divided)]
+        centred = Read(f"centred.d_{name}", at)
+        rows.append(Definition(f"centred.d_{name}", at, divided))
+        return [*rows, Definition(f"d_{name}", at, centred - self.mean(head, centred))]
 
     def _turned_back(self, name: str, head: tuple[Index, ...], token: Index) -> Expression:
         """A gradient behind the rotation, brought in front of it."""
@@ -194,16 +197,17 @@ class _ClosedForms(Textbook):
         }
 
     def _of_gains(self) -> dict[str, tuple[Indices, Expression]]:
-        """The gains of norms, one for all heads or one for each."""
+        """The gains and biases of norms, one for all heads or one for each."""
         found = {}
-        for name, gain, head, token in (
-            ("query", "gain_Q", self.h, self.i),
-            ("key", "gain_K", self.g, self.j),
+        for name, letter, head, token in (
+            ("query", "Q", self.h, self.i),
+            ("key", "K", self.g, self.j),
         ):
-            at, each = (*head, token, *self.b), self.each(head)
-            divided = Read(name, at) / Read(f"{name}_rms", (*each, token))
-            shared = total((*each, token), Read(f"normed.d_{name}", at) * divided)
-            found[gain] = ((*self.own(head), *self.b), shared)
+            at, own = (*head, token, *self.b), self.own(head)
+            wish, shared = Read(f"normed.d_{name}", at), (*(() if own else head), token)
+            divided = Read(self.centred(name), at) / Read(f"{name}_rms", (*self.each(head), token))
+            found[f"gain_{letter}"] = ((*own, *self.b), total(shared, wish * divided))
+            found[f"shift_{letter}"] = ((*own, *self.b), total(shared, wish))
         return found
 
     def _of_positions(self) -> dict[str, tuple[tuple[Index, ...], Expression]]:

@@ -1,7 +1,8 @@
 """Multihead attention as the textbook writes it: the equations that circuits are held against.
 
     query_hia = Σ_m W_Q[h,a,m] x[i,m] + b_Q[h,a]        key, value likewise, of source tokens j
-    normed    = gain · query / √(mean of query² + eps)   key likewise, where the spec norms them
+    normed    = gain · query / √(mean of query² + eps)   key likewise, where the spec norms them; a layer
+                                                         norm has query - mean of query, and may add a bias
     score_hij = scale · Σ_a query_hia key_hja + bias     scale: 1/√d for softmax, 1 for linear
                 or c · tanh(scale · Σ_a … / c) + bias    with a soft cap c (Gemma 2, arXiv 2408.00118)
     mask_hij  = exp(score_hij) / Σ_l exp(score_hil)      over the tokens that i may see; or score_hij
@@ -34,7 +35,15 @@ from fractions import Fraction
 import numpy as np
 
 from cortico.ir import Formula
-from cortico.spec import AttentionSpec, Kernel, Mask, NormOver, PositionBias, RotaryStyle
+from cortico.spec import (
+    AttentionSpec,
+    Kernel,
+    Mask,
+    NormKind,
+    NormOver,
+    PositionBias,
+    RotaryStyle,
+)
 from cortico.spec.weights import required_shapes
 from cortico.verify.equations.language import (
     ONE,
@@ -109,6 +118,8 @@ class Textbook:
             "extra_V": (*g, self.c),
             "gain_Q": (*self.own(h), *self.b),
             "gain_K": (*self.own(g), *self.b),
+            "shift_Q": (*self.own(h), *self.b),
+            "shift_K": (*self.own(g), *self.b),
             "rotation(frequencies)": (Index("", POSITIONS), *self.a, self.b[-1]),
             "frequencies": self.a[:1],
         }
@@ -207,7 +218,7 @@ class Textbook:
             Definition("value", (*g, j, self.c), value),
         ]
         if self.spec.qk_norm:
-            rows += [*self.normed("query", "gain_Q", h, i), *self.normed("key", "gain_K", g, j)]
+            rows += [*self.normed("query", "Q", h, i), *self.normed("key", "K", g, j)]
         if self.spec.rotary:
             for name, head, token in (("query", h, i), ("key", g, j)):
                 turn = Read("rotation(frequencies)", (token, *a, b[-1]))
@@ -216,29 +227,42 @@ class Textbook:
         return rows
 
     def own(self, head: Indices) -> Indices:
-        """The heads that have root mean squares, or gains, of their own: with the width none, or all."""
-        over = self.spec.qk_norm and self.spec.qk_norm.over
-        return head if over is NormOver.WIDTH else ()
+        """The heads that have gains of their own: none, or all."""
+        return head if self.spec.qk_norm and self.spec.qk_norm.by_head else ()
 
-    def normed(self, name: str, gain: str, head: Indices, token: Index) -> list[Definition]:
-        """The root mean square, and what is divided by it."""
+    def normed(self, name: str, letter: str, head: Indices, token: Index) -> list[Definition]:
+        """The mean where it goes, the root mean square of what is left, and what is divided by it."""
         assert self.spec.qk_norm is not None
-        content, eps = Read(name, (*head, token, *self.b)), number(self.spec.qk_norm.eps)
+        at, pooled = (*head, token, *self.b), (*self.each(head), token)
+        rows, content = list[Definition](), Read(self.centred(name), at)
+        if self.spec.qk_norm.kind is NormKind.LAYER:
+            mean, alone = Read(f"{name}_mean", pooled), Read(name, at)
+            rows.append(Definition(f"{name}_mean", pooled, self.mean(head, alone)))
+            rows.append(Definition(f"centred_{name}", at, alone - mean))
+        eps = number(self.spec.qk_norm.eps)
         rms = Apply("sqrt", self.mean(head, content * content) + eps)
-        at = (*self.each(head), token)
-        divided = Read(gain, (*self.own(head), *self.b)) * content / Read(f"{name}_rms", at)
+        own = (*self.own(head), *self.b)
+        divided = Read(f"gain_{letter}", own) * content / Read(f"{name}_rms", pooled)
+        shifted = divided + self.bias(f"shift_{letter}", *own)
         return [
-            Definition(f"{name}_rms", at, rms),
-            Definition(f"normed_{name}", (*head, token, *self.b), divided),
+            *rows,
+            Definition(f"{name}_rms", pooled, rms),
+            Definition(f"normed_{name}", at, shifted),
         ]
+
+    def centred(self, name: str) -> str:
+        """What is divided by the root of its mean square."""
+        norm = self.spec.qk_norm
+        return f"centred_{name}" if norm and norm.kind is NormKind.LAYER else name
 
     def each(self, head: Indices) -> Indices:
         """The heads that are normed by themselves."""
-        return () if self.own(head) else head
+        over = self.spec.qk_norm and self.spec.qk_norm.over
+        return () if over is NormOver.WIDTH else head
 
     def mean(self, head: Indices, body: Expression) -> Expression:
         """The mean over the features that are normed together."""
-        together = (*self.own(head), *self.b)
+        together = (*(() if self.each(head) else head), *self.b)
         return product(*(Size(v.sort, Fraction(-1)) for v in together), total(together, body))
 
     def before(self, name: str) -> str:
@@ -338,10 +362,10 @@ class Textbook:
     def seen(self) -> Expression:
         """1 where query i may attend to source token j, else 0."""
         seen: Expression = ONE
+        both = self.spec.mask is Mask.BIDIRECTIONAL_WINDOW
         if self.spec.mask is not Mask.NONE:
-            seen = seen * Within(self.j, self.i, 0)
-        if self.spec.mask is Mask.WINDOW:
-            assert self.spec.window is not None
+            seen = seen * Within(self.j, self.i, (self.spec.window or 1) - 1 if both else 0)
+        if self.spec.window is not None:
             seen = seen * Within(self.i, self.j, self.spec.window - 1)
         return seen * Read("keep", (self.j,)) if self.spec.key_padding else seen
 

@@ -10,6 +10,7 @@ from cortico.verify.recheck.forms import Maybe, Table, fit, printable
 from cortico.verify.recheck.text import require
 
 _NUCLEI = ("core", "matrix")
+_WINDOWED = ("window", "bidirectional_window")
 FORM = Table(
     {
         "model": int,
@@ -22,7 +23,7 @@ FORM = Table(
         "context?": Maybe(int),
         "values?": Maybe(int),
         "kernel?": ("linear", "softmax"),
-        "mask?": ("none", "causal", "window"),
+        "mask?": ("none", "causal", *_WINDOWED),
         "window?": Maybe(int),
         "key_padding?": bool,
         "scale?": Maybe(float),
@@ -37,7 +38,17 @@ FORM = Table(
                 }
             )
         ),
-        "qk_norm?": Maybe(Table({"over?": ("head", "width"), "eps?": float})),
+        "qk_norm?": Maybe(
+            Table(
+                {
+                    "over?": ("head", "width"),
+                    "eps?": float,
+                    "kind?": ("rms", "layer"),
+                    "own_gains?": bool,
+                    "bias?": bool,
+                }
+            )
+        ),
         "position_bias?": ("none", "alibi", "table"),
         "sink?": bool,
         "extra_source?": bool,
@@ -85,7 +96,7 @@ def _check_together(s: defaultdict[str, Any]) -> None:
     heads, model, cross = s["heads"], s["model"], bool(s["cross"])
     require(s["key_features"] or model % heads == 0, "model does not divide into heads")
     require(heads % (s["kv_heads"] or heads) == 0, "heads do not divide into kv_heads")
-    require((s["mask"] == "window") == (s["window"] is not None), "window does not fit mask")
+    require((s["mask"] in _WINDOWED) == (s["window"] is not None), "window does not fit mask")
     plain = s["mask"] in (None, "none") and s["position_bias"] != "alibi" and not s["rotary"]
     require(plain or not cross, "mask, alibi and rotary are not for cross attention")
     others = s["context"] or s["context_tokens"] or s["values"]
@@ -102,7 +113,7 @@ def _check_together(s: defaultdict[str, Any]) -> None:
     table = s["position_bias"] == "table" and any(isinstance(each, str) for each in symbols)
     require(not table, "a table of positions needs numbers of tokens")
     if s["microcircuit"] == "memory":
-        fine = s["kernel"] == "linear" and s["mask"] != "window"
+        fine = s["kernel"] == "linear" and s["mask"] not in _WINDOWED
         fine = fine and s["soft_cap"] is None
         require(fine and s["position_bias"] in (None, "none"), "no memory computes this")
     require(s["soft_cap"] is None or s["soft_cap"] > 0, "soft_cap must be positive")

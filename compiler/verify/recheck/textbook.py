@@ -16,7 +16,7 @@ from cortico.verify.recheck.world import Array, Arrays, World
 
 #: Heads h are members r of groups g; key features a, to be turned, are components t of planes p.
 SIDES = """x:im context:jl values:jv keep:j W_Q:ham W_K:gal W_V:gcv W_O:hoc b_Q:ha b_K:ga b_V:gc b_O:o
-alibi_slopes:h position_bias:hij sink:h frequencies:p gain_Q:a gain_K:a extra_K:ga extra_V:gc"""
+alibi_slopes:h position_bias:hij sink:h frequencies:p gain_Q:a gain_K:a shift_Q:a shift_K:a extra_K:ga extra_V:gc"""
 
 
 class Textbook:
@@ -34,8 +34,9 @@ class Textbook:
         self.extents = {letter: str(extent) for letter, extent in extents.items()}
         self.split = {"h": "gr" if heads > groups else "h", "a": "pt" if self.rotary else "a"}
         self.sides = dict(part.split(":") for part in SIDES.split())
-        if (s["qk_norm"] or {}).get("over") == "width":
-            self.sides |= {"gain_Q": "ha", "gain_K": "ga"}
+        norm = s["qk_norm"] or {}
+        if norm.get("over") == "width" or norm.get("own_gains"):
+            self.sides |= {"gain_Q": "ha", "gain_K": "ga", "shift_Q": "ha", "shift_K": "ga"}
         self.circuit, self.level = circuit, int(s["kernel"] != "linear")
 
     def check_interface(self) -> None:
@@ -94,18 +95,26 @@ class Textbook:
         return turned.reshape(y.shape) % self.world.primes[level]
 
     def normed(self, kind: str, y: Array, level: int) -> Array:
-        """`gain · y / √(mean of y² + eps)`, the mean over features, or over heads and features."""
+        """`gain · y / √(mean of y² + eps)`, where a layer norm takes the mean from y, and the bias."""
         world, p, norm = self.world, self.world.primes[level], self.s["qk_norm"]
-        heads = self.counts("h" if kind == "query" else "g", level)
-        features, gain = self.counts("a", level), self.read(f"gain_{kind[0].upper()}", level)
-        found, count = np.einsum("hia,hia,a->hi", y, y, features), int(features.sum())
-        if norm.get("over") == "width":
-            found, count = np.einsum("hi,h->i", found, heads)[None], count * int(heads.sum())
-        mean = found * world.power(Fraction(1), [(count, Fraction(-1))], level)
+        letter = kind[0].upper()
+        if norm.get("kind") == "layer":
+            y = (y - self.mean(kind, y, level)[..., None]) % p
         eps = world.power(number(repr(norm.get("eps", 1e-6))), [], level)
-        rms = transferred(world, "sqrt", (mean + eps) % p, level)
-        gain = gain[:, None] if gain.ndim == 2 else gain
-        return gain * y * world.reciprocal(rms, level)[..., None] % p
+        rms = transferred(world, "sqrt", (self.mean(kind, y * y, level) + eps) % p, level)
+        names = [f"gain_{letter}", *[f"shift_{letter}"] * bool(norm.get("bias"))]
+        found = [self.read(name, level) for name in names]
+        gain, shift = (a[:, None] if a.ndim == 2 else a for a in (*found, np.array(0))[:2])
+        return (gain * y * world.reciprocal(rms, level)[..., None] + shift) % p
+
+    def mean(self, kind: str, y: Array, level: int) -> Array:
+        """Of (heads, tokens, features), the mean over features, or over heads and features."""
+        heads = self.counts("h" if kind == "query" else "g", level)
+        features = self.counts("a", level)
+        found, count = np.einsum("hia,a->hi", y, features), int(features.sum())
+        if self.s["qk_norm"].get("over") == "width":
+            found, count = np.einsum("hi,h->i", found, heads)[None], count * int(heads.sum())
+        return found * self.world.power(Fraction(1), [(count, Fraction(-1))], level)
 
     def scores(self) -> Array:
         """`scale · q_hi · k_hj + bias_hij`, capped before the bias where there is a cap."""
@@ -150,7 +159,10 @@ class Textbook:
         if s["mask"] in ("causal", "window"):
             found = found * (j <= i)
         if s["window"]:
-            found = found * (i - j <= self.world.near[s["window"] - 1])
+            most = self.world.near[s["window"] - 1]
+            found = found * (i - j <= most)
+            if s["mask"] == "bidirectional_window":
+                found = found * (j - i <= most)
         found = found.astype(object) * (self.read("keep", 0) if s["key_padding"] else 1)
         extra = np.ones((sizes[0], int(bool(s["extra_source"]))), dtype=object)
         return np.concatenate([found, extra], 1)

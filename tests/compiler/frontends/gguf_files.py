@@ -21,6 +21,14 @@ NAMES = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+}
+#: From Gemma 2 on there are norms on both sides of both parts of a layer.
+NAMES_OF_GEMMA = {
+    "post_attention_layernorm": "post_attention_norm",
+    "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
 }
 TOP = {"embed_tokens.weight": "token_embd.weight", "norm.weight": "output_norm.weight"}
 
@@ -33,19 +41,21 @@ def permute(weights, heads):
     )
 
 
-def named(name):
+def named(name, arch="llama"):
     """`model.layers.3.mlp.up_proj.weight` as GGUF calls it."""
+    names = NAMES | (NAMES_OF_GEMMA if arch in ("gemma2", "gemma3") else {})
     name = name.removeprefix("model.")
     if name in TOP:
         return TOP[name]
     _, layer, rest = name.split(".", 2)
     module, _, end = rest.rpartition(".")
-    return f"blk.{layer}.{NAMES[module]}.{end}"
+    return f"blk.{layer}.{names[module]}.{end}"
 
 
 def keys_of(config, arch):
     """The keys that the converter writes of such a model."""
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    table = config.rope_parameters.get("full_attention", config.rope_parameters)
     keys = {
         "block_count": config.num_hidden_layers,
         "context_length": config.max_position_embeddings,
@@ -56,11 +66,16 @@ def keys_of(config, arch):
         "attention.layer_norm_rms_epsilon": config.rms_norm_eps,
         "attention.key_length": head_dim,
         "attention.value_length": head_dim,
-        "rope.freq_base": float(config.rope_parameters["rope_theta"]),
+        "rope.freq_base": float(table["rope_theta"]),
         "vocab_size": config.vocab_size,
     }
     if arch == "llama":
         keys["rope.dimension_count"] = head_dim
+    if arch in ("gemma2", "gemma3"):
+        keys["attention.sliding_window"] = config.sliding_window
+        keys["final_logit_softcapping"] = config.final_logit_softcapping
+    if arch == "gemma2":
+        keys["attn_logit_softcapping"] = config.attn_logit_softcapping
     return {f"{arch}.{key}": value for key, value in keys.items()}
 
 
@@ -76,7 +91,9 @@ def tensors_of(model, arch):
             array = permute(array, config.num_attention_heads)
         if arch == "llama" and ".k_proj." in name:
             array = permute(array, config.num_key_value_heads)
-        found[named(name)] = array
+        if arch.startswith("gemma") and name.endswith("norm.weight"):
+            array = array + 1
+        found[named(name, arch)] = array
     return found
 
 

@@ -156,8 +156,9 @@ def test_neither_config_nor_torch(tmp_path):
         ("{}", "config.json has no 'model_type'"),
         (
             BERT | {"model_type": "deberta-v2"},
-            "model_type 'deberta-v2' is not supported; supported: bert, roberta, ",
+            "model_type 'deberta-v2' is not supported: its attention is disentangled: scores are",
         ),
+        (BERT | {"model_type": "roformer"}, "is not supported; supported: bert, roberta, "),
         (BERT | {"model_type": "GPT_2"}, "did you mean 'gpt2'?"),
         (BERT | {"model_type": "big_bird"}, "'big_bird' is not supported; supported: "),
         (BERT | {"model_type": "fnet"}, "'fnet' is not supported; supported: "),

@@ -80,6 +80,31 @@ def test_keys(tmp_path, changes, said):
         read_checkpoint(written(tmp_path, changes=changes))
 
 
+GEMMA2 = {"gemma2.attention.key_length": 4, "gemma2.attention.value_length": 4}
+GEMMA3 = {"gemma3.attention.layer_norm_rms_epsilon": 0.5}
+EACH = "gemma2.attention.sliding_window_pattern"
+
+
+@pytest.mark.parametrize(
+    ("arch", "changes", "said"),
+    [
+        ("gemma2", GEMMA2 | {EACH: [True, False]}, f"{EACH} must be a positive integer"),
+        ("gemma2", GEMMA2 | {EACH: 0}, f"{EACH} must be a positive integer"),
+        ("gemma2", GEMMA2 | {"gemma2.attention.sliding_window": 0}, "must be a positive integer"),
+        ("gemma2", GEMMA2 | {"gemma2.rope.freq_base_swa": 9.0}, "gemma2.rope.freq_base_swa"),
+        ("gemma2", GEMMA2 | {"gemma2.attn_logit_softcapping": -1.0}, "attn_logit_softcapping must"),
+        ("gemma3", GEMMA3 | {"gemma3.rope.scaling.type": "yarn"}, "type must be one of none, lin"),
+        ("gemma3", GEMMA3 | {"gemma3.attn_logit_softcapping": 9.0}, "attn_logit_softcapping"),
+        ("gemma3", {}, "gemma3.attention.layer_norm_rms_epsilon must be a positive number"),
+        ("qwen3", {}, "qwen3.attention.layer_norm_rms_epsilon must be a positive number"),
+        ("qwen3", {"qwen3.attention.layer_norm_rms_epsilon": 1.0}, "no tensor.*attn_q_norm.weight"),
+    ],
+)
+def test_of_some_architectures(tmp_path, arch, changes, said):
+    with pytest.raises(SpecError, match=said):
+        read_checkpoint(written(tmp_path, arch, changes=changes))
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "said"),
     [
@@ -111,7 +136,7 @@ def test_factors_of_frequencies_of_an_architecture_without(tmp_path):
         read_checkpoint(written(tmp_path, "qwen2", tensors=biases | factors))
 
 
-@pytest.mark.parametrize("arch", ["qwen2moe", "gemma2", "phi3", "mamba", "clip"])
+@pytest.mark.parametrize("arch", ["qwen2moe", "gemma3n", "phi3", "mamba", "clip"])
 def test_architectures(tmp_path, arch):
     with pytest.raises(SpecError, match=f"general.architecture '{arch}' is not supported.*llama"):
         layers(written(tmp_path, arch))

@@ -117,13 +117,19 @@ def sided(size):
 
 
 @pytest.mark.parametrize("size", [4, 64, 400])
-@pytest.mark.parametrize("mask", [chunked, prefixed, sided])
+def test_windows_to_both_sides(tmp_path, size):
+    spec = agrees(masked(tmp_path / "a.onnx", sided(size)), {"x": tokens(min(size + 5, 310))})
+    assert (spec.mask, spec.window) == (Mask.BIDIRECTIONAL_WINDOW, size)
+
+
+@pytest.mark.parametrize("size", [4, 64, 400])
+@pytest.mark.parametrize("mask", [chunked, prefixed])
 def test_masks_that_no_spec_has(tmp_path, mask, size):
-    """Chunks, prefixes that all see, windows to both sides: also where they are longer than 16 tokens."""
+    """Chunks, prefixes that all see: also where they are longer than 16 tokens."""
     refused(masked(tmp_path / "a.onnx", mask(size)), "neither all, causal nor a window")
 
 
-@pytest.mark.parametrize("mask", [chunked, prefixed, sided])
+@pytest.mark.parametrize("mask", [chunked, prefixed])
 def test_any_mask_of_a_fixed_number_of_tokens_is_a_table(tmp_path, mask):
     spec = agrees(masked(tmp_path / "a.onnx", mask(4), fixed=7), {"x": tokens(7)})
     assert (spec.position_bias, spec.tokens) == (PositionBias.TABLE, 7)
@@ -337,6 +343,15 @@ def test_windows_to_one_side_of_the_operator(tmp_path, options):
     refused(operator(tmp_path / "a.onnx", **options), "neither all, causal nor a window")
     spec = agrees(operator(tmp_path / "b.onnx", fixed=7, **options), {"x": tokens(7)})
     assert spec.position_bias is PositionBias.NONE
+
+
+@pytest.mark.parametrize("window", [3, 300])
+def test_windows_to_both_sides_of_the_operator(tmp_path, window):
+    sides = dict.fromkeys(("left_window_size", "right_window_size"), window - 1)
+    spec = agrees(operator(tmp_path / "a.onnx", **sides), {"x": tokens(310)})
+    assert (spec.mask, spec.window) == (Mask.BIDIRECTIONAL_WINDOW, window)
+    sides["right_window_size"] += 1
+    refused(operator(tmp_path / "b.onnx", **sides), "neither all, causal nor a window")
 
 
 def test_causal_and_a_window_as_a_mask(tmp_path):

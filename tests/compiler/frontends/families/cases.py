@@ -1,192 +1,52 @@
 """For each family, a plain model and one for every option that changes attention."""
 
-from cortico.spec import Mask, NormOver, PositionBias, QueryKeyNorm
+from dataclasses import replace
+
+from cortico.spec import Mask, NormOver, QueryKeyNorm
 from tests.compiler.frontends.families.models import Case, N
+from tests.compiler.frontends.families.recipes import (
+    CAUSAL,
+    EXPERTS,
+    FULL,
+    GEMMA3,
+    GROUPED,
+    HALF,
+    HEADS,
+    LAYER,
+    LAYER_OF_HEADS,
+    LINEAR,
+    LLAMA3,
+    MIXED,
+    ODD,
+    PARTIAL_LINEAR,
+    SIDES,
+    SIZES,
+    SLIDING,
+    WHOLE,
+    WIDTH,
+    WINDOWED,
+    YARN,
+    albert,
+    bigcode,
+    bloom,
+    decoder,
+    distilbert,
+    encoder,
+    falcon,
+    gpt2,
+    gpt_neo,
+    gpt_oss,
+    gptj,
+    modernbert,
+    mpnet,
+    mpt,
+    neox,
+    opt,
+    t5,
+    two_stacks,
+    vision,
+)
 
-SIZES = {
-    "hidden_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 8,
-    "vocab_size": 20,
-}
-GPT = {"n_embd": 24, "n_layer": 2, "n_head": 4, "vocab_size": 20}
-LINEAR = {"rope_type": "linear", "rope_theta": 77.0, "factor": 4.0}
-LLAMA3 = {
-    "rope_type": "llama3",
-    "rope_theta": 50.0,
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 32,
-}
-CAUSAL = {"mask": Mask.CAUSAL, "key_padding": False}
-WHOLE = {"mask": Mask.NONE, "key_padding": True}
-FULL, SLIDING = "full_attention", "sliding_attention"
-
-
-def encoder(kind, expected=WHOLE, **options):
-    place = "encoder.layer.{layer}.attention"
-    end = f"{place}.output.dense"
-    return Case(kind, SIZES | options, f"{place}.self", end, expected)
-
-
-def mpnet(**options):
-    expected = WHOLE | {"position_bias": PositionBias.TABLE}
-    return Case("MPNet", SIZES | options, "encoder.layer.{layer}.attention.attn", expected=expected)
-
-
-def gpt2(expected=CAUSAL, **options):
-    return Case("GPT2", GPT | options, "h.{layer}.attn", expected=expected)
-
-
-def decoder(kind, expected=CAUSAL, turning="halves", **options):
-    block = "layers.{layer}.self_attn"
-    return Case(kind, SIZES | options, block, expected=expected, turning=turning)
-
-
-def albert(**options):
-    place = "encoder.albert_layer_groups.{group}.albert_layers.0.attention"
-    options = SIZES | {"embedding_size": 10} | options
-    return Case("Albert", options, place, f"{place}.dense", WHOLE)
-
-
-def neox(expected=CAUSAL, **options):
-    options = SIZES | {"num_attention_heads": 3} | options
-    return Case("GPTNeoX", options, "layers.{layer}.attention", expected=expected)
-
-
-def gptj(expected=CAUSAL, **options):
-    return Case("GPTJ", GPT | {"rotary_dim": 4} | options, "h.{layer}.attn", expected=expected)
-
-
-def distilbert(**options):
-    sizes = {"dim": 24, "n_layers": 2, "n_heads": 4, "hidden_dim": 8, "vocab_size": 20}
-    block = "transformer.layer.{layer}.attention"
-    return Case("DistilBert", sizes | options, block, expected=WHOLE)
-
-
-def opt(expected=CAUSAL, **options):
-    sizes = {k: v for k, v in SIZES.items() if k != "intermediate_size"} | {"ffn_dim": 8}
-    return Case("OPT", sizes | options, "decoder.layers.{layer}.self_attn", expected=expected)
-
-
-def bloom(**options):
-    sizes = {"hidden_size": 24, "n_layer": 2, "n_head": 4, "vocab_size": 20}
-    place = "h.{layer}.self_attention"
-    return Case("Bloom", sizes | options, place, f"{place}.dense", CAUSAL)
-
-
-def falcon(expected=CAUSAL, **options):
-    sizes = {k: v for k, v in SIZES.items() if k != "intermediate_size"}
-    return Case("Falcon", sizes | options, "h.{layer}.self_attention", expected=expected)
-
-
-def gpt_oss(expected, **options):
-    options = MIXED | GROUPED | {"head_dim": 6} | options
-    return decoder("GptOss", expected | {"sink": True}, turning="once", **options)
-
-
-def vision(kind, block, **options):
-    sizes = {k: v for k, v in SIZES.items() if k != "vocab_size"} | {
-        "image_size": 8,
-        "patch_size": 4,
-    }
-    if kind == "Dinov2":
-        sizes.pop("intermediate_size")
-    return Case(kind, sizes | options, block, expected={"mask": Mask.NONE, "key_padding": False})
-
-
-BLOCKS = {
-    "encoder": ("encoder.layers.{layer}.self_attn", "encoder_layers"),
-    "decoder": ("decoder.layers.{layer}.self_attn", "decoder_layers"),
-    "cross": ("decoder.layers.{layer}.encoder_attn", "decoder_layers"),
-}
-SEEN = {"encoder": WHOLE, "decoder": CAUSAL, "cross": WHOLE | {"cross": True, "mask": Mask.NONE}}
-
-
-def two_stacks(name, kind, **options):
-    """A model of BART's kind, each part of it a case: heads and layers of encoder and decoder differ."""
-    sizes = {
-        "d_model": 24,
-        "encoder_layers": 2,
-        "decoder_layers": 3,
-        "encoder_attention_heads": 4,
-        "decoder_attention_heads": 3,
-        "encoder_ffn_dim": 8,
-        "decoder_ffn_dim": 8,
-        "vocab_size": 20,
-        "pad_token_id": 1,
-    }
-    return {
-        f"{name} {part}": Case(
-            kind,
-            sizes | options,
-            block,
-            expected=SEEN[part] | ({"key_padding": False} if kind == "Whisper" else {}),
-            part=part,
-            layers=layers,
-        )
-        for part, (block, layers) in BLOCKS.items()
-    }
-
-
-ODD = {"relative_attention_num_buckets": 7, "relative_attention_max_distance": 5}
-T5_BLOCKS = {
-    "encoder": ("encoder.block.{layer}.layer.0.SelfAttention", "num_layers"),
-    "decoder": ("decoder.block.{layer}.layer.0.SelfAttention", "num_decoder_layers"),
-    "cross": ("decoder.block.{layer}.layer.1.EncDecAttention", "num_decoder_layers"),
-}
-
-
-def t5(name, kind="T5", parts=BLOCKS, **options):
-    """A T5, each part of it a case, with few buckets: there are few tokens."""
-    sizes = {
-        "d_model": 24,
-        "d_kv": 5,
-        "d_ff": 8,
-        "num_heads": 4,
-        "num_layers": 2,
-        "num_decoder_layers": 3,
-        "vocab_size": 20,
-        "relative_attention_num_buckets": 8,
-        "relative_attention_max_distance": 6,
-        "decoder_start_token_id": 0,
-    }
-    expected = {"d_key": 5, "scale": 1.0}
-    biased = expected | {"position_bias": PositionBias.TABLE}
-    return {
-        f"{name} {part}": Case(
-            kind,
-            sizes | options,
-            T5_BLOCKS[part][0],
-            expected=SEEN[part] | (expected if part == "cross" else biased),
-            part=part,
-            layers=T5_BLOCKS[part][1],
-        )
-        for part in parts
-    }
-
-
-YARN = {
-    "rope_type": "yarn",
-    "rope_theta": 50.0,
-    "factor": 8.0,
-    "original_max_position_embeddings": 32,
-}
-HALF = {"rope_type": "default", "rope_theta": 77.0, "partial_rotary_factor": 0.5}
-PARTIAL_LINEAR = LINEAR | {"partial_rotary_factor": 0.5}
-MIXED = {"num_local_experts": 4, "num_experts_per_tok": 2, "experts_implementation": "eager"}
-GROUPED = {"num_key_value_heads": 2}
-EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "experts_implementation": "eager"}
-HEADS = CAUSAL | {"qk_norm": QueryKeyNorm(eps=1e-6)}
-WIDTH = CAUSAL | {"qk_norm": QueryKeyNorm(NormOver.WIDTH, 1e-5)}
-GEMMA3 = GROUPED | {
-    "head_dim": 10,
-    "query_pre_attn_scalar": 4,
-    "sliding_window": 3,
-    "layer_types": [SLIDING, FULL],
-}
 CASES = {
     "bert": encoder("Bert"),
     "bert decoder": encoder("Bert", CAUSAL, is_decoder=True),
@@ -307,6 +167,22 @@ CASES = {
     "stablelm half turned": decoder(
         "StableLm", num_attention_heads=3, num_key_value_heads=3, rope_parameters=HALF
     ),
+    "phi normed": decoder(
+        "Phi",
+        {"qk_norm": replace(LAYER, bias=True)},
+        head_dim=6,
+        qk_layernorm=True,
+        layer_norm_eps=0.5,
+        rope_parameters=HALF | {"partial_rotary_factor": 0.4},
+    ),
+    "stablelm normed": decoder(
+        "StableLm",
+        {"qk_norm": LAYER_OF_HEADS, "groups": 2},
+        qk_layernorm=True,
+        layer_norm_eps=0.5,
+        rope_parameters=HALF | {"partial_rotary_factor": 0.4},
+        **GROUPED,
+    ),
     "starcoder2": decoder("Starcoder2", {"groups": 2}, **GROUPED),
     "starcoder2 window": decoder("Starcoder2", {"window": 3}, sliding_window=3, **GROUPED),
     "starcoder2 without bias": decoder("Starcoder2", use_bias=False, **GROUPED),
@@ -392,6 +268,15 @@ CASES = {
     "cohere grouped": decoder(
         "Cohere", {"groups": 2}, pad_token_id=0, turning="pairs", attention_bias=True, **GROUPED
     ),
+    "cohere normed": decoder(
+        "Cohere",
+        {"qk_norm": LAYER_OF_HEADS, "groups": 2},
+        pad_token_id=0,
+        turning="pairs",
+        use_qk_norm=True,
+        layer_norm_eps=0.5,
+        **GROUPED,
+    ),
     "olmo": decoder("Olmo"),
     "olmo bias": decoder("Olmo", attention_bias=True, **GROUPED),
     "vit": vision("ViT", "layers.{layer}.attention"),
@@ -400,6 +285,45 @@ CASES = {
     "dinov2": vision("Dinov2", "encoder.layer.{layer}.attention"),
     "dinov2 without bias": vision("Dinov2", "encoder.layer.{layer}.attention", qkv_bias=False),
     "clip text": Case("CLIPText", SIZES, "encoder.layers.{layer}.self_attn", expected=CAUSAL),
+    "gpt-bigcode": bigcode({"groups": 1}),
+    "gpt-bigcode many keys": bigcode({"groups": 4}, multi_query=False),
+    "gpt-bigcode unscaled": bigcode({"scale": 1.0}, scale_attn_weights=False, multi_query=False),
+    "gpt-bigcode, all seen": bigcode(WHOLE, is_causal=False),
+    "gpt-neo": gpt_neo({"mask": Mask.CAUSAL}, [[["global", "local"], 1]]),
+    "gpt-neo local first": gpt_neo(
+        {"window": 5}, [[["local"], 2], [["global", "local"], 1]], window_size=5
+    ),
+    "mpt": mpt(),
+    "mpt six heads": mpt(n_heads=6),
+    "mpt scale": mpt({"scale": 0.3}, softmax_scale=0.3),
+    "modernbert": modernbert(),
+    "modernbert windows": modernbert(
+        SIDES | {"window": 3}, layer_types=[SLIDING, FULL, SLIDING, SLIDING], local_attention=5
+    ),
+    "modernbert ropes": modernbert(
+        attention_bias=True,
+        rope_parameters={FULL: LINEAR, SLIDING: {"rope_type": "default", "rope_theta": 9.0}},
+    ),
+    **{
+        f"{name}, to both sides": decoder(
+            kind, SIDES | {"window": 4}, is_causal=False, sliding_window=3, **options
+        )
+        for name, (kind, options) in WINDOWED.items()
+    },
+    "gemma3, to both sides": decoder(
+        "Gemma3Text", SIDES | {"window": 4}, **GEMMA3 | {"is_causal": False}
+    ),
+    "gemma3 bidirectional": decoder(
+        "Gemma3Text",
+        SIDES | {"window": 3},
+        **GEMMA3 | {"use_bidirectional_attention": True, "sliding_window": 4},
+    ),
+    "gemma3 bidirectional twice": decoder(
+        "Gemma3Text",
+        SIDES | {"window": 4},
+        **GEMMA3 | {"use_bidirectional_attention": True, "sliding_window": 5, "is_causal": False},
+    ),
+    "gpt-oss, to both sides": gpt_oss(SIDES | {"window": 4}, sliding_window=3, is_causal=False),
     "clip vision": vision("CLIPVision", "encoder.layers.{layer}.self_attn"),
     **two_stacks("bart", "Bart"),
     **two_stacks("marian", "Marian", decoder_start_token_id=3),

@@ -29,6 +29,8 @@ transformers.logging.disable_progress_bar()
 TOLERANCE = (1e-12, 1e-5)
 
 N, N_DECODED = 9, 7
+#: Rotary modules with frequencies for each kind of layer.
+OF_TWO_KINDS = ("Gemma3RotaryEmbedding", "ModernBertRotaryEmbedding")
 KEEP = np.array([True, True, False, True, True, False, True, False, False])
 
 
@@ -90,7 +92,7 @@ def build(case, precision=torch.float32, **changes):
 def frequencies_of(model, layer=0):
     """Radians per token of each pair, as transformers rounds them to float32; None without rotation."""
     for module in model.modules():
-        if type(module).__name__ == "Gemma3RotaryEmbedding":
+        if type(module).__name__ in OF_TWO_KINDS:
             return getattr(module, f"{model.config.layer_types[layer]}_inv_freq").double()
         if hasattr(module, "inv_freq"):
             return module.inv_freq.double()
@@ -105,7 +107,7 @@ def exact_positions(model, turning="halves"):
     for module in model.modules():
         if hasattr(module, "inv_freq"):
             module.forward = _exact_rope(module, turning)
-        if type(module).__name__ == "Gemma3RotaryEmbedding":
+        if type(module).__name__ in OF_TWO_KINDS:
             module.forward = _exact_ropes(module)
         if hasattr(module, "embed_positions") and hasattr(module, "rotary_dim"):
             angles = torch.arange(N).double()[:, None] * frequencies_of(model)

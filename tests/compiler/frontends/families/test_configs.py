@@ -6,13 +6,14 @@ import transformers
 from cortico.frontends import layers, read_checkpoint
 from cortico.ir.errors import SpecError
 from cortico.spec import Mask
-from tests.compiler.frontends.families.cases import CASES, FULL, LLAMA3, PLAIN, SLIDING
+from tests.compiler.frontends.families.cases import CASES, PLAIN
 from tests.compiler.frontends.families.models import (
     TOLERANCE,
     build,
     largest_error,
     save_config,
 )
+from tests.compiler.frontends.families.recipes import FULL, LLAMA3, SLIDING, YARN
 
 LINEAR4 = {"rope_type": "linear", "factor": 4.0}
 LLAMA3_ALONE = {k: v for k, v in LLAMA3.items() if k != "original_max_position_embeddings"}
@@ -95,6 +96,33 @@ CHANGES = {
         {"heads": 3},
     ),
     "whisper other name": ("whisper encoder", {"num_key_value_heads": 6}, {"heads": 6}),
+    "mistral sees to both sides": (
+        "mistral window",
+        {"is_causal": False},
+        {"mask": Mask.BIDIRECTIONAL_WINDOW, "window": 4},
+    ),
+    "gemma3 original length at the top": (
+        "gemma3",
+        {"rope_parameters": {FULL: LLAMA3_ALONE}, "original_max_position_embeddings": 128},
+        {},
+    ),
+    "modernbert old ropes": (
+        "modernbert",
+        NO_ROPE | {"global_rope_theta": 77.0, "local_rope_theta": 9.0, "rope_scaling": LINEAR4},
+        {"mask": Mask.NONE},
+    ),
+    "modernbert no ropes": ("modernbert", NO_ROPE, {}),
+    "modernbert every second layer": (
+        "modernbert",
+        {"layer_types": None, "global_attn_every_n_layers": 2},
+        {},
+    ),
+    "mpt without a table": ("mpt", {"attn_config": None}, {"scale": None}),
+    "gpt-neo other names": (
+        "gpt-neo",
+        {"num_heads": None, "num_attention_heads": 3},
+        {"heads": 3, "scale": 1.0},
+    ),
     "llama heads of keys by default": ("llama", {"num_key_value_heads": None}, {"groups": 4}),
 }
 EIGHT = {"num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 4}
@@ -129,10 +157,30 @@ def test_the_ropes_differ(tmp_path, name):
 
 
 REFUSED = {
-    "a window to both sides": (
-        "mistral window",
-        {"is_causal": False},
-        "is_causal = False with sliding_window = 3: a window to both sides is not supported",
+    "clipped": (
+        "mpt",
+        {"attn_config": {"clip_qkv": 8.0, "qk_ln": True, "sofmax_scale": 1.0}},
+        "attn_config says what cortico does not understand:\n  - clip_qkv = 8.0: only None",
+    ),
+    "other kinds than layers": (
+        "gpt-neo",
+        {"attention_types": [[["global"], 3]]},
+        "attention_types must be kinds of 2 layers, not of 3, found [[['global'], 3]]",
+    ),
+    "kinds that are none": (
+        "gpt-neo",
+        {"attention_types": [[["global", "sparse"], 1]]},
+        "attention_types must be a list such as [[['global', 'local'], 12]], found",
+    ),
+    "kinds said twice": (
+        "gpt-neo",
+        {"attention_layers": ["local", "global"]},
+        "attention_layers must be what attention_types says, found ['local', 'global']",
+    ),
+    "truncated in one kind of layer": (
+        "gemma3",
+        {"rope_parameters": {SLIDING: YARN | {"truncate": False}}},
+        "sliding_attention: truncate must be true, found False",
     ),
     "a causal encoder": (
         "bert",
@@ -237,6 +285,15 @@ def test_keys_that_are_left_out(tmp_path):
         read_checkpoint(tmp_path, ignore="auto_map")
     with pytest.raises(SpecError, match=r"no key or adapter 'fo' to ignore .did you mean 'foo'"):
         read_checkpoint(tmp_path, ignore=["foo", "auto_map", "fo"])
+
+
+def test_keys_within_a_table_that_are_left_out(tmp_path):
+    model = build(PLAIN["mpt"])
+    model.save_pretrained(tmp_path)
+    save_config(tmp_path, model, attn_config={"clip_qkv": 1e9, "softmax_scale": 0.5})
+    with pytest.raises(SpecError, match=r"clip_qkv = 1000000000.0: only None is supported"):
+        read_checkpoint(tmp_path)
+    assert read_checkpoint(tmp_path, ignore=["clip_qkv"])[0].scale == 0.5
 
 
 @pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])

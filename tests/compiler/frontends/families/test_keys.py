@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from transformers import PreTrainedConfig
 from transformers.generation.configuration_utils import GenerationConfig
+from transformers.models.mpt.configuration_mpt import MptAttentionConfig
 
 from cortico.frontends.config import Config
+from cortico.frontends.families import mpt
 from cortico.frontends.keys import FIXED, HARMLESS
 from cortico.frontends.rope import _TABLE, EVERY_ROPE
 from cortico.ir.errors import SpecError
@@ -64,6 +66,14 @@ def test_a_key_is_on_one_list(kind):
     assert set(keys.same.values()) <= {*keys.read, *keys.harmless, *keys.fixed}
 
 
+def test_every_key_of_a_table_within_is_on_a_list():
+    keys = mpt.ATTENTION_KEYS
+    assert keys_of(MptAttentionConfig) - OF_SOME <= keys.known
+    own = fields_of(MptAttentionConfig)
+    said = {key: value for key, value in {**keys.read, **keys.fixed}.items() if key in own}
+    assert said == {key: own[key] for key in said}
+
+
 # ---- other names and defaults ----------------------------------------------------------------------
 
 #: Keys that are no fields of a class, and what transformers takes where they are absent.
@@ -76,6 +86,8 @@ ABSENT = {
     "sliding_window": None,
     "sliding_window_pattern": 6,
     "rope_local_base_freq": 10000.0,
+    "global_attn_every_n_layers": 3,
+    "attention_layers": None,
 }
 #: Keys that transformers moves into the table of the rope, and their names there.
 IN_TABLE = {
@@ -91,6 +103,8 @@ def default_of(cls, key, keys):
         return theta["global"] if isinstance(theta, dict) else theta
     if key == "is_causal":  # masking_utils: getattr(config, "is_causal", True), for a decoder
         return None if "is_decoder" in keys.read else True
+    if key in ("global_rope_theta", "local_rope_theta"):
+        return cls.default_theta[key.removesuffix("_rope_theta")]
     if key in IN_TABLE:
         return cls().rope_parameters[IN_TABLE[key]]
     return fields_of(cls)[key] if key in fields_of(cls) else ABSENT[key]
@@ -137,6 +151,7 @@ SECOND = {
     "decoder_vocab_size": 30,
     "pad_token_id": 2,
     "dense_act_fn": "silu",
+    "classifier_pooling": "mean",
 }
 #: Keys that transformers takes only beside others.
 NEEDS = {"add_cross_attention": {"is_decoder": True}}

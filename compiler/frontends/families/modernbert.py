@@ -1,0 +1,60 @@
+"""ModernBERT: one fused map and rotary embedding, all tokens seen; most layers in a window to both sides."""
+
+from __future__ import annotations
+
+from cortico.frontends.config import Config
+from cortico.frontends.families.options import all_or_none, layer_kind, rotary_decoder
+from cortico.frontends.family import Attention, Family
+from cortico.frontends.keys import Keys, words
+from cortico.frontends.maps import Fused
+from cortico.frontends.rope import ROPE_KEYS, of_kind
+
+KEYS = Keys(
+    read={
+        "hidden_size": 768,
+        "num_hidden_layers": 22,
+        "num_attention_heads": 12,
+        "attention_bias": False,
+        "local_attention": 128,
+        "layer_types": None,
+        "global_attn_every_n_layers": 3,
+        "max_position_embeddings": 8192,
+        **{key: value for key, value in ROPE_KEYS.items() if key != "rope_theta"},
+        "global_rope_theta": 160000.0,
+        "local_rope_theta": 10000.0,
+    },
+    harmless=words(
+        "intermediate_size hidden_activation initializer_cutoff_factor norm_eps norm_bias cls_token_id "
+        "attention_dropout embedding_dropout mlp_bias mlp_dropout decoder_bias classifier_pooling "
+        "classifier_bias classifier_activation deterministic_flash_attn sparse_prediction "
+        "sparse_pred_ignore_index repad_logits_with_grad reference_compile"
+    ),
+    fixed={"is_causal": False},
+)
+
+_BASES = {"full_attention": "global_rope_theta", "sliding_attention": "local_rope_theta"}
+
+
+def describe(config: Config, layer: int) -> Attention:
+    """Every third layer sees all, where `layer_types` does not say it of each.
+
+    `local_attention` tokens are half before the query's own and half behind it.
+    """
+    kind = layer_kind(config, layer, layer % config.size("global_attn_every_n_layers") != 0)
+    window = None if kind == "full_attention" else config.size("local_attention") // 2
+    config = of_kind(config, kind, _BASES[kind], scaled=True)
+    one_size = {"num_key_value_heads": None, "head_dim": None, "is_causal": False}
+    config.divided("hidden_size", by="num_attention_heads")
+    named = Config(config.source, {**config.values, **one_size})
+    return rotary_decoder(named, all_or_none(config.flag("attention_bias")), window)
+
+
+FAMILY = Family(
+    name="ModernBERT",
+    model_types=("modernbert",),
+    keys=KEYS,
+    describe=describe,
+    maps=Fused("Wqkv", "Wo"),
+    place="layers.{layer}.attn.",
+    prefixes=("", "model."),
+)
