@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cortico.backends import backend_names, get_backend, get_runner
     from cortico.experiment.freezing import freeze
     from cortico.files.synapse_table import write_synapses
-    from cortico.frontends import from_torch, read_checkpoint, read_spec
+    from cortico.frontends import from_torch, from_transformers, read_checkpoint, read_spec
     from cortico.ir import Circuit, CircuitBuilder
     from cortico.ir.errors import (
         CircuitError,
@@ -49,6 +49,7 @@ _HOME = {
     "export_circuit": "cortico.pipeline",
     "freeze": "cortico.experiment.freezing",
     "from_torch": "cortico.frontends",
+    "from_transformers": "cortico.frontends",
     "get_backend": "cortico.backends",
     "get_runner": "cortico.backends",
     "load_circuit": "cortico.ir.text",
@@ -76,6 +77,7 @@ __all__ = [
     "export_circuit",
     "freeze",
     "from_torch",
+    "from_transformers",
     "get_backend",
     "get_runner",
     "load_circuit",

@@ -1,0 +1,107 @@
+"""Live models of transformers: the tensors and the config that `save_pretrained` would write, without a file.
+
+A live model can do what no file says: its code may have been changed. What is read as attention must be
+transformers' own, with plain weights.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
+
+from cortico.backends.extras import require_library
+from cortico.frontends.checkpoint import Checkpoint, keys_of, refuse_absent
+from cortico.frontends.config import Config
+from cortico.frontends.families import family_of
+from cortico.frontends.state_dicts import TorchEntry
+from cortico.frontends.tensors import Tensors
+from cortico.ir.errors import SpecError, bullet_list
+
+#: Where the classes of attention and of its parts come from.
+_PLAIN = ("torch.nn.modules.", "transformers.models.", "transformers.pytorch_utils")
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_state_dict_hooks", "_state_dict_pre_hooks")
+#: With which transformers itself records outputs: they leave alone what is computed.
+_RECORDING = "transformers.utils.output_capturing"
+
+
+def open_model(model: Any, ignore: Iterable[str] = (), part: str | None = None) -> Checkpoint:
+    """A live model as an opened checkpoint. SpecError when it is none, or none of a family that is read."""
+    require_library("a live model", "transformers", "transformers")
+    library = sys.modules.get("transformers")  # without it there are no models
+    if library is None or not isinstance(model, library.PreTrainedModel):
+        hint = "; merge_and_unload() of peft gives the model with its adapter" * hasattr(model, "peft_config")
+        raise SpecError(f"expected a model of transformers, found {type(model).__name__}{hint}")
+    _refuse_own_forward(model)
+    kind = type(model).__name__
+    config = Config(kind, json.loads(model.config.to_json_string(use_diff=False)))
+    left_out = frozenset([ignore] if isinstance(ignore, str) else ignore)
+    refuse_absent(left_out, keys_of(config), kind)
+    family, config = family_of(config, part, left_out)
+    entries = {name: TorchEntry(tensor) for name, tensor in model.state_dict().items()}
+    name = PurePath(str(model.config.name_or_path or kind)).name
+    return Checkpoint(name, config, Tensors(kind, entries), left_out, None, family.live)
+
+
+def place_of(found: Checkpoint, layer: int) -> str:
+    """Where the tensors of a layer's attention are in the model, with a dot behind."""
+    assert found.config is not None and found.family is not None
+    config = found.family.keys.resolve(found.config, found.ignore)
+    return "".join(found.family.placed(config, found.tensors, layer))
+
+
+def refuse_changed(model: Any, place: str) -> None:
+    """SpecError when the attention at `place` is not transformers' own, or anything in it is not plain."""
+    names = place.removesuffix(".").split(".")
+    while names and not _has(model, ".".join(names)):
+        names.pop()
+    attention = model.get_submodule(".".join(names))
+    home = type(model).__module__
+    inside = [(f"{'.'.join(names)}.{name}".rstrip("."), m) for name, m in attention.named_modules()]
+    problems = [f"{name}: {what}" for name, part in inside for what in _changes(part, home)]
+    problems += [
+        f"{'.'.join(names)}.{name} is a {type(p).__name__}, expected a plain tensor"
+        for name, p in attention.named_parameters()
+        if type(p.data).__module__ != "torch" or type(p.data).__name__ != "Tensor"
+    ]
+    if problems:
+        raise SpecError(f"{type(model).__name__} was changed:{bullet_list(problems)}")
+
+
+def _has(model: Any, path: str) -> bool:
+    try:
+        model.get_submodule(path)
+    except AttributeError:
+        return False
+    return True
+
+
+def _changes(part: Any, home: str) -> Iterator[str]:
+    """What may make a part compute something else than the library does."""
+    kind = type(part)
+    own = kind.__module__ == home or not kind.__module__.startswith("transformers.models.")
+    if not kind.__module__.startswith(_PLAIN) or not own:
+        yield f"is a {kind.__name__} of {kind.__module__}, expected transformers' own"
+    if "forward" in vars(part):
+        yield "has a forward of its own"
+    hooked = [name for name in _HOOKS if any(map(_acts, getattr(part, name, {}).values()))]
+    if hooked:
+        yield f"has hooks ({', '.join(hooked)}), which may change what it computes"
+
+
+def _acts(hook: Any) -> bool:
+    return getattr(hook, "__module__", None) != _RECORDING
+
+
+def _refuse_own_forward(model: Any) -> None:
+    """SpecError for a model whose class, or which itself, has a `forward` that the library does not know."""
+    ours = [c for c in type(model).__mro__ if not c.__module__.startswith(("transformers.", "torch."))]
+    changed = [c.__name__ for c in ours if "forward" in vars(c)]
+    if changed or "forward" in vars(model):
+        raise SpecError(
+            f"{(changed or [type(model).__name__])[0]} has a forward of its own: it may compute "
+            "something else than transformers does"
+        )
