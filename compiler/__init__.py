@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from cortico.ir.text import load_circuit, save_circuit
+    from cortico.live import replace_attention
     from cortico.lowering import lower
     from cortico.pipeline import Compilation, compile_attention, export_circuit
     from cortico.spec import AttentionSpec
@@ -57,6 +58,7 @@ _HOME = {
     "random_weights": "cortico.spec.weights",
     "read_checkpoint": "cortico.frontends",
     "read_spec": "cortico.frontends",
+    "replace_attention": "cortico.live",
     "required_shapes": "cortico.spec.weights",
     "save_circuit": "cortico.ir.text",
     "write_synapses": "cortico.files.synapse_table",
@@ -85,6 +87,7 @@ __all__ = [
     "random_weights",
     "read_checkpoint",
     "read_spec",
+    "replace_attention",
     "required_shapes",
     "save_circuit",
     "write_synapses",

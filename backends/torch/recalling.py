@@ -6,13 +6,14 @@ function of their own, so that who calls decides which keys and values meet the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from cortico.backends.arrays.attend import Attend
 from cortico.backends.arrays.file import ALL_ONES
 from cortico.backends.arrays.find_attention import alive
 from cortico.backends.arrays.program import Statement
+from cortico.backends.arrays.variables import Variable
 from cortico.backends.torch.emitter import ModuleFile
 from cortico.ir import Circuit
 from cortico.ir.errors import UnsupportedError
@@ -39,20 +40,15 @@ class _RecallingFile(ModuleFile):
 
     def __init__(self, circuit: Circuit) -> None:
         super().__init__(circuit)
-        self.attend = _only_attention(circuit, self.found)
+        found = _only_attention(circuit, self.found, self.tokens)
         turns = {n for n, f in self.formulas.items() if f.kind == "rotation"}
         if turns != self.formulas.keys():
             raise _unsupported(circuit, "tables of other formulas than rotation")
         self.turned = {self.names[n]: self.formulas[n] for n in turns}
-        self.statements = [self._turning(s) for s in self.statements]
+        self.attend = replace(found, row=_token(found, self.tokens))
+        made = [s if s.operation != found else replace(s, operation=self.attend) for s in self.statements]
+        self.statements = [*_batched(made, self.turned)]
         self.source = self._source_only()
-
-    def _turning(self, statement: Statement) -> Statement:
-        """A statement whose rotations have batch axes, as positions may have them."""
-        operands = (
-            replace(o, batched=True) if o.code in self.turned else o for o in statement.operands
-        )
-        return replace(statement, operands=tuple(operands))
 
     def _source_only(self) -> list[Statement]:
         """The statements that only keys and values of attention need."""
@@ -111,8 +107,25 @@ class _RecallingFile(ModuleFile):
         yield f"{statement.result.code} = {shaped}  # [{', '.join(statement.result.axes)}]"
 
 
-def _only_attention(circuit: Circuit, statements: Collection[Statement]) -> Attend:
-    """The operation in which tokens meet. UnsupportedError when they meet elsewhere, too."""
+def _batched(statements: Iterable[Statement], names: Iterable[str]) -> Iterator[Statement]:
+    """The statements, where variables of these names have batch axes, and so what is made of them."""
+    batched = set(names)
+
+    def seen(variable: Variable) -> Variable:
+        return replace(variable, batched=True) if variable.code in batched else variable
+
+    for statement in statements:
+        if batched & {operand.code for operand in statement.operands}:
+            batched.add(statement.result.code)
+        operands = tuple(map(seen, statement.operands))
+        yield replace(statement, result=seen(statement.result), operands=operands)
+
+
+def _only_attention(
+    circuit: Circuit, statements: Collection[Statement], tokens: Collection[str]
+) -> Attend:
+    """The operation in which tokens meet, along axes that are `tokens`. UnsupportedError when they
+    meet elsewhere, too."""
     found = [s.operation for s in statements if isinstance(s.operation, Attend)]
     if len(found) != 1:
         what = "softmax attentions that a kernel computes, where one is expected"
@@ -120,11 +133,16 @@ def _only_attention(circuit: Circuit, statements: Collection[Statement]) -> Atte
     (attend,) = found
     if attend.biases:
         raise _unsupported(circuit, "a position bias of scores")
-    tokens = {attend.row, attend.column}
     others = (s for s in statements if s.operation != attend)
-    if any(s.lost & tokens or tokens <= {*s.result.axes} for s in others):
+    if any(s.lost & {*tokens} or len({*tokens} & {*s.result.axes}) > 1 for s in others):
         raise _unsupported(circuit, "tokens that meet outside attention")
     return attend
+
+
+def _token(attend: Attend, tokens: Collection[str]) -> str:
+    """The axis of queries that is one of tokens. Without bounds, that of heads may stand for rows as well."""
+    (row,) = (axis for axis in attend.query.axes if axis in tokens)
+    return row
 
 
 def _unsupported(circuit: Circuit, what: str) -> UnsupportedError:

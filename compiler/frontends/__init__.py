@@ -67,9 +67,12 @@ def from_transformers(
     that may compute something else than the library does: a class with a `forward` of its own, hooks,
     adapters, parts that were put in place of the library's, weights that are quantised or not there.
     """
-    from cortico.frontends.live_models import open_model, place_of, refuse_changed
+    from cortico.frontends.live_models import open_model, place_of, refuse_changed, refuse_set
 
     found = open_model(model, ignore, part)
     require_layer(found, layer)
-    refuse_changed(model, place_of(found, layer))
-    return read_opened(found, layer, None, cross, part, tokens)
+    place = place_of(found, layer)
+    refuse_changed(model, place)
+    read = read_opened(found, layer, None, cross, part, tokens)
+    refuse_set(model, place, layer, read)
+    return read

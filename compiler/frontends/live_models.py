@@ -7,19 +7,23 @@ transformers' own, with plain weights.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
+
+import numpy as np
 
 from cortico.backends.extras import require_library
 from cortico.frontends.checkpoint import Checkpoint, keys_of, refuse_absent
 from cortico.frontends.config import Config
 from cortico.frontends.families import family_of
+from cortico.frontends.family import Attention
 from cortico.frontends.state_dicts import TorchEntry
 from cortico.frontends.tensors import Tensors
 from cortico.ir.errors import SpecError, bullet_list
+from cortico.spec.weights import rotary_frequencies
 
 #: Where the classes of attention and of its parts come from.
 _PLAIN = ("torch.nn.modules.", "transformers.models.", "transformers.pytorch_utils")
@@ -28,16 +32,21 @@ _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_state_dict_hooks", "_state_d
 _RECORDING = "transformers.utils.output_capturing"
 
 
-def open_model(model: Any, ignore: Iterable[str] = (), part: str | None = None) -> Checkpoint:
-    """A live model as an opened checkpoint. SpecError when it is none, or none of a family that is read."""
+def config_of(model: Any) -> Config:
+    """What a live model's config.json would say. SpecError when it is no model of transformers."""
     require_library("a live model", "transformers", "transformers")
     library = sys.modules.get("transformers")  # without it there are no models
     if library is None or not isinstance(model, library.PreTrainedModel):
         hint = "; merge_and_unload() of peft gives the model with its adapter" * hasattr(model, "peft_config")
         raise SpecError(f"expected a model of transformers, found {type(model).__name__}{hint}")
     _refuse_own_forward(model)
-    kind = type(model).__name__
-    config = Config(kind, json.loads(model.config.to_json_string(use_diff=False)))
+    values = json.loads(model.config.to_json_string(use_diff=False))
+    return Config(type(model).__name__, values)
+
+
+def open_model(model: Any, ignore: Iterable[str] = (), part: str | None = None) -> Checkpoint:
+    """A live model as an opened checkpoint. SpecError when it is none, or none of a family that is read."""
+    config, kind = config_of(model), type(model).__name__
     left_out = frozenset([ignore] if isinstance(ignore, str) else ignore)
     refuse_absent(left_out, keys_of(config), kind)
     family, config = family_of(config, part, left_out)
@@ -56,7 +65,7 @@ def place_of(found: Checkpoint, layer: int) -> str:
 def refuse_changed(model: Any, place: str) -> None:
     """SpecError when the attention at `place` is not transformers' own, or anything in it is not plain."""
     names = place.removesuffix(".").split(".")
-    while names and not _has(model, ".".join(names)):
+    while names and not has(model, ".".join(names)):
         names.pop()
     attention = model.get_submodule(".".join(names))
     home = type(model).__module__
@@ -71,12 +80,72 @@ def refuse_changed(model: Any, place: str) -> None:
         raise SpecError(f"{type(model).__name__} was changed:{bullet_list(problems)}")
 
 
-def _has(model: Any, path: str) -> bool:
+def has(model: Any, path: str) -> bool:
+    """Whether a model has a module there."""
     try:
         model.get_submodule(path)
     except AttributeError:
         return False
     return True
+
+
+def refuse_set(model: Any, place: str, layer: int, attention: Attention) -> None:
+    """SpecError when a module at `place` says otherwise than the config what its attention is."""
+    spec, _ = attention
+    usual = spec.scale if spec.scale is not None else spec.d_key**-0.5
+    expected = {
+        "layer_idx": layer,
+        "head_dim": spec.d_key,
+        "attention_head_size": spec.d_key,
+        "num_key_value_groups": spec.members,
+        "sliding_window": spec.window,
+        "scaling": usual / lengthening(model, layer) ** 2,
+    }
+    inside = [(n, part) for n, part in model.named_modules() if f"{n}.".startswith(place)]
+    problems = [
+        f"{name}.{key} = {found!r}, by its config {value!r}"
+        for name, part in inside
+        for key, value in expected.items()
+        if not _same(found := getattr(part, key, None), value)
+    ]
+    if problems:
+        raise SpecError(f"{type(model).__name__} was changed:{bullet_list(problems)}")
+    _refuse_rounded(model, layer, attention)
+
+
+def _same(found: object, value: object) -> bool:
+    """Whether an attribute says the same; a module that has none says nothing."""
+    if isinstance(found, float) and isinstance(value, float):
+        return math.isclose(found, value, rel_tol=1e-9)
+    return found is None or found == value
+
+
+def lengthening(model: Any, layer: int) -> float:
+    """What transformers multiplies queries, and keys, of a layer with when it turns them."""
+    found = _of_rope(model, layer, "attention_scaling")
+    return 1.0 if found is None else float(found)
+
+
+def _of_rope(model: Any, layer: int, name: str) -> Any:
+    """An attribute of the module that turns queries and keys; Gemma 3 has one for each kind of layer."""
+    kinds = getattr(model.config, "layer_types", None)
+    names = [name, *([f"{kinds[layer]}_{name}"] if kinds else [])]
+    return next((getattr(m, n) for m in model.modules() for n in names if hasattr(m, n)), None)
+
+
+def _refuse_rounded(model: Any, layer: int, attention: Attention) -> None:
+    """SpecError where frequencies are not what the config says: `model.to(dtype)` rounds them."""
+    spec, weights = attention
+    held = _of_rope(model, layer, "inv_freq")
+    if spec.rotary is None or held is None or held.is_meta:
+        return
+    expected = weights.get("rotary_frequencies", rotary_frequencies(spec))
+    found = TorchEntry(held).load()
+    if found.shape != expected.shape or not np.allclose(found, expected, rtol=1e-5, atol=0):
+        raise SpecError(
+            f"{type(model).__name__}: the frequencies of its rotary embedding (inv_freq, {held.dtype}) are "
+            "not those of its config: a model that is loaded with dtype=..., and not cast, keeps them"
+        )
 
 
 def _changes(part: Any, home: str) -> Iterator[str]:
