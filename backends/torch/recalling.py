@@ -46,7 +46,10 @@ class _RecallingFile(ModuleFile):
             raise _unsupported(circuit, "tables of other formulas than rotation")
         self.turned = {self.names[n]: self.formulas[n] for n in turns}
         self.attend = replace(found, row=_token(found, self.tokens))
-        made = [s if s.operation != found else replace(s, operation=self.attend) for s in self.statements]
+        made = [
+            s if s.operation != found else replace(s, operation=self.attend)
+            for s in self.statements
+        ]
         self.statements = [*_batched(made, self.turned)]
         self.source = self._source_only()
 

@@ -37,7 +37,9 @@ def config_of(model: Any) -> Config:
     require_library("a live model", "transformers", "transformers")
     library = sys.modules.get("transformers")  # without it there are no models
     if library is None or not isinstance(model, library.PreTrainedModel):
-        hint = "; merge_and_unload() of peft gives the model with its adapter" * hasattr(model, "peft_config")
+        hint = "; merge_and_unload() of peft gives the model with its adapter" * hasattr(
+            model, "peft_config"
+        )
         raise SpecError(f"expected a model of transformers, found {type(model).__name__}{hint}")
     _refuse_own_forward(model)
     values = json.loads(model.config.to_json_string(use_diff=False))
@@ -167,7 +169,9 @@ def _acts(hook: Any) -> bool:
 
 def _refuse_own_forward(model: Any) -> None:
     """SpecError for a model whose class, or which itself, has a `forward` that the library does not know."""
-    ours = [c for c in type(model).__mro__ if not c.__module__.startswith(("transformers.", "torch."))]
+    ours = [
+        c for c in type(model).__mro__ if not c.__module__.startswith(("transformers.", "torch."))
+    ]
     changed = [c.__name__ for c in ours if "forward" in vars(c)]
     if changed or "forward" in vars(model):
         raise SpecError(

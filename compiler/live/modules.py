@@ -16,16 +16,14 @@ from cortico.lowering.layout import plane_order
 from cortico.spec import AttentionSpec, Mask
 
 #: Arguments that change nothing of what attention computes, once what is below has been read.
-_HARMLESS = frozenset(
-    ["position_embeddings", "position_ids", "use_cache", "cache_position", "return_dict"]
-    + ["output_hidden_states"]
-)
+_HARMLESS = {"position_embeddings", "position_ids", "use_cache", "cache_position"}
+_HARMLESS |= {"return_dict", "output_hidden_states"}
 _LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)
 
 Recall = Callable[[Any, Callable[[], tuple[Any, Any]]], tuple[Any, Any, Any]]
 
 
-class StandIn(torch.nn.Module):  # type: ignore[misc]
+class StandIn(torch.nn.Module):
     """Stands for a module, which it keeps: saved and moved is that module, too."""
 
     def __init__(self, replaced: Any) -> None:
@@ -158,7 +156,7 @@ class LiveAttention(StandIn):
                 f"{self.spec.name}: cross attention with a {type(cache).__name__}, expected an "
                 "EncoderDecoderCache"
             )
-        own = cache.cross_attention_cache
+        own: Any = cache.cross_attention_cache
         place = self._checked(own)
 
         def recalled(source: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:

@@ -9,7 +9,14 @@ from typing import Any
 from cortico.frontends.checkpoint import count_layers, read_opened
 from cortico.frontends.families import parts_of
 from cortico.frontends.family import Attention
-from cortico.frontends.live_models import config_of, has, open_model, place_of, refuse_changed, refuse_set
+from cortico.frontends.live_models import (
+    config_of,
+    has,
+    open_model,
+    place_of,
+    refuse_changed,
+    refuse_set,
+)
 from cortico.ir.errors import SpecError, UnsupportedError
 
 #: Of families whose attention is not one module: the module that attends, and the map out, which the circuit has.
@@ -78,7 +85,9 @@ def _seats_of_part(model: Any, part: str | None) -> Iterator[Seat]:
 def _refuse_others(model: Any, paths: Collection[str]) -> None:
     """SpecError where the model attends elsewhere, too."""
     for name, module in model.named_modules():
-        inside = any(f"{name}.".startswith(f"{p}.") or f"{p}.".startswith(f"{name}.") for p in paths)
+        inside = any(
+            f"{name}.".startswith(f"{p}.") or f"{p}.".startswith(f"{name}.") for p in paths
+        )
         if type(module).__name__.endswith("Attention") and not inside:
             raise SpecError(
                 f"{type(model).__name__} has attention at {name!r}, a {type(module).__name__}, "
