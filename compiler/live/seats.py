@@ -24,7 +24,8 @@ _TWO = ("self", "output.dense")
 _SPLIT: Mapping[str, tuple[str, str]] = {"BERT": _TWO, "ELECTRA": _TWO}
 
 _BY_DISTANCE = "its position bias by distance is a table for one number of tokens"
-_REFUSED: Mapping[str, str] = {
+#: Families that are not replaced, and why.
+REFUSED: Mapping[str, str] = {
     "ALBERT": "its module of attention adds the residual and normalises, too",
     "Bloom": "its position bias depends on where the padding is",
     "MPNet": _BY_DISTANCE,
@@ -66,9 +67,9 @@ def _seats_of_part(model: Any, part: str | None) -> Iterator[Seat]:
     found = open_model(model, part=part)
     family = found.family
     assert family is not None
-    if family.name in _REFUSED:
+    if family.name in REFUSED:
         raise UnsupportedError(
-            f"attention of {family.name} is not replaced: {_REFUSED[family.name]}"
+            f"attention of {family.name} is not replaced: {REFUSED[family.name]}"
         )
     if part is not None and not has(model, place_of(found, 0).removesuffix(".")):
         return  # a decoder that stands alone, or one tower of two
