@@ -26,7 +26,8 @@ from cortico.ir.errors import SpecError, bullet_list
 from cortico.spec.weights import rotary_frequencies
 
 #: Where the classes of attention and of its parts come from.
-_PLAIN = ("torch.nn.modules.", "transformers.models.", "transformers.pytorch_utils")
+_MODELS = "transformers.models."
+_PLAIN = ("torch.nn.modules.", _MODELS, "transformers.pytorch_utils")
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_state_dict_hooks", "_state_dict_pre_hooks")
 #: With which transformers itself records outputs: they leave alone what is computed.
 _RECORDING = "transformers.utils.output_capturing"
@@ -70,7 +71,8 @@ def refuse_changed(model: Any, place: str) -> None:
     while names and not has(model, ".".join(names)):
         names.pop()
     attention = model.get_submodule(".".join(names))
-    home = type(model).__module__
+    homes = (c.__module__ for c in type(model).__mro__ if c.__module__.startswith(_MODELS))
+    home = next(homes, "")
     inside = [(f"{'.'.join(names)}.{name}".rstrip("."), m) for name, m in attention.named_modules()]
     problems = [f"{name}: {what}" for name, part in inside for what in _changes(part, home)]
     problems += [
@@ -153,7 +155,7 @@ def _refuse_rounded(model: Any, layer: int, attention: Attention) -> None:
 def _changes(part: Any, home: str) -> Iterator[str]:
     """What may make a part compute something else than the library does."""
     kind = type(part)
-    own = kind.__module__ == home or not kind.__module__.startswith("transformers.models.")
+    own = kind.__module__ == home or not kind.__module__.startswith(_MODELS)
     if not kind.__module__.startswith(_PLAIN) or not own:
         yield f"is a {kind.__name__} of {kind.__module__}, expected transformers' own"
     if "forward" in vars(part):

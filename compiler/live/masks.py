@@ -25,24 +25,32 @@ class Masks:
         """
         if mask is None:
             return None
+        _refuse_other_shapes(mask, spec, rows)
         if mask.is_inference():  # has no version by which a change could be seen
-            return _pairs(mask, spec, rows)
+            return _pairs(mask, spec)
         key = (spec.mask, spec.window)
         known, version, live = self._last.get(key, (None, 0, None))
         if known is None or known() is not mask or version != mask._version:
-            live = _pairs(mask, spec, rows)
+            live = _pairs(mask, spec)
             self._last[key] = (weakref.ref(mask), mask._version, live)
         return live
 
 
-def _pairs(mask: Any, spec: AttentionSpec, rows: int) -> Any:
+def _refuse_other_shapes(mask: Any, spec: AttentionSpec, rows: int) -> None:
+    if not isinstance(mask, torch.Tensor):
+        raise SpecError(
+            f"{spec.name}: attention_mask is a {type(mask).__name__}, expected a tensor"
+        )
     if mask.ndim != 4 or mask.shape[-2] != rows or mask.shape[1] not in (1, spec.heads):
         raise SpecError(
             f"{spec.name}: attention_mask has shape {tuple(mask.shape)}, expected (batch, 1 or "
             f"{spec.heads}, {rows}, source tokens)"
         )
+
+
+def _pairs(mask: Any, spec: AttentionSpec) -> Any:
     live = mask if mask.dtype is torch.bool else _not_hidden(mask, spec)
-    unconnected = _unconnected(rows, mask.shape[-1], spec, mask.device)
+    unconnected = _unconnected(*mask.shape[-2:], spec, mask.device)
     if unconnected is not None and bool((live & unconnected).any()):
         width = "" if spec.window is None else f" of {spec.window} tokens"
         raise SpecError(

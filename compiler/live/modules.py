@@ -74,8 +74,9 @@ class LiveAttention(StandIn):
         options = {"positions": self._positions(given, x)} if self.spec.rotary else {}
         self._refuse(given)
         live = self._live(mask, x.shape[-2])
-        columns = None if live is None else live.shape[-1]
-        y = self.circuit(x, *context, live=live, recall=self._recall(cache, columns), **options)
+        if cache is None:
+            self._check_columns(live, (*context, x)[0].shape[-2])
+        y = self.circuit(x, *context, live=live, recall=self._recall(cache, live), **options)
         return y, None
 
     # ---- what is given ---------------------------------------------------------------------------
@@ -91,11 +92,11 @@ class LiveAttention(StandIn):
         return context
 
     def _positions(self, given: dict[str, Any], x: Any) -> Any:
-        positions = given.pop("position_ids", None)
-        if positions is None or positions.ndim != 2 or positions.shape[-1] != x.shape[-2]:
-            found = None if positions is None else tuple(positions.shape)
+        positions, (batch, tokens, _) = given.pop("position_ids", None), x.shape
+        found = None if positions is None else tuple(positions.shape)
+        if found not in ((batch, tokens), (1, tokens)):
             raise SpecError(
-                f"{self.spec.name}: position_ids of shape {found}, expected (batch, {x.shape[-2]})"
+                f"{self.spec.name}: position_ids of shape {found}, expected ({batch}, {tokens})"
             )
         return positions
 
@@ -118,9 +119,15 @@ class LiveAttention(StandIn):
             )
         return self.masks.live(mask, self.spec, rows)
 
+    def _check_columns(self, live: Any, columns: int) -> None:
+        if live is not None and live.shape[-1] != columns:
+            raise SpecError(
+                f"{self.spec.name}: attention_mask is of {live.shape[-1]} source tokens, found {columns}"
+            )
+
     # ---- the cache -------------------------------------------------------------------------------
 
-    def _recall(self, cache: Any, columns: int | None) -> Recall | None:
+    def _recall(self, cache: Any, live: Any) -> Recall | None:
         """How keys and values of earlier tokens come in: by transformers' own cache."""
         if cache is None:
             return None
@@ -128,11 +135,7 @@ class LiveAttention(StandIn):
 
         def recall(query: Any, source: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any, Any]:
             key, value = recalled(source)
-            if columns is not None and key.shape[-2] != columns:
-                raise SpecError(
-                    f"{self.spec.name}: attention_mask is of {columns} source tokens, found "
-                    f"{key.shape[-2]} in the cache"
-                )
+            self._check_columns(live, key.shape[-2])
             return self._as_stored(query, 1 / self.scale), key, value
 
         return recall

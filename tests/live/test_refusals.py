@@ -17,6 +17,10 @@ class OwnForward(transformers.LlamaModel):
         return super().forward(*args, **kwargs)
 
 
+class OnlyNamed(transformers.LlamaModel):
+    pass
+
+
 class OwnAttention(transformers.models.llama.modeling_llama.LlamaAttention):
     pass
 
@@ -129,6 +133,13 @@ def test_changed_models(change, call):
     with pytest.raises(SpecError, match=CHANGES[change]):
         call(model)
     assert list(model.named_modules()) == before
+
+
+@pytest.mark.parametrize("call", [from_transformers, replace_attention])
+def test_a_class_of_another_name_is_no_change(call):
+    model = build(CASES["llama"])
+    model.__class__ = OnlyNamed
+    assert call(model)
 
 
 @pytest.mark.parametrize("call", [from_transformers, replace_attention])
@@ -245,10 +256,24 @@ CALLS = {
         r"attention_mask has shape \(1, 1, 3, 9\), expected \(batch, 1 or 4, 9, source tokens\)",
     ),
     "other columns": (
-        lambda m: called(
-            m, attention_mask=torch.ones(9, 12).tril().bool()[None, None], use_cache=True
+        lambda m: called(m, attention_mask=torch.ones(9, 12).tril().bool()[None, None]),
+        "attention_mask is of 12 source tokens, found 9",
+    ),
+    "one column": (
+        lambda m: called(m, attention_mask=torch.zeros(1, 1, 9, 1).bool(), use_cache=False),
+        "attention_mask is of 1 source tokens, found 9",
+    ),
+    "no tensor": (
+        lambda m: m.model.layers[0].self_attn(
+            torch.zeros(1, 2, 24), position_ids=torch.arange(2)[None], attention_mask="all"
         ),
-        "attention_mask is of 12 source tokens, found 9 in the cache",
+        "attention_mask is a str, expected a tensor",
+    ),
+    "other positions": (
+        lambda m: m.model.layers[0].self_attn(
+            torch.zeros(2, 3, 24), position_ids=torch.arange(3).expand(5, 3)
+        ),
+        r"position_ids of shape \(5, 3\), expected \(2, 3\)",
     ),
     "attentions": (lambda m: called(m, output_attentions=True), "asked for output_attentions"),
     "a static cache": (
@@ -294,7 +319,7 @@ def test_the_module_called_by_itself():
     hidden = torch.zeros(1, 3, 24)
     with replace_attention(model):
         attention = model.layers[0].self_attn
-        with pytest.raises(SpecError, match=r"position_ids of shape None, expected \(batch, 3\)"):
+        with pytest.raises(SpecError, match=r"position_ids of shape None, expected \(1, 3\)"):
             attention(hidden)
         model.config._attn_implementation = "eager"
         with pytest.raises(SpecError, match="without which eager attention is not causal"):
