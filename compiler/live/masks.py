@@ -50,7 +50,8 @@ def _refuse_other_shapes(mask: Any, spec: AttentionSpec, rows: int) -> None:
 
 def _pairs(mask: Any, spec: AttentionSpec) -> Any:
     live = mask if mask.dtype is torch.bool else _not_hidden(mask, spec)
-    unconnected = _unconnected(*mask.shape[-2:], spec, mask.device)
+    rows, columns = mask.shape[-2:]
+    unconnected = _unconnected(rows, columns, spec, mask.device)
     if unconnected is not None and bool((live & unconnected).any()):
         width = "" if spec.window is None else f" of {spec.window} tokens"
         raise SpecError(
