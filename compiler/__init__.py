@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cortico.backends import backend_names, get_backend, get_runner
     from cortico.experiment.freezing import freeze
     from cortico.files.synapse_table import write_synapses
-    from cortico.frontends import from_torch, read_checkpoint, read_spec
+    from cortico.frontends import from_torch, from_transformers, read_checkpoint, read_spec
     from cortico.ir import Circuit, CircuitBuilder
     from cortico.ir.errors import (
         CircuitError,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from cortico.ir.text import load_circuit, save_circuit
+    from cortico.live import replace_attention
     from cortico.lowering import lower
     from cortico.pipeline import Compilation, compile_attention, export_circuit
     from cortico.spec import AttentionSpec
@@ -49,6 +50,7 @@ _HOME = {
     "export_circuit": "cortico.pipeline",
     "freeze": "cortico.experiment.freezing",
     "from_torch": "cortico.frontends",
+    "from_transformers": "cortico.frontends",
     "get_backend": "cortico.backends",
     "get_runner": "cortico.backends",
     "load_circuit": "cortico.ir.text",
@@ -56,6 +58,7 @@ _HOME = {
     "random_weights": "cortico.spec.weights",
     "read_checkpoint": "cortico.frontends",
     "read_spec": "cortico.frontends",
+    "replace_attention": "cortico.live",
     "required_shapes": "cortico.spec.weights",
     "save_circuit": "cortico.ir.text",
     "write_synapses": "cortico.files.synapse_table",
@@ -76,6 +79,7 @@ __all__ = [
     "export_circuit",
     "freeze",
     "from_torch",
+    "from_transformers",
     "get_backend",
     "get_runner",
     "load_circuit",
@@ -83,6 +87,7 @@ __all__ = [
     "random_weights",
     "read_checkpoint",
     "read_spec",
+    "replace_attention",
     "required_shapes",
     "save_circuit",
     "write_synapses",

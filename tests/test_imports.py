@@ -30,7 +30,7 @@ def loaded_by(statement):
 def test_import_is_light():
     for statement in (
         "import cortico",
-        "import cortico.ir, cortico.backends, cortico.pipeline, cortico.frontends",
+        "import cortico.ir, cortico.backends, cortico.pipeline, cortico.frontends, cortico.live",
         "import cortico.cli",
     ):
         assert not loaded_by(statement) & set(HEAVY)

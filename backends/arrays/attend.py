@@ -60,19 +60,28 @@ class Attend:
         return "attend_window" if window and columns and not self.biases + self.sinks else "attend"
 
     def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
+        options = [f"{name}={text}" for name, text in self.options(write)]
+        arguments = [*self.arrays(write), *options, *write.attend_arguments]
+        return self.shaped(write, result, f"{self.function}({', '.join(arguments)})")
+
+    def arrays(self, write: Writer) -> tuple[str, str, str]:
+        """Queries, keys and values over (heads, tokens, features)."""
         shared = tuple(a for a in self.heads if a in self.key.axes)
-        arrays = [
+        return (
             _over_heads(write, self.query, self.heads, self.row, self.matched),
             _over_heads(write, self.key, shared, self.column, self.matched),
             _over_heads(write, self.value, shared, self.column, self.shown),
-        ]
-        options = [f"{name}={text}" for name, text in self._options(write)]
-        text = f"{self.function}({', '.join([*arrays, *options, *write.attend_arguments])})"
+        )
+
+    def shaped(self, write: Writer, result: Variable, text: str) -> str:
+        """`text`, which is over (heads, rows, shown features), as an array over the axes of `result`."""
         text = _split(write, text, self.heads, self.shown)
         axes = (*self.heads, self.row, *self.shown)
         return write.transposed(Variable(text, axes, result.batched), result.axes)
 
-    def _options(self, write: Writer) -> Iterator[tuple[str, str]]:
+    def options(self, write: Writer) -> Iterator[tuple[str, str]]:
+        """Names and texts of the other arguments of the helper."""
+
         def score(variable: Variable) -> str:
             return _over_heads(write, variable, self.heads, self.row, (self.column,))
 

@@ -31,10 +31,10 @@ _TEMPLATES = ("cortico.backends.torch.template", TEMPLATE)
 
 def emit_module(circuit: Circuit) -> str:
     """A standalone Python file with one `nn.Module`, `Attention`, that runs `circuit`."""
-    return _File(circuit).text()
+    return ModuleFile(circuit).text()
 
 
-class _File(AttentionFile):
+class ModuleFile(AttentionFile):
     """One circuit on its way to text."""
 
     def __init__(self, circuit: Circuit) -> None:
@@ -106,7 +106,7 @@ class _File(AttentionFile):
     def _body(self) -> Iterator[str]:
         yield from self._prologue()
         for statement in self.statements:
-            yield from statement_lines(self._with_numbers(statement), self.write)
+            yield from self.lines(statement)
         yield f"return {', '.join(self.returned(self.results))}"
 
     def _prologue(self) -> Iterator[str]:
@@ -122,6 +122,10 @@ class _File(AttentionFile):
         constants = self.state.constants
         exact = {self.state.parameters[c].name: self.state.constant(c) for c in constants}
         yield from self.formula_lines(list_of_sides, exact)
+
+    def lines(self, statement: Statement) -> list[str]:
+        """A statement as it reads."""
+        return statement_lines(self._with_numbers(statement), self.write)
 
     def _with_numbers(self, statement: Statement) -> Statement:
         """A statement, of whose operands booleans are numbers where it computes with them."""

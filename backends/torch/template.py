@@ -92,6 +92,35 @@ def rotation(shape, frequencies):
     return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
 
 
+def turns(positions, frequencies):
+    """`rotation` of tokens at any positions (..., t): shape (..., t, p, 2, 2)."""
+    angles = positions[..., None] * frequencies
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+
+
+def meet(query, source, recall):
+    """The queries, keys and values that meet: those of these tokens, if nothing is recalled."""
+    return (query, *source()) if recall is None else recall(query, source)
+
+
+def both(live, own):
+    """Where both hold; None holds everywhere."""
+    return own if live is None else live if own is None else live & own
+
+
+def attend_last(query, key, value, scale, least=None, most=None, live=None, sinks=()):
+    """`attend` of the last tokens: the last row is the last column, and so on upwards."""
+    rows, columns = query.shape[-2], key.shape[-2]
+    if live is None and rows == columns:
+        return attend(query, key, value, scale, least, most, sinks=sinks)
+    if (rows, least) == (1, 0):
+        least = None  # of a last row, no column comes later
+    if (least, most) != (None, None):
+        live = both(live, within(rows, columns, least, most, query.device, columns - rows))
+    return attend(query, key, value, scale, live=live, sinks=sinks)
+
+
 def past_product(query, key, value, chunk=64):
     """Σ_{j <= i} (query_i · key_j) value_j over (..., i, c), in chunks of tokens.
 
@@ -151,9 +180,10 @@ def attend(query, key, value, scale, least=None, most=None, live=None, bias=None
     return attend_masked(query, key, value, mask, scale) * heard
 
 
-def within(rows, columns, least, most, device):
-    """Where least <= row - column <= most, over (rows, columns)."""
-    steps = torch.arange(rows, device=device)[:, None] - torch.arange(columns, device=device)
+def within(rows, columns, least, most, device, first=0):
+    """Where least <= row - column <= most, over (rows, columns); the rows are numbered from `first` on."""
+    steps = torch.arange(first, first + rows, device=device)[:, None]
+    steps = steps - torch.arange(columns, device=device)
     near = torch.ones_like(steps, dtype=torch.bool) if least is None else steps >= least
     return near if most is None else near & (steps <= most)
 

@@ -1,18 +1,20 @@
-"""Frontends: attention as a spec file, a checkpoint on disk, or a live torch module.
+"""Frontends: attention as a spec file, a checkpoint on disk, or a live module or model.
 
     spec = read_spec("attention.toml")
     spec, weights = read_checkpoint("all-MiniLM-L6-v2", layer=3)
     spec, weights = from_torch(torch.nn.MultiheadAttention(384, 12))
+    spec, weights = from_transformers(AutoModel.from_pretrained("all-MiniLM-L6-v2"), layer=3)
 
 No code of a checkpoint runs: pickled files go through torch's restricted reader only. All errors are SpecError.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from cortico.frontends.checkpoint import layers, read_checkpoint
+from cortico.frontends.checkpoint import layers, read_checkpoint, read_opened, require_layer
 from cortico.frontends.families import FAMILIES
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.spec_file import read_spec, spec_from_mapping, spec_to_json, spec_to_mapping
@@ -25,6 +27,7 @@ __all__ = [
     "Family",
     "Tensors",
     "from_torch",
+    "from_transformers",
     "layers",
     "open_tensors",
     "read_checkpoint",
@@ -61,3 +64,29 @@ def from_torch(
     spec = replace(spec, name=name)
     check_weights(spec, weights)
     return spec, weights
+
+
+def from_transformers(
+    model: Any,
+    layer: int = 0,
+    part: str | None = None,
+    tokens: int | None = None,
+    cross: bool | None = None,
+    ignore: Iterable[str] = (),
+) -> Attention:
+    """Spec and weights of the attention of one layer of a live model of transformers.
+
+    The same as `read_checkpoint` gives for the folder that `model.save_pretrained` writes, with the same
+    options and refusals; float32 and float64 weights are shared with the model. SpecError, too, for a model
+    that may compute something else than the library does: a class with a `forward` of its own, hooks,
+    adapters, parts that were put in place of the library's, weights that are quantised or not there.
+    """
+    from cortico.frontends.live_models import open_model, place_of, refuse_changed, refuse_set
+
+    found = open_model(model, ignore, part)
+    require_layer(found, layer)
+    place = place_of(found, layer)
+    refuse_changed(model, place)
+    read = read_opened(found, layer, None, cross, part, tokens)
+    refuse_set(model, place, layer, read)
+    return read

@@ -81,18 +81,34 @@ def read_checkpoint(
             part=part,
         )
         return _read_onnx(Path(path), layer, tokens)
-    found = _open(Path(path), ignore, prefix, part)
-    count = _count_layers(found)
-    if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < count:
-        span = f"0 … {count - 1}" if count > 1 else "0"
-        raise SpecError(
-            f"layer {layer!r} of {found.tensors.source!r} does not exist, layers: {span}"
-        )
+    return read_opened(_open(Path(path), ignore, prefix, part), layer, heads, cross, part, tokens)
+
+
+def read_opened(
+    found: Checkpoint,
+    layer: int,
+    heads: int | None = None,
+    cross: bool | None = None,
+    part: str | None = None,
+    tokens: int | None = None,
+) -> Attention:
+    """As `read_checkpoint`, of what is open."""
+    require_layer(found, layer)
     spec, weights = _read_layer(found, layer, heads, cross, tokens)
     words = [found.name, *([part] if part else []), f"layer {layer}"]
     spec = replace(_sized(spec, tokens), name=" ".join(words))
     check_weights(spec, weights)
     return spec, weights
+
+
+def require_layer(found: Checkpoint, layer: int) -> None:
+    """SpecError when there is no such layer."""
+    count = count_layers(found)
+    if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < count:
+        span = f"0 … {count - 1}" if count > 1 else "0"
+        raise SpecError(
+            f"layer {layer!r} of {found.tensors.source!r} does not exist, layers: {span}"
+        )
 
 
 def layers(
@@ -102,7 +118,7 @@ def layers(
     if Path(path).suffix.lower() == onnx_file.SUFFIX:
         _refuse("an ONNX file", part=part)
         return onnx_file.count_onnx(Path(path))
-    return _count_layers(_open(Path(path), ignore, prefix, part))
+    return count_layers(_open(Path(path), ignore, prefix, part))
 
 
 def _refuse(what: str, **options: object) -> None:
@@ -140,7 +156,8 @@ def _read_layer(
     return spec, weights
 
 
-def _count_layers(found: Checkpoint) -> int:
+def count_layers(found: Checkpoint) -> int:
+    """Number of attention layers of what is open."""
     if found.config is not None and found.family is not None:
         return found.family.count(found.config, found.ignore)
     count = len(torch_mha.find_prefixes(found.tensors, found.prefix))
@@ -167,7 +184,7 @@ def _open(path: Path, ignore: Iterable[str], prefix: str | None, part: str | Non
     found = read_config(beside) if _is_there(beside) else None
     if found is not None and "model_type" not in found.values and torch_mha.holds_one(tensors):
         found = None
-    _refuse_absent(left_out, [*adapters, *(_keys(found) if found else ())], folder)
+    refuse_absent(left_out, [*adapters, *(keys_of(found) if found else ())], folder)
     name = _name(path, found)
     if found is None:
         _refuse("a torch.nn.MultiheadAttention", part=part)
@@ -178,11 +195,11 @@ def _open(path: Path, ignore: Iterable[str], prefix: str | None, part: str | Non
 
 def _open_gguf(path: Path, left_out: frozenset[str], prefix: str | None) -> Checkpoint:
     config, tensors, family = gguf_file.open_gguf(path)
-    _refuse_absent(left_out, config.values, path)
+    refuse_absent(left_out, config.values, path)
     return Checkpoint(path.stem, config, tensors, left_out, prefix, family)
 
 
-def _keys(config: Config) -> list[str]:
+def keys_of(config: Config) -> list[str]:
     """The keys of a config, and those of the configs of its parts."""
     parts = (v for k, v in config.values.items() if k.endswith("_config") and isinstance(v, dict))
     return [*config.values, *(key for part in parts for key in part)]
@@ -198,11 +215,11 @@ def _refuse_adapters(folder: Path, found: list[str]) -> None:
         )
 
 
-def _refuse_absent(ignore: Collection[str], known: Collection[str], folder: Path) -> None:
+def refuse_absent(ignore: Collection[str], known: Collection[str], source: object) -> None:
     """SpecError for what is to be ignored and is not there: it was a slip of the pen."""
     for name in sorted(set(ignore) - set(known)):
         raise SpecError(
-            f"{str(folder)!r} has no key or adapter {named(name)} to ignore{near_name(name, known)}"
+            f"{str(source)!r} has no key or adapter {named(name)} to ignore{near_name(name, known)}"
         )
 
 

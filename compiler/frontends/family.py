@@ -68,6 +68,16 @@ class Family:
     layers_or: str = ""  #: the key that says it where that is null
     numbers: Callable[[Config, int], Mapping[str, int]] = by_number  #: that `place` asks for
     distances: Callable[[Config], Distances] | None = None  #: the table of a bias by distance
+    #: Place and maps in a live model of transformers, where they are not those of its files.
+    renamed: tuple[str, Maps] | None = None
+
+    @property
+    def live(self) -> Family:
+        """The same family as a live model of transformers names its tensors."""
+        if self.renamed is None:
+            return self
+        place, maps = self.renamed
+        return replace(self, place=place, maps=maps, renamed=None)
 
     def count(self, config: Config, ignore: Collection[str] = ()) -> int:
         """Number of layers."""
@@ -90,7 +100,7 @@ class Family:
         """
         resolved = self.keys.resolve(config, ignore)
         spec, computed = self.describe(resolved, layer)
-        model, place = self._model_and_place(resolved, tensors, layer, prefix)
+        model, place = self.placed(resolved, tensors, layer, prefix)
         scoped = tensors.scoped(model + place, f"layer {layer}")
         vectors = self._vectors(spec)
         names = (name for stored in vectors.values() for name in stored)
@@ -132,8 +142,8 @@ class Family:
             return {weight: v.astype(np.float64) + self.added for weight, v in weights.items()}
         return weights
 
-    def _model_and_place(
-        self, config: Config, tensors: Tensors, layer: int, prefix: str | None
+    def placed(
+        self, config: Config, tensors: Tensors, layer: int, prefix: str | None = None
     ) -> tuple[str, str]:
         """What stands before the names of the model, as the file has it, and then of its layer."""
         place = self.place.format_map(self.numbers(config, layer))

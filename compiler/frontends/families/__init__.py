@@ -125,6 +125,14 @@ def family_of(
     )
 
 
+def parts_of(config: Config) -> list[str | None]:
+    """The parts that a config's model may have; one that is None is a model without parts."""
+    kind = config.text("model_type")
+    if kind == "clip":
+        return [*clip.TOWERS]
+    return [family.part for family in FAMILIES if kind in family.model_types]
+
+
 def _other_spelling(kind: str, known: list[str]) -> str:
     """A hint for a name that is spelled differently. A similar name, as of ALBERT, is another model."""
     plain = "".join(filter(str.isalnum, kind.lower()))

@@ -25,4 +25,5 @@ FAMILY = Family(
     maps=vit.MAPS,
     place=vit.PLACE,
     prefixes=("", "dinov2."),
+    renamed=(vit.PLACE, vit.LIVE_MAPS),
 )

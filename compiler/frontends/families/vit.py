@@ -11,6 +11,8 @@ from cortico.spec import Bias
 
 MAPS = Separate("attention.query", "attention.key", "attention.value", "output.dense")
 PLACE = "encoder.layer.{layer}.attention."
+#: What transformers calls the maps once they are loaded.
+LIVE_MAPS = Separate("q_proj", "k_proj", "v_proj", "o_proj")
 
 #: Keys of patches, feed-forward block, norms and dropout, under ViT's names.
 HARMLESS = words(
@@ -41,4 +43,5 @@ FAMILY = Family(
     maps=MAPS,
     place=PLACE,
     prefixes=("", "vit.", "deit."),
+    renamed=("layers.{layer}.attention.", LIVE_MAPS),
 )

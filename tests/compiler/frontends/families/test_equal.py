@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from cortico.frontends import FAMILIES, layers, read_checkpoint
+from cortico.frontends import FAMILIES, from_transformers, layers, read_checkpoint
 from cortico.ir.errors import SpecError
 from tests.compiler.frontends.families.cases import CASES, PLAIN
 from tests.compiler.frontends.families.models import (
@@ -47,8 +47,19 @@ def test_attention_is_transformers(tmp_path, name):
     assert layers(tmp_path, part=case.part) == getattr(model.config, case.layers)
     spec, _ = read_checkpoint(tmp_path, **case.asked)
     assert {key: getattr(spec, key) for key in case.expected} == case.expected
+    assert_same(
+        from_transformers(model, 1, **case.asked), read_checkpoint(tmp_path, 1, **case.asked)
+    )
     assert largest_error(model, case, tmp_path) < TOLERANCE[1]
     assert largest_error(model.double(), case, tmp_path) < TOLERANCE[0]
+
+
+def assert_same(live, saved):
+    """Spec and weights of a live model are those of its folder, bit for bit."""
+    assert replace(live[0], name="") == replace(saved[0], name="")
+    assert live[1].keys() == saved[1].keys()
+    for name, array in saved[1].items():
+        assert array.dtype == live[1][name].dtype and (array == live[1][name]).all()
 
 
 @pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.expected.get("key_padding")])
@@ -66,6 +77,7 @@ def test_shards_and_types(tmp_path, name, dtype):
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     _, weights = read_checkpoint(tmp_path, 1)
     assert weights["W_Q"].dtype == (np.float64 if dtype is torch.float64 else np.float32)
+    assert_same(from_transformers(model, 1), read_checkpoint(tmp_path, 1))
     assert largest_error(model.double(), CASES[name], tmp_path) < TOLERANCE[0]
 
 
@@ -76,6 +88,9 @@ def test_models_with_heads_of_tasks(tmp_path, name):
     assert prefix in ("", getattr(transformers, name).base_model_prefix + ".")
     model = build(case)
     model.save_pretrained(tmp_path)
+    assert_same(
+        from_transformers(model, 1, **case.asked), read_checkpoint(tmp_path, 1, **case.asked)
+    )
     assert largest_error(model.double(), case, tmp_path) < TOLERANCE[0]
 
 
@@ -89,6 +104,7 @@ def test_the_towers_of_clip(tmp_path):
     for part in ("text", "vision"):
         case = PLAIN[f"clip_{part}_model"]
         tower = getattr(model, f"{part}_model")
+        assert_same(from_transformers(model, 1, part), read_checkpoint(tmp_path, 1, part=part))
         found = largest_error(tower, case, tmp_path, part=part)
         assert found < TOLERANCE[0] and layers(tmp_path, part=part) == 2
     with pytest.raises(SpecError, match=r"several attentions: give part 'text' or 'vision'$"):

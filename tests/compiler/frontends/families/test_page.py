@@ -6,6 +6,7 @@ from pathlib import Path
 from cortico.frontends import FAMILIES
 from cortico.frontends.keys import FIXED
 from cortico.frontends.rope import EVERY_ROPE, ROPE_KEYS
+from cortico.live.seats import REFUSED
 from tests.compiler.frontends.families.cases import CASES
 from tests.compiler.frontends.families.models import TOLERANCE, build, largest_error
 
@@ -82,8 +83,29 @@ def page(errors):
         "of tokens, for the number of tokens that `--tokens N`, in Python `tokens=N`, says; without it "
         "they are refused, and so are buckets whose bounds hang on the last digit of a logarithm.",
         f"All families — only: {values(FIXED)}.",
+        *live(),
     )
     return HEAD + "\n" + "\n".join(lines) + "\n\n" + "\n\n".join(tail) + "\n"
+
+
+def live():
+    """What holds of models in memory."""
+    reasons = "\n".join(f"* {name}: {why}." for name, why in REFUSED.items())
+    return (
+        "## Live models",
+        "`from_transformers(model, layer=3)`, with the options of `read_checkpoint`, reads the attention of a live model: "
+        "the same spec and weights, bit for bit, as from the folder that `model.save_pretrained` writes. Refused is "
+        "what may compute something else: a class with a `forward` of its own, hooks, adapters, other modules or "
+        "attributes than the config's, quantised weights, the device `meta`, frequencies that a cast has rounded.",
+        "`replace_attention(model)` lets emitted code compute all attention of a model, by the lowered circuit of each "
+        "layer, in the model's precision and on its device. It is called as the library's modules are, with `eager` or "
+        "`sdpa`: masks may be boolean or additive, of padding or of pairs; positions are those that the model gives; "
+        "keys and values go into the library's own cache (`DynamicCache`, `EncoderDecoderCache`), as the library would "
+        "have put them there. Saved is the model as it was. At a call these are refused: other caches, masks that add "
+        "other numbers or show what the circuit does not connect, `output_attentions`, training. Queries that hear "
+        "nothing, such as those of padding in front, get zeros. Not replaced are",
+        f"{reasons}\n* scores with a soft cap (Gemma 2): no kernel that the emitted code calls has one.",
+    )
 
 
 def published():

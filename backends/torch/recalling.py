@@ -1,0 +1,154 @@
+"""The module that goes on: tokens come part by part, and attention recalls keys and values of earlier ones.
+
+It is the same program as the module for whole texts has. Statements that only keys and values need become a
+function of their own, so that who calls decides which keys and values meet the queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+
+from cortico.backends.arrays.attend import Attend
+from cortico.backends.arrays.file import ALL_ONES
+from cortico.backends.arrays.find_attention import alive
+from cortico.backends.arrays.program import Statement
+from cortico.backends.arrays.variables import Variable
+from cortico.backends.torch.emitter import ModuleFile
+from cortico.ir import Circuit
+from cortico.ir.errors import UnsupportedError
+
+_ABOUT = """\
+`live` (..., 1 or heads, rows, columns) says which rows hear which columns, of those that the circuit connects;
+None is all. `recall(query, source)` gives the queries, keys and values that meet, over (..., heads, tokens,
+features); None is `query` and `source()`, the keys and values of these tokens. The last row is the last column,
+and so on upwards."""
+_POSITIONS = " `positions` (..., tokens) number the tokens; None is from 0 on."
+
+
+def emit_recalling_module(circuit: Circuit) -> str:
+    """As `emit_module`, with a `forward` that takes positions, pairs that are live, and a recall.
+
+    UnsupportedError where the circuit is not one softmax attention whose tokens meet nowhere else, or where
+    its scores depend on positions otherwise than by rotation.
+    """
+    return _RecallingFile(circuit).text()
+
+
+class _RecallingFile(ModuleFile):
+    """One circuit on its way to text."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        super().__init__(circuit)
+        found = _only_attention(circuit, self.found, self.tokens)
+        turns = {n for n, f in self.formulas.items() if f.kind == "rotation"}
+        if turns != self.formulas.keys():
+            raise _unsupported(circuit, "tables of other formulas than rotation")
+        self.turned = {self.names[n]: self.formulas[n] for n in turns}
+        self.attend = replace(found, row=_token(found, self.tokens))
+        made = [
+            s if s.operation != found else replace(s, operation=self.attend)
+            for s in self.statements
+        ]
+        self.statements = [*_batched(made, self.turned)]
+        self.source = self._source_only()
+
+    def _source_only(self) -> list[Statement]:
+        """The statements that only keys and values of attention need."""
+        (place,) = (k for k, s in enumerate(self.statements) if s.operation == self.attend)
+        before, after = self.statements[:place], self.statements[place + 1 :]
+        meeting = {self.attend.key.code, self.attend.value.code}
+        others = {o.code for o in self.attend.operands} - meeting
+        others |= {o.code for s in after for o in s.operands} | {r.code for r in self.results}
+        elsewhere = alive(before, others)
+        return [s for s in alive(before, meeting) if s not in elsewhere]
+
+    # ---- the forward pass ------------------------------------------------------------------------
+
+    def _forward(self) -> Iterator[str]:
+        own = [*self.gates, *["positions=None"] * bool(self.turned), "live=None", "recall=None"]
+        yield f"def forward({', '.join(['self', *self.rates, '*', *own])}):"
+        first = f"The outputs for inputs with any batch axes in front.{f' {ALL_ONES}' * bool(self.gates)}"
+        about = (_ABOUT + _POSITIONS * bool(self.turned)).splitlines()
+        yield from (f"    {line}".rstrip() for line in (f'"""{first}', "", *about, '"""'))
+        yield from (f"    {line}" for line in self._body())
+
+    def _body(self) -> Iterator[str]:
+        yield from self._prologue()
+        for statement in self.statements:
+            if statement.operation == self.attend:
+                yield from self._meeting(statement)
+            elif statement not in self.source:
+                yield from self.lines(statement)
+        yield f"return {', '.join(self.returned(self.results))}"
+
+    def formula_lines(self, *_: object, **__: object) -> Iterator[str]:
+        """Lines that turn the tokens: equal rotations once."""
+        if self.turned:
+            size = self.write.sizes[self.attend.row]
+            yield f"places = torch.arange({size}, device=device) if positions is None else positions"
+        made: dict[object, str] = {}
+        for name, formula in self.turned.items():
+            (argument,) = formula.arguments
+            exact = self.state.constant(self.names[argument])
+            code = made.setdefault(exact, f"turns(places, {exact}).to(dtype)")
+            yield f"{name} = {code}"
+            made[exact] = name
+
+    def _meeting(self, statement: Statement) -> Iterator[str]:
+        query, key, value = self.attend.arrays(self.write)
+        yield "def source():"
+        for line in (line for s in self.source for line in self.lines(s)):
+            yield f"    {line}"
+        yield f"    return {key}, {value}"
+        yield f"met = meet({query}, source, recall)"
+        options = dict(self.attend.options(self.write))
+        gates = [options.pop("live")] if "live" in options else []
+        options["live"] = f"both({', '.join(['live', *gates])})" if gates else "live"
+        arguments = ", ".join(["*met", *(f"{name}={text}" for name, text in options.items())])
+        shaped = self.attend.shaped(self.write, statement.result, f"attend_last({arguments})")
+        yield f"{statement.result.code} = {shaped}  # [{', '.join(statement.result.axes)}]"
+
+
+def _batched(statements: Iterable[Statement], names: Iterable[str]) -> Iterator[Statement]:
+    """The statements, where variables of these names have batch axes, and so what is made of them."""
+    batched = set(names)
+
+    def seen(variable: Variable) -> Variable:
+        return replace(variable, batched=True) if variable.code in batched else variable
+
+    for statement in statements:
+        if batched & {operand.code for operand in statement.operands}:
+            batched.add(statement.result.code)
+        operands = tuple(map(seen, statement.operands))
+        yield replace(statement, result=seen(statement.result), operands=operands)
+
+
+def _only_attention(
+    circuit: Circuit, statements: Collection[Statement], tokens: Collection[str]
+) -> Attend:
+    """The operation in which tokens meet, along axes that are `tokens`. UnsupportedError when they
+    meet elsewhere, too."""
+    found = [s.operation for s in statements if isinstance(s.operation, Attend)]
+    if len(found) != 1:
+        what = "softmax attentions that a kernel computes, where one is expected"
+        raise _unsupported(circuit, f"{len(found)} {what}")
+    (attend,) = found
+    if attend.biases:
+        raise _unsupported(circuit, "a position bias of scores")
+    others = (s for s in statements if s.operation != attend)
+    if any(s.lost & {*tokens} or len({*tokens} & {*s.result.axes}) > 1 for s in others):
+        raise _unsupported(circuit, "tokens that meet outside attention")
+    return attend
+
+
+def _token(attend: Attend, tokens: Collection[str]) -> str:
+    """The axis of queries that is one of tokens. Without bounds, that of heads may stand for rows as well."""
+    (row,) = (axis for axis in attend.query.axes if axis in tokens)
+    return row
+
+
+def _unsupported(circuit: Circuit, what: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"circuit {circuit.name!r} cannot go on from earlier tokens: it has {what}"
+    )
