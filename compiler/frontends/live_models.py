@@ -23,6 +23,7 @@ from cortico.frontends.family import Attention
 from cortico.frontends.state_dicts import TorchEntry
 from cortico.frontends.tensors import Tensors
 from cortico.ir.errors import SpecError, bullet_list
+from cortico.spec import AttentionSpec, Mask
 from cortico.spec.weights import rotary_frequencies
 
 #: Where the classes of attention and of its parts come from.
@@ -93,6 +94,12 @@ def has(model: Any, path: str) -> bool:
     return True
 
 
+def _own_window(spec: AttentionSpec) -> int | None:
+    """The window as transformers counts it: one to both sides is without the token itself."""
+    to_both_sides = spec.mask is Mask.BIDIRECTIONAL_WINDOW
+    return spec.window - to_both_sides if spec.window else None
+
+
 def refuse_set(model: Any, place: str, layer: int, attention: Attention) -> None:
     """SpecError when a module at `place` says otherwise than the config what its attention is."""
     spec, _ = attention
@@ -102,7 +109,7 @@ def refuse_set(model: Any, place: str, layer: int, attention: Attention) -> None
         "head_dim": spec.d_key,
         "attention_head_size": spec.d_key,
         "num_key_value_groups": spec.members,
-        "sliding_window": spec.window,
+        "sliding_window": _own_window(spec),
         "scaling": usual / lengthening(model, layer) ** 2,
     }
     inside = [(n, part) for n, part in model.named_modules() if f"{n}.".startswith(place)]

@@ -78,5 +78,5 @@ def _unconnected(rows: int, columns: int, spec: AttentionSpec, device: Any) -> A
         return None
     steps = torch.arange(columns - rows, columns, device=device)[:, None]
     steps = steps - torch.arange(columns, device=device)
-    later = steps < 0
-    return later if spec.window is None else later | (steps >= spec.window)
+    hidden = (steps < 0) & spec.mask.is_causal
+    return hidden if spec.window is None else hidden | (steps.abs() >= spec.window)

@@ -105,7 +105,7 @@ class LiveAttention(StandIn):
         for name, value in given.items():
             means = value is not None and value is not False and name not in _HARMLESS
             if name == "is_causal":
-                means = value is not None and value != (self.spec.mask is not Mask.NONE)
+                means = value is not None and value != self.spec.mask.is_causal
             if means:
                 raise UnsupportedError(
                     f"{self.spec.name}: attention is given {named(name)}, which emitted code does not take"

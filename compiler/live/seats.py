@@ -28,6 +28,7 @@ _BY_DISTANCE = "its position bias by distance is a table for one number of token
 REFUSED: Mapping[str, str] = {
     "ALBERT": "its module of attention adds the residual and normalises, too",
     "Bloom": "its position bias depends on where the padding is",
+    "ModernBERT": "it does not tell its attention the positions of tokens, but how each is turned",
     "MPNet": _BY_DISTANCE,
     "T5": _BY_DISTANCE,
     "mT5": _BY_DISTANCE,

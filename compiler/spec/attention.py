@@ -42,6 +42,11 @@ class Mask(StrEnum):
     def has_window(self) -> bool:
         return self in (Mask.WINDOW, Mask.BIDIRECTIONAL_WINDOW)
 
+    @property
+    def is_causal(self) -> bool:
+        """Whether no query hears a later token."""
+        return self in (Mask.CAUSAL, Mask.WINDOW)
+
 
 class RotaryStyle(StrEnum):
     """Which two features of a head turn together."""
