@@ -35,7 +35,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from common import RESULTS, machine, say_if_busy, sized, write_results
+from common import RESULTS, SMOKE, machine, say_if_busy, sized, write_results
 
 from cortico import AttentionSpec, lower, random_weights
 from cortico.backends import get_writer
@@ -176,7 +176,9 @@ def rows(engine: str, shapes: Iterable[str]) -> Iterator[dict[str, Any]]:
     """All rows of an engine, each when it is measured."""
     for shape in shapes:
         for workers in SHAPES[shape][1]:
-            if workers == 1 or engine != "neuron" or shutil.which("mpiexec"):
+            compiles_anew = SMOKE and engine == "annarchy"
+            can_share = not compiles_anew and (engine != "neuron" or shutil.which("mpiexec"))
+            if workers == 1 or can_share:
                 yield row(engine, shape, workers)
 
 
