@@ -306,7 +306,9 @@ def test_attentions_that_the_config_asks_for():
 
 def test_a_mask_wider_than_the_window():
     model = writer("mistral window")
-    live = torch.ones(9, 9).tril().triu(-3).bool()[None, None]  # of four tokens, where three are seen
+    live = (
+        torch.ones(9, 9).tril().triu(-3).bool()[None, None]
+    )  # of four tokens, where three are seen
     with (
         replace_attention(model),
         pytest.raises(SpecError, match="whose mask is 'window' of 3 tokens"),
