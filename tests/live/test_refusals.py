@@ -316,6 +316,17 @@ def test_a_mask_wider_than_the_window():
         called(model, attention_mask=live)
 
 
+def test_a_mask_that_only_some_layers_take():
+    """Layer 0 sees all before, layer 1 has a window: what was understood for one is not for the other."""
+    model = writer("qwen2 late window")
+    live = torch.ones(9, 9).tril().bool()[None, None]
+    with (
+        replace_attention(model),
+        pytest.raises(SpecError, match=r"layer 1: attention_mask shows tok"),
+    ):
+        called(model, attention_mask=live)
+
+
 def test_the_module_called_by_itself():
     model = build(CASES["llama"])
     hidden = torch.zeros(1, 3, 24)

@@ -198,13 +198,17 @@ def test_a_mask_of_pairs(additive):
     assert largest(found, expected) < 1e-5
 
 
-def test_a_mask_that_changes_in_place():
+@pytest.mark.parametrize("additive", [False, True])
+def test_a_mask_that_changes_in_place(additive):
     """What was understood of a mask is kept for the next layer, not for other numbers in it."""
-    model, live = writer("llama grouped"), torch.ones(1, 1, 9, 9).tril().bool()
+    model = writer("llama grouped", "eager" if additive else "sdpa")
+    hidden = torch.finfo(torch.float32).min if additive else False
+    mask = torch.zeros(1, 1, 9, 9) if additive else torch.ones(1, 1, 9, 9).bool()
+    mask[..., ~torch.ones(9, 9).tril().bool()] = hidden
     with torch.no_grad(), replace_attention(model):
-        before = model(torch.arange(3, 12)[None], attention_mask=live).logits
-        live[..., 4:, 1] = False
-        after = model(torch.arange(3, 12)[None], attention_mask=live).logits
+        before = model(torch.arange(3, 12)[None], attention_mask=mask).logits
+        mask[..., 4:, 1] = hidden
+        after = model(torch.arange(3, 12)[None], attention_mask=mask).logits
     assert largest(after, before) > 1e-2
 
 
