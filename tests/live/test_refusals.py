@@ -281,6 +281,10 @@ CALLS = {
         "the cache is a StaticCache of StaticLayer|the cache is a StaticCache",
     ),
     "training": (lambda m: called(m.train()), "emitted code is not trained"),
+    "both sides": (
+        lambda m: called(m, is_causal=False),
+        "attention is given 'is_causal', which emitted code does not take",
+    ),
     "packed": (
         lambda m: called(m, cu_seq_lens_q=torch.tensor([0, 9])),
         "attention is given 'cu_seq_lens_q', which emitted code does not take",
