@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -168,7 +169,10 @@ def test_without_the_library(call, monkeypatch):
 
 def test_options_are_those_of_a_folder():
     model = build(CASES["llama"])
-    assert from_transformers(model, 1)[0].name == "LlamaModel layer 1"
+    spec, weights = from_transformers(model, 1)
+    assert spec.name == "LlamaModel layer 1"
+    held = model.layers[1].self_attn.q_proj.weight.detach().numpy()
+    assert np.shares_memory(weights["W_Q"], held)
     for options, words in {
         ("layer", 2): "layer 2 of 'LlamaModel' does not exist, layers: 0 … 1",
         ("layer", -1): "layer -1 of 'LlamaModel' does not exist",

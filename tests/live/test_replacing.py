@@ -13,7 +13,16 @@ from tests.live.models import cached, largest, writer, written
 EAGER = {"gptj", "gpt-oss", "gemma2 without a cap"}  #: has no other way, or none that is like it
 WRITERS = (
     *("bert decoder", "gpt2 scaled by layer", "llama grouped", "llama yarn", "mistral window"),
-    *("qwen3", "gemma3", "gpt-neox", "gptj", "opt", "falcon", "cohere grouped", "phi3 half turned"),
+    *(
+        "qwen3",
+        "gemma3",
+        "gpt-neox",
+        "gptj",
+        "opt",
+        "falcon grouped",
+        "cohere grouped",
+        "phi3 half turned",
+    ),
     *("gpt-oss", "gemma2 without a cap", "bart cross"),
 )
 #: Those that do not write, or write otherwise without a cache as each word sees all.
@@ -38,14 +47,17 @@ def same_words(model, cache=None, **options):
     return found, expected
 
 
-@pytest.mark.parametrize("name", WRITERS)
-def test_words_logits_and_cache(name):
+def same_cache(found, expected):
     """What is cached, of the text without padding, is what the library would have there."""
-    found, expected = same_words(writer(name, "eager" if name in EAGER else "sdpa"))
     ours, theirs = (cached(each.past_key_values) for each in (found, expected))
     for (key, value), (usual_key, usual_value) in zip(ours, theirs, strict=True):
         assert key.shape == usual_key.shape and value.shape == usual_value.shape
         assert largest(key[1], usual_key[1]) < 1e-5 and largest(value[1], usual_value[1]) < 1e-5
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_words_logits_and_cache(name):
+    same_cache(*same_words(writer(name, "eager" if name in EAGER else "sdpa")))
 
 
 @pytest.mark.full
@@ -61,7 +73,7 @@ def test_every_model(name, way):
         with pytest.raises(UnsupportedError, match="0 softmax attentions that a kernel computes"):
             replace_attention(model)
         return
-    same_words(model, count=12)
+    same_cache(*same_words(model, count=12))
     same_words(model, use_cache=False)
     same_words(model, num_beams=3, count=12)
 
