@@ -41,10 +41,9 @@ class _RecallingFile(ModuleFile):
     def __init__(self, circuit: Circuit) -> None:
         super().__init__(circuit)
         found = _only_attention(circuit, self.found, self.tokens)
-        turns = {n for n, f in self.formulas.items() if f.kind == "rotation"}
-        if turns != self.formulas.keys():
+        if any(formula.kind != "rotation" for formula in self.formulas.values()):
             raise _unsupported(circuit, "tables of other formulas than rotation")
-        self.turned = {self.names[n]: self.formulas[n] for n in turns}
+        self.turned = {self.names[name]: formula for name, formula in self.formulas.items()}
         self.attend = replace(found, row=_token(found, self.tokens))
         made = [
             s if s.operation != found else replace(s, operation=self.attend)

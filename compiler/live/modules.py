@@ -58,6 +58,8 @@ class LiveAttention(StandIn):
         super().__init__(replaced)
         self.circuit = circuit.requires_grad_(False).train(replaced.training)
         self.spec, self.masks, self.scale = spec, masks, scale
+        # Falcon's newer kind caches the keys of a group once for each of its heads
+        self.copies = spec.members if getattr(replaced, "new_decoder_architecture", False) else 1
         self.names = [*inspect.signature(replaced.forward).parameters]
         order = torch.as_tensor(plane_order(spec)).flatten().argsort() if spec.rotary else None
         moved = order is not None and bool((order.diff() != 1).any())
@@ -147,7 +149,10 @@ class LiveAttention(StandIn):
 
         def recalled(source: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
             key, value = source()
-            found: tuple[Any, Any] = own.update(self._as_stored(key, self.scale), value, place)
+            new = (self._as_stored(key, self.scale), value)
+            if self.copies > 1:
+                new = tuple(part.repeat_interleave(self.copies, dim=-3) for part in new)
+            found: tuple[Any, Any] = own.update(*new, place)
             return found
 
         return recalled

@@ -93,7 +93,13 @@ def replace_attention(model: Any, backend: str = "torch") -> Replacement:
     sources = _sources(seats)
     swaps = tuple(_swaps(model, seats, sources))
     _swap_all([(s, s.before, s.after) for s in swaps])
-    return Replacement(tuple(sources.values()), swaps, _watches(model))
+    replaced = Replacement(tuple(sources.values()), swaps)
+    try:
+        replaced.watches.extend(_watches(model))
+    except BaseException:
+        replaced.undo()
+        raise
+    return replaced
 
 
 def _sources(seats: Sequence[Seat]) -> dict[AttentionSpec, str]:
@@ -147,7 +153,7 @@ def _swap_all(pairs: Sequence[tuple[Swap, Any, Any]]) -> None:
         raise
 
 
-def _watches(model: Any) -> list[Any]:
+def _watches(model: Any) -> Iterator[Any]:
     """Hooks that refuse a call for the weights of attention, which the library would leave out silently."""
     from transformers import PreTrainedModel
 
@@ -158,5 +164,6 @@ def _watches(model: Any) -> list[Any]:
                 f"{type(module).__name__} is asked for output_attentions, which emitted code does not give"
             )
 
-    wholes = [m for m in model.modules() if isinstance(m, PreTrainedModel)]
-    return [whole.register_forward_pre_hook(refuse, with_kwargs=True) for whole in wholes]
+    for whole in model.modules():
+        if isinstance(whole, PreTrainedModel):
+            yield whole.register_forward_pre_hook(refuse, with_kwargs=True)

@@ -322,7 +322,9 @@ def test_hostile_names():
 
 
 def test_no_parameter_is_called_like_a_part_of_every_module(golden):
-    own = {name for name in dir(torch.nn.Module()) if not name.startswith("_")}
+    module = torch.nn.Module()
+    own = {name for name in dir(module) if not name.startswith("_")}
+    own -= {"smart_apply"}  # which transformers puts there, where it was imported before
     known = MODULE_NAMES - {"weights"}
     golden("\n".join(sorted(own | known)) + "\n", "module_names.txt", ROOT / "backends" / "torch")
 

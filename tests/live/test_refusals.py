@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -168,7 +169,10 @@ def test_without_the_library(call, monkeypatch):
 
 def test_options_are_those_of_a_folder():
     model = build(CASES["llama"])
-    assert from_transformers(model, 1)[0].name == "LlamaModel layer 1"
+    spec, weights = from_transformers(model, 1)
+    assert spec.name == "LlamaModel layer 1"
+    held = model.layers[1].self_attn.q_proj.weight.detach().numpy()
+    assert np.shares_memory(weights["W_Q"], held)
     for options, words in {
         ("layer", 2): "layer 2 of 'LlamaModel' does not exist, layers: 0 … 1",
         ("layer", -1): "layer -1 of 'LlamaModel' does not exist",
@@ -282,6 +286,10 @@ CALLS = {
         "the cache is a StaticCache of StaticLayer|the cache is a StaticCache",
     ),
     "training": (lambda m: called(m.train()), "emitted code is not trained"),
+    "both sides": (
+        lambda m: called(m, is_causal=False),
+        "attention is given 'is_causal', which emitted code does not take",
+    ),
     "packed": (
         lambda m: called(m, cu_seq_lens_q=torch.tensor([0, 9])),
         "attention is given 'cu_seq_lens_q', which emitted code does not take",
@@ -307,10 +315,23 @@ def test_attentions_that_the_config_asks_for():
 
 def test_a_mask_wider_than_the_window():
     model = writer("mistral window")
-    live = torch.ones(9, 9).tril().bool()[None, None]
+    live = (
+        torch.ones(9, 9).tril().triu(-3).bool()[None, None]
+    )  # of four tokens, where three are seen
     with (
         replace_attention(model),
         pytest.raises(SpecError, match="whose mask is 'window' of 3 tokens"),
+    ):
+        called(model, attention_mask=live)
+
+
+def test_a_mask_that_only_some_layers_take():
+    """Layer 0 sees all before, layer 1 has a window: what was understood for one is not for the other."""
+    model = writer("qwen2 late window")
+    live = torch.ones(9, 9).tril().bool()[None, None]
+    with (
+        replace_attention(model),
+        pytest.raises(SpecError, match=r"layer 1: attention_mask shows tok"),
     ):
         called(model, attention_mask=live)
 

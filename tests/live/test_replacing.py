@@ -13,7 +13,16 @@ from tests.live.models import cached, largest, writer, written
 EAGER = {"gptj", "gpt-oss", "gemma2 without a cap"}  #: has no other way, or none that is like it
 WRITERS = (
     *("bert decoder", "gpt2 scaled by layer", "llama grouped", "llama yarn", "mistral window"),
-    *("qwen3", "gemma3", "gpt-neox", "gptj", "opt", "falcon", "cohere grouped", "phi3 half turned"),
+    *(
+        "qwen3",
+        "gemma3",
+        "gpt-neox",
+        "gptj",
+        "opt",
+        "falcon grouped",
+        "cohere grouped",
+        "phi3 half turned",
+    ),
     *("gpt-oss", "gemma2 without a cap", "bart cross"),
 )
 #: Those that do not write, or write otherwise without a cache as each word sees all.
@@ -50,14 +59,17 @@ def same_words(model, cache=None, **options):
     return found, expected
 
 
-@pytest.mark.parametrize("name", WRITERS)
-def test_words_logits_and_cache(name):
+def same_cache(found, expected):
     """What is cached, of the text without padding, is what the library would have there."""
-    found, expected = same_words(writer(name, "eager" if name in EAGER else "sdpa"))
     ours, theirs = (cached(each.past_key_values) for each in (found, expected))
     for (key, value), (usual_key, usual_value) in zip(ours, theirs, strict=True):
         assert key.shape == usual_key.shape and value.shape == usual_value.shape
         assert largest(key[1], usual_key[1]) < 1e-5 and largest(value[1], usual_value[1]) < 1e-5
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_words_logits_and_cache(name):
+    same_cache(*same_words(writer(name, "eager" if name in EAGER else "sdpa")))
 
 
 @pytest.mark.full
@@ -74,7 +86,7 @@ def test_every_model(name, way):
         with pytest.raises(UnsupportedError, match="0 softmax attentions that a kernel computes"):
             replace_attention(model)
         return
-    same_words(model, count=12)
+    same_cache(*same_words(model, count=12))
     same_words(model, use_cache=False)
     same_words(model, num_beams=3, count=12)
 
@@ -211,13 +223,17 @@ def test_a_mask_of_pairs(additive):
     assert largest(found, expected) < 1e-5
 
 
-def test_a_mask_that_changes_in_place():
+@pytest.mark.parametrize("additive", [False, True])
+def test_a_mask_that_changes_in_place(additive):
     """What was understood of a mask is kept for the next layer, not for other numbers in it."""
-    model, live = writer("llama grouped"), torch.ones(1, 1, 9, 9).tril().bool()
+    model = writer("llama grouped", "eager" if additive else "sdpa")
+    hidden = torch.finfo(torch.float32).min if additive else False
+    mask = torch.zeros(1, 1, 9, 9) if additive else torch.ones(1, 1, 9, 9).bool()
+    mask[..., ~torch.ones(9, 9).tril().bool()] = hidden
     with torch.no_grad(), replace_attention(model):
-        before = model(torch.arange(3, 12)[None], attention_mask=live).logits
-        live[..., 4:, 1] = False
-        after = model(torch.arange(3, 12)[None], attention_mask=live).logits
+        before = model(torch.arange(3, 12)[None], attention_mask=mask).logits
+        mask[..., 4:, 1] = hidden
+        after = model(torch.arange(3, 12)[None], attention_mask=mask).logits
     assert largest(after, before) > 1e-2
 
 
