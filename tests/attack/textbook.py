@@ -37,6 +37,8 @@ def textbook(spec: AttentionSpec, tensors: Mapping[str, np.ndarray]) -> np.ndarr
         score = score + t["alibi_slopes"][..., None, None] * (j - i)
     if spec.position_bias is PositionBias.TABLE:
         score[..., : len(j)] += t["position_bias"]
+    if spec.position_bias is PositionBias.INPUT:
+        score[..., : len(j)] += t["score_bias"][..., None, None, :, :]
     p = _mask(spec, score, _seen(spec, i, j, t), t)
     y = np.einsum("...groc,...grij,...gjc->...io", t["W_O"], p, v)
     y = y + t["b_O"][..., None, :] if "b_O" in t else y

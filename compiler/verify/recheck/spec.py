@@ -38,7 +38,7 @@ FORM = Table(
             )
         ),
         "qk_norm?": Maybe(Table({"over?": ("head", "width"), "eps?": float})),
-        "position_bias?": ("none", "alibi", "table"),
+        "position_bias?": ("none", "alibi", "table", "input"),
         "sink?": bool,
         "extra_source?": bool,
         "residual?": bool,
