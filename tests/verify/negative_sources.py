@@ -83,7 +83,6 @@ WRONG_SOURCES: tuple[tuple[str, AttentionSpec, Edit], ...] = (
     ("a score bias of exchanged tokens", GIVEN, drive("mask", "basal", reads("score_bias", "j", "i"))),
     ("a score bias forgotten", GIVEN, drive("mask", "basal")),
     ("a score bias scaled like the scores", GIVEN, drive("mask", "basal", Weight(TensorRef("score_bias", ("i", "j")), Gain(1.0, (("a", -HALF),))))),
-    ("a score bias for the extra source", replace(GIVEN, extra_source=True), drive("extra_mask", "basal", reads("score_bias", "i", "j"))),
     ("a score bias for each head", GIVEN, drive("mask", "basal", Weight(TensorRef("score_bias", ("i", "j")), Gain(1.0, (("h", Fraction(1)),))))),
     ("value bias moved past an extra source", replace(EXTRA, bias=Bias(value=True)), value_bias_behind),
 )  # fmt: skip
