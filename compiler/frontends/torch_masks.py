@@ -77,7 +77,8 @@ def _added(given: Any, heads: int) -> np.ndarray:
         examples = given.reshape(-1, heads, *shape[1:])
         if (examples != examples[0]).any():
             raise SpecError(
-                f"mask of shape {shape} differs from example to example: a spec has one for all"
+                f"mask of shape {shape} differs from example to example: a spec has one for all, or takes one "
+                "at every run (mask='input')"
             )
         given = examples[0]
     if given.ndim not in (2, 3) or 0 in shape or (given.ndim == 3 and len(given) != heads):
@@ -102,7 +103,8 @@ def _pattern(live: np.ndarray, spec: AttentionSpec) -> tuple[Mask, int | None]:
     strange = next(_strange(live, ahead, spec), None)
     if strange is not None:
         raise SpecError(
-            f"mask is none that a spec has (all tokens, causal, or a causal window): {strange}"
+            f"mask is none that a spec has (all tokens, causal, or a causal window): {strange}; "
+            "mask='input' takes any, at every run"
         )
     width = int(live.sum(2).max())
     return (Mask.CAUSAL, None) if (live == (ahead <= 0)).all() else (Mask.WINDOW, width)
