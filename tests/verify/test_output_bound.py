@@ -78,6 +78,7 @@ def test_a_pool_that_also_hears_what_may_be_negative():
     late = replace(circuit.population("pool"), name="late")
     circuit = replace(circuit, populations=(*circuit.populations, late))
     circuit = added("signed", "superficial", "late", "soma")(circuit)
+    circuit = added("later", "mask", "late", "soma")(circuit)  # so that it has no bound yet
     circuit = added("pool_late", "late", "pool", "soma")(circuit)
     check(circuit)
     assert output_bound(circuit, off, {}, tokens=TOKENS) == np.inf
