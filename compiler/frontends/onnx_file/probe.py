@@ -183,7 +183,8 @@ class Probe:
     ) -> np.ndarray:
         """What each token gives each source token, (examples, heads, i, j), for queries and keys by head.
 
-        Those are zeros where they are not given, and so is a bias (examples, i, j) that an input says. Values that name their tokens tell it.
+        Those are zeros where they are not given, and so is a bias (examples, i, j) that an input says. Values that
+        name their tokens tell it.
         """
         tokens, examples = self.sources.tokens, self.sources.examples
         sides = (examples, self.heads("Q"), self.queries.tokens, tokens)
@@ -270,13 +271,16 @@ class Probe:
         role = self.roles.get(value.name)
         places = len(dims) == 1 and role is Role.POSITIONS
         sizes = [self._size(k + places, dim) for k, dim in enumerate(dims)]
-        if len(dims) > 2 or (
-            len(dims) == 2 and role and role.of_pairs
-        ):  # queries stand before the last side
-            sizes[-2] = int(dims[-2].dim_value) or self.queries.tokens
-            sizes[-1] = int(dims[-1].dim_value) or self.sources.tokens
+        if len(dims) > 2 or (len(dims) == 2 and role is not None and role.of_pairs):
+            sizes[-2:] = self._pair_of_sizes(dims[-2], dims[-1])
         require_room(self.graph.source, f"input {value.name!r}", sizes)
         return sizes
+
+    def _pair_of_sizes(
+        self, first: onnx.TensorShapeProto.Dimension, last: onnx.TensorShapeProto.Dimension
+    ) -> tuple[int, int]:
+        """The last two sides of an input: query tokens and source tokens, where they are open."""
+        return first.dim_value or self.queries.tokens, last.dim_value or self.sources.tokens
 
     def _size(self, place: int, dim: onnx.TensorShapeProto.Dimension) -> int:
         if dim.dim_value:
