@@ -55,6 +55,8 @@ class Case:
             arrays["context"] = rng.standard_normal((BATCH, source, spec.d_context))
         if spec.values:
             arrays["values"] = rng.standard_normal((BATCH, source, spec.values))
+        if spec.position_bias is PositionBias.INPUT:
+            arrays["score_bias"] = rng.standard_normal((BATCH, TOKENS, source))
         if spec.key_padding:
             # the first example is padded in front, so that a causal query has no live key at all
             arrays["keep"] = np.ones((BATCH, source), dtype=bool)
@@ -136,6 +138,15 @@ def _special() -> dict[str, AttentionSpec]:
         "table_linear": replace(
             numbered, kernel=Kernel.LINEAR, position_bias=PositionBias.TABLE, key_padding=True
         ),
+        "score_bias": replace(
+            soft, position_bias=PositionBias.INPUT, key_padding=True, bias=BIASED
+        ),
+        "score_bias_grouped": replace(
+            llama, position_bias=PositionBias.INPUT, sink=True, residual=True
+        ),
+        "score_bias_linear": replace(
+            linear, position_bias=PositionBias.INPUT, mask=Mask.WINDOW, window=2, value_features=3
+        ),
         "rotary_half_split": replace(soft, rotary=Rotary()),
         "rotary_interleaved": replace(soft, rotary=Rotary(style=RotaryStyle.INTERLEAVED)),
         "rotary_partial": replace(soft, key_features=6, rotary=Rotary(rotated=4)),
@@ -216,6 +227,9 @@ def _special() -> dict[str, AttentionSpec]:
             position_bias=PositionBias.TABLE,
         ),
         "cross_values": replace(cross, values=3),
+        "cross_score_bias": replace(
+            cross, position_bias=PositionBias.INPUT, extra_source=True, scale=0.3, output=5
+        ),
         "cross_values_extra_source": replace(
             cross, values=3, key_padding=True, bias=BIASED, extra_source=True, sink=True
         ),

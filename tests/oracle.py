@@ -27,10 +27,12 @@ from cortico.spec import (
 )
 
 
-def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None, values=None):
+def textbook_attention(
+    spec: AttentionSpec, weights, x, context=None, keep=None, values=None, score_bias=0.0
+):
     """y (n, out) of query tokens x (n, m). Source tokens are `context` (n_source, m'), or x.
 
-    Values are of `values` (n_source, m''), if given.
+    Values are of `values` (n_source, m''), if given. score_bias (n, n_source) is added to the scores of all heads.
 
     keep (n_source,) bool says which source tokens exist. A query without a live source token gets
     zeros from every head, for both kernels, and so W_O adds only b_O (and the residual x_i).
@@ -66,6 +68,7 @@ def textbook_attention(spec: AttentionSpec, weights, x, context=None, keep=None,
         score = score + w["alibi_slopes"][:, None, None] * (j - i)
     if spec.position_bias is PositionBias.TABLE:
         score[:, :, : len(source)] += w["position_bias"]
+    score[:, :, : len(source)] += score_bias
 
     seen = visible(spec, i, j, keep)
     if spec.extra_source:

@@ -110,6 +110,8 @@ def inputs_of(draw, spec):
         arrays["context"] = rng.standard_normal((source, spec.d_context))
     if spec.values:
         arrays["values"] = rng.standard_normal((source, spec.values))
+    if spec.position_bias is PositionBias.INPUT:
+        arrays["score_bias"] = rng.standard_normal((tokens, source))
     if spec.key_padding:
         arrays["keep"] = rng.random(source) < 0.7
     return arrays

@@ -216,6 +216,16 @@ def test_position_bias(kind):
     np.testing.assert_allclose(textbook_attention(spec, weights, x), expected, **EXACT)
 
 
+def test_a_bias_of_scores_that_is_given():
+    spec = AttentionSpec(D, 3, position_bias=PositionBias.INPUT, extra_source=True)
+    weights, rng = weights_of(spec), np.random.default_rng(3)
+    x, bias = rng.standard_normal((N, D)), rng.standard_normal((N, N))
+    expected = torch_attention(spec, weights, x, x, ALL, bias)
+    np.testing.assert_allclose(
+        textbook_attention(spec, weights, x, score_bias=bias), expected, **EXACT
+    )
+
+
 def test_linear_kernel_by_loops():
     spec = AttentionSpec(D, 2, kernel=Kernel.LINEAR, mask=Mask.CAUSAL, scale=0.5)
     w, x = weights_of(spec), np.random.default_rng(4).standard_normal((N, D))

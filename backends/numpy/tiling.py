@@ -25,7 +25,7 @@ from cortico.backends.arrays.operations import (
 )
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable, axes_of
-from cortico.backends.numpy.operations import Part, Project
+from cortico.backends.numpy.operations import Own, Part, Project
 from cortico.ir import Bound, Extent
 from cortico.ir.domain import conjunction
 
@@ -111,7 +111,7 @@ class _Region:
             s
             for s in statements
             if any(pair <= {*v.axes} for v in _variables([s]))
-            and not isinstance(s.operation, Project | Part)
+            and not isinstance(s.operation, Project | Part | Own)
         ]
         self._close()
         large = [v for s in self._inner for v in [s.result] if v.batched and pair <= {*v.axes}]

@@ -55,7 +55,8 @@ def from_torch(
     values: they come from a third input, as many tokens as keys. A module with kdim ≠ vdim says it.
     mask: its `attn_mask`: "none", "causal", or the tensor as it is given there (True, or -inf, hides a token),
         (L, S) or (heads, L, S). A tensor fixes the numbers of tokens. It is read as no mask, as causal or as a
-        window; finite numbers other than 0 become a table of position biases; the rest is refused.
+        window; finite numbers other than 0 become a table of position biases; the rest is refused. "input": it
+        comes at every run, as the circuit's input `score_bias` (L, S), what is added to scores.
     key_padding: it gets a `key_padding_mask`. The circuit's input `keep` is its opposite: 1 is a token.
     """
     from cortico.frontends.torch_mha import from_module

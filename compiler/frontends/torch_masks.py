@@ -12,7 +12,12 @@ import numpy as np
 from cortico.ir.errors import SpecError, shown
 from cortico.spec import AttentionSpec, Mask, PositionBias
 
-_WORDS = {"none": Mask.NONE, "causal": Mask.CAUSAL}
+#: What a word says. An input comes at every run, as `score_bias`.
+_WORDS: dict[str, dict[str, Any]] = {
+    "none": {"mask": Mask.NONE},
+    "causal": {"mask": Mask.CAUSAL},
+    "input": {"position_bias": PositionBias.INPUT},
+}
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,9 @@ def read_mask(given: Any, spec: AttentionSpec) -> SeenMask:
         word = "none" if given is None else given
         if word not in _WORDS:
             raise SpecError(
-                f"mask must be 'none', 'causal' or a tensor as attn_mask is, found {shown(word)}"
+                f"mask must be 'none', 'causal', 'input' or a tensor as attn_mask is, found {shown(word)}"
             )
-        return SeenMask({"mask": _WORDS[word]}, {})
+        return SeenMask(_WORDS[word], {})
     added = _added(given, spec.heads)
     live = np.isfinite(added)
     mask, window = _pattern(live, spec)
@@ -65,14 +70,15 @@ def _added(given: Any, heads: int) -> np.ndarray:
     if not isinstance(given, np.ndarray) or given.dtype.kind not in "bf":
         found = f"{type(given).__name__}" if not isinstance(given, np.ndarray) else f"{given.dtype}"
         raise SpecError(
-            f"mask must be 'none', 'causal' or a tensor of booleans or floats, found {found}"
+            f"mask must be 'none', 'causal', 'input' or a tensor of booleans or floats, found {found}"
         )
     shape = given.shape
     if len(shape) == 3 and shape[0] != heads and shape[0] % heads == 0:
         examples = given.reshape(-1, heads, *shape[1:])
         if (examples != examples[0]).any():
             raise SpecError(
-                f"mask of shape {shape} differs from example to example: a spec has one for all"
+                f"mask of shape {shape} differs from example to example: a spec has one for all, or takes one "
+                "at every run (mask='input')"
             )
         given = examples[0]
     if given.ndim not in (2, 3) or 0 in shape or (given.ndim == 3 and len(given) != heads):
@@ -97,7 +103,8 @@ def _pattern(live: np.ndarray, spec: AttentionSpec) -> tuple[Mask, int | None]:
     strange = next(_strange(live, ahead, spec), None)
     if strange is not None:
         raise SpecError(
-            f"mask is none that a spec has (all tokens, causal, or a causal window): {strange}"
+            f"mask is none that a spec has (all tokens, causal, or a causal window): {strange}; "
+            "mask='input' takes any, at every run"
         )
     width = int(live.sum(2).max())
     return (Mask.CAUSAL, None) if (live == (ahead <= 0)).all() else (Mask.WINDOW, width)

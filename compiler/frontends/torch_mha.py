@@ -112,7 +112,7 @@ def from_module(
     """The attention of a live `nn.MultiheadAttention`; float32 and float64 weights are shared.
 
     A module does not say what it is called with: `cross` (other keys than queries), `values` (others than keys),
-    `mask` (`attn_mask`: "none", "causal", or the tensor) and `key_padding` do. `batch_first` and `dropout` do not matter; `add_zero_attn` is a
+    `mask` (`attn_mask`: "none", "causal", "input", or the tensor) and `key_padding` do. `batch_first` and `dropout` do not matter; `add_zero_attn` is a
     sink of logit 0. SpecError for any other module, for one whose computation was changed (a subclass with a
     `forward` of its own, hooks), for a mask that a spec cannot say, and for weights that are not on a device with
     memory.

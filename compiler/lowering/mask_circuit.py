@@ -92,6 +92,8 @@ def _position_bias(streams: Streams) -> tuple[Weight, ...]:
             return (reads("alibi", *axes),)
         case PositionBias.TABLE:
             return (reads("position_bias", *axes),)
+        case PositionBias.INPUT:
+            return (reads("score_bias", streams.axes.query, streams.axes.source),)
 
 
 def _softmax_cells(streams: Streams, scores: str, gain: Gain) -> str:

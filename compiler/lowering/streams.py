@@ -19,7 +19,7 @@ from cortico.ir import (
     Weight,
 )
 from cortico.lowering.layout import layouts, plane_frequencies
-from cortico.spec import AttentionSpec, Mask, Nucleus
+from cortico.spec import AttentionSpec, Mask, Nucleus, PositionBias
 from cortico.spec.weights import Weights, required_shapes
 
 _NUCLEUS = {Nucleus.CORE: Region.CORE, Nucleus.MATRIX: Region.MATRIX}
@@ -116,6 +116,8 @@ class Streams:
             self.builder.input("context", (spec.source_tokens, spec.d_context))
         if spec.values:
             self.builder.input("values", (spec.source_tokens, spec.values))
+        if spec.position_bias is PositionBias.INPUT:
+            self.builder.input("score_bias", (spec.tokens, spec.source_tokens))
         if spec.key_padding:
             self.builder.input("keep", (spec.source_tokens,), InputKind.MASK)
 

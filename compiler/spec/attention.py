@@ -61,6 +61,7 @@ class PositionBias(StrEnum):
     NONE = "none"
     ALIBI = "alibi"  #: slopes[h] · (j - i), the slopes a parameter
     TABLE = "table"  #: a given table [h, i, j]; needs numbers of tokens
+    INPUT = "input"  #: given at every run, for all heads: a third input, `score_bias` [i, j]
 
 
 class NormOver(StrEnum):

@@ -10,7 +10,7 @@ from cortico.backends import get_runner
 from cortico.ir import Circuit, UnsupportedError
 from cortico.ir.analysis.inputs import stored_values
 from cortico.lowering import circuit_weights, layouts
-from cortico.spec import AttentionSpec, Kernel, NormKind, NormOver, QueryKeyNorm
+from cortico.spec import AttentionSpec, Kernel, NormKind, NormOver, PositionBias, QueryKeyNorm
 from cortico.spec.weights import Weights, random_weights
 from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.gradients import ERROR, gradients
@@ -65,6 +65,8 @@ class Numbers:
             self.inputs["context"] = rng.standard_normal((source, spec.d_context))
         if spec.values:
             self.inputs["values"] = rng.standard_normal((source, spec.values))
+        if spec.position_bias is PositionBias.INPUT:
+            self.inputs["score_bias"] = rng.standard_normal((tokens, source))
         if spec.key_padding:  # under a causal mask the first query sees nothing
             self.inputs["keep"] = np.arange(source) != 0
         self.error = rng.standard_normal((tokens, spec.d_output))
@@ -132,6 +134,7 @@ class Numbers:
         tokens = max(self.sizes.values())
         added = [tokens * np.abs(w.get("alibi_slopes", np.zeros(1))).max()]
         added += [np.abs(w.get(name, np.zeros(1))).max() for name in ("position_bias", "sink")]
+        added += [np.abs(self.inputs.get("score_bias", np.zeros(1))).max()]
         score = min(usual * lengths[0] * lengths[1], self.spec.soft_cap or np.inf)
         return score + float(sum(added))
 

@@ -145,6 +145,8 @@ def _position_bias(
 
     if spec.position_bias is PositionBias.TABLE:
         return w["position_bias"]
+    if spec.position_bias is PositionBias.INPUT:
+        return w["score_bias"]
     if spec.position_bias is PositionBias.ALIBI:
         offset = torch.arange(sources)[None, :] - torch.arange(n)[:, None]
         return w["alibi_slopes"][:, None, None] * offset

@@ -36,7 +36,9 @@ def textbook(spec: AttentionSpec, tensors: Mapping[str, np.ndarray]) -> np.ndarr
     if spec.position_bias is PositionBias.ALIBI:
         score = score + t["alibi_slopes"][..., None, None] * (j - i)
     if spec.position_bias is PositionBias.TABLE:
-        score[..., : len(j)] += t["position_bias"]
+        score = score + _padded(t["position_bias"], score.shape[-1])
+    if spec.position_bias is PositionBias.INPUT:
+        score = score + _padded(t["score_bias"][..., None, None, :, :], score.shape[-1])
     p = _mask(spec, score, _seen(spec, i, j, t), t)
     y = np.einsum("...groc,...grij,...gjc->...io", t["W_O"], p, v)
     y = y + t["b_O"][..., None, :] if "b_O" in t else y
@@ -97,8 +99,14 @@ def _seen(
 
 def _with_one_more(content: np.ndarray, extra: np.ndarray) -> np.ndarray:
     """Keys or values (…, g, j, feature) with those of one more token behind them."""
-    extra = np.broadcast_to(extra[..., None, :], (*content.shape[:-2], 1, content.shape[-1]))
-    return np.concatenate([content, extra], -2)
+    batch = np.broadcast_shapes(content.shape[:-2], extra.shape[:-1])
+    parts = (content, extra[..., None, :])
+    return np.concatenate([np.broadcast_to(p, (*batch, *p.shape[-2:])) for p in parts], -2)
+
+
+def _padded(bias: np.ndarray, tokens: int) -> np.ndarray:
+    """A bias (…, j) with zeros behind it for a token that has none."""
+    return np.concatenate([bias, np.zeros((*bias.shape[:-1], tokens - bias.shape[-1]))], -1)
 
 
 def _mask(

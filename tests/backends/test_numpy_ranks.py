@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import get_backend, require_support
-from cortico.backends.numpy.emitter import what_ranks_share
+from cortico.backends.numpy.emitter import emit_source, what_ranks_share
 from cortico.ir import (
     Bound,
     CellClass,
@@ -70,6 +70,19 @@ def test_ranks_give_what_one_process_gives(case):
         assert [comm.calls for comm in comms] == [1] * ranks  # one collective
         for y in found:
             assert relative_error(y, expected) <= 1e-12
+
+
+@pytest.mark.parametrize("kind", [PositionBias.TABLE, PositionBias.INPUT])
+def test_a_bias_of_pairs_that_is_too_large_for_one_tile(kind):
+    """Each rank takes its query tokens of it, once."""
+    spec = AttentionSpec(model=4, heads=2, tokens=97, position_bias=kind)
+    circuit, x = lower(spec, random_weights(spec, 0)), tokens(97, 4)
+    given = {"score_bias": tokens(97, 97)} if kind is PositionBias.INPUT else {}
+    assert "in_tiles(tile" in emit_source(circuit, on_ranks=True)
+    expected = textbook_attention(spec, random_weights(spec, 0), x=x, **given)
+    found, _ = on_ranks(3, emitted(circuit), x=x, **given, weights=stored(circuit))
+    for y in found:
+        np.testing.assert_allclose(y, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("passes", ["default", "aggressive"])

@@ -24,7 +24,12 @@ def textbook_mask(case, inputs, monkeypatch):
         return found[0]
 
     monkeypatch.setattr(oracle, "mask_of_scores", record)
-    rest = (inputs.get("context"), inputs.get("keep"), inputs.get("values"))
+    rest = (
+        inputs.get("context"),
+        inputs.get("keep"),
+        inputs.get("values"),
+        inputs.get("score_bias", 0),
+    )
     oracle.textbook_attention(case.spec, case.weights, inputs["x"], *rest)
     return found[0][
         :, :, : -1 if case.spec.extra_source else None

@@ -8,7 +8,7 @@ from cortico.verify.equations.defining import defined, indices_of, like
 from cortico.verify.equations.language import Definition, Equations, Number, Read
 from cortico.verify.equations.meaning import circuit_equations
 
-INPUTS = ("x", "context", "values")
+INPUTS = ("x", "context", "values", "score_bias")
 
 
 def with_target(equations):

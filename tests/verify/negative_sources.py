@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
-from cortico.ir import CellClass, Circuit, Compartment, Gain, Population, Region, Weight
-from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit
+from cortico.ir import CellClass, Circuit, Compartment, Gain, Population, Region, TensorRef, Weight
+from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit, PositionBias
 from tests.verify.edits import (
     Edit,
     added,
@@ -28,6 +28,7 @@ SQUARE = AttentionSpec(model=4, heads=4, key_features=4, extra_source=True)
 LINEAR = replace(EXTRA, kernel=Kernel.LINEAR)
 RUNNING = replace(LINEAR, microcircuit=Microcircuit.MEMORY, mask=Mask.CAUSAL)
 VALUES = AttentionSpec(model=8, heads=2, cross=True, context=8, values=8)
+GIVEN = AttentionSpec(model=8, heads=2, position_bias=PositionBias.INPUT)
 HALF = Fraction(1, 2)
 
 
@@ -78,5 +79,10 @@ WRONG_SOURCES: tuple[tuple[str, AttentionSpec, Edit], ...] = (
     ("an extra source that a memory keeps twice", RUNNING, twice("extra_store")),
     ("values of the context", VALUES, drive("core_value", "driver", reads("context", "j", "v"))),
     ("keys of the values", VALUES, drive("core_key", "driver", reads("values", "j", "l"))),
+    # a bias that is given
+    ("a score bias of exchanged tokens", GIVEN, drive("mask", "basal", reads("score_bias", "j", "i"))),
+    ("a score bias forgotten", GIVEN, drive("mask", "basal")),
+    ("a score bias scaled like the scores", GIVEN, drive("mask", "basal", Weight(TensorRef("score_bias", ("i", "j")), Gain(1.0, (("a", -HALF),))))),
+    ("a score bias for each head", GIVEN, drive("mask", "basal", Weight(TensorRef("score_bias", ("i", "j")), Gain(1.0, (("h", Fraction(1)),))))),
     ("value bias moved past an extra source", replace(EXTRA, bias=Bias(value=True)), value_bias_behind),
 )  # fmt: skip

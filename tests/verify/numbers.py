@@ -35,7 +35,7 @@ _FEATURED = {
     "gain_Q": 1,
     "gain_K": 1,
 }  # where key features stand, from the end
-_INPUTS = ("x", "context", "values", "keep")
+_INPUTS = ("x", "context", "values", "score_bias", "keep")
 
 
 def resized(spec: AttentionSpec, sizes: Sizes) -> AttentionSpec:
@@ -242,6 +242,9 @@ def _torch_textbook(torch, spec, t, frequencies):
     if spec.position_bias is PositionBias.TABLE:
         table = t["position_bias"]
         score = score + torch.nn.functional.pad(table, (0, score.shape[2] - table.shape[2]))
+    if spec.position_bias is PositionBias.INPUT:
+        given = t["score_bias"]
+        score = score + torch.nn.functional.pad(given, (0, score.shape[2] - given.shape[1]))
     keep = t["keep"].detach().numpy() if "keep" in t else None
     seen = torch.tensor(visible(spec, i, j, keep))
     seen = torch.nn.functional.pad(seen, (0, int(spec.extra_source)), value=True)

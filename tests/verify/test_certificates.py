@@ -301,6 +301,7 @@ def test_no_file_elsewhere_is_opened(tmp_path):
         {"extra_source": 1},
         {"context": 3},
         {"values": 3},
+        {"position_bias": "input"},
         {"cross": True, "values": 3},
         {"cross": True, "values": 0},
         {"residual": True, "output": 7},

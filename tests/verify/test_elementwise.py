@@ -70,6 +70,7 @@ SPECS = {
     "grouped": AttentionSpec(model=1, heads=2, kv_heads=1, key_features=1, bias=BIASED),
     "wide": replace(SOFT, key_features=1, value_features=2, output=1),
     "cross": replace(SOFT, cross=True, context=1, key_padding=True),
+    "score_bias": replace(SOFT, heads=2, position_bias=PositionBias.INPUT),
     "cross_values": replace(SOFT, cross=True, context=1, values=1),
     "memory": replace(MEMORY, mask=Mask.CAUSAL, bias=BIASED),
     "memory_extra": replace(MEMORY, mask=Mask.CAUSAL, extra_source=True),
@@ -133,6 +134,8 @@ def test_the_textbook_is_the_oracle_in_numbers():
             )
         arguments = {"keep": keep} if spec.key_padding else {}
         own = {"values": rng.standard_normal((2, spec.values))} if spec.values else {}
+        if spec.position_bias is PositionBias.INPUT:
+            own["score_bias"] = rng.standard_normal((2, 2))
         inputs = {"x": values(x), **({} if context is None else {"context": values(context)})}
         inputs |= {name: values(array) for name, array in own.items()}
         found = textbook(spec, exact, inputs | arguments, Formal())

@@ -7,7 +7,7 @@ import pytest
 
 from cortico import compile_attention
 from cortico.backends.reference import ReferenceBackend
-from cortico.ir import Gain, Weight
+from cortico.ir import Gain, Weight, check
 from cortico.ir.rewrite import map_populations, map_projections, with_values
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
@@ -17,6 +17,7 @@ from cortico.verify.steps.output_bound import output_bound
 from cortico.verify.steps.validation import prove_steps
 from tests.cases import CASES
 from tests.covering import every_pair
+from tests.verify.edits import added
 
 TOKENS = 4
 
@@ -67,6 +68,20 @@ def test_outputs_move_no_further_than_the_bound(case, size):
     assert 0 < found <= bound * (1 + 1e-6)
     if size == 1e-9:
         assert bound < 1e-3  # and says something
+
+
+def test_a_pool_that_also_hears_what_may_be_negative():
+    """It may be zero, whatever else it sums: nothing is known of what it divides."""
+    circuit = circuit_of(AttentionSpec(model=4, heads=1), passes="none")
+    off = {p.name: 1e-9 for p in circuit.parameters}
+    assert np.isfinite(output_bound(circuit, off, {}, tokens=TOKENS))
+    late = replace(circuit.population("pool"), name="late")
+    circuit = replace(circuit, populations=(*circuit.populations, late))
+    circuit = added("signed", "superficial", "late", "soma")(circuit)
+    circuit = added("later", "mask", "late", "soma")(circuit)  # so that it has no bound yet
+    circuit = added("pool_late", "late", "pool", "soma")(circuit)
+    check(circuit)
+    assert output_bound(circuit, off, {}, tokens=TOKENS) == np.inf
 
 
 @pytest.mark.full

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cortico.frontends.onnx_file.inputs import Role
+from cortico.frontends.onnx_file.inputs import UNSEEN, Role
 from cortico.frontends.onnx_file.masking import folded, seen
 from cortico.frontends.onnx_file.probe import Probe
 from cortico.frontends.onnx_file.rotation import Turning, turned
@@ -23,14 +23,17 @@ def check(probe: Probe, spec: AttentionSpec, weights: dict[str, np.ndarray], out
     rng = np.random.default_rng(0)
     given = {s.name: rng.standard_normal(s.shape) for s in (probe.sources, probe.queries)}
     keep = np.ones(probe.sources.shape[:2], bool)
+    bias = np.zeros((*probe.queries.shape[:2], probe.sources.tokens))
     for name, role in probe.roles.items():
         keep = keep & probe.some_exist(name) if role.pads else keep
+        bias = probe.some_bias(name) if role.of_pairs else bias
     x, context = given[probe.queries.name], given[probe.sources.name]
-    expected, seeing = _textbook(spec, weights, x, context, keep)
-    (found,) = probe.graph.evaluate({**probe.inputs(keep), **given}, [output])
+    expected, seeing = _textbook(spec, weights, x, context, keep, bias)
+    (found,) = probe.graph.evaluate({**probe.inputs(keep, bias=bias), **given}, [output])
     _compare(probe, found.reshape(expected.shape), expected, seeing)
     if Role.POSITIONS in probe.roles.values() and _moves(probe):
-        (moved,) = probe.graph.evaluate({**probe.inputs(keep, _SHIFT), **given}, [output])
+        inputs = probe.inputs(keep, _SHIFT, bias)
+        (moved,) = probe.graph.evaluate({**inputs, **given}, [output])
         _compare(probe, moved.reshape(expected.shape), expected, seeing)
 
 
@@ -86,6 +89,7 @@ def _textbook(
     x: np.ndarray,
     context: np.ndarray,
     keep: np.ndarray,
+    bias: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The output (examples, tokens, out) of the spec, by its formula; and which tokens see any (examples, tokens)."""
     query = _turned(spec, weights, _mapped(weights, "Q", x))
@@ -100,8 +104,9 @@ def _textbook(
     if "alibi_slopes" in weights:
         distance = np.arange(keys) - np.arange(queries)[:, None]
         scores = scores + weights["alibi_slopes"][:, None, None] * distance
-    scores = scores + weights.get("position_bias", 0)
+    scores = scores + weights.get("position_bias", 0) + bias[:, None]
     live = seen(spec.mask, spec.window, queries, keys) & keep[:, None, None, :]
+    live = live & (bias[:, None] > UNSEEN)
     summed = folded(scores, weights.get("sink"), live) @ value
     out = np.einsum("hoc,bhnc->bno", weights["W_O"], summed)
     return np.asarray(out + weights.get("b_O", 0)), live.any(-1)[:, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from itertools import product
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from cortico.ir.errors import SpecError
 if TYPE_CHECKING:
     from cortico.frontends.onnx_file.probe import Probe
 
+#: What is added where a token is not to be seen, and what at most hides one.
+HIDING, UNSEEN = -1e9, -1e8
 #: Inputs that may say together what is seen.
 _TOGETHER = 3
 
@@ -26,17 +29,30 @@ class Role(Enum):
     HIDE = "1 for padding, as torch has it"
     ADDED = "a large negative number for padding"
     LENGTHS = "how many tokens exist"
+    SCORES = "what is added to the score of a query and a source token, for all heads"
+    SEEN = "1 where a query sees a source token"
+    UNSEEN = "1 where a query does not see a source token"
     POSITIONS = "where tokens stand"
 
     @property
     def pads(self) -> bool:
-        return self is not Role.POSITIONS
+        return not self.of_pairs and self is not Role.POSITIONS
 
-    def numbers(self, keep: np.ndarray, sizes: list[int], shift: int = 0) -> np.ndarray:
-        """An input of these sizes, for tokens (examples, tokens) that exist or not.
+    @property
+    def of_pairs(self) -> bool:
+        """Whether it is added to scores of queries (i) and source tokens (j)."""
+        return self in (Role.SCORES, Role.SEEN, Role.UNSEEN)
+
+    def numbers(
+        self, keep: np.ndarray, sizes: list[int], shift: int, bias: np.ndarray
+    ) -> np.ndarray:
+        """An input of these sizes, for tokens (examples, j) that exist or not, and a bias (examples, i, j).
 
         ValueError when its sizes are not those of what it says.
         """
+        if self.of_pairs:
+            said = {"SCORES": bias, "SEEN": bias > UNSEEN, "UNSEEN": bias <= UNSEEN}[self.name]
+            return np.asarray(said if math.prod(sizes) == said.size else said[:1]).reshape(sizes)
         if self is Role.POSITIONS:
             places = np.arange(sizes[-1]) if sizes else np.array(0)
             return np.broadcast_to(shift + places, sizes)
@@ -57,6 +73,14 @@ class Role(Enum):
         keep[:, 0] = True
         return np.asarray(np.broadcast_to(keep[:1], keep.shape) if alike else keep)
 
+    def some_bias(self, shape: tuple[int, int, int], alike: bool) -> np.ndarray:
+        """A bias (examples, i, j) that the role can say."""
+        rng = np.random.default_rng(2)
+        bias = rng.standard_normal(shape)
+        if self is not Role.SCORES:
+            bias = np.where(bias < 0.5, 0.0, HIDING)
+        return np.asarray(np.broadcast_to(bias[:1], shape) if alike else bias)
+
 
 def positions(probe: Probe) -> dict[str, Role]:
     """The inputs that queries, keys or values depend on, which are to be where tokens stand."""
@@ -75,14 +99,38 @@ def find_roles(probe: Probe, output: str) -> dict[str, Role]:
     if not masking:
         return dict(probe.roles)
     if len(masking) <= _TOGETHER:
-        for chosen in product([r for r in Role if r.pads], repeat=len(masking)):
+        roles = [role for role in Role if role is not Role.POSITIONS]
+        for chosen in product(roles, repeat=len(masking)):
+            if sum(role.of_pairs for role in chosen) > 1:
+                continue
             found = {**probe.roles, **dict(zip(masking, chosen, strict=True))}
-            if all(_pads(probe.with_roles(found), name) for name in masking):
+            if all(_does(probe.with_roles(found), name) for name in masking):
                 return found
     raise SpecError(
-        f"{graph.source}: input {', '.join(map(repr, masking))} changes scores in a way that is no padding: "
-        "a spec takes which source tokens exist"
+        f"{graph.source}: input {', '.join(map(repr, masking))} changes scores in a way that is neither padding "
+        "nor a bias of all heads: a spec takes which source tokens exist, and what is added to each query's scores"
     )
+
+
+def _does(probe: Probe, name: str) -> bool:
+    """Whether an input does what its role says."""
+    return _adds(probe, name) if probe.roles[name].of_pairs else _pads(probe, name)
+
+
+def _adds(probe: Probe, name: str) -> bool:
+    """Whether what an input in its role says is added to scores, and nothing else changes."""
+    bias = probe.some_bias(name)
+    try:
+        shares, changed = probe.shares(), probe.shares(bias=bias)
+    except (SpecError, ValueError):
+        return False
+    if not np.isfinite(shares).all():
+        return False
+    added, sink = unfolded(shares)
+    expected = folded(added + bias[:, None], sink)
+    seeing = (np.isfinite(added) & (bias[:, None] > UNSEEN)).any(-1)
+    same = np.allclose(changed[seeing], expected[seeing], rtol=1e-6, atol=1e-9)
+    return same and not np.allclose(shares[seeing], expected[seeing], rtol=1e-6, atol=1e-9)
 
 
 def _pads(probe: Probe, name: str) -> bool:

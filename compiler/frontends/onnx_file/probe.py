@@ -179,10 +179,12 @@ class Probe:
         query: np.ndarray | None = None,
         key: np.ndarray | None = None,
         keep: np.ndarray | None = None,
+        bias: np.ndarray | None = None,
     ) -> np.ndarray:
         """What each token gives each source token, (examples, heads, i, j), for queries and keys by head.
 
-        Those are zeros where they are not given. Values that name their tokens tell it.
+        Those are zeros where they are not given, and so is a bias (examples, i, j) that an input says. Values that
+        name their tokens tell it.
         """
         tokens, examples = self.sources.tokens, self.sources.examples
         sides = (examples, self.heads("Q"), self.queries.tokens, tokens)
@@ -193,7 +195,7 @@ class Probe:
                 f"{self.graph.source}: shares would take {products:,} products, expected at most {_PRODUCTS:,}"
             )
         names = np.broadcast_to(np.eye(tokens), (examples, self.heads("V"), tokens, tokens))
-        return self.weighed(query, key, names, keep)
+        return self.weighed(query, key, names, keep, bias)
 
     def weighed(
         self,
@@ -201,9 +203,10 @@ class Probe:
         key: np.ndarray | None,
         value: np.ndarray,
         keep: np.ndarray | None = None,
+        bias: np.ndarray | None = None,
     ) -> np.ndarray:
         """The result (examples, heads, tokens, features) for queries, keys and values by head."""
-        given = self.silence(keep)
+        given = self.silence(keep, bias)
         for part, array in (("Q", query), ("K", key), ("V", value)):
             name = self._names[part]
             given[name] = np.zeros(self._like(part)) if array is None else self.join(array, part)
@@ -228,33 +231,56 @@ class Probe:
 
     # ---- what else the graph wants -----------------------------------------------------------------
 
-    def silence(self, keep: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    def silence(
+        self, keep: np.ndarray | None = None, bias: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         """All inputs, with tokens of zeros."""
         zeros = {s.name: np.zeros(s.shape) for s in (self.sources, self.queries)}
-        return {**self.inputs(keep), **zeros}
+        return {**self.inputs(keep, bias=bias), **zeros}
 
-    def inputs(self, keep: np.ndarray | None = None, shift: int = 0) -> dict[str, np.ndarray]:
+    def inputs(
+        self, keep: np.ndarray | None = None, shift: int = 0, bias: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         """The graph's own inputs, for tokens (examples, source tokens) that exist or not; all do by default.
 
-        Only the shapes of those without a role matter.
+        Scores get a bias (examples, queries, source tokens), zeros by default. Only the shapes of inputs without a
+        role matter.
         """
         if keep is None:
             keep = np.ones(self.sources.shape[:2], bool)
-        return {value.name: self._input(value, keep, shift) for value in self.graph.inputs}
+        if bias is None:
+            bias = np.zeros(self._pairs)
+        return {value.name: self._input(value, keep, shift, bias) for value in self.graph.inputs}
 
-    def _input(self, value: onnx.ValueInfoProto, keep: np.ndarray, shift: int) -> np.ndarray:
+    @property
+    def _pairs(self) -> tuple[int, int, int]:
+        return (*self.queries.shape[:2], self.sources.tokens)
+
+    def _input(
+        self, value: onnx.ValueInfoProto, keep: np.ndarray, shift: int, bias: np.ndarray
+    ) -> np.ndarray:
         sizes = self._sizes(value)
         kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         kind = np.dtype(np.float64) if kind.kind == "f" or kind.name == "bfloat16" else kind
         role = self.roles.get(value.name)
-        return np.asarray(role.numbers(keep, sizes, shift) if role else np.ones(sizes), kind)
+        said = role.numbers(keep, sizes, shift, bias) if role else np.ones(sizes)
+        return np.asarray(said, kind)
 
     def _sizes(self, value: onnx.ValueInfoProto) -> list[int]:
         dims = value.type.tensor_type.shape.dim
-        places = len(dims) == 1 and self.roles.get(value.name) is Role.POSITIONS
+        role = self.roles.get(value.name)
+        places = len(dims) == 1 and role is Role.POSITIONS
         sizes = [self._size(k + places, dim) for k, dim in enumerate(dims)]
+        if len(dims) > 2 or (len(dims) == 2 and role is not None and role.of_pairs):
+            sizes[-2:] = self._pair_of_sizes(dims[-2], dims[-1])
         require_room(self.graph.source, f"input {value.name!r}", sizes)
         return sizes
+
+    def _pair_of_sizes(
+        self, first: onnx.TensorShapeProto.Dimension, last: onnx.TensorShapeProto.Dimension
+    ) -> tuple[int, int]:
+        """The last two sides of an input: query tokens and source tokens, where they are open."""
+        return first.dim_value or self.queries.tokens, last.dim_value or self.sources.tokens
 
     def _size(self, place: int, dim: onnx.TensorShapeProto.Dimension) -> int:
         if dim.dim_value:
@@ -268,6 +294,12 @@ class Probe:
         role = self.roles[name]
         alike = role is not Role.LENGTHS and math.prod(self._sizes(value)) < examples * tokens
         return role.some(examples, tokens, alike)
+
+    def some_bias(self, name: str) -> np.ndarray:
+        """A bias (examples, queries, source tokens) that the input of this name can say."""
+        (value,) = (v for v in self.graph.inputs if v.name == name)
+        alike = math.prod(self._sizes(value)) < math.prod(self._pairs)
+        return self.roles[name].some_bias(self._pairs, alike)
 
 
 def is_still(maps: np.ndarray) -> bool:

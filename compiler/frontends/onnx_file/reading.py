@@ -236,6 +236,12 @@ class Reading:
         output = weights["W_O"].shape[1]
         usual = np.isclose(scale, features**-0.5, rtol=1e-6)
         fixed = masking.position_bias is PositionBias.TABLE
+        given = [name for name, role in self.probe.roles.items() if role.of_pairs]
+        if given and masking.position_bias is not PositionBias.NONE:
+            raise SpecError(
+                f"{self.source}: scores have a bias by position ({masking.position_bias}), and input {given[0]!r} "
+                "adds another: a spec has one"
+            )
         sizes: dict[str, Any] = {"tokens": self.probe.queries.tokens} if fixed else {}
         if self.probe.cross:
             sizes["context"] = context
@@ -254,7 +260,7 @@ class Reading:
             scale=None if usual else _short(scale),
             bias=Bias(*(f"b_{name}" in weights for name in "QKVO")),
             rotary=turning.rotary if turning else None,
-            position_bias=masking.position_bias,
+            position_bias=PositionBias.INPUT if given else masking.position_bias,
             sink="sink" in weights,
             **sizes,
         )

@@ -216,6 +216,7 @@ class _ClosedForms(Textbook):
         d_score = Read("z", (*h, i, j))
         found = {
             "position_bias": ((*h, i, j), d_score),
+            "score_bias": ((i, j), total(h, d_score)),
             "alibi_slopes": (h, total((i, j), d_score * offset(i, j))),
         }
         if spec.sink:

@@ -102,6 +102,7 @@ class Textbook:
             "x": (i, self.m),
             "context": (j, self.l),
             "values": (j, self.v),
+            "score_bias": (i, j),
             "keep": (j,),
             "W_Q": (*h, *self.b, self.m),
             "W_K": (*g, *self.b, self.l),
@@ -162,6 +163,7 @@ class Textbook:
     def _given_names(self) -> list[str]:
         spec = self.spec
         names = ["x", *["context"] * spec.cross, *["values"] * bool(spec.values)]
+        names += ["score_bias"] * (spec.position_bias is PositionBias.INPUT)
         names += [*["keep"] * spec.key_padding, *self.tensors]
         return names + ["rotation(frequencies)", "frequencies"] * (spec.rotary is not None)
 
@@ -356,6 +358,8 @@ class Textbook:
                 return number(Fraction(0))
             case PositionBias.TABLE:
                 return Read("position_bias", (*self.h, self.i, self.j))
+            case PositionBias.INPUT:
+                return Read("score_bias", (self.i, self.j))
             case PositionBias.ALIBI:
                 return Read("alibi_slopes", self.h) * offset(self.i, self.j)
 

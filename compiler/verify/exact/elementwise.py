@@ -86,7 +86,11 @@ def check_elementwise(
 
 
 def _compared(spec: AttentionSpec, circuit: Circuit, sizes: Mapping[str, int]) -> ElementwiseResult:
-    wanted = [name for name in ("x", "context", "values", "keep") if name in Textbook(spec).given()]
+    wanted = [
+        name
+        for name in ("x", "context", "values", "score_bias", "keep")
+        if name in Textbook(spec).given()
+    ]
     if sorted(wanted) != sorted(tensor.name for tensor in circuit.inputs):
         difference = f"its inputs are {', '.join(t.name for t in circuit.inputs)}"
         return ElementwiseResult(False, sizes, 0, f"{difference}, expected {', '.join(wanted)}")

@@ -78,7 +78,7 @@ class Residues:
         sides = tuple(self._sizes[sort] for sort in self._sides[tensor])
         if tensor == "keep":
             return Factor(self._draw.mask(tensor, sides), axes)
-        if tensor in ("x", "context", "values"):
+        if tensor in ("x", "context", "values", "score_bias"):
             return Factor(self._draw.tensor(tensor, sides, self._level), axes, 1)
         shape = tuple(int(extent) for extent in self._shapes[tensor])
         drawn = self._draw.tensor(tensor, shape, self._level)

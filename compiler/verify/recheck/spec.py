@@ -49,7 +49,7 @@ FORM = Table(
                 }
             )
         ),
-        "position_bias?": ("none", "alibi", "table"),
+        "position_bias?": ("none", "alibi", "table", "input"),
         "sink?": bool,
         "extra_source?": bool,
         "residual?": bool,

@@ -15,7 +15,7 @@ from cortico.verify.recheck.text import number, require
 from cortico.verify.recheck.world import Array, Arrays, World
 
 #: Heads h are members r of groups g; key features a, to be turned, are components t of planes p.
-SIDES = """x:im context:jl values:jv keep:j W_Q:ham W_K:gal W_V:gcv W_O:hoc b_Q:ha b_K:ga b_V:gc b_O:o
+SIDES = """x:im context:jl values:jv score_bias:ij keep:j W_Q:ham W_K:gal W_V:gcv W_O:hoc b_Q:ha b_K:ga b_V:gc b_O:o
 alibi_slopes:h position_bias:hij sink:h frequencies:p gain_Q:a gain_K:a shift_Q:a shift_K:a extra_K:ga extra_V:gc"""
 
 
@@ -44,6 +44,7 @@ class Textbook:
         c, cross, padded = self.circuit, self.s["cross"], self.s["key_padding"]
         wanted = {"x": False} | ({"context": False} if cross else {})
         wanted |= {"values": False} if self.s["values"] else {}
+        wanted |= {"score_bias": False} if self.s["position_bias"] == "input" else {}
         wanted |= {"keep": True} if padded else {}
         require(c.inputs == wanted, f"its inputs are {', '.join(c.inputs)}, or of other kinds")
         for name in wanted:
@@ -131,9 +132,10 @@ class Textbook:
         if s["position_bias"] == "alibi":
             i, j = np.ogrid[: found.shape[1], : found.shape[2]]
             found = found + self.read("alibi_slopes", level)[:, None, None] * (j - i).astype(object)
-        if s["position_bias"] == "table":
-            table = self.read("position_bias", level)
-            found[:, :, : table.shape[2]] += table
+        names = {"table": "position_bias", "input": "score_bias"}
+        if s["position_bias"] in names:
+            table = self.read(names[s["position_bias"]], level)
+            found[:, :, : table.shape[-1]] += table
         return found
 
     def with_extra(self, letter: str, content: Array, level: int) -> Array:

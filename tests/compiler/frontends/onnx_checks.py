@@ -11,7 +11,7 @@ import pytest
 
 from cortico import SpecError, get_runner, lower
 from cortico.frontends import read_checkpoint
-from cortico.spec import AttentionSpec, Bias
+from cortico.spec import AttentionSpec, Bias, PositionBias
 from cortico.spec.weights import random_weights
 from tests.oracle import textbook_attention
 
@@ -51,8 +51,8 @@ def check_file(path, spec, weights, **inputs):
         np.testing.assert_allclose(y[k], expected, rtol=0, atol=1e-5 * abs(expected).max())
 
 
-def agrees(path, feeds, keep=None, tolerance=1e-5):
-    """The spec of a file, which computes what onnxruntime does; `keep` is what its padding says."""
+def agrees(path, feeds, keep=None, tolerance=1e-5, bias=None):
+    """The spec of a file, which computes what onnxruntime does; `keep` is what its padding says, `bias` its bias."""
     spec, weights = read_checkpoint(path)
     session = onnxruntime.InferenceSession(str(path))
     given = {value.name for value in session.get_inputs()}
@@ -61,6 +61,9 @@ def agrees(path, feeds, keep=None, tolerance=1e-5):
     assert spec.key_padding == (keep is not None)
     if keep is not None:
         inputs["keep"] = keep
+    assert (spec.position_bias is PositionBias.INPUT) == (bias is not None)
+    if bias is not None:
+        inputs["score_bias"] = bias
     mine = get_runner("numpy").run(lower(spec, weights), inputs)["y"]
     np.testing.assert_allclose(mine, y, rtol=0, atol=tolerance * abs(y).max())
     return spec

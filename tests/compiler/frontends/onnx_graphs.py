@@ -74,10 +74,10 @@ def out(write, joined, weights):
     return write("Add", found, weights["b_O"]) if "b_O" in weights else found
 
 
-def decomposed(write, weights, scale="scores", mask=None, context=None, width=None):
+def decomposed(write, weights, scale="scores", mask=None, context=None, width=None, tokens="n"):
     """MatMul, Softmax, MatMul. `scale` is where the factor stands; `mask(write, scores)` adds one."""
     heads, features, model = weights["W_Q"].shape
-    x = write.input("x", ["b", "n", model])
+    x = write.input("x", ["b", tokens, model])
     source = write.input("context", ["b", "k", weights["W_K"].shape[2]]) if context else x
     groups = len(weights["W_K"])
     value = heads_first(write, linear(write, source, weights, "V"), groups)  # values first

@@ -172,14 +172,14 @@ def test_padding_that_depends_on_scores_is_refused(tmp_path):
     refused(path, "with 16 tokens what was read of it differs")
 
 
-@pytest.mark.parametrize("shape", [["b", 1, "n", "n"], ["b", 2, 1, "n"], ["b", 1, 1, 1], []])
+@pytest.mark.parametrize("shape", [["b", 2, "n", "n"], ["b", 2, 1, "n"], ["b", 1, 1, 1], []])
 def test_inputs_that_say_something_else(tmp_path, shape):
-    """For every query, for every head, or a factor."""
+    """For every head, or a factor."""
     _, weights = spec_and_weights()
     write = Writer()
     kind = "Add" if len(shape) == 4 and shape[-1] == "n" else "Mul"
     last = decomposed(write, weights, mask=lambda w, s: w(kind, s, w.input("t", shape)))
-    message = "input 't' changes scores in a way that is no padding"
+    message = "input 't' changes scores in a way that is neither padding nor a bias of all heads"
     refused(write.save(tmp_path / "a.onnx", last), message)
 
 

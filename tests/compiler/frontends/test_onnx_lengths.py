@@ -172,7 +172,7 @@ def clipped(write, scores):
     [
         (logarithm, "with 16 tokens what was read of it differs"),
         (growing, "with 16 tokens what was read of it differs"),
-        (clipped, "more than a factor and a mask"),
+        (clipped, "more than a factor, a cap and a mask"),
     ],
 )
 def test_scores_that_are_not_multiplied_with_one_number(tmp_path, mask, message):

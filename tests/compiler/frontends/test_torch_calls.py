@@ -114,6 +114,7 @@ def check_form(form):
             from_torch(module, **options)
         return False
     spec, weights = from_torch(module, **options)
+    assert (spec.values is not None, spec.key_padding) == ("values" in source[2], padded)
     inputs, expected = called(module, source, mask, padded)
     examples = [{n: array[e] for n, array in inputs.items()} for e in range(2)]
     found = [textbook_attention(spec, weights, **example) for example in examples]
@@ -158,9 +159,20 @@ def test_masks_that_are_read():
     np.testing.assert_array_equal(examples["position_bias"], MASKS["of heads"].numpy())
 
 
+def test_a_mask_that_comes_at_every_run():
+    module = module_of(batch_first=True)
+    spec, weights = from_torch(module, mask="input")
+    assert spec.position_bias is PositionBias.INPUT and spec.tokens == "n"
+    for mask in (TABLE, 2 * TABLE):
+        inputs, expected = called(module, SOURCES[0], mask, padded=False)
+        bias = np.tile(mask.numpy(), (2, 1, 1))
+        found = get_runner("numpy").run(lower(spec, weights), {**inputs, "score_bias": bias})["y"]
+        np.testing.assert_allclose(found, expected, **EXACT)
+
+
 BOTH_SIDES = HIDDEN.triu(2) | HIDDEN.triu(2).T
 STRANGE = {
-    "a word": ("window", "'none', 'causal' or a tensor as attn_mask is, found 'window'"),
+    "a word": ("window", "'none', 'causal', 'input' or a tensor as attn_mask is, found 'window'"),
     "a number": (3, "a tensor of booleans or floats, found int"),
     "integers": (np.ones((N, N), int), "found int64"),
     "a list": ([[0.0]], "found list"),
