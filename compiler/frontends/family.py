@@ -86,9 +86,9 @@ class Family:
     ) -> Attention:
         """The attention of a layer. SpecError for what is missing, wrong or not understood.
 
-        `tokens`: how many there are. A family with a bias by distance needs it.
+        `tokens`: how many there are. A family with a bias by distance needs it, and a rope by length.
         """
-        resolved = self.keys.resolve(config, ignore)
+        resolved = replace(self.keys.resolve(config, ignore), tokens=tokens)
         spec, computed = self.describe(resolved, layer)
         model, place = self._model_and_place(resolved, tensors, layer, prefix)
         scoped = tensors.scoped(model + place, f"layer {layer}")

@@ -45,7 +45,7 @@ def describe(config: Config, layer: int) -> Attention:
     config = of_kind(config, kind, _BASES[kind], scaled=True)
     one_size = {"num_key_value_heads": None, "head_dim": None, "is_causal": False}
     config.divided("hidden_size", by="num_attention_heads")
-    named = Config(config.source, {**config.values, **one_size})
+    named = config.changed(**one_size)
     return rotary_decoder(named, all_or_none(config.flag("attention_bias")), window)
 
 
