@@ -154,10 +154,8 @@ def _special() -> dict[str, AttentionSpec]:
         "phi_normed": replace(
             soft, qk_norm=QueryKeyNorm(eps=0.125, kind=LAYER, bias=True), rotary=Rotary()
         ),
-        "cohere": replace(
-            llama,
-            qk_norm=QueryKeyNorm(eps=0.125, kind=LAYER, own_gains=True),
-            rotary=Rotary(style=RotaryStyle.INTERLEAVED),
+        "layer_normed_grouped": replace(
+            llama, qk_norm=QueryKeyNorm(eps=0.125, kind=LAYER, own_gains=True)
         ),
         "qwen3": replace(llama, qk_norm=QueryKeyNorm(eps=0.125)),
         "olmo2": replace(llama, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.0625)),
@@ -233,9 +231,6 @@ def _memory() -> dict[str, AttentionSpec]:
         ),
         "memory_normed": replace(
             grouped, qk_norm=QueryKeyNorm(NormOver.WIDTH), rotary=Rotary(), mask=Mask.CAUSAL
-        ),
-        "memory_layer_normed": replace(
-            grouped, qk_norm=QueryKeyNorm(kind=LAYER, own_gains=True), mask=Mask.CAUSAL
         ),
         "memory_cross": cross,
         "memory_cross_padded_residual": replace(
