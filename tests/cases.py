@@ -126,13 +126,6 @@ def _special() -> dict[str, AttentionSpec]:
         "both_sides_linear_padded": replace(
             linear, mask=Mask.BIDIRECTIONAL_WINDOW, window=3, key_padding=True, bias=BIASED
         ),
-        "both_sides_alibi_sink": replace(
-            soft,
-            mask=Mask.BIDIRECTIONAL_WINDOW,
-            window=2,
-            position_bias=PositionBias.ALIBI,
-            sink=True,
-        ),
         "modernbert": replace(
             soft, mask=Mask.BIDIRECTIONAL_WINDOW, window=3, rotary=Rotary(), key_padding=True
         ),
