@@ -11,7 +11,7 @@ import numpy as np
 
 from cortico.frontends.config import Config
 from cortico.ir.errors import SpecError, shown
-from cortico.spec import Rotary, RotaryStyle
+from cortico.spec import AttentionSpec, Rotary, RotaryStyle
 
 #: The keys of config.json that say how queries and keys turn; families add max_position_embeddings.
 ROPE_KEYS: Mapping[str, Any] = {
@@ -23,6 +23,7 @@ ROPE_KEYS: Mapping[str, Any] = {
 
 #: Types of rope that are read. By the last two, tokens turn otherwise where there are more of them.
 EVERY_ROPE = ("default", "linear", "llama3", "yarn", "dynamic", "longrope")
+_STRETCH = "how much longer features that turn become"
 BY_LENGTH = ("dynamic", "longrope")
 
 #: Names in the table of the rope, and to which types they mean something.
@@ -48,7 +49,8 @@ _TABLE = {
 class Rope:
     """A rotary embedding.
 
-    weights: `rotary_frequencies`, in radians per token, shape (rotated/2), where they are not usual.
+    weights: `rotary_frequencies`, in radians per token, shape (rotated/2), where they are not usual; and
+        what `stretched` takes, where only some features turn and become longer.
     factor: what the length of queries, and that of keys, is multiplied with.
     tokens: the one number of them that it is for; None for any.
     """
@@ -86,13 +88,26 @@ def read_rope(
     frequencies, factor = _MADE[kind](config, table, rotated, base)
     if not (np.isfinite(frequencies).all() and (frequencies > 0).all()):
         raise SpecError(f"{table.source}: rope type {kind!r} gives frequencies that no float holds")
+    weights, tokens = {"rotary_frequencies": frequencies}, config.tokens
     if factor != 1 and rotated != features:
-        raise SpecError(
-            f"{table.source}: rope type {kind!r} makes features longer by {factor}, which is not "
-            f"supported where only {rotated} of {features} turn"
-        )
-    tokens = config.tokens if kind in BY_LENGTH else None
-    return Rope(rotary, {"rotary_frequencies": frequencies}, factor, tokens)
+        weights[_STRETCH], factor = np.array(factor), 1.0
+    return Rope(rotary, weights, factor, tokens if kind in BY_LENGTH else None)
+
+
+def stretched(spec: AttentionSpec, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights, of which queries and keys are longer in the features that turn, if a rope says so.
+
+    What comes last before they turn is multiplied, in float64: a norm, else the maps.
+    """
+    factor = weights.pop(_STRETCH, None)
+    if factor is None:
+        return weights
+    factors = np.where(np.arange(spec.d_key) < spec.rotated_features, factor, 1.0)
+    words = ("W", "b") if spec.qk_norm is None else ("gain", "shift")
+    sides = {
+        f"{word}_{m}": factors[:, None] if word == "W" else factors for word in words for m in "QK"
+    }
+    return weights | {name: weights[name] * by for name, by in sides.items() if name in weights}
 
 
 def of_kind(config: Config, kind: str, base: str, scaled: bool) -> Config:

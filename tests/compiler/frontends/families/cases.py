@@ -180,6 +180,30 @@ CASES = {
         max_position_embeddings=24,
         original_max_position_embeddings=N,
     ),
+    "phi3 long, half turned": by_length(
+        "Phi3",
+        LONGROPE | {"partial_rotary_factor": 0.75},
+        {"rotated_features": 6},
+        pad_token_id=0,
+        head_dim=8,
+        hidden_size=32,
+        max_position_embeddings=24,
+        original_max_position_embeddings=6,
+    ),
+    "gpt-neox yarn": neox(rope_parameters=YARN | {"partial_rotary_factor": 0.5}),
+    "phi normed yarn": decoder(
+        "Phi",
+        head_dim=6,
+        qk_layernorm=True,
+        layer_norm_eps=0.5,
+        rope_parameters=YARN | {"partial_rotary_factor": 0.7, "attention_factor": 1.5},
+    ),
+    "stablelm yarn": decoder(
+        "StableLm",
+        use_qkv_bias=True,
+        rope_parameters=YARN | {"partial_rotary_factor": 0.7},
+        num_key_value_heads=4,
+    ),
     "phi dynamic": by_length(
         "Phi", DYNAMIC | {"partial_rotary_factor": 0.5}, head_dim=8, max_position_embeddings=4
     ),
