@@ -82,8 +82,8 @@ def read_rope(
         return Rope(rotary, {})
     if kind in BY_LENGTH and config.tokens is None:
         raise SpecError(
-            f"{table.source}: by rope type {kind!r} it depends on the number of tokens how they turn: give "
-            "tokens=N, --tokens N"
+            f"{table.source}: rope type {kind!r} turns queries and keys by how many tokens there are: "
+            "give tokens=N, --tokens N"
         )
     frequencies, factor = _MADE[kind](config, table, rotated, base)
     if not (np.isfinite(frequencies).all() and (frequencies > 0).all()):

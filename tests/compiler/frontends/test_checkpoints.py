@@ -281,11 +281,11 @@ def test_windows_of_qwen2_before_layer_types(tmp_path, change, window):
         ),
         (
             {"rope_scaling": {"type": "longrope"}},
-            "by rope type 'longrope' it depends on the number of tokens how they turn: give tokens=N, --tokens N",
+            "rope type 'longrope' turns queries and keys by how many tokens there are: give tokens=N",
         ),
         (
             {"rope_parameters": {"rope_type": "dynamic"}},
-            "by rope type 'dynamic' it depends on the num",
+            "rope type 'dynamic' turns queries and keys by how",
         ),
         ({"rope_parameters": {"full_attention": {}}}, "the same for all layers"),
         ({"rope_scaling": {"type": "linear"}}, "config.json: rope_scaling has no 'factor'"),

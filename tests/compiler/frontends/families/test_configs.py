@@ -299,7 +299,9 @@ def test_refused(tmp_path, name):
 def test_a_number_of_tokens_is_asked_for(tmp_path, name):
     """It is then the spec's, and another one turns otherwise."""
     build(CASES[name]).save_pretrained(tmp_path)
-    with pytest.raises(SpecError, match=r"depends on the number of tokens .* --tokens N$"):
+    with pytest.raises(
+        SpecError, match=r"by how many tokens there are: give tokens=N, --tokens N$"
+    ):
         read_checkpoint(tmp_path)
     found = {n: read_checkpoint(tmp_path, tokens=n) for n in (3, 4, N, N + 1)}
     assert [spec.tokens for spec, _ in found.values()] == [3, 4, N, N + 1]
