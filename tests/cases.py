@@ -160,13 +160,6 @@ def _special() -> dict[str, AttentionSpec]:
         "both_sides_linear_padded": replace(
             linear, mask=Mask.BIDIRECTIONAL_WINDOW, window=3, key_padding=True, bias=BIASED
         ),
-        "both_sides_alibi_sink": replace(
-            soft,
-            mask=Mask.BIDIRECTIONAL_WINDOW,
-            window=2,
-            position_bias=PositionBias.ALIBI,
-            sink=True,
-        ),
         "modernbert": replace(
             soft, mask=Mask.BIDIRECTIONAL_WINDOW, window=3, rotary=Rotary(), key_padding=True
         ),
@@ -188,10 +181,8 @@ def _special() -> dict[str, AttentionSpec]:
         "phi_normed": replace(
             soft, qk_norm=QueryKeyNorm(eps=0.125, kind=LAYER, bias=True), rotary=Rotary()
         ),
-        "cohere": replace(
-            llama,
-            qk_norm=QueryKeyNorm(eps=0.125, kind=LAYER, own_gains=True),
-            rotary=Rotary(style=RotaryStyle.INTERLEAVED),
+        "layer_normed_grouped": replace(
+            llama, qk_norm=QueryKeyNorm(eps=0.125, kind=LAYER, own_gains=True)
         ),
         "qwen3": replace(llama, qk_norm=QueryKeyNorm(eps=0.125)),
         "olmo2": replace(llama, qk_norm=QueryKeyNorm(NormOver.WIDTH, 0.0625)),
@@ -279,9 +270,6 @@ def _memory() -> dict[str, AttentionSpec]:
         "memory_extra_source": replace(plain, extra_source=True, key_padding=True),
         "memory_extra_source_grouped": replace(
             grouped, extra_source=True, bias=BIASED, mask=Mask.CAUSAL
-        ),
-        "memory_layer_normed": replace(
-            grouped, qk_norm=QueryKeyNorm(kind=LAYER, own_gains=True), mask=Mask.CAUSAL
         ),
         "memory_cross": cross,
         "memory_cross_padded_residual": replace(

@@ -43,8 +43,6 @@ def options(spec: AttentionSpec) -> dict[str, Hashable]:
         "scale": spec.scale if spec.scale in (None, 1.0) else "given",
         "qk_norm": spec.qk_norm and spec.qk_norm.over,
         "layer norm": bool(spec.qk_norm and spec.qk_norm.kind is NormKind.LAYER),
-        "gains of heads": bool(spec.qk_norm and spec.qk_norm.own_gains),
-        "bias of norms": bool(spec.qk_norm and spec.qk_norm.bias),
         "soft_cap": spec.soft_cap is not None,
         "rotary": spec.rotary and (spec.rotary.style, spec.rotary.rotated is None),
     }

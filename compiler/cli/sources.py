@@ -49,7 +49,7 @@ class SpecArguments(CommandArguments):
     tokens: int | None = argument(
         "--tokens",
         metavar="N",
-        help="fix the number of tokens; T5 and MPNet need it (default: as in the spec)",
+        help="fix the number of tokens; T5, MPNet and ropes by length need it (default: as in the spec)",
     )
     weights: Path | None = argument(
         "--weights",

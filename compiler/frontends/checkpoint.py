@@ -63,8 +63,8 @@ def read_checkpoint(
     that are read as if they were not there. `part` is which attention of a model that has several:
     encoder, decoder or cross (from the decoder to the encoder's states); text or vision. `tokens` fixes
     the number of query tokens, without which a family with a position bias by distance, such as T5, is
-    refused. Weights are views of the memory-mapped file where they can be. Where a folder has
-    safetensors and pickled files, safetensors count.
+    refused, and a rope by length (dynamic, longrope). Weights are views of the memory-mapped file where
+    they can be. Where a folder has safetensors and pickled files, safetensors count.
 
     `path` may be a `.gguf` file, whose keys stand for config.json; or an `.onnx` file, whose attentions
     are numbered as they are computed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,11 @@ class Config:
 
     source: str
     values: Mapping[str, Any]
+    tokens: int | None = None  #: how many the reader asks for; the file does not say it
+
+    def changed(self, **values: Any) -> Config:
+        """The same with other values of some keys."""
+        return replace(self, values={**self.values, **values})
 
     def size(self, key: str) -> int:
         """A positive integer: features, heads or layers."""
@@ -44,6 +49,16 @@ class Config:
         if not 0 < value <= sys.float_info.max:  # JSON has NaN, Infinity and integers of any size
             raise self.wrong(key, "a positive number")
         return float(value)
+
+    def numbers(self, key: str) -> list[float]:
+        """A list of finite positive numbers."""
+        found = self._get(key)
+        if not isinstance(found, list):
+            raise self.wrong(key, "a list of positive numbers")
+        return [
+            Config(self.source, {f"{key}[{k}]": v}).number(f"{key}[{k}]")
+            for k, v in enumerate(found)
+        ]
 
     def flag(self, key: str) -> bool:
         value = self._get(key)

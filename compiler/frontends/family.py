@@ -13,6 +13,7 @@ from cortico.frontends.config import Config
 from cortico.frontends.distances import Distances
 from cortico.frontends.keys import Keys
 from cortico.frontends.maps import Maps
+from cortico.frontends.rope import stretched
 from cortico.frontends.tensors import Tensors
 from cortico.ir.errors import SpecError, shown
 from cortico.spec import AttentionSpec, PositionBias
@@ -96,16 +97,16 @@ class Family:
     ) -> Attention:
         """The attention of a layer. SpecError for what is missing, wrong or not understood.
 
-        `tokens`: how many there are. A family with a bias by distance needs it.
+        `tokens`: how many there are. A family with a bias by distance needs it, and a rope by length.
         """
-        resolved = self.keys.resolve(config, ignore)
+        resolved = replace(self.keys.resolve(config, ignore), tokens=tokens)
         spec, computed = self.describe(resolved, layer)
         model, place = self.placed(resolved, tensors, layer, prefix)
         scoped = tensors.scoped(model + place, f"layer {layer}")
         vectors = self._vectors(spec)
         names = (name for stored in vectors.values() for name in stored)
         weights = self.maps.take(spec, scoped, (*self.ignored, *names))
-        weights |= computed | self._others(spec, vectors, scoped)
+        weights = stretched(spec, weights | computed | self._others(spec, vectors, scoped))
         if self.distances is None:
             return spec, weights
         table, stored = self.distances(resolved), tensors.scoped(model, f"layer {layer}")

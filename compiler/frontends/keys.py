@@ -7,7 +7,7 @@ every key is read, or known not to matter, or fixed to the one value that is und
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cortico.frontends.config import Config
@@ -103,7 +103,7 @@ class Keys:
             )
         renamed = {key: value for key, value in given.items() if key not in self.same}
         renamed |= {own: given[key] for key, own in self.same.items() if given.get(key) is not None}
-        return Config(config.source, {**self.read, **renamed})
+        return replace(config, values={**self.read, **renamed})
 
     def _problems(self, given: Mapping[str, Any]) -> Iterator[str]:
         fixed = {**FIXED, **self.fixed}

@@ -11,7 +11,7 @@ import numpy as np
 
 from cortico.frontends.config import Config
 from cortico.ir.errors import SpecError, shown
-from cortico.spec import Rotary, RotaryStyle
+from cortico.spec import AttentionSpec, Rotary, RotaryStyle
 
 #: The keys of config.json that say how queries and keys turn; families add max_position_embeddings.
 ROPE_KEYS: Mapping[str, Any] = {
@@ -21,20 +21,24 @@ ROPE_KEYS: Mapping[str, Any] = {
     "original_max_position_embeddings": None,
 }
 
-EVERY_ROPE = ("default", "linear", "llama3", "yarn")  #: types of rope that are read
-_LONG = ("llama3", "yarn")
+#: Types of rope that are read. By the last two, tokens turn otherwise where there are more of them.
+EVERY_ROPE = ("default", "linear", "llama3", "yarn", "dynamic", "longrope")
+_STRETCH = "how much longer features that turn become"
+BY_LENGTH = ("dynamic", "longrope")
 
 #: Names in the table of the rope, and to which types they mean something.
 _TABLE = {
     "rope_type": EVERY_ROPE,
     "rope_theta": EVERY_ROPE,
-    "original_max_position_embeddings": EVERY_ROPE,
-    "factor": ("linear", *_LONG),
+    "original_max_position_embeddings": ("default", "linear", "llama3", "yarn", "longrope"),
+    "factor": ("linear", "llama3", "yarn", "dynamic", "longrope"),
     "low_freq_factor": ("llama3",),
     "high_freq_factor": ("llama3",),
     "beta_fast": ("yarn",),
     "beta_slow": ("yarn",),
-    "attention_factor": ("yarn",),
+    "attention_factor": ("yarn", "longrope"),
+    "short_factor": ("longrope",),
+    "long_factor": ("longrope",),
     "mscale": ("yarn",),
     "mscale_all_dim": ("yarn",),
     "truncate": ("yarn",),
@@ -45,13 +49,16 @@ _TABLE = {
 class Rope:
     """A rotary embedding.
 
-    weights: `rotary_frequencies`, in radians per token, shape (rotated/2), where they are not usual.
+    weights: `rotary_frequencies`, in radians per token, shape (rotated/2), where they are not usual; and
+        what `stretched` takes, where only some features turn and become longer.
     factor: what the length of queries, and that of keys, is multiplied with.
+    tokens: the one number of them that it is for; None for any.
     """
 
     rotary: Rotary
     weights: dict[str, np.ndarray]
     factor: float = 1.0
+    tokens: int | None = None
 
 
 def read_rope(
@@ -73,19 +80,34 @@ def read_rope(
     kind = table.text("rope_type")
     if kind == "default":
         return Rope(rotary, {})
-    usual = np.power(base, -np.arange(0, rotated, 2, dtype=np.float64) / rotated)
-    kept, factor = {
-        "linear": lambda: (np.zeros_like(usual), 1.0),
-        "llama3": lambda: (_kept_by_llama3(config, table, usual), 1.0),
-        "yarn": lambda: (_kept_by_yarn(config, table, rotated, base), _yarn_factor(table)),
-    }[kind]()
-    if factor != 1 and rotated != features:
+    if kind in BY_LENGTH and config.tokens is None:
         raise SpecError(
-            f"{table.source}: rope type {kind!r} makes features longer by {factor}, which is not "
-            f"supported where only {rotated} of {features} turn"
+            f"{table.source}: rope type {kind!r} turns queries and keys by how many tokens there are: "
+            "give tokens=N, --tokens N"
         )
-    frequencies = (1 - kept) * usual / table.number("factor") + kept * usual
-    return Rope(rotary, {"rotary_frequencies": frequencies}, factor)
+    frequencies, factor = _MADE[kind](config, table, rotated, base)
+    if not (np.isfinite(frequencies).all() and (frequencies > 0).all()):
+        raise SpecError(f"{table.source}: rope type {kind!r} gives frequencies that no float holds")
+    weights, tokens = {"rotary_frequencies": frequencies}, config.tokens
+    if factor != 1 and rotated != features:
+        weights[_STRETCH], factor = np.array(factor), 1.0
+    return Rope(rotary, weights, factor, tokens if kind in BY_LENGTH else None)
+
+
+def stretched(spec: AttentionSpec, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights, of which queries and keys are longer in the features that turn, if a rope says so.
+
+    What comes last before they turn is multiplied, in float64: a norm, else the maps.
+    """
+    factor = weights.pop(_STRETCH, None)
+    if factor is None:
+        return weights
+    factors = np.where(np.arange(spec.d_key) < spec.rotated_features, factor, 1.0)
+    words = ("W", "b") if spec.qk_norm is None else ("gain", "shift")
+    sides = {
+        f"{word}_{m}": factors[:, None] if word == "W" else factors for word in words for m in "QK"
+    }
+    return weights | {name: weights[name] * by for name, by in sides.items() if name in weights}
 
 
 def of_kind(config: Config, kind: str, base: str, scaled: bool) -> Config:
@@ -107,7 +129,7 @@ def of_kind(config: Config, kind: str, base: str, scaled: bool) -> Config:
         raise Config(f"{config.source}: {kind}", values).wrong("truncate", "true")
     alone = {"rope_scaling": None, "original_max_position_embeddings": None}
     named = {"rope_parameters": values, "rope_theta": config.values[base]}
-    return Config(config.source, {**config.values, **alone, **named})
+    return config.changed(**alone, **named)
 
 
 def _rotated(config: Config, table: Config, features: int) -> int:
@@ -149,6 +171,70 @@ def _refuse_others(table: Config, partial: bool, kinds: tuple[str, ...]) -> None
             raise SpecError(
                 f"{table.source}: {name} = {shown(value)} is not supported with rope type {kind!r}"
             )
+
+
+def _usual(rotated: int, base: float) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return np.power(base, -np.arange(0, rotated, 2, dtype=np.float64) / rotated)
+
+
+def _linear(config: Config, table: Config, rotated: int, base: float) -> tuple[np.ndarray, float]:
+    return _usual(rotated, base) / table.number("factor"), 1.0
+
+
+def _llama3(config: Config, table: Config, rotated: int, base: float) -> tuple[np.ndarray, float]:
+    usual = _usual(rotated, base)
+    return _scaled(usual, _kept_by_llama3(config, table, usual), table), 1.0
+
+
+def _yarn(config: Config, table: Config, rotated: int, base: float) -> tuple[np.ndarray, float]:
+    kept = _kept_by_yarn(config, table, rotated, base)
+    return _scaled(_usual(rotated, base), kept, table), _yarn_factor(table)
+
+
+def _scaled(usual: np.ndarray, kept: np.ndarray, table: Config) -> np.ndarray:
+    """Frequencies of which a part is kept, and the rest divided."""
+    return np.asarray((1 - kept) * usual / table.number("factor") + kept * usual)
+
+
+def _dynamic(config: Config, table: Config, rotated: int, base: float) -> tuple[np.ndarray, float]:
+    """The base grows with the tokens beyond `max_position_embeddings` ("dynamic NTK")."""
+    assert config.tokens is not None
+    if rotated < 4:
+        raise SpecError(
+            f"{table.source}: rope type 'dynamic' needs 4 features that turn or more, found {rotated}"
+        )
+    usual, factor = config.number("max_position_embeddings"), table.number("factor")
+    longer = max(config.tokens, usual) / usual
+    with np.errstate(all="ignore"):
+        grown = np.power(factor * longer - (factor - 1), rotated / (rotated - 2))
+        return _usual(rotated, float(base * grown)), 1.0
+
+
+def _longrope(config: Config, table: Config, rotated: int, base: float) -> tuple[np.ndarray, float]:
+    """A divisor for each frequency, other ones beyond the original context (Ding et al., arXiv 2402.13753)."""
+    assert config.tokens is not None
+    usual = _original_length(config, table)
+    divisors = table.numbers("long_factor" if config.tokens > usual else "short_factor")
+    if len(divisors) != rotated // 2:
+        raise SpecError(
+            f"{table.source}: {len(divisors)} factors for {rotated // 2} pairs of features that turn"
+        )
+    given = table.values.get("attention_factor") is not None
+    factor = table.number("attention_factor") if given else _longrope_factor(config, table, usual)
+    with np.errstate(all="ignore"):
+        return _usual(rotated, base) / np.array(divisors), factor
+
+
+def _longrope_factor(config: Config, table: Config, usual: float) -> float:
+    """What queries and keys are multiplied with, that the softmax stays as sharp as it was."""
+    said = table.values.get("factor") is not None
+    longer = table.number("factor") if said else config.number("max_position_embeddings") / usual
+    if longer <= 1:
+        return 1.0
+    if usual <= 1:
+        raise table.wrong("original_max_position_embeddings", "more than 1")
+    return math.sqrt(1 + math.log(longer) / math.log(usual))
 
 
 def _kept_by_llama3(config: Config, table: Config, usual: np.ndarray) -> np.ndarray:
@@ -206,3 +292,13 @@ def _original_length(config: Config, table: Config) -> float:
         if place.values.get(key) is not None:
             return place.number(key)
     return config.number("max_position_embeddings")
+
+
+#: For each type but the default one, its frequencies and factor.
+_MADE = {
+    "linear": _linear,
+    "llama3": _llama3,
+    "yarn": _yarn,
+    "dynamic": _dynamic,
+    "longrope": _longrope,
+}

@@ -9,8 +9,8 @@
 
 A norm over the width pools all areas, too. That cells are divided by the root of a pool of squares is the
 model of Carandini & Heeger. That all are in layer 4, that stellate cells square by hearing a cell on two
-dendrites, that PV cells take the root of what they pool, and that others take from each cell what all
-have in common are our assumptions.
+dendrites, that PV cells take the root of what they pool, and that stellate cells know the mean, which each
+cell is freed of, are our assumptions.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def normed(streams: Streams, cells: str, letter: str, heads: Axes, token: str) -
 
 
 def _centred(streams: Streams, norm: QueryKeyNorm, cells: str, heads: Axes, token: str) -> str:
-    """Stellate cells with the rates of `cells` less their mean, which PV cells take from them."""
+    """Cells with the rates of `cells` less their mean, which cells of its own take from them."""
     b, axes = streams.builder, (*heads, token, *streams.axes.unrotated)
     pooled = (*_each(norm, heads), token)
-    mean = b.population(f"{cells}_mean", pooled, Region.L4, CellClass.PV, [Compartment("soma")])
-    b.project(f"mean_{cells}", cells, mean, "soma", Weight(gain=_mean(streams, norm, heads)))
     parts = [Compartment("basal")]
+    mean = b.population(f"{cells}_mean", pooled, Region.L4, CellClass.STELLATE, parts)
+    b.project(f"mean_{cells}", cells, mean, "basal", Weight(gain=_mean(streams, norm, heads)))
     result = b.population(f"centred_{cells}", axes, Region.L4, CellClass.STELLATE, parts)
     b.project(f"centre_{cells}", cells, result, "basal")
     b.project(f"subtract_{cells}", mean, result, "basal", Weight(gain=Gain(-1.0)))

@@ -251,7 +251,10 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
     if spec.heads % spec.groups:
         yield f"heads = {spec.heads} does not divide into kv_heads = {spec.kv_heads}"
     if spec.mask.has_window != (spec.window is not None):
-        yield f"window = {spec.window} does not fit mask = {spec.mask}: give both 'window' or neither"
+        yield (
+            f"window = {spec.window} does not fit mask = {spec.mask}: the masks window and "
+            "bidirectional_window have one, others none"
+        )
     if spec.cross and spec.mask is not Mask.NONE:
         yield f"mask = {spec.mask} needs queries and keys on the same tokens, but cross = true"
     if not spec.cross and (spec.context or spec.context_tokens or spec.values):

@@ -8,10 +8,22 @@ import pytest
 from cortico.backends import get_backend
 from cortico.ir import SpecError
 from cortico.lowering import lower
-from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit, PositionBias, Rotary
+from cortico.spec import (
+    AttentionSpec,
+    Bias,
+    Kernel,
+    Mask,
+    Microcircuit,
+    NormKind,
+    NormOver,
+    PositionBias,
+    QueryKeyNorm,
+    Rotary,
+)
 from cortico.spec.weights import random_weights
 from tests.cases import CASES
 from tests.covering import every_case
+from tests.oracle import textbook_attention
 
 LINEAR = AttentionSpec(model=8, heads=2, kernel=Kernel.LINEAR)
 MEMORY = replace(LINEAR, microcircuit=Microcircuit.MEMORY)
@@ -25,6 +37,15 @@ def test_equals_the_mask_circuit(case):
     expected = run(mask, case.inputs)["y"]
     found = run(lower(case.spec, case.weights), case.inputs)["y"]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("over", NormOver)
+def test_keys_with_a_layer_norm(over):
+    norm = QueryKeyNorm(over, 0.25, NormKind.LAYER, own_gains=True, bias=True)
+    spec = replace(MEMORY, mask=Mask.CAUSAL, qk_norm=norm, rotary=Rotary(), bias=Bias(key=True))
+    weights, x = random_weights(spec), np.random.default_rng(0).standard_normal((5, 8))
+    found = get_backend("reference").run(lower(spec, weights), {"x": x})["y"]
+    np.testing.assert_allclose(found, textbook_attention(spec, weights, x), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("mask", [Mask.NONE, Mask.CAUSAL])

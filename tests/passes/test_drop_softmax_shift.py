@@ -29,12 +29,15 @@ def test_every_case(case, concrete, relayed):
     before = lower(case.spec, case.weights if concrete else None)
     before = ShareRelays().run(before) if relayed else before
     after = DropSoftmaxShift().run(before)
-    expected = case.spec.kernel is Kernel.SOFTMAX and case.spec.bias.key
+    norm = case.spec.qk_norm
+    added = case.spec.bias.key if norm is None else norm.bias  # last to the keys that meet queries
+    expected = case.spec.kernel is Kernel.SOFTMAX and added
     expected = (
         expected and not (case.spec.sink or case.spec.extra_source) and case.spec.rotary is None
     )
-    expected = expected and case.spec.qk_norm is None and case.spec.soft_cap is None
-    assert names(before) - names(after) == ({"b_K"} if expected else set())
+    expected = expected and case.spec.soft_cap is None
+    name = "b_K" if norm is None else "shift_K"
+    assert names(before) - names(after) == ({name} if expected else set())
     if not expected:
         assert after is before
         return

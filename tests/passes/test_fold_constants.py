@@ -25,7 +25,7 @@ from cortico.passes.base import nominal
 from cortico.passes.fold_constants import FoldConstants
 from cortico.passes.meaning import compare_meaning
 from cortico.passes.share_relays import ShareRelays
-from cortico.spec import AttentionSpec, Bias, Kernel
+from cortico.spec import AttentionSpec, Bias, Kernel, NormKind
 from cortico.spec.weights import random_weights
 from tests.covering import every_case
 
@@ -47,14 +47,22 @@ def folded(before):
     return after
 
 
+def has_means(case):
+    return case.spec.qk_norm is not None and case.spec.qk_norm.kind is NormKind.LAYER
+
+
 @pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])
 def test_concrete_cases_lose_all_gains(case, relayed):
-    """But the two means of squares and what is added to them, under a root, and a cap around a tanh."""
+    """But the two means of squares and what is added to them, under a root, and a cap around a tanh.
+
+    And that two means are taken away, each with its size.
+    """
     before = lower(case.spec, case.weights)
     before = ShareRelays().run(before) if relayed else before
     after = folded(before)
     kept = 4 * (case.spec.qk_norm is not None) + 2 * (case.spec.soft_cap is not None)
+    kept += 2 * has_means(case)
     assert gains(after) == kept
     assert len(after.populations) == len(before.populations)
     assert (after is before) == (gains(before) == gains(after))
@@ -63,9 +71,13 @@ def test_concrete_cases_lose_all_gains(case, relayed):
 @pytest.mark.parametrize("case", every_case())
 @pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])
 def test_symbolic_cases_stay(case, relayed):
+    """But that the sign of a mean that is taken away joins its gain."""
     before = lower(case.spec)
     before = ShareRelays().run(before) if relayed else before
-    assert FoldConstants().run(before) is before
+    if has_means(case):
+        assert gains(folded(before)) == gains(before) - 2
+    else:
+        assert FoldConstants().run(before) is before
 
 
 def test_golden(golden):

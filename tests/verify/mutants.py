@@ -10,6 +10,7 @@ from cortico.spec import (
     Bias,
     Kernel,
     Mask,
+    NormKind,
     NormOver,
     PositionBias,
     QueryKeyNorm,
@@ -38,6 +39,12 @@ SPECS = {
     "scaled": replace(PLAIN, scale=0.3),
     "normed": replace(SQUARE, qk_norm=QueryKeyNorm(eps=0.25)),
     "normed width": replace(SQUARE, qk_norm=QueryKeyNorm(NormOver.WIDTH), rotary=Rotary()),
+    "layer normed": replace(
+        SQUARE,
+        kv_heads=None,
+        bias=Bias(),
+        qk_norm=QueryKeyNorm(eps=0.25, kind=NormKind.LAYER, own_gains=True, bias=True),
+    ),
     "capped": replace(SQUARE, soft_cap=0.6),
 }
 
@@ -108,6 +115,20 @@ MISTAKES = (
     ),
     ("normed width", "size(g)^-1 * size(r)^-1 * size(p)^-1", "size(g)^-1 * size(p)^-1"),
     ("normed width", "weight gain_K[g, p, t]", "weight gain_K[g, t, p]"),
+    ("layer normed", "-> centred_key.basal weight -1.0", "-> centred_key.basal weight 1.0"),
+    (
+        "layer normed",
+        "projection subtract_query query_mean -> centred_query.basal weight -1.0\n",
+        "",
+    ),
+    ("layer normed", "-> key_mean.basal weight size(a)^-1", "-> key_mean.basal weight 1.0"),
+    ("layer normed", "centred_key -> key_square", "key -> key_square"),
+    ("layer normed", "norm_query centred_query", "norm_query query"),
+    ("layer normed", "soma multiplies 0.25", "soma multiplies"),
+    ("layer normed", "weight gain_K[h, a]", "weight gain_Q[h, a]"),
+    ("layer normed", "weight gain_K[h, a]", "weight gain_K[a, h]"),
+    ("layer normed", "multiplies shift_Q[h, a]", "multiplies shift_K[h, a]"),
+    ("layer normed", "multiplies shift_Q[h, a]", "multiplies"),
     ("capped", "cortex.L2/3 pyramidal_it tanh", "cortex.L2/3 pyramidal_it"),
     ("capped", "shunt divides 0.6", "shunt divides 0.7"),
     ("capped", "-> mask.basal weight 0.6", "-> mask.basal weight 1.0"),
@@ -124,6 +145,8 @@ MISTAKES = (
 HARMLESS = (
     ("square", " b_K[g, a]", ""),
     ("rotary", "R_Q[i, p, s, t]", "R_K[i, p, s, t]"),
+    # the sum of (k - mean) mean is zero
+    ("layer normed", "square_key_basal centred_key", "square_key_basal key"),
 )
 
 

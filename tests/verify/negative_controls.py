@@ -30,6 +30,7 @@ from cortico.spec import (
     Kernel,
     Mask,
     Microcircuit,
+    NormKind,
     NormOver,
     PositionBias,
     QueryKeyNorm,
@@ -69,6 +70,9 @@ RUNNING = replace(MEMORY, mask=Mask.CAUSAL)
 NORMED = replace(SOFT, qk_norm=QueryKeyNorm(eps=0.5))
 WIDE = replace(ROTARY, qk_norm=QueryKeyNorm(NormOver.WIDTH))
 TURNED = replace(ROTARY, qk_norm=QueryKeyNorm())
+CENTRED = replace(
+    SOFT, qk_norm=QueryKeyNorm(eps=0.5, kind=NormKind.LAYER, own_gains=True, bias=True)
+)
 CAPPED = replace(SOFT, soft_cap=0.6)
 ALIBI = replace(CAUSAL, position_bias=PositionBias.ALIBI)
 
@@ -253,6 +257,12 @@ WRONG_CIRCUITS: dict[str, WrongCircuit] = {
         ("keys multiplied by their norm", NORMED, compartments("normed_key", effect("shunt", Effect.MULTIPLIES))),
         ("keys turned before a gain for each feature", TURNED, _gain_behind_the_rotation),
         ("the bias behind the norm", replace(NORMED, bias=Bias(query=True)), both(drive("query", "basal"), drive("normed_query", "basal", reads("b_Q", "h", "a")))),
+        ("a layer norm that keeps the mean", CENTRED, without("subtract_key")),
+        ("a sum for the mean that is taken away", CENTRED, gain("mean_query")),
+        ("a mean over heads for that over features", replace(CENTRED, heads=4, key_features=4), gain("mean_key", h=Fraction(-1))),
+        ("squares of what is not centred", CENTRED, both(synapses("square_key_basal", pre="key"), synapses("square_key_apical", pre="key"))),
+        ("the bias of keys for queries", CENTRED, drive("shifted_query", "basal", reads("shift_K", "h", "a"))),
+        ("the bias of a norm in front of its gain", CENTRED, both(drive("shifted_key", "basal", Weight()), drive("centred_key", "basal", reads("shift_K", "h", "a")))),
         # caps
         ("a cap without tanh", CAPPED, cells("capped", transfer="identity")),
         ("tanh without a cap", CAPPED, both(drive("capped", "shunt", Weight()), gain("cap"))),

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cortico.spec import AttentionSpec, NormOver, QueryKeyNorm
+from cortico.ir import UnsupportedError
+from cortico.spec import AttentionSpec, NormKind, NormOver, QueryKeyNorm
 from cortico.spec.weights import random_weights
 from cortico.verify.numbers import Numbers
 from cortico.verify.pytorch import torch_attention
@@ -40,3 +41,15 @@ def test_norms_take_the_size_of_maps_away_and_not_that_of_gains(over):
     assert softened(replace(spec, qk_norm=None), W_Q=1e6, W_K=1e6) < 1e-4
     assert softened(spec, gain_Q=1e3, gain_K=1e6) < 1e-4  # as small as eps
     assert softened(replace(spec, soft_cap=30.0), gain_Q=1e3, gain_K=1e6) == 1
+
+
+def test_of_one_feature_a_layer_norm_leaves_its_bias():
+    """However large the gain is; where the bias alone makes large scores, no input is small enough."""
+    alone = QueryKeyNorm(kind=NormKind.LAYER)
+    spec = replace(NORMED, key_features=1, qk_norm=alone)
+    assert softened(spec, gain_Q=1e6, gain_K=1e6) == 1
+    assert softened(replace(spec, qk_norm=QueryKeyNorm()), gain_Q=1e3, gain_K=1e3) < 1
+    biased = replace(spec, qk_norm=replace(alone, bias=True))
+    assert softened(biased) == 1
+    with pytest.raises(UnsupportedError, match="overflow even for small inputs"):
+        softened(biased, shift_Q=1e6)

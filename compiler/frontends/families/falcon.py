@@ -36,7 +36,7 @@ def describe(config: Config, layer: int) -> Attention:
     """Causal self-attention with `dense`. All maps have a bias, or none has."""
     config.divided("hidden_size", by="num_attention_heads")
     one_size = {"num_key_value_heads": _groups(config), "head_dim": None}
-    named = Config(config.source, {**config.values, **one_size})
+    named = config.changed(**one_size)
     return rotary_decoder(named, all_or_none(config.flag("bias")))
 
 

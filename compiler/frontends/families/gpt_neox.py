@@ -35,7 +35,7 @@ def describe(config: Config, layer: int) -> Attention:
     """All maps have a bias, or none has."""
     renamed = {name: config.values[own] for name, own in _NAMES.items()}
     one_size = {"num_key_value_heads": None, "head_dim": None}
-    named = Config(config.source, {**config.values, **renamed, **one_size})
+    named = config.changed(**renamed, **one_size)
     return rotary_decoder(named, all_or_none(config.flag("attention_bias")), partial=True)
 
 

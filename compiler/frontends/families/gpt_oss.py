@@ -49,7 +49,7 @@ _ROPE = {
 def describe(config: Config, layer: int) -> Attention:
     """A window in layers 0, 2, …, where `layer_types` does not say it of each."""
     if config.values["rope_parameters"] is None:
-        config = Config(config.source, {**config.values, "rope_parameters": _ROPE})
+        config = config.changed(rope_parameters=_ROPE)
     window = window_of(config, layer, slides=layer % 2 == 0)
     bias = all_or_none(config.flag("attention_bias"))
     spec, frequencies = rotary_decoder(config, bias, window)

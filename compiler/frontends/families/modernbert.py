@@ -24,7 +24,7 @@ KEYS = Keys(
         "local_rope_theta": 10000.0,
     },
     harmless=words(
-        "intermediate_size hidden_activation initializer_cutoff_factor norm_eps norm_bias cls_token_id "
+        "intermediate_size hidden_activation initializer_cutoff_factor norm_eps layer_norm_eps norm_bias cls_token_id "
         "attention_dropout embedding_dropout mlp_bias mlp_dropout decoder_bias classifier_pooling "
         "classifier_bias classifier_activation deterministic_flash_attn sparse_prediction "
         "sparse_pred_ignore_index repad_logits_with_grad reference_compile"
@@ -45,7 +45,7 @@ def describe(config: Config, layer: int) -> Attention:
     config = of_kind(config, kind, _BASES[kind], scaled=True)
     one_size = {"num_key_value_heads": None, "head_dim": None, "is_causal": False}
     config.divided("hidden_size", by="num_attention_heads")
-    named = Config(config.source, {**config.values, **one_size})
+    named = config.changed(**one_size)
     return rotary_decoder(named, all_or_none(config.flag("attention_bias")), window)
 
 

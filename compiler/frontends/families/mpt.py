@@ -13,7 +13,7 @@ KEYS = Keys(
     read={"d_model": 2048, "n_heads": 16, "n_layers": 24, "attn_config": None},
     harmless=words(
         "expansion_ratio max_seq_len resid_pdrop layer_norm_epsilon emb_pdrop learned_pos_emb "
-        "init_device logit_scale embedding_fraction norm_type verbose init_config param_init_fn "
+        "init_device tokenizer_name logit_scale embedding_fraction norm_type verbose init_config param_init_fn "
         "is_decoder add_cross_attention"
     ),
     fixed={"is_causal": True, "no_bias": True},

@@ -105,6 +105,7 @@ def rotary_decoder(
         bias=bias,
         rotary=rope.rotary,
         scale=scale if rope.factor == 1 else usual * rope.factor**2,
+        tokens=rope.tokens or "n",
         **causal(config, window),
     )
     return spec, rope.weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
@@ -35,7 +36,19 @@ KEYS = Keys(
 def describe(config: Config, layer: int) -> Attention:
     """One window for all layers, or none."""
     window = config.optional_size("sliding_window")
-    return rotary_decoder(config, Bias(), window, partial=True, kinds=("default",))
+    tables = {key: _renamed(config, key) for key in ("rope_parameters", "rope_scaling")}
+    kinds = ("default", "longrope")
+    return rotary_decoder(config.changed(**tables), Bias(), window, partial=True, kinds=kinds)
+
+
+def _renamed(config: Config, key: str) -> dict[str, Any] | None:
+    """The table with the type of old files called longrope, as it is today."""
+    table = config.table(key)
+    if table is None:
+        return None
+    old = next((name for name in ("rope_type", "type") if name in table.values), "rope_type")
+    renames = table.values.get(old) in ("su", "yarn")
+    return {**table.values, **({old: "longrope"} if renames else {})}
 
 
 FAMILY = replace(

@@ -35,7 +35,7 @@ KEYS = Keys(
 def late_window(config: Config, layer: int) -> int | None:
     """Layers from `max_window_layers` on slide, where `layer_types` does not say it of each."""
     if not config.flag("use_sliding_window"):
-        config = Config(config.source, {**config.values, "sliding_window": None})
+        config = config.changed(sliding_window=None)
     return window_of(config, layer, slides=layer >= config.count("max_window_layers"))
 
 

@@ -141,6 +141,9 @@ def _gemma(keys: _Named, larger: int, window: int | None) -> dict[str, Any]:
     )
     other = None if count == larger else keys.optional_size("attention.key_length")
     period = keys.size(_PERIOD)
+    if window is not None and not keys.config.flag(keys.full("attention.causal")):
+        # llama.cpp then hides what is far before a token, and nothing behind it
+        raise keys.config.wrong(keys.full("attention.causal"), "true beside a window")
     slides = [window is not None and layer % period < period - 1 for layer in range(count)]
     return {
         "query_pre_attn_scalar": other or model // heads,

@@ -276,10 +276,17 @@ def test_windows_of_qwen2_before_layer_types(tmp_path, change, window):
     ("change", "message"),
     [
         (
-            {"rope_scaling": {"type": "longrope"}},
-            "rope type 'longrope' is not supported, expected one of default",
+            {"rope_scaling": {"type": "proportional"}},
+            "rope type 'proportional' is not supported, expected one of default",
         ),
-        ({"rope_parameters": {"rope_type": "dynamic"}}, "rope type 'dynamic' is not supported"),
+        (
+            {"rope_scaling": {"type": "longrope"}},
+            "rope type 'longrope' turns queries and keys by how many tokens there are: give tokens=N",
+        ),
+        (
+            {"rope_parameters": {"rope_type": "dynamic"}},
+            "rope type 'dynamic' turns queries and keys by how",
+        ),
         ({"rope_parameters": {"full_attention": {}}}, "the same for all layers"),
         ({"rope_scaling": {"type": "linear"}}, "config.json: rope_scaling has no 'factor'"),
         ({"rope_scaling": 3}, "rope_scaling must be an object, found 3"),

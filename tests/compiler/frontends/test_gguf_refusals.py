@@ -91,6 +91,11 @@ EACH = "gemma2.attention.sliding_window_pattern"
         ("gemma2", GEMMA2 | {EACH: [True, False]}, f"{EACH} must be a positive integer"),
         ("gemma2", GEMMA2 | {EACH: 0}, f"{EACH} must be a positive integer"),
         ("gemma2", GEMMA2 | {"gemma2.attention.sliding_window": 0}, "must be a positive integer"),
+        (
+            "gemma2",
+            GEMMA2 | {"gemma2.attention.causal": False},
+            "causal must be true beside a wind",
+        ),
         ("gemma2", GEMMA2 | {"gemma2.rope.freq_base_swa": 9.0}, "gemma2.rope.freq_base_swa"),
         ("gemma2", GEMMA2 | {"gemma2.attn_logit_softcapping": -1.0}, "attn_logit_softcapping must"),
         ("gemma3", GEMMA3 | {"gemma3.rope.scaling.type": "yarn"}, "type must be one of none, lin"),

@@ -91,10 +91,39 @@ def test_problems_of_norms_and_caps_in_one_error(tmp_path):
     )
     assert text.splitlines()[1:] == [
         "  - soft_cap must be a positive number, found -30",
-        "  - qk_norm.'gain' is not a field",
+        "  - qk_norm.'gain' is not a field (did you mean 'own_gains'?)",
         "  - qk_norm.over must be one of head, width, found 'heads' (did you mean 'head'?)",
         "  - qk_norm.eps must be a positive number, found 0",
     ]
+
+
+def test_problems_of_layer_norms(tmp_path):
+    text = error_of(tmp_path, "model: 8\nqk_norm: {kind: batch, own_gains: 1, bias: key}\n")
+    assert text.splitlines()[1:] == [
+        "  - qk_norm.kind must be one of rms, layer, found 'batch'",
+        "  - qk_norm.own_gains must be true or false, found 1",
+        "  - qk_norm.bias must be true or false, found 'key'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ("mask: bidirectional_window", "window = None does not fit mask = bidirectional_window"),
+        ("mask: none\nwindow: 3", "window = 3 does not fit mask = none"),
+        (
+            "mask: bidirectional_window\nwindow: 3\ncross: true",
+            "mask = bidirectional_window needs queries and keys on the same tokens",
+        ),
+        (
+            "mask: bidirectional_window\nwindow: 3\nkernel: linear\nmicrocircuit: memory",
+            "never forgets: mask must be none or causal, found bidirectional_window",
+        ),
+        ("mask: bidirectional\nwindow: 3", "did you mean 'bidirectional_window'?"),
+    ],
+)
+def test_problems_of_windows(tmp_path, fields, message):
+    assert message in error_of(tmp_path, f"model: 8\n{fields}\n")
 
 
 def test_problems_of_the_spec_itself_are_listed(tmp_path):

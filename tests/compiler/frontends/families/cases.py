@@ -6,6 +6,7 @@ from cortico.spec import Mask, NormOver, QueryKeyNorm
 from tests.compiler.frontends.families.models import Case, N
 from tests.compiler.frontends.families.recipes import (
     CAUSAL,
+    DYNAMIC,
     EXPERTS,
     FULL,
     GEMMA3,
@@ -16,6 +17,7 @@ from tests.compiler.frontends.families.recipes import (
     LAYER_OF_HEADS,
     LINEAR,
     LLAMA3,
+    LONGROPE,
     MIXED,
     ODD,
     PARTIAL_LINEAR,
@@ -29,6 +31,7 @@ from tests.compiler.frontends.families.recipes import (
     albert,
     bigcode,
     bloom,
+    by_length,
     decoder,
     distilbert,
     encoder,
@@ -82,6 +85,14 @@ CASES = {
     ),
     "llama yarn, factor": decoder("Llama", rope_parameters=YARN | {"attention_factor": 1.3}),
     "llama yarn, shorter": decoder("Llama", rope_parameters=YARN | {"factor": 0.5}),
+    "llama dynamic": by_length("Llama", DYNAMIC, max_position_embeddings=4),
+    "llama dynamic, few tokens": by_length("Llama", DYNAMIC, max_position_embeddings=N),
+    "llama longrope": by_length("Llama", LONGROPE, max_position_embeddings=24),
+    "llama longrope, few tokens": by_length(
+        "Llama", LONGROPE | {"original_max_position_embeddings": N, "factor": 3.0}
+    ),
+    "llama longrope, shorter": by_length("Llama", LONGROPE | {"factor": 0.5}),
+    "llama longrope, factor": by_length("Llama", LONGROPE | {"attention_factor": 1.3}),
     "llama, all seen": decoder("Llama", WHOLE, is_causal=False),
     "mistral": decoder("Mistral", sliding_window=None, num_key_value_heads=4),
     "mistral head_dim": decoder("Mistral", sliding_window=None, num_key_value_heads=2, head_dim=10),
@@ -155,6 +166,47 @@ CASES = {
     "phi3 grouped": decoder("Phi3", {"groups": 2}, pad_token_id=0, **GROUPED),
     "phi3 window": decoder("Phi3", {"window": 3}, pad_token_id=0, sliding_window=3, **GROUPED),
     "phi3 half turned": decoder("Phi3", pad_token_id=0, head_dim=8, rope_parameters=HALF),
+    "phi3 long": by_length(
+        "Phi3",
+        LONGROPE,
+        pad_token_id=0,
+        max_position_embeddings=24,
+        original_max_position_embeddings=6,
+    ),
+    "phi3 long, few tokens": by_length(
+        "Phi3",
+        LONGROPE,
+        pad_token_id=0,
+        max_position_embeddings=24,
+        original_max_position_embeddings=N,
+    ),
+    "phi3 long, half turned": by_length(
+        "Phi3",
+        LONGROPE | {"partial_rotary_factor": 0.75},
+        {"rotated_features": 6},
+        pad_token_id=0,
+        head_dim=8,
+        hidden_size=32,
+        max_position_embeddings=24,
+        original_max_position_embeddings=6,
+    ),
+    "gpt-neox yarn": neox(rope_parameters=YARN | {"partial_rotary_factor": 0.5}),
+    "phi normed yarn": decoder(
+        "Phi",
+        head_dim=6,
+        qk_layernorm=True,
+        layer_norm_eps=0.5,
+        rope_parameters=YARN | {"partial_rotary_factor": 0.7, "attention_factor": 1.5},
+    ),
+    "stablelm yarn": decoder(
+        "StableLm",
+        use_qkv_bias=True,
+        rope_parameters=YARN | {"partial_rotary_factor": 0.7},
+        num_key_value_heads=4,
+    ),
+    "phi dynamic": by_length(
+        "Phi", DYNAMIC | {"partial_rotary_factor": 0.5}, head_dim=8, max_position_embeddings=4
+    ),
     "phi": decoder("Phi", {"rotated_features": 4}, head_dim=8),
     "phi grouped": decoder("Phi", {"groups": 2}, head_dim=8, **GROUPED),
     "phi linear": decoder("Phi", rope_parameters=PARTIAL_LINEAR, head_dim=8),
@@ -255,6 +307,13 @@ CASES = {
         {},
         **GEMMA3
         | {"rope_parameters": {FULL: LINEAR, SLIDING: {"rope_type": "default", "rope_theta": 9.0}}},
+    ),
+    "gemma3 dynamic": by_length(
+        "Gemma3Text",
+        {FULL: DYNAMIC, SLIDING: {"rope_type": "default", "rope_theta": 9.0}},
+        {},
+        max_position_embeddings=4,
+        **GEMMA3 | {"layer_types": [FULL, FULL]},
     ),
     "gemma3, all seen": decoder(
         "Gemma3Text", WHOLE, **GEMMA3 | {"is_causal": False, "layer_types": [FULL, FULL]}

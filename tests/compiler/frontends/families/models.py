@@ -19,6 +19,7 @@ import transformers
 
 from cortico.frontends import read_checkpoint
 from cortico.frontends.families import FAMILIES
+from cortico.frontends.rope import BY_LENGTH
 from cortico.spec.weights import rotary_frequencies
 from tests.oracle import textbook_attention
 
@@ -47,6 +48,7 @@ class Case:
     prefix: str = ""  #: of `block` within the model
     part: str | None = None  #: which of its attentions
     layers: str = "num_hidden_layers"  #: key that says how many there are
+    by_length: bool = False  #: queries and keys turn by how many tokens there are
     turning: str = "halves"  #: how cosines and sines of pairs stand: in halves, in pairs, or once
 
     @property
@@ -61,7 +63,8 @@ class Case:
     def asked(self):
         """Options without which `read_checkpoint` refuses it."""
         tokens = N_DECODED if self.part == "decoder" else N
-        return {"part": self.part} | ({"tokens": tokens} if self.family.distances else {})
+        asked = self.by_length or self.family.distances
+        return {"part": self.part} | ({"tokens": tokens} if asked else {})
 
     @property
     def title(self):
@@ -115,7 +118,11 @@ def exact_positions(model, turning="halves"):
 
 
 def _exact_rope(module, turning):
+    changed = module.forward  # by the number of tokens, for some types
+
     def forward(x, position_ids, *args, **kwargs):
+        if getattr(module, "rope_type", "default") in BY_LENGTH:
+            changed(x, position_ids, *args, **kwargs)
         once = position_ids[..., None].double() * module.inv_freq.double()
         ways = {"halves": torch.cat([once, once], -1), "pairs": once.repeat_interleave(2, -1)}
         angles, factor = ways.get(turning, once), module.attention_scaling
@@ -126,8 +133,11 @@ def _exact_rope(module, turning):
 
 def _exact_ropes(module):
     """Of layers of two kinds."""
+    changed = module.forward
 
     def forward(x, position_ids, kind):
+        if module.rope_type[kind] in BY_LENGTH:
+            changed(x, position_ids, kind)
         angles = position_ids[..., None].double() * getattr(module, f"{kind}_inv_freq").double()
         angles, factor = (
             torch.cat([angles, angles], -1),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from cortico.spec import Mask, NormKind, NormOver, PositionBias, QueryKeyNorm
-from tests.compiler.frontends.families.models import Case
+from tests.compiler.frontends.families.models import Case, N
 
 SIZES = {
     "hidden_size": 24,
@@ -46,6 +46,12 @@ def gpt2(expected=CAUSAL, **options):
 def decoder(kind, expected=CAUSAL, turning="halves", **options):
     block = "layers.{layer}.self_attn"
     return Case(kind, SIZES | options, block, expected=expected, turning=turning)
+
+
+def by_length(kind, table, expected=CAUSAL, **options):
+    """A decoder whose rope depends on the number of tokens."""
+    case = decoder(kind, expected | {"tokens": N}, rope_parameters=table, **options)
+    return replace(case, by_length=True)
 
 
 def albert(**options):
@@ -203,6 +209,15 @@ YARN = {
     "rope_theta": 50.0,
     "factor": 8.0,
     "original_max_position_embeddings": 32,
+}
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 50.0, "factor": 4.0}
+#: For heads of 6 features.
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 50.0,
+    "short_factor": [1.0, 1.5, 2.0],
+    "long_factor": [1.25, 4.0, 16.0],
+    "original_max_position_embeddings": 6,
 }
 HALF = {"rope_type": "default", "rope_theta": 77.0, "partial_rotary_factor": 0.5}
 PARTIAL_LINEAR = LINEAR | {"partial_rotary_factor": 0.5}

@@ -9,14 +9,27 @@ from cortico.spec import Mask
 from tests.compiler.frontends.families.cases import CASES, PLAIN
 from tests.compiler.frontends.families.models import (
     TOLERANCE,
+    N,
     build,
     largest_error,
     save_config,
 )
-from tests.compiler.frontends.families.recipes import FULL, LLAMA3, SLIDING, YARN
+from tests.compiler.frontends.families.recipes import (
+    DYNAMIC,
+    FULL,
+    LLAMA3,
+    LONGROPE,
+    SLIDING,
+    YARN,
+)
 
 LINEAR4 = {"rope_type": "linear", "factor": 4.0}
 LLAMA3_ALONE = {k: v for k, v in LLAMA3.items() if k != "original_max_position_embeddings"}
+OLD_LONGROPE = {
+    "type": "su",
+    "short_factor": [1.0, 1.5, 2.0],
+    "long_factor": [1.25, 4.0, 16.0],
+}
 NO_ROPE = {"rope_parameters": None}
 
 #: A saved model, changes to its config.json, and fields of the spec of its first layer.
@@ -123,6 +136,30 @@ CHANGES = {
         {"num_heads": None, "num_attention_heads": 3},
         {"heads": 3, "scale": 1.0},
     ),
+    "phi3 old name of long": (
+        "phi3 long",
+        NO_ROPE
+        | {
+            "rope_scaling": OLD_LONGROPE | {"original_max_position_embeddings": 3},
+            "max_position_embeddings": 48,
+        },
+        {"tokens": N},
+    ),
+    "phi3 another name of long": (
+        "phi3 long",
+        NO_ROPE | {"rope_scaling": OLD_LONGROPE | {"type": "yarn"}},
+        {"tokens": N},
+    ),
+    "longrope without lengths": (
+        "llama longrope",
+        {"rope_parameters": OLD_LONGROPE | {"type": "longrope"}, "max_position_embeddings": 8},
+        {"tokens": N},
+    ),
+    "length at the top is not of dynamic": (
+        "llama dynamic",
+        {"original_max_position_embeddings": 2},
+        {"tokens": N},
+    ),
     "llama heads of keys by default": ("llama", {"num_key_value_heads": None}, {"groups": 4}),
 }
 EIGHT = {"num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 4}
@@ -177,6 +214,36 @@ REFUSED = {
         {"attention_layers": ["local", "global"]},
         "attention_layers must be what attention_types says, found ['local', 'global']",
     ),
+    "factors of other heads": (
+        "llama longrope",
+        {"rope_parameters": LONGROPE | {"long_factor": [1.0, 2.0]}},
+        "rope_parameters: 2 factors for 3 pairs of features that turn",
+    ),
+    "factors that are no numbers": (
+        "llama longrope",
+        {"rope_parameters": LONGROPE | {"long_factor": [1.0, 2.0, -1.0]}},
+        "rope_parameters: long_factor[2] must be a positive number, found -1.0",
+    ),
+    "one factor": (
+        "llama longrope",
+        {"rope_parameters": LONGROPE | {"long_factor": 2.0}},
+        "rope_parameters: long_factor must be a list of positive numbers, found 2.0",
+    ),
+    "a length of dynamic": (
+        "llama dynamic",
+        {"rope_parameters": DYNAMIC | {"original_max_position_embeddings": 3}},
+        "original_max_position_embeddings = 3 is not supported with rope type 'dynamic'",
+    ),
+    "dynamic with one pair": (
+        "llama dynamic",
+        {"head_dim": 2},
+        "rope type 'dynamic' needs 4 features that turn or more, found 2",
+    ),
+    "a length of which there is no logarithm": (
+        "llama longrope",
+        {"rope_parameters": LONGROPE | {"original_max_position_embeddings": 1, "factor": 2.0}},
+        "original_max_position_embeddings must be more than 1, found 1",
+    ),
     "truncated in one kind of layer": (
         "gemma3",
         {"rope_parameters": {SLIDING: YARN | {"truncate": False}}},
@@ -226,6 +293,21 @@ def test_refused(tmp_path, name):
     with pytest.raises(SpecError) as caught:
         read_checkpoint(tmp_path, **CASES[model_name].asked)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["llama dynamic", "llama longrope"])
+def test_a_number_of_tokens_is_asked_for(tmp_path, name):
+    """It is then the spec's, and another one turns otherwise."""
+    build(CASES[name]).save_pretrained(tmp_path)
+    with pytest.raises(
+        SpecError, match=r"by how many tokens there are: give tokens=N, --tokens N$"
+    ):
+        read_checkpoint(tmp_path)
+    found = {n: read_checkpoint(tmp_path, tokens=n) for n in (3, 4, N, N + 1)}
+    assert [spec.tokens for spec, _ in found.values()] == [3, 4, N, N + 1]
+    turned = [weights["rotary_frequencies"].tolist() for _, weights in found.values()]
+    assert turned[0] == turned[1] != turned[2]
+    assert (turned[2] == turned[3]) == (name == "llama longrope")
 
 
 PARTS = {

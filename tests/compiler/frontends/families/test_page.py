@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 from cortico.frontends import FAMILIES
+from cortico.frontends.families import mpt
 from cortico.frontends.keys import FIXED
-from cortico.frontends.rope import EVERY_ROPE, ROPE_KEYS
+from cortico.frontends.rope import BY_LENGTH, EVERY_ROPE, ROPE_KEYS
 from cortico.live.seats import REFUSED
 from tests.compiler.frontends.families.cases import CASES
 from tests.compiler.frontends.families.models import TOLERANCE, build, largest_error
@@ -72,9 +73,12 @@ def page(errors):
     rows = [TITLES, ["---"] * len(TITLES), *(row(f, errors[title(f)]) for f in FAMILIES)]
     lines = ["| " + " | ".join(cells) + " |" for cells in rows]
     tail = (
-        f"Where it says rope: {names(ROPE)}, of the types {names(EVERY_ROPE)} (Phi-3: `default`). "
-        "`rope_scaling` counts before `rope_parameters`, and what stands in them before what stands "
-        "beside them.",
+        f"Where it says rope: {names(ROPE)}, of the types {names(EVERY_ROPE)} (Phi-3: `default` and "
+        "`longrope`). `rope_scaling` counts before `rope_parameters`, and what stands in them before what "
+        f"stands beside them. Of {listed(names([t]) for t in BY_LENGTH)} frequencies depend on the number of tokens: "
+        "`--tokens N`, in Python `tokens=N`, says it, and without it they are refused.",
+        "`is_causal: false` makes a decoder see all tokens; beside a `sliding_window` of w tokens, w before the "
+        "query's own and w behind it, which is `window = w + 1` of a spec.",
         "A name after a comma is a part of a model: `--part encoder`, `--part decoder` (to itself) or "
         "`--part cross` (from the decoder to the encoder's states, which are the input `context`), in "
         'Python `part="cross"`. Layers are those of the part. A model of type `clip` has both towers: '
@@ -82,6 +86,8 @@ def page(errors):
         f"{listed(BY_DISTANCE)} have a position bias by distance, in buckets. It becomes a table of all pairs "
         "of tokens, for the number of tokens that `--tokens N`, in Python `tokens=N`, says; without it "
         "they are refused, and so are buckets whose bounds hang on the last digit of a logarithm.",
+        f"MPT, in `attn_config` — read: {names(mpt.ATTENTION_KEYS.read)}; only: "
+        f"{values(mpt.ATTENTION_KEYS.fixed)}.",
         f"All families — only: {values(FIXED)}.",
         *live(),
     )
