@@ -140,6 +140,11 @@ REFUSED = {
         "is_causal must be false, or is_decoder true, found True",
     ),
     "half turned": ("llama", {"partial_rotary_factor": 0.5}, "only 1.0 is supported"),
+    "an odd head": (
+        "llama yarn",
+        {"head_dim": 7},
+        "7 features of a head turn, expected an even number",
+    ),
     "own code": ("llama", {"auto_map": {"AutoModel": "x.X"}}, "auto_map = {'AutoModel': 'x.X'}: "),
     "quantized": ("llama", {"quantization_config": {"bits": 4}}, "quantization_config = "),
     "unknown": ("bert", {"attention_gain": 2}, "unknown key 'attention_gain' = 2"),
