@@ -18,7 +18,7 @@ from cortico.lowering import lower
 from cortico.passes import Pass, Step, compare_meaning, parse_passes, run_passes
 from cortico.report.summary import pass_table, report_markdown
 from cortico.spec import AttentionSpec
-from cortico.spec.weights import Weights
+from cortico.spec.weights import Weights, given_weights
 
 if TYPE_CHECKING:
     from cortico.verify.claims import Verification
@@ -152,5 +152,7 @@ def compile_attention(
         return compiled
     from cortico.verify.claims import verify_compilation  # here, so that compiling stays quick
 
+    if weights is not None:
+        weights = given_weights(spec, weights)
     proof = verify_compilation(spec, weights, lowered, chosen, steps, target, files, progress)
     return replace(compiled, verification=proof)

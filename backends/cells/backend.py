@@ -16,7 +16,7 @@ from cortico.backends.script_parts import unwritable
 from cortico.backends.script_running import run_and_listen
 from cortico.backends.transfers import function_table, unspelled
 from cortico.ir import Circuit, Population
-from cortico.ir.analysis.inputs import Arrays, bind_symbols, stored_values
+from cortico.ir.analysis.inputs import Arrays, given_inputs, stored_values
 from cortico.ir.options import OptionSet
 
 Kind = TypeVar("Kind", bound=OptionSet)
@@ -74,7 +74,8 @@ class ScriptBackend(ABC, Generic[Kind]):
     ) -> dict[str, np.ndarray]:
         """Output name to float64 array; the examples of a batch are simulated one after another."""
         self.require()
-        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
+        inputs, symbols = given_inputs(circuit, inputs)
+        weights = stored_values(circuit, symbols, parameters)
         return self.outputs(self.emit(circuit), inputs, weights)
 
 
@@ -97,6 +98,8 @@ class CellBackend(ScriptBackend[Kind]):
     template: str
     physiology = False  #: whether cells have their membrane time constants
     reuses = False  #: whether one network serves all examples of a batch
+    #: Of which size an e^x is exact in the simulator, as code.
+    exponentials = ("TINY", "np.finfo(float).max")
     settles_by_depth = False  #: whether `settle` is told {chain}
 
     def arguments(self) -> dict[str, object]:

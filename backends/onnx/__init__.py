@@ -18,7 +18,7 @@ from cortico.backends.numpy import NumpyBackend
 from cortico.backends.protocol import Progress
 from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit
-from cortico.ir.analysis.inputs import bind_symbols, stored_values
+from cortico.ir.analysis.inputs import given_inputs, stored_values
 from cortico.ir.options import OptionSet
 
 __all__ = ["OnnxBackend"]
@@ -68,6 +68,6 @@ class OnnxBackend:
         require_extra(self.name, "onnxruntime")
         from cortico.backends.onnx.running import run_model
 
-        symbols = bind_symbols(circuit, inputs)
+        inputs, symbols = given_inputs(circuit, inputs)
         weights = stored_values(circuit, symbols, parameters)
         return run_model(circuit, inputs, symbols, weights, self.fuse)

@@ -7,7 +7,7 @@ from cortico.lowering.layout import circuit_weights, layouts
 from cortico.lowering.mask_circuit import lower_to_mask_circuit
 from cortico.lowering.memory_circuit import lower_to_memory_circuit
 from cortico.spec import AttentionSpec, Microcircuit
-from cortico.spec.weights import Weights, check_weights
+from cortico.spec.weights import Weights, given_weights, require_spec
 
 LOWERINGS: Mapping[Microcircuit, Callable[[AttentionSpec, Weights | None], Circuit]] = {
     Microcircuit.MASK: lower_to_mask_circuit,
@@ -20,8 +20,9 @@ def lower(spec: AttentionSpec, weights: Weights | None = None) -> Circuit:
 
     Raises SpecError when the weights do not fit the spec.
     """
+    require_spec(spec)
     if weights is not None:
-        check_weights(spec, weights)
+        weights = given_weights(spec, weights)
     return LOWERINGS[spec.microcircuit](spec, weights)
 
 

@@ -14,11 +14,16 @@ for grouped-query attention), head features a (key) and c (value), model feature
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from operator import index
+from typing import Any
 
 import numpy as np
 
+from cortico.ir.arrays import as_arrays
 from cortico.ir.axes import Extent
-from cortico.ir.errors import SpecError, bullet_list, near_name
+from cortico.ir.errors import SpecError, bullet_list, near_name, shown
+from cortico.ir.tensors import FLOATS
 from cortico.spec import AttentionSpec, NormOver, PositionBias
 
 Weights = Mapping[str, np.ndarray]
@@ -27,6 +32,7 @@ Shapes = dict[str, tuple[Extent, ...]]
 
 def required_shapes(spec: AttentionSpec) -> Shapes:
     """Tensor name to shape, for every tensor that `spec` must be given."""
+    require_spec(spec)
     heads, groups, width = spec.heads, spec.groups, spec.d_context if spec.cross else spec.model
     shapes: Shapes = {
         "W_Q": (heads, spec.d_key, spec.model),
@@ -71,15 +77,25 @@ def rotary_frequencies(spec: AttentionSpec) -> np.ndarray:
 
 def check_weights(spec: AttentionSpec, weights: Weights) -> None:
     """Raise one SpecError that lists every missing, unknown, misshapen or non-finite tensor."""
+    given_weights(spec, weights)
+
+
+def given_weights(spec: AttentionSpec, given: Any) -> dict[str, np.ndarray]:
+    """What a user gives as weights, as arrays. One SpecError for all that is wrong.
+
+    Arrays must be floating-point: whole numbers are often codes for others. Lists of them are floats.
+    """
+    require_spec(spec)
+    weights, problems = as_arrays(given, "tensor", "W_Q")
     required, known = required_shapes(spec), required_shapes(spec) | optional_shapes(spec)
-    problems = [
+    problems += [
         f"{name} is missing, expected shape {required[name]}"
         for name in required
-        if name not in weights
+        if name not in given
     ]
     for name, array in weights.items():
         if name not in known:
-            problems.append(f"{name} is not a tensor of this spec{near_name(name, known)}")
+            problems.append(f"{name} is not a tensor of this spec{near_name(str(name), known)}")
             continue
         if array.shape != known[name]:
             problems.append(f"{name} has shape {array.shape}, expected {known[name]}")
@@ -90,18 +106,45 @@ def check_weights(spec: AttentionSpec, weights: Weights) -> None:
             problems.append(f"{name} has {bad} of {array.size} numbers that are NaN or infinite")
     if problems:
         raise SpecError(f"weights of {spec.name!r} are wrong:{bullet_list(problems)}")
+    return weights
+
+
+def require_spec(spec: object) -> None:
+    """SpecError for what is no spec."""
+    if not isinstance(spec, AttentionSpec):
+        raise SpecError(f"expected an AttentionSpec, found {shown(spec)}; read_spec reads files")
 
 
 def random_weights(
     spec: AttentionSpec, seed: int = 0, dtype: np.dtype | type = np.float64
 ) -> dict[str, np.ndarray]:
-    """Random weights of unit gain for `spec`, for tests and examples."""
-    rng = np.random.default_rng(seed)
+    """Random weights of unit gain for `spec`, for tests and examples.
+
+    `dtype` is one of float16, float32, float64. SpecError for another, and for a seed that is none.
+    """
+    shapes = required_shapes(spec)
+    kind = _float(dtype)
+    rng = np.random.default_rng(_seed(seed))
 
     def draw(shape: tuple[Extent, ...]) -> np.ndarray:
         sides = [int(side) for side in shape]
         fan_in = sides[-1] if len(sides) > 2 else 1
         array: np.ndarray = rng.standard_normal(sides) / np.sqrt(fan_in)
-        return array.astype(dtype)
+        return array.astype(kind)
 
-    return {name: draw(shape) for name, shape in required_shapes(spec).items()}
+    return {name: draw(shape) for name, shape in shapes.items()}
+
+
+def _float(dtype: Any) -> np.dtype[Any]:
+    with suppress(TypeError):
+        kind: np.dtype[Any] = np.dtype(dtype)
+        if kind.name in FLOATS:
+            return kind
+    raise SpecError(f"dtype must be one of {', '.join(FLOATS)}, found {shown(dtype)}")
+
+
+def _seed(seed: Any) -> int:
+    with suppress(TypeError):
+        if not isinstance(seed, bool) and index(seed) >= 0:
+            return index(seed)
+    raise SpecError(f"seed must be an integer from 0 on, found {shown(seed)}")
