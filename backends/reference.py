@@ -11,13 +11,15 @@ or too small for a float, as exponentials of large scores, all is computed again
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from cortico.backends.wide import WideInterpreter
 from cortico.ir import Circuit, Compartment, Effect, Population, Projection, TensorRef, Weight
 from cortico.ir.analysis.inputs import Arrays, all_live, given_inputs, parameter_values
+from cortico.ir.arguments import kind
 from cortico.ir.domain import Domain, mask
 from cortico.ir.transfer import TRANSFERS
 
@@ -34,8 +36,12 @@ class ReferenceBackend:
     def unsupported(self, circuit: Circuit) -> list[str]:
         return []
 
+    @kind
     def run(
-        self, circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None
+        self,
+        circuit: Circuit,
+        inputs: Mapping[str, Any],
+        parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
         """Output name to float64 array; leading axes of the inputs beyond the declared are a batch."""
         inputs, _ = given_inputs(circuit, inputs)

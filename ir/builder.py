@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-
+from cortico.ir.arrays import as_array
 from cortico.ir.axes import Axis, Extent, Role, Unfold
 from cortico.ir.circuit import Circuit, Output
 from cortico.ir.domain import EVERYWHERE, Domain
@@ -44,10 +44,12 @@ class CircuitBuilder:
         self,
         name: str,
         shape: Sequence[Extent],
-        values: np.ndarray | None = None,
+        values: Any = None,
         formula: Formula | None = None,
     ) -> str:
-        """Declare a parameter tensor; returns its name."""
+        """Declare a parameter tensor, with an array or a list as its values; returns its name."""
+        if values is not None:
+            values = as_array(values, f"parameter {name!r}")
         self._parameters.append(Parameter(name, tuple(shape), values, formula))
         return name
 

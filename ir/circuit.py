@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cortico.ir.axes import Axis, Extent
 from cortico.ir.domain import Domain, conjunction, rename
 from cortico.ir.errors import CircuitError, clipped, near_name, shown
+from cortico.ir.fields import of_python
 from cortico.ir.limits import SIZE
 from cortico.ir.population import Effect, Population, Projection
 from cortico.ir.tensors import Formula, Input, Parameter, TensorRef
@@ -149,13 +150,14 @@ class Circuit:
         def settle_shape(tensor: Any) -> Any:
             return dataclasses.replace(tensor, shape=tuple(settle(side) for side in tensor.shape))
 
+        symbols = {symbol: of_python(value) for symbol, value in symbols.items()}
         for symbol, value in symbols.items():
             if symbol not in self.symbols:
                 raise CircuitError(
                     f"circuit {self.name!r} has no symbolic size {symbol!r}{near_name(symbol, self.symbols)};"
                     f" it has {', '.join(self.symbols) or 'none'}"
                 )
-            if not isinstance(value, int) or not 1 <= value < SIZE:
+            if type(value) is not int or not 1 <= value < SIZE:
                 raise CircuitError(
                     f"size {symbol} must be a positive integer below 2^62, found {shown(value)}"
                 )

@@ -13,11 +13,12 @@ This is the one place where values become of their types: those of spec files, o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum, StrEnum
 from functools import cache
+from os import PathLike
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -36,6 +37,7 @@ LEAST, MOST, BELOW_ONE = math.ulp(0.0), math.nextafter(math.inf, 0), math.nextaf
 
 _WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 _MOST_FIELDS = 100  #: of one table; a spec has a third of that
+_TOLD = 8  #: most fields of a table that are named where it is expected
 _EXACT = 2**53  #: integers below are the same as floats
 
 
@@ -205,12 +207,27 @@ def _wrong_names(kind: type, mapping: Mapping[str, Any], path: str) -> Iterator[
             yield f"{path}{name}", f"is missing, expected {expected(hint)}"
 
 
+def as_type(hint: Any, value: Any, name: str, faults: list[Fault]) -> Any:
+    """`value` as the type `hint`, or None after adding to `faults`."""
+    return _as(alternatives(hint), hint, value, name, faults)
+
+
+def of_python(value: Any) -> Any:
+    """A number of NumPy or torch as Python has it; what is none as it is."""
+    if getattr(value, "shape", None) == ():
+        with suppress(AttributeError, TypeError, ValueError, RuntimeError):
+            return value.item()
+    return value
+
+
 def _as(kinds: Kinds, hint: Any, value: Any, path: str, faults: list[Fault]) -> Any:
     """`value` as one of the types, or None after adding to `faults`."""
-    value = _of_python(value)
+    value = of_python(value)
     for kind, rule in kinds:
-        if is_dataclass(kind) and isinstance(value, Mapping):
-            return _built(kind, value, faults, f"{path}.")  # type: ignore[arg-type]
+        if kind is Any:
+            return value
+        if _is_record(kind) and isinstance(value, Mapping):
+            return _built(kind, value, faults, f"{path}.")
         found = _as_one(kind, value)
         if found is not _NOT and (rule is None or rule.fits(found)):
             return found
@@ -221,11 +238,17 @@ def _as(kinds: Kinds, hint: Any, value: Any, path: str, faults: list[Fault]) -> 
     return None
 
 
+def _is_record(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Record)
+
+
 _NOT = object()  #: in place of a value that is not of a type
 
 
 def _as_one(kind: Any, value: Any) -> Any:
     """`value` as a type has it, or _NOT."""
+    if get_origin(kind) in _SHAPES:
+        return _as_shape(kind, value)
     if not isinstance(kind, type):
         return _as_listed(kind, value)
     if isinstance(value, kind) and (isinstance(value, Enum) or is_dataclass(value)):
@@ -241,6 +264,32 @@ def _as_one(kind: Any, value: Any) -> Any:
     return kind(value) if kind in (int, float, str) and type(value) is not kind else value
 
 
+#: Generic types of arguments.
+_SHAPES = (Callable, PathLike, Iterable, Sequence, Mapping)
+
+
+def _as_shape(kind: Any, value: Any) -> Any:
+    """A function, a path, a list of members, or a mapping of names to values."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if isinstance(value, str | bytes) or not isinstance(value, origin):
+        return _NOT
+    if origin in (Callable, PathLike):
+        return value
+    faults: list[Fault] = []
+    if origin is not Mapping:
+        found = [as_type(parts[0], member, "", faults) for member in value]
+        return _NOT if faults else found
+    if not _is_plain(parts[1]):
+        return value
+    table = {str(key): as_type(parts[1], each, str(key), faults) for key, each in value.items()}
+    return _NOT if faults else table
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether values are judged here. Arrays are judged by `arrays.py`, all at once."""
+    return all(each in _WORDS for each, _ in alternatives(kind))
+
+
 def _as_listed(kind: Any, value: Any) -> Any:
     """One of some texts, or a tuple of values of one type."""
     if get_origin(kind) is Literal:
@@ -250,14 +299,6 @@ def _as_listed(kind: Any, value: Any) -> Any:
     of, faults = get_args(kind)[0], list[Fault]()
     members = tuple(_as(alternatives(of), of, member, "", faults) for member in value)
     return _NOT if faults else members
-
-
-def _of_python(value: Any) -> Any:
-    """A number of NumPy or torch as Python has it; what is none as it is."""
-    if getattr(value, "shape", None) == ():
-        with suppress(AttributeError, TypeError, ValueError, RuntimeError):
-            return value.item()
-    return value
 
 
 def _fault(hint: Any, value: object) -> str:
@@ -285,11 +326,16 @@ def _word(kind: Any, rule: Rule | None) -> str:
     if choices := _choices(kind):
         two = len(choices) == 2 and get_origin(kind) is Literal
         return " or ".join(choices) if two else f"one of {', '.join(choices)}"
-    if get_origin(kind) is tuple:
+    if get_origin(kind) in (tuple, Iterable, Sequence):
         return f"a list, each {expected(get_args(kind)[0])}"
-    if is_dataclass(kind):
-        return f"a table with {', '.join(f.name for f in fields(kind))}"
-    return _WORDS[kind]
+    if get_origin(kind) is Mapping:
+        values = get_args(kind)[1]
+        return f"a mapping of names to {expected(values) if _is_plain(values) else 'arrays'}"
+    if get_origin(kind) in (Callable, PathLike):
+        return {Callable: "a function", PathLike: "a path"}[get_origin(kind)]
+    if _is_record(kind) and len(hints(kind)) <= _TOLD:
+        return f"a table with {', '.join(hints(kind))}"
+    return _WORDS.get(kind) or f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
 
 
 def choices_of(hint: Any) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from cortico.ir.fields import (
     LEAST,
     MOST,
     Fault,
+    Record,
     Rule,
     Switch,
     alternatives,
@@ -90,7 +91,7 @@ class Help:
 
 
 @dataclass(frozen=True)
-class OptionSet:
+class OptionSet(Record):
     """Base of dataclasses of options. SpecError for values that their types do not allow."""
 
     owner: ClassVar[str]  #: whose options they are, in errors: `backend nest`

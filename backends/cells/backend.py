@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from cortico.backends.script_running import run_and_listen
 from cortico.backends.transfers import function_table, unspelled
 from cortico.ir import Circuit, Population
 from cortico.ir.analysis.inputs import Arrays, given_inputs, stored_values
+from cortico.ir.arguments import kind
 from cortico.ir.options import OptionSet
 
 Kind = TypeVar("Kind", bound=OptionSet)
@@ -66,11 +67,12 @@ class ScriptBackend(ABC, Generic[Kind]):
         self.remarks = tuple(said.splitlines()) if self.remarks_what_it_prints else ()
         return outputs
 
+    @kind
     def run(
         self,
         circuit: Circuit,
-        inputs: Mapping[str, np.ndarray],
-        parameters: Mapping[str, np.ndarray] | None = None,
+        inputs: Mapping[str, Any],
+        parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
         """Output name to float64 array; the examples of a batch are simulated one after another."""
         self.require()

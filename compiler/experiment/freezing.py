@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,7 @@ from cortico.ir.analysis.axes import read_alike
 from cortico.ir.analysis.constants import constant_populations
 from cortico.ir.analysis.inputs import Arrays, bind_symbols
 from cortico.ir.analysis.readers import is_output
+from cortico.ir.arguments import kind
 from cortico.ir.arrays import require_arrays
 from cortico.ir.errors import bullet_list, near_name
 from cortico.ir.rewrite import (
@@ -48,7 +50,8 @@ from cortico.ir.rewrite import (
 )
 
 
-def freeze(circuit: Circuit, given: Mapping[str, np.ndarray]) -> Circuit:
+@kind
+def freeze(circuit: Circuit, given: Mapping[str, Any]) -> Circuit:
     """The circuit with inputs held at the arrays `given`, which become weights.
 
     A key names an input (`"context"`), or one reading of it (`"x[j, m]"`): self-attention reads x as

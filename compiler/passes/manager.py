@@ -70,6 +70,16 @@ def parse_passes(text: str) -> list[Pass]:
     return passes
 
 
+def as_passes(given: str | Sequence[Pass | str]) -> list[Pass]:
+    """Passes from a text as above, or from a list of passes and such texts."""
+    if isinstance(given, str):
+        return parse_passes(given)
+    lists = ([each] if isinstance(each, Pass) else parse_passes(each) for each in given)
+    passes = [each for found in lists for each in found]
+    check_order(passes)
+    return passes
+
+
 def _make(name: str, options: str) -> Pass:
     kind = find_pass(name)
     if kind is None:

@@ -153,7 +153,7 @@ class Thalamus(Record):
 
 
 @dataclass(frozen=True)
-class AttentionSpec:
+class AttentionSpec(Record):
     """One multihead attention block. All sizes are features or tokens; a string is a symbol.
 
     Fields take what a spec file says, `mask="causal"`, `rotary=True`, `thalamus={"key": "matrix"}`, and

@@ -15,24 +15,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from operator import index
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from cortico.ir.arguments import kind
 from cortico.ir.arrays import as_arrays
 from cortico.ir.axes import Extent
 from cortico.ir.errors import SpecError, bullet_list, near_name, shown
+from cortico.ir.fields import whole
+from cortico.ir.limits import SIZE
 from cortico.ir.tensors import FLOATS
 from cortico.spec import AttentionSpec, NormOver, PositionBias
 
 Weights = Mapping[str, np.ndarray]
+#: The same as users give them: lists, and tensors of torch, too.
+Given = Mapping[str, Any]
+#: Where random numbers begin.
+Seed = Annotated[int, whole(0, SIZE - 1, "an integer from 0 on")]
 Shapes = dict[str, tuple[Extent, ...]]
 
 
+@kind
 def required_shapes(spec: AttentionSpec) -> Shapes:
     """Tensor name to shape, for every tensor that `spec` must be given."""
-    require_spec(spec)
     heads, groups, width = spec.heads, spec.groups, spec.d_context if spec.cross else spec.model
     shapes: Shapes = {
         "W_Q": (heads, spec.d_key, spec.model),
@@ -85,7 +91,6 @@ def given_weights(spec: AttentionSpec, given: Any) -> dict[str, np.ndarray]:
 
     Arrays must be floating-point: whole numbers are often codes for others. Lists of them are floats.
     """
-    require_spec(spec)
     weights, problems = as_arrays(given, "tensor", "W_Q")
     required, known = required_shapes(spec), required_shapes(spec) | optional_shapes(spec)
     problems += [
@@ -109,14 +114,9 @@ def given_weights(spec: AttentionSpec, given: Any) -> dict[str, np.ndarray]:
     return weights
 
 
-def require_spec(spec: object) -> None:
-    """SpecError for what is no spec."""
-    if not isinstance(spec, AttentionSpec):
-        raise SpecError(f"expected an AttentionSpec, found {shown(spec)}; read_spec reads files")
-
-
+@kind
 def random_weights(
-    spec: AttentionSpec, seed: int = 0, dtype: np.dtype | type = np.float64
+    spec: AttentionSpec, seed: Seed = 0, dtype: Any = np.float64
 ) -> dict[str, np.ndarray]:
     """Random weights of unit gain for `spec`, for tests and examples.
 
@@ -124,7 +124,7 @@ def random_weights(
     """
     shapes = required_shapes(spec)
     kind = _float(dtype)
-    rng = np.random.default_rng(_seed(seed))
+    rng = np.random.default_rng(seed)
 
     def draw(shape: tuple[Extent, ...]) -> np.ndarray:
         sides = [int(side) for side in shape]
@@ -141,10 +141,3 @@ def _float(dtype: Any) -> np.dtype[Any]:
         if kind.name in FLOATS:
             return kind
     raise SpecError(f"dtype must be one of {', '.join(FLOATS)}, found {shown(dtype)}")
-
-
-def _seed(seed: Any) -> int:
-    with suppress(TypeError):
-        if not isinstance(seed, bool) and index(seed) >= 0:
-            return index(seed)
-    raise SpecError(f"seed must be an integer from 0 on, found {shown(seed)}")
