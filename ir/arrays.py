@@ -84,7 +84,7 @@ def _read(value: Any) -> Any:
 def _instead(value: Any, array: np.ndarray) -> str:
     """What something is that is no array of numbers."""
     if array.dtype.kind in _TEXTS:
-        return f"holds texts, {shown(array.flat[0] if array.size else '')}"
+        return f"holds texts, {shown(array.flat[0].item() if array.size else '')}"
     if array.dtype.kind in _COMPLEX:
         return "holds complex numbers"
     if array.dtype.kind == "O" and array.ndim == 0:
@@ -97,4 +97,5 @@ def _instead(value: Any, array: np.ndarray) -> str:
 
 
 def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    name = type(value).__name__
+    return "nothing" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
