@@ -39,7 +39,8 @@ class Wide:
 
     def numbers(self) -> np.ndarray:
         """As float64: infinite, or 0, what that does not hold."""
-        found: np.ndarray = np.ldexp(self.mantissa, np.clip(self.exponent, -5000, 5000))
+        with np.errstate(over="ignore"):
+            found: np.ndarray = np.ldexp(self.mantissa, np.clip(self.exponent, -5000, 5000))
         return found
 
 

@@ -176,9 +176,9 @@ def compared(
             model, caught = oracle(keep)
         x, context, y = caught[layer]
     except TooSlow:
-        return "no transformers", ""
+        return "no transformers: too slow", ""
     except Exception as error:
-        return "no transformers", "" if repr(error) else "no reason"
+        return f"no transformers: {type(error).__name__}", ""
     if not all(np.isfinite(array).all() for array in (x, y)):
         return "no numbers", ""
     if spec.rotary:
