@@ -6,7 +6,7 @@ lengths, complex numbers, and arrays with entries that are masked out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,10 +40,13 @@ def as_array(value: Any, what: str) -> np.ndarray:
     return array.astype(np.float64) if is_plain and array.dtype.kind in "iu" else array
 
 
-def as_arrays(given: Any, what: str, example: str = "x") -> tuple[dict[str, np.ndarray], list[str]]:
+def as_arrays(
+    given: Any, what: str, example: str = "x", wanted: Collection[str] | None = None
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Arrays by name, and what is wrong with the others, a line each. SpecError for what is no mapping.
 
-    `what` says what one of them is, such as an input; `example` is the name of one.
+    `what` says what one of them is, such as an input; `example` is the name of one. Only `wanted` ones are
+    looked at, for a mapping may read files.
     """
     if not isinstance(given, Mapping):
         raise SpecError(
@@ -51,9 +54,9 @@ def as_arrays(given: Any, what: str, example: str = "x") -> tuple[dict[str, np.n
             f"found {_kind(given)}"
         )
     arrays, problems = {}, []
-    for name, value in given.items():
+    for name in (name for name in given if wanted is None or name in wanted):
         try:
-            arrays[name] = as_array(value, f"{what} {named(str(name))}")
+            arrays[name] = as_array(given[name], f"{what} {named(str(name))}")
         except SpecError as error:
             problems.append(str(error))
     return arrays, problems

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cortico.ir.axes import Axis, Extent
 from cortico.ir.domain import Domain, conjunction, rename
-from cortico.ir.errors import CircuitError, clipped, near_name, shown
+from cortico.ir.errors import CircuitError, clipped, named, near_name, shown
 from cortico.ir.fields import of_python
 from cortico.ir.limits import SIZE
 from cortico.ir.population import Effect, Population, Projection
@@ -121,7 +121,7 @@ class Circuit:
             return tuple(self._populations[name] for name in sorter.static_order())
         except CycleError as error:
             loop = clipped(" -> ".join(error.args[1]), _LONGEST)
-            raise CircuitError(f"circuit {shown(self.name)} has a cycle: {loop}") from None
+            raise CircuitError(f"circuit {named(self.name)} has a cycle: {loop}") from None
 
     # ---- sizes ---------------------------------------------------------------------------------
 
@@ -267,4 +267,4 @@ def _lookup(kind: str, name: str, table: Mapping[str, Found]) -> Found:
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
     names = list(known)
     there = clipped(", ".join(names), _LONGEST) or "none"
-    return f"no {kind} called {shown(name)}{near_name(name, names)}; there are: {there}"
+    return f"no {kind} called {named(name)}{near_name(name, names)}; there are: {there}"

@@ -22,7 +22,7 @@ from os import PathLike
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from cortico.ir.errors import SpecError, bullet_list, near_name, shown
+from cortico.ir.errors import SpecError, bullet_list, named, near_name, shown
 from cortico.ir.limits import SIZE
 
 T = TypeVar("T")
@@ -200,7 +200,7 @@ def _wrong_names(kind: type, mapping: Mapping[str, Any], path: str) -> Iterator[
         return
     for key in mapping:
         if key not in known:
-            name = "nothing" if key is None else shown(key)
+            name = "nothing" if key is None else named(str(key))
             yield f"{path}{name}", f"is not a field{near_name(str(key), known)}"
     for name, hint in known.items():
         if name not in mapping and own[name] is MISSING:

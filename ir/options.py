@@ -21,7 +21,7 @@ from functools import partial
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from cortico.ir.errors import SpecError, bullet_list, near_name, shown
+from cortico.ir.errors import SpecError, bullet_list, named, near_name, shown
 from cortico.ir.fields import (
     BELOW_ONE,
     LEAST,
@@ -132,7 +132,7 @@ def _wrong_names(kind: type[OptionSet], given: Mapping[str, object]) -> Iterator
     for name in given:
         if name not in known:
             near = near_name(name, known)
-            yield f"{kind.owner} has no option {shown(name)}{near}; it has: {listed}"
+            yield f"{kind.owner} has no option {named(name)}{near}; it has: {listed}"
 
 
 def _senseless(kind: type[OptionSet], given: Mapping[str, object]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, SupportsIndex
 import numpy as np
 
 from cortico.ir.axes import Extent
-from cortico.ir.errors import SpecError, bullet_list, shown
+from cortico.ir.errors import SpecError, bullet_list, named
 from cortico.ir.fields import LEAST, MOST, Record, Rule, Switch, number, settle, whole
 from cortico.ir.limits import MODEL_SIZE, SIZE
 
@@ -228,7 +228,7 @@ class AttentionSpec(Record):
         faults = settle(self)
         problems = [" ".join(fault) for fault in faults] or list(_wrong_combinations(self))
         if problems:
-            raise SpecError(f"spec {shown(self.name)} is wrong:{bullet_list(problems)}")
+            raise SpecError(f"spec {named(str(self.name))} is wrong:{bullet_list(problems)}")
 
     # ---- defaults, resolved ------------------------------------------------------------------------
 

@@ -91,17 +91,19 @@ def given_weights(spec: AttentionSpec, given: Any) -> dict[str, np.ndarray]:
 
     Arrays must be floating-point: whole numbers are often codes for others. Lists of them are floats.
     """
-    weights, problems = as_arrays(given, "tensor", "W_Q")
     required, known = required_shapes(spec), required_shapes(spec) | optional_shapes(spec)
+    weights, problems = as_arrays(given, "tensor", "W_Q", known)
     problems += [
         f"{name} is missing, expected shape {required[name]}"
         for name in required
         if name not in given
     ]
+    problems += [
+        f"{name} is not a tensor of this spec{near_name(str(name), known)}"
+        for name in given
+        if name not in known
+    ]
     for name, array in weights.items():
-        if name not in known:
-            problems.append(f"{name} is not a tensor of this spec{near_name(str(name), known)}")
-            continue
         if array.shape != known[name]:
             problems.append(f"{name} has shape {array.shape}, expected {known[name]}")
         if array.dtype.kind != "f":

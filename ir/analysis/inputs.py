@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ def bind_symbols(circuit: Circuit, inputs: Arrays) -> dict[str, int]:
     A 0/1 input may be absent. SpecError lists every missing, unknown or misshapen input.
     """
     symbols: dict[str, int] = {}
-    _refuse(circuit, [*_unfit(circuit, inputs, symbols)])
+    _refuse(circuit, [*_unknown(circuit, inputs), *_unfit(circuit, inputs, inputs, symbols)])
     return symbols
 
 
@@ -30,10 +30,10 @@ def given_inputs(circuit: Circuit, given: Any) -> tuple[dict[str, np.ndarray], d
 
     A 0/1 input holds zeros and ones; numbers of rates may be any, NaN and infinity too.
     """
-    arrays, problems = as_arrays(given, "input", next((t.name for t in circuit.inputs), "x"))
+    names = [tensor.name for tensor in circuit.inputs]
+    arrays, problems = as_arrays(given, "input", next(iter(names), "x"), names)
     symbols: dict[str, int] = {}
-    none = [name for name in given if name not in arrays]  # what is no array is told once
-    problems += _unfit(circuit, arrays, symbols, none)
+    problems += [*_unknown(circuit, given), *_unfit(circuit, arrays, given, symbols)]
     gates = (tensor for tensor in circuit.inputs if tensor.kind is InputKind.MASK)
     problems += [line for tensor in gates for line in _no_flags(tensor, arrays)]
     _refuse(circuit, problems)
@@ -45,16 +45,19 @@ def _refuse(circuit: Circuit, problems: list[str]) -> None:
         raise SpecError(f"inputs of {circuit.name!r} are wrong:{bullet_list(problems)}")
 
 
-def _unfit(
-    circuit: Circuit, inputs: Arrays, symbols: dict[str, int], told: Collection[str] = ()
-) -> Iterator[str]:
-    """What is wrong with names and shapes; takes the sizes of symbols."""
+def _unknown(circuit: Circuit, given: Iterable[str]) -> Iterator[str]:
     known = [tensor.name for tensor in circuit.inputs]
-    yield from (f"unknown input {n!r}{near_name(str(n), known)}" for n in inputs if n not in known)
+    return (f"unknown input {n!r}{near_name(str(n), known)}" for n in given if n not in known)
+
+
+def _unfit(
+    circuit: Circuit, arrays: Arrays, given: Collection[str], symbols: dict[str, int]
+) -> Iterator[str]:
+    """What is missing of what must be given, and the shapes that do not fit; takes the sizes of symbols."""
     for tensor in sorted(circuit.inputs, key=lambda tensor: tensor.kind is InputKind.MASK):
-        if tensor.name in inputs:
-            yield from _bind_shape(tensor, inputs[tensor.name].shape, symbols)
-        elif tensor.kind is InputKind.RATE and tensor.name not in told:
+        if tensor.name in arrays:
+            yield from _bind_shape(tensor, arrays[tensor.name].shape, symbols)
+        elif tensor.kind is InputKind.RATE and tensor.name not in given:
             yield f"input {tensor.name!r} is missing, expected shape {tensor.shape}"
 
 
@@ -105,9 +108,9 @@ def stored_values(
     """
     plain = {p.name: p for p in circuit.parameters if p.formula is None}
     whole: Any = {} if given is None else given
-    given, problems = as_arrays(whole, "parameter", next(iter(plain), "W_Q"))
+    given, problems = as_arrays(whole, "parameter", next(iter(plain), "W_Q"), plain)
     problems += [
-        f"unknown parameter {n!r}{near_name(str(n), plain)}" for n in given if n not in plain
+        f"unknown parameter {n!r}{near_name(str(n), plain)}" for n in whole if n not in plain
     ]
     values: dict[str, np.ndarray] = {}
     for name, parameter in plain.items():
