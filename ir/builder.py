@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from cortico.ir.arguments import kind
 from cortico.ir.arrays import as_array
 from cortico.ir.axes import Axis, Extent, Role, Unfold
 from cortico.ir.circuit import Circuit, Output
@@ -30,16 +31,19 @@ class CircuitBuilder:
         self._projections: list[Projection] = []
         self._outputs: list[Output] = []
 
+    @kind
     def axis(self, name: str, role: Role, extent: Extent, unfold: Unfold = Unfold.SPACE) -> str:
         """Declare an axis; returns its name."""
         self._axes.append(Axis(name, role, extent, unfold))
         return name
 
+    @kind
     def input(self, name: str, shape: Sequence[Extent], kind: InputKind = InputKind.RATE) -> str:
         """Declare an external input; returns its name."""
         self._inputs.append(Input(name, tuple(shape), kind))
         return name
 
+    @kind
     def parameter(
         self,
         name: str,
@@ -53,6 +57,7 @@ class CircuitBuilder:
         self._parameters.append(Parameter(name, tuple(shape), values, formula))
         return name
 
+    @kind
     def population(
         self,
         name: str,
@@ -69,6 +74,7 @@ class CircuitBuilder:
         )
         return name
 
+    @kind
     def project(
         self,
         name: str,
@@ -84,6 +90,7 @@ class CircuitBuilder:
         self._projections.append(Projection(name, *ends, weight, domain, source.axes))
         return name
 
+    @kind
     def output(self, name: str, population: str, axes: Sequence[str]) -> str:
         """Give a population's rates to the outside, with axes in this order."""
         self._outputs.append(Output(name, TensorRef(population, tuple(axes))))

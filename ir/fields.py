@@ -271,7 +271,8 @@ _SHAPES = (Callable, PathLike, Iterable, Sequence, Mapping)
 def _as_shape(kind: Any, value: Any) -> Any:
     """A function, a path, a list of members, or a mapping of names to values."""
     origin, parts = get_origin(kind), get_args(kind)
-    if isinstance(value, str | bytes) or not isinstance(value, origin):
+    letters = origin is Sequence and parts[0] is str and isinstance(value, str)  # axes "hij"
+    if not isinstance(value, origin) or (isinstance(value, str | bytes) and not letters):
         return _NOT
     if origin in (Callable, PathLike):
         return value

@@ -33,6 +33,7 @@ from cortico import (
     write_synapses,
 )
 from cortico.backends import Runner, backend_names, get_backend
+from cortico.ir import Compartment, Role, TensorRef, Weight
 from tests.oracle import textbook_attention
 
 SPEC = AttentionSpec(4, 2)
@@ -323,9 +324,24 @@ def test_a_spec_as_a_table_and_passes_as_a_list():
         lower({"modle": 4, "model": 4})
 
 
-def test_a_builder_takes_lists():
+def test_every_method_of_a_builder_is_kind():
+    own = {name: f for name, f in vars(CircuitBuilder).items() if not name.startswith("_")}
+    assert {name for name, f in own.items() if not getattr(f, "is_kind", False)} == {"build"}
+
+
+def test_a_builder_takes_lists_and_words():
     builder = CircuitBuilder("a")
-    builder.parameter("w", (2,), [1, 2])
+    builder.parameter("w", [np.int64(2)], [1, 2])
+    builder.input("x", ["n"])
+    assert builder.axis("i", "column", "n") == builder.axis("i", Role.COLUMN, "n")
+    parts = [Compartment("soma", drive=(Weight(TensorRef("x", ("i",))),))]
+    builder.population("cells", ["i"], "cortex.L4", "stellate", parts)
+    with pytest.raises(
+        SpecError, match=r"axis: role must be one of .* \(did you mean 'column'\?\)"
+    ):
+        builder.axis("j", "colum", 2)
+    with pytest.raises(SpecError, match=r"population: region must be one of .*, found 'L7'"):
+        builder.population("others", ["i"], "L7", "stellate", parts)
     with pytest.raises(SpecError, match="parameter 'v' has rows of different lengths"):
         builder.parameter("v", (2,), [[1], [1, 2]])
 
