@@ -159,6 +159,7 @@ REFUSED = {
         "layer_types[0] must be one of full_attention, sliding_attention",
     ),
     "a decoder that sees all": ("bart encoder", {"is_causal": False}, "only True is supported"),
+    "a decoder alone": ("t5 cross", {"is_encoder_decoder": False}, "only True is supported"),
     "two names, two values": (
         "whisper encoder",
         {"num_attention_heads": 4, "num_key_value_heads": 2},
