@@ -49,7 +49,7 @@ quick: $(DEV_STAMP) ## run each test that is not marked slow once, on its first 
 	$(TEST) --once -m 'not slow and not full and not cross'
 
 # a tenth of what a release goes through
-ATTACKS := passes=1000 circuits=1000 gradients=200 emitted=100 certificates=100 readers=10000 onnx_files=300
+ATTACKS := passes=1000 circuits=1000 gradients=200 emitted=100 certificates=100 readers=6000 family_files=2000 gguf_files=600 onnx_files=1500
 
 .PHONY: attack
 attack: $(DEV_STAMP) ## attack the claims, with a new seed each time: make attack ATTACKS=passes=10000

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from cortico.backends.extras import plugins
 from cortico.ir import Circuit, SpecError, UnsupportedError
+from cortico.ir.arguments import kind
 from cortico.ir.errors import bullet_list, near_name
 
 #: Called with a line about each stage of long work as it begins.
@@ -63,8 +64,8 @@ class Runner(Backend, Protocol):
     def run(
         self,
         circuit: Circuit,
-        inputs: Mapping[str, np.ndarray],
-        parameters: Mapping[str, np.ndarray] | None = None,
+        inputs: Mapping[str, Any],
+        parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
         """Output name to array, for inputs with any leading batch axes.
 
@@ -86,6 +87,7 @@ def backend_names() -> list[str]:
     return sorted(plugins("cortico.backends").names)
 
 
+@kind
 def get_backend(name: str, /, **options: object) -> Backend:
     """The backend called `name`, with these options.
 
@@ -104,6 +106,7 @@ def get_backend(name: str, /, **options: object) -> Backend:
     return backend
 
 
+@kind
 def get_runner(backend: str | Backend, /, **options: object) -> Runner:
     """The backend of that name, or the given one, to run circuits. UnsupportedError when it cannot."""
     found = get_backend(backend, **options) if isinstance(backend, str) else backend

@@ -5,19 +5,26 @@ Populations are evaluated one after another, each as a full array over its axes:
     I_c  = Σ drive + Σ_projections Σ_(axes only in pre) weight · rate_pre · [inside the domain]
     rate = φ( Π multiplying I_c / Π dividing I_c ) · [inside the domain],   and x/0 is 0
 
-A time axis is an axis like any other here: the rate at step t is the entry at index t.
+A time axis is an axis like any other here: the rate at step t is the entry at index t. Where rates are too large
+or too small for a float, as exponentials of large scores, all is computed again in wider numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from cortico.backends.wide import WideInterpreter
 from cortico.ir import Circuit, Compartment, Effect, Population, Projection, TensorRef, Weight
-from cortico.ir.analysis.inputs import Arrays, all_live, bind_symbols, parameter_values
+from cortico.ir.analysis.inputs import Arrays, all_live, given_inputs, parameter_values
+from cortico.ir.arguments import kind
 from cortico.ir.domain import Domain, mask
 from cortico.ir.transfer import TRANSFERS
+
+#: Rates down to here have all digits, and their products some room.
+SMALLEST = 1e-200
 
 
 class ReferenceBackend:
@@ -29,11 +36,15 @@ class ReferenceBackend:
     def unsupported(self, circuit: Circuit) -> list[str]:
         return []
 
+    @kind
     def run(
-        self, circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None
+        self,
+        circuit: Circuit,
+        inputs: Mapping[str, Any],
+        parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
         """Output name to float64 array; leading axes of the inputs beyond the declared are a batch."""
-        bind_symbols(circuit, inputs)
+        inputs, _ = given_inputs(circuit, inputs)
         batch = _batch_shape(circuit, inputs)
         results = []
         for index in np.ndindex(*batch):
@@ -50,7 +61,24 @@ def interpret(
     circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None
 ) -> dict[str, np.ndarray]:
     """The rates of every population (float64, over its axes) for one example without batch axes."""
-    return _interpreter(circuit, inputs, parameters).rates()
+    interpreter = _interpreter(circuit, inputs, parameters)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rates = interpreter.rates()
+        if _are_held(interpreter, rates) or not _are_finite(interpreter.tensors):
+            return rates
+        return WideInterpreter(circuit, interpreter.sizes, interpreter.tensors).rates()
+
+
+def _are_held(interpreter: _Interpreter, rates: Arrays) -> bool:
+    """Whether floats hold all rates: none is infinite, and no exponential lost digits or became 0."""
+    if not _are_finite(rates):
+        return False
+    exponential = (p for p in interpreter.circuit.populations if p.transfer == "exp")
+    return all((interpreter.of_cells(p, rates[p.name]) > SMALLEST).all() for p in exponential)
+
+
+def _are_finite(arrays: Arrays) -> bool:
+    return all(np.isfinite(array).all() for array in arrays.values())
 
 
 def currents(
@@ -67,7 +95,7 @@ def currents(
 
 
 def _interpreter(circuit: Circuit, inputs: Arrays, parameters: Arrays | None) -> _Interpreter:
-    symbols = bind_symbols(circuit, inputs)
+    inputs, symbols = given_inputs(circuit, inputs)
     given = all_live(circuit, inputs, symbols)
     tensors = {**parameter_values(circuit, symbols, parameters), **given}
     tensors = {name: np.asarray(array, dtype=np.float64) for name, array in tensors.items()}
@@ -83,6 +111,12 @@ class _Interpreter:
         for population in self.circuit.order:
             self.computed[population.name] = self.rate(population)
         return self.computed
+
+    def of_cells(self, population: Population, rates: np.ndarray) -> np.ndarray:
+        """Rates of the cells that exist, one after another."""
+        inside = mask(population.domain, population.axes, self.sizes)
+        existing: np.ndarray = rates[np.broadcast_to(inside, rates.shape)]
+        return existing
 
     def rate(self, population: Population) -> np.ndarray:
         shape = [self.sizes[axis] for axis in population.axes]

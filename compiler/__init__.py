@@ -32,18 +32,42 @@ if TYPE_CHECKING:
     from cortico.live import replace_attention
     from cortico.lowering import lower
     from cortico.pipeline import Compilation, compile_attention, export_circuit
-    from cortico.spec import AttentionSpec
+    from cortico.spec import (
+        AttentionSpec,
+        Bias,
+        Kernel,
+        Mask,
+        Microcircuit,
+        NormOver,
+        Nucleus,
+        PositionBias,
+        QueryKeyNorm,
+        Rotary,
+        RotaryStyle,
+        Thalamus,
+    )
     from cortico.spec.weights import random_weights, required_shapes
 
 _HOME = {
     "AttentionSpec": "cortico.spec",
+    "Bias": "cortico.spec",
     "Circuit": "cortico.ir",
     "CircuitBuilder": "cortico.ir",
     "CircuitError": "cortico.ir.errors",
     "Compilation": "cortico.pipeline",
     "CorticoError": "cortico.ir.errors",
+    "Kernel": "cortico.spec",
+    "Mask": "cortico.spec",
+    "Microcircuit": "cortico.spec",
+    "NormOver": "cortico.spec",
+    "Nucleus": "cortico.spec",
     "PassError": "cortico.ir.errors",
+    "PositionBias": "cortico.spec",
+    "QueryKeyNorm": "cortico.spec",
+    "Rotary": "cortico.spec",
+    "RotaryStyle": "cortico.spec",
     "SpecError": "cortico.ir.errors",
+    "Thalamus": "cortico.spec",
     "UnsupportedError": "cortico.ir.errors",
     "backend_names": "cortico.backends",
     "compile_attention": "cortico.pipeline",
@@ -66,13 +90,24 @@ _HOME = {
 
 __all__ = [
     "AttentionSpec",
+    "Bias",
     "Circuit",
     "CircuitBuilder",
     "CircuitError",
     "Compilation",
     "CorticoError",
+    "Kernel",
+    "Mask",
+    "Microcircuit",
+    "NormOver",
+    "Nucleus",
     "PassError",
+    "PositionBias",
+    "QueryKeyNorm",
+    "Rotary",
+    "RotaryStyle",
     "SpecError",
+    "Thalamus",
     "UnsupportedError",
     "backend_names",
     "compile_attention",

@@ -13,12 +13,13 @@ from cortico.backends import Backend, Emitter, Exporter, Progress, get_writer, r
 from cortico.files.writing import replacing_files, sha256
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit
+from cortico.ir.arguments import kind
 from cortico.ir.text import save_circuit
 from cortico.lowering import lower
-from cortico.passes import Pass, Step, compare_meaning, parse_passes, run_passes
+from cortico.passes import Pass, Step, as_passes, compare_meaning, run_passes
 from cortico.report.summary import pass_table, report_markdown
 from cortico.spec import AttentionSpec
-from cortico.spec.weights import Weights
+from cortico.spec.weights import Given, given_weights
 
 if TYPE_CHECKING:
     from cortico.verify.claims import Verification
@@ -39,6 +40,7 @@ class Compilation:
     verification: Verification | None = None  #: what was proved, if that was asked for
     exporter: Exporter | None = None  #: writes the files that are no text
 
+    @kind
     def write(
         self,
         folder: Path | str,
@@ -80,6 +82,7 @@ class Compilation:
         return {"spec.json": spec_to_json(self.spec), "report.md": report}
 
 
+@kind
 def export_circuit(
     circuit: Circuit,
     backend: str | Backend,
@@ -121,10 +124,11 @@ def _write_circuit(
     return (*stored, *files, *exported)
 
 
+@kind
 def compile_attention(
     spec: AttentionSpec,
-    weights: Weights | None = None,
-    passes: str | Sequence[Pass] = "default",
+    weights: Given | None = None,
+    passes: str | Sequence[Pass | str] = "default",
     backend: str | Backend = "numpy",
     progress: Progress = lambda stage: None,
     verify: bool = False,
@@ -138,7 +142,7 @@ def compile_attention(
     Raises SpecError for weights, passes or backends that do not fit, UnsupportedError for what the
     backend cannot do, PassError when a pass is caught at fault.
     """
-    chosen = parse_passes(passes) if isinstance(passes, str) else passes
+    chosen = as_passes(passes)
     target = get_writer(backend)
     progress("lowering the spec to a circuit")
     lowered = lower(spec, weights)
@@ -152,5 +156,7 @@ def compile_attention(
         return compiled
     from cortico.verify.claims import verify_compilation  # here, so that compiling stays quick
 
+    if weights is not None:
+        weights = given_weights(spec, weights)
     proof = verify_compilation(spec, weights, lowered, chosen, steps, target, files, progress)
     return replace(compiled, verification=proof)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-
+from cortico.ir.arguments import kind
+from cortico.ir.arrays import as_array
 from cortico.ir.axes import Axis, Extent, Role, Unfold
 from cortico.ir.circuit import Circuit, Output
 from cortico.ir.domain import EVERYWHERE, Domain
@@ -30,27 +31,33 @@ class CircuitBuilder:
         self._projections: list[Projection] = []
         self._outputs: list[Output] = []
 
+    @kind
     def axis(self, name: str, role: Role, extent: Extent, unfold: Unfold = Unfold.SPACE) -> str:
         """Declare an axis; returns its name."""
         self._axes.append(Axis(name, role, extent, unfold))
         return name
 
+    @kind
     def input(self, name: str, shape: Sequence[Extent], kind: InputKind = InputKind.RATE) -> str:
         """Declare an external input; returns its name."""
         self._inputs.append(Input(name, tuple(shape), kind))
         return name
 
+    @kind
     def parameter(
         self,
         name: str,
         shape: Sequence[Extent],
-        values: np.ndarray | None = None,
+        values: Any = None,
         formula: Formula | None = None,
     ) -> str:
-        """Declare a parameter tensor; returns its name."""
+        """Declare a parameter tensor, with an array or a list as its values; returns its name."""
+        if values is not None:
+            values = as_array(values, f"parameter {name!r}")
         self._parameters.append(Parameter(name, tuple(shape), values, formula))
         return name
 
+    @kind
     def population(
         self,
         name: str,
@@ -67,6 +74,7 @@ class CircuitBuilder:
         )
         return name
 
+    @kind
     def project(
         self,
         name: str,
@@ -82,6 +90,7 @@ class CircuitBuilder:
         self._projections.append(Projection(name, *ends, weight, domain, source.axes))
         return name
 
+    @kind
     def output(self, name: str, population: str, axes: Sequence[str]) -> str:
         """Give a population's rates to the outside, with axes in this order."""
         self._outputs.append(Output(name, TensorRef(population, tuple(axes))))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cortico.ir.axes import Axis, Extent
 from cortico.ir.domain import Domain, conjunction, rename
-from cortico.ir.errors import CircuitError, clipped, near_name, shown
+from cortico.ir.errors import CircuitError, clipped, named, near_name, shown
+from cortico.ir.fields import of_python
 from cortico.ir.limits import SIZE
 from cortico.ir.population import Effect, Population, Projection
 from cortico.ir.tensors import Formula, Input, Parameter, TensorRef
@@ -120,7 +121,7 @@ class Circuit:
             return tuple(self._populations[name] for name in sorter.static_order())
         except CycleError as error:
             loop = clipped(" -> ".join(error.args[1]), _LONGEST)
-            raise CircuitError(f"circuit {shown(self.name)} has a cycle: {loop}") from None
+            raise CircuitError(f"circuit {named(self.name)} has a cycle: {loop}") from None
 
     # ---- sizes ---------------------------------------------------------------------------------
 
@@ -149,13 +150,14 @@ class Circuit:
         def settle_shape(tensor: Any) -> Any:
             return dataclasses.replace(tensor, shape=tuple(settle(side) for side in tensor.shape))
 
+        symbols = {symbol: of_python(value) for symbol, value in symbols.items()}
         for symbol, value in symbols.items():
             if symbol not in self.symbols:
                 raise CircuitError(
                     f"circuit {self.name!r} has no symbolic size {symbol!r}{near_name(symbol, self.symbols)};"
                     f" it has {', '.join(self.symbols) or 'none'}"
                 )
-            if not isinstance(value, int) or not 1 <= value < SIZE:
+            if type(value) is not int or not 1 <= value < SIZE:
                 raise CircuitError(
                     f"size {symbol} must be a positive integer below 2^62, found {shown(value)}"
                 )
@@ -274,4 +276,4 @@ def _lookup(kind: str, name: str, table: Mapping[str, Found]) -> Found:
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
     names = list(known)
     there = clipped(", ".join(names), _LONGEST) or "none"
-    return f"no {kind} called {shown(name)}{near_name(name, names)}; there are: {there}"
+    return f"no {kind} called {named(name)}{near_name(name, names)}; there are: {there}"

@@ -11,7 +11,7 @@ from itertools import chain
 from cortico.ir.axes import Extent
 from cortico.ir.circuit import Circuit
 from cortico.ir.domain import Domain, coupled_axes, restrict
-from cortico.ir.errors import CircuitError, bullet_list, near_name, shown
+from cortico.ir.errors import CircuitError, bullet_list, named, near_name, shown
 from cortico.ir.limits import AXES, COMPARTMENTS, SIZE
 from cortico.ir.paths import PATH, prefix
 from cortico.ir.regions import CellClass, Region
@@ -35,7 +35,7 @@ def check(circuit: Circuit) -> None:
         problems = chain.from_iterable(rule(circuit) for rule in group)
         for first in problems:
             listed = bullet_list(chain([first], problems))
-            raise CircuitError(f"circuit {shown(circuit.name)} is broken:{listed}")
+            raise CircuitError(f"circuit {named(circuit.name)} is broken:{listed}")
 
 
 # ---- names ---------------------------------------------------------------------------------------

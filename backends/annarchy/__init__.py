@@ -33,6 +33,7 @@ class AnnarchyBackend(CellBackend[Options]):
     summary = "an ANNarchy script: the equations as they are, compiled to C++"
     title = "ANNarchy"
     lacks = "which networks of ANNarchy do not settle to"
+    exponentials = ("SILENT", "np.finfo(float).max")
     template = "cortico.backends.annarchy.template"
     Options = Options
     physiology = reuses = settles_by_depth = True

@@ -12,7 +12,8 @@ import numpy as np
 from cortico.backends.extras import require_extra
 from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit, InputKind
-from cortico.ir.analysis.inputs import Arrays, bind_symbols, stored_values
+from cortico.ir.analysis.inputs import Arrays, given_inputs, stored_values
+from cortico.ir.arguments import kind
 
 #: Most axes for which einsum has letters.
 _MOST_AXES = 52
@@ -45,15 +46,17 @@ class ArrayBackend(ABC):
     def emit(self, circuit: Circuit) -> Mapping[str, str]:
         return {self.file: self.source(circuit)}
 
+    @kind
     def run(
         self,
         circuit: Circuit,
-        inputs: Mapping[str, np.ndarray],
-        parameters: Mapping[str, np.ndarray] | None = None,
+        inputs: Mapping[str, Any],
+        parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
         """Output name to array; float32 inputs are computed in float32, all others in float64."""
         require_extra(self.name, self.needs, self.library)
-        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
+        inputs, symbols = given_inputs(circuit, inputs)
+        weights = stored_values(circuit, symbols, parameters)
         result = self.results(circuit, weights, inputs)
         return {
             output.name: _with_batch(circuit, inputs, array, len(output.source.axes))

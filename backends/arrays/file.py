@@ -84,7 +84,7 @@ class ArrayFile:
             yield f"{name} = {self.rate(tensor, name)}"
         elif name in self.optional:
             yield f"if {name} is not None:"
-            yield f"    {name} = {checked(tensor, name)} != 0"
+            yield f"    {name} = {checked(tensor, flags(tensor, name))} != 0"
         else:
             yield f"if {name} is None:"
             yield f"    {name} = {self.write.all_ones(sides_code(tensor.shape))}"
@@ -95,8 +95,8 @@ class ArrayFile:
         return self.write.cast(checked(tensor, name))
 
     def gate(self, tensor: Input, name: str) -> str:
-        """Code for a 0/1 input, checked, as numbers: anything but zero counts as one."""
-        return self.write.cast(f"({checked(tensor, name)} != 0)")
+        """Code for a 0/1 input, checked, as numbers."""
+        return self.write.cast(f"({checked(tensor, flags(tensor, name))} != 0)")
 
     def formula_lines(
         self, positions: Callable[[Shape], str], arguments: Mapping[str, str], token: str = ""
@@ -130,6 +130,11 @@ class AttentionFile(ArrayFile):
 def list_of_sides(shape: Shape) -> str:
     """Code for a shape."""
     return f"[{sides_code(shape)}]"
+
+
+def flags(tensor: Input, code: str) -> str:
+    """Code that checks that a 0/1 input holds nothing else: a call of a template's `flags`."""
+    return f"flags({json.dumps(tensor.name)}, {code})"
 
 
 def checked(tensor: Input | Parameter, code: str, *others: str) -> str:

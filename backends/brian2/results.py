@@ -8,6 +8,7 @@ from cortico.backends.brian2.cell_groups import CellGroup
 from cortico.backends.brian2.coder import Coder
 from cortico.backends.brian2.depth import depth
 from cortico.backends.brian2.schedule import time_axes
+from cortico.backends.cells.statements import range_check
 from cortico.ir import Output
 
 
@@ -37,6 +38,12 @@ def finish(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
         yield "network = Network(groups, synapses, list(monitors.values()))"
         lasting = "None" if coder.spiking else "duration"
         yield f"settle(network, groups, target, dt, part, {chain}, tolerance, {lasting})"
+        yield from range_check(
+            circuit,
+            lambda name: f'of_cells(*populations["{name}"])',
+            "TINY",
+            "np.finfo(float).max",
+        )
     if coder.spiking:
         yield "rates = spike("
         yield "    network, groups, populations, neurons, peak, synapse, duration or 1000.0, seed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from cortico.backends.script_parts import unwritable
 from cortico.backends.script_running import run_and_listen
 from cortico.backends.transfers import function_table, unspelled
 from cortico.ir import Circuit, Population
-from cortico.ir.analysis.inputs import Arrays, bind_symbols, stored_values
+from cortico.ir.analysis.inputs import Arrays, given_inputs, stored_values
+from cortico.ir.arguments import kind
 from cortico.ir.options import OptionSet
 
 Kind = TypeVar("Kind", bound=OptionSet)
@@ -66,15 +67,17 @@ class ScriptBackend(ABC, Generic[Kind]):
         self.remarks = tuple(said.splitlines()) if self.remarks_what_it_prints else ()
         return outputs
 
+    @kind
     def run(
         self,
         circuit: Circuit,
-        inputs: Mapping[str, np.ndarray],
-        parameters: Mapping[str, np.ndarray] | None = None,
+        inputs: Mapping[str, Any],
+        parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
         """Output name to float64 array; the examples of a batch are simulated one after another."""
         self.require()
-        weights = stored_values(circuit, bind_symbols(circuit, inputs), parameters)
+        inputs, symbols = given_inputs(circuit, inputs)
+        weights = stored_values(circuit, symbols, parameters)
         return self.outputs(self.emit(circuit), inputs, weights)
 
 
@@ -97,6 +100,8 @@ class CellBackend(ScriptBackend[Kind]):
     template: str
     physiology = False  #: whether cells have their membrane time constants
     reuses = False  #: whether one network serves all examples of a batch
+    #: Of which size an e^x is exact in the simulator, as code.
+    exponentials = ("TINY", "np.finfo(float).max")
     settles_by_depth = False  #: whether `settle` is told {chain}
 
     def arguments(self) -> dict[str, object]:

@@ -13,6 +13,7 @@ from cortico.backends.cells.statements import (
     function,
     parameters,
     put_together,
+    range_check,
     weights_option,
 )
 from cortico.ir import Circuit, Compartment, Effect, Output, Population, Projection, Role
@@ -72,12 +73,19 @@ def _simulate(coder: Coder, engine: CellBackend[Any], chain: int) -> str:
         body += [*_population(coder, engine, population), *_synapses(coder, population), ""]
     body += [
         f"rates = network.settle({chain if engine.settles_by_depth else ''})",
+        *range_check(circuit, lambda name: _of_cells(coder, name), *engine.exponentials),
         "return {",
         *(f'    "{o.name}": {_value(coder, o)},' for o in circuit.outputs),
         "}",
     ]
     given = engine.arguments() | ({"network": None} if engine.reuses else {})
     return function("simulate", parameters(coder, given), body)
+
+
+def _of_cells(coder: Coder, population: str) -> str:
+    """Code for the rates of a population's cells, one after another."""
+    numbers = coder.populations[population]
+    return f"rates[{numbers}[{numbers} >= 0]]"
 
 
 def _network(engine: CellBackend[Any]) -> str:

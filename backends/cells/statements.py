@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from cortico.backends.cells.coder import Coder
 from cortico.backends.linking import heading, link
@@ -75,6 +75,20 @@ def called(head: str, arguments: list[str], tail: str) -> Iterator[str]:
     yield tail
 
 
+def range_check(
+    circuit: Circuit, rates: Callable[[str], str], least: str, most: str
+) -> Iterator[str]:
+    """A call that refuses exponentials that are too small or too large; `rates` is code for those of a population."""
+    exponential = [p.name for p in circuit.populations if p.transfer == "exp"]
+    dividing = dict.fromkeys(p.pre for p in circuit.projections if circuit.divides(p))
+    tables = (
+        "{" + ", ".join(f'"{name}": {rates(name)}' for name in names) + "}"
+        for names in (exponential, dividing)
+    )
+    if exponential:
+        yield from called("require_range(", [*tables, least, most], ")")
+
+
 # ---- inputs, weights, sizes ------------------------------------------------------------------------
 
 
@@ -124,7 +138,7 @@ def _checked_input(coder: Coder, tensor: Input) -> Iterator[str]:
     sides = sides_code(tensor.shape)
     yield f"if {name} is None:"
     yield f"    {name} = np.ones([{sides}])"
-    yield f'{name} = 1.0 * (checked("{tensor.name}", {name}, {shape}, sizes) != 0)'
+    yield f'{name} = 1.0 * checked("{tensor.name}", flags("{tensor.name}", {name}), {shape}, sizes)'
 
 
 def _formula(coder: Coder, parameter: Parameter) -> str:

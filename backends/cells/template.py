@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+TINY = 1e-290  # rates that are smaller have lost digits
 INPUTS: Any = ...  #: of each, its argument of `simulate`, and the number of axes of one example
 simulate: Any = ...  #: makes the network for one example
 
@@ -64,6 +65,35 @@ def checked(name, array, shape, sizes):
         raise ValueError(f"{name} has numbers that are NaN or infinite")
     sizes.update((side, size) for side, size in zip(shape, array.shape) if isinstance(side, str))
     return array
+
+
+def flags(name, array):
+    """A 0/1 input as it is; one that holds something else is refused."""
+    array = np.asarray(array)
+    others = array[~np.isin(array, (0, 1))]
+    if others.size:
+        raise ValueError(f"{name} must hold 0 or 1, found {others.flat[0]}")
+    return array
+
+
+def require_range(exponentials, divisors, least, most):
+    """Refuse rates e^x that the simulator's numbers do not hold: what comes of them looks right and is not.
+
+    `exponentials` and `divisors` are the rates of cells by population, of those that fire e^x and of those
+    that divide others.
+    """
+    for name, rates in exponentials.items():
+        if not rates.max(initial=0) <= most:
+            raise FloatingPointError(
+                f"{name} has an exponential of {rates.max():.3g}, expected at most {most:.3g}: "
+                "scale the scores down"
+            )
+    lost = [name for name, rates in exponentials.items() if (rates < least).any()]
+    if lost and any((np.abs(rates) < least).any() for rates in divisors.values()):
+        raise FloatingPointError(
+            f"{lost[0]} has exponentials below {least:.3g}, and a sum of them divides: "
+            "scale the scores down"
+        )
 
 
 def numbered(first, axes, where):

@@ -28,6 +28,20 @@ def checked(name, array, shape, sizes):
     return array
 
 
+def flags(name, array):
+    """A 0/1 input as it is; one that holds something else is refused, where its numbers can be looked at.
+
+    They cannot while a call is traced, as by jax.jit; then whatever is not 0 counts as 1.
+    """
+    array = jnp.asarray(array)
+    if array.dtype == bool or isinstance(array, jax.core.Tracer):
+        return array
+    others = array[(array != 0) & (array != 1)]
+    if others.size:
+        raise ValueError(f"{name} must hold 0 or 1, found {others[0]}")
+    return array
+
+
 def shard(mesh, weights):
     """The weights on a mesh of devices, split by area where they have areas: over its axis "areas".
 

@@ -20,6 +20,7 @@ class NestBackend(CellBackend[Options]):
     title = "NEST"
     lacks = "which no rate neuron of NEST has"
     template = "cortico.backends.nest.template"
+    exponentials = ("SMALLEST", "LARGEST")
     Options = Options
 
     def units(self, population: Population) -> int:

@@ -9,7 +9,7 @@ products and quotients are what such neurons settle to:
     reciprocal   X' = 1 - X - X b/s                  settles to 1 / (1 + b/s)
     quotient     X' = a (1 - X/c) - X (d - a/c)      settles to a / d
     product      quotient of a by the reciprocal of b, which is a + a b/s; a soma takes a away and scales by s
-    exponential  e^60 / (1 + e^(60 - x))             is e^x but for a part e^(x - 60) of it
+    exponential  e^110 / (1 + e^(110 - x))           is e^x but for a part e^(x - 110) of it
 
 A quotient gets a by a positive weight, and -a/c by a negative one, as excitation and inhibition are told
 apart by the sign of the weight. c is the largest |a/d| of the population, s is 4 times the largest |b|.
@@ -37,7 +37,9 @@ import numpy as np
 from cortico.backends.cells.template import by_cell, numbered
 
 HEADROOM = 4.0  # of s over the largest factor: products lose that many roundings
-EXPONENT = 60.0  # where the sigmoid that stands for exp bends
+EXPONENT = 110.0  # where the sigmoid that stands for exp bends
+LARGEST = np.exp(EXPONENT - 23)  # up to here its rates are exact, but for 1e-10 of them
+SMALLEST = np.exp(-60.0)  # what is left of the way there stays below it
 # Of the part that others go: at full steps what is divided would jitter by a rounding
 DAMPING = 0.9
 NEVER = np.inf  # ms: the time constant of a unit that waits

@@ -29,6 +29,7 @@ class NeuronBackend(CellBackend[Options]):
     summary = "a NEURON script and mechanisms: one-segment compartments, over MPI"
     title = "NEURON"
     lacks = "which no mechanism of NEURON settles to"
+    exponentials = ("TINY", "np.exp(699)")  # beyond 700, NEURON's exp stays at e^700
     template = "cortico.backends.neuron.template"
     Options = Options
     physiology = settles_by_depth = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cortico.backends.arrays.file import ArrayFile, checked
+from cortico.backends.arrays.file import ArrayFile, checked, flags
 from cortico.backends.arrays.operations import PastProduct
 from cortico.backends.numpy.operations import Project, ThreadedWriter
 from cortico.backends.numpy.packing import Packing, pack
@@ -57,7 +57,7 @@ class Plan(ArrayFile):
         return checked(tensor, name, "dtype")
 
     def gate(self, tensor: Input, name: str) -> str:
-        return self.write.cast(checked(tensor, name, "bool"))
+        return self.write.cast(checked(tensor, flags(tensor, name), "bool"))
 
     @property
     def fits(self) -> bool:

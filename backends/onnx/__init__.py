@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from cortico.backends.numpy import NumpyBackend
 from cortico.backends.protocol import Progress
 from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit
-from cortico.ir.analysis.inputs import bind_symbols, stored_values
+from cortico.ir.analysis.inputs import given_inputs, stored_values
+from cortico.ir.arguments import kind
 from cortico.ir.options import OptionSet
 
 __all__ = ["OnnxBackend"]
@@ -57,17 +58,18 @@ class OnnxBackend:
         stored = {p.name: p.values for p in circuit.parameters if p.values is not None}
         return save_model(make_model(circuit, stored, self.dtype, self.fuse), folder)
 
+    @kind
     def run(
         self,
         circuit: Circuit,
-        inputs: Mapping[str, np.ndarray],
-        parameters: Mapping[str, np.ndarray] | None = None,
+        inputs: Mapping[str, Any],
+        parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
         """Output name to array; float32 inputs are computed in float32, all others in float64."""
         require_extra(self.name, "onnx")
         require_extra(self.name, "onnxruntime")
         from cortico.backends.onnx.running import run_model
 
-        symbols = bind_symbols(circuit, inputs)
+        inputs, symbols = given_inputs(circuit, inputs)
         weights = stored_values(circuit, symbols, parameters)
         return run_model(circuit, inputs, symbols, weights, self.fuse)

@@ -5,6 +5,7 @@
 In the comments, axes stand in brackets; the batch axes in front of them are left out.
 """
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,21 @@ def as_tensors(weights, dtype):
 def checked(name, tensor, shape, sizes):
     """`tensor`, whose last axes have `shape`, whose symbols get their `sizes`."""
     expect_shape(name, tensor.shape, shape, sizes)
+    return tensor
+
+
+def flags(name, tensor):
+    """A 0/1 input as it is; one that holds something else is refused, where its numbers can be looked at.
+
+    They cannot while a call is compiled or vectorised; then whatever is not 0 counts as 1.
+    """
+    if tensor.dtype is torch.bool or torch.compiler.is_compiling():
+        return tensor
+    others = (tensor != 0) & (tensor != 1)
+    with contextlib.suppress(RuntimeError):  # of torch.func.vmap
+        found = tensor[others].flatten()[:1].tolist()
+        if found:
+            raise ValueError(f"{name} must hold 0 or 1, found {found[0]}")
     return tensor
 
 

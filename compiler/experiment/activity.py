@@ -18,7 +18,7 @@ import numpy as np
 
 from cortico.backends.reference import currents, interpret
 from cortico.ir import Circuit, Compartment, Effect, Population, Role, SpecError
-from cortico.ir.analysis.inputs import Arrays, bind_symbols
+from cortico.ir.analysis.inputs import Arrays, given_inputs
 
 #: Rates that one input may give; more would not fit into memory.
 MOST_RATES = 100_000_000
@@ -85,7 +85,7 @@ class Activity:
 
 def observe(circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None) -> Activity:
     """Run a circuit on one example. SpecError for inputs that do not fit, rates that overflow or are too many."""
-    sizes = bind_symbols(circuit, inputs)
+    inputs, sizes = given_inputs(circuit, inputs)
     bound = circuit.bind(**{s: n for s, n in sizes.items() if s in circuit.symbols})
     batch = [n for n, array in inputs.items() if array.ndim > len(_shape(bound, n))]
     if batch:

@@ -18,6 +18,7 @@ from cortico.backends import Backend, Runner, get_runner, require_support
 from cortico.ir import Circuit, Output, Population, Role, TensorRef
 from cortico.ir.analysis.axes import output_axes
 from cortico.ir.analysis.inputs import Arrays
+from cortico.ir.arrays import require_arrays
 
 Change = float | None
 
@@ -123,7 +124,8 @@ def _observed(
     )
     probed = replace(circuit, outputs=(*circuit.outputs, *read))
     require_support(runner, probed)
-    doubled = {name: np.asarray(array, dtype=np.float64) for name, array in inputs.items()}
+    arrays = require_arrays(inputs, "input", circuit.name)
+    doubled = {name: array.astype(np.float64, copy=False) for name, array in arrays.items()}
     found = runner.run(probed, doubled, parameters)
     return {probes.get(name, name): array for name, array in found.items()}
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,8 @@ from cortico.ir.analysis.axes import read_alike
 from cortico.ir.analysis.constants import constant_populations
 from cortico.ir.analysis.inputs import Arrays, bind_symbols
 from cortico.ir.analysis.readers import is_output
+from cortico.ir.arguments import kind
+from cortico.ir.arrays import require_arrays
 from cortico.ir.errors import bullet_list, near_name
 from cortico.ir.rewrite import (
     fresh_name,
@@ -47,7 +50,8 @@ from cortico.ir.rewrite import (
 )
 
 
-def freeze(circuit: Circuit, given: Mapping[str, np.ndarray]) -> Circuit:
+@kind
+def freeze(circuit: Circuit, given: Mapping[str, Any]) -> Circuit:
     """The circuit with inputs held at the arrays `given`, which become weights.
 
     A key names an input (`"context"`), or one reading of it (`"x[j, m]"`): self-attention reads x as
@@ -58,7 +62,7 @@ def freeze(circuit: Circuit, given: Mapping[str, np.ndarray]) -> Circuit:
     drive. Those stay whose weights are symbolic, or which send what depends on a symbolic size.
     SpecError for keys and arrays that do not fit.
     """
-    arrays = {name: np.asarray(array) for name, array in given.items()}
+    arrays = require_arrays(given, "input", circuit.name, "context")
     circuit, arrays = _readings_apart(circuit, arrays)
     result = _folded(_with_values(circuit, arrays))
     try:

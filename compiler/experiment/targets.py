@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 
 from cortico.ir import Circuit, Population, Projection, SpecError
-from cortico.ir.errors import near_name, shown
+from cortico.ir.errors import named, near_name
 
 
 class Kind(StrEnum):
@@ -86,7 +86,7 @@ def read_target(text: str) -> Target:
     found = _TARGET.fullmatch(text)
     if found is None:
         raise SpecError(
-            f"cannot read target {shown(text)}: write KIND:NAME or KIND:NAME@area=0,3, such as layer:L2/3"
+            f"cannot read target {named(text)}: write KIND:NAME or KIND:NAME@area=0,3, such as layer:L2/3"
         )
     kind = found["kind"]
     if kind not in list(Kind):

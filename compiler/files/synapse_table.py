@@ -27,6 +27,7 @@ from cortico.backends.extras import require_library
 from cortico.backends.hdf5 import new_hdf5
 from cortico.files.writing import interrupts_held, replacing_files
 from cortico.ir import Circuit, Projection, SpecError
+from cortico.ir.arguments import kind
 from cortico.ir.errors import near_name
 from cortico.ir.neurons import NeuronView, SynapseBlock
 
@@ -36,6 +37,7 @@ BLOCK = 1 << 20
 Write = Callable[[SynapseBlock], None]
 
 
+@kind
 def write_synapses(
     circuit: Circuit,
     path: Path | str,

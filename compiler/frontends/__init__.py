@@ -19,6 +19,7 @@ from cortico.frontends.families import FAMILIES
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.spec_file import read_spec, spec_from_mapping, spec_to_json, spec_to_mapping
 from cortico.frontends.tensors import Tensors, open_tensors
+from cortico.ir.arguments import kind
 from cortico.spec.weights import check_weights
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 
+@kind
 def from_torch(
     module: Any,
     name: str = "attention",

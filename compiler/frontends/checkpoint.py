@@ -13,6 +13,7 @@ from cortico.frontends.families import FAMILIES, family_of
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.foreign import PICKLED, conversions
 from cortico.frontends.tensors import Tensors, open_tensors
+from cortico.ir.arguments import kind
 from cortico.ir.errors import SpecError, named, near_name
 from cortico.ir.reading import AnyPath
 from cortico.spec import AttentionSpec
@@ -43,13 +44,14 @@ class Checkpoint:
     family: Family | None
 
 
+@kind
 def read_checkpoint(
     path: AnyPath,
     layer: int = 0,
     heads: int | None = None,
     prefix: str | None = None,
     cross: bool | None = None,
-    ignore: Iterable[str] = (),
+    ignore: str | Iterable[str] = (),
     part: str | None = None,
     tokens: int | None = None,
 ) -> Attention:
@@ -111,8 +113,12 @@ def require_layer(found: Checkpoint, layer: int) -> None:
         )
 
 
+@kind
 def layers(
-    path: AnyPath, prefix: str | None = None, ignore: Iterable[str] = (), part: str | None = None
+    path: AnyPath,
+    prefix: str | None = None,
+    ignore: str | Iterable[str] = (),
+    part: str | None = None,
 ) -> int:
     """Number of attention layers in a checkpoint, or in a part of it. SpecError when it cannot be read."""
     if Path(path).suffix.lower() == onnx_file.SUFFIX:
@@ -171,7 +177,9 @@ def count_layers(found: Checkpoint) -> int:
     return count
 
 
-def _open(path: Path, ignore: Iterable[str], prefix: str | None, part: str | None) -> Checkpoint:
+def _open(
+    path: Path, ignore: str | Iterable[str], prefix: str | None, part: str | None
+) -> Checkpoint:
     left_out = frozenset([ignore] if isinstance(ignore, str) else ignore)
     if path.suffix.lower() == gguf_file.SUFFIX:
         _refuse("a GGUF file", part=part)

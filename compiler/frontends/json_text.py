@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cortico.ir.errors import SpecError, clipped, shown
+from cortico.ir.errors import SpecError, clipped, named
 from cortico.ir.limits import JSON_BYTES, SHOWN_CHARACTERS
 from cortico.ir.reading import read_bytes
 
@@ -60,4 +60,4 @@ def require_unique(keys: Sequence[str]) -> None:
     if len(set(keys)) < len(keys):
         seen: set[str] = set()
         repeated = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {shown(repeated)} stands twice in one object")
+        raise ValueError(f"the key {named(repeated)} stands twice in one object")

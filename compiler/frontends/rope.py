@@ -75,6 +75,10 @@ def read_rope(
     """
     table = _table(config, partial, kinds)
     rotated = _rotated(config, table, features) if partial else features
+    if rotated % 2:
+        raise SpecError(
+            f"{config.source}: {rotated} features of a head turn, expected an even number of them"
+        )
     base = table.number("rope_theta")
     rotary = Rotary(base, style, None if rotated == features else rotated)
     kind = table.text("rope_type")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cortico.frontends.json_text import kind_of, parse_json_object, reason, require_unique
+from cortico.ir.arguments import kind
 from cortico.ir.errors import SpecError, bullet_list
 from cortico.ir.limits import SPEC_BYTES
 from cortico.ir.options import build, to_mapping
@@ -18,6 +19,7 @@ from cortico.spec import AttentionSpec
 _DEEPEST = 20  #: tables in tables in YAML; a spec has two
 
 
+@kind
 def read_spec(path: AnyPath) -> AttentionSpec:
     """The spec in a `.toml`, `.json`, `.yaml` or `.yml` file.
 

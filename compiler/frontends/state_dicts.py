@@ -51,7 +51,7 @@ class TorchEntry:
     def load(self) -> np.ndarray:
         if self.tensor.is_meta:
             raise SpecError("the module is on the meta device: it has shapes and no weights")
-        tensor = self.tensor.detach().cpu()
+        tensor = self.tensor.detach().cpu().resolve_neg()  # a view may hold the negative
         array: np.ndarray = (tensor if self.dtype in ("F32", "F64") else tensor.float()).numpy()
         return array
 

@@ -19,8 +19,9 @@ import numpy as np
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit, SpecError
 from cortico.ir.errors import CorticoError, bullet_list
+from cortico.ir.fields import settle
 from cortico.ir.limits import SIZE
-from cortico.ir.options import BELOW_ONE, LEAST, MOST, Help, number, whole, wrong_values
+from cortico.ir.options import BELOW_ONE, LEAST, MOST, Help, number, whole
 from cortico.learning.data import Arrays, check_examples, digest
 from cortico.learning.emission import (
     constants,
@@ -71,8 +72,7 @@ class Settings:
     trained: tuple[str, ...] | None = None  #: tensors of the spec; None for all with a gradient
 
     def __post_init__(self) -> None:
-        wrong = wrong_values(Settings, vars(self))
-        problems = [f"{name.replace('_', ' ')} {what}" for name, what in wrong]
+        problems = [f"{name.replace('_', ' ')} {what}" for name, what in settle(self)]
         if self.trained == ():
             problems.append("trained must name a tensor")
         if problems:

@@ -4,7 +4,14 @@
 """
 
 from cortico.passes.base import Pass
-from cortico.passes.manager import Step, check_order, named_apart, parse_passes, run_passes
+from cortico.passes.manager import (
+    Step,
+    as_passes,
+    check_order,
+    named_apart,
+    parse_passes,
+    run_passes,
+)
 from cortico.passes.meaning import (
     compare_meaning,
     interface_change,
@@ -18,6 +25,7 @@ __all__ = [
     "PIPELINES",
     "Pass",
     "Step",
+    "as_passes",
     "check_order",
     "compare_meaning",
     "interface_change",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cortico.ir import Circuit, CircuitError, PassError, Role, SpecError, check
-from cortico.ir.errors import near_name, shown
+from cortico.ir.errors import named, near_name, shown
 from cortico.ir.rewrite import fresh, rename
 from cortico.passes.base import Pass
 from cortico.passes.meaning import interface_change, relative_difference
@@ -60,7 +60,7 @@ def parse_passes(text: str) -> list[Pass]:
         found = _ITEM.fullmatch(item.strip())
         if found is None:
             raise SpecError(
-                f"cannot read pass {shown(item)}: write it as in 'prune-small(budget=0.1)'"
+                f"cannot read pass {named(item)}: write it as in 'prune-small(budget=0.1)'"
             )
         if found["name"] in PIPELINES and found["options"] is None:
             passes += [_make(member, "") for member in PIPELINES[found["name"]]]
@@ -70,12 +70,22 @@ def parse_passes(text: str) -> list[Pass]:
     return passes
 
 
+def as_passes(given: str | Sequence[Pass | str]) -> list[Pass]:
+    """Passes from a text as above, or from a list of passes and such texts."""
+    if isinstance(given, str):
+        return parse_passes(given)
+    lists = ([each] if isinstance(each, Pass) else parse_passes(each) for each in given)
+    passes = [each for found in lists for each in found]
+    check_order(passes)
+    return passes
+
+
 def _make(name: str, options: str) -> Pass:
     kind = find_pass(name)
     if kind is None:
         names = [*PIPELINES, *(known.name for known in PASSES)]
         raise SpecError(
-            f"no pass called {shown(name)}{near_name(name, names)}; there are: {', '.join(names)}"
+            f"no pass called {named(name)}{near_name(name, names)}; there are: {', '.join(names)}"
         )
     return kind.from_text(text for text in options.split(",") if text.strip())
 

@@ -8,18 +8,26 @@ with `p = softmax_j(s + bias)` for the softmax kernel, and `p = s + bias` for th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, SupportsIndex
+
+import numpy as np
 
 from cortico.ir.axes import Extent
-from cortico.ir.errors import SpecError, bullet_list, shown
+from cortico.ir.errors import SpecError, bullet_list, named
+from cortico.ir.fields import LEAST, MOST, Record, Rule, Switch, number, settle, whole
 from cortico.ir.limits import MODEL_SIZE, SIZE
-from cortico.ir.options import LEAST, MOST, Rule, number, whole, wrong_values
 
 #: A number of features, heads or tokens.
 Size = Annotated[int, whole(1, SIZE, "a positive integer")]
+#: What a size, a number, a flag and a table may be given as.
+Whole = SupportsIndex
+Number = float | np.floating[Any] | np.integer[Any]
+Flag = bool | np.bool_
+Table = Mapping[str, Any]
 _Symbol = Annotated[str, Rule("a symbol such as 'n'", lambda t: t.isidentifier() and t.isascii())]
 
 
@@ -93,7 +101,7 @@ class Microcircuit(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rotary:
+class Rotary(Record):
     """Rotary position embedding of queries and keys (Su et al., arXiv 2104.09864).
 
     `rotated` features of each head turn (all by default), pair p by `t · base^(-2p/rotated)` at
@@ -104,9 +112,15 @@ class Rotary:
     style: RotaryStyle = RotaryStyle.HALF_SPLIT
     rotated: Size | None = None
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, base: Number = ..., style: RotaryStyle | str = ..., rotated: Whole | None = ...
+        ) -> None: ...
+
 
 @dataclass(frozen=True)
-class QueryKeyNorm:
+class QueryKeyNorm(Record):
     """Norm of queries and keys, before they turn.
 
     `gain · q / √(mean of q² + eps)`; eps has the units of squared queries. A layer norm has q less its
@@ -128,9 +142,20 @@ class QueryKeyNorm:
         """Whether gain and bias have numbers for each head."""
         return self.own_gains or self.over is NormOver.WIDTH
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            over: NormOver | str = ...,
+            eps: Number = ...,
+            kind: NormKind | str = ...,
+            own_gains: Flag = ...,
+            bias: Flag = ...,
+        ) -> None: ...
+
 
 @dataclass(frozen=True)
-class Bias:
+class Bias(Record):
     """Which of the four linear maps add a bias."""
 
     query: bool = False
@@ -138,21 +163,40 @@ class Bias:
     value: bool = False
     output: bool = False
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, query: Flag = ..., key: Flag = ..., value: Flag = ..., output: Flag = ...
+        ) -> None: ...
+
+    @classmethod
+    def everywhere(cls) -> Bias:
+        """All four: what `bias = true` says."""
+        return cls(query=True, key=True, value=True, output=True)
+
 
 @dataclass(frozen=True)
-class Thalamus:
+class Thalamus(Record):
     """Which thalamic class carries what. The paper's text does not settle it: it is a setting."""
 
     query: Nucleus = Nucleus.MATRIX
     key: Nucleus = Nucleus.CORE
     value: Nucleus = Nucleus.CORE
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, query: Nucleus | str = ..., key: Nucleus | str = ..., value: Nucleus | str = ...
+        ) -> None: ...
+
 
 @dataclass(frozen=True)
-class AttentionSpec:
+class AttentionSpec(Record):
     """One multihead attention block. All sizes are features or tokens; a string is a symbol.
 
-    Raises SpecError, listing every problem, when the fields do not fit together.
+    Fields take what a spec file says, `mask="causal"`, `rotary=True`, `thalamus={"key": "matrix"}`, and
+    hold it as their types. Raises SpecError, listing every problem, for values that these have not, and
+    when fields do not fit together.
     """
 
     model: Size  #: features of a query token (D)
@@ -182,9 +226,9 @@ class AttentionSpec:
     soft_cap: Annotated[float, number(LEAST, MOST, "a positive number")] | None = (
         None  #: c: scaled scores s become c · tanh(s / c), before position bias and mask
     )
-    bias: Bias = field(default_factory=Bias)
-    qk_norm: QueryKeyNorm | None = None
-    rotary: Rotary | None = None
+    bias: Annotated[Bias, Switch(Bias.everywhere, Bias)] = field(default_factory=Bias)
+    qk_norm: Annotated[QueryKeyNorm, Switch(QueryKeyNorm, NoneType)] | None = None
+    rotary: Annotated[Rotary, Switch(Rotary, NoneType)] | None = None
     position_bias: PositionBias = PositionBias.NONE
     sink: bool = False  #: a learned logit per head joins the softmax, its column is dropped
     extra_source: bool = False  #: a learned key and value per head join those of the source tokens
@@ -193,11 +237,44 @@ class AttentionSpec:
     microcircuit: Microcircuit = Microcircuit.MASK
     name: str = "attention"
 
+    if TYPE_CHECKING:  # what the fields take; tests hold it against them
+
+        def __init__(
+            self,
+            model: Whole,
+            heads: Whole = ...,
+            kv_heads: Whole | None = ...,
+            key_features: Whole | None = ...,
+            value_features: Whole | None = ...,
+            output: Whole | None = ...,
+            cross: Flag = ...,
+            context: Whole | None = ...,
+            values: Whole | None = ...,
+            tokens: Whole | str = ...,
+            context_tokens: Whole | str | None = ...,
+            kernel: Kernel | str = ...,
+            mask: Mask | str = ...,
+            window: Whole | None = ...,
+            key_padding: Flag = ...,
+            scale: Number | None = ...,
+            soft_cap: Number | None = ...,
+            bias: Bias | Flag | Table = ...,
+            qk_norm: QueryKeyNorm | Flag | Table | None = ...,
+            rotary: Rotary | Flag | Table | None = ...,
+            position_bias: PositionBias | str = ...,
+            sink: Flag = ...,
+            extra_source: Flag = ...,
+            residual: Flag = ...,
+            thalamus: Thalamus | Table = ...,
+            microcircuit: Microcircuit | str = ...,
+            name: str = ...,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
-        wrong = wrong_values(AttentionSpec, vars(self))
-        problems = [f"{name} {what}" for name, what in wrong] or list(_wrong_combinations(self))
+        faults = settle(self)
+        problems = [" ".join(fault) for fault in faults] or list(_wrong_combinations(self))
         if problems:
-            raise SpecError(f"spec {shown(self.name)} is wrong:{bullet_list(problems)}")
+            raise SpecError(f"spec {named(str(self.name))} is wrong:{bullet_list(problems)}")
 
     # ---- defaults, resolved ------------------------------------------------------------------------
 

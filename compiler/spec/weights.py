@@ -17,17 +17,29 @@ their own. Head h uses key/value head h // R.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import Annotated, Any
 
 import numpy as np
 
+from cortico.ir.arguments import kind
+from cortico.ir.arrays import as_arrays
 from cortico.ir.axes import Extent
-from cortico.ir.errors import SpecError, bullet_list, near_name
+from cortico.ir.errors import SpecError, bullet_list, near_name, shown
+from cortico.ir.fields import whole
+from cortico.ir.limits import SIZE
+from cortico.ir.tensors import FLOATS
 from cortico.spec import AttentionSpec, PositionBias
 
 Weights = Mapping[str, np.ndarray]
+#: The same as users give them: lists, and tensors of torch, too.
+Given = Mapping[str, Any]
+#: Where random numbers begin.
+Seed = Annotated[int, whole(0, SIZE - 1, "an integer from 0 on")]
 Shapes = dict[str, tuple[Extent, ...]]
 
 
+@kind
 def required_shapes(spec: AttentionSpec) -> Shapes:
     """Tensor name to shape, for every tensor that `spec` must be given."""
     heads, groups, width = spec.heads, spec.groups, spec.d_context if spec.cross else spec.model
@@ -83,16 +95,27 @@ def rotary_frequencies(spec: AttentionSpec) -> np.ndarray:
 
 def check_weights(spec: AttentionSpec, weights: Weights) -> None:
     """Raise one SpecError that lists every missing, unknown, misshapen or non-finite tensor."""
+    given_weights(spec, weights)
+
+
+def given_weights(spec: AttentionSpec, given: Any) -> dict[str, np.ndarray]:
+    """What a user gives as weights, as arrays. One SpecError for all that is wrong.
+
+    Arrays must be floating-point: whole numbers are often codes for others. Lists of them are floats.
+    """
     required, known = required_shapes(spec), required_shapes(spec) | optional_shapes(spec)
-    problems = [
+    weights, problems = as_arrays(given, "tensor", "W_Q", known)
+    problems += [
         f"{name} is missing, expected shape {required[name]}"
         for name in required
-        if name not in weights
+        if name not in given
+    ]
+    problems += [
+        f"{name} is not a tensor of this spec{near_name(str(name), known)}"
+        for name in given
+        if name not in known
     ]
     for name, array in weights.items():
-        if name not in known:
-            problems.append(f"{name} is not a tensor of this spec{near_name(name, known)}")
-            continue
         if array.shape != known[name]:
             problems.append(f"{name} has shape {array.shape}, expected {known[name]}")
         if array.dtype.kind != "f":
@@ -102,18 +125,33 @@ def check_weights(spec: AttentionSpec, weights: Weights) -> None:
             problems.append(f"{name} has {bad} of {array.size} numbers that are NaN or infinite")
     if problems:
         raise SpecError(f"weights of {spec.name!r} are wrong:{bullet_list(problems)}")
+    return weights
 
 
+@kind
 def random_weights(
-    spec: AttentionSpec, seed: int = 0, dtype: np.dtype | type = np.float64
+    spec: AttentionSpec, seed: Seed = 0, dtype: Any = np.float64
 ) -> dict[str, np.ndarray]:
-    """Random weights of unit gain for `spec`, for tests and examples."""
+    """Random weights of unit gain for `spec`, for tests and examples.
+
+    `dtype` is one of float16, float32, float64. SpecError for another, and for a seed that is none.
+    """
+    shapes = required_shapes(spec)
+    kind = _float(dtype)
     rng = np.random.default_rng(seed)
 
     def draw(shape: tuple[Extent, ...]) -> np.ndarray:
         sides = [int(side) for side in shape]
         fan_in = sides[-1] if len(sides) > 2 else 1
         array: np.ndarray = rng.standard_normal(sides) / np.sqrt(fan_in)
-        return array.astype(dtype)
+        return array.astype(kind)
 
-    return {name: draw(shape) for name, shape in required_shapes(spec).items()}
+    return {name: draw(shape) for name, shape in shapes.items()}
+
+
+def _float(dtype: Any) -> np.dtype[Any]:
+    with suppress(TypeError):
+        kind: np.dtype[Any] = np.dtype(dtype)
+        if kind.name in FLOATS:
+            return kind
+    raise SpecError(f"dtype must be one of {', '.join(FLOATS)}, found {shown(dtype)}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
+from cortico.ir.arrays import as_arrays
 from cortico.ir.circuit import Circuit, resolve
 from cortico.ir.errors import SpecError, bullet_list, near_name
 from cortico.ir.tensors import FORMULAS, Input, InputKind, Parameter
@@ -19,16 +21,54 @@ def bind_symbols(circuit: Circuit, inputs: Arrays) -> dict[str, int]:
     A 0/1 input may be absent. SpecError lists every missing, unknown or misshapen input.
     """
     symbols: dict[str, int] = {}
-    known = [tensor.name for tensor in circuit.inputs]
-    problems = [f"unknown input {n!r}{near_name(n, known)}" for n in inputs if n not in known]
-    for tensor in sorted(circuit.inputs, key=lambda tensor: tensor.kind is InputKind.MASK):
-        if tensor.name in inputs:
-            problems += _bind_shape(tensor, inputs[tensor.name].shape, symbols)
-        elif tensor.kind is InputKind.RATE:
-            problems.append(f"input {tensor.name!r} is missing, expected shape {tensor.shape}")
+    _refuse(circuit, [*_unknown(circuit, inputs), *_unfit(circuit, inputs, inputs, symbols)])
+    return symbols
+
+
+def given_inputs(circuit: Circuit, given: Any) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """What a user gives as inputs, as arrays, and the sizes of symbols. SpecError lists all that is wrong.
+
+    A 0/1 input holds zeros and ones; numbers of rates may be any, NaN and infinity too.
+    """
+    names = [tensor.name for tensor in circuit.inputs]
+    arrays, problems = as_arrays(given, "input", next(iter(names), "x"), names)
+    symbols: dict[str, int] = {}
+    problems += [*_unknown(circuit, given), *_unfit(circuit, arrays, given, symbols)]
+    gates = (tensor for tensor in circuit.inputs if tensor.kind is InputKind.MASK)
+    problems += [line for tensor in gates for line in _no_flags(tensor, arrays)]
+    _refuse(circuit, problems)
+    return arrays, symbols
+
+
+def _refuse(circuit: Circuit, problems: list[str]) -> None:
     if problems:
         raise SpecError(f"inputs of {circuit.name!r} are wrong:{bullet_list(problems)}")
-    return symbols
+
+
+def _unknown(circuit: Circuit, given: Iterable[str]) -> Iterator[str]:
+    known = [tensor.name for tensor in circuit.inputs]
+    return (f"unknown input {n!r}{near_name(str(n), known)}" for n in given if n not in known)
+
+
+def _unfit(
+    circuit: Circuit, arrays: Arrays, given: Collection[str], symbols: dict[str, int]
+) -> Iterator[str]:
+    """What is missing of what must be given, and the shapes that do not fit; takes the sizes of symbols."""
+    for tensor in sorted(circuit.inputs, key=lambda tensor: tensor.kind is InputKind.MASK):
+        if tensor.name in arrays:
+            yield from _bind_shape(tensor, arrays[tensor.name].shape, symbols)
+        elif tensor.kind is InputKind.RATE and tensor.name not in given:
+            yield f"input {tensor.name!r} is missing, expected shape {tensor.shape}"
+
+
+def _no_flags(tensor: Input, arrays: Arrays) -> Iterator[str]:
+    """A line for a 0/1 input that holds something else."""
+    array = arrays.get(tensor.name)
+    if array is None or array.dtype == bool:
+        return
+    others = array[~np.isin(array, (0, 1))]
+    if others.size:
+        yield f"input {tensor.name!r} must hold 0 or 1, found {others.flat[0]}"
 
 
 def _bind_shape(tensor: Input, shape: tuple[int, ...], symbols: dict[str, int]) -> Iterator[str]:
@@ -66,11 +106,16 @@ def stored_values(
 
     SpecError lists every parameter without numbers, and every unknown or misshapen one of `given`.
     """
-    given = given or {}
     plain = {p.name: p for p in circuit.parameters if p.formula is None}
-    problems = [f"unknown parameter {n!r}{near_name(n, plain)}" for n in given if n not in plain]
+    whole: Any = {} if given is None else given
+    given, problems = as_arrays(whole, "parameter", next(iter(plain), "W_Q"), plain)
+    problems += [
+        f"unknown parameter {n!r}{near_name(str(n), plain)}" for n in whole if n not in plain
+    ]
     values: dict[str, np.ndarray] = {}
     for name, parameter in plain.items():
+        if name in whole and name not in given:  # what is no array is told once
+            continue
         array = given.get(name, parameter.values)
         expected = _shape(parameter, symbols)
         if array is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cortico.ir.arguments import kind
 from cortico.ir.circuit import Circuit
 from cortico.ir.errors import CircuitError, clipped
 from cortico.ir.limits import TEXT_BYTES
@@ -26,6 +27,7 @@ from cortico.ir.text.printer import check_file_name, print_circuit
 _TYPES = {"float16": "F16", "float32": "F32", "float64": "F64"}
 
 
+@kind
 def save_circuit(circuit: Circuit, path: str | os.PathLike[str], *, force: bool = False) -> None:
     """Write the text to `path` and, when a parameter has values, `<stem>.safetensors` beside it.
 
@@ -41,6 +43,7 @@ def save_network(network: Network, path: str | os.PathLike[str], *, force: bool 
     _save(partial(print_network, network), stored_arrays(network), Path(path), force)
 
 
+@kind
 def load_circuit(path: str | os.PathLike[str]) -> Circuit:
     """The circuit written at `path`, with the stored values from the file beside it, checked.
 

@@ -27,7 +27,17 @@ from cortico.ir import CircuitError, SpecError
 from cortico.ir.text import parse_circuit
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
-from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary, RotaryStyle
+from cortico.spec import (
+    AttentionSpec,
+    Bias,
+    Kernel,
+    Mask,
+    NormOver,
+    PositionBias,
+    QueryKeyNorm,
+    Rotary,
+    RotaryStyle,
+)
 from cortico.spec.weights import random_weights
 from cortico.verify.recheck import examine
 from tests.attack.trial import Trial
@@ -117,6 +127,8 @@ def _random_spec(rng: random.Random) -> AttentionSpec:
                 window=rng.choice([2, 3]) if mask.has_window else None,
                 key_padding=rng.random() < 0.3,
                 scale=rng.choice([None, None, 0.5]),
+                soft_cap=rng.choice([None, None, None, 2.0]),
+                qk_norm=rng.choice([None, None, None, QueryKeyNorm(rng.choice(list(NormOver)))]),
                 bias=Bias(*(rng.random() < 0.6 for _ in range(4))),
                 rotary=rotary if rng.random() < 0.25 else None,
                 position_bias=rng.choice(

@@ -14,8 +14,10 @@ from cortico.spec import (
     Kernel,
     Mask,
     Microcircuit,
+    NormOver,
     Nucleus,
     PositionBias,
+    QueryKeyNorm,
     Rotary,
     RotaryStyle,
     Thalamus,
@@ -64,7 +66,9 @@ def _spec(random: Random, tokens: tuple[str | int, ...]) -> AttentionSpec:
         window=random.choice([1, 2, 3, 5]) if mask.has_window else None,
         key_padding=random.random() < 0.3,
         scale=random.choice(_SCALES),
+        soft_cap=None if memory else random.choice([None, None, None, None, 0.3, 2.0, 30.0]),
         bias=Bias(*(random.random() < 0.45 for _ in range(4))),
+        qk_norm=_norm(random) if random.random() < 0.25 else None,
         rotary=_rotary(random) if rotary else None,
         position_bias=random.choice([PositionBias.NONE, PositionBias.NONE, *PositionBias]),
         sink=random.random() < 0.2,
@@ -78,6 +82,10 @@ def _spec(random: Random, tokens: tuple[str | int, ...]) -> AttentionSpec:
 def _rotary(random: Random) -> Rotary:
     base, style = random.choice([10000.0, 2.0]), random.choice(list(RotaryStyle))
     return Rotary(base, style, random.choice([None, None, 2]))
+
+
+def _norm(random: Random) -> QueryKeyNorm:
+    return QueryKeyNorm(random.choice(list(NormOver)), random.choice([1e-6, 0.01, 2.0]))
 
 
 # ---- weights -------------------------------------------------------------------------------------

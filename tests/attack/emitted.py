@@ -16,7 +16,17 @@ import numpy as np
 from cortico.backends.numpy import compile_source, emit_source
 from cortico.ir.text import save_circuit
 from cortico.pipeline import compile_attention
-from cortico.spec import AttentionSpec, Bias, Kernel, Mask, Microcircuit, PositionBias, Rotary
+from cortico.spec import (
+    AttentionSpec,
+    Bias,
+    Kernel,
+    Mask,
+    Microcircuit,
+    NormOver,
+    PositionBias,
+    QueryKeyNorm,
+    Rotary,
+)
 from cortico.spec.weights import random_weights
 from cortico.verify.emission.check import text_of_this_process_holds
 from tests.attack.sandbox import Sandbox, serve
@@ -78,11 +88,13 @@ def random_spec(draw: random.Random) -> AttentionSpec:
         "key_padding": draw.random() < 0.4,
         "scale": draw.choice([None, None, 0.3, -1.5]),
         "bias": Bias(*(draw.random() < 0.5 for _ in range(4))),
+        "qk_norm": QueryKeyNorm(draw.choice(list(NormOver)), 0.1) if draw.random() < 0.2 else None,
     }
     if memory:
         mask = draw.choice([Mask.NONE, Mask.CAUSAL])
         options |= {"kernel": Kernel.LINEAR, "mask": mask, "window": None}
         return AttentionSpec(**options, microcircuit=Microcircuit.MEMORY)
+    options |= {"soft_cap": draw.choice([None, None, None, 2.0])}
     residual = not cross and options["output"] is None and draw.random() < 0.4
     alibi = rotary is None and draw.random() < 0.2
     sink = kernel is Kernel.SOFTMAX and draw.random() < 0.3

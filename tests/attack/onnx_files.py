@@ -8,10 +8,9 @@ textbook, when anything but one line comes out, and when reading takes more than
 
 from __future__ import annotations
 
-import signal
 import tempfile
+import time
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,14 +28,21 @@ from cortico.frontends.onnx_file.sites import all_sites
 from cortico.ir.errors import CorticoError
 from cortico.spec import AttentionSpec, Bias
 from cortico.spec.weights import random_weights
+from tests.attack.bounded import (
+    BYTES,
+    CHARACTERS,
+    SECONDS,
+    TooSlow,
+    alarm,
+    forget_most,
+    most_resident,
+)
 from tests.attack.onnx_changes import CHANGES
 from tests.attack.trial import Trial
 from tests.compiler.frontends import onnx_graphs
 from tests.compiler.frontends.onnx_graphs import MICROSOFT, Writer, linear, out
 from tests.oracle import textbook_attention
 
-#: Seconds of work that reading may take.
-SECONDS = 5
 #: Largest difference from onnxruntime in float32, relative to the largest number.
 TOLERANCE = 1e-3
 #: Numbers of tokens of which one is tried, where any number is taken.
@@ -47,10 +53,6 @@ REGRESSIONS: tuple[int, ...] = ()
 
 SPEC = AttentionSpec(8, 2, bias=Bias(True, True, True, True))
 WIDE = AttentionSpec(32, 2, kv_heads=1)
-
-
-class _TooSlow(BaseException):
-    """The alarm rang. No Exception: readers must not catch it."""
 
 
 def trial(seed: int) -> Trial:
@@ -68,22 +70,29 @@ def trial(seed: int) -> Trial:
             change = random.choice(CHANGES)
             done.append(f"{change.__name__} {change(model, random)}")
         onnx.save_model(model, path)
-        said, wrong = _outcome(path, model, random, seed)
-    return Trial(said, bool(wrong), f"{'; '.join(done)}: {wrong}")
+        started, before = time.process_time(), forget_most()
+        said, wrong, read = _read(path)
+        seconds, grown = time.process_time() - started, most_resident() - before
+        if grown > BYTES:
+            wrong = f"{grown:,} bytes"
+        if read is not None and not wrong:
+            said, wrong = _compared(path, model, read, random, seed)
+    return Trial(said, bool(wrong), f"{'; '.join(done)}: {wrong}", kind.__name__, seconds)
 
 
-def _outcome(path: Path, model: onnx.ModelProto, random: Random, seed: int) -> tuple[str, str]:
+def _read(path: Path) -> tuple[str, str, Any]:
+    """The word for what happened, what is wrong with it, and what was read."""
     try:
-        with _alarm():
-            spec, weights = read_checkpoint(path)
+        with alarm():
+            return "read", "", read_checkpoint(path)
     except CorticoError as error:
         text = str(error)
-        return "refused", "" if "\n" not in text and len(text) < 2000 else f"error: {text[:300]}"
-    except _TooSlow:
-        return "hung", f"more than {SECONDS} s"
+        is_short = "\n" not in text and len(text) < CHARACTERS
+        return "refused", "" if is_short else f"error: {text[:300]}", None
+    except TooSlow:
+        return "hung", f"more than {SECONDS} s", None
     except Exception as error:
-        return "broke", f"{type(error).__name__}: {error}"[:300]
-    return _compared(path, model, (spec, weights), random, seed)
+        return "broke", f"{type(error).__name__}: {error}"[:300], None
 
 
 def _compared(
@@ -145,20 +154,6 @@ def _run(model: onnx.ModelProto, feeds: dict[str, Any], names: list[str]) -> lis
         typed[value.name] = feeds[value.name].astype(kind) if kind else feeds[value.name]
     found = dict(zip(outputs, session.run(outputs, typed), strict=True))
     return [np.asarray(found.get(name, feeds.get(name)), np.float64) for name in names]
-
-
-@contextmanager
-def _alarm():
-    def ring(number: int, frame: Any) -> None:
-        raise _TooSlow
-
-    previous = signal.signal(signal.SIGPROF, ring)
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, previous)
 
 
 # ---- ways to write attention ---------------------------------------------------------------------------

@@ -78,6 +78,12 @@ class Seed(NamedTuple):
     read: Callable[[bytes], object]
     is_text: bool = True
 
+    @property
+    def kind(self) -> str:
+        """The format: `config.json`, `.gguf`, `argument`."""
+        whole = self.path.suffix in ("", ".json")
+        return self.path.name if whole else self.path.suffix
+
 
 def seeds(folder: Path) -> list[Seed]:
     """All of them, written below `folder`."""

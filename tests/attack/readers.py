@@ -12,25 +12,20 @@ import argparse
 import atexit
 import os
 import re
-import resource
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from cortico.ir.errors import CorticoError
 from tests.attack import reader_files
+from tests.attack.bounded import BYTES, CHARACTERS, SECONDS, TooSlow, alarm, most_resident
 from tests.attack.reader_files import Seed
 from tests.attack.sandbox import Sandbox, serve
 from tests.attack.trial import Trial
-
-SECONDS, BYTES, CHARACTERS = 5, 2**30, 2000
 
 _SANDBOX = Sandbox("tests.attack.readers", seconds=120.0)
 
@@ -98,10 +93,6 @@ _INSERTED = (
 )
 
 
-class _TooSlow(BaseException):
-    """The alarm rang. No Exception: readers must not catch it."""
-
-
 def trial(seed: int) -> Trial:
     """One file, changed by the seed, and what its reader makes of it; no reader may end its process."""
     found = _SANDBOX.attempt(seed)
@@ -114,21 +105,22 @@ def attempt(seed: int) -> Trial:
     chosen = random.choice(_seeds())
     content = chosen.content
     for _ in range(random.choice((1, 1, 1, 2, 3, 6))):
-        content = random.choice(_MUTATIONS if chosen.is_text else _BINARY)(content, random)
+        content = random.choice(TEXT_CHANGES if chosen.is_text else BINARY_CHANGES)(content, random)
     chosen.path.write_bytes(content)
+    start = time.process_time()
     try:
         said, wrong = _outcome(chosen.read, content)
     finally:
         chosen.path.write_bytes(chosen.content)
     detail = f"{chosen.name}: {wrong} {content[:400]!r}" if wrong else chosen.name
-    return Trial(said, bool(wrong), detail)
+    return Trial(said, bool(wrong), detail, chosen.kind, time.process_time() - start)
 
 
 def _outcome(read: Callable[[bytes], object], content: bytes) -> tuple[str, str]:
     """The word for what happened, and what is wrong with it, if anything."""
     start = time.perf_counter()
     try:
-        with _alarm():
+        with alarm():
             read(content)
         said, wrong = "read", ""
     except (CorticoError, argparse.ArgumentTypeError) as error:
@@ -137,7 +129,7 @@ def _outcome(read: Callable[[bytes], object], content: bytes) -> tuple[str, str]
             "refused",
             "" if 0 < len(text) <= CHARACTERS else f"error of {len(text)} characters",
         )
-    except _TooSlow:
+    except TooSlow:
         return "hung", f"more than {SECONDS} s"
     except Exception as error:
         return "broke", f"{type(error).__name__}: {error}"[:300]
@@ -149,36 +141,11 @@ def _outcome(read: Callable[[bytes], object], content: bytes) -> tuple[str, str]
 
 def _grown() -> int:
     """Bytes that the process has at its most, once when that is past what is allowed."""
-    most = _most()
+    most = most_resident()
     past = most > BYTES and most > _grown.__dict__.get("told", 0) * 1.2
     if past:
         _grown.__dict__["told"] = most
     return most if past else 0
-
-
-def _most() -> int:
-    """Bytes resident at their most since this program was started.
-
-    Linux lets `ru_maxrss` of a new program begin at what its parent had, so the kernel's own mark is read there.
-    """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        return 1024 * int(status.read_text("ascii", "replace").partition("VmHWM:")[2].split()[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-@contextmanager
-def _alarm():
-    def ring(number: int, frame: Any) -> None:
-        raise _TooSlow
-
-    previous = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 @cache
@@ -289,8 +256,9 @@ def _place(content: bytes | bytearray, random: Random) -> int:
 
 
 _BLIND = (_flip, _insert, _delete, _cut, _repeat)
-_MUTATIONS = (*_BLIND, _number, _number, _number, _word, _word, _lines, _lines, _nested)
-_BINARY = (*_BLIND, _size_field, _size_field, _number, _number, _word, _nested)
+#: Of texts, and of files of numbers.
+TEXT_CHANGES = (*_BLIND, _number, _number, _number, _word, _word, _lines, _lines, _nested)
+BINARY_CHANGES = (*_BLIND, _size_field, _size_field, _number, _number, _word, _nested)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ class Result(NamedTuple):
     words: Counter[str]
     wrong: list[tuple[int, Trial]]
     seconds: float
+    slowest: tuple[float, int] = (0.0, 0)  #: seconds of work of one trial, and its seed
 
 
 def attempted(name: str, seed: int) -> tuple[int, Trial]:
@@ -38,15 +39,18 @@ def attempted(name: str, seed: int) -> tuple[int, Trial]:
 def attack(name: str, seeds: Sequence[int], processes: int = 1) -> Result:
     """All trials of one attack, with progress on stderr."""
     start, words, wrong = time.perf_counter(), Counter[str](), list[tuple[int, Trial]]()
+    slowest = (0.0, 0)
     for done, (seed, found) in enumerate(_trials(name, seeds, processes), 1):
-        words[f"{found.said}{', and wrong' if found.wrong else ''}"] += 1
+        of_kind = f"{found.kind}: " if found.kind else ""
+        words[f"{of_kind}{found.said}{', and wrong' if found.wrong else ''}"] += 1
+        slowest = max(slowest, (found.seconds, seed))
         if found.wrong:
             wrong.append((seed, found))
         if done % 100 == 0 or done == len(seeds):
             line = f"\r{name}: {done:,} of {len(seeds):,}, {len(wrong):,} wrong"
             print(line, end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    return Result(name, words, wrong, time.perf_counter() - start)
+    return Result(name, words, wrong, time.perf_counter() - start, slowest)
 
 
 def _trials(name: str, seeds: Sequence[int], processes: int) -> Iterator[tuple[int, Trial]]:
@@ -64,6 +68,8 @@ def summary(result: Result) -> str:
         f"{result.name}: {count:,} trials, {len(result.wrong):,} wrong, {result.seconds:.0f} s"
     ]
     lines += [f"  {times:7,}  {word}" for word, times in sorted(result.words.items())]
+    if result.slowest[0]:
+        lines.append(f"  slowest: {result.slowest[0]:.2f} s at seed {result.slowest[1]}")
     for seed, found in islice(result.wrong, _MOST_SHOWN):
         lines.append(f"  wrong at seed {seed}: {found.said}: {found.detail}")
     if len(result.wrong) > _MOST_SHOWN:

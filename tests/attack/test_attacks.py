@@ -5,7 +5,8 @@ is no fault of the change that happens to be tested.
 """
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
+from enum import StrEnum
 from random import Random
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from cortico.backends.reference import ReferenceBackend
 from cortico.ir import Gain, Weight
 from cortico.lowering import lower
+from cortico.spec import AttentionSpec, NormOver
 from cortico.spec.weights import random_weights
 from tests.attack import attacks, trials_in_tests
 from tests.attack.circuits import from_textbook
@@ -46,6 +48,18 @@ def subjects(count):
         # what float64 cannot hold the reference interpreter cannot say
         spec = replace(spec, scale=spec.scale and min(spec.scale, 2.0))
         yield seed, spec, random_weights(spec, seed)
+
+
+def test_every_field_of_a_spec_is_drawn():
+    """A field that is new has to be met by attacks, and so have all choices."""
+    drawn = [random_spec(Random(seed)) for seed in range(600)]
+    for field in fields(AttentionSpec):
+        found = {getattr(spec, field.name) for spec in drawn}
+        choices = {c for value in found if isinstance(value, StrEnum) for c in type(value)}
+        assert field.name == "name" or len(found) > 1, field.name
+        assert choices <= found, field.name
+    norms = {spec.qk_norm.over for spec in drawn if spec.qk_norm}
+    assert norms == {*NormOver} and any(spec.qk_norm and spec.rotary for spec in drawn)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -1,6 +1,8 @@
 """Attention from its formula, on the tensors that lowered circuits read, in any type of number.
 
-    p_hij = softmax_j(scale q_hi · k_hj + bias_hij)   or the scores themselves, where i may see j
+    q, k over the root of their mean square, times a gain, where they are normed; then they turn
+    s_hij = scale q_hi · k_hj, or c tanh(s_hij / c) with a cap c
+    p_hij = softmax_j(s_hij + bias_hij)   or the scores themselves, where i may see j
     y_i = Σ_h W_O,h Σ_j p_hij v_hj + b_O (+ x_i)
 
 Tensors may have batch axes in front. Heads are pairs (g, r) where keys are shared, key features pairs
@@ -13,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cortico.spec import AttentionSpec, Kernel, Mask, PositionBias
+from cortico.spec import AttentionSpec, Kernel, Mask, NormOver, PositionBias
 
 
 def textbook(spec: AttentionSpec, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -27,11 +29,15 @@ def textbook(spec: AttentionSpec, tensors: Mapping[str, np.ndarray]) -> np.ndarr
     q = q + t["b_Q"][..., :, :, None, :] if "b_Q" in t else q
     k = k + t["b_K"][..., :, None, :] if "b_K" in t else k
     v = v + t["b_V"][..., :, None, :] if "b_V" in t else v
+    if spec.qk_norm:
+        q, k = _normed(spec, q, t["gain_Q"], (-4, -3)), _normed(spec, k, t["gain_K"], (-3,))
     if spec.rotary:
         q, k = _turned(q, t["frequencies"]), _turned(k, t["frequencies"])
     if spec.extra_source:
         k, v = _with_one_more(k, t["extra_K"]), _with_one_more(v, t["extra_V"])
     score = _scale(spec, q) * np.einsum("...gria,...gja->...grij", q, k)
+    if spec.soft_cap is not None:
+        score = spec.soft_cap * np.tanh(score / spec.soft_cap)
     i, j = np.arange(x.shape[-2])[:, None], np.arange(source.shape[-2])
     if spec.position_bias is PositionBias.ALIBI:
         score = score + t["alibi_slopes"][..., None, None] * (j - i)
@@ -52,14 +58,27 @@ def _plain(spec: AttentionSpec, tensors: Mapping[str, np.ndarray]) -> dict[str, 
         for name in ("W_Q", "W_K"):
             shape = t[name].shape
             t[name] = t[name].reshape(*shape[:-3], shape[-3] * shape[-2], shape[-1])
-        for name in {"b_Q", "b_K"} & t.keys():
+        for name in {"b_Q", "b_K", "gain_Q", "gain_K"} & t.keys():
             shape = t[name].shape
             t[name] = t[name].reshape(*shape[:-2], shape[-2] * shape[-1])
     if spec.members == 1:
         behind = {"W_Q": 2, "W_O": 2, "b_Q": 1, "alibi_slopes": 0, "position_bias": 2, "sink": 0}
+        if spec.qk_norm and spec.qk_norm.over is NormOver.WIDTH:
+            behind["gain_Q"] = 1
         for name in behind.keys() & t.keys():
             t[name] = np.expand_dims(t[name], -1 - behind[name])
     return t
+
+
+def _normed(
+    spec: AttentionSpec, a: np.ndarray, gain: np.ndarray, heads: tuple[int, ...]
+) -> np.ndarray:
+    """RMS norm over the features of each head, or of all; `heads` are the axes of these."""
+    assert spec.qk_norm is not None
+    whole = spec.qk_norm.over is NormOver.WIDTH
+    mean = (a * a).mean(axis=(*heads, -1) if whole else -1, keepdims=True)
+    gain = np.expand_dims(gain, -2 if whole else tuple(range(-2 - len(heads), -1)))
+    return a / np.sqrt(mean + spec.qk_norm.eps) * gain
 
 
 def _turned(a: np.ndarray, frequencies: np.ndarray) -> np.ndarray:

@@ -104,12 +104,15 @@ def called(backend, circuit, weights, x, keep):
 @pytest.mark.parametrize("name", ["bert", "linear-mask_causal-padded"])
 @pytest.mark.parametrize("backend", WRITERS)
 def test_inputs_are_what_they_should_be(backend, name):
-    """Of any number but zero a token exists; shapes end in the right sides, none of them empty."""
+    """0/1 inputs hold zeros and ones of any type; shapes end in the right sides, none of them empty."""
     circuit = lower(CASE[name].spec, CASE[name].weights)
     weights = {p.name: p.values for p in circuit.parameters}
-    x, keep = np.random.default_rng(0).standard_normal((3, 8)), np.array([-2.0, 0, 0.5])
+    x, keep = np.random.default_rng(0).standard_normal((3, 8)), np.array([1.0, 0, 1])
     found, exists = (called(backend, circuit, weights, x, gate) for gate in (keep, keep != 0))
     np.testing.assert_array_equal(found, exists)
+    for other in (0.5, -1.0, 2.0, np.nan):
+        with pytest.raises(ValueError, match=rf"keep must hold 0 or 1, found {other}$"):
+            called(backend, circuit, weights, x, np.array([1.0, other, 0]))
     for shape, expected in (
         ((3, 9), r"x has shape \(3, 9\), expected \(..., n, 8\)"),
         ((8,), r"x has shape \(8,\), expected"),

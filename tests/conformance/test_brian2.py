@@ -72,6 +72,14 @@ def test_after_passes(case, passes):
     assert error(circuit, second_example(case), **SYNCHRONOUS) < 1e-8
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("case", [c for c in CASES if c.spec.qk_norm], ids=lambda case: case.name)
+def test_norms_of_split_signs(case):
+    """The pool of squares of both halves of a cell: every case with a norm."""
+    circuit = compile_attention(case.spec, case.weights, passes="default,split-sign").circuit
+    assert error(circuit, second_example(case), **SYNCHRONOUS) < 1e-8
+
+
 @pytest.mark.parametrize("name", ["qwen2", "everything", "softmax-mask_causal"])
 def test_masked_pairs_of_tokens_that_are_all_in_time_are_refused(name):
     """Two axes in time meet in one population."""

@@ -231,7 +231,7 @@ def test_cells_whose_targets_have_no_number_stay(symbolic):
         ({"context": np.ones((2, 6))}, "input 'context' has shape (2, 6), expected (…, 2, 5)"),
         ({"context": np.ones((2, 2, 5))}, "expected ('n_context', 5): one example"),
         ({"context": np.full((2, 5), np.nan)}, "no finite numbers"),
-        ({"context": np.full((2, 5), "a")}, "no finite numbers"),
+        ({"context": np.full((2, 5), "a")}, "holds texts, 'a'"),
     ],
 )
 def test_wrong_arrays(given, message):

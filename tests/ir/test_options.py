@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal, get_args
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from cortico.backends.numpy.running import Options as Numpy
 from cortico.backends.onnx import Options as Onnx
 from cortico.backends.sonata import Options as Sonata
 from cortico.ir import SpecError
+from cortico.ir.fields import converted
 from cortico.ir.limits import DIGITS, SIZE
 from cortico.ir.options import (
     BELOW_ONE,
@@ -42,7 +44,6 @@ from cortico.ir.options import (
     plain_value,
     to_mapping,
     whole,
-    wrong_values,
 )
 from cortico.learning.training import Settings
 from cortico.passes import PASSES
@@ -207,29 +208,66 @@ def test_tables_in_tables():
         "inner.flag must be true or false, found 0",
         "inner.part must be a part of 1, found 1",
     ]
-    with pytest.raises(
-        SpecError, match=r"inner\.part of engine every must be a part of 1, found 7"
-    ):
-        inner = Inner()
-        object.__setattr__(inner, "part", 7)
-        Every(name="a", inner=inner)
 
 
 def test_a_whole_number_may_stand_for_a_float():
-    """As it was given: scripts are emitted with what the user wrote."""
-    assert type(Every.of({"name": "a", "time": 3}).time) is int
+    for made in (Every.of({"name": "a", "time": 3}), Every(name="a", time=3)):
+        assert type(made.time) is float
     assert type(built(Every, {"name": "a", "time": 2**53 - 1})[0].time) is float
     assert built(Every, {"name": "a", "time": 2**53})[1]
 
 
-def test_choices_in_the_constructor_are_members():
-    with pytest.raises(SpecError, match="colour of engine every must be one of red, blue"):
-        Every(name="a", colour="red")
+def test_choices_become_members():
+    for colour in ("blue", np.str_("blue"), Colour.BLUE):
+        assert Every(name="a", colour=colour).colour is Colour.BLUE
+
+
+class Paint(StrEnum):
+    BLUE = "blue"
+
+
+def test_a_choice_of_another_kind_is_none_of_this():
+    with pytest.raises(SpecError, match="colour of engine every must be one of red, blue, found"):
+        Every(name="a", colour=Paint.BLUE)
+
+
+NUMPYS = {
+    "size": (np.int64(3), np.uint8(3), np.array(3)),
+    "time": (np.float32(3), np.float64(3), np.int16(3)),
+    "method": (np.str_("rk4"),),
+    "inner": ({"flag": np.bool_(True), "part": np.float16(0.25)},),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, vs in NUMPYS.items() for v in vs])
+def test_scalars_of_numpy_become_those_of_python(name, value):
+    found = getattr(Every(**{"name": "a", name: value}), name)
+    expected_ = {"size": 3, "time": 3.0, "method": "rk4", "inner": Inner(True, 0.25)}[name]
+    assert found == expected_ and type(found) is type(expected_)
+    assert (type(found), found) == (
+        type(getattr(Every.of({"name": "a", name: value}), name)),
+        expected_,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("size", v) for v in (np.bool_(True), np.float64(3), np.array([3]), np.complex128(3))),
+        *(("time", v) for v in (np.bool_(True), np.complex128(3), np.float32("nan"))),
+        *(("count", v) for v in (np.uint64(SIZE), np.timedelta64(3, "D"))),
+        ("inner", {"flag": np.int64(1)}),
+    ],
+)
+def test_scalars_of_another_kind_are_refused(name, value):
+    with pytest.raises(SpecError, match=f"option {name}.* of engine every must be"):
+        Every(**{"name": "a", name: value})
 
 
 def test_lists_have_members_of_one_kind():
     assert Every(name="a", names=("x", "y")).names == ("x", "y")
-    for wrong in (["x"], ("x", 3), "x"):
+    assert Every(name="a", names=["x", "y"]).names == ("x", "y")
+    for wrong in (["x", None], ("x", 3), "x", {"x"}):
         with pytest.raises(SpecError, match=r"names .* must be a list, each a text, found"):
             Every(name="a", names=wrong)
 
@@ -346,10 +384,10 @@ def test_every_option_of_ours(kind):
     """Defaults are allowed, a value of no kind is not, and what is expected can be said."""
     made = AttentionSpec(8) if kind is AttentionSpec else kind()
     copied = {name: float(repr(v)) if type(v) is float else v for name, v in vars(made).items()}
-    assert not [*wrong_values(kind, copied)]
+    assert converted(kind, copied) == (copied, [])
     for name, hint in hints(kind).items():
         assert expected(hint)
-        ((found, what),) = wrong_values(kind, {name: object()})
+        ((found, what),) = converted(kind, {name: object()})[1]
         assert found == name and what.startswith(f"must be {expected(hint)}, found ")
 
 

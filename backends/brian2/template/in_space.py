@@ -33,6 +33,11 @@ def rates_of(group, cells):
     return np.append(group.r[:], 0.0)[cells]
 
 
+def of_cells(group, cells):
+    """The rates of a population's cells now, one after another."""
+    return group.r[:][cells[cells >= 0]]
+
+
 def settle(network, groups, target, dt, part, depth, tolerance, duration):
     """Run until no rate moves any more, or for `duration` ms. C++ runs for a time known beforehand."""
     steps, watch = settling_steps(depth, part, tolerance), None

@@ -26,6 +26,15 @@ def checked(name, array, shape, sizes, dtype, own=...):
     return array[own].astype(dtype, copy=False)
 
 
+def flags(name, array):
+    """A 0/1 input as it is; one that holds something else is refused."""
+    array = np.asarray(array)
+    others = array[~np.isin(array, (0, 1))] if array.dtype != bool else array[:0]
+    if others.size:
+        raise ValueError(f"{name} must hold 0 or 1, found {others.flat[0]}")
+    return array
+
+
 def expect_weights(weights, names, dtype):
     """Refuse weights that lack some of `names`, and a `dtype` that is neither float32 nor float64."""
     missing = {*names} - {*weights}

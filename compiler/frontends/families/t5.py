@@ -51,6 +51,10 @@ KEYS = Keys(
 MT5_KEYS = replace(KEYS, read={**KEYS.read, "num_layers": 8, "num_heads": 6})
 
 
+#: Else transformers hands cross attention the decoder's own keys and values, too.
+WHOLE = {"is_encoder_decoder": True}
+
+
 def describe(**seen: Any) -> Describe:
     """Attention with `o`. The bias by distance is not of this spec yet: it needs a number of tokens."""
 
@@ -90,7 +94,7 @@ def _family(name: str, kind: str, part: str, keys: Keys) -> Family:
         name=name,
         model_types=(kind,),
         part=part,
-        keys=keys,
+        keys=replace(keys, fixed={**keys.fixed, **WHOLE}) if part == "cross" else keys,
         describe=describe(**seen),
         maps=Separate("q", "k", "v", "o"),
         place=place,

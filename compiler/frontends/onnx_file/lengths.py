@@ -56,7 +56,11 @@ class Sign:
 
 
 def shortest(probe: Probe) -> Probe:
-    """The probe with fewer tokens where the graph does not take so many. SpecError when it takes none."""
+    """The probe with fewer tokens where the graph does not take so many. SpecError when it takes none.
+
+    And when it takes one number only, such as that of lengths that it stores, or as many source tokens as
+    queries where these are not the same tokens: what it does with others was not seen.
+    """
     reason = None
     usual = probe.queries.tokens
     told = _of_maps(probe) | _of_masks(probe)
@@ -70,9 +74,20 @@ def shortest(probe: Probe) -> Probe:
         except SpecError as error:
             reason = reason or error
         else:
-            return fewer
+            return fewer if reason is None else _of_several(probe, fewer, reason)
     assert reason is not None
     raise reason
+
+
+def _of_several(probe: Probe, fewer: Probe, reason: SpecError) -> Probe:
+    """`fewer`, which takes less tokens than usual, if it also takes one less: its limit is one from above."""
+    if probe.cross and fewer.queries.tokens == fewer.sources.tokens:
+        raise reason
+    try:
+        probe.at(probe.queries.examples, fewer.queries.tokens - 1).shares()
+    except SpecError:
+        raise reason from None
+    return fewer
 
 
 def longest(probe: Probe) -> Probe:

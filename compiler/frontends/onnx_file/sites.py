@@ -106,8 +106,8 @@ def _around_softmax(graph: OnnxGraph, softmax: onnx.NodeProto) -> Site | None:
     weighted = _weighted(graph, softmax.output[0])
     if scores is None or weighted is None:
         return None
-    probabilities, product = weighted
-    value = next(name for name in product.input if name != probabilities)
+    _, product = weighted
+    value = product.input[1]
     query, key = scores.input
     return Site(query, key, value, product.output[0])
 

@@ -140,7 +140,7 @@ class _Calls(EmittedFile):
         for name in gates:
             rest = {other: a for other, a in inputs.items() if other != name}
             yield _Found(f"without {name}", self.call(rest), self.expected(rest))
-            numbers = {**inputs, name: inputs[name] * 2.5}
+            numbers = {**inputs, name: inputs[name] * 1.0}
             yield _Found(f"with {name} of numbers", self.call(numbers), self.expected(inputs))
         for name in inputs if len(inputs) > 1 else ():
             one = {**inputs, name: inputs[name][1, 1]}

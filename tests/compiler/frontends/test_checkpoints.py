@@ -188,9 +188,15 @@ def test_config_errors(tmp_path, config, message):
     assert message in text and str(tmp_path) in text
 
 
-@pytest.mark.parametrize("layer", [2, -1, 10**30, 1.0, True, None])
+@pytest.mark.parametrize("layer", [2, -1, 10**18])
 def test_layer_out_of_range(tmp_path, layer):
     assert "does not exist, layers: 0 … 1" in error_of(folder_of(tmp_path / "m"), layer=layer)
+
+
+@pytest.mark.parametrize("layer", [10**30, 1.0, True, None, "1"])
+def test_a_layer_is_an_integer(tmp_path, layer):
+    with pytest.raises(SpecError, match=r"^read_checkpoint: layer must be an integer, found"):
+        read_checkpoint(folder_of(tmp_path / "m"), layer=layer)
 
 
 def test_missing_tensors_are_all_listed_with_their_layer(tmp_path):

@@ -29,6 +29,37 @@ def folder_of(folder, tensors, **keys):
     return folder
 
 
+@pytest.mark.parametrize("kind", ["mbart", "biobert", "bertt", "lama", "albertine", "gpt"])
+def test_no_hint_for_what_is_another_model(tmp_path, kind):
+    """A name that is like one of ours may be another model, and that is read by another family."""
+    folder = folder_of(tmp_path, maps(), model_type=kind)
+    with pytest.raises(SpecError, match=f"model_type '{kind}' is not supported; supported: bert,"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "meant"), [("BERT", "bert"), ("Llama", "llama"), ("gpt_2", "gpt2")]
+)
+def test_a_hint_for_another_spelling(tmp_path, kind, meant):
+    folder = folder_of(tmp_path, maps(), model_type=kind)
+    with pytest.raises(SpecError, match=rf"not supported \(did you mean '{meant}'\?\)"):
+        read_checkpoint(folder)
+
+
+def test_a_plain_binary_is_no_pickle(tmp_path):
+    """Neither in a folder, where it may be anything, nor by itself."""
+    folder = folder_of(tmp_path, {})
+    (folder / "model.safetensors").unlink()
+    (folder / "weights.bin").write_bytes(bytes(range(256)))
+    with pytest.raises(
+        SpecError, match=r"has no model.safetensors or model.safetensors.index.json$"
+    ):
+        read_checkpoint(folder)
+    with pytest.raises(SpecError, match="is no state dict that torch reads") as caught:
+        read_checkpoint(folder / "weights.bin")
+    assert "pickled" not in str(caught.value)
+
+
 def maps(**changes):
     """Plain matrices, but for the queries."""
     return {f"{m}_proj.weight": np.ones((8, 8), np.float32) for m in "kvo"} | changes

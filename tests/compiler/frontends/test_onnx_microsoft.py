@@ -320,6 +320,20 @@ def test_values_of_another_width(tmp_path):
 # ---- what only looks like something else -----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("stored", [0, 1, 2])
+def test_stored_lengths_of_any_number_of_tokens(tmp_path, stored):
+    """What fits one number of tokens is not tried with that alone: with others it hides some."""
+    write, weights = Writer(), random_weights(GROUPED, 1)
+    x = write.input("x", [1, "n", 64])
+    total = write("Cast", write("Shape", x, start=1, end=2), to=TensorProto.INT32)
+    least = [linear(write, x, weights, name) for name in "QKV"]
+    names = [*least, "", "", write.store(np.array([stored], np.int32)), total]
+    options = {"num_heads": 4, "kv_num_heads": 2, "causal": 0}
+    joined = write("GroupQueryAttention", *names, domain=MICROSOFT, outputs=3, **options)[0]
+    path = write.save(tmp_path / "a.onnx", out(write, joined, weights))
+    refused(path, rf"stored lengths \[{stored}\] hide tokens")
+
+
 def test_lengths_that_are_counted(tmp_path):
     """As models that generate text count a mask: tokens that exist come first."""
     write, weights = Writer(), random_weights(GROUPED, 1)

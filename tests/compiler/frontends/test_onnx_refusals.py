@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from tests.compiler.frontends.onnx_checks import spec_and_weights  # noqa: E402
-from tests.compiler.frontends.onnx_graphs import MICROSOFT, Writer, decomposed, linear  # noqa: E402
+from tests.compiler.frontends.onnx_graphs import MICROSOFT, Writer, decomposed, linear, places  # noqa: E402
 
 
 def saved(path, mask=None, scale="scores", change=lambda model: None):
@@ -143,7 +143,36 @@ def branching(model):
     )
 
 
+def shares_twice(model):
+    """Shares are what shares weigh."""
+    product = next(n for n in model.graph.node if n.op_type == "MatMul" and _reads_shares(model, n))
+    product.input[1] = product.input[0]
+
+
+def _reads_shares(model, product):
+    return product.input[0] in node(model, "Softmax").output
+
+
+def queries_of_another_function(model):
+    """Queries are made of softsign of the tokens, and positions are compared: both have as many tokens."""
+    node(model, "MatMul", 2).input[0] = "soft"
+    model.graph.node.insert(0, helper.make_node("Softsign", ["x"], ["soft"]))
+
+
+def far_ahead(write, scores):
+    """Tokens are hidden that are more than three ahead, which few tokens do not show."""
+    one = places(write, scores)
+    there, here = (write("Unsqueeze", one, np.array([side])) for side in (0, 1))
+    hidden = write("Greater", write("Sub", there, here), np.array(3))
+    return write("Where", hidden, np.array(-np.inf), scores)
+
+
 REFUSED = {
+    "shares twice": ({"change": shares_twice}, "."),
+    "queries of another function": (
+        {"change": queries_of_another_function, "mask": far_ahead},
+        "cannot evaluate .* Incompatible dimensions",
+    ),
     "cyclic": ({"change": cyclic}, "nothing makes .* before Softmax reads it"),
     "missing_weights": ({"change": missing_weights}, "nothing makes"),
     "elsewhere": ({"change": elsewhere}, "cannot read .*no ONNX model"),

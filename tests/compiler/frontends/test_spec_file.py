@@ -70,14 +70,14 @@ def test_only_what_differs_is_written():
 def test_every_problem_in_one_error(tmp_path):
     text = error_of(
         tmp_path,
-        "hedas: 4\nkernel: sofmax\nsink: 1\ntokens: 2.5\nrotary: {bas: 3, style: half-split}\nbias: true\n",
+        "hedas: 4\nkernel: sofmax\nsink: 1\ntokens: 2.5\nrotary: {bas: 3, style: half-split}\nbias: 3\n",
     )
     assert text.splitlines()[1:] == [
         "  - 'hedas' is not a field (did you mean 'heads'?)",
         "  - model is missing, expected a positive integer",
         "  - tokens must be a positive integer or a symbol such as 'n', found 2.5",
         "  - kernel must be one of linear, softmax, found 'sofmax' (did you mean 'softmax'?)",
-        "  - bias must be a table with query, key, value, output, found True",
+        "  - bias must be true or false or a table with query, key, value, output, found 3",
         "  - rotary.'bas' is not a field (did you mean 'base'?)",
         "  - rotary.style must be one of half_split, interleaved, found 'half-split' (did you mean 'half_split'?)",
         "  - sink must be true or false, found 1",

@@ -63,6 +63,14 @@ def test_a_file_of_its_own(tmp_path, dtype):
     np.testing.assert_array_equal(weights["W_Q"], expected)
 
 
+def test_views_that_are_negated(tmp_path):
+    """A tensor may store numbers of which it stands for the negative."""
+    model = saved(tmp_path)
+    state = {name: torch._neg_view(-tensor) for name, tensor in model.state_dict().items()}
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    assert largest_error(model.double(), CASES["bert"], tmp_path) < TOLERANCE[0]
+
+
 def pages():
     """Of memory that this process has."""
     return int(Path("/proc/self/statm").read_text().split()[1])

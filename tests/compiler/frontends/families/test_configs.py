@@ -255,6 +255,11 @@ REFUSED = {
         "is_causal must be false, or is_decoder true, found True",
     ),
     "half turned": ("llama", {"partial_rotary_factor": 0.5}, "only 1.0 is supported"),
+    "an odd head": (
+        "llama yarn",
+        {"head_dim": 7},
+        "7 features of a head turn, expected an even number",
+    ),
     "own code": ("llama", {"auto_map": {"AutoModel": "x.X"}}, "auto_map = {'AutoModel': 'x.X'}: "),
     "quantized": ("llama", {"quantization_config": {"bits": 4}}, "quantization_config = "),
     "unknown": ("bert", {"attention_gain": 2}, "unknown key 'attention_gain' = 2"),
@@ -269,6 +274,7 @@ REFUSED = {
         "layer_types[0] must be one of full_attention, sliding_attention",
     ),
     "a decoder that sees all": ("bart encoder", {"is_causal": False}, "only True is supported"),
+    "a decoder alone": ("t5 cross", {"is_encoder_decoder": False}, "only True is supported"),
     "two names, two values": (
         "whisper encoder",
         {"num_attention_heads": 4, "num_key_value_heads": 2},
