@@ -4,12 +4,14 @@ The functions are found, not listed: a new one without a valid call here, or tha
 through, fails.
 """
 
+import functools
 import inspect
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import transformers
 
 import cortico
 from cortico import (
@@ -49,6 +51,12 @@ FUNCTIONS = {
 BARE = {"backend_names"}
 
 
+@functools.cache
+def small_model():
+    config = {"hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 5}
+    return transformers.BertModel(transformers.BertConfig(**config, intermediate_size=4)).eval()
+
+
 def valid_calls(folder):
     """Arguments with which each function works, all of its parameters among them."""
     (folder / "spec.toml").write_text("model = 4\n")
@@ -71,7 +79,23 @@ def valid_calls(folder):
             **quiet,
         },
         "freeze": {"circuit": CIRCUIT, "given": {"x": X}},
-        "from_torch": {"module": torch.nn.MultiheadAttention(4, 2), "name": "a", "cross": False},
+        "from_torch": {
+            "module": torch.nn.MultiheadAttention(4, 2),
+            "name": "a",
+            "cross": False,
+            "values": False,
+            "mask": "none",
+            "key_padding": False,
+        },
+        "from_transformers": {
+            "model": small_model(),
+            "layer": 0,
+            "part": None,
+            "tokens": None,
+            "cross": None,
+            "ignore": (),
+        },
+        "replace_attention": {"model": small_model(), "backend": "torch"},
         "get_backend": {"name": "reference"},
         "get_runner": {"backend": "reference"},
         "load_circuit": {"path": folder / "saved.cortico"},

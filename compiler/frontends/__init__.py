@@ -69,13 +69,14 @@ def from_torch(
     return spec, weights
 
 
+@kind
 def from_transformers(
     model: Any,
     layer: int = 0,
     part: str | None = None,
     tokens: int | None = None,
     cross: bool | None = None,
-    ignore: Iterable[str] = (),
+    ignore: str | Iterable[str] = (),
 ) -> Attention:
     """Spec and weights of the attention of one layer of a live model of transformers.
 

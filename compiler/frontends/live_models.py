@@ -48,7 +48,7 @@ def config_of(model: Any) -> Config:
     return Config(type(model).__name__, values)
 
 
-def open_model(model: Any, ignore: Iterable[str] = (), part: str | None = None) -> Checkpoint:
+def open_model(model: Any, ignore: str | Iterable[str] = (), part: str | None = None) -> Checkpoint:
     """A live model as an opened checkpoint. SpecError when it is none, or none of a family that is read."""
     config, kind = config_of(model), type(model).__name__
     left_out = frozenset([ignore] if isinstance(ignore, str) else ignore)

@@ -11,6 +11,7 @@ from cortico.backends.extras import require_library
 from cortico.backends.torch import compile_module
 from cortico.backends.torch.recalling import emit_recalling_module
 from cortico.frontends.live_models import lengthening
+from cortico.ir.arguments import kind
 from cortico.ir.errors import SpecError, UnsupportedError
 from cortico.live.seats import Seat, seats_of
 from cortico.lowering import circuit_weights, lower
@@ -70,6 +71,7 @@ class Replacement:
         self.undo()
 
 
+@kind
 def replace_attention(model: Any, backend: str = "torch") -> Replacement:
     """Let every attention of a live model of transformers be computed by the code that cortico emits.
 

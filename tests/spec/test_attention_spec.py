@@ -167,7 +167,7 @@ def test_all_problems_at_once_with_near_names():
         "  - model must be a positive integer, found 8.0",
         "  - heads must be a positive integer, found True",
         "  - kernel must be one of linear, softmax, found 'sofmax' (did you mean 'softmax'?)",
-        "  - mask must be one of none, causal, window, found 'casual' (did you mean 'causal'?)",
+        "  - mask must be one of none, causal, window, bidirectional_window, found 'casual' (did you mean 'causal'?)",
         "  - bias must be true or false or a table with query, key, value, output, found 3",
         "  - rotary.'bas' is not a field (did you mean 'base'?)",
         "  - sink must be true or false, found 'yes'",
