@@ -46,11 +46,16 @@ def attack(name: str, seeds: Sequence[int], processes: int = 1) -> Result:
         slowest = max(slowest, (found.seconds, seed))
         if found.wrong:
             wrong.append((seed, found))
+            print(f"\n{_line(seed, found)}", file=sys.stderr, flush=True)  # at once, in a long run
         if done % 100 == 0 or done == len(seeds):
             line = f"\r{name}: {done:,} of {len(seeds):,}, {len(wrong):,} wrong"
             print(line, end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return Result(name, words, wrong, time.perf_counter() - start, slowest)
+
+
+def _line(seed: int, found: Trial) -> str:
+    return f"  wrong at seed {seed}: {found.said}: {found.detail}"
 
 
 def _trials(name: str, seeds: Sequence[int], processes: int) -> Iterator[tuple[int, Trial]]:
@@ -71,7 +76,7 @@ def summary(result: Result) -> str:
     if result.slowest[0]:
         lines.append(f"  slowest: {result.slowest[0]:.2f} s at seed {result.slowest[1]}")
     for seed, found in islice(result.wrong, _MOST_SHOWN):
-        lines.append(f"  wrong at seed {seed}: {found.said}: {found.detail}")
+        lines.append(_line(seed, found))
     if len(result.wrong) > _MOST_SHOWN:
         seeds = ", ".join(str(seed) for seed, _ in result.wrong[_MOST_SHOWN:])
         lines.append(f"  wrong too: {seeds}")

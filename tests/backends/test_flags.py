@@ -31,8 +31,14 @@ RUNNERS = [name for name in backend_names() if isinstance(get_backend(name), Run
 SCRIPTS = ("annarchy", "brian2", "nengo", "nest", "neuron")
 
 
-@pytest.mark.parametrize("backend", ["reference", "numpy", "torch", "jax", "onnx"])
-@pytest.mark.parametrize("form", SAME)
+@pytest.mark.parametrize(
+    ("backend", "form"),
+    [
+        *(("reference", form) for form in SAME),
+        *((backend, form) for backend in ("numpy", "onnx") for form in ("a list", "floats")),
+        *(pytest.param(backend, "floats", marks=pytest.mark.slow) for backend in ("torch", "jax")),
+    ],
+)
 def test_zeros_and_ones_of_any_type(backend, form):
     found = get_runner(backend).run(CIRCUIT, {"x": X, "keep": SAME[form]})["y"]
     np.testing.assert_allclose(found, Y, rtol=1e-9, atol=1e-12)
