@@ -11,12 +11,9 @@ from cortico.verify.equations.reference import reference
 from cortico.verify.known import Known
 from cortico.verify.normal.equivalence import compare
 from tests.covering import first
-from tests.verify.negative_controls import (
-    NOT_FOUND,
-    WRONG_CIRCUITS,
-    WRONG_PASSES,
-)
+from tests.verify.negative_controls import WRONG_CIRCUITS
 from tests.verify.negative_gradients import WRONG_GRADIENTS
+from tests.verify.negative_passes import NOT_FOUND, WRONG_PASSES
 from tests.verify.numbers import (
     circuit_numbers,
     joined,
