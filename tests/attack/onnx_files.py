@@ -23,7 +23,7 @@ from onnx import TensorProto, helper
 
 from cortico.frontends import read_checkpoint
 from cortico.frontends.onnx_file.graph import load
-from cortico.frontends.onnx_file.inputs import Role
+from cortico.frontends.onnx_file.inputs import UNSEEN, Role
 from cortico.frontends.onnx_file.reading import Reading
 from cortico.frontends.onnx_file.sites import all_sites
 from cortico.ir.errors import CorticoError
@@ -94,10 +94,12 @@ def _compared(
     reading = Reading(graph, all_sites(graph)[0])
     probe = reading.probe.at(2, random.choice(TOKENS))
     keep = np.ones(probe.sources.shape[:2], bool)
+    bias = np.zeros((*probe.queries.shape[:2], probe.sources.tokens))
     for name, role in probe.roles.items():
-        keep = keep & probe.some_exist(name) if role is not Role.POSITIONS else keep
+        keep = keep & probe.some_exist(name) if role.pads else keep
+        bias = probe.some_bias(name) if role.of_pairs else bias
     rng = np.random.default_rng(seed)
-    feeds = probe.inputs(keep)
+    feeds = probe.inputs(keep, bias=bias)
     for value in graph.inputs:  # those without a role do not matter: they get random numbers
         if value.name not in probe.roles:
             shape = feeds[value.name].shape
@@ -109,10 +111,13 @@ def _compared(
         return "no onnxruntime", "" if str(error) else "no reason"
     if not np.isfinite(y).all():
         return "no numbers", ""
+    bias = bias[:, : x.shape[1]]  # where tokens are made of an input, these may be fewer
     for k in range(len(x)):
         given = {"context": context[k]} if spec.cross else {}
-        expected = textbook_attention(spec, weights, x[k], keep=keep[k], **given)
-        seeing = _seeing(spec, keep[k], len(x[k]))
+        expected = textbook_attention(
+            spec, weights, x[k], keep=keep[k], score_bias=bias[k], **given
+        )
+        seeing = _seeing(spec, keep[k], len(x[k])) & (bias[k] > UNSEEN).any(1)
         if Role.FIRST in probe.roles.values():  # GroupQueryAttention leaves the others open
             seeing = seeing & keep[k]
         off = np.abs(y.reshape(len(x), *expected.shape)[k] - expected)[seeing].max(initial=0)
