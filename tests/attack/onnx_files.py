@@ -117,7 +117,7 @@ def _compared(
         expected = textbook_attention(
             spec, weights, x[k], keep=keep[k], score_bias=bias[k], **given
         )
-        seeing = _seeing(spec, keep[k], len(x[k])) & (bias[k] > UNSEEN).any(1)
+        seeing = _seeing(spec, keep[k] & (bias[k] > UNSEEN))
         if Role.FIRST in probe.roles.values():  # GroupQueryAttention leaves the others open
             seeing = seeing & keep[k]
         off = np.abs(y.reshape(len(x), *expected.shape)[k] - expected)[seeing].max(initial=0)
@@ -126,12 +126,12 @@ def _compared(
     return "agrees", ""
 
 
-def _seeing(spec: AttentionSpec, keep: np.ndarray, queries: int) -> np.ndarray:
-    """Queries that see a token: what others get is not said by files."""
-    ahead = np.arange(len(keep)) - np.arange(queries)[:, None]
-    live = np.broadcast_to(keep, ahead.shape)
+def _seeing(spec: AttentionSpec, live: np.ndarray) -> np.ndarray:
+    """Queries that see a token, of those that are live (i, j): what others get is not said by files."""
+    queries, sources = live.shape
+    ahead = np.arange(sources) - np.arange(queries)[:, None]
     if spec.mask != "none":
-        live = live & (ahead <= 0) & (ahead > -(spec.window or len(keep)))
+        live = live & (ahead <= 0) & (ahead > -(spec.window or sources))
     return np.asarray(live.any(1))
 
 
@@ -175,6 +175,11 @@ def written_out(path: Path, random: Random) -> None:
     window = random.choice((None, None, 2, 3, 20, 270))
 
     def mask(write, scores):
+        if capped:
+            scores = write("Tanh", write("Div", scores, np.array(capped)))
+            scores = write("Mul", scores, np.array(capped))
+        if biased:
+            scores = write("Add", scores, write.input("bias", ["b", 1, "n", "n"]))
         scores = onnx_graphs.causal(write, scores, window) if causal else scores
         if padded:
             keep = write.input("mask", ["b", "n"], TensorProto.INT64)
@@ -183,6 +188,7 @@ def written_out(path: Path, random: Random) -> None:
         return scores
 
     causal, padded = random.random() < 0.5, random.random() < 0.3
+    capped, biased = random.choice((0, 0, 0.5, 30.0)), random.random() < 0.2
     scale = random.choice(("scores", "split", "query"))
     context = None if causal or padded else random.choice((None, None, True))
     spec = AttentionSpec(8, 2, bias=SPEC.bias, cross=bool(context), context=6 if context else None)
@@ -201,7 +207,12 @@ def operator(path: Path, random: Random) -> None:
         "kv_num_heads": 2,
         "is_causal": random.choice((0, 1)),
     }
+    if random.random() < 0.3:
+        options["softcap"] = random.choice((0.0, 0.3, 50.0))
     rng = np.random.default_rng(random.randrange(9))
+    if count == "n" and random.random() < 0.3:
+        kind = random.choice((TensorProto.FLOAT, TensorProto.BOOL))
+        parts.append(write.input("bias", ["b", 1, "n", "n"], kind))
     if count == 5 and random.random() < 0.6:
         mask = rng.standard_normal((2, 5, 5)) if random.random() < 0.5 else rng.random((5, 5)) < 0.8
         parts.append(write.store(mask))
