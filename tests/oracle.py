@@ -61,8 +61,8 @@ def textbook_attention(
     scale = usual if spec.scale is None else spec.scale
     score = scale * np.einsum("hia,hja->hij", q, k)
     if spec.soft_cap:
-        e = np.exp(2 * score / spec.soft_cap)
-        score = spec.soft_cap * (e - 1) / (e + 1)
+        e = np.exp(-2 * np.abs(score) / spec.soft_cap)
+        score = spec.soft_cap * np.sign(score) * (1 - e) / (1 + e)
     i, j = np.arange(len(x))[:, None], np.arange(len(source))[None, :]
     if spec.position_bias is PositionBias.ALIBI:
         score = score + w["alibi_slopes"][:, None, None] * (j - i)

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper
 
 from cortico.frontends import read_checkpoint
 from cortico.frontends.onnx_file.graph import load
-from cortico.frontends.onnx_file.inputs import Role
+from cortico.frontends.onnx_file.inputs import UNSEEN, Role
 from cortico.frontends.onnx_file.reading import Reading
 from cortico.frontends.onnx_file.sites import all_sites
 from cortico.ir.errors import CorticoError
@@ -103,10 +103,12 @@ def _compared(
     reading = Reading(graph, all_sites(graph)[0])
     probe = reading.probe.at(2, random.choice(TOKENS))
     keep = np.ones(probe.sources.shape[:2], bool)
+    bias = np.zeros((*probe.queries.shape[:2], probe.sources.tokens))
     for name, role in probe.roles.items():
-        keep = keep & probe.some_exist(name) if role is not Role.POSITIONS else keep
+        keep = keep & probe.some_exist(name) if role.pads else keep
+        bias = probe.some_bias(name) if role.of_pairs else bias
     rng = np.random.default_rng(seed)
-    feeds = probe.inputs(keep)
+    feeds = probe.inputs(keep, bias=bias)
     for value in graph.inputs:  # those without a role do not matter: they get random numbers
         if value.name not in probe.roles:
             shape = feeds[value.name].shape
@@ -118,10 +120,13 @@ def _compared(
         return "no onnxruntime", "" if str(error) else "no reason"
     if not np.isfinite(y).all():
         return "no numbers", ""
+    bias = bias[:, : x.shape[1]]  # where tokens are made of an input, these may be fewer
     for k in range(len(x)):
         given = {"context": context[k]} if spec.cross else {}
-        expected = textbook_attention(spec, weights, x[k], keep=keep[k], **given)
-        seeing = _seeing(spec, keep[k], len(x[k]))
+        expected = textbook_attention(
+            spec, weights, x[k], keep=keep[k], score_bias=bias[k], **given
+        )
+        seeing = _seeing(spec, keep[k] & (bias[k] > UNSEEN))
         if Role.FIRST in probe.roles.values():  # GroupQueryAttention leaves the others open
             seeing = seeing & keep[k]
         off = np.abs(y.reshape(len(x), *expected.shape)[k] - expected)[seeing].max(initial=0)
@@ -130,12 +135,12 @@ def _compared(
     return "agrees", ""
 
 
-def _seeing(spec: AttentionSpec, keep: np.ndarray, queries: int) -> np.ndarray:
-    """Queries that see a token: what others get is not said by files."""
-    ahead = np.arange(len(keep)) - np.arange(queries)[:, None]
-    live = np.broadcast_to(keep, ahead.shape)
+def _seeing(spec: AttentionSpec, live: np.ndarray) -> np.ndarray:
+    """Queries that see a token, of those that are live (i, j): what others get is not said by files."""
+    queries, sources = live.shape
+    ahead = np.arange(sources) - np.arange(queries)[:, None]
     if spec.mask != "none":
-        live = live & (ahead <= 0) & (ahead > -(spec.window or len(keep)))
+        live = live & (ahead <= 0) & (ahead > -(spec.window or sources))
     return np.asarray(live.any(1))
 
 
@@ -165,6 +170,11 @@ def written_out(path: Path, random: Random) -> None:
     window = random.choice((None, None, 2, 3, 20, 270))
 
     def mask(write, scores):
+        if capped:
+            scores = write("Tanh", write("Div", scores, np.array(capped)))
+            scores = write("Mul", scores, np.array(capped))
+        if biased:
+            scores = write("Add", scores, write.input("bias", ["b", 1, "n", "n"]))
         scores = onnx_graphs.causal(write, scores, window) if causal else scores
         if padded:
             keep = write.input("mask", ["b", "n"], TensorProto.INT64)
@@ -173,6 +183,7 @@ def written_out(path: Path, random: Random) -> None:
         return scores
 
     causal, padded = random.random() < 0.5, random.random() < 0.3
+    capped, biased = random.choice((0, 0, 0.5, 30.0)), random.random() < 0.2
     scale = random.choice(("scores", "split", "query"))
     context = None if causal or padded else random.choice((None, None, True))
     spec = AttentionSpec(8, 2, bias=SPEC.bias, cross=bool(context), context=6 if context else None)
@@ -191,7 +202,12 @@ def operator(path: Path, random: Random) -> None:
         "kv_num_heads": 2,
         "is_causal": random.choice((0, 1)),
     }
+    if random.random() < 0.3:
+        options["softcap"] = random.choice((0.0, 0.3, 50.0))
     rng = np.random.default_rng(random.randrange(9))
+    if count == "n" and random.random() < 0.3:
+        kind = random.choice((TensorProto.FLOAT, TensorProto.BOOL))
+        parts.append(write.input("bias", ["b", 1, "n", "n"], kind))
     if count == 5 and random.random() < 0.6:
         mask = rng.standard_normal((2, 5, 5)) if random.random() < 0.5 else rng.random((5, 5)) < 0.8
         parts.append(write.store(mask))

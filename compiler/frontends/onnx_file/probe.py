@@ -267,20 +267,18 @@ class Probe:
         return np.asarray(said, kind)
 
     def _sizes(self, value: onnx.ValueInfoProto) -> list[int]:
+        for stream in (self.queries, self.sources):
+            if value.name == stream.name:
+                return list(stream.shape)
         dims = value.type.tensor_type.shape.dim
         role = self.roles.get(value.name)
         places = len(dims) == 1 and role is Role.POSITIONS
         sizes = [self._size(k + places, dim) for k, dim in enumerate(dims)]
-        if len(dims) > 2 or (len(dims) == 2 and role is not None and role.of_pairs):
-            sizes[-2:] = self._pair_of_sizes(dims[-2], dims[-1])
+        pairs = len(dims) > 2 or (len(dims) == 2 and role is not None and role.of_pairs)
+        if pairs and not dims[-1].dim_value:  # else that side is one of features
+            sizes[-2] = int(dims[-2].dim_value) or self.queries.tokens
         require_room(self.graph.source, f"input {value.name!r}", sizes)
         return sizes
-
-    def _pair_of_sizes(
-        self, first: onnx.TensorShapeProto.Dimension, last: onnx.TensorShapeProto.Dimension
-    ) -> tuple[int, int]:
-        """The last two sides of an input: query tokens and source tokens, where they are open."""
-        return first.dim_value or self.queries.tokens, last.dim_value or self.sources.tokens
 
     def _size(self, place: int, dim: onnx.TensorShapeProto.Dimension) -> int:
         if dim.dim_value:
