@@ -112,6 +112,8 @@ def number(model: onnx.ModelProto, random: Random) -> str:
     arrays = list(model.graph.initializer)
     for node in model.graph.node:
         arrays += [a.t for a in node.attribute if node.op_type == "Constant" and a.name == "value"]
+    if not arrays:
+        return "nothing"
     tensor = random.choice(arrays)
     array = numpy_helper.to_array(tensor).copy()
     if array.dtype.kind == "b":
@@ -130,6 +132,8 @@ def number(model: onnx.ModelProto, random: Random) -> str:
 def size(model: onnx.ModelProto, random: Random) -> str:
     """A size of an input is fixed, or free."""
     value = random.choice(model.graph.input)
+    if not value.type.tensor_type.shape.dim:
+        return "nothing"
     dim = random.choice(list(value.type.tensor_type.shape.dim))
     if random.random() < 0.5:
         dim.dim_value = random.choice((1, 2, 3, 5, 8))
