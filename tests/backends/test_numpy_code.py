@@ -207,12 +207,3 @@ def test_inputs_of_two_precisions_are_computed_in_the_higher():
     attention = compile_source(emit_source(circuit))
     assert attention(x, context, weights=weights).dtype == np.float64
     assert attention(x, context.astype(np.float32), weights=weights).dtype == np.float32
-
-
-def test_any_number_but_zero_opens_a_gate():
-    spec = AttentionSpec(model=4, heads=2, kernel=Kernel.LINEAR, key_padding=True)
-    circuit, x = lower(spec), np.random.default_rng(0).standard_normal((3, 4))
-    attention, weights = compile_source(emit_source(circuit)), random_weights(spec)
-    some, flags = ([0, 0.3, -2], [False, True, True])
-    found, expected = (attention(x, keep=keep, weights=weights) for keep in (some, flags))
-    np.testing.assert_array_equal(found, expected)

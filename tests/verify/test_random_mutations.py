@@ -62,11 +62,11 @@ def test_exact_passes_on_symbolic_circuits_are_proved(name):
     changed = [
         (case, after) for case, before in lowered if (after := kind().run(before)) is not before
     ]
-    assert len(changed) >= 2
+    assert changed
     for case, after in changed:
         (outcome,) = compare(reference(case.spec), circuit_equations(after))
         assert outcome.verdict is Known.PROVED, (case.name, outcome.reason)
-    for case, after in changed[:: len(changed) // 2]:
+    for case, after in changed[:: max(1, len(changed) // 2)]:
         for outcome in compare(*gradient_pair(case.spec, after)):
             assert outcome.verdict is Known.PROVED, (case.name, outcome.output, outcome.reason)
 
