@@ -207,3 +207,17 @@ def test_inputs_of_two_precisions_are_computed_in_the_higher():
     attention = compile_source(emit_source(circuit))
     assert attention(x, context, weights=weights).dtype == np.float64
     assert attention(x, context.astype(np.float32), weights=weights).dtype == np.float32
+<<<<<<< HEAD
+=======
+
+
+def test_zero_and_one_of_any_type_say_what_exists():
+    spec = AttentionSpec(model=4, heads=2, kernel=Kernel.LINEAR, key_padding=True)
+    circuit, x = lower(spec), np.random.default_rng(0).standard_normal((3, 4))
+    attention, weights = compile_source(emit_source(circuit)), random_weights(spec)
+    numbers, flags = ([0, 1.0, 1], [False, True, True])
+    found, expected = (attention(x, keep=keep, weights=weights) for keep in (numbers, flags))
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match=r"keep must hold 0 or 1, found 0\.3$"):
+        attention(x, keep=[0, 0.3, 1], weights=weights)
+>>>>>>> kind
