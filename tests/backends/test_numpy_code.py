@@ -207,8 +207,6 @@ def test_inputs_of_two_precisions_are_computed_in_the_higher():
     attention = compile_source(emit_source(circuit))
     assert attention(x, context, weights=weights).dtype == np.float64
     assert attention(x, context.astype(np.float32), weights=weights).dtype == np.float32
-<<<<<<< HEAD
-=======
 
 
 def test_zero_and_one_of_any_type_say_what_exists():
@@ -220,4 +218,3 @@ def test_zero_and_one_of_any_type_say_what_exists():
     np.testing.assert_array_equal(found, expected)
     with pytest.raises(ValueError, match=r"keep must hold 0 or 1, found 0\.3$"):
         attention(x, keep=[0, 0.3, 1], weights=weights)
->>>>>>> kind
