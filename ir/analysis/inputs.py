@@ -66,7 +66,7 @@ def _no_flags(tensor: Input, arrays: Arrays) -> Iterator[str]:
     array = arrays.get(tensor.name)
     if array is None or array.dtype == bool:
         return
-    others = array[~np.isin(array, (0, 1))]
+    others = array[(array != 0) & (array != 1)]
     if others.size:
         yield f"input {tensor.name!r} must hold 0 or 1, found {others.flat[0]}"
 

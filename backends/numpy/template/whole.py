@@ -29,7 +29,7 @@ def checked(name, array, shape, sizes, dtype, own=...):
 def flags(name, array):
     """A 0/1 input as it is; one that holds something else is refused."""
     array = np.asarray(array)
-    others = array[~np.isin(array, (0, 1))] if array.dtype != bool else array[:0]
+    others = array[(array != 0) & (array != 1)]
     if others.size:
         raise ValueError(f"{name} must hold 0 or 1, found {others.flat[0]}")
     return array
