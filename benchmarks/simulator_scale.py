@@ -101,7 +101,7 @@ def measure(engine: str, shape: str, workers: int) -> dict[str, Any]:
         advance(script, engine, network)
         found["step_s"] = (time.perf_counter() - begin) / STEPS
         found["processor_s"] = (time.process_time() - busy) / STEPS
-        return np.zeros(circuit.counts().neurons + 1)
+        return np.ones(circuit.counts().neurons + 1)
 
     script["Network"].settle = settle
     script["simulate"](**given)

@@ -94,9 +94,10 @@ def has(model: Any, path: str) -> bool:
     return True
 
 
-def _own_window(spec: AttentionSpec) -> int | None:
-    """The window as transformers counts it: one to both sides is without the token itself."""
-    to_both_sides = spec.mask is Mask.BIDIRECTIONAL_WINDOW
+def _own_window(spec: AttentionSpec, module: Any) -> int | None:
+    """The window as a module counts it: one to both sides is without the token itself, but in ModernBERT."""
+    counts_itself = type(module).__name__.startswith("ModernBert")
+    to_both_sides = spec.mask is Mask.BIDIRECTIONAL_WINDOW and not counts_itself
     return spec.window - to_both_sides if spec.window else None
 
 
@@ -109,14 +110,13 @@ def refuse_set(model: Any, place: str, layer: int, attention: Attention) -> None
         "head_dim": spec.d_key,
         "attention_head_size": spec.d_key,
         "num_key_value_groups": spec.members,
-        "sliding_window": _own_window(spec),
-        "scaling": usual / lengthening(model, layer) ** 2,
+        "scaling": usual / lengthening(model, layer, spec) ** 2,
     }
     inside = [(n, part) for n, part in model.named_modules() if f"{n}.".startswith(place)]
     problems = [
         f"{name}.{key} = {found!r}, by its config {value!r}"
         for name, part in inside
-        for key, value in expected.items()
+        for key, value in (*expected.items(), ("sliding_window", _own_window(spec, part)))
         if not _same(found := getattr(part, key, None), value)
     ]
     if problems:
@@ -131,8 +131,13 @@ def _same(found: object, value: object) -> bool:
     return found is None or found == value
 
 
-def lengthening(model: Any, layer: int) -> float:
-    """What transformers multiplies queries, and keys, of a layer with when it turns them."""
+def lengthening(model: Any, layer: int, spec: AttentionSpec) -> float:
+    """What transformers multiplies queries, and keys, of a layer with when it turns them, and the circuit does not.
+
+    Where only some features turn, weights or gains have it (`rope.stretched`).
+    """
+    if spec.rotary is None or spec.rotated_features < spec.d_key:
+        return 1.0
     found = _of_rope(model, layer, "attention_scaling")
     return 1.0 if found is None else float(found)
 

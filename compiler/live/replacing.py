@@ -134,7 +134,7 @@ def _stand_in(model: Any, seat: Seat, module: Any, masks: Masks) -> Any:
     replaced = model.get_submodule(seat.path)
     like = next(replaced.parameters())
     circuit = module(circuit_weights(spec, weights), dtype=like.dtype).to(like.device)
-    return LiveAttention(replaced, circuit, spec, masks, lengthening(model, seat.layer))
+    return LiveAttention(replaced, circuit, spec, masks, lengthening(model, seat.layer, spec))
 
 
 def _swap(model: Any, path: str, after: Any) -> Swap:

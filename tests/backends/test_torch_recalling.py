@@ -34,7 +34,8 @@ def goes_on(spec):
     """Whether attention is one call of the kernel, of scores that depend on positions by rotation alone."""
     divided = spec.qk_norm and not spec.rotary
     biased = spec.position_bias is not PositionBias.NONE
-    return spec.kernel is Kernel.SOFTMAX and not (spec.soft_cap or divided or biased)
+    others = spec.soft_cap or spec.extra_source
+    return spec.kernel is Kernel.SOFTMAX and not (others or divided or biased)
 
 
 def module_of(circuit):
@@ -82,7 +83,7 @@ def test_whole(case):
 
 
 @pytest.mark.parametrize(
-    "case", every_case([c for c in CASES if goes_on(c.spec) and c.spec.mask is not Mask.NONE])
+    "case", every_case([c for c in CASES if goes_on(c.spec) and c.spec.mask.is_causal])
 )
 def test_part_by_part(case):
     """Positions go on, padding is among the pairs that are live, and the last part is one token."""

@@ -274,7 +274,11 @@ class Probe:
         role = self.roles.get(value.name)
         places = len(dims) == 1 and role is Role.POSITIONS
         sizes = [self._size(k + places, dim) for k, dim in enumerate(dims)]
-        pairs = len(dims) > 2 or (len(dims) == 2 and role is not None and role.of_pairs)
+        square = (
+            len({dim.dim_param or k for k, dim in enumerate(dims)}) == 1
+        )  # one symbol, one size
+        of_pairs = square or (role is not None and role.of_pairs)
+        pairs = len(dims) > 2 or (len(dims) == 2 and of_pairs)
         if pairs and not dims[-1].dim_value:  # else that side is one of features
             sizes[-2] = int(dims[-2].dim_value) or self.queries.tokens
         require_room(self.graph.source, f"input {value.name!r}", sizes)
