@@ -100,10 +100,13 @@ def _pattern(live: np.ndarray, spec: AttentionSpec) -> tuple[Mask, int | None]:
     ahead = np.arange(sources) - np.arange(queries)[:, None]
     if live.all():
         return Mask.NONE, None
+    ahead_of_first = int(live[0, 0].sum())
+    if not spec.cross and (live == (abs(ahead) < ahead_of_first)).all():
+        return Mask.BIDIRECTIONAL_WINDOW, ahead_of_first
     strange = next(_strange(live, ahead, spec), None)
     if strange is not None:
         raise SpecError(
-            f"mask is none that a spec has (all tokens, causal, or a causal window): {strange}; "
+            f"mask is none that a spec has (all tokens, causal, a window, or one to both sides): {strange}; "
             "mask='input' takes any, at every run"
         )
     width = int(live.sum(2).max())

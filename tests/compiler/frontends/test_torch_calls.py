@@ -20,6 +20,7 @@ D, H, N, S = 12, 3, 5, 4
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 HIDDEN = torch.ones(N, N, dtype=torch.bool).triu(1)
 SLIDING = HIDDEN | torch.ones(N, N, dtype=torch.bool).tril(-3)
+NEAR = torch.ones(N, N, dtype=torch.bool).triu(2) | torch.ones(N, N, dtype=torch.bool).tril(-2)
 TABLE = torch.linspace(-1, 2, N * N, dtype=torch.float64).reshape(N, N).sin()
 
 
@@ -32,6 +33,7 @@ MASKS = {
     "causal": HIDDEN,
     "causal, added": additive(HIDDEN),
     "sliding": SLIDING,
+    "sliding to both sides": NEAR,
     "sliding, added to": additive(SLIDING) + TABLE,
     "of heads": torch.stack([TABLE, TABLE.T, 2 * TABLE]),
 }
@@ -51,7 +53,7 @@ FORMS = list(
     )
 )
 #: All forms, and those that are read.
-TOTAL, READ = 1344, 576
+TOTAL, READ = 1568, 608
 
 
 def module_of(seed=0, **options):
@@ -151,6 +153,8 @@ def test_masks_that_are_read():
     assert (fixed.mask, fixed.tokens) == (Mask.CAUSAL, N)
     sliding = from_torch(module_of(), mask=SLIDING.numpy())[0]
     assert (sliding.mask, sliding.window) == (Mask.WINDOW, 3)
+    near = from_torch(module_of(), mask=NEAR)[0]
+    assert (near.mask, near.window) == (Mask.BIDIRECTIONAL_WINDOW, 2)
     assert from_torch(module_of(), mask=torch.zeros(N, N))[0].mask is Mask.NONE
     spec, weights = from_torch(module_of(), mask=TABLE)
     assert spec.position_bias is PositionBias.TABLE and spec.mask is Mask.NONE
