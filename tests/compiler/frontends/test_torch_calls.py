@@ -174,7 +174,7 @@ def test_a_mask_that_comes_at_every_run():
         np.testing.assert_allclose(found, expected, **EXACT)
 
 
-BOTH_SIDES = HIDDEN.triu(2) | HIDDEN.triu(2).T
+LOPSIDED = torch.ones(N, N, dtype=torch.bool).triu(2) | torch.ones(N, N, dtype=torch.bool).tril(-3)
 STRANGE = {
     "a word": ("window", "'none', 'causal', 'input' or a tensor as attn_mask is, found 'window'"),
     "a number": (3, "a tensor of booleans or floats, found int"),
@@ -186,7 +186,7 @@ STRANGE = {
     "not square": (torch.zeros(N, S), "5 queries and 4 source tokens: say cross=True"),
     "NaN": (torch.full((N, N), torch.nan), "NaN or infinite, other than -inf"),
     "infinite": (torch.full((N, N), torch.inf), "NaN or infinite, other than -inf"),
-    "both sides": (BOTH_SIDES, "query 0 sees the later token 1, and others are hidden"),
+    "wider behind than ahead": (LOPSIDED, "query 0 sees the later token 1, and others are hidden"),
     "the future": (HIDDEN.T, "query 0 sees the later token 1"),
     "strictly causal": (~HIDDEN.T, "query 0 sees no token"),
     "a hole": (HIDDEN | (torch.arange(N * N).reshape(N, N) == 21), "query 4 does not see token 1, but an earlier"),
