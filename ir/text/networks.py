@@ -38,7 +38,16 @@ from cortico.ir.paths import PATH
 from cortico.ir.rewrite import fresh
 from cortico.ir.tensors import Input, Parameter
 from cortico.ir.text.line import Line, lines_of
-from cortico.ir.text.parser import Draft, finish, read, read_input, read_string, read_version
+from cortico.ir.text.parser import (
+    Draft,
+    Head,
+    finish,
+    read,
+    read_input,
+    read_name,
+    read_version,
+    read_weights_file,
+)
 from cortico.ir.text.printer import check_file_name, input_line, quote
 
 #: The version of the text form.
@@ -110,11 +119,10 @@ class _DraftNode:
 
 
 @dataclass
-class NetworkDraft:
+class NetworkDraft(Head):
     """What has been read so far."""
 
-    name: str | None = None
-    weights_file: str | None = None
+    kind = "network"
     inputs: list[Input] = field(default_factory=list)
     nodes: list[_DraftNode] = field(default_factory=list)
     wires: list[Wire] = field(default_factory=list)
@@ -229,22 +237,6 @@ def _apart(text: str) -> tuple[str, dict[str, str]]:
     return "\n".join(own), {name: "\n".join(block) for name, block in blocks.items()}
 
 
-def _read_name(line: Line, draft: NetworkDraft) -> None:
-    if draft.name is not None:
-        line.complain("the network has a name already")
-    draft.name = read_string(line)
-
-
-def _read_weights(line: Line, draft: NetworkDraft) -> None:
-    if draft.weights_file is not None:
-        line.complain("the network has a weights file already")
-    name = read_string(line)
-    try:
-        draft.weights_file = check_file_name(name)
-    except CircuitError as error:
-        line.complain(str(error))
-
-
 def _read_input(line: Line, draft: NetworkDraft) -> None:
     draft.inputs.append(read_input(line))
 
@@ -275,8 +267,8 @@ def _port(line: Line) -> Port:
 #: First word of a line to the function that reads the rest of it.
 _READERS: Mapping[str, Callable[[Line, NetworkDraft], None]] = MappingProxyType(
     {
-        "name": _read_name,
-        "weights": _read_weights,
+        "name": read_name,
+        "weights": read_weights_file,
         "input": _read_input,
         "node": _read_node,
         "wire": _read_wire,

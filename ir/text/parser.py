@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
 
@@ -43,11 +44,19 @@ class Stored:
 
 
 @dataclass
-class Draft:
-    """What has been read so far."""
+class Head:
+    """What the first lines of a text say."""
 
+    kind: ClassVar[str]
     name: str | None = None
     weights_file: str | None = None
+
+
+@dataclass
+class Draft(Head):
+    """What has been read so far."""
+
+    kind = "circuit"
     axes: list[Axis] = field(default_factory=list)
     inputs: list[Input] = field(default_factory=list)
     parameters: list[Parameter] = field(default_factory=list)
@@ -144,15 +153,17 @@ def read_version(line: Line, what: str, known: int) -> None:
     line.finish()
 
 
-def _read_name(line: Line, draft: Draft) -> None:
+def read_name(line: Line, draft: Head) -> None:
+    """What stands behind `name`."""
     if draft.name is not None:
-        line.complain("the circuit has a name already")
+        line.complain(f"the {draft.kind} has a name already")
     draft.name = read_string(line)
 
 
-def _read_weights(line: Line, draft: Draft) -> None:
+def read_weights_file(line: Line, draft: Head) -> None:
+    """What stands behind `weights`."""
     if draft.weights_file is not None:
-        line.complain("the circuit has a weights file already")
+        line.complain(f"the {draft.kind} has a weights file already")
     name = read_string(line)
     try:
         draft.weights_file = check_file_name(name)
@@ -236,8 +247,8 @@ def _read_output(line: Line, draft: Draft) -> None:
 #: First word of a line to the function that reads the rest of it.
 READERS: Mapping[str, Callable[[Line, Draft], None]] = MappingProxyType(
     {
-        "name": _read_name,
-        "weights": _read_weights,
+        "name": read_name,
+        "weights": read_weights_file,
         "axis": _read_axis,
         "input": _read_input,
         "parameter": _read_parameter,
