@@ -20,6 +20,7 @@ from cortico.frontends.checkpoint import Checkpoint, keys_of, refuse_absent
 from cortico.frontends.config import Config
 from cortico.frontends.families import family_of
 from cortico.frontends.family import Attention
+from cortico.frontends.rope import BY_LENGTH
 from cortico.frontends.state_dicts import TorchEntry
 from cortico.frontends.tensors import Tensors
 from cortico.ir.errors import SpecError, bullet_list
@@ -94,11 +95,11 @@ def has(model: Any, path: str) -> bool:
     return True
 
 
-def _own_window(spec: AttentionSpec, module: Any) -> int | None:
-    """The window as a module counts it: one to both sides is without the token itself, but in ModernBERT."""
-    counts_itself = type(module).__name__.startswith("ModernBert")
-    to_both_sides = spec.mask is Mask.BIDIRECTIONAL_WINDOW and not counts_itself
-    return spec.window - to_both_sides if spec.window else None
+def _own_windows(spec: AttentionSpec) -> tuple[int | None, ...]:
+    """The window as modules may count it: one to both sides with the token itself, or without."""
+    if spec.mask is Mask.BIDIRECTIONAL_WINDOW and spec.window:
+        return spec.window, spec.window - 1
+    return (spec.window,)
 
 
 def refuse_set(model: Any, place: str, layer: int, attention: Attention) -> None:
@@ -116,8 +117,13 @@ def refuse_set(model: Any, place: str, layer: int, attention: Attention) -> None
     problems = [
         f"{name}.{key} = {found!r}, by its config {value!r}"
         for name, part in inside
-        for key, value in (*expected.items(), ("sliding_window", _own_window(spec, part)))
+        for key, value in expected.items()
         if not _same(found := getattr(part, key, None), value)
+    ]
+    problems += [
+        f"{name}.sliding_window = {found!r}, by its config {spec.window!r}"
+        for name, part in inside
+        if (found := getattr(part, "sliding_window", None)) not in (None, *_own_windows(spec))
     ]
     if problems:
         raise SpecError(f"{type(model).__name__} was changed:{bullet_list(problems)}")
@@ -154,6 +160,10 @@ def _refuse_rounded(model: Any, layer: int, attention: Attention) -> None:
     spec, weights = attention
     held = _of_rope(model, layer, "inv_freq")
     if spec.rotary is None or held is None or held.is_meta:
+        return
+    kind = _of_rope(model, layer, "rope_type")
+    kinds = set(kind.values()) if isinstance(kind, dict) else {kind}
+    if kinds & set(BY_LENGTH) and held.itemsize >= 4:  # made anew for every text
         return
     expected = weights.get("rotary_frequencies", rotary_frequencies(spec))
     found = TorchEntry(held).load()

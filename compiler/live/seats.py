@@ -28,8 +28,10 @@ _BY_DISTANCE = "its position bias by distance is a table for one number of token
 REFUSED: Mapping[str, str] = {
     "ALBERT": "its module of attention adds the residual and normalises, too",
     "Bloom": "its position bias depends on where the padding is",
+    "GPT-Neo": "its modules hide tokens themselves, whatever the mask",
     "ModernBERT": "it does not tell its attention the positions of tokens, but how each is turned",
     "MPNet": _BY_DISTANCE,
+    "MPT": "its position bias is of another length than what it caches",
     "T5": _BY_DISTANCE,
     "mT5": _BY_DISTANCE,
 }

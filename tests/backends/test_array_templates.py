@@ -14,6 +14,7 @@ from cortico.backends.numpy.emitter import emit_source
 from cortico.backends.numpy.running import script_for
 from cortico.backends.templates import template
 from cortico.backends.torch.emitter import emit_module
+from cortico.backends.torch.recalling import emit_recalling_module
 from cortico.ir import CellClass, CircuitBuilder, Compartment, Region, Role, TensorRef, Weight
 from cortico.learning.emission import training_circuit, training_source
 from cortico.lowering import lower
@@ -58,6 +59,9 @@ def test_nothing_in_templates_is_without_use(backend):
     for circuit in (gradients, *(lower(case.spec, case.weights) for case in CASES)):
         for text in write(circuit):
             unused -= {*defined(text)}
+    if backend == "torch":
+        unused -= {*defined(emit_recalling_module(lower(CASE["llama"].spec)))}
+        unused -= {*defined(emit_recalling_module(lower(CASE["bert"].spec)))}
     assert not unused
 
 

@@ -52,7 +52,7 @@ def after(passes, *quick):
     return [
         pytest.param(passes, case, id=f"{passes}-{case.name}", marks=marks)
         for case in covering(number=1)
-        for marks in [pytest.mark.slow if not quick or case.name in quick else pytest.mark.full]
+        for marks in [pytest.mark.slow if not quick or case.name in quick else pytest.mark.cross]
     ]
 
 

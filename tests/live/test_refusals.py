@@ -204,6 +204,8 @@ def test_options_are_those_of_a_folder():
         ("t5 cross", "attention of T5 is not replaced: its position bias by distance is a table"),
         ("mt5 cross", "attention of mT5 is not replaced"),
         ("mpnet", "attention of MPNet is not replaced"),
+        ("gpt-neo", "its modules hide tokens themselves"),
+        ("mpt", "its position bias is of another length"),
         ("modernbert", "does not tell its attention the positions of tokens"),
         ("gemma2", "cannot go on from earlier tokens: it has 0 softmax attentions that a kernel"),
     ],

@@ -42,8 +42,10 @@ READERS = (
 REST = [
     name
     for name, case in CASES.items()
-    if not name.startswith((*READERS, "bloom"))
+    if not name.startswith((*READERS, "bloom", "gpt-neo local", "mpt"))
     and case.part != "encoder"
+    and "tokens" not in case.asked  # what turns by the length is refused
+    and name != "gpt-neo"
     and (not name.startswith(("bert", "roberta", "electra", "xlm", "camem")) or "decoder" in name)
 ]
 
@@ -73,7 +75,7 @@ def test_words_logits_and_cache(name):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("way", ["sdpa", "eager"])
+@pytest.mark.parametrize("way", ["sdpa", pytest.param("eager", marks=pytest.mark.cross)])
 @pytest.mark.parametrize("name", REST)
 def test_every_model(name, way):
     try:
