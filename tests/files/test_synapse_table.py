@@ -115,7 +115,15 @@ def test_a_failed_run_leaves_the_old_file(path):
     assert tree(path.parent) == before
 
 
-def test_an_interrupt_waits_for_the_block(tmp_path, monkeypatch):
+@pytest.fixture
+def interrupts():
+    """Ctrl-C ends this process, even where it was started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_waits_for_the_block(tmp_path, monkeypatch, interrupts):
     """HDF5 would lose a Ctrl-C that comes in the middle of a write."""
     columns, write = [], h5py.Dataset.__setitem__
 
