@@ -24,6 +24,7 @@ CASE = {case.name: case for case in CASES}
 
 
 @ANNARCHY.needs
+@pytest.mark.slow
 def test_many_options_at_once():
     """Grouped heads, a window, padding, biases: a batch on one compiled network."""
     case = CASE["softmax-mask_window-padded-grouped-biased"]
@@ -46,6 +47,7 @@ def test_many_options_at_once():
 
 
 @ANNARCHY.needs
+@pytest.mark.slow
 def test_all_that_cells_do_by_hand():
     """Factors, divisors, transfer functions, domains, constants and any name, on two threads."""
     circuit = features()

@@ -93,6 +93,7 @@ def test_as_one_would_write_it():
     assert off == AttentionSpec(8, 2) and off.rotary is None and off.qk_norm is None
 
 
+@pytest.mark.slow
 @given(spec=specs())
 def test_what_a_file_says_is_what_python_takes(spec):
     """Each field accepts what a spec file has for it: the conversion is one."""

@@ -15,6 +15,7 @@ from tests.backends.simulators import MPI, NEURON, needs_mpi
 
 @NEURON.needs
 @needs_mpi
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [[], ["mpiexec", "-n", "1"], ["mpiexec", "-n", "2"]], ids=len)
 def test_ends_well_on_any_number_of_processes(tmp_path, start):
     spec = AttentionSpec(model=2, heads=2, tokens=2)
