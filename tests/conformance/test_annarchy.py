@@ -1,6 +1,7 @@
 """ANNarchy networks settle to the textbook: few networks, as each is compiled; annarchy_record.py has all cases."""
 
 import numpy as np
+import pytest
 
 from cortico.backends import get_runner
 from cortico.ir import (
