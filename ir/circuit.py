@@ -69,6 +69,14 @@ class Circuit:
     def _populations(self) -> dict[str, Population]:
         return {population.name: population for population in self.populations}
 
+    @cached_property
+    def axes_at(self) -> dict[str, frozenset[str]]:
+        """The path of a block of a network to the axes of its populations."""
+        found: dict[str, set[str]] = {}
+        for population in self.populations:
+            found.setdefault(population.path, set()).update(population.axes)
+        return {path: frozenset(axes) for path, axes in found.items()}
+
     def axis(self, name: str) -> Axis:
         return _lookup("axis", name, self._axes)
 
@@ -227,9 +235,8 @@ class Circuit:
         """The cortical areas of the block of a network at `path`."""
         from cortico.ir.atlas import Areas
 
-        known = list(dict.fromkeys(p.path for p in self.populations))
-        if path not in known:
-            raise CircuitError(_unknown("block", path, known))
+        if path not in self.axes_at:
+            raise CircuitError(_unknown("block", path, self.axes_at))
         return Areas(self, path)
 
     @property

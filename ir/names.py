@@ -25,7 +25,7 @@ def axes_of_role(circuit: Circuit, role: Role, path: str | None = None) -> tuple
     found = tuple(axis.name for axis in circuit.axes if axis.role is role and not axis.in_time)
     if path is None:
         return found
-    own = {axis for p in circuit.populations if p.path == path for axis in p.axes}
+    own = circuit.axes_at.get(path, frozenset())
     return tuple(axis for axis in found if axis in own)
 
 

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import re
 
-from cortico.ir.errors import CircuitError, shown
-
 _PART = r"[A-Za-z_][A-Za-z0-9_]*(?:\[(?:0|[1-9][0-9]{0,8})\])?"
 PATH = re.compile(rf"{_PART}(?:\.{_PART})*")
 _LEVEL = re.compile(r"(?:[A-Za-z0-9_]+\.)*?[A-Za-z0-9_]+\[[0-9]+\](?=\.|\Z)")
-
-
-def check_path(path: str) -> str:
-    """`path` itself. CircuitError when it is none."""
-    if not PATH.fullmatch(path):
-        raise CircuitError(
-            f"{shown(path)} is no path: expected names with dots between them and numbers in brackets,"
-            " such as encoder.layer[3].attention"
-        )
-    return path
 
 
 def prefix(path: str) -> str:

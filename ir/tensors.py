@@ -48,6 +48,12 @@ class Formula:
         return f"{self.kind}({', '.join(self.arguments)})"
 
 
+def equal_arrays(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether type and numbers are the same: byte order is no part of a value, and NaN is equal to NaN."""
+    same_type = one.dtype.name == other.dtype.name
+    return one is other or (same_type and np.array_equal(one, other, equal_nan=True))
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A named tensor of weights or biases.
@@ -67,11 +73,9 @@ class Parameter:
         mine, theirs = self.values, other.values
         if (self.name, self.shape, self.formula) != (other.name, other.shape, other.formula):
             return False
-        if mine is None or theirs is None or mine is theirs:
+        if mine is None or theirs is None:
             return mine is theirs
-        # Byte order is no part of a value, and a copy of an array that holds NaN is its equal.
-        same_type = mine.dtype.name == theirs.dtype.name
-        return same_type and np.array_equal(mine, theirs, equal_nan=True)
+        return equal_arrays(mine, theirs)
 
     def __hash__(self) -> int:
         return hash((self.name, self.shape, self.formula))

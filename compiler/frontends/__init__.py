@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from cortico.frontends.checkpoint import layers, read_checkpoint, read_opened, require_layer
+from cortico.frontends.checkpoint import layers, read_checkpoint
 from cortico.frontends.families import FAMILIES
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.spec_file import read_spec, spec_from_mapping, spec_to_json, spec_to_mapping
@@ -85,12 +85,6 @@ def from_transformers(
     that may compute something else than the library does: a class with a `forward` of its own, hooks,
     adapters, parts that were put in place of the library's, weights that are quantised or not there.
     """
-    from cortico.frontends.live_models import open_model, place_of, refuse_changed, refuse_set
+    from cortico.frontends.live_models import open_model, read_live
 
-    found = open_model(model, ignore, part)
-    require_layer(found, layer)
-    place = place_of(found, layer)
-    refuse_changed(model, place)
-    read = read_opened(found, layer, None, cross, part, tokens)
-    refuse_set(model, place, layer, read)
-    return read
+    return read_live(model, open_model(model, ignore, part), layer, cross, part, tokens)

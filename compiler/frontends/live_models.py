@@ -16,12 +16,18 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.extras import require_library
-from cortico.frontends.checkpoint import Checkpoint, keys_of, refuse_absent
+from cortico.frontends.checkpoint import (
+    Checkpoint,
+    keys_of,
+    read_opened,
+    refuse_absent,
+    require_layer,
+)
 from cortico.frontends.config import Config
 from cortico.frontends.families import family_of
 from cortico.frontends.family import Attention
 from cortico.frontends.rope import BY_LENGTH
-from cortico.frontends.state_dicts import TorchEntry
+from cortico.frontends.state_dicts import HOOKS, TorchEntry
 from cortico.frontends.tensors import Tensors
 from cortico.ir.errors import SpecError, bullet_list
 from cortico.spec import AttentionSpec, Mask
@@ -30,7 +36,6 @@ from cortico.spec.weights import rotary_frequencies
 #: Where the classes of attention and of its parts come from.
 _MODELS = "transformers.models."
 _PLAIN = ("torch.nn.modules.", _MODELS, "transformers.pytorch_utils")
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_state_dict_hooks", "_state_dict_pre_hooks")
 #: With which transformers itself records outputs: they leave alone what is computed.
 _RECORDING = "transformers.utils.output_capturing"
 
@@ -67,7 +72,24 @@ def place_of(found: Checkpoint, layer: int) -> str:
     return "".join(found.family.placed(config, found.tensors, layer))
 
 
-def refuse_changed(model: Any, place: str) -> None:
+def read_live(
+    model: Any,
+    found: Checkpoint,
+    layer: int,
+    cross: bool | None = None,
+    part: str | None = None,
+    tokens: int | None = None,
+) -> Attention:
+    """A layer of a live model that was opened. SpecError when its code or attributes were changed."""
+    require_layer(found, layer)
+    place = place_of(found, layer)
+    _refuse_changed(model, place)
+    attention = read_opened(found, layer, None, cross, part, tokens)
+    _refuse_set(model, place, layer, attention)
+    return attention
+
+
+def _refuse_changed(model: Any, place: str) -> None:
     """SpecError when the attention at `place` is not transformers' own, or anything in it is not plain."""
     names = place.removesuffix(".").split(".")
     while names and not has(model, ".".join(names)):
@@ -102,39 +124,39 @@ def _own_windows(spec: AttentionSpec) -> tuple[int | None, ...]:
     return (spec.window,)
 
 
-def refuse_set(model: Any, place: str, layer: int, attention: Attention) -> None:
+def _refuse_set(model: Any, place: str, layer: int, attention: Attention) -> None:
     """SpecError when a module at `place` says otherwise than the config what its attention is."""
     spec, _ = attention
     usual = spec.scale if spec.scale is not None else spec.d_key**-0.5
-    expected = {
-        "layer_idx": layer,
-        "head_dim": spec.d_key,
-        "attention_head_size": spec.d_key,
-        "num_key_value_groups": spec.members,
-        "scaling": usual / lengthening(model, layer, spec) ** 2,
+    expected: dict[str, tuple[Any, ...]] = {
+        "layer_idx": (layer,),
+        "head_dim": (spec.d_key,),
+        "attention_head_size": (spec.d_key,),
+        "num_key_value_groups": (spec.members,),
+        "sliding_window": _own_windows(spec),
+        "scaling": (usual / lengthening(model, layer, spec) ** 2,),
     }
     inside = [(n, part) for n, part in model.named_modules() if f"{n}.".startswith(place)]
     problems = [
-        f"{name}.{key} = {found!r}, by its config {value!r}"
+        f"{name}.{key} = {found!r}, by its config {values[0]!r}"
         for name, part in inside
-        for key, value in expected.items()
-        if not _same(found := getattr(part, key, None), value)
-    ]
-    problems += [
-        f"{name}.sliding_window = {found!r}, by its config {spec.window!r}"
-        for name, part in inside
-        if (found := getattr(part, "sliding_window", None)) not in (None, *_own_windows(spec))
+        for key, values in expected.items()
+        if not _is_one_of(found := getattr(part, key, None), values)
     ]
     if problems:
         raise SpecError(f"{type(model).__name__} was changed:{bullet_list(problems)}")
     _refuse_rounded(model, layer, attention)
 
 
+def _is_one_of(found: object, values: tuple[Any, ...]) -> bool:
+    """Whether an attribute says what is expected; a module that has none says nothing."""
+    return found is None or any(_same(found, value) for value in values)
+
+
 def _same(found: object, value: object) -> bool:
-    """Whether an attribute says the same; a module that has none says nothing."""
     if isinstance(found, float) and isinstance(value, float):
         return math.isclose(found, value, rel_tol=1e-9)
-    return found is None or found == value
+    return found == value
 
 
 def lengthening(model: Any, layer: int, spec: AttentionSpec) -> float:
@@ -162,8 +184,9 @@ def _refuse_rounded(model: Any, layer: int, attention: Attention) -> None:
     if spec.rotary is None or held is None or held.is_meta:
         return
     kind = _of_rope(model, layer, "rope_type")
-    kinds = set(kind.values()) if isinstance(kind, dict) else {kind}
-    if kinds & set(BY_LENGTH) and held.itemsize >= 4:  # made anew for every text
+    if isinstance(kind, dict):  # one for each kind of layer
+        kind = kind.get(model.config.layer_types[layer])
+    if kind in BY_LENGTH and held.itemsize >= 4:  # made anew for every text
         return
     expected = weights.get("rotary_frequencies", rotary_frequencies(spec))
     found = TorchEntry(held).load()
@@ -182,7 +205,7 @@ def _changes(part: Any, home: str) -> Iterator[str]:
         yield f"is a {kind.__name__} of {kind.__module__}, expected transformers' own"
     if "forward" in vars(part):
         yield "has a forward of its own"
-    hooked = [name for name in _HOOKS if any(map(_acts, getattr(part, name, {}).values()))]
+    hooked = [name for name in HOOKS if any(map(_acts, getattr(part, name, {}).values()))]
     if hooked:
         yield f"has hooks ({', '.join(hooked)}), which may change what it computes"
 

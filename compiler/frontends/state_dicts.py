@@ -22,6 +22,9 @@ from cortico.frontends.tensors import FLOATS, Entry
 from cortico.ir.errors import SpecError, clipped, named
 from cortico.ir.reading import require_file
 
+#: Where a live module keeps what acts when it is called, or when its state dict is made.
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_state_dict_hooks", "_state_dict_pre_hooks")
+
 _DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _OLD_PICKLES = 5  #: that files from before torch 1.6 begin with
 _LONGEST_NAME = 200  #: of what a pickle asks for; torch's search in longer ones takes minutes

@@ -12,7 +12,7 @@ import numpy as np
 
 from cortico.frontends.family import Attention
 from cortico.frontends.maps import biases, by_heads, matrix_shapes
-from cortico.frontends.state_dicts import TorchEntry
+from cortico.frontends.state_dicts import HOOKS, TorchEntry
 from cortico.frontends.tensors import Tensors
 from cortico.frontends.torch_masks import read_mask
 from cortico.ir.errors import SpecError, bullet_list
@@ -26,7 +26,6 @@ _DECODER_SELF, _DECODER_CROSS = "self_attn.", "multihead_attn."
 #: Attributes of a subclass that leave alone what the module computes.
 _COMPUTES_THE_SAME = {"__class__", "__init__", "__init_subclass__", "__repr__", "__subclasshook__"}
 _COMPUTES_THE_SAME |= {"extra_repr", "_reset_parameters"}
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_state_dict_hooks", "_state_dict_pre_hooks")
 
 
 def find_prefixes(tensors: Tensors, prefix: str | None) -> list[str]:
@@ -152,7 +151,7 @@ def _refuse_changed(module: Any, plain: type) -> None:
             f"{type(module).__name__} has its own {', '.join(own)}: it may compute something else "
             "than torch.nn.MultiheadAttention"
         )
-    hooked = [name for name in _HOOKS if getattr(module, name, None)]
+    hooked = [name for name in HOOKS if getattr(module, name, None)]
     if hooked:
         raise SpecError(
             f"{type(module).__name__} has hooks ({', '.join(hooked)}): they may change what it "

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cortico.frontends.checkpoint import count_layers, read_opened
+from cortico.frontends.checkpoint import count_layers
 from cortico.frontends.families import parts_of
 from cortico.frontends.family import Attention
 from cortico.frontends.live_models import (
@@ -14,8 +14,7 @@ from cortico.frontends.live_models import (
     has,
     open_model,
     place_of,
-    refuse_changed,
-    refuse_set,
+    read_live,
 )
 from cortico.ir.errors import SpecError, UnsupportedError
 
@@ -77,10 +76,7 @@ def _seats_of_part(model: Any, part: str | None) -> Iterator[Seat]:
     if part is not None and not has(model, place_of(found, 0).removesuffix(".")):
         return  # a decoder that stands alone, or one tower of two
     for layer in range(count_layers(found)):
-        place = place_of(found, layer)
-        refuse_changed(model, place)
-        attention = read_opened(found, layer, part=part)
-        refuse_set(model, place, layer, attention)
+        place, attention = place_of(found, layer), read_live(model, found, layer, part=part)
         inside, dense = _SPLIT.get(family.name, ("", None))
         path = f"{place}{inside}".removesuffix(".")
         yield Seat(layer, path, dense and f"{place}{dense}", attention)

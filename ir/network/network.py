@@ -14,7 +14,7 @@ import numpy as np
 from cortico.ir.circuit import Circuit
 from cortico.ir.errors import CircuitError, clipped, near_name, shown
 from cortico.ir.paths import level_of
-from cortico.ir.tensors import Input
+from cortico.ir.tensors import Input, equal_arrays
 
 if TYPE_CHECKING:
     from cortico.ir.atlas import Area
@@ -50,7 +50,8 @@ class Node:
         if not isinstance(other, Node):
             return NotImplemented
         same = (self.path, self.circuit) == (other.path, other.circuit)
-        return same and _equal(self.values, other.values)
+        same = same and self.values.keys() == other.values.keys()
+        return same and all(equal_arrays(v, other.values[n]) for n, v in self.values.items())
 
     def __hash__(self) -> int:
         return hash((self.path, self.circuit))
@@ -201,13 +202,6 @@ class Network:
         from cortico.ir.text import print_network
 
         return print_network(self)
-
-
-def _equal(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(
-        a is b or (a.dtype.name == b.dtype.name and np.array_equal(a, b, equal_nan=True))
-        for a, b in ((one[name], other[name]) for name in one)
-    )
 
 
 def _found(table: Mapping[str, Node], path: str) -> Node:

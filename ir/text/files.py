@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from cortico.ir.tensors import FLOATS, Shape
 from cortico.ir.text.networks import finish_network, print_network, read_network, stored_arrays
 from cortico.ir.text.parser import finish, read
 from cortico.ir.text.printer import check_file_name, print_circuit
+
+Loaded = TypeVar("Loaded")
 
 #: Names of types in a safetensors file.
 _TYPES = {"float16": "F16", "float32": "F32", "float64": "F64"}
@@ -49,15 +51,14 @@ def load_circuit(path: str | os.PathLike[str]) -> Circuit:
 
     CircuitError when a file is missing or broken, or when its tensors are not what the text says.
     """
-    source = Path(path)
-    text = _read_text(source)
-    try:
+
+    def parsed(text: str, source: Path) -> Circuit:
         draft = read(text)
         shapes = {parameter.name: parameter.shape for parameter in draft.parameters}
         wanted = {n: _Wanted(shapes[n], s.dtype, s.line.number) for n, s in draft.stored.items()}
         return finish(draft, _read_weights(source, draft.weights_file, wanted))
-    except CircuitError as error:
-        raise CircuitError(f"{source}: {error}") from None
+
+    return _load(Path(path), parsed)
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:
@@ -65,12 +66,20 @@ def load_network(path: str | os.PathLike[str]) -> Network:
 
     CircuitError when a file is missing or broken, or when its tensors are not what the text says.
     """
-    source = Path(path)
-    text = _read_text(source)
-    try:
+
+    def parsed(text: str, source: Path) -> Network:
         draft = read_network(text)
         wanted = {name: _Wanted(p.shape) for name, p in draft.stored().items()}
         return finish_network(draft, _read_weights(source, draft.weights_file, wanted))
+
+    return _load(Path(path), parsed)
+
+
+def _load(source: Path, parsed: Callable[[str, Path], Loaded]) -> Loaded:
+    """What is written at `source`; errors say where."""
+    text = _read_text(source)
+    try:
+        return parsed(text, source)
     except CircuitError as error:
         raise CircuitError(f"{source}: {error}") from None
 

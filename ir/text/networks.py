@@ -32,21 +32,21 @@ import numpy as np
 
 from cortico.ir.circuit import Circuit
 from cortico.ir.errors import CircuitError, near_name
-from cortico.ir.limits import TEXT_BYTES
 from cortico.ir.network import Network, NetworkOutput, Node, Port, Wire, check_network, port
 from cortico.ir.paths import PATH
 from cortico.ir.rewrite import fresh
 from cortico.ir.tensors import Input, Parameter
-from cortico.ir.text.line import Line, lines_of
+from cortico.ir.text.line import Line
 from cortico.ir.text.parser import (
     Draft,
     Head,
+    body,
     finish,
     read,
     read_input,
     read_name,
-    read_version,
     read_weights_file,
+    require_short,
 )
 from cortico.ir.text.printer import check_file_name, input_line, quote
 
@@ -155,18 +155,13 @@ def parse_network(text: str, weights: Mapping[str, np.ndarray] | None = None) ->
 
 def read_network(text: str) -> NetworkDraft:
     """Everything that the text says, without the stored values."""
-    if len(text) > TEXT_BYTES:
-        raise CircuitError(f"the text is too large: expected at most {TEXT_BYTES:,} bytes")
+    require_short(text)
     own, blocks = _apart(text)
-    lines, draft = lines_of(own), NetworkDraft()
-    if not lines:
-        raise CircuitError(f"the text is empty, expected 'cortico network {VERSION}'")
-    read_version(lines[0], "network", VERSION)
-    for line in lines[1:]:
+    draft = NetworkDraft()
+    for line in body(own, draft.kind, VERSION):
         _READERS[line.one_of(_READERS, "a declaration")](line, draft)
         line.finish()
-    if draft.name is None:
-        raise CircuitError('the text has no title, expected a line such as: name "my network"')
+    draft.require_title()
     draft.blocks = {name: read(block) for name, block in blocks.items()}
     for node in draft.nodes:
         if node.block not in draft.blocks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import MappingProxyType
@@ -51,6 +51,12 @@ class Head:
     name: str | None = None
     weights_file: str | None = None
 
+    def require_title(self) -> None:
+        """CircuitError where no line has said the name."""
+        if self.name is None:
+            example = f'name "my {self.kind}"'
+            raise CircuitError(f"the text has no title, expected a line such as: {example}")
+
 
 @dataclass
 class Draft(Head):
@@ -79,20 +85,15 @@ def parse_circuit(text: str, weights: Mapping[str, np.ndarray] | None = None) ->
 
 def read(text: str) -> Draft:
     """Everything that the text says, unchecked, without the stored values."""
-    if len(text) > TEXT_BYTES:
-        raise CircuitError(f"the text is too large: expected at most {TEXT_BYTES:,} bytes")
-    lines, draft = lines_of(text), Draft()
-    if not lines:
-        raise CircuitError(f"the text is empty, expected 'cortico circuit {VERSION}'")
-    read_version(lines[0], "circuit", VERSION)
-    for line in lines[1:]:
+    require_short(text)
+    draft = Draft()
+    for line in body(text, draft.kind, VERSION):
         if line.indented:
             _read_compartment(line, draft)
         else:
             READERS[line.one_of(READERS, "a declaration")](line, draft)
         line.finish()
-    if draft.name is None:
-        raise CircuitError('the text has no title, expected a line such as: name "my circuit"')
+    draft.require_title()
     return draft
 
 
@@ -143,10 +144,24 @@ def _kind(dtype: str, shape: tuple[Extent, ...]) -> str:
 # ---- lines ---------------------------------------------------------------------------------------
 
 
-def read_version(line: Line, what: str, known: int) -> None:
-    """The first line of the text of a `what`: `cortico circuit 1`."""
+def require_short(text: str) -> None:
+    """CircuitError for a text that is too large to be one."""
+    if len(text) > TEXT_BYTES:
+        raise CircuitError(f"the text is too large: expected at most {TEXT_BYTES:,} bytes")
+
+
+def body(text: str, kind: str, version: int) -> Sequence[Line]:
+    """The lines behind the first one, which says that the text is a `kind` of this version."""
+    lines = lines_of(text)
+    if not lines:
+        raise CircuitError(f"the text is empty, expected 'cortico {kind} {version}'")
+    _read_version(lines[0], kind, version)
+    return lines[1:]
+
+
+def _read_version(line: Line, kind: str, known: int) -> None:
     line.expect("cortico")
-    line.expect(what)
+    line.expect(kind)
     version = line.integer("the version of the text form", _COUNT)
     if version != known:
         line.complain(f"text form {version}, but this cortico reads {known}")
