@@ -28,7 +28,7 @@ Whole = SupportsIndex
 Number = float | np.floating[Any] | np.integer[Any]
 Flag = bool | np.bool_
 Table = Mapping[str, Any]
-_Symbol = Annotated[str, Rule("a symbol such as 'n'", lambda t: t.isidentifier() and t.isascii())]
+Symbol = Annotated[str, Rule("a symbol such as 'n'", lambda t: t.isidentifier() and t.isascii())]
 
 
 class Kernel(StrEnum):
@@ -210,8 +210,8 @@ class AttentionSpec(Record):
     values: Size | None = (
         None  #: features of a value token; values come from a third input, `values`, of as many tokens
     )
-    tokens: Size | _Symbol = "n"
-    context_tokens: Size | _Symbol | None = (
+    tokens: Size | Symbol = "n"
+    context_tokens: Size | Symbol | None = (
         None  #: tokens of the context; symbol `n_context` by default
     )
     kernel: Kernel = Kernel.SOFTMAX
