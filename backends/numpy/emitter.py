@@ -42,17 +42,17 @@ def emit_source(circuit: Circuit, on_ranks: bool = False) -> str:
     """
     file = plan(circuit, on_ranks)
     scipy = scipy_import(of_circuit(circuit))
-    own = [
-        file.head(
-            TEMPLATES[0], needs=f"\nBesides numpy this needs scipy: {scipy}." if scipy else ""
-        ),
-        scipy,
-        *_attention(file),
-        *step_function(file),
-        *pack_functions(file),
-        *_transfers(file),
-    ]
+    needs = f"\nBesides numpy this needs scipy: {scipy}." if scipy else ""
+    own = [file.head(TEMPLATES[0], needs=needs), scipy, *functions(file)]
     return link(settled("\n".join(own)), *TEMPLATES)
+
+
+def functions(file: Plan) -> Iterator[str]:
+    """What a file has for one circuit."""
+    yield from _attention(file)
+    yield from step_function(file)
+    yield from pack_functions(file)
+    yield from _transfers(file)
 
 
 def what_ranks_share(circuit: Circuit) -> Shared | None:
@@ -72,7 +72,7 @@ def _attention(file: Plan) -> Iterator[str]:
     threads = ["threads=None", "work=None"] * file.has_threads
     weights = "weights=None" if file.stored else "weights"
     options = ["*", *file.gates, weights, *threads, *["comm=None"] * bool(file.shared)]
-    yield f"def attention({', '.join([*file.rates, *options])}):"
+    yield f"def {file.entry.function}({', '.join([*file.rates, *options])}):"
     yield textwrap.indent("\n\n".join(_docstring(file)) + '\n"""', "    ")
     body = file.ranks.without_unused([*_prologue(file), *_program(file)])
     yield textwrap.indent("\n".join(body), "    ")

@@ -27,7 +27,7 @@ def step_function(plan: Plan) -> Iterator[str]:
     if plan.sized_later or not _can_stream(plan):
         return
     weights = "weights=None" if plan.stored else "weights"
-    yield f"def step(state, {', '.join([*plan.rates, '*', *plan.gates, weights])}):"
+    yield f"def {plan.entry.step}(state, {', '.join([*plan.rates, '*', *plan.gates, weights])}):"
     yield f'''\
     """The state after one more token, and {plan.outputs} of it. Inputs lack their axis of tokens.
 
