@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 
-from cortico.ir import Circuit, Extent, Input
+from cortico.ir import Circuit, Extent, Formula, Input, InputKind
 from cortico.ir.analysis.inputs import infinite_weights
 from cortico.ir.tensors import Shape
 
@@ -30,16 +31,32 @@ def port_lines(inputs: Iterable[Input], outputs: Iterable[tuple[str, Shape]]) ->
     """Lines for the head of an emitted file: names and shapes of what goes in and comes out."""
     return [
         "Inputs (any axes before these are a batch):",
-        *(f"    {tensor.name} {_shape_text(tensor.shape)}" for tensor in inputs),
+        *(f"    {tensor.name} {_shape_text(tensor.given)}{_numbers(tensor)}" for tensor in inputs),
         "Outputs:",
         *(f"    {name} {_shape_text(shape)}" for name, shape in outputs),
     ]
+
+
+def _numbers(tensor: Input) -> str:
+    """What the entries of an input are that are no rates."""
+    if tensor.kind is InputKind.TOKEN:
+        return f": whole numbers below {tensor.shape[-1]}"
+    return ""
 
 
 def sides_code(shape: tuple[Extent, ...]) -> str:
     """The sides of a tensor in emitted code, where `sizes` holds those that are known when it runs."""
     sides = (str(side) if isinstance(side, int) else f'sizes["{side}"]' for side in shape)
     return ", ".join(sides)
+
+
+def formula_call(name: str, formula: Formula, arguments: list[str]) -> str:
+    """Code that computes the parameter `name` by a function of a template, of arguments as code.
+
+    One that may be refused is told what to call parameter and table.
+    """
+    named = [name, *formula.arguments] if formula.kind == "rows" else []
+    return f"{formula.kind}({', '.join([*arguments, *map(json.dumps, named)])})"
 
 
 def _shape_text(shape: tuple[Extent, ...]) -> str:
