@@ -20,6 +20,9 @@ class Entry:
 
     function: str = "attention"
     mark: str = ""  #: behind the names of all others, where a file has several circuits
+    goes_on: bool = (
+        False  #: tokens may come after those of earlier calls, where the circuit can do that
+    )
 
     @property
     def pack(self) -> str:
