@@ -86,15 +86,19 @@ def kept_behind(past, name, array, axis, start):
     if past is None:
         return array
     stop, whole = start + array.shape[axis], past.get(name)
-    first = (Ellipsis, slice(0, start), *[slice(None)] * (-1 - axis))
-    if start and (whole is None or whole[first].shape[axis] < start):
+    if start and (whole is None or whole.shape[axis] < start):
         raise ValueError(f"past keeps less than {start} tokens")
     if whole is None or whole.shape[axis] < stop:
         shape = [*array.shape]
         shape[axis] = max(stop, 2 * start)
         grown = np.empty(shape, array.dtype)
         if start:
-            grown[first] = whole[first]
+            span(grown, axis, 0, start)[...] = span(whole, axis, 0, start)
         past[name] = whole = grown
-    whole[(Ellipsis, slice(start, stop), *[slice(None)] * (-1 - axis))] = array
-    return whole[(Ellipsis, slice(0, stop), *[slice(None)] * (-1 - axis))]
+    span(whole, axis, start, stop)[...] = array
+    return span(whole, axis, 0, stop)
+
+
+def span(array, axis, start, stop):
+    """The part of an array between two indices of an axis, which is counted from the end."""
+    return np.moveaxis(np.moveaxis(array, axis, 0)[start:stop], 0, axis)
