@@ -72,7 +72,7 @@ class Family:
     distances: Callable[[Config], Distances] | None = None  #: the table of a bias by distance
     #: Place and maps in a live model of transformers, where they are not those of its files.
     renamed: tuple[str, Maps] | None = None
-    model: Model | None = None  #: of whole models, where they are read
+    model: Model | str | None = None  #: of whole models; or why they are not read
 
     @property
     def live(self) -> Family:

@@ -47,7 +47,7 @@ Attentions = Sequence[AttentionSpec]
 class Stored:
     """A weight as a file has it.
 
-    names: under any of which it may stand; where a file has several, they are equal, or it is refused.
+    names: under which it may stand; of several, the first that a file has counts.
     transposed: as (in, out), like GPT-2's `Conv1D`.
     added: to each of its numbers.
     skipped: rows before those that count.
@@ -88,31 +88,28 @@ def norm(*modules: str, added: float = 0.0, old: bool = False) -> Names:
 
 
 def linear(*modules: str, biases: tuple[str, ...] = ()) -> Names:
-    """Matrix and bias of a dense block; `biases` are whole names of the latter, where it stands apart."""
+    """Matrix and bias of a dense block; `biases` are other names of the latter."""
     return {
         "W": Stored(_named(modules, "weight")),
-        "b": Stored((*biases, *_named(modules, "bias"))),
+        "b": Stored((*_named(modules, "bias"), *biases)),
     }
 
 
 def feed_forward(
     inward: str, outward: str, gate: str | None = None, transposed: bool = False
 ) -> Names:
-    """Matrices and biases of a feed-forward block. Where `gate` is `inward`, it is the first of two."""
-    both = {"in": inward, "out": outward} | ({} if gate is None else {"gate": gate})
-    found = {
-        f"{letter}_{side}": Stored((f"{module}.{word}",), transposed and letter == "W")
-        for side, module in both.items()
-        for letter, word in (("W", "weight"), ("b", "bias"))
-    }
-    return found if gate != inward else found | fused(inward)
+    """Matrices and biases of a feed-forward block. Where `gate` is `inward`, it is the first of two in one."""
+    found = _maps({"in": inward, "out": outward}, transposed=transposed)
+    if gate != inward:
+        return found if gate is None else found | _maps({"gate": gate})
+    first, second = _maps({"gate": gate}, parts=2), _maps({"in": inward}, part=1, parts=2)
+    return found | first | second
 
 
-def fused(module: str, gate: int = 0) -> Names:
-    """Matrix and bias of the gate, and of what it gates, one below the other; `gate` is 0 if it is first."""
+def _maps(modules: Mapping[str, str], transposed: bool = False, **how: int) -> Names:
     return {
-        f"{letter}_{side}": Stored((f"{module}.{word}",), part=part, parts=2)
-        for side, part in (("gate", gate), ("in", 1 - gate))
+        f"{letter}_{side}": Stored((f"{module}.{word}",), transposed and letter == "W", **how)
+        for side, module in modules.items()
         for letter, word in (("W", "weight"), ("b", "bias"))
     }
 
@@ -138,7 +135,7 @@ class Head:
     """What a class of transformers adds to the states of the model within.
 
     Its tensors stand beside those of the model, at the top of the file; `ignored` are beginnings of names,
-    from there, of what its `forward` does not use.
+    from there or within the model, of what its `forward` does not use.
     """
 
     readout: Callable[[Config], Readout] | None = None
@@ -148,6 +145,11 @@ class Head:
 
 
 STATES = Head()
+
+
+def heads(names: str, **ends: Head) -> dict[str, Head]:
+    """Classes of these names and ends, and what each adds to the states: `heads("Bert", Model=STATES)`."""
+    return {f"{name}{end}": head for name in names.split() for end, head in ends.items()}
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ class Model:
     def keys(self, of_attention: Keys) -> Keys:
         """All keys of the family's config.json."""
         return Keys(
-            read={**of_attention.read, **self.read},
+            read={**of_attention.read, "vocab_size": None, **self.read},
             harmless=(of_attention.harmless & HARMLESS) | self.harmless,
             fixed={**of_attention.fixed, **self.fixed},
             same=of_attention.same,
@@ -185,7 +187,9 @@ class Model:
 
     def head(self, config: Config, architecture: str | None) -> Head:
         """What is added to the states. SpecError for a class that is not read, and where none is named."""
-        kind = architecture or _architecture(config) if len(self.heads) > 1 else next(iter(self.heads))
+        kind = (
+            architecture or _architecture(config) if len(self.heads) > 1 else next(iter(self.heads))
+        )
         if kind in self.heads:
             return self.heads[kind]
         what = f"architectures = {shown(config.values.get('architectures'))}"

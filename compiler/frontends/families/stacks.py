@@ -78,11 +78,6 @@ def plain(config: Config, hidden: int, act: str, model: str, biased: bool = True
     return FeedForward(size, hidden, activation(config, act), bias_in=biased, bias_out=biased)
 
 
-def tokens_of(config: Config, model: str = "hidden_size", **fields: Any) -> Embedding:
-    """The table of tokens, `vocab_size` of them; `fields` are of `Embedding`."""
-    return Embedding(config.size("vocab_size"), config.size(model), **fields)
-
-
 def logits(config: Config, model: str = "hidden_size", **fields: Any) -> Readout:
     """From states to tokens, by the table of these if `tie_word_embeddings` says so; `fields` of `Dense`."""
     dense = Dense(config.size(model), config.size("vocab_size"), **fields)
@@ -142,7 +137,8 @@ def parallel(norm: Norm, feed_forward: FeedForward, own: bool = False) -> Arrang
     return arrange
 
 
-def decoder(config: Config, arrange: Arrange, attentions: Attentions, norm: Norm | None, **embedding: Any) -> Stack:
-    """Tokens, layers and a norm at the end; `embedding` are fields of `Embedding`."""
-    tokens = Embedding(config.size("vocab_size"), attentions[0].model, **embedding)
-    return Stack(tokens.model, layers(arrange, attentions), tokens, norm=norm)
+def stacked(config: Config, arrange: Arrange, attentions: Attentions, **ends: Any) -> Stack:
+    """Layers, and what comes before and after: fields of `Stack`, and others that are those of `Embedding`."""
+    own = {key: ends.pop(key) for key in ("types", "positions", "scale") if key in ends}
+    tokens = Embedding(config.size("vocab_size"), attentions[0].model, **own)
+    return Stack(attentions[0].model, layers(arrange, attentions), tokens, **ends)
