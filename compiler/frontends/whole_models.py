@@ -18,9 +18,8 @@ from cortico.frontends.families import parts_of_model
 from cortico.frontends.family import Family
 from cortico.frontends.model import Head, Model, Names, Table
 from cortico.frontends.sentences import Sentences, sentences_of
-from cortico.frontends.tensors import Tensors
 from cortico.ir.arguments import kind
-from cortico.ir.errors import SpecError, bullet_list, near_name
+from cortico.ir.errors import SpecError, bullet_list
 from cortico.ir.reading import AnyPath
 from cortico.spec import AttentionSpec, ModelSpec, Sentence
 from cortico.spec.attention import Size
