@@ -100,7 +100,12 @@ def argument_names(circuit: Circuit, source: str) -> dict[str, str]:
 
 
 def compiled(source: str, filename: str, entry: str) -> Any:
-    """What emitted source defines as `entry`. Only ever called on text that cortico emitted."""
+    """What emitted source defines as `entry`."""
+    return definitions(source, filename)[entry]
+
+
+def definitions(source: str, filename: str) -> dict[str, Any]:
+    """All that emitted source defines. Only ever called on text that cortico emitted."""
     namespace: dict[str, Any] = {"__name__": filename.removesuffix(".py"), "__file__": filename}
     exec(compile(source, filename, "exec"), namespace)
-    return namespace[entry]
+    return namespace
