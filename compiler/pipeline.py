@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortico.backends import Backend, Emitter, Exporter, Progress, get_writer, require_support
+from cortico.files.names import CERTIFICATE, CIRCUIT, REPORT, SPEC
 from cortico.files.writing import replacing_files, sha256
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit
@@ -23,9 +24,6 @@ from cortico.spec.weights import Given, given_weights
 
 if TYPE_CHECKING:
     from cortico.verify.claims import Verification
-
-#: The file that says what was proved of a compilation.
-CERTIFICATE = "certificate.json"
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Compilation:
         """
         documents = self._documents()
         with replacing_files(Path(folder), force=force) as staging:
-            names = _write_circuit(self.circuit, self.files, self.exporter, staging, progress)
+            names = write_circuit(self.circuit, self.files, self.exporter, staging, progress)
             for name, text in documents.items():
                 (staging / name).write_text(text, encoding="utf-8")
             if self.verification is None:
@@ -79,7 +77,7 @@ class Compilation:
         report = report_markdown(self.circuit)
         if self.steps:
             report += "\n" + pass_table(self.steps).markdown()
-        return {"spec.json": spec_to_json(self.spec), "report.md": report}
+        return {SPEC: spec_to_json(self.spec), REPORT: report}
 
 
 @kind
@@ -99,28 +97,29 @@ def export_circuit(
     target = get_writer(backend)
     require_support(target, circuit)
     with replacing_files(Path(folder), force=force) as staging:
-        return _write_circuit(circuit, *_files(target, circuit), staging, progress)
+        return write_circuit(circuit, *emitted(target, circuit), staging, progress)
 
 
-def _files(target: Backend, circuit: Circuit) -> tuple[Mapping[str, str], Exporter | None]:
+def emitted(target: Backend, circuit: Circuit) -> tuple[Mapping[str, str], Exporter | None]:
     """The text files of a circuit, and what writes its other files."""
     files = target.emit(circuit) if isinstance(target, Emitter) else {}
     return files, target if isinstance(target, Exporter) else None
 
 
-def _write_circuit(
+def write_circuit(
     circuit: Circuit,
     files: Mapping[str, str],
     exporter: Exporter | None,
     folder: Path,
     progress: Progress,
 ) -> tuple[str, ...]:
-    save_circuit(circuit, folder / "circuit.cortico")
+    """Write a circuit and files of it into a folder; their names."""
+    save_circuit(circuit, folder / CIRCUIT)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     exported = exporter.write(circuit, folder, progress) if exporter else ()
     has_values = any(p.values is not None for p in circuit.parameters)
-    stored = ("circuit.cortico", *["circuit.safetensors"] * has_values)
+    stored = (CIRCUIT, *["circuit.safetensors"] * has_values)
     return (*stored, *files, *exported)
 
 
@@ -150,7 +149,7 @@ def compile_attention(
     circuit, steps = run_passes(lowered, chosen, compare_meaning if verify else None)
     require_support(target, circuit)
     progress(f"emitting {target.name} code")
-    files, exporter = _files(target, circuit)
+    files, exporter = emitted(target, circuit)
     compiled = Compilation(spec, lowered, circuit, tuple(steps), files, exporter=exporter)
     if not verify:
         return compiled

@@ -9,7 +9,10 @@ from cortico.frontends.family import Family
 from cortico.frontends.gguf_file.header import read_header
 from cortico.frontends.gguf_file.models import family_of_file
 from cortico.frontends.gguf_file.tensors import open_entries
+from cortico.frontends.gguf_file.vocabulary import read_vocabulary
 from cortico.frontends.tensors import Tensors
+
+__all__ = ["SUFFIX", "open_gguf", "read_vocabulary"]
 
 SUFFIX = ".gguf"
 
