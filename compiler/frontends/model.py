@@ -192,9 +192,8 @@ class Model:
 
     def head(self, config: Config, architecture: str | None) -> Head:
         """What is added to the states. SpecError for a class that is not read, and where none is named."""
-        kind = (
-            architecture or _architecture(config) if len(self.heads) > 1 else next(iter(self.heads))
-        )
+        only = next(iter(self.heads)) if len(self.heads) == 1 else None
+        kind = architecture or only or _architecture(config)
         if kind in self.heads:
             return self.heads[kind]
         what = f"architectures = {shown(config.values.get('architectures'))}"
