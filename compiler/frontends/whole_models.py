@@ -114,9 +114,10 @@ class _Reader:
 
     def attentions(self, family: Family) -> Iterator[tuple[AttentionSpec, dict[str, np.ndarray]]]:
         """Those of all layers."""
-        found, tokens = self.found, self.config.tokens
-        for layer in range(family.count(self.config, found.ignore)):
-            yield family.read(self.config, found.tensors, layer, found.prefix, found.ignore, tokens)
+        found, given, tokens = self.found, self.found.config, self.config.tokens
+        assert given is not None
+        for layer in range(family.count(given, found.ignore)):
+            yield family.read(given, found.tensors, layer, found.prefix, found.ignore, tokens)
             inner, place = family.placed(self.config, found.tensors, layer, found.prefix)
             ignored = tuple(f"{inner}{place}{each}" for each in family.ignored)
             inside = {name for name in found.tensors if name.startswith(inner + place)}
