@@ -2,7 +2,7 @@
 
 {tensors}
 
-float32 inputs are computed in float32, all others in float64. In the comments, axes stand in
+float32 {deciding} are computed in float32, all others in float64. In the comments, axes stand in
 brackets; the batch axes in front of them are left out.{needs}
 """
 
