@@ -77,11 +77,16 @@ def _numbers(sizes: Sizes, symbols: Mapping[str, int]) -> dict[str, int]:
 
 
 def _precision(network: Network, inputs: Arrays) -> type[np.floating[Any]]:
-    """float32 where all inputs of rates are; without such inputs where no weight is float64, angles apart."""
+    """float32 where all inputs of rates are; without such inputs where the largest weight is no float64.
+
+    Passes fold factors into some weights, which are float64 then, and make no weight larger.
+    """
     rates = [t.name for t in network.inputs if t.kind is InputKind.RATE]
-    deciding = [inputs[name] for name in rates] if rates else [*_weights(network)]
-    small = FLOATS[1:2] if rates else FLOATS[:2]
-    single = bool(deciding) and all(array.dtype.name in small for array in deciding)
+    if rates:
+        single = all(inputs[name].dtype.name == "float32" for name in rates)
+    else:
+        largest = max(_weights(network), key=lambda array: array.size, default=None)
+        single = largest is not None and largest.dtype.name in FLOATS[:2]
     return np.float32 if single else np.float64
 
 

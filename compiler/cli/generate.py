@@ -49,8 +49,7 @@ def execute(arguments: Arguments) -> int:
 
     from cortico.cli.console import stages
     from cortico.frontends.tokenizer import read_tokenizer
-    from cortico.generation import Writer
-    from cortico.ir.options import plain_value
+    from cortico.texts import Writer
 
     with stages() as progress:
         tokenizer = read_tokenizer(arguments.source)
@@ -60,7 +59,7 @@ def execute(arguments: Arguments) -> int:
         pieces = writer.write(
             arguments.text,
             arguments.count,
-            plain_value(arguments.temperature),
+            _temperature(arguments.temperature),
             arguments.top_k,
             arguments.seed,
         )
@@ -69,6 +68,17 @@ def execute(arguments: Arguments) -> int:
         sys.stdout.flush()
     sys.stdout.write("\n")
     return 0
+
+
+def _temperature(text: str) -> float:
+    """The number that a text says."""
+    from cortico.ir import SpecError
+    from cortico.ir.errors import shown
+
+    try:
+        return float(text)
+    except ValueError:
+        raise SpecError(f"--temperature must be a number, found {shown(text)}") from None
 
 
 def _network(arguments: Arguments, progress: Callable[[str], None]) -> Network:

@@ -11,7 +11,7 @@ import numpy as np
 from cortico.backends.extras import require_library
 from cortico.frontends import gguf_file
 from cortico.ir.errors import SpecError, clipped, shown
-from cortico.ir.limits import TEXT_BYTES
+from cortico.ir.limits import TOKENIZER_BYTES
 from cortico.ir.reading import AnyPath, read_bytes
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def read_tokenizer(path: AnyPath) -> Tokenizer:
     from tokenizers import Tokenizer
 
     try:
-        found = Tokenizer.from_str(read_bytes(file, TEXT_BYTES).decode())
+        found = Tokenizer.from_str(read_bytes(file, TOKENIZER_BYTES).decode())
     except SpecError:
         raise
     except Exception as error:  # tokenizers raises nothing narrower
@@ -86,7 +86,7 @@ def _of_gguf(file: Path) -> Tokenizer:
 
     keys = gguf_file.read_vocabulary(file)
     kind, split = keys.get("model"), keys.get("pre")
-    splits = {
+    splits: dict[Any, list[Any]] = {
         "gpt-2": [pre_tokenizers.ByteLevel(add_prefix_space=False)],
         "smollm": [
             pre_tokenizers.Digits(individual_digits=True),

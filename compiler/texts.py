@@ -1,8 +1,8 @@
-"""Text that a compiled model writes, token by token."""
+"""Texts for compiled models: what a model is given for them, and what it writes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -40,8 +40,8 @@ class Writer:
                 f"{named(network.name)} writes no text: expected logits for token ids alone, and no token "
                 "that hears later ones"
             )
-        self._generate, self._dtype = code["generate"], dtype
-        self._weights = code["pack"](stored_arrays(network), dtype)
+        self._generate, self._dtype = code["generate"], np.dtype(dtype).type
+        self._weights = code["pack"](stored_arrays(network), self._dtype)
 
     @kind
     def write(
@@ -87,6 +87,34 @@ class Writer:
                 continue
             yield text[len(told) :]
             told = text
+
+
+def text_inputs(
+    network: Network, texts: Sequence[str], tokenizer: Tokenizer
+) -> dict[str, np.ndarray]:
+    """What a network is given for texts: token ids, types of 0, and which tokens are no padding.
+
+    SpecError for a network that hears no tokens, or more than those of one text.
+    """
+    ids = [tensor for tensor in network.inputs if tensor.kind is InputKind.TOKEN]
+    tokens, keep = encode(tokenizer, texts, vocabulary_of(network))
+    others = [t.name for t in network.inputs if not t.optional and t.shape[0] != ids[0].shape[0]]
+    others += [t.name for t in network.inputs if t.kind is InputKind.RATE and t.name not in others]
+    if others:
+        raise SpecError(
+            f"{named(network.name)} also hears {', '.join(others)}, which a text does not give: give all in "
+            "an .npz file"
+        )
+    masks = {t.name: keep for t in network.inputs if t.kind is InputKind.MASK}
+    types = {tensor.name: np.zeros_like(tokens) for tensor in ids[1:]}
+    return {ids[0].name: tokens} | types | masks
+
+
+def likeliest(logits: np.ndarray, count: int) -> list[tuple[int, float]]:
+    """The tokens with the largest of `logits` [token], and softmax(logits) of each."""
+    rates = np.exp(logits - logits.max())
+    order = np.argsort(-rates)[:count]
+    return [(int(token), float(rates[token] / rates.sum())) for token in order]
 
 
 def vocabulary_of(network: Network) -> int:
