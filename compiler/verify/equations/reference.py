@@ -45,6 +45,8 @@ from cortico.spec import (
     RotaryStyle,
 )
 from cortico.spec.weights import required_shapes
+from cortico.spec.wiring import Block
+from cortico.verify.equations.blocks import Book, book_of
 from cortico.verify.equations.language import (
     ONE,
     POSITIONS,
@@ -378,6 +380,11 @@ class Textbook:
         return exp(Read("sink", self.h)) if self.spec.sink else number(Fraction(0))
 
 
-def reference(spec: AttentionSpec) -> Equations:
-    """The textbook's equations for `spec`."""
-    return Textbook(spec).equations()
+def book(spec: Block) -> Textbook | Book:
+    """The textbook's page on a block."""
+    return Textbook(spec) if isinstance(spec, AttentionSpec) else book_of(spec)
+
+
+def reference(spec: Block) -> Equations:
+    """The textbook's equations for `spec`, attention or a block around it."""
+    return book(spec).equations()
