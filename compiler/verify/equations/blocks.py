@@ -248,9 +248,9 @@ class OfEmbedding(Book):
 
     def extents(self) -> Extents:
         spec = self.spec
-        found = {"kinds of tokens": spec.vocabulary, "types": spec.types}
-        found["rows of positions"] = spec.positions
-        return super().extents() | {sort: size for sort, size in found.items() if size}
+        own = {"types": spec.types, "rows of positions": spec.positions}
+        found = {sort: size for sort, size in own.items() if size}
+        return {**super().extents(), "kinds of tokens": spec.vocabulary, **found}
 
     def rows(self) -> list[Definition]:
         y = number(self.spec.scale) * total(self.v, self.read("tokens") * self.read("W_token"))
