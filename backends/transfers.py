@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 
 from cortico.ir import TRANSFERS, Circuit
@@ -32,18 +33,20 @@ def brought(circuit: Circuit | None, language: str) -> Iterable[Transfer]:
 
 def scipy_import(functions: Iterable[Transfer]) -> str:
     """The line that imports from SciPy what of these is there; empty where nothing is."""
-    names = ", ".join(function.name for function in functions if function.scipy)
+    names = ", ".join(dict.fromkeys(function.scipy for function in functions if function.scipy))
     return f"from scipy.special import {names}" if names else ""
 
 
 def numpy_definition(function: Transfer) -> str:
     """The text of a transfer function that NumPy lacks, for an emitted file."""
     head = f'def {function.name}(x):\n    """{function.formula}"""\n'
-    return f"{head}    return {function.numpy_body}\n"
+    return head + textwrap.indent(function.numpy_body, "    ") + "\n"
 
 
 def function_table(circuit: Circuit, language: str) -> str:
     """The code of a table of functions in a script: name to what `language` has for it."""
-    own = scipy_import(brought(circuit, language))
-    rows = (f'    "{t.name}": {getattr(t, language)},\n' for t in brought(circuit, language))
-    return f"{own}\nTRANSFERS = {{\n{''.join(rows)}}}\n"
+    own = list(brought(circuit, language))
+    rows = (f'    "{t.name}": {getattr(t, language)},\n' for t in own)
+    needs = [t for t in own if getattr(t, language) == t.nengo]
+    table = f"{scipy_import(needs)}\nTRANSFERS = {{\n{''.join(rows)}}}\n"
+    return "\n".join([table, *(numpy_definition(t) for t in needs if t.numpy_body)])

@@ -8,157 +8,25 @@ to add an entry here; `tests/ir/transfers/` holds every column against another s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
 
 import numpy as np
 
+from cortico.ir import transfer_numpy as numpy_forms
+from cortico.ir.transfer_columns import ExactRule, Parity, RateFactor, Relative, Sign, Transfer
 
-class Parity(StrEnum):
-    """What φ(-x) is."""
-
-    ODD = "odd"  #: -φ(x)
-    EVEN = "even"  #: φ(x)
-    NEITHER = "neither"
+__all__ = ["TRANSFERS", "ExactRule", "Parity", "RateFactor", "Relative", "Sign", "Transfer"]
 
 
-class Sign(StrEnum):
-    """Which signs a rate may have."""
-
-    POSITIVE = "positive"
-    NONNEGATIVE = "nonnegative"
-    ANY = "any"
-
-
-class ExactRule(StrEnum):
-    """What stands for a function where numbers are exact: modulo primes, or rationals."""
-
-    ITSELF = "itself"
-    POWER = "power"  #: of a base modulo a prime, so that exp(a + b) = exp(a) exp(b)
-    HALF = "half"  #: of the residues stay, the others are 0, so that φ(x) - φ(-x) = x
-    OPAQUE = "opaque"  #: a random function, odd or 0 at 0 where the entry says so
-
-
-class Relative(StrEnum):
-    """How far a rate moves, relative to itself."""
-
-    KEPT = "kept"  #: from a nonnegative argument: at most as far as that does, relative to itself
-    GROWN = "grown"  #: when the argument moves by d: at most e^d - 1, as |φ'| ≤ φ
-    UNKNOWN = "unknown"
-
-
-class RateFactor(NamedTuple):
-    """A factor `constant + per_rate · r` of the slope, for the compartment of a neuron that hears the rate r."""
-
-    compartment: str
-    constant: float = 0.0
-    per_rate: float = 1.0
-    divides: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Transfer:
-    """φ in `rate = φ(drive)`."""
-
-    name: str
-    formula: str  #: for people
-    evaluate: Callable[
-        [Any], Any
-    ]  #: on NumPy's arrays; warns as NumPy does, but not for |x| up to 1000 where φ has a value
-
-    # ---- what holds for all x
-    at_zero: float
-    parity: Parity = Parity.NEITHER
-    sign: Sign
-    range: tuple[float, float] = (-math.inf, math.inf)  #: no rate is below or above
-    steepest: float | None  #: c in |φ(a) - φ(b)| ≤ c |a - b|; None where there is no such bound
-    of_root: bool = False  #: the bound is c √|a - b|
-    relative: Relative = Relative.UNKNOWN
-    homogeneous: bool = False  #: φ(s x) = s φ(x) for s ≥ 0
-    exact: ExactRule = ExactRule.OPAQUE
-
-    # ---- φ'
-    slope: (
-        str  #: by the argument x and the rate r, with transfer functions, `step`, `sqrt` and `pi`
-    )
-    rate_slope: (
-        tuple[RateFactor, ...] | None
-    )  #: the same by the rate alone; None where it is no such product
-
-    # ---- in other languages: {x} is the argument, which stands by itself; None: there it cannot be had
-    numpy: str
-    numpy_body: str = (
-        ""  #: what a function of this name in emitted code returns for x, where NumPy has none
-    )
-    scipy: bool = False  #: emitted code imports it from scipy.special
-    sympy: str  #: of the symbol x
-    torch: str | None
-    jax: str | None
-    onnx: str | None  #: as calls of ONNX operators
-    brian2: str | None
-    annarchy: str | None
-    neuron: str | None  #: NMODL statements that change f, which is x before
-    nest: str | None  #: the model of a rate neuron and its parameters, as code
-    latex: str  #: {x} stands in parentheses
-    everywhere: bool = False  #: scripts for simulators bring it whether the circuit has it or not
-
-    @property
-    def is_identity(self) -> bool:
-        return self.name == "identity"
-
-    @property
-    def keeps_zero(self) -> bool:
-        return self.at_zero == 0
-
-    @property
-    def nonnegative(self) -> bool:
-        return self.sign is not Sign.ANY
-
-    def in_sympy(self, x: Any) -> Any:
-        """φ(x) as a SymPy expression."""
-        import sympy
-
-        return sympy.sympify(self.sympy, locals={"x": x})
-
-    @property
-    def nengo(self) -> str | None:
-        """A Python function, as code. Nengo asks it of 0 before anything runs."""
-        if math.isinf(self.at_zero):
-            return None
-        function = self.numpy.removesuffix("({x})")
-        if self.numpy_body or function == self.numpy:
-            return f"lambda x: {self.numpy_body or self.numpy.format(x='x')}"
-        return function
-
-
-def _identity(x: Any) -> Any:
-    return x
-
-
-def _relu(x: Any) -> Any:
-    return np.maximum(x, 0)
-
-
-def _sigmoid(x: Any) -> Any:
-    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
-
-
-def _softplus(x: Any) -> Any:
-    return np.logaddexp(0, x)
-
-
-def _gaussian(x: Any) -> Any:
-    return np.exp(-np.square(x))
-
+#: Of gelu_tanh, twice what tanh is of.
+_TWICE = "sqrt(8 / pi) * (x + 0.044715 * x * x * x)"
 
 _ENTRIES = (
     Transfer(
         name="identity",
         formula="x",
-        evaluate=_identity,
+        evaluate=numpy_forms.identity,
         at_zero=0.0,
         parity=Parity.ODD,
         sign=Sign.ANY,
@@ -207,7 +75,7 @@ _ENTRIES = (
     Transfer(
         name="relu",
         formula="x where x > 0, else 0",
-        evaluate=_relu,
+        evaluate=numpy_forms.relu,
         at_zero=0.0,
         sign=Sign.NONNEGATIVE,
         range=(0.0, math.inf),
@@ -280,7 +148,7 @@ _ENTRIES = (
     Transfer(
         name="erf",
         formula="2/√π ∫ e^-t² dt from 0 to x",
-        evaluate=np.vectorize(math.erf, otypes=[float]),
+        evaluate=numpy_forms.erf,
         at_zero=0.0,
         parity=Parity.ODD,
         sign=Sign.ANY,
@@ -290,7 +158,7 @@ _ENTRIES = (
         slope="2 / sqrt(pi) * gaussian(x)",
         rate_slope=None,
         numpy="erf({x})",
-        scipy=True,
+        scipy="erf",
         sympy="erf(x)",
         torch="torch.erf({x})",
         jax="lax.erf({x})",
@@ -304,7 +172,7 @@ _ENTRIES = (
     Transfer(
         name="sigmoid",
         formula="1 / (1 + e^-x)",
-        evaluate=_sigmoid,
+        evaluate=numpy_forms.sigmoid,
         at_zero=0.5,
         sign=Sign.POSITIVE,
         range=(0.0, 1.0),
@@ -313,7 +181,7 @@ _ENTRIES = (
         slope="r * (1 - r)",
         rate_slope=(RateFactor("slope"), RateFactor("below_one", 1.0, -1.0)),
         numpy="sigmoid({x})",
-        numpy_body="np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))",
+        numpy_body="return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))",
         sympy="1 / (1 + exp(-x))",
         torch="torch.sigmoid({x})",
         jax="jax.nn.sigmoid({x})",
@@ -327,7 +195,7 @@ _ENTRIES = (
     Transfer(
         name="gaussian",
         formula="e^-x²",
-        evaluate=_gaussian,
+        evaluate=numpy_forms.gaussian,
         at_zero=1.0,
         parity=Parity.EVEN,
         sign=Sign.POSITIVE,
@@ -336,7 +204,7 @@ _ENTRIES = (
         slope="-2 * x * r",
         rate_slope=None,
         numpy="gaussian({x})",
-        numpy_body="np.exp(-np.square(x))",
+        numpy_body="return np.exp(-np.square(x))",
         sympy="exp(-x**2)",
         torch="torch.exp(-torch.square({x}))",
         jax="jnp.exp(-jnp.square({x}))",
@@ -370,7 +238,7 @@ _ENTRIES = (
     Transfer(
         name="softplus",
         formula="ln(1 + e^x)",
-        evaluate=_softplus,
+        evaluate=numpy_forms.softplus,
         at_zero=math.log(2),
         sign=Sign.POSITIVE,
         range=(0.0, math.inf),
@@ -379,7 +247,7 @@ _ENTRIES = (
         slope="sigmoid(x)",
         rate_slope=None,
         numpy="softplus({x})",
-        numpy_body="np.logaddexp(0, x)",
+        numpy_body="return np.logaddexp(0, x)",
         sympy="log(1 + exp(x))",
         torch="torch.logaddexp({x}, torch.zeros_like({x}))",
         jax="jax.nn.softplus({x})",
@@ -389,6 +257,95 @@ _ENTRIES = (
         neuron="f = log(1 + exp(-fabs(x)))\nif (x > 0) {\n    f = f + x\n}",
         nest=None,
         latex=r"\operatorname{{softplus}}{x}",
+    ),
+    Transfer(  # Hendrycks & Gimpel, arXiv 1606.08415; steepest at √2
+        name="gelu",
+        formula="x (1 + erf(x/√2)) / 2",
+        evaluate=numpy_forms.gelu,
+        at_zero=0.0,
+        sign=Sign.ANY,
+        range=(-0.16997120747990369, math.inf),
+        steepest=1.128904145185155,
+        slope="x * gaussian(x / sqrt(2)) / sqrt(2 * pi) + (1 + erf(x / sqrt(2))) / 2",
+        rate_slope=None,
+        numpy="gelu({x})",
+        numpy_body=numpy_forms.GELU,
+        scipy="erfc",
+        sympy="x * (1 + erf(x / sqrt(2))) / 2",
+        torch="torch.nn.functional.gelu({x})",
+        jax="jax.nn.gelu({x}, approximate=False)",
+        onnx="Mul(Mul({x}, Add(Erf(Div({x}, 1.4142135623730951)), 1)), 0.5)",
+        brian2=None,
+        annarchy=None,
+        neuron="f = 0.5 * x * erfc(-0.7071067811865476 * x)",
+        nest=None,
+        latex=r"\operatorname{{gelu}}{x}",
+    ),
+    Transfer(  # the same, section 2
+        name="gelu_tanh",
+        formula="x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2",
+        evaluate=numpy_forms.gelu_tanh,
+        at_zero=0.0,
+        sign=Sign.ANY,
+        range=(-0.17004075057125406, math.inf),
+        steepest=1.128993068658772,
+        slope=f"sigmoid({_TWICE}) + r * (1 - sigmoid({_TWICE})) * sqrt(8 / pi) * (1 + 0.134145 * x * x)",
+        rate_slope=None,
+        numpy="gelu_tanh({x})",
+        numpy_body=numpy_forms.GELU_TANH,
+        sympy="x * (1 + tanh(sqrt(2 / pi) * (x + 44715 * x**3 / 1000000))) / 2",
+        torch='torch.nn.functional.gelu({x}, approximate="tanh")',
+        jax="jax.nn.gelu({x}, approximate=True)",
+        onnx="Mul(Mul({x}, 0.5), Add(Tanh(Mul(Add({x}, Mul(Mul(Mul({x}, {x}), {x}), 0.044715)), 0.7978845608028654)), 1))",
+        brian2="(0.5 * ({x}) * (1 + tanh(0.7978845608028654 * (({x}) + 0.044715 * ({x})**3))))",
+        annarchy="0.5 * ({x}) * (1.0 + tanh(0.7978845608028654 * ({x}) * (1.0 + 0.044715 * ({x}) * ({x}))))",
+        neuron="f = 0.5 * x * (1 + tanh(0.7978845608028654 * x * (1 + 0.044715 * x * x)))",
+        nest=None,
+        latex=r"\operatorname{{gelu}}_{{\tanh}}{x}",
+    ),
+    Transfer(  # Elfwing, Uchibe & Doya, arXiv 1702.03118
+        name="silu",
+        formula="x / (1 + e^-x)",
+        evaluate=numpy_forms.silu,
+        at_zero=0.0,
+        sign=Sign.ANY,
+        range=(-0.2784645427610738, math.inf),
+        steepest=1.099839320128867,
+        slope="sigmoid(x) + r * (1 - sigmoid(x))",
+        rate_slope=None,
+        numpy="silu({x})",
+        numpy_body=numpy_forms.SILU,
+        sympy="x / (1 + exp(-x))",
+        torch="torch.nn.functional.silu({x})",
+        jax="jax.nn.silu({x})",
+        onnx="Mul({x}, Sigmoid({x}))",
+        brian2="(({x}) * exp(clip({x}, -inf, 0)) / (1 + exp(-abs({x}))))",
+        annarchy="({x}) * exp(-pos(-({x}))) / (1.0 + exp(-pos({x}) - pos(-({x}))))",
+        neuron="f = exp(-fabs(x))\nif (x < 0) {\n    f = x * f / (1 + f)\n} else {\n    f = x / (1 + f)\n}",
+        nest=None,
+        latex=r"\operatorname{{silu}}{x}",
+    ),
+    Transfer(  # So et al., Primer, arXiv 2109.08668
+        name="relu_squared",
+        formula="x² where x > 0, else 0",
+        evaluate=numpy_forms.relu_squared,
+        at_zero=0.0,
+        sign=Sign.NONNEGATIVE,
+        range=(0.0, math.inf),
+        steepest=None,
+        slope="2 * relu(x)",
+        rate_slope=None,
+        numpy="relu_squared({x})",
+        numpy_body=numpy_forms.RELU_SQUARED,
+        sympy="Max(x, 0)**2",
+        torch="torch.square(torch.relu({x}))",
+        jax="jnp.square(jnp.maximum({x}, 0))",
+        onnx="Pow(Max({x}, 0), 2)",
+        brian2="clip({x}, 0, inf)**2",
+        annarchy="pos({x}) * pos({x})",
+        neuron="if (x < 0) {\n    f = 0\n} else {\n    f = x * x\n}",
+        nest=None,
+        latex=r"\operatorname{{relu}}^2{x}",
     ),
 )
 

@@ -1,6 +1,6 @@
 """The NumPy backend: one readable standalone file that imports only numpy and the standard library.
 
-A circuit with a transfer function that SciPy has and NumPy lacks (`erf`) makes the file import that, too.
+A circuit with a transfer function that wants SciPy (`erf`, `gelu`) makes the file import that, too.
 
 `cortico.backends.arrays` plans the program. `linear_maps` and `packing` take out what depends on
 weights alone, `tiling` and `tile_code` make tiles of queries, `streaming` takes one token at a time,

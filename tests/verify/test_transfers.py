@@ -42,6 +42,11 @@ GIVEN = {"x": ("s",), "w": ("s",), "keep": ("s",)}
 ZERO, MINUS = number(0.0), number(-1.0)
 
 OPAQUE = [name for name, t in TRANSFERS.items() if t.exact == "opaque"]
+#: Those that are 0 at 0, odd, never negative, and with π in their slopes.
+KEEP_ZERO = {"tanh", "sqrt", "erf", "gelu", "gelu_tanh", "silu", "relu_squared"}
+ODD = {"tanh", "erf"}
+POSITIVE = {"sigmoid", "gaussian", "softplus"}
+IRRATIONAL = {"erf", "gelu", "gelu_tanh"}
 every_opaque = pytest.mark.parametrize("name", OPAQUE)
 
 
@@ -81,14 +86,14 @@ def test_no_two_functions_are_equal(name):
 def test_signs_leave_odd_functions_only(name):
     opposite = of(name, MINUS * X)
     is_odd = verdict(opposite, MINUS * of(name, X)) is Known.PROVED
-    assert is_odd == (name in ("tanh", "erf"))
+    assert is_odd == (name in ODD)
     assert verdict(opposite, of(name, X)) is not Known.PROVED
     assert verdict(of(name, X) * of(name, X), opposite * opposite) is (
         Known.PROVED if is_odd else verdict(of(name, X) * of(name, X), opposite * opposite)
     )
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "erf", "tanh", "softplus"])
+@pytest.mark.parametrize("name", ["sigmoid", "erf", "tanh", "softplus", "gelu", "silu"])
 def test_a_sign_is_refuted(name):
     assert verdict(of(name, MINUS * X), of(name, X)) is Known.REFUTED
     if name == "sigmoid":
@@ -114,7 +119,7 @@ def test_logarithms_are_not_split():
 def test_zero_is_kept_by_some(name):
     """φ(0) = 0, and φ(P x) = P φ(x) for P that is 0 or 1, where the table says that zero is kept."""
     inside = Within(i, j, 0)
-    keeps = name in ("tanh", "sqrt", "erf")
+    keeps = name in KEEP_ZERO
     assert (verdict(of(name, ZERO), ZERO) is Known.PROVED) == keeps
     for guard, indices in ((inside, (i, j)), (KEEP, (i,))):
         found = verdict(of(name, product(guard, X)), product(guard, of(name, X)), indices)
@@ -126,17 +131,18 @@ def test_zero_is_kept_by_some(name):
 def test_signs_of_rates(name):
     """relu(φ) = φ where φ is never negative, and φ/φ = 1 where it is positive."""
     kept = verdict(of("relu", of(name, X)), of(name, X)) is Known.PROVED
-    assert kept == (name in ("sqrt", "sigmoid", "gaussian", "softplus"))
+    assert kept == (name in POSITIVE | {"sqrt", "relu_squared"})
     value = of(name, X)
     is_one = verdict(value / value, ONE) is Known.PROVED
-    assert is_one == (name in ("sigmoid", "gaussian", "softplus"))
+    assert is_one == (name in POSITIVE)
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "gaussian", "softplus"])
+@pytest.mark.parametrize("name", sorted(POSITIVE))
 def test_a_sum_of_positive_rates_is_not_zero(name):
     """So that it cancels as a pool of exponentials does; of others it may be zero."""
     v = Index("v", "s")
-    for each, cancels in ((name, True), ("tanh", False), ("sqrt", False), ("log", False)):
+    others = ("tanh", "sqrt", "log", "gelu", "relu_squared")
+    for each, cancels in ((name, True), *((other, False) for other in others)):
         pool = total(v, of(each, Read("x", (v,))))
         assert (verdict(pool / pool, ONE) is Known.PROVED) == cancels
 
@@ -154,7 +160,7 @@ def test_equations_and_sympy_compute_it(name):
     np.testing.assert_allclose(found, written, rtol=1e-14)
 
 
-@pytest.mark.parametrize("name", [name for name in TRANSFERS if name != "erf"])
+@pytest.mark.parametrize("name", sorted(TRANSFERS.keys() - IRRATIONAL))
 def test_gradients_are_slopes(name):
     system = Equations({"x": ("s",)}, (Definition("y", (i,), of(name, X)),), ("y",))
     values, step = np.array([0.25, 1.0, 2.5]), 1e-6
@@ -164,9 +170,10 @@ def test_gradients_are_slopes(name):
     np.testing.assert_allclose(found, np.subtract(*both) / (2 * step), rtol=1e-8)
 
 
-def test_slopes_with_irrational_numbers_are_refused():
-    system = Equations({"x": ("s",)}, (Definition("y", (i,), of("erf", X)),), ("y",))
-    with pytest.raises(NotImplementedError, match="derivative of erf has irrational"):
+@pytest.mark.parametrize("name", sorted(IRRATIONAL))
+def test_slopes_with_irrational_numbers_are_refused(name):
+    system = Equations({"x": ("s",)}, (Definition("y", (i,), of(name, X)),), ("y",))
+    with pytest.raises(NotImplementedError, match=f"derivative of {name} has irrational"):
         gradients(system, ["x"])
 
 
@@ -192,13 +199,13 @@ def test_identity_testing_knows_signs_and_zero(name):
     )
     assert inner != text != outer
     same = check_equal(parse_circuit(inner), parse_circuit(outer), {"n": 30}).equal
-    assert same == (name in ("tanh", "erf"))
+    assert same == (name in ODD)
     assert not check_equal(parse_circuit(inner), parse_circuit(text), {"n": 30}).equal
     silent, zero = (
         t.replace("a multiplies x[i]", "a multiplies 0.0 * x[i]") for t in (text, outer)
     )
     silent, zero = (parse_circuit(t) for t in (silent, zero))
-    assert check_equal(silent, zero, {"n": 5}).equal == (name in ("tanh", "sqrt", "erf"))
+    assert check_equal(silent, zero, {"n": 5}).equal == (name in KEEP_ZERO)
 
 
 @every_opaque
@@ -215,8 +222,8 @@ def test_the_recheck_has_laws_of_its_own(name):
     world, p = _World(), _World.primes[0]
     at = lambda a: int(transferred(world, name, np.array([a % p], object), 0)[0]) % p  # noqa: E731
     assert at(5) == at(5) != at(6)
-    assert ((at(5) + at(-5)) % p == 0) == (name in ("tanh", "erf"))
-    assert (at(0) == 0) == (name in ("tanh", "sqrt", "erf"))
+    assert ((at(5) + at(-5)) % p == 0) == (name in ODD)
+    assert (at(0) == 0) == (name in KEEP_ZERO)
     assert at(5) not in {
         int(transferred(world, o, np.array([5], object), 0)[0]) for o in OPAQUE if o != name
     }
@@ -241,7 +248,7 @@ def test_rates_move_no_further_than_the_bound(name, size):
     """The largest move is near the bound where the slope is steepest for inputs up to one."""
     circuit = weighted(name)
     bound = output_bound(circuit, {"W": size}, {})
-    if name == "log":
+    if name in ("log", "relu_squared"):
         assert bound == np.inf
         return
     (weights,) = (p.values for p in circuit.parameters)

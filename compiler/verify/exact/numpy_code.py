@@ -66,8 +66,9 @@ _FUNCTIONS = (
     *(t.name for t in TRANSFERS.values() if t.numpy == f"np.{t.name}({{x}})"),
 )
 
-#: Transfer functions that emitted text defines, or imports from SciPy.
+#: Transfer functions that emitted text defines, and all that it imports for them from SciPy.
 _DEFINED = tuple(t.name for t in TRANSFERS.values() if t.scipy or t.numpy_body)
+_SCIPY = tuple(t.scipy for t in TRANSFERS.values() if t.scipy)
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,8 @@ class _Rank:
 def load_emitted(text: str, ring: Ring) -> Callable[..., Any]:
     """The `attention` function of `text`, which this process emitted, on numbers of `ring`."""
     defined = {name: np.frompyfunc(_applied(ring, name), 1, 1) for name in _DEFINED}
-    libraries = {"numpy": exact_numpy(ring), "scipy.special": SimpleNamespace(**defined)}
+    special = {name: defined.get(name) for name in _SCIPY}
+    libraries = {"numpy": exact_numpy(ring), "scipy.special": SimpleNamespace(**special)}
 
     def import_(name: str, *rest: Any) -> Any:
         return libraries[name] if name in libraries else builtins.__import__(name, *rest)

@@ -81,6 +81,10 @@ class Run:
         return rotation(self.world, given, shape[0], level)
 
 
+#: Functions that are 0 at 0; tanh and erf, which are odd, and relu have more said of them.
+_SILENT_AT_ZERO = ("sqrt", "gelu", "gelu_tanh", "silu", "relu_squared")
+
+
 def transferred(world: World, transfer: str | None, x: Array, level: int) -> Array:
     """exp as a power, relu as the lower half of the numbers, others as random functions."""
     p, base, hashed = world.primes[level], world.base, world.hashed
@@ -89,7 +93,7 @@ def transferred(world: World, transfer: str | None, x: Array, level: int) -> Arr
         "exp": lambda a: pow(base, a, p),
         "relu": lambda a: a if a <= p // 2 else 0,
         "tanh": lambda a: hashed(level, a) - hashed(level, (p - a) % p),
-        "sqrt": lambda a: hashed(level, a, "sqrt") if a else 0,
+        **{n: lambda a, n=n: hashed(level, a, n) if a else 0 for n in _SILENT_AT_ZERO},
         "erf": lambda a: hashed(level, a, "erf") - hashed(level, (p - a) % p, "erf"),
     }
     other = partial(hashed, level, transfer)  # cortico knows which names there are

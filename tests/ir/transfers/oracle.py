@@ -19,7 +19,19 @@ MPMATH = {
     "gaussian": lambda x: mpmath.exp(-x * x),
     "log": lambda x: mpmath.log(x) if x > 0 else mpmath.mpf("-inf" if x == 0 else "nan"),
     "softplus": lambda x: -mpmath.mpf(scipy.special.log_expit(-float(x))),
+    "gelu": lambda x: x * mpmath.ncdf(x),
+    "gelu_tanh": lambda x: (
+        x / 2 * (1 + mpmath.tanh(mpmath.sqrt(2 / mpmath.pi) * (x + x**3 * 44715 / 10**6)))
+    ),
+    "silu": lambda x: x / (1 + mpmath.exp(-x)),
+    "relu_squared": lambda x: max(x, mpmath.mpf(0)) ** 2,
 }
+
+#: Of which libraries add 1 and what is nearly -1, below 0.
+CANCELLING = {"gelu", "gelu_tanh"}
+
+#: With a lowest rate somewhere between, and a steepest slope.
+BENT = CANCELLING | {"silu"}
 
 #: Defined for positive arguments only.
 HALF_LINE = {"sqrt", "log"}

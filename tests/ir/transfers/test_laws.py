@@ -14,6 +14,7 @@ from cortico.learning.cells import slope
 from cortico.verify.exact.arithmetic import PrimeField
 from cortico.verify.identity.finite_field import Draw, chain_of_fields
 from tests.ir.transfers.oracle import (
+    BENT,
     HALF_LINE,
     MPMATH,
     every_function,
@@ -55,6 +56,7 @@ def test_sign_and_range(name):
     low, high = transfer.range
     far = [MPMATH[name](mpmath.mpf(each)) for each in (1e-300, 1e300) if name in HALF_LINE]
     far += [MPMATH[name](mpmath.mpf(each)) for each in (-700, 0, 700) if name not in HALF_LINE]
+    far += [_where(name, 1, x[found.argmin()])[1] for each in (name,) if each in BENT]
     everything = [*found, *map(float, far)]
     assert low <= min(everything) and max(everything) <= high
     reached = [(low, min(everything)), (high, max(everything))]  # or nearly, or there is no end
@@ -64,12 +66,32 @@ def test_sign_and_range(name):
     )
 
 
+def _where(name, order, near):
+    """Where a derivative of this order is 0, and what the function and its slope are there."""
+    phi = MPMATH[name]
+    at = mpmath.findroot(lambda x: mpmath.diff(phi, x, order), near)
+    return at, phi(at), mpmath.diff(phi, at)
+
+
+@pytest.mark.parametrize("name", sorted(BENT))
+def test_the_lowest_rate_and_the_steepest_slope_are_rounded_outward(name):
+    """To the next float: a bound must hold of the function, not only to some digits."""
+    (low, _), x, y = TRANSFERS[name].range, points(name), expected(name, points(name))
+    _, lowest, flat = _where(name, 1, x[y.argmin()])
+    assert abs(flat) < 1e-30
+    assert mpmath.mpf(low) <= lowest < mpmath.mpf(math.nextafter(low, 0))
+    _, _, slope_there = _where(name, 2, x[np.diff(y).argmax()])
+    steepest = TRANSFERS[name].steepest
+    assert mpmath.mpf(math.nextafter(steepest, 0)) < slope_there <= mpmath.mpf(steepest)
+
+
 @every_function
 def test_steepest_slope(name):
-    transfer, x = TRANSFERS[name], np.linspace(0.0 if name in HALF_LINE else -30.0, 30.0, 24001)
+    count = 6001 if name in BENT else 24001  # of those the test above says more
+    transfer, x = TRANSFERS[name], np.linspace(0.0 if name in HALF_LINE else -30.0, 30.0, count)
     y = expected(name, x[:: 1 if transfer.steepest else 200])
-    if transfer.steepest is None:  # of exp beyond all numbers for large x, of log for small ones
-        assert name in ("exp", "log")
+    if transfer.steepest is None:  # beyond all numbers for large x, of log for small ones
+        assert name in ("exp", "log", "relu_squared")
         return
     ways = np.abs(np.diff(x))
     slopes = np.abs(np.diff(y)) / (np.sqrt(ways) if transfer.of_root else ways)
