@@ -18,7 +18,13 @@ import numpy as np
 
 from cortico.backends.wide import WideInterpreter
 from cortico.ir import Circuit, Compartment, Effect, Population, Projection, TensorRef, Weight
-from cortico.ir.analysis.inputs import Arrays, all_live, given_inputs, parameter_values
+from cortico.ir.analysis.inputs import (
+    Arrays,
+    all_live,
+    as_rates,
+    given_inputs,
+    parameter_values,
+)
 from cortico.ir.arguments import kind
 from cortico.ir.domain import Domain, mask
 from cortico.ir.transfer import TRANSFERS
@@ -96,7 +102,7 @@ def currents(
 
 def _interpreter(circuit: Circuit, inputs: Arrays, parameters: Arrays | None) -> _Interpreter:
     inputs, symbols = given_inputs(circuit, inputs)
-    given = all_live(circuit, inputs, symbols)
+    given = as_rates(circuit, all_live(circuit, inputs, symbols))
     tensors = {**parameter_values(circuit, symbols, parameters), **given}
     tensors = {name: np.asarray(array, dtype=np.float64) for name, array in tensors.items()}
     return _Interpreter(circuit, circuit.sizes(symbols), tensors)
@@ -170,7 +176,7 @@ class _Interpreter:
 
 def _batch_shape(circuit: Circuit, inputs: Arrays) -> tuple[int, ...]:
     leading = [
-        np.shape(inputs[tensor.name])[: np.ndim(inputs[tensor.name]) - len(tensor.shape)]
+        np.shape(inputs[tensor.name])[: np.ndim(inputs[tensor.name]) - len(tensor.given)]
         for tensor in circuit.inputs
         if tensor.name in inputs
     ]
@@ -179,7 +185,7 @@ def _batch_shape(circuit: Circuit, inputs: Arrays) -> tuple[int, ...]:
 
 def _example(circuit: Circuit, name: str, array: np.ndarray, index: tuple[int, ...]) -> np.ndarray:
     """One example of a batch; an input without batch axes is shared by all."""
-    declared = [len(tensor.shape) for tensor in circuit.inputs if tensor.name == name]
+    declared = [len(tensor.given) for tensor in circuit.inputs if tensor.name == name]
     is_batched = bool(declared) and np.ndim(array) > declared[0]
     return np.asarray(array)[index] if is_batched else np.asarray(array)
 

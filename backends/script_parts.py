@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
-from cortico.ir import Circuit, Extent
+from cortico.ir import Circuit, Extent, Formula, Input, InputKind
 from cortico.ir.analysis.inputs import infinite_weights
 
 
@@ -20,7 +21,7 @@ def tensor_lines(circuit: Circuit) -> list[str]:
     ]
     return [
         "Inputs (any axes before these are a batch):",
-        *(f"    {t.name} {_shape_text(t.shape)}" for t in circuit.inputs),
+        *(f"    {t.name} {_shape_text(t.given)}{_numbers(t)}" for t in circuit.inputs),
         "Outputs:",
         *(f"    {name} {_shape_text(shape)}" for name, shape in outputs),
         "Weights:",
@@ -28,10 +29,26 @@ def tensor_lines(circuit: Circuit) -> list[str]:
     ]
 
 
+def _numbers(tensor: Input) -> str:
+    """What the entries of an input are that are no rates."""
+    if tensor.kind is InputKind.TOKEN:
+        return f": whole numbers below {tensor.shape[-1]}"
+    return ""
+
+
 def sides_code(shape: tuple[Extent, ...]) -> str:
     """The sides of a tensor in emitted code, where `sizes` holds those that are known when it runs."""
     sides = (str(side) if isinstance(side, int) else f'sizes["{side}"]' for side in shape)
     return ", ".join(sides)
+
+
+def formula_call(name: str, formula: Formula, arguments: list[str]) -> str:
+    """Code that computes the parameter `name` by a function of a template, of arguments as code.
+
+    One that may be refused is told what to call parameter and table.
+    """
+    named = [name, *formula.arguments] if formula.kind == "rows" else []
+    return f"{formula.kind}({', '.join([*arguments, *map(json.dumps, named)])})"
 
 
 def _shape_text(shape: tuple[Extent, ...]) -> str:

@@ -17,10 +17,11 @@ _KINDS = "fiub"  #: floating-point and whole numbers, true and false
 _TEXTS, _COMPLEX = "USa", "c"
 
 
-def as_array(value: Any, what: str) -> np.ndarray:
+def as_array(value: Any, what: str, whole: bool = False) -> np.ndarray:
     """`value` as an array of numbers; what is one is not copied. SpecError that begins with `what`.
 
-    Plain numbers of Python become float64, unless all are true or false: they have no type of their own.
+    Plain numbers of Python become float64, unless all are true or false, or all are `whole` and meant to be:
+    they have no type of their own.
     """
     try:
         found = _read(value)
@@ -37,16 +38,21 @@ def as_array(value: Any, what: str) -> np.ndarray:
     if array.dtype.kind not in _KINDS:
         raise SpecError(f"{what} {_instead(value, array)}, expected an array of numbers")
     is_plain = isinstance(value, list | tuple | int | float) and not isinstance(value, np.generic)
-    return array.astype(np.float64) if is_plain and array.dtype.kind in "iu" else array
+    as_floats = is_plain and array.dtype.kind in "iu" and not whole
+    return array.astype(np.float64) if as_floats else array
 
 
 def as_arrays(
-    given: Any, what: str, example: str = "x", wanted: Collection[str] | None = None
+    given: Any,
+    what: str,
+    example: str = "x",
+    wanted: Collection[str] | None = None,
+    whole: Collection[str] = (),
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Arrays by name, and what is wrong with the others, a line each. SpecError for what is no mapping.
 
     `what` says what one of them is, such as an input; `example` is the name of one. Only `wanted` ones are
-    looked at, for a mapping may read files.
+    looked at, for a mapping may read files. Those in `whole` are meant to be whole numbers.
     """
     if not isinstance(given, Mapping):
         raise SpecError(
@@ -56,7 +62,7 @@ def as_arrays(
     arrays, problems = {}, []
     for name in (name for name in given if wanted is None or name in wanted):
         try:
-            arrays[name] = as_array(given[name], f"{what} {named(str(name))}")
+            arrays[name] = as_array(given[name], f"{what} {named(str(name))}", name in whole)
         except SpecError as error:
             problems.append(str(error))
     return arrays, problems

@@ -15,7 +15,15 @@ from cortico.ir.errors import CircuitError, bullet_list, named, near_name, shown
 from cortico.ir.limits import AXES, COMPARTMENTS, SIZE
 from cortico.ir.paths import PATH, prefix
 from cortico.ir.regions import CellClass, Region
-from cortico.ir.tensors import FLOATS, FORMULA_SHAPES, FORMULAS, Gain, Shape, Weight
+from cortico.ir.tensors import (
+    FLOATS,
+    FORMULA_SHAPES,
+    FORMULAS,
+    Gain,
+    InputKind,
+    Shape,
+    Weight,
+)
 from cortico.ir.transfer import TRANSFERS
 
 Violations = Iterator[str]
@@ -126,6 +134,14 @@ def symbols_come_from_inputs(circuit: Circuit) -> Violations:
     for symbol in dict.fromkeys(_symbols(circuit)):
         if symbol not in carried:
             yield f"size symbol {symbol!r} is the side of no input, so no run can tell its value"
+
+
+def tokens_have_numbers(circuit: Circuit) -> Violations:
+    """How many tokens there are is known: the last side of an input of tokens is a number, no symbol."""
+    for tensor in circuit.inputs:
+        counted = any(isinstance(side, int) for side in tensor.shape[-1:])
+        if tensor.kind is InputKind.TOKEN and not counted:
+            yield f"input {tensor.name!r} of tokens has shape {shown(tensor.shape)}, expected a number as last side"
 
 
 def values_fit_shapes(circuit: Circuit) -> Violations:
@@ -345,6 +361,7 @@ RULES: tuple[tuple[Rule, ...], ...] = (
     (
         extents_are_positive,
         symbols_come_from_inputs,
+        tokens_have_numbers,
         values_fit_shapes,
         formulas_are_known,
         regions_fit_cells,

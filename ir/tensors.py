@@ -22,6 +22,7 @@ class InputKind(StrEnum):
 
     RATE = "rate"  #: any real number
     MASK = "mask"  #: 0 or 1: whether the thing exists
+    TOKEN = "token"  #: whole numbers, each of which reads as 1 at its place of the last side and 0 elsewhere
 
 
 #: The floating-point types that the values of parameters may have.
@@ -35,6 +36,16 @@ class Input:
     name: str
     shape: Shape
     kind: InputKind = InputKind.RATE
+
+    @property
+    def given(self) -> Shape:
+        """The sides that an array has which is given for it: numbers of tokens lack the last side."""
+        return self.shape[:-1] if self.kind is InputKind.TOKEN else self.shape
+
+    @property
+    def optional(self) -> bool:
+        """Whether it may be left out."""
+        return self.kind is InputKind.MASK
 
 
 @dataclass(frozen=True)
@@ -171,10 +182,29 @@ def distance(shape: tuple[int, ...], slopes: np.ndarray) -> np.ndarray:
     return np.asarray(slopes[..., None, None] * offsets)
 
 
+def rows(shape: tuple[int, ...], table: np.ndarray) -> np.ndarray:
+    """The first rows of a table, `table[t]` for token t, shape (t, m): learned position embedding.
+
+    Devlin et al., BERT, arXiv 1810.04805, section 3. Whoever calls sees that the table has so many.
+    """
+    return table[: shape[0]]
+
+
+def first(shape: tuple[int, ...]) -> np.ndarray:
+    """1 for the first token and 0 for all others, shape (t,): what reads one token out of a text."""
+    return np.asarray(np.arange(shape[0]) == 0, np.float64)
+
+
 #: Formula kind to its evaluation `f(shape, *argument arrays)`.
 FORMULAS: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType(
-    {"rotation": rotation, "distance": distance}
+    {"rotation": rotation, "distance": distance, "rows": rows, "first": first}
 )
+
+
+def _may_have(rows: Extent, tokens: Extent) -> bool:
+    """Whether a table of `rows` can have that many: a symbol gets its number when the circuit runs."""
+    return isinstance(rows, str) or isinstance(tokens, str) or tokens <= rows
+
 
 #: Formula kind to `f(shape, argument shapes)`: whether it can make a parameter of that shape.
 FORMULA_SHAPES: Mapping[str, Callable[[Shape, Sequence[Shape]], bool]] = MappingProxyType(
@@ -183,5 +213,11 @@ FORMULA_SHAPES: Mapping[str, Callable[[Shape, Sequence[Shape]], bool]] = Mapping
             len(shape) == 4 and shape[2:] == (2, 2) and list(arguments) == [shape[1:2]]
         ),
         "distance": lambda shape, arguments: len(shape) >= 2 and list(arguments) == [shape[:-2]],
+        "rows": lambda shape, arguments: (
+            len(shape) == 2
+            and [argument[1:] for argument in arguments] == [shape[1:]]
+            and _may_have(arguments[0][0], shape[0])
+        ),
+        "first": lambda shape, arguments: len(shape) == 1 and not arguments,
     }
 )

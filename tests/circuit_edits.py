@@ -268,10 +268,11 @@ def bind_symbol(rng: random.Random, circuit: Circuit) -> Circuit:
 
 
 def change_kind(rng: random.Random, circuit: Circuit) -> Circuit:
-    """An input of rates as one of zeros and ones, or the other way."""
+    """An input of rates as one of zeros and ones or of tokens, or the other way."""
     old = rng.choice(circuit.inputs)
-    (other,) = set(InputKind) - {old.kind}
-    new = replace(old, kind=other)
+    counted = any(isinstance(side, int) for side in old.shape[-1:])
+    kinds = [k for k in InputKind if k is not old.kind and (counted or k is not InputKind.TOKEN)]
+    new = replace(old, kind=rng.choice(kinds))
     return replace(circuit, inputs=tuple(new if t == old else t for t in circuit.inputs))
 
 

@@ -143,6 +143,7 @@ class _Drawing:
         over = self.draw(subsets(list(axes)))
         kinds = ["none", "values", "symbolic", *(["input"] if with_inputs else [])]
         kinds += ["distance"] * (len(over) >= 2) + ["rotation"] * self.rotates(over)
+        kinds += ["rows"] * (len(over) == 2) + ["first"] * (len(over) == 1)
         kind = self.draw(st.sampled_from(kinds))
         if kind == "none":
             return Weight(None, self.gain())
@@ -166,12 +167,19 @@ class _Drawing:
     def tensor(self, kind, over):
         shape = tuple(self.extents[axis] for axis in over)
         if kind == "input":
-            name, mask = self.fresh("x"), self.draw(st.sampled_from(InputKind))
-            return self.builder.input(name, shape, mask)
+            counted = any(isinstance(side, int) for side in shape[-1:])
+            kinds = [k for k in InputKind if counted or k is not InputKind.TOKEN]
+            return self.builder.input(self.fresh("x"), shape, self.draw(st.sampled_from(kinds)))
         if kind == "distance":
             return self.formula(kind, shape, shape[:-2])
         if kind == "rotation":
             return self.formula(kind, shape, shape[1:2])
+        if kind == "rows":
+            longer = self.draw(st.integers(0, 2))
+            rows = shape[0] if isinstance(shape[0], str) else shape[0] + longer
+            return self.formula(kind, shape, (rows, shape[1]))
+        if kind == "first":
+            return self.builder.parameter(self.fresh("F"), shape, formula=Formula(kind, ()))
         return self.plain(shape, values=kind == "values")
 
     def formula(self, kind, shape, argument_shape):
@@ -199,6 +207,8 @@ def real_numbers(circuit, seed, tokens):
 
     def draw(tensor):
         shape = [tokens if isinstance(side, str) else side for side in tensor.shape]
+        if getattr(tensor, "kind", None) is InputKind.TOKEN:
+            return rng.integers(0, shape[-1], shape[:-1])
         if getattr(tensor, "kind", None) is InputKind.MASK:
             return rng.integers(0, 2, shape).astype(bool)
         return rng.uniform(0.2, 1.5, shape)

@@ -11,8 +11,8 @@ import numpy as np
 
 from cortico.backends.extras import require_extra
 from cortico.backends.transfers import unspelled
-from cortico.ir import Circuit, InputKind
-from cortico.ir.analysis.inputs import Arrays, given_inputs, stored_values
+from cortico.ir import Circuit
+from cortico.ir.analysis.inputs import Arrays, given_inputs, precision, stored_values
 from cortico.ir.arguments import kind
 
 #: Most axes for which einsum has letters.
@@ -53,7 +53,7 @@ class ArrayBackend(ABC):
         inputs: Mapping[str, Any],
         parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Output name to array; float32 inputs are computed in float32, all others in float64."""
+        """Output name to array, in the precision that the rates have, or without such inputs the weights."""
         require_extra(self.name, self.needs, self.library)
         inputs, symbols = given_inputs(circuit, inputs)
         weights = stored_values(circuit, symbols, parameters)
@@ -65,20 +65,19 @@ class ArrayBackend(ABC):
 
     def results(self, circuit: Circuit, weights: Arrays, inputs: Arrays) -> Sequence[Any]:
         """The outputs in their order."""
-        rates = [t.name for t in circuit.inputs if t.kind is InputKind.RATE]
-        single = bool(rates) and all(inputs[name].dtype == np.float32 for name in rates)
+        dtype = precision(circuit, inputs, weights)
         source = self.source(circuit)
         entry = compiled(source, self.file, self.entry)
         names = argument_names(circuit, source)
         arguments = {names[name]: array for name, array in inputs.items()}
-        result = self.outputs(entry, weights, arguments, np.float32 if single else np.float64)
+        result = self.outputs(entry, weights, arguments, dtype)
         return result if isinstance(result, tuple) else (result,)
 
 
 def _with_batch(circuit: Circuit, inputs: Arrays, array: Any, axes: int) -> np.ndarray:
     """`array` with the batch axes of the inputs, also of those that it does not depend on."""
     given = [inputs[t.name].shape for t in circuit.inputs if t.name in inputs]
-    own = [len(t.shape) for t in circuit.inputs if t.name in inputs]
+    own = [len(t.given) for t in circuit.inputs if t.name in inputs]
     leads = (shape[: len(shape) - count] for shape, count in zip(given, own, strict=True))
     array = np.asarray(array)
     whole = (*np.broadcast_shapes(*leads), *array.shape[array.ndim - axes :])
@@ -88,16 +87,16 @@ def _with_batch(circuit: Circuit, inputs: Arrays, array: Any, axes: int) -> np.n
 def argument_names(circuit: Circuit, source: str) -> dict[str, str]:
     """Inputs of a circuit to the names that emitted `source` has for them as arguments.
 
-    Inputs of rates stand first and in their order, then those of zeros and ones, by keyword.
+    Inputs of rates and tokens stand first and in their order, then those of zeros and ones, by keyword.
     """
     functions = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef))
     function = next(f for f in functions if f.name in ("attention", "forward"))
     given, own = function.args, {"weights"} if function.name == "attention" else {"self"}
-    rates = [t.name for t in circuit.inputs if t.kind is InputKind.RATE]
-    masks = [t.name for t in circuit.inputs if t.kind is InputKind.MASK]
+    wanted = [t.name for t in circuit.inputs if not t.optional]
+    masks = [t.name for t in circuit.inputs if t.optional]
     in_order = [a.arg for a in given.args if a.arg not in own]
     by_keyword = [a.arg for a in given.kwonlyargs][: len(masks)]
-    return dict(zip([*rates, *masks], [*in_order, *by_keyword], strict=True))
+    return dict(zip([*wanted, *masks], [*in_order, *by_keyword], strict=True))
 
 
 def compiled(source: str, filename: str, entry: str) -> Any:

@@ -12,7 +12,7 @@ from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.linking import heading
-from cortico.backends.script_parts import sides_code, stores_weights, tensor_lines
+from cortico.backends.script_parts import formula_call, sides_code, stores_weights, tensor_lines
 from cortico.ir import Circuit, Extent, Input, InputKind, Parameter, Role
 from cortico.ir.analysis.letters import axis_letters
 from cortico.ir.rewrite import rename
@@ -58,10 +58,14 @@ class ArrayFile:
         return [self.names[t.name] for t in self.circuit.inputs if t.kind is InputKind.RATE]
 
     @property
+    def wanted(self) -> list[str]:
+        """Arguments that must be given: rates and tokens."""
+        return [self.names[t.name] for t in self.circuit.inputs if not t.optional]
+
+    @property
     def gates(self) -> list[str]:
         """Arguments that are zeros and ones, with their default."""
-        gates = (t for t in self.circuit.inputs if t.kind is InputKind.MASK)
-        return [f"{self.names[t.name]}=None" for t in gates]
+        return [f"{self.names[t.name]}=None" for t in self.circuit.inputs if t.optional]
 
     @property
     def outputs(self) -> str:
@@ -75,13 +79,15 @@ class ArrayFile:
 
     def checked_inputs(self, without: Extent = "") -> Iterator[str]:
         """Lines that check the inputs, which may lack the side `without`."""
-        for tensor in sorted(self.circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
+        for tensor in sorted(self.circuit.inputs, key=lambda t: t.optional):
             shape = tuple(side for side in tensor.shape if side != without)
             yield from self._checked_input(replace(tensor, shape=shape), self.names[tensor.name])
 
     def _checked_input(self, tensor: Input, name: str) -> Iterator[str]:
         if tensor.kind is InputKind.RATE:
             yield f"{name} = {self.rate(tensor, name)}"
+        elif tensor.kind is InputKind.TOKEN:
+            yield f"{name} = {self.ids(tensor, name)}"
         elif name in self.optional:
             yield f"if {name} is not None:"
             yield f"    {name} = {checked(tensor, flags(tensor, name))} != 0"
@@ -93,6 +99,10 @@ class ArrayFile:
     def rate(self, tensor: Input, name: str) -> str:
         """Code for an input of rates, checked and in the precision of all."""
         return self.write.cast(checked(tensor, name))
+
+    def ids(self, tensor: Input, name: str) -> str:
+        """Code for an input of tokens, checked: whole numbers."""
+        return checked(tensor, token_numbers(tensor, name))
 
     def gate(self, tensor: Input, name: str) -> str:
         """Code for a 0/1 input, checked, as numbers."""
@@ -106,7 +116,8 @@ class ArrayFile:
             formula = self.formulas.get(parameter.name)
             if formula:
                 given = [positions(parameter.shape), *(arguments[n] for n in formula.arguments)]
-                code = self.write.cast(f"{formula.kind}({', '.join(given)}){token}")
+                called = formula_call(parameter.name, formula, given)
+                code = self.write.cast(f"{called}{token}")
                 yield f"{self.names[parameter.name]} = {code}"
 
     def returned(self, results: Iterable[Variable]) -> list[str]:
@@ -137,9 +148,15 @@ def flags(tensor: Input, code: str) -> str:
     return f"flags({json.dumps(tensor.name)}, {code})"
 
 
+def token_numbers(tensor: Input, code: str) -> str:
+    """Code that checks that an input of tokens holds their numbers: a call of a template's `token_numbers`."""
+    return f"token_numbers({json.dumps(tensor.name)}, {code}, {tensor.shape[-1]})"
+
+
 def checked(tensor: Input | Parameter, code: str, *others: str) -> str:
     """Code that checks an array for a tensor against its shape: a call of a template's `checked`."""
-    name, shape = json.dumps(tensor.name), json.dumps(tensor.shape)
+    sides = tensor.given if isinstance(tensor, Input) else tensor.shape
+    name, shape = json.dumps(tensor.name), json.dumps(sides)
     return f"checked({', '.join([name, code, shape, 'sizes', *others])})"
 
 

@@ -165,6 +165,34 @@ class Inside:
 
 
 @dataclass(frozen=True)
+class OneHot:
+    """1 where the last axis of the result is at the number of a token, 0 elsewhere."""
+
+    def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
+        (ids,) = operands
+        (token,) = {*result.axes} - {*ids.axes}
+        each = write.indexed(ids, (*ids.axes, token))
+        text = write.numbers(f"({write.equal(each, write.positions(token))})")
+        return write.transposed(Variable(text, (*ids.axes, token), result.batched), result.axes)
+
+
+@dataclass(frozen=True)
+class Gather:
+    """The rows of a table that the numbers of tokens name: its product with `OneHot`, summed over `token`.
+
+    No array is larger than the result.
+    """
+
+    token: str
+
+    def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
+        table, ids = operands
+        shown = tuple(axis for axis in table.axes if axis != self.token)
+        text = write.rows(write.transposed(table, (self.token, *shown)), ids.code, len(shown))
+        return write.transposed(Variable(text, (*ids.axes, *shown), result.batched), result.axes)
+
+
+@dataclass(frozen=True)
 class Numbers:
     """Ones where a bound holds, zeros elsewhere: libraries add and scale truth values in ways of their own."""
 

@@ -15,8 +15,10 @@ from cortico.backends.arrays.contraction import NOMINAL_SIZE, Contraction
 from cortico.backends.arrays.operations import (
     Add,
     Distance,
+    Gather,
     Inside,
     Multiply,
+    OneHot,
     Ones,
     Peak,
     Reorder,
@@ -28,7 +30,7 @@ from cortico.backends.arrays.operations import (
 from cortico.backends.arrays.past import sum_over_past
 from cortico.backends.arrays.program import Program
 from cortico.backends.arrays.variables import Product, Variable, axes_of, in_order
-from cortico.backends.names import MarkedNames
+from cortico.backends.names import MarkedNames, plain
 from cortico.ir import (
     Bound,
     Circuit,
@@ -45,7 +47,7 @@ from cortico.ir import (
 )
 from cortico.ir.analysis.silence import Silence
 from cortico.ir.analysis.softmax import ShiftGroup, shift_groups
-from cortico.ir.domain import conjunction, rename
+from cortico.ir.domain import bound_axes, conjunction, rename
 from cortico.ir.tensors import Input
 from cortico.ir.transfer import TRANSFERS
 
@@ -77,12 +79,16 @@ class Planner:
         self._rates: dict[str, Product] = {}
         self._bounds: dict[tuple[Bound, ...], Variable] = {}
         self._reads: dict[tuple[Variable, tuple[str, ...]], Variable] = {}
+        self._one_hot: dict[TensorRef, Variable] = {}
+        self._ids: dict[str, Variable] = {}  #: the numbers of tokens of which an array is one-hot
 
     def outputs(self) -> list[Variable]:
         """Plan every output; returns the variables that hold them, axes as the outputs ask."""
         for name in milestones((o.source.name for o in self.circuit.outputs), self._heard):
             self.rate(self.circuit.population(name))
-        return [self._output(output.source) for output in self.circuit.outputs]
+        results = [self._output(output.source) for output in self.circuit.outputs]
+        self.program.without_unread(OneHot, results)
+        return results
 
     def _heard(self, name: str) -> list[str]:
         """The populations whose rates are planned before that of this one."""
@@ -234,6 +240,8 @@ class Planner:
         axes = tuple(names[axis] for axis in variable.axes)
         if axes == variable.axes:
             return variable
+        if variable.code in self._ids:
+            return self._tokens(self._ids[variable.code].code, axes)
         if variable.code in self.names.values():
             return replace(variable, axes=axes)
         if (variable, axes) not in self._reads:
@@ -288,14 +296,30 @@ class Planner:
         self, name: str, term: Product, onto: tuple[str, ...], known: frozenset[Bound]
     ) -> Variable:
         """`term` as one array: summed over the axes not in `onto`, with its gain."""
-        term = sum_over_past(
-            self.program, term.simplified(known), onto, self.sizes, self._same_length
-        )
+        term = self._gathered(name, term.simplified(known), onto)
+        term = sum_over_past(self.program, term, onto, self.sizes, self._same_length)
         bounds = self._inside(term.bounds)
         if not term.factors and not bounds:
             term = replace(term, factors=(_ONE,))
         gain = "" if term.gain.is_one else self._gain_code(term.gain)
         return Contraction(self.program, term, bounds, onto, self.sizes).result(name, gain)
+
+    def _gathered(self, name: str, term: Product, onto: tuple[str, ...]) -> Product:
+        """`term`, where one-hot tokens times a table, summed, are the rows of the table that they name."""
+        kept = {*onto} | bound_axes(term.bounds) | axes_of(term.divisors)
+        for tokens in term.factors:
+            ids, token = self._ids.get(tokens.code), tokens.axes[-1] if tokens.axes else ""
+            tables = [f for f in term.factors if token in f.axes and f is not tokens]
+            if ids is None or token in kept or len(tables) != 1:
+                continue
+            (table,) = tables
+            if table.batched or {*table.axes} & {*ids.axes}:
+                continue
+            axes = (*ids.axes, *(axis for axis in table.axes if axis != token))
+            rows = self.program.assign(name, Gather(token), axes, [table, ids])
+            rest = (f for f in term.factors if f is not tokens and f is not table)
+            term = replace(term, factors=(rows, *rest))
+        return term
 
     def _elementwise(self, name: str, product: Product, onto: tuple[str, ...]) -> Variable:
         """`product` as one array over `onto`, zero outside its bounds."""
@@ -314,6 +338,9 @@ class Planner:
         if weight.tensor is None:
             return Product(gain=weight.gain)
         tensor = self.circuit.tensor(weight.tensor.name)
+        if isinstance(tensor, Input) and tensor.kind is InputKind.TOKEN:
+            tokens = self._tokens(self.names[tensor.name], weight.tensor.axes)
+            return Product(gain=weight.gain, factors=(tokens,))
         is_input = isinstance(tensor, Input)
         gate = tensor.name if isinstance(tensor, Input) and tensor.kind is InputKind.MASK else None
         variable = Variable(self.names[tensor.name], weight.tensor.axes, is_input, gate)
@@ -321,6 +348,15 @@ class Planner:
         if formula and formula.kind in PLANNED_FORMULAS:
             variable = self._distance(formula, weight.tensor.axes)
         return Product(gain=weight.gain, factors=(variable,))
+
+    def _tokens(self, name: str, axes: tuple[str, ...]) -> Variable:
+        """An input of tokens as what it reads as. Where it is summed with a table, rows take its place."""
+        ref = TensorRef(name, axes)
+        if ref not in self._one_hot:
+            ids = Variable(name, axes[:-1], batched=True)
+            self._one_hot[ref] = self.program.aside(f"one_hot_{plain(name)}", OneHot(), axes, [ids])
+            self._ids[self._one_hot[ref].code] = ids
+        return self._one_hot[ref]
 
     def _distance(self, formula: Formula, axes: tuple[str, ...]) -> Variable:
         """A linear position bias, made where it is read: it would be an array of pairs of tokens."""

@@ -49,7 +49,30 @@ class Program:
         operands: Sequence[Variable] = (),
     ) -> Variable:
         """Add a statement under a fresh name; returns its result."""
-        result = Variable(self.names.fresh(name), tuple(axes), is_batched(operands))
         comments, self._comments = tuple(self._comments), []
+        return self._added(name, operation, axes, operands, comments)
+
+    def aside(
+        self, name: str, operation: Operation, axes: Iterable[str], operands: Sequence[Variable]
+    ) -> Variable:
+        """The same for a statement that may prove to be of no use: comments wait for the next."""
+        return self._added(name, operation, axes, operands, ())
+
+    def _added(
+        self,
+        name: str,
+        operation: Operation,
+        axes: Iterable[str],
+        operands: Sequence[Variable],
+        comments: tuple[str, ...],
+    ) -> Variable:
+        result = Variable(self.names.fresh(name), tuple(axes), is_batched(operands))
         self.statements.append(Statement(result, operation, tuple(operands), comments))
         return result
+
+    def without_unread(self, kind: type, results: Iterable[Variable]) -> None:
+        """Take out statements of an operation that nothing reads."""
+        read = {v.code for v in results} | {o.code for s in self.statements for o in s.operands}
+        self.statements = [
+            s for s in self.statements if s.result.code in read or not isinstance(s.operation, kind)
+        ]

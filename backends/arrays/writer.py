@@ -47,6 +47,13 @@ class Writer:
         """An array of integers as one of rates."""
         return f"{self.library}.asarray({code}, dtype)"
 
+    def equal(self, first: str, second: str) -> str:
+        return f"{first} == {second}"
+
+    def rows(self, table: str, ids: str, sides: int) -> str:
+        """The rows of a table at whole numbers; a row has so many sides."""
+        return f"{table}[{ids}]"
+
     # ---- reading -----------------------------------------------------------------------------------
 
     def transposed(self, variable: Variable, axes: tuple[str, ...]) -> str:

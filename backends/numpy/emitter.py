@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from cortico.backends.arrays.file import ALL_ONES, TEMPLATE, statement_lines
-from cortico.backends.arrays.operations import Transfer
+from cortico.backends.arrays.operations import Gather, OneHot, Transfer
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.linking import link
 from cortico.backends.names import settled
-from cortico.backends.numpy.operations import Part, Project
+from cortico.backends.numpy.operations import Part, Project, columns_code
 from cortico.backends.numpy.packing import shown
 from cortico.backends.numpy.plan import Plan, plan
 from cortico.backends.numpy.sharing import Shared
@@ -72,7 +72,7 @@ def _attention(file: Plan) -> Iterator[str]:
     threads = ["threads=None", "work=None"] * file.has_threads
     weights = "weights=None" if file.stored else "weights"
     options = ["*", *file.gates, weights, *threads, *["comm=None"] * bool(file.shared)]
-    yield f"def attention({', '.join([*file.rates, *options])}):"
+    yield f"def attention({', '.join([*file.wanted, *options])}):"
     yield textwrap.indent("\n\n".join(_docstring(file)) + '\n"""', "    ")
     body = file.ranks.without_unused([*_prologue(file), *_program(file)])
     yield textwrap.indent("\n".join(body), "    ")
@@ -124,9 +124,18 @@ def _positions(shape: Shape) -> str:
 def _number_of_threads(file: Plan) -> str:
     if not file.tiling.tile and not file.recalls:
         return "threads = number_of_threads(threads, 0)  # BLAS shares all products by itself"
-    sizes = [f"{name}.size" for name in file.rates] or ["0"]
+    sizes = [*(f"{name}.size" for name in file.rates), *_read_sizes(file)] or ["0"]
     largest = sizes[0] if len(sizes) == 1 else f"max({', '.join(sizes)})"
     return f"threads = number_of_threads(threads, {largest})"
+
+
+def _read_sizes(file: Plan) -> Iterator[str]:
+    """Code for how many numbers are read for tokens."""
+    for statement in file.program.statements:
+        if isinstance(statement.operation, Gather | OneHot):
+            ids = statement.operands[-1]
+            shown = [axis for axis in statement.result.axes if axis not in ids.axes]
+            yield f"{ids.code}.size * {columns_code([shown], file.sizes)}"
 
 
 # ---- the program -----------------------------------------------------------------------------------
@@ -169,7 +178,7 @@ def _lines(file: Plan, statement: Statement) -> Iterator[str]:
 
 def _batch(file: Plan, tile: Tile) -> Iterator[str]:
     """Lines for the batch axes: those of all inputs, broadcast, which arrays of a tile then have."""
-    inputs = ((file.names[t.name], len(t.shape)) for t in file.circuit.inputs)
+    inputs = ((file.names[t.name], len(t.given)) for t in file.circuit.inputs)
     shapes = [f"{name}.shape[:-{axes}]" if axes else f"{name}.shape" for name, axes in inputs]
     if len(shapes) == 1:
         yield f"batch = {shapes[0]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cortico.backends.arrays.file import ArrayFile, checked, flags
+from cortico.backends.arrays.file import ArrayFile, checked, flags, token_numbers
 from cortico.backends.arrays.operations import PastProduct
 from cortico.backends.numpy.operations import Project, ThreadedWriter
 from cortico.backends.numpy.packing import Packing, pack
@@ -55,6 +55,9 @@ class Plan(ArrayFile):
 
     def rate(self, tensor: Input, name: str) -> str:
         return checked(tensor, name, "dtype")
+
+    def ids(self, tensor: Input, name: str) -> str:
+        return checked(tensor, token_numbers(tensor, name), "int")
 
     def gate(self, tensor: Input, name: str) -> str:
         return self.write.cast(checked(tensor, flags(tensor, name), "bool"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from cortico.backends.arrays.operations import Contract, PastProduct, PastSum, Sum
+from cortico.backends.arrays.operations import Contract, OneHot, PastProduct, PastSum, Sum
 from cortico.backends.arrays.program import Program, Statement
 from cortico.backends.arrays.variables import Variable, axes_of
 from cortico.backends.numpy.operations import Own, Project
@@ -81,6 +81,7 @@ def _meeting(
         not meeting.result.batched
         or any(area in v.axes for v in (*results, *(v for v in variables if v.code in inputs)))
         or any(area in axes_of((s.result, *s.operands)) for s in later)
+        or any(area in s.result.axes for s in statements if isinstance(s.operation, OneHot))
         or not _same_places(variables, area, weights)
     ):
         return None

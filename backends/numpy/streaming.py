@@ -27,7 +27,7 @@ def step_function(plan: Plan) -> Iterator[str]:
     if plan.sized_later or not _can_stream(plan):
         return
     weights = "weights=None" if plan.stored else "weights"
-    yield f"def step(state, {', '.join([*plan.rates, '*', *plan.gates, weights])}):"
+    yield f"def step(state, {', '.join([*plan.wanted, '*', *plan.gates, weights])}):"
     yield f'''\
     """The state after one more token, and {plan.outputs} of it. Inputs lack their axis of tokens.
 
@@ -75,7 +75,7 @@ def _one_token_will_do(statement: Statement, tokens: frozenset[str]) -> bool:
     if isinstance(statement.operation, Reread):  # of the same token, whatever it is called
         return all(len(tokens & {*v.axes}) == 1 for v in variables) or not statement.lost & tokens
     met = tokens & axes_of(statement.operands)
-    return bool(statement.operands) and met <= {*statement.result.axes}
+    return bool(statement.operands) and met == tokens & {*statement.result.axes}
 
 
 class _StepCode:

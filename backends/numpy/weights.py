@@ -10,11 +10,29 @@ from cortico.backends.arrays.file import checked, statement_lines
 from cortico.backends.numpy.operations import Project
 from cortico.backends.numpy.plan import Plan
 from cortico.ir import Parameter
+from cortico.ir.analysis.inputs import angles
 
 
 def precision(plan: Plan) -> str:
     """The line that chooses the precision, and the one for sizes."""
-    return f"dtype = precision({', '.join(plan.rates)})\nsizes = {{}}"
+    if plan.rates or not packed_names(plan):
+        return f"dtype = precision({', '.join(plan.rates)})\nsizes = {{}}"
+    stored = f"{loaded(plan)} if weights is None else weights"
+    without = [
+        name
+        for parameter in sorted(angles(plan.circuit))
+        for name in {parameter, plan.names[parameter]}
+    ]
+    given = [
+        stored if plan.stored else "weights",
+        *(json.dumps(name, ensure_ascii=False) for name in without),
+    ]
+    return f"dtype = precision_of({', '.join(given)})\nsizes = {{}}"
+
+
+def loaded(plan: Plan) -> str:
+    """Code for the weights beside the file."""
+    return "load_weights()" if plan.has_file else "{}"
 
 
 def checked_weight(plan: Plan, parameter: Parameter, array: str, kind: str = "dtype") -> str:
@@ -30,17 +48,12 @@ def packed_names(plan: Plan) -> list[str]:
     read |= {result.code for result in plan.packing.results}
     products = (s.operation for s in statements if isinstance(s.operation, Project))
     read |= {name for product in products for name in (product.matrix, product.bias)}
-    read |= {plan.names[name] for name in _angles(plan)}
+    read |= {plan.names[n] for formula in plan.formulas.values() for n in formula.arguments}
     made = [plan.names[p.name] for p in plan.fixed]
     made += [line.split(" = ")[0] for line in plan.packing.lines if " = " in line]
     made += [s.result.code for s in plan.packing.constants]
     later = [plan.names[p.name] for p in plan.sized_later]
     return [*plan.ranks.packed(), *(name for name in made if name in read), *later]
-
-
-def _angles(plan: Plan) -> frozenset[str]:
-    """Weights that formulas read, in double precision: angles grow with the position."""
-    return frozenset(name for formula in plan.formulas.values() for name in formula.arguments)
 
 
 def unpacked(plan: Plan, on_ranks: bool) -> Iterator[str]:
@@ -76,7 +89,7 @@ def pack_functions(plan: Plan) -> Iterator[str]:
         yield f"@functools.cache\ndef stored(dtype{rank}):"
         yield '    """The weights in the file beside this one."""'
         given = ", rank, ranks" if rank else ""
-        yield f"    return pack({'load_weights()' if plan.has_file else '{}'}, dtype{given})"
+        yield f"    return pack({loaded(plan)}, dtype{given})"
 
 
 def _packing(plan: Plan) -> Iterator[str]:
@@ -84,9 +97,9 @@ def _packing(plan: Plan) -> Iterator[str]:
     yield f"expect_weights(weights, {json.dumps(sorted(p.name for p in plan.plain))}, dtype)"
     yield "sizes = {}"
     yield from plan.ranks.lines(of_weights=True)
-    angles = _angles(plan)
+    exact = angles(plan.circuit)
     for parameter in plan.fixed:
-        kind = "np.float64" if parameter.name in angles else "dtype"
+        kind = "np.float64" if parameter.name in exact else "dtype"
         yield checked_weight(plan, parameter, f'weights["{parameter.name}"]', kind)
     for statement in plan.packing.constants:
         yield from statement_lines(statement, plan.ranks.write_weights)

@@ -62,7 +62,7 @@ def sides_along(circuit: Circuit, axis: str) -> dict[str, int]:
     """Parameter to its side that runs along an axis that can be split."""
     sides = {ref.name: ref.axes.index(axis) for ref in readings(circuit) if axis in ref.axes}
     for p in circuit.parameters:  # slopes follow the distance that is made from them
-        if p.name in sides and p.formula:
+        if p.name in sides and p.formula and p.formula.kind == "distance":
             sides[p.formula.arguments[0]] = sides[p.name]
     return sides
 
@@ -72,10 +72,11 @@ def _splittable(circuit: Circuit, ref: TensorRef, axis: Axis) -> bool:
     formula = circuit.formula(ref.name)
     if formula is None:
         return values_of(circuit, ref.name) is not None and not _users(circuit, ref.name)
+    if formula.kind != "distance":
+        return False
     (slopes,) = formula.arguments
     return (
-        formula.kind == "distance"
-        and ref.axes.index(axis.name) < len(ref.axes) - 2
+        ref.axes.index(axis.name) < len(ref.axes) - 2
         and values_of(circuit, slopes) is not None
         and is_read_once(circuit, slopes)
     )

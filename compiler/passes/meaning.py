@@ -14,6 +14,7 @@ import numpy as np
 
 from cortico.backends import get_runner
 from cortico.ir import Circuit, Input, InputKind, PassError
+from cortico.ir.analysis.inputs import within_tables
 from cortico.ir.circuit import resolve
 from cortico.ir.rewrite import domains_of
 from cortico.ir.tensors import Shape
@@ -158,7 +159,7 @@ def _sizes(before: Circuit, after: Circuit) -> list[dict[str, int]]:
         found = [dict(zip(symbols, primes, strict=False)) for _ in range(2)]
         if max(_neurons(before, sizes) for sizes in found) <= _MOST_NEURONS:
             break
-    return found
+    return [within_tables(after, within_tables(before, sizes)) for sizes in found]
 
 
 def _constants(*circuits: Circuit) -> tuple[set[int], set[int]]:
@@ -199,7 +200,7 @@ class _Trial:
             if p.values is None and p.formula is None
         }
         for scale in _SCALES:
-            self._inputs = {n: a if a.dtype == bool else scale * a for n, a in inputs.items()}
+            self._inputs = {n: scale * a if a.dtype.kind == "f" else a for n, a in inputs.items()}
             self.first, self.second = (self._run(c, self._inputs) for c in (before, after))
             if all(np.isfinite(a).all() for a in (*self.first.values(), *self.second.values())):
                 break
@@ -234,9 +235,11 @@ class _Trial:
     def _nudged(self) -> Arrays:
         """What the first circuit gives on inputs that are moved a little."""
         nudges = {
-            n: 1 + _NUDGE * self._rng.standard_normal(a.shape) for n, a in self._inputs.items()
+            n: 1 + _NUDGE * self._rng.standard_normal(a.shape)
+            for n, a in self._inputs.items()
+            if a.dtype.kind == "f"
         }
-        inputs = {n: a if a.dtype == bool else a * nudges[n] for n, a in self._inputs.items()}
+        inputs = {n: a * nudges[n] if n in nudges else a for n, a in self._inputs.items()}
         return self._run(self._before, inputs)
 
     def _entries(self) -> np.ndarray:
@@ -256,7 +259,9 @@ def _of_feature(entries: np.ndarray) -> np.ndarray:
 
 
 def _draw(tensor: Input, symbols: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
-    shape = [resolve(side, symbols) for side in tensor.shape]
+    shape = [resolve(side, symbols) for side in tensor.given]
+    if tensor.kind is InputKind.TOKEN:
+        return rng.integers(0, resolve(tensor.shape[-1], symbols), shape)
     if tensor.kind is InputKind.MASK:
         # something exists and something does not: under a causal mask the first query sees nothing
         live = rng.random(shape) < 0.7

@@ -11,6 +11,7 @@ import numpy as np
 from cortico.backends import get_runner
 from cortico.backends.array_files import Archive, read_arrays
 from cortico.ir import Axis, Circuit, Input, InputKind, Parameter, Role, SpecError
+from cortico.ir.analysis.inputs import within_tables
 from cortico.ir.circuit import resolve
 from cortico.ir.limits import SIZE
 from cortico.ir.options import whole
@@ -81,8 +82,10 @@ class PruneHeads(Pass):
 
 
 def _draw(tensor: Input, circuit: Circuit, rng: np.random.Generator) -> np.ndarray:
-    symbols = dict.fromkeys(circuit.symbols, _TOKENS)
-    shape = [resolve(side, symbols) for side in tensor.shape]
+    symbols = within_tables(circuit, dict.fromkeys(circuit.symbols, _TOKENS))
+    shape = [resolve(side, symbols) for side in tensor.given]
+    if tensor.kind is InputKind.TOKEN:
+        return rng.integers(0, resolve(tensor.shape[-1], symbols), shape)
     if tensor.kind is InputKind.MASK:
         return np.ones(shape, dtype=bool)
     return rng.standard_normal(shape)

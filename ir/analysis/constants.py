@@ -11,7 +11,7 @@ from cortico.ir.circuit import Circuit
 from cortico.ir.rewrite import weights_onto
 from cortico.ir.tensors import FORMULAS, Gain, Parameter, TensorRef, Weight
 
-#: Formula kind to the sides of its result that are sides of its argument.
+#: Formula kind to the sides of its result that are all sides of its argument, where there are such.
 _CARRIED = {"rotation": slice(1, 2), "distance": slice(0, -2)}
 
 
@@ -33,8 +33,9 @@ def is_known(circuit: Circuit, weight: Weight) -> bool:
     """Whether a weight is made of known numbers only."""
     if not has_numbers(circuit, [*weight.axes, *(axis for axis, _ in weight.gain.sizes)]):
         return False
-    stored = stored_of(circuit, weight)
-    return stored is None or values_of(circuit, stored.name) is not None
+    formula = circuit.formula(weight.tensor.name) if weight.tensor else None
+    names = formula.arguments if formula else [ref.name for ref in [weight.tensor] if ref]
+    return all(values_of(circuit, name) is not None for name in names)
 
 
 def has_numbers(circuit: Circuit, axes: Iterable[str]) -> bool:
@@ -70,12 +71,15 @@ def number_of(circuit: Circuit, gain: Gain) -> float | None:
 def stored_of(circuit: Circuit, weight: Weight) -> TensorRef | None:
     """The plain parameter that a weight gets its numbers from, at the axes that carry over to it.
 
-    A formula's argument is read at the axes of the formula that it has too.
+    A formula's argument is read at the axes of the formula that it has too; None where it has others, or
+    where there is no argument.
     """
     if weight.tensor is None:
         return None
     formula = circuit.formula(weight.tensor.name)
     if formula is None:
         return weight.tensor
+    if formula.kind not in _CARRIED:
+        return None
     (argument,) = formula.arguments
     return TensorRef(argument, weight.axes[_CARRIED[formula.kind]])

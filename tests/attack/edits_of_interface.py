@@ -22,7 +22,7 @@ from tests.attack.places import (
 def masked_input(random: Random, circuit: Circuit) -> Circuit:
     """An input said to be 0 or 1, or no longer so, and squared on the way in."""
     chosen = random.choice(circuit.inputs)
-    kind = random.choice(list(InputKind))
+    kind = random.choice((InputKind.RATE, InputKind.MASK))
     inputs = tuple(replace(t, kind=kind) if t is chosen else t for t in circuit.inputs)
     changed = replace(circuit, inputs=inputs)
     return _squared_input(changed, chosen) if random.random() < 0.8 else changed

@@ -19,6 +19,14 @@ def precision(*rates):
     return np.float32 if single else np.float64
 
 
+def precision_of(weights, *angles):
+    """float32 where all weights are, or float16; else float64. Those called `angles` do not count."""
+    named = weights._asdict() if hasattr(weights, "_asdict") else weights
+    kinds = [np.asarray(weight).dtype for name, weight in named.items() if name not in angles]
+    sizes = [kind.itemsize for kind in kinds if kind.kind == "f"]
+    return np.float32 if sizes and max(sizes) <= 4 else np.float64
+
+
 def checked(name, array, shape, sizes, dtype, own=...):
     """`array`, or its part `own`, as `dtype`; its last axes have `shape`, whose symbols get their `sizes`."""
     array = np.asarray(array)
@@ -32,6 +40,19 @@ def flags(name, array):
     others = array[(array != 0) & (array != 1)]
     if others.size:
         raise ValueError(f"{name} must hold 0 or 1, found {others.flat[0]}")
+    return array
+
+
+def token_numbers(name, array, count):
+    """Numbers of tokens as they are; others than whole ones from 0 to `count` - 1 are refused."""
+    array, kind = np.asarray(array), ""
+    if array.dtype.kind in "iu":
+        others = array[(array < 0) | (array >= count)]
+    else:
+        others, kind = [*array[array % 1 != 0], *array.flat], f" of type {array.dtype}"
+    if len(others):
+        expected = f"{name} must hold whole numbers from 0 to {count - 1}"
+        raise ValueError(f"{expected}, found {others[0]}{kind}")
     return array
 
 
@@ -71,6 +92,20 @@ def merge_rows(array, count):
 def merge_columns(array, count):
     """The last `count` axes as one."""
     return array.reshape(*array.shape[:-count], int(np.prod(array.shape[-count:])))
+
+
+def rows(positions, table, name, of):
+    """The rows of a table at positions, shape (t, m); `name` is what becomes of the table called `of`."""
+    if positions[-1] >= len(table):
+        raise ValueError(
+            f"{name}: {positions[-1] + 1} tokens, the table {of} has {len(table)} rows"
+        )
+    return table[positions]
+
+
+def first(positions):
+    """1 for the first token, 0 for others, shape (t,)."""
+    return np.asarray(positions == 0, np.float64)
 
 
 def rotation(positions, frequencies):

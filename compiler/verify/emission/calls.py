@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cortico.ir import Circuit, CorticoError, InputKind, Role, UnsupportedError
+from cortico.ir.analysis.inputs import as_rates
 from cortico.ir.circuit import resolve
 from cortico.verify.emission.coverage import Branches
 from cortico.verify.emission.decimals import Decimals
@@ -123,9 +124,35 @@ class _Calls(EmittedFile):
                 self.load(kind)
                 stored = {p.name: p.values for p in self.kept.parameters if p.values is not None}
                 wanted = self.expected(inputs, stored)
-                yield _Found(
-                    f"with {kind} weights on disk", self.call(inputs, weights=None), wanted
-                )
+                found = self.call(inputs, weights=None)
+                yield _Found(f"with {kind} weights on disk", found, wanted, self._with(kind))
+
+    def _rates(self) -> list[str]:
+        return [t.name for t in self.circuit.inputs if t.kind is InputKind.RATE]
+
+    def _single(self, inputs: Arrays) -> Arrays:
+        """The inputs with rates in float32."""
+        rates = self._rates()
+        return {name: a.astype("f4") if name in rates else a for name, a in inputs.items()}
+
+    def _with(self, kind: str) -> str:
+        """The precision of a call with float64 rates and weights of a kind: without rates, these decide."""
+        return "float64" if self._rates() or kind == "float64" else "float32"
+
+    def _single_weights(self) -> Arrays:
+        """The weights of a call in float32."""
+        if self._rates():
+            return self.weights
+        return {name: array.astype("f4") for name, array in self.weights.items()}
+
+    def _call_single(self, inputs: Arrays, **options: Any) -> Arrays:
+        """A call in float32."""
+        return self.call(inputs, weights=self._single_weights(), **options)
+
+    def _scaled(self, inputs: Arrays, scale: float) -> Arrays:
+        """The inputs with larger rates."""
+        rates = self._rates()
+        return {name: scale * a if name in rates else a for name, a in inputs.items()}
 
     def _batches(self, inputs: Arrays, expected: Arrays) -> Iterator[_Found]:
         for place in ((), (0,), (1, 2), (slice(None), 1), (1, slice(1))):
@@ -148,14 +175,14 @@ class _Calls(EmittedFile):
             yield _Found(f"with one {name} for all", self.call(one), self.expected(full))
 
     def _types(self, inputs: Arrays, expected: Arrays) -> Iterator[_Found]:
-        single = {n: fixed(a if a.dtype == bool else a.astype("f4")) for n, a in inputs.items()}
-        yield _Found("in float32", self.call(single), expected, "float32")
+        single = {n: fixed(a) for n, a in self._single(inputs).items()}
+        yield _Found("in float32", self._call_single(single), expected, "float32")
         one = {name: array[0, 1] for name, array in single.items()}
         wanted = {name: array[0, 1] for name, array in expected.items()}
-        yield _Found("in float32 without batch", self.call(one), wanted, "float32")
+        yield _Found("in float32 without batch", self._call_single(one), wanted, "float32")
         lists = {name: array.tolist() for name, array in inputs.items()}
         yield _Found("with lists", self.call(lists), expected)
-        rates = [t.name for t in self.circuit.inputs if t.kind is InputKind.RATE]
+        rates = self._rates()
         for name in rates if len(rates) > 1 else ():
             mixed = {**inputs, name: single[name]}
             yield _Found(f"with {name} in float32", self.call(mixed), self.expected(mixed))
@@ -169,14 +196,14 @@ class _Calls(EmittedFile):
         work: dict[Any, Any] = {}
         fewer = {name: array[1, 1] for name, array in inputs.items()}
         wanted = {name: array[1, 1] for name, array in expected.items()}
-        single = {n: a if a.dtype == bool else a.astype("f4") for n, a in inputs.items()}
+        single = self._single(inputs)
         kept = self.call(fewer, threads=2, work=work)
         first = self.call(inputs, threads=2, work=work)
         for threads in (1, 2, 3, None):
             what = f"in small tiles on {threads or 'as many as there are'} threads"
             yield _Found(what, self.call(inputs, threads=threads, work=work), expected)
         yield _Found("in memory of a larger call", self.call(fewer, threads=1, work=work), wanted)
-        found = self.call(single, threads=2, work=work)
+        found = self._call_single(single, threads=2, work=work)
         yield _Found("in memory of another type", found, expected, "float32")
         found = self.call(inputs, threads=1, work=work)
         yield _Found("in memory of another type", found, expected)
@@ -196,13 +223,14 @@ class _Calls(EmittedFile):
         if "pack" in self.space:
             packed = self.space["pack"](self.weights, np.float64)
             yield _Found("with packed weights", self.call(inputs, weights=packed), expected)
-            single = {n: a if a.dtype == bool else a.astype("f4") for n, a in inputs.items()}
+            single = self._single(inputs)
             packed = self.space["pack"](self.weights, np.float32)
             found = self.call(single, weights=packed)
             yield _Found("with packed weights in float32", found, expected, "float32")
         half = {name: array.astype("f2") for name, array in self.weights.items()}
         wanted = self.expected(inputs, {n: a.astype("f8") for n, a in half.items()})
-        yield _Found("with float16 weights", self.call(inputs, weights=half), wanted)
+        found = self.call(inputs, weights=half)
+        yield _Found("with float16 weights", found, wanted, self._with("float16"))
         double = {name: 2 * array for name, array in self.weights.items()}
         found = self.call(inputs, weights=double)
         yield _Found("with other weights", found, self.expected(inputs, double))
@@ -236,30 +264,30 @@ class _Calls(EmittedFile):
 
     def _many_examples(self) -> Iterator[_Found]:
         """So many examples that the work is shared by threads."""
-        inputs = self.inputs({symbol: 6 * size for symbol, size in self.few.items()}, (2,))
+        inputs = self.inputs(self.times(6), (2,))
         expected = self.expected(inputs)
-        largest = max((a.size for a in inputs.values() if a.dtype != bool), default=1)
+        largest = max((inputs[name].size for name in self._rates()), default=1)
         copies = -(-_THREADED // largest)
 
         def often(array: np.ndarray) -> np.ndarray:
             return np.concatenate([array] * copies)
 
-        single = {n: often(a if a.dtype == bool else a.astype("f4")) for n, a in inputs.items()}
+        single = {n: often(a) for n, a in self._single(inputs).items()}
         wanted = {name: often(array) for name, array in expected.items()}
-        yield _Found(f"with {2 * copies} examples", self.call(single), wanted, "float32")
+        yield _Found(f"with {2 * copies} examples", self._call_single(single), wanted, "float32")
 
     def _large_rates(self) -> Iterator[_Found]:
         """Rates whose exponentials no float holds, beside numbers that do not overflow."""
         inputs = self.inputs(self.few, _BATCH)
         for scale in (4.0, 6.0, 8.0):
-            large = {n: a if a.dtype == bool else scale * a for n, a in inputs.items()}
+            large = self._scaled(inputs, scale)
             expected = self.expected(large)
             finite = all(np.isfinite(array).all() for array in expected.values())
             if finite and self.least_exponential(large) > _LEAST_EXPONENTIAL:
-                single = {n: a if a.dtype == bool else a.astype("f4") for n, a in large.items()}
+                single = self._single(large)
                 what = f"with rates of {scale:.0f}"
                 yield _Found(what, self.call(large), expected)
-                yield _Found(f"{what} in float32", self.call(single), expected, "float32")
+                yield _Found(f"{what} in float32", self._call_single(single), expected, "float32")
         yield from self._overflowing(self.weights, "")
         if self.branches.missing:  # norms take the size of rates away, not that of their gains
             larger = {name: self.rates * array for name, array in self.weights.items()}
@@ -274,7 +302,7 @@ class _Calls(EmittedFile):
                 continue
             self.rates = 40.0
             inputs = self.inputs(symbols, (min(count, 6),))
-            large = {n: a if a.dtype == bool else self.rates * a for n, a in inputs.items()}
+            large = self._scaled(inputs, self.rates)
             expected = self._decimal_outputs(large, weights, symbols)
             what = f"with rates{also} of {self.rates:.0f} and {symbols}"
             yield _Found(what, self.call(large, weights=weights), expected)
@@ -285,7 +313,8 @@ class _Calls(EmittedFile):
         ring, results = Decimals(), []
         weights = {name: ring.array(array) for name, array in weights.items()}
         for example in range(len(next(iter(inputs.values())))):
-            one = {n: ring.array(a[example].astype(float)) for n, a in inputs.items()}
+            one = as_rates(self.circuit, {n: a[example] for n, a in inputs.items()})
+            one = {n: ring.array(a.astype(float)) for n, a in one.items()}
             results.append(exact_outputs(self.circuit, {**weights, **one}, symbols, ring))
         return {name: np.stack([_floats(r[name]) for r in results]) for name in results[0]}
 
@@ -301,7 +330,7 @@ class _Calls(EmittedFile):
         one = {name: array[0] for name, array in inputs.items()}
         wanted = {name: array[0] for name, array in expected.items()}
         yield from self._stepwise("one token at a time, without batch", clock, one, wanted)
-        single = {n: a if a.dtype == bool else a.astype("f4") for n, a in one.items()}
+        single = self._single(one)
         yield from self._stepwise("one float32 token at a time", clock, single, wanted, "float32")
         if gates:
             rest = {name: array for name, array in inputs.items() if name not in gates}
@@ -313,12 +342,12 @@ class _Calls(EmittedFile):
         self, what: str, clock: Any, inputs: Arrays, expected: Arrays, dtype: str = "float64"
     ) -> Iterator[_Found]:
         places = {
-            t.name: t.shape.index(clock) - len(t.shape)
+            t.name: t.given.index(clock) - len(t.given)
             for t in self.circuit.inputs
-            if clock in t.shape
+            if clock in t.given
         }
         state: Any = None
-        weights: Any = self.weights
+        weights: Any = self.weights if dtype == "float64" else self._single_weights()
         for token in range(resolve(clock, self.few)):
             some = {
                 self.names[n]: np.take(a, token, places[n]) if n in places else a
@@ -326,7 +355,7 @@ class _Calls(EmittedFile):
             }
             if token == 2:
                 weights = self.space["pack"](self.weights, np.dtype(dtype).type)
-            elif token == 3 and self.stored:
+            elif token == 3 and self.stored and (self._rates() or dtype == "float64"):
                 weights = None
             state, result = self.space["step"](state, **some, weights=weights)
             wanted = {

@@ -16,7 +16,8 @@ from cortico.backends import Backend, Emitter, Runner, get_runner, require_suppo
 from cortico.backends.arrays.backend import ArrayBackend
 from cortico.backends.numpy import NumpyBackend
 from cortico.backends.onnx import OnnxBackend
-from cortico.ir import Circuit, InputKind, UnsupportedError
+from cortico.ir import Circuit, Input, InputKind, UnsupportedError
+from cortico.ir.analysis.inputs import within_tables
 from cortico.ir.circuit import resolve
 from cortico.verify.emission.calls import TOLERANCE, check_calls
 from cortico.verify.emission.shrink import redrawn, same_program, shrunk
@@ -159,7 +160,7 @@ def _require_small_rates(circuit: Circuit, target: Runner) -> None:
     """UnsupportedError for spiking cells, and for what a simulator would run for minutes."""
     if "lif" in vars(getattr(target, "options", None) or object).values():
         raise UnsupportedError("spiking cells only come near the rates: see `cortico run`")
-    sizes = dict(zip(circuit.symbols, _SIZES[0], strict=False))
+    sizes = within_tables(circuit, dict(zip(circuit.symbols, _SIZES[0], strict=False)))
     count = circuit.bind(**sizes).counts().synapses
     if not isinstance(count, int) or count > _MOST_SYNAPSES:
         raise UnsupportedError(f"{count:,} synapses, simulated up to {_MOST_SYNAPSES:,}")
@@ -171,7 +172,7 @@ def _examples(
     """Inputs at two sizes, without batch and with one, and numbers for symbolic parameters."""
     rng = np.random.default_rng(0)
     for sizes in _SIZES:
-        symbols = dict(zip(circuit.symbols, sizes, strict=False))
+        symbols = within_tables(circuit, dict(zip(circuit.symbols, sizes, strict=False)))
         weights = {
             p.name: rng.standard_normal([resolve(side, symbols) for side in p.shape]) / 2
             for p in circuit.parameters
@@ -180,10 +181,18 @@ def _examples(
         for shape in {(), batch}:
             inputs = {}
             for tensor in circuit.inputs:
-                sides = [*shape, *(resolve(side, symbols) for side in tensor.shape)]
-                drawn = rng.standard_normal(sides)
-                inputs[tensor.name] = drawn < 0.5 if tensor.kind is InputKind.MASK else drawn
+                sides = [*shape, *(resolve(side, symbols) for side in tensor.given)]
+                inputs[tensor.name] = _drawn(tensor, sides, rng)
             yield inputs, weights
+
+
+def _drawn(tensor: Input, shape: list[int], rng: np.random.Generator) -> np.ndarray:
+    """Random numbers for an input."""
+    if tensor.kind is InputKind.TOKEN:
+        (count,) = [side for side in tensor.shape[-1:] if isinstance(side, int)]
+        return rng.integers(0, count, shape)
+    drawn = rng.standard_normal(shape)
+    return drawn < 0.5 if tensor.kind is InputKind.MASK else drawn
 
 
 # ---- files ---------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from cortico.backends.numpy import compile_source
 from cortico.backends.reference import interpret
 from cortico.backends.script_parts import stores_weights
 from cortico.ir import Circuit, Input, InputKind
-from cortico.ir.analysis.inputs import bind_symbols
+from cortico.ir.analysis.inputs import bind_symbols, within_tables
 from cortico.ir.circuit import resolve
 from cortico.ir.domain import mask
 from cortico.ir.rewrite import map_parameters
@@ -41,10 +41,10 @@ class EmittedFile:
         self.circuit, self.branches, self.folder = circuit, branches, folder
         self.names = argument_names(circuit, branches.text)
         self.rng = np.random.default_rng(seed)
-        self.few = dict(zip(circuit.symbols, _FEW, strict=False))
-        self.many = dict(zip(circuit.symbols, _MANY, strict=False))
+        self.few = within_tables(circuit, dict(zip(circuit.symbols, _FEW, strict=False)))
+        self.many = within_tables(circuit, dict(zip(circuit.symbols, _MANY, strict=False)))
         if operations(circuit, self.many) > _MOST_OPERATIONS:
-            self.many = {symbol: 3 * size for symbol, size in self.few.items()}
+            self.many = self.times(3)
         self.weights = self._weights()
         self.stored = stores_weights(circuit)
         self.load()
@@ -92,6 +92,10 @@ class EmittedFile:
     def _normal(self, shape: list[int] | tuple[int, ...]) -> np.ndarray:
         return self.rng.standard_normal(shape)
 
+    def times(self, factor: int) -> dict[str, int]:
+        """So many times a few tokens, or as many as tables have rows."""
+        return within_tables(self.circuit, {s: factor * size for s, size in self.few.items()})
+
     def inputs(self, symbols: Mapping[str, int], batch: tuple[int, ...]) -> Arrays:
         """Random inputs. In the last example nothing exists that a 0/1 input can deny."""
         return {t.name: fixed(self._input(t, symbols, batch)) for t in self.circuit.inputs}
@@ -99,9 +103,11 @@ class EmittedFile:
     def _input(
         self, tensor: Input, symbols: Mapping[str, int], batch: tuple[int, ...]
     ) -> np.ndarray:
-        shape = (*batch, *(resolve(side, symbols) for side in tensor.shape))
+        shape = (*batch, *(resolve(side, symbols) for side in tensor.given))
         if tensor.kind is InputKind.RATE:
             return self._normal(shape)
+        if tensor.kind is InputKind.TOKEN:
+            return self.rng.integers(0, resolve(tensor.shape[-1], symbols), shape)
         live = self.rng.random(shape) < 0.7
         examples = live.reshape(math.prod(batch), -1)
         examples[:, :1], examples[:, 1:2] = False, True  # causal: the first query sees nothing
@@ -116,7 +122,7 @@ class EmittedFile:
     def least_exponential(self, inputs: Arrays) -> float:
         """The least rate of an exponential cell, in any example; infinity where there is none."""
         cells = [p for p in self.circuit.populations if p.transfer == "exp"]
-        batch = next(iter(inputs.values())).shape[: -len(self.circuit.inputs[0].shape) or None]
+        batch = next(iter(inputs.values())).shape[: -len(self.circuit.inputs[0].given) or None]
         sizes = self.circuit.sizes(bind_symbols(self.circuit, inputs))
         least = math.inf
         for index in np.ndindex(*batch) if cells else ():

@@ -100,8 +100,11 @@ class _Meaning:
         elif formula.kind == "distance":
             yield formula.arguments[0], axes[:-2]
             yield OFFSET, axes[-2:]
-        else:
+        elif formula.kind == "rotation":
             yield str(formula), axes
+        else:  # whatever its numbers are: of each number of tokens a tensor of its own
+            tokens = str(self.circuit.tensor(name).shape[0])
+            yield f"{formula.kind}({', '.join([*formula.arguments, tokens])})", axes
 
     def _tied(self, tensor: str, axes: tuple[str, ...]) -> Iterator[tuple[Any, str]]:
         """The sides of a tensor that run through one set wherever it is read, each with its axis."""

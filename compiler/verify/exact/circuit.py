@@ -175,12 +175,12 @@ def _formulas(
     for parameter in circuit.parameters:
         if parameter.formula is not None:
             shape = tuple(resolve(side, symbols) for side in parameter.shape)
-            (argument,) = (tensors[name] for name in parameter.formula.arguments)
-            values[parameter.name] = _FORMULAS[parameter.formula.kind](shape, argument, ring)
+            arguments = (tensors[name] for name in parameter.formula.arguments)
+            values[parameter.name] = _FORMULAS[parameter.formula.kind](shape, ring, *arguments)
     return values
 
 
-def _rotation(shape: tuple[int, ...], frequencies: np.ndarray, ring: Ring) -> np.ndarray:
+def _rotation(shape: tuple[int, ...], ring: Ring, frequencies: np.ndarray) -> np.ndarray:
     """`R[t, p] = [[cos, -sin], [sin, cos]](t · frequencies[p])`."""
     result = np.empty(shape, object)
     for t, p in np.ndindex(shape[:2]):
@@ -191,7 +191,7 @@ def _rotation(shape: tuple[int, ...], frequencies: np.ndarray, ring: Ring) -> np
     return result
 
 
-def _distance(shape: tuple[int, ...], slopes: np.ndarray, ring: Ring) -> np.ndarray:
+def _distance(shape: tuple[int, ...], ring: Ring, slopes: np.ndarray) -> np.ndarray:
     """`slopes[…] · (j - i)`."""
     result = np.empty(shape, object)
     for index in np.ndindex(shape):
@@ -199,7 +199,22 @@ def _distance(shape: tuple[int, ...], slopes: np.ndarray, ring: Ring) -> np.ndar
     return result
 
 
-_FORMULAS: Mapping[str, Callable[[tuple[int, ...], np.ndarray, Ring], np.ndarray]] = {
+def _rows(shape: tuple[int, ...], ring: Ring, table: np.ndarray) -> np.ndarray:
+    """As many rows of a table as there are tokens."""
+    result = np.empty(shape, object)
+    for index in np.ndindex(shape):
+        result[index] = table[index]
+    return result
+
+
+def _first(shape: tuple[int, ...], ring: Ring) -> np.ndarray:
+    """1 for token 0."""
+    return ring.array(np.array([t == 0 for t in range(*shape)]))
+
+
+_FORMULAS: Mapping[str, Callable[..., np.ndarray]] = {
     "rotation": _rotation,
     "distance": _distance,
+    "rows": _rows,
+    "first": _first,
 }

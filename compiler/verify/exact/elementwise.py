@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cortico.ir import Circuit, InputKind, SpecError
+from cortico.ir import Circuit, SpecError
 from cortico.ir.circuit import resolve
 from cortico.lowering.layout import layouts, plane_frequencies
 from cortico.spec import AttentionSpec
@@ -135,7 +135,7 @@ def _circuit_symbols(spec: AttentionSpec, circuit: Circuit, weights: Arrays) -> 
 
 
 def _input_symbols(circuit: Circuit, sizes: Mapping[str, int]) -> Arrays:
-    rates = [tensor for tensor in circuit.inputs if tensor.kind is InputKind.RATE]
+    rates = [tensor for tensor in circuit.inputs if not tensor.optional]
     return {t.name: symbol_array(t.name, tuple(resolve(s, sizes) for s in t.shape)) for t in rates}
 
 

@@ -40,6 +40,7 @@ from cortico.ir import (
     Population,
     UnsupportedError,
 )
+from cortico.ir.analysis.inputs import as_rates, within_tables
 from cortico.ir.circuit import resolve
 from cortico.ir.rewrite import domains_of, longest_chain
 from cortico.ir.transfer import ExactRule
@@ -171,12 +172,22 @@ def check_text_symbolically(
         if operations(circuit, sizes) > MOST_OPERATIONS:
             raise TooManyTermsError
         learn_gains(ring, circuit, sizes)
-        tensors = symbol_tensors(circuit, sizes, ring)
+        tensors = symbol_tensors(circuit, sizes, ring) | _different_tokens(circuit, sizes)
         inputs = with_every_mask(circuit, sizes, tensors)
         parameters = {name: a for name, a in tensors.items() if name not in inputs}
         return compare_runs(circuit, text, inputs, parameters, sizes, ring, same_expressions)
     except TooManyTermsError as error:
         return EmittedResult(False, sizes, ring.name, 0, str(error), 0.0, too_large=True)
+
+
+def _different_tokens(circuit: Circuit, symbols: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Of each input of tokens one example, in which neighbours differ: code reads tokens as whole numbers."""
+    found = {}
+    for tensor in circuit.inputs:
+        if tensor.kind is InputKind.TOKEN:
+            *given, count = (resolve(side, symbols) for side in tensor.shape)
+            found[tensor.name] = (np.arange(math.prod(given)) % count).reshape(given)
+    return found
 
 
 def same_expressions(found: Sequence[Any], expected: Sequence[Number]) -> int | None:
@@ -230,7 +241,7 @@ def small_sizes(circuit: Circuit) -> dict[str, int]:
     reach = max((_reach(b) for domain in domains_of(circuit) for b in domain), default=0)
     fixed = {axis.extent for axis in circuit.axes}
     sizes = sorted(range(max(3, min(reach, 7)), 20), key=lambda size: (size in fixed, size))
-    return dict(zip(circuit.symbols, sizes, strict=False))
+    return within_tables(circuit, dict(zip(circuit.symbols, sizes, strict=False)))
 
 
 def _reach(bound: Bound) -> int:
@@ -264,6 +275,10 @@ def random_inputs(
             live[:1], live[1:2] = False, True  # under a causal mask the first query sees nothing
             arrays[tensor.name] = live.reshape(shape)
             arrays[tensor.name][-1] = False
+        elif tensor.kind is InputKind.TOKEN:
+            *given, count = shape
+            ids = [draw.randrange(count) for _ in range(math.prod(given))]
+            arrays[tensor.name] = np.array(ids).reshape(given)
         else:
             arrays[tensor.name] = _random(shape, symbols, ring, draw)
     return arrays
@@ -296,10 +311,8 @@ def _batched_outputs(
     """The circuit's outputs for each example of a batch."""
     results = []
     for example in range(max(map(len, inputs.values()), default=1)):
-        one = {
-            name: ring.array(a[example]) if a.dtype == bool else a[example]
-            for name, a in inputs.items()
-        }
+        one = as_rates(circuit, {name: a[example] for name, a in inputs.items()})
+        one = {name: a if a.dtype == object else ring.array(a != 0) for name, a in one.items()}
         results.append(exact_outputs(circuit, {**parameters, **one}, symbols, ring))
     return {name: np.stack([result[name] for result in results]) for name in results[0]}
 

@@ -19,7 +19,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from cortico.ir import Bound, Circuit, InputKind, Parameter, Population, TensorRef
+from cortico.ir import Bound, Circuit, Formula, InputKind, Parameter, Population, TensorRef
 from cortico.ir.rewrite import longest_chain, weights_of
 from cortico.ir.transfer import TRANSFERS, ExactRule, Parity
 from cortico.verify.equations.arrays import Factor, spread
@@ -305,17 +305,30 @@ class Draw:
             return Factor(self.tensor(ref.name, shape, level), ref.axes, 1)
         if tensor.formula is None:
             return Factor(self._numbers(tensor, shape, level), ref.axes, 1)
+        if tensor.formula.kind == "first":
+            return Factor((np.arange(*shape) == 0) * 1.0, ref.axes)
         argument = circuit.tensor(tensor.formula.arguments[0])
         assert isinstance(argument, Parameter)
         if tensor.formula.kind == "distance":
             offsets = np.arange(shape[-1]) - np.arange(shape[-2])[:, None]
             slopes = self._numbers(argument, shape[:-2], level)[..., None, None]
             return Factor(self.fields[level].reduce(slopes * offsets), ref.axes, 1)
+        if tensor.formula.kind == "rows":
+            return Factor(self._rows(tensor.formula, argument, shape, level), ref.axes, 1)
         stored = argument.values
         frequencies = self._numbers(argument, shape[1:2], 0) if stored is None else stored
         cosine, sine = self.turns(frequencies, shape[0], level)
         rows = np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)
         return Factor(np.stack(rows, -2), ref.axes, 1)
+
+    def _rows(
+        self, formula: Formula, table: Parameter, shape: tuple[int, ...], level: int
+    ) -> np.ndarray:
+        """The first rows of a table. Where it has fewer no circuit runs: then they are any numbers."""
+        rows = table.shape[0]
+        if isinstance(rows, int) and rows >= shape[0]:
+            return self._numbers(table, (rows, *shape[1:]), level)[: shape[0]]
+        return self.tensor(str(formula), shape, level)
 
     def tensor(self, name: str, shape: tuple[int, ...], level: int) -> np.ndarray:
         """A tensor as it is drawn or given."""

@@ -186,7 +186,7 @@ def _require_numbers(circuit: ir.Circuit, known: set[str], tensors: Arrays | Non
     """NotCheckableError unless every parameter read has a twin on the other side, or numbers."""
     read = {reading.name for reading in readings(circuit)}
     formulas = [p.formula for p in circuit.parameters if p.formula and p.name in read]
-    read |= {name for f in formulas if f.kind == "distance" for name in f.arguments}
+    read |= {name for f in formulas if f.kind in ("distance", "rows") for name in f.arguments}
     plain = [p for p in circuit.parameters if p.formula is None and p.name in read - known]
     given = set() if tensors is None else {p.name for p in plain if p.values is not None}
     strange = [p.name for p in plain if p.name not in given | set(tensors or ())]

@@ -73,8 +73,13 @@ class Run:
         if name not in self.circuit.formulas:
             return self.tensors[level][name]
         kind, argument = self.circuit.formulas[name]
-        shape, given = self.world.shape(self.circuit, name), self.tensors[level][argument]
+        shape = self.world.shape(self.circuit, name)
         self.world.chance.spend(f"tensor {name}", 10 * math.prod(shape), 10**7)
+        if kind == "first":
+            return (np.arange(*shape) == 0).astype(int).astype(object)
+        given = self.tensors[level][argument]
+        if kind == "rows":  # of more tokens than it has rows nothing is claimed
+            return given[np.arange(shape[0]) % len(given)]
         if kind == "distance":
             i, j = np.ogrid[: shape[-2], : shape[-1]]
             return given[..., None, None] * (j - i).astype(object)

@@ -26,8 +26,8 @@ STORED = r"float16|float32|float64"
 LINES = {
     "": r"cortico circuit 1|name .*|weights .*|",
     "axis": r"axis (\w+) : (\w+) (\w+)(?: in \w+)?",
-    "input": r"input (\w+) \(([\w, ]*)\)( mask)?",
-    "parameter": rf"parameter (\w+) \(([\w, ]*)\)(?: stored ({STORED})| = (\w+)\((\w+)\))?",
+    "input": r"input (\w+) \(([\w, ]*)\)( mask| token)?",
+    "parameter": rf"parameter (\w+) \(([\w, ]*)\)(?: stored ({STORED})| = (\w+)\((\w*)\))?",
     "population": r"population (\w+) \[([\w, ]*)\] \S+ \w+(?: (?!where)(\w+))?(?: where (.+))?",
     "compartment": r"  (\w+) (multiplies|divides)(?: (.+))?",
     "projection": r"projection \w+ (\w+)(?:\[([\w, ]*)\])? -> (\w+)\.(\w+) weight (.+?)(?: where (.+))?",
@@ -95,7 +95,8 @@ def parse(text: str) -> SimpleNamespace:
                 c.columns += [part[1]] if part[0] == "column" else []
             case "input":
                 _declare(c.shapes, name, names(part[0]))
-                c.inputs[name] = bool(part[1])
+                # whether it is 0 or 1; of tokens is known what is of any rates
+                c.inputs[name] = None if part[1] == " token" else bool(part[1])
             case "parameter":
                 _declare(c.shapes, name, names(part[0]))
                 c.stored |= {name: part[1]} if part[1] else {}
@@ -160,9 +161,12 @@ def _check_term(c: SimpleNamespace, name: str, at_hand: set[str], term: Any) -> 
 
 
 def _check_formula(c: SimpleNamespace, name: str, kind: str, argument: str) -> None:
-    own, given = c.shapes[name], c.shapes.get(argument)
-    require(argument not in {*c.inputs, *c.formulas} and given, f"{argument} is no parameter")
+    own, given = c.shapes[name], c.shapes.get(argument, [])
+    plain = argument not in {*c.inputs, *c.formulas} and given
+    require(plain or kind == "first", f"{argument} is no parameter")
     fits = {
+        "rows": len(own) == len(given) == 2 and own[1:] == given[1:],
+        "first": len(own) == 1 and not argument,
         "rotation": len(own) == 4 and [*own[1:2], "2", "2"] == [*given, *own[2:]],
         "distance": len(own) >= 2 and own[:-2] == given,
     }

@@ -280,8 +280,9 @@ def _orders(circuit: Circuit, axis: str) -> bool:
 def _position_axes(circuit: Circuit, ref: TensorRef) -> tuple[str, ...]:
     """The axes at which a formula is read that counts their indices."""
     formula = circuit.formula(ref.name)
-    axes = {"rotation": ref.axes[:1], "distance": ref.axes[-2:]}
-    return axes[formula.kind] if formula else ()
+    if formula is None:
+        return ()
+    return ref.axes[-2:] if formula.kind == "distance" else ref.axes[:1]
 
 
 def _front(array: np.ndarray, ref: TensorRef, joint: tuple[str, ...]) -> np.ndarray:

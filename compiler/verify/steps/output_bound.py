@@ -178,8 +178,10 @@ class _Circuit:
         )
 
     def _formula(self, tensor: Parameter, axes: tuple[str, ...]) -> _Bound:
-        """Rotations are at most one, distances at most as many slopes as there are tokens."""
+        """Rotations are at most one, distances at most as many slopes as there are tokens, rows as their table."""
         assert tensor.formula is not None
+        if tensor.formula.kind == "first":
+            return _plain(1.0, 0.0, nonnegative=True)
         (argument,) = tensor.formula.arguments
         off = self.tensors.get(argument, 0.0)
         largest = max(self.extents[axis] for axis in axes if axis in self.tokens)
@@ -187,6 +189,8 @@ class _Circuit:
             return _plain(1.0, min(largest * off, 2.0), nonnegative=False)
         values = values_of(self.circuit, argument)
         most = np.inf if values is None else float(np.abs(values).max())
+        if tensor.formula.kind == "rows":
+            return _plain(most, off, nonnegative=False)
         return _plain(largest * most, largest * off, nonnegative=False)
 
     def _synaptic(self, post: Population, projection: Projection) -> _Bound:
