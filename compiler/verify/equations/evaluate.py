@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from cortico.ir.transfer import TRANSFERS
 from cortico.verify.equations.arrays import Factor, all_axes, renamed, spread
 from cortico.verify.equations.language import (
     OFFSET,
+    SLOPE,
     Add,
     Apply,
     Equations,
@@ -221,8 +223,17 @@ def _step(x: np.ndarray) -> np.ndarray:
     return (x > 0).astype(float)
 
 
+def _slope(name: str, x: np.ndarray) -> np.ndarray:
+    """The slope of a transfer function, as the table writes it."""
+    functions = {each: transfer.evaluate for each, transfer in TRANSFERS.items()}
+    known = {**functions, "step": _step, "sqrt": np.sqrt, "pi": np.pi}
+    transfer = TRANSFERS[name]
+    return np.asarray(eval(transfer.slope, {**known, "x": x, "r": transfer.evaluate(x)}))
+
+
 _FUNCTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     **{name: transfer.evaluate for name, transfer in TRANSFERS.items()},
+    **{f"{name}{SLOPE}": partial(_slope, name) for name in TRANSFERS},
     "inverse": _inverse,
     "step": _step,
 }
