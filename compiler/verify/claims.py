@@ -40,16 +40,10 @@ class Claim:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Verification:
-    """All claims about a compilation, the proofs of its passes, and the backend that wrote it, if any did."""
+class Claims:
+    """Claims that are made together."""
 
-    spec: AttentionSpec
-    lowered: Circuit
-    circuit: Circuit
     claims: tuple[Claim, ...]
-    steps: tuple[StepProof, ...] = field(default=(), repr=False)
-    target: Backend | None = field(default=None, repr=False)
 
     @property
     def holds(self) -> bool:
@@ -65,6 +59,18 @@ class Verification:
         if left_out:
             return f"every claim that was run holds; {left_out} not run"
         return "every claim holds"
+
+
+@dataclass(frozen=True)
+class Verification(Claims):
+    """All claims about a compilation, the proofs of its passes, and the backend that wrote it, if any did."""
+
+    spec: AttentionSpec
+    lowered: Circuit
+    circuit: Circuit
+    claims: tuple[Claim, ...]
+    steps: tuple[StepProof, ...] = field(default=(), repr=False)
+    target: Backend | None = field(default=None, repr=False)
 
 
 def verify_compilation(
@@ -108,7 +114,8 @@ def verify_compilation(
 def _attention(spec: AttentionSpec, lowered: Circuit) -> Claim:
     start = time.perf_counter()
     (outcome,) = compare(reference(spec), circuit_equations(lowered))
-    return _proved("the lowered circuit computes attention", [outcome], time.perf_counter() - start)
+    claim = f"the lowered circuit computes {independent.called(spec)}"
+    return proved(claim, [outcome], time.perf_counter() - start)
 
 
 def _gradients(spec: AttentionSpec, lowered: Circuit) -> Claim:
@@ -117,10 +124,10 @@ def _gradients(spec: AttentionSpec, lowered: Circuit) -> Claim:
     wanted = trained(spec)
     outcomes = compare(closed_forms(spec), gradients(circuit_equations(lowered), wanted))
     claim = f"the lowered circuit's gradients by {', '.join(wanted)} are the closed forms"
-    return _proved(claim, outcomes, time.perf_counter() - start)
+    return proved(claim, outcomes, time.perf_counter() - start)
 
 
-def _proved(claim: str, outcomes: list[Outcome], seconds: float) -> Claim:
+def proved(claim: str, outcomes: list[Outcome], seconds: float) -> Claim:
     """A claim that holds when all outcomes are proofs."""
     worst = next((o for o in outcomes if o.verdict is Known.REFUTED), None)
     worst = worst or next((o for o in outcomes if o.verdict is not Known.PROVED), None)

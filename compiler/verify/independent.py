@@ -19,8 +19,17 @@ from cortico.backends.numpy import NumpyBackend
 from cortico.ir import Circuit, Gain, UnsupportedError
 from cortico.ir.rewrite import weights_of
 from cortico.lowering import layouts, lower
-from cortico.spec import AttentionSpec
+from cortico.spec import (
+    AttentionSpec,
+    Dense,
+    Embedding,
+    FeedForward,
+    Norm,
+    Pooling,
+    Residual,
+)
 from cortico.spec.weights import Weights
+from cortico.spec.wiring import Block
 from cortico.verify.emission import check as emission
 from cortico.verify.equations.closed_forms import trained
 from cortico.verify.equations.reference import Textbook
@@ -200,16 +209,31 @@ def written(subject: Subject) -> Finding:
     return Finding(found[0], NUMERICALLY, found[1])
 
 
+def called(spec: Block) -> str:
+    """What a circuit of that spec computes, in claims."""
+    return _CALLED[type(spec)]
+
+
+_CALLED: Mapping[type, str] = {
+    AttentionSpec: "attention",
+    Norm: "the norm",
+    FeedForward: "the feed-forward block",
+    Dense: "the dense block",
+    Embedding: "the embedding",
+    Residual: "the residual",
+    Pooling: "the pooling",
+}
+
+
 def checks(subject: Subject) -> dict[str, Check]:
     """What each check is called in a report, in the order in which they run."""
     weights = "random weights" if subject.weights is None else "the spec's weights"
+    what = called(subject.spec)
     found: dict[str, Check] = {
-        "again, modulo primes: the lowered circuit computes attention": identity_testing,
-        "again, in SymPy entry by entry: a tiny lowered circuit computes attention": (
-            elementwise_sympy
-        ),
+        f"again, modulo primes: the lowered circuit computes {what}": identity_testing,
+        f"again, in SymPy entry by entry: a tiny lowered circuit computes {what}": elementwise_sympy,
         "again, against PyTorch's autograd: the gradients of the lowered circuit": lowered_gradients,
-        f"the compiled circuit computes attention by {weights}, against PyTorch": compiled_output,
+        f"the compiled circuit computes {what} by {weights}, against PyTorch": compiled_output,
         "the compiled circuit's gradients by its inputs, against PyTorch's autograd": (
             compiled_gradients
         ),

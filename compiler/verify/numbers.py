@@ -16,7 +16,7 @@ from cortico.verify.equations.evaluate import evaluate
 from cortico.verify.equations.gradients import ERROR, gradients
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.sorts import sizes_of
-from cortico.verify.pytorch import TorchResult, torch_attention
+from cortico.verify.pytorch import TorchResult, torch_block
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -75,7 +75,7 @@ class Numbers:
 
     def refresh(self) -> None:
         """Ask PyTorch again, after inputs have changed."""
-        self.torch = torch_attention(self.spec, self.weights, self.inputs, self.error)
+        self.torch = torch_block(self.spec, self.weights, self.inputs, self.error)
 
     @property
     def rates(self) -> list[str]:
@@ -144,11 +144,11 @@ class Numbers:
         Relative to the largest number of all. UnsupportedError where floats say nothing.
         """
 
-        def nudged(rng: np.random.Generator) -> Arrays:
-            weights, inputs = _nudged(self.weights, rng), _nudged(self.inputs, rng)
-            return self._results(torch_attention(self.spec, weights, inputs, self.error), names)
+        def other(rng: np.random.Generator) -> Arrays:
+            weights, inputs = nudged(self.weights, rng), nudged(self.inputs, rng)
+            return self._results(torch_block(self.spec, weights, inputs, self.error), names)
 
-        return _tolerance(nudged, self._results(self.torch, names))
+        return tolerance_by(other, self._results(self.torch, names))
 
     def tolerance_of(self, circuit: Circuit, mine: Arrays, expected: Arrays) -> float:
         """How far `mine`, its gradients, may be off by rounding of its own equations.
@@ -158,12 +158,12 @@ class Numbers:
         """
         steady = {**self.inputs, ERROR: self.error}
 
-        def nudged(rng: np.random.Generator) -> Arrays:
-            given = _nudged(self.parameters(circuit), rng) | steady
+        def other(rng: np.random.Generator) -> Arrays:
+            given = nudged(self.parameters(circuit), rng) | steady
             found = self._gradients(circuit, tuple(mine), given)
             return {name: expected[name] + found[name] - mine[name] for name in mine}
 
-        return _tolerance(nudged, expected)
+        return tolerance_by(other, expected)
 
     def _results(self, found: TorchResult, names: Iterable[str]) -> dict[str, np.ndarray]:
         return {name: found.y if name == "y" else found.gradients[name] for name in names}
@@ -203,9 +203,13 @@ def difference(found: Arrays, expected: Arrays) -> tuple[float, str]:
     return errors[worst], worst
 
 
-def _tolerance(nudged: Callable[[np.random.Generator], Arrays], usual: Arrays) -> float:
+def tolerance_by(other: Callable[[np.random.Generator], Arrays], usual: Arrays) -> float:
+    """How far results may differ by rounding: `usual` ones from what `other` makes of `nudged` numbers, and more.
+
+    Relative to the largest number of all. UnsupportedError where floats say nothing.
+    """
     rng = np.random.default_rng(1)
-    worst = float(np.max([difference(nudged(rng), usual)[0] for _ in range(_NUDGES)]))
+    worst = float(np.max([difference(other(rng), usual)[0] for _ in range(_NUDGES)]))
     if not _TIMES * worst <= _MOST_TOLERANCE:
         raise UnsupportedError(
             f"numbers too far apart for floats: changes of {_NUDGE:.0e} change results by {worst:.0e}"
@@ -213,8 +217,11 @@ def _tolerance(nudged: Callable[[np.random.Generator], Arrays], usual: Arrays) -
     return max(_LEAST_TOLERANCE, _TIMES * worst)
 
 
-def _nudged(arrays: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def nudged(arrays: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Arrays with numbers that are a little other ones; flags and whole numbers stay."""
     return {
-        name: a if a.dtype == bool else np.asarray(a * (1 + _NUDGE * rng.standard_normal(a.shape)))
+        name: a
+        if a.dtype.kind in "biu"
+        else np.asarray(a * (1 + _NUDGE * rng.standard_normal(a.shape)))
         for name, a in arrays.items()
     }

@@ -89,7 +89,8 @@ def every_block() -> list[Any]:
 
 def some_blocks() -> list[Any]:
     """One place of cells each, all usual transfer functions, and numbers of tokens that are open."""
-    blocks = [*every_block(), *feed_forwards(USUAL, [Site.DEEP])]
+    biased = [s for s in feed_forwards(USUAL, [Site.DEEP]) if s.bias_in and s.bias_out]
+    blocks = [*every_block(), *biased]
     return [
         spec
         for spec in dict.fromkeys(blocks)

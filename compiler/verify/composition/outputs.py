@@ -1,0 +1,88 @@
+"""The outputs of a whole network on numbers, beside PyTorch's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from cortico.backends import get_runner
+from cortico.ir import Circuit, Input, InputKind, UnsupportedError
+from cortico.ir.analysis.inputs import within_tables
+from cortico.ir.circuit import resolve
+from cortico.ir.rewrite import domains_of
+from cortico.spec import ModelSpec
+from cortico.verify.numbers import difference, nudged, tolerance_by
+from cortico.verify.pytorch import torch_model
+
+Arrays = Mapping[str, np.ndarray]
+
+#: Numbers of tokens of the first input and of others, without common factor; and how much a window adds at most.
+_SIZES, _MOST_WINDOW = ((11, 7), (16, 9)), 512
+
+
+def compared(spec: ModelSpec, weights: Mapping[str, Arrays], flat: Circuit) -> tuple[bool, str]:
+    """Whether a circuit gives what PyTorch makes of the spec and its weights, at two numbers of tokens; a detail.
+
+    UnsupportedError where it has other inputs or outputs than the model, or where floats say nothing.
+    """
+    details = []
+    for sizes, inputs in _examples(flat):
+        found = get_runner("reference").run(flat, inputs, {})
+        expected = _expected(spec, weights, inputs)
+        if found.keys() != expected.keys():
+            raise UnsupportedError(
+                f"outputs are {', '.join(found)}, expected {', '.join(expected)}"
+            )
+        holds, detail = _close(spec, weights, inputs, found, expected)
+        where = ", ".join(f"{symbol} = {size}" for symbol, size in sizes.items())
+        details.append(f"float64, {where}: {detail}")
+        if not holds:
+            return False, details[-1]
+    return True, "; ".join(details)
+
+
+def _expected(
+    spec: ModelSpec, weights: Mapping[str, Arrays], inputs: Arrays
+) -> dict[str, np.ndarray]:
+    try:
+        return torch_model(spec, weights, inputs)
+    except KeyError as error:
+        raise UnsupportedError(f"the network has no input {error}") from None
+
+
+def _close(
+    spec: ModelSpec, weights: Mapping[str, Arrays], inputs: Arrays, found: Arrays, expected: Arrays
+) -> tuple[bool, str]:
+    """Whether outputs agree but for rounding, which nudges of all weights show."""
+
+    def other(rng: np.random.Generator) -> dict[str, np.ndarray]:
+        moved = {path: nudged(own, rng) for path, own in weights.items()}
+        return torch_model(spec, moved, inputs)
+
+    error, worst = difference(found, expected)
+    allowed = tolerance_by(other, expected)
+    detail = f"differs by at most {error:.1e} (relative, in {worst}); tolerance {allowed:.0e}"
+    return bool(error <= allowed), detail
+
+
+def _examples(flat: Circuit) -> Iterator[tuple[dict[str, int], dict[str, np.ndarray]]]:
+    """Numbers of tokens, and inputs of them."""
+    bounds = [b.offset for domain in domains_of(flat) for b in domain]
+    more = min(max([0, *bounds]), _MOST_WINDOW)
+    for fewer, (first, others) in enumerate(_SIZES if flat.symbols else _SIZES[:1]):
+        given = [first + more, *[others + more] * len(flat.symbols)]
+        known = within_tables(flat, dict(zip(flat.symbols, given, strict=False)))
+        sizes = {symbol: max(size - fewer, 1) for symbol, size in known.items()}
+        rng = np.random.default_rng(0)
+        yield sizes, {tensor.name: _drawn(tensor, sizes, rng) for tensor in flat.inputs}
+
+
+def _drawn(tensor: Input, sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
+    """Random numbers for an input; of tokens that exist not all, but the first and the last but one."""
+    shape = [resolve(side, sizes) for side in tensor.given]
+    if tensor.kind is InputKind.TOKEN:
+        return rng.integers(0, resolve(tensor.shape[-1], sizes), shape)
+    if tensor.kind is InputKind.MASK:
+        return np.isin(np.arange(shape[-1]), (1, shape[-1] - 1), invert=True)
+    return rng.standard_normal(shape)
