@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cortico.ir import Circuit, Extent, Formula, Input, InputKind
 from cortico.ir.analysis.inputs import infinite_weights
+from cortico.ir.tensors import Shape
 
 
 def stores_weights(circuit: Circuit) -> bool:
@@ -20,12 +21,19 @@ def tensor_lines(circuit: Circuit) -> list[str]:
         (o.name, tuple(circuit.axis(a).extent for a in o.source.axes)) for o in circuit.outputs
     ]
     return [
-        "Inputs (any axes before these are a batch):",
-        *(f"    {t.name} {_shape_text(t.given)}{_numbers(t)}" for t in circuit.inputs),
-        "Outputs:",
-        *(f"    {name} {_shape_text(shape)}" for name, shape in outputs),
+        *port_lines(circuit.inputs, outputs),
         "Weights:",
         *(f"    {p.name} {_shape_text(p.shape)}" for p in circuit.parameters if not p.formula),
+    ]
+
+
+def port_lines(inputs: Iterable[Input], outputs: Iterable[tuple[str, Shape]]) -> list[str]:
+    """Lines for the head of an emitted file: names and shapes of what goes in and comes out."""
+    return [
+        "Inputs (any axes before these are a batch):",
+        *(f"    {tensor.name} {_shape_text(tensor.given)}{_numbers(tensor)}" for tensor in inputs),
+        "Outputs:",
+        *(f"    {name} {_shape_text(shape)}" for name, shape in outputs),
     ]
 
 

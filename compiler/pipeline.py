@@ -55,7 +55,7 @@ class Compilation:
         """
         documents = self._documents()
         with replacing_files(Path(folder), force=force) as staging:
-            names = _write_circuit(self.circuit, self.files, self.exporter, staging, progress)
+            names = write_circuit(self.circuit, self.files, self.exporter, staging, progress)
             for name, text in documents.items():
                 (staging / name).write_text(text, encoding="utf-8")
             if self.verification is None:
@@ -99,22 +99,23 @@ def export_circuit(
     target = get_writer(backend)
     require_support(target, circuit)
     with replacing_files(Path(folder), force=force) as staging:
-        return _write_circuit(circuit, *_files(target, circuit), staging, progress)
+        return write_circuit(circuit, *emitted(target, circuit), staging, progress)
 
 
-def _files(target: Backend, circuit: Circuit) -> tuple[Mapping[str, str], Exporter | None]:
+def emitted(target: Backend, circuit: Circuit) -> tuple[Mapping[str, str], Exporter | None]:
     """The text files of a circuit, and what writes its other files."""
     files = target.emit(circuit) if isinstance(target, Emitter) else {}
     return files, target if isinstance(target, Exporter) else None
 
 
-def _write_circuit(
+def write_circuit(
     circuit: Circuit,
     files: Mapping[str, str],
     exporter: Exporter | None,
     folder: Path,
     progress: Progress,
 ) -> tuple[str, ...]:
+    """Write a circuit and files of it into a folder; their names."""
     save_circuit(circuit, folder / "circuit.cortico")
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -150,7 +151,7 @@ def compile_attention(
     circuit, steps = run_passes(lowered, chosen, compare_meaning if verify else None)
     require_support(target, circuit)
     progress(f"emitting {target.name} code")
-    files, exporter = _files(target, circuit)
+    files, exporter = emitted(target, circuit)
     compiled = Compilation(spec, lowered, circuit, tuple(steps), files, exporter=exporter)
     if not verify:
         return compiled

@@ -37,6 +37,7 @@ LEAST, MOST, BELOW_ONE = math.ulp(0.0), math.nextafter(math.inf, 0), math.nextaf
 
 _WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 _MOST_FIELDS = 100  #: of one table; a spec has a third of that
+_MOST_MEMBERS = 10_000  #: of one list of tables
 _TOLD = 8  #: most fields of a table that are named where it is expected
 _EXACT = 2**53  #: integers below are the same as floats
 
@@ -228,6 +229,8 @@ def _as(kinds: Kinds, hint: Any, value: Any, path: str, faults: list[Fault]) -> 
             return value
         if _is_record(kind) and isinstance(value, Mapping):
             return _built(kind, value, faults, f"{path}.")
+        if _holds_records(kind) and isinstance(value, list | tuple):
+            return _as_records(get_args(kind)[0], value, path, faults)
         found = _as_one(kind, value)
         if found is not _NOT and (rule is None or rule.fits(found)):
             return found
@@ -240,6 +243,23 @@ def _as(kinds: Kinds, hint: Any, value: Any, path: str, faults: list[Fault]) -> 
 
 def _is_record(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Record)
+
+
+def _holds_records(kind: Any) -> bool:
+    """Whether a type is a tuple of such dataclasses."""
+    return get_origin(kind) is tuple and _is_record(get_args(kind)[0])
+
+
+def _as_records(kind: Any, values: Sequence[Any], path: str, faults: list[Fault]) -> Any:
+    """Dataclasses from the tables of a list, each fault with its place in the list."""
+    before, kinds = len(faults), ((kind, None),)
+    if len(values) > _MOST_MEMBERS:
+        faults.append((path, f"has {len(values):,} members, expected at most {_MOST_MEMBERS:,}"))
+    else:
+        members = [
+            _as(kinds, kind, value, f"{path}[{k}]", faults) for k, value in enumerate(values)
+        ]
+    return None if len(faults) > before else tuple(members)
 
 
 _NOT = object()  #: in place of a value that is not of a type
@@ -374,4 +394,6 @@ def to_mapping(value: Any, always: Collection[str] = ()) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return to_mapping(value)
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
     return str(value) if isinstance(value, StrEnum) else value

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_PART = r"[A-Za-z_][A-Za-z0-9_]*(?:\[(?:0|[1-9][0-9]{0,8})\])?"
+NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_PART = rf"{NAME.pattern}(?:\[(?:0|[1-9][0-9]{{0,8}})\])?"
 PATH = re.compile(rf"{_PART}(?:\.{_PART})*")
 _LEVEL = re.compile(r"(?:[A-Za-z0-9_]+\.)*?[A-Za-z0-9_]+\[[0-9]+\](?=\.|\Z)")
 

@@ -296,6 +296,11 @@ def with_values(circuit: Circuit, arrays: Mapping[str, np.ndarray]) -> Circuit:
     return map_parameters(circuit, lambda p: replace(p, values=arrays.get(p.name, p.values)))
 
 
+def symbolic(circuit: Circuit) -> Circuit:
+    """The circuit without numbers: all its parameters are given when it runs."""
+    return map_parameters(circuit, lambda p: replace(p, values=None))
+
+
 def with_bias(
     circuit: Circuit,
     place: tuple[str, str],

@@ -12,6 +12,7 @@ from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.linking import link
 from cortico.backends.names import settled
+from cortico.backends.numpy import past
 from cortico.backends.numpy.operations import Part, Project, columns_code
 from cortico.backends.numpy.packing import shown
 from cortico.backends.numpy.plan import Plan, plan
@@ -42,17 +43,18 @@ def emit_source(circuit: Circuit, on_ranks: bool = False) -> str:
     """
     file = plan(circuit, on_ranks)
     scipy = scipy_import(of_circuit(circuit))
-    own = [
-        file.head(
-            TEMPLATES[0], needs=f"\nBesides numpy this needs scipy: {scipy}." if scipy else ""
-        ),
-        scipy,
-        *_attention(file),
-        *step_function(file),
-        *pack_functions(file),
-        *_transfers(file),
-    ]
+    needs = f"\nBesides numpy this needs scipy: {scipy}." if scipy else ""
+    own = [file.head(TEMPLATES[0], needs=needs), scipy, *functions(file)]
     return link(settled("\n".join(own)), *TEMPLATES)
+
+
+def functions(file: Plan) -> Iterator[str]:
+    """What a file has for one circuit."""
+    yield from _attention(file)
+    if not file.entry.goes_on:
+        yield from step_function(file)
+    yield from pack_functions(file)
+    yield from _transfers(file)
 
 
 def what_ranks_share(circuit: Circuit) -> Shared | None:
@@ -71,8 +73,9 @@ def _attention(file: Plan) -> Iterator[str]:
     """The function."""
     threads = ["threads=None", "work=None"] * file.has_threads
     weights = "weights=None" if file.stored else "weights"
-    options = ["*", *file.gates, weights, *threads, *["comm=None"] * bool(file.shared)]
-    yield f"def attention({', '.join([*file.wanted, *options])}):"
+    options = ["*", *file.gates, weights, *past.arguments(file), *threads]
+    options += ["comm=None"] * bool(file.shared)
+    yield f"def {file.entry.function}({', '.join([*file.wanted, *options])}):"
     yield textwrap.indent("\n\n".join(_docstring(file)) + '\n"""', "    ")
     body = file.ranks.without_unused([*_prologue(file), *_program(file)])
     yield textwrap.indent("\n".join(body), "    ")
@@ -94,6 +97,12 @@ def _docstring(file: Plan) -> Iterator[str]:
             "`work` is a dictionary in which memory is kept for the next call: of this file or of other\n"
             "layers, one call at a time."
         )
+    if past.counts_tokens(file):
+        yield (
+            "`start` is how many tokens came before"
+            + "; `past` is a dictionary in which what is read of them is kept.\n"
+            * past.keeps_tokens(file)
+        )
     if file.shared:
         yield (
             "`comm` is a communicator of mpi4py. Each of its ranks is given the same, computes its share\n"
@@ -107,6 +116,7 @@ def _prologue(file: Plan) -> Iterator[str]:
     """Lines that check the inputs and bring every tensor under its name."""
     yield precision(file)
     yield from file.checked_inputs()
+    yield from past.slice_lines(file)
     if file.has_threads:
         if file.shared:
             yield "threads = 1 if threads is None and comm is not None else threads"
@@ -114,11 +124,16 @@ def _prologue(file: Plan) -> Iterator[str]:
     yield from file.ranks.lines(tile=file.tiling.tile)
     yield from unpacked(file, on_ranks=file.shared is not None)
     yield from (checked_weight(file, p, file.names[p.name]) for p in file.sized_later)
-    yield from file.formula_lines(_positions, file.names)
+    positions = _new_positions if past.counts_tokens(file) else _positions
+    yield from file.formula_lines(positions, file.names)
 
 
 def _positions(shape: Shape) -> str:
     return f"np.arange({sides_code(shape[:1])})"
+
+
+def _new_positions(shape: Shape) -> str:
+    return f"np.arange({past.NEW}.start, {past.NEW}.stop)"
 
 
 def _number_of_threads(file: Plan) -> str:
@@ -148,7 +163,8 @@ def _program(file: Plan) -> Iterator[str]:
     after, results, tile = file.tiling.after, file.packing.results, file.tiling.tile
     if tile:
         yield from _batch(file, tile)
-        code = TileCode(tile, file.program, file.ranks.write.sizes, file.ranks.own_rows)
+        yield from past.kept_lines(file, tile) if past.keeps_tokens(file) else ()
+        code = _tile_code(file, tile)
         yield from code.lines(shown(after, results))
         whole = code.exported()
         after = [replace(s, operands=_exchanged(s.operands, whole)) for s in after]
@@ -157,6 +173,13 @@ def _program(file: Plan) -> Iterator[str]:
     for statement in after:
         yield from _lines(file, statement)
     yield f"return {', '.join(file.returned(results))}"
+
+
+def _tile_code(file: Plan, tile: Tile) -> TileCode:
+    sizes, own_rows = file.ranks.write.sizes, file.ranks.own_rows
+    if past.keeps_tokens(file):
+        sizes, own_rows = {**sizes, tile.columns: f"{past.NEW}.stop"}, past.NEW
+    return TileCode(tile, file.program, sizes, own_rows)
 
 
 def _no_longer_read(

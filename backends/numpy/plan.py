@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from cortico.backends.arrays.file import ArrayFile, checked, flags, token_numbers
 from cortico.backends.arrays.operations import PastProduct
 from cortico.backends.numpy.operations import Project, ThreadedWriter
@@ -12,11 +14,39 @@ from cortico.backends.numpy.tiling import Tiling, tiled
 from cortico.ir import Circuit, Input, Role
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What a file calls the function of a circuit, and what belongs to it."""
+
+    function: str = "attention"
+    mark: str = ""  #: behind the names of all others, where a file has several circuits
+    goes_on: bool = (
+        False  #: tokens may come after those of earlier calls, where the circuit can do that
+    )
+
+    @property
+    def pack(self) -> str:
+        return f"pack{self.mark}"
+
+    @property
+    def packed(self) -> str:
+        return f"Packed{self.mark}"
+
+    @property
+    def stored(self) -> str:
+        return f"stored{self.mark}"
+
+    @property
+    def step(self) -> str:
+        return f"step{self.mark}"
+
+
 class Plan(ArrayFile):
     """What the file of one circuit does; `on_ranks`, with a communicator, if there is something to share."""
 
-    def __init__(self, circuit: Circuit, on_ranks: bool) -> None:
+    def __init__(self, circuit: Circuit, on_ranks: bool, entry: Entry = Entry()) -> None:
         super().__init__(circuit, ThreadedWriter)
+        self.entry = entry
         #: Weights whose sizes are numbers, and those whose sizes are known only with the inputs.
         self.fixed = [p for p in self.plain if all(isinstance(side, int) for side in p.shape)]
         self.sized_later = [p for p in self.plain if p not in self.fixed]
@@ -79,7 +109,7 @@ class Plan(ArrayFile):
         return self.tiling.tile is not None or self.recalls or products
 
 
-def plan(circuit: Circuit, on_ranks: bool) -> Plan:
+def plan(circuit: Circuit, on_ranks: bool, entry: Entry = Entry()) -> Plan:
     """The plan for a circuit. `on_ranks` or not, where ranks cannot share tiles they share nothing."""
-    found = Plan(circuit, on_ranks)
-    return found if found.fits else Plan(circuit, on_ranks=False)
+    found = Plan(circuit, on_ranks, entry)
+    return found if found.fits else Plan(circuit, on_ranks=False, entry=entry)

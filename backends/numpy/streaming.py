@@ -27,7 +27,7 @@ def step_function(plan: Plan) -> Iterator[str]:
     if plan.sized_later or not _can_stream(plan):
         return
     weights = "weights=None" if plan.stored else "weights"
-    yield f"def step(state, {', '.join([*plan.wanted, '*', *plan.gates, weights])}):"
+    yield f"def {plan.entry.step}(state, {', '.join([*plan.wanted, '*', *plan.gates, weights])}):"
     yield f'''\
     """The state after one more token, and {plan.outputs} of it. Inputs lack their axis of tokens.
 
@@ -62,11 +62,12 @@ def _can_stream(plan: Plan) -> bool:
         and len(clocks) == 1
         and all(sum(side in clocks for side in tensor.shape) <= 1 for tensor in plan.circuit.inputs)
         and all(tokens & {*result.axes} for result in plan.packing.results)
-        and all(_one_token_will_do(s, tokens) for s in statements)
+        and all(one_token_will_do(s, tokens) for s in statements)
     )
 
 
-def _one_token_will_do(statement: Statement, tokens: frozenset[str]) -> bool:
+def one_token_will_do(statement: Statement, tokens: frozenset[str]) -> bool:
+    """Whether a statement does with each token what it would do if there were no other."""
     variables = (statement.result, *statement.operands)
     if any(len(tokens & {*variable.axes}) > 1 for variable in variables):
         return False

@@ -126,7 +126,7 @@ class TileCode:
         yield f"*example, {', '.join(areas)} = index" if areas else "example = index"
         if self._own_rows:
             start = f"{self._own_rows}.start"
-            yield f"here = slice(rows.start - {start}, rows.stop - {start})  # in arrays of this rank"
+            yield f"here = slice(rows.start - {start}, rows.stop - {start})  # in arrays of these rows"
         if self._tile.bounds:
             yield f"columns = {self._columns()}"
         yield from self._imports()

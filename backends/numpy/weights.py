@@ -62,9 +62,12 @@ def unpacked(plan: Plan, on_ranks: bool) -> Iterator[str]:
     if not names:
         return
     given = "dtype, rank, ranks" if on_ranks else "dtype"
+    entry = plan.entry
     if plan.stored:
-        yield f"weights = stored({given}) if weights is None else weights"
-    yield f"packed = weights if isinstance(weights, Packed) else pack(weights, {given})"
+        yield f"weights = {entry.stored}({given}) if weights is None else weights"
+    yield (
+        f"packed = weights if isinstance(weights, {entry.packed}) else {entry.pack}(weights, {given})"
+    )
     if on_ranks:
         yield from plan.ranks.check()
     yield f"{', '.join(names)}{',' * (len(names) == 1)} = packed"
@@ -77,19 +80,23 @@ def pack_functions(plan: Plan) -> Iterator[str]:
         return
     rank = ", rank=0, ranks=1" if plan.shared else ""
     yield "from collections import namedtuple"
-    yield "#: What `attention` needs of the weights."
-    yield f'Packed = namedtuple("Packed", {json.dumps(names, ensure_ascii=False)})'
-    yield f"def pack(weights, dtype{rank}):"
-    yield '    """The weights as `attention` reads them: checked, side by side, with gains and biases in them."""'
-    yield textwrap.indent(
-        "\n".join([*_packing(plan), f"return Packed({', '.join(names)})"]), "    "
+    entry = plan.entry
+    yield f"#: What `{entry.function}` needs of the weights."
+    listed = json.dumps(names, ensure_ascii=False)
+    yield f'{entry.packed} = namedtuple("{entry.packed}", {listed})'
+    yield f"def {entry.pack}(weights, dtype{rank}):"
+    yield (
+        f'    """The weights as `{entry.function}` reads them: checked, side by side, with gains and '
+        'biases in them."""'
     )
+    lines = [*_packing(plan), f"return {entry.packed}({', '.join(names)})"]
+    yield textwrap.indent("\n".join(lines), "    ")
     if plan.stored:
         yield "import functools"
-        yield f"@functools.cache\ndef stored(dtype{rank}):"
+        yield f"@functools.cache\ndef {entry.stored}(dtype{rank}):"
         yield '    """The weights in the file beside this one."""'
         given = ", rank, ranks" if rank else ""
-        yield f"    return pack({loaded(plan)}, dtype{given})"
+        yield f"    return {entry.pack}({loaded(plan)}, dtype{given})"
 
 
 def _packing(plan: Plan) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from cortico.frontends import gguf_file, onnx_file, torch_mha
 from cortico.frontends.config import Config, read_config
-from cortico.frontends.families import FAMILIES, family_of
+from cortico.frontends.families import FAMILIES, family_of, parts_of
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.foreign import PICKLED, conversions
 from cortico.frontends.tensors import Tensors, open_tensors
@@ -83,7 +83,8 @@ def read_checkpoint(
             part=part,
         )
         return _read_onnx(Path(path), layer, tokens)
-    return read_opened(_open(Path(path), ignore, prefix, part), layer, heads, cross, part, tokens)
+    found = open_checkpoint(Path(path), ignore, prefix, part)
+    return read_opened(found, layer, heads, cross, part, tokens)
 
 
 def read_opened(
@@ -124,7 +125,7 @@ def layers(
     if Path(path).suffix.lower() == onnx_file.SUFFIX:
         _refuse("an ONNX file", part=part)
         return onnx_file.count_onnx(Path(path))
-    return count_layers(_open(Path(path), ignore, prefix, part))
+    return count_layers(open_checkpoint(Path(path), ignore, prefix, part))
 
 
 def _refuse(what: str, **options: object) -> None:
@@ -177,9 +178,17 @@ def count_layers(found: Checkpoint) -> int:
     return count
 
 
-def _open(
-    path: Path, ignore: str | Iterable[str], prefix: str | None, part: str | None
+def open_checkpoint(
+    path: Path,
+    ignore: str | Iterable[str],
+    prefix: str | None,
+    part: str | None,
+    whole: bool = False,
 ) -> Checkpoint:
+    """A checkpoint with its config, and its family; if it is to be read as a `whole`, that of its first part.
+
+    Then `ignore` may name tensors, or how names of tensors begin. SpecError for what cannot be opened.
+    """
     left_out = frozenset([ignore] if isinstance(ignore, str) else ignore)
     if path.suffix.lower() == gguf_file.SUFFIX:
         _refuse("a GGUF file", part=part)
@@ -192,13 +201,21 @@ def _open(
     found = read_config(beside) if _is_there(beside) else None
     if found is not None and "model_type" not in found.values and torch_mha.holds_one(tensors):
         found = None
-    refuse_absent(left_out, [*adapters, *(keys_of(found) if found else ())], folder)
+    named = _beginnings(tensors, left_out) if whole else ()
+    refuse_absent(left_out, [*adapters, *(keys_of(found) if found else ()), *named], folder)
     name = _name(path, found)
     if found is None:
         _refuse("a torch.nn.MultiheadAttention", part=part)
         return Checkpoint(name, None, tensors, left_out, prefix, None)
+    if whole:
+        part = next(iter(parts_of(found)), None)
     family, config = family_of(found, part, left_out)
     return Checkpoint(name, config, tensors, left_out, prefix, family)
+
+
+def _beginnings(tensors: Tensors, names: Collection[str]) -> list[str]:
+    """Those of some names with which names of tensors begin."""
+    return [each for each in names if any(name.startswith(each) for name in tensors)]
 
 
 def _open_gguf(path: Path, left_out: frozenset[str], prefix: str | None) -> Checkpoint:

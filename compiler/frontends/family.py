@@ -13,6 +13,7 @@ from cortico.frontends.config import Config
 from cortico.frontends.distances import Distances
 from cortico.frontends.keys import Keys
 from cortico.frontends.maps import Maps
+from cortico.frontends.model import Model
 from cortico.frontends.rope import stretched
 from cortico.frontends.tensors import Tensors
 from cortico.ir.errors import SpecError, shown
@@ -71,6 +72,7 @@ class Family:
     distances: Callable[[Config], Distances] | None = None  #: the table of a bias by distance
     #: Place and maps in a live model of transformers, where they are not those of its files.
     renamed: tuple[str, Maps] | None = None
+    model: Model | str | None = None  #: of whole models; or why they are not read
 
     @property
     def live(self) -> Family:

@@ -18,6 +18,7 @@ from cortico.passes.meaning import (
     relative_difference,
     seen_change,
 )
+from cortico.passes.networks import run_on_blocks
 from cortico.passes.registry import PASSES, PIPELINES
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "named_apart",
     "parse_passes",
     "relative_difference",
+    "run_on_blocks",
     "run_passes",
     "seen_change",
 ]

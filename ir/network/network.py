@@ -13,7 +13,8 @@ import numpy as np
 
 from cortico.ir.circuit import Circuit
 from cortico.ir.errors import CircuitError, clipped, near_name, shown
-from cortico.ir.paths import level_of
+from cortico.ir.paths import NAME, level_of
+from cortico.ir.rewrite import fresh
 from cortico.ir.tensors import Input, equal_arrays
 
 if TYPE_CHECKING:
@@ -177,6 +178,16 @@ class Network:
         for node in self.nodes:
             found.setdefault(node.circuit, []).append(node)
         return {circuit: tuple(nodes) for circuit, nodes in found.items()}
+
+    @cached_property
+    def block_names(self) -> dict[Circuit, str]:
+        """Each distinct circuit to what it is called: its title where that is a free name, else as its first node."""
+        names: dict[Circuit, str] = {}
+        for circuit, nodes in self.blocks.items():
+            last = nodes[0].path.rpartition(".")[2].partition("[")[0]
+            is_free = NAME.fullmatch(circuit.name) and circuit.name not in names.values()
+            names[circuit] = circuit.name if is_free else fresh(last, names.values())
+        return names
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:

@@ -18,6 +18,16 @@ def sizes_of_nodes(network: Network) -> dict[str, dict[str, Extent]]:
 
     CircuitError where two wires say different things, or where what is fed has another shape.
     """
+    return _followed(network)[0]
+
+
+def shapes_of_ports(network: Network) -> dict[Port, Shape]:
+    """The shape of every input of the network and of every output of a node, in the network's symbols."""
+    return _followed(network)[1]
+
+
+def _followed(network: Network) -> tuple[dict[str, dict[str, Extent]], dict[Port, Shape]]:
+    """Sizes of nodes and shapes of ports, found along the wires."""
     shapes: dict[Port, Shape] = {Port(tensor.name): tensor.shape for tensor in network.inputs}
     found: dict[str, dict[str, Extent]] = {}
     for node in network.order:
@@ -32,7 +42,7 @@ def sizes_of_nodes(network: Network) -> dict[str, dict[str, Extent]]:
                 )
         found[node.path] = sizes
         shapes |= _outputs(node, sizes)
-    return found
+    return found, shapes
 
 
 def resolved(shape: Shape, sizes: Sizes) -> Shape:

@@ -34,7 +34,6 @@ from cortico.ir.circuit import Circuit
 from cortico.ir.errors import CircuitError, near_name
 from cortico.ir.network import Network, NetworkOutput, Node, Port, Wire, check_network, port
 from cortico.ir.paths import PATH
-from cortico.ir.rewrite import fresh
 from cortico.ir.tensors import Input, Parameter
 from cortico.ir.text.line import Line
 from cortico.ir.text.parser import (
@@ -62,7 +61,7 @@ def print_network(network: Network, weights_file: str | None = None) -> str:
 
     CircuitError when `weights_file` is not a plain file name.
     """
-    blocks = block_names(network)
+    blocks = network.block_names
     head = [f"cortico network {VERSION}", f"name {quote(network.name)}"]
     if weights_file is not None:
         head.append(f"weights {quote(check_file_name(weights_file))}")
@@ -80,20 +79,11 @@ def print_network(network: Network, weights_file: str | None = None) -> str:
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
 
-def block_names(network: Network) -> dict[Circuit, str]:
-    """Each distinct circuit to what it is called: as the first node that has it, within its level."""
-    names: dict[Circuit, str] = {}
-    for circuit, nodes in network.blocks.items():
-        last = nodes[0].path.rpartition(".")[2].partition("[")[0]
-        names[circuit] = fresh(last, names.values())
-    return names
-
-
 def stored_arrays(network: Network) -> dict[str, np.ndarray]:
     """What a weights file holds: arrays of nodes (`path.name`), and of blocks (`block:name`)."""
     shared = {
         f"{block}:{p.name}": p.values
-        for circuit, block in block_names(network).items()
+        for circuit, block in network.block_names.items()
         for p in circuit.parameters
         if p.values is not None
     }

@@ -76,3 +76,29 @@ def silence(array, value, offset, least=None, most=None):
 def in_range(rates):
     """Whether sums of exponentials are far from what a float cannot hold."""
     return bool(((rates > 2.0**-40) & (rates < 2.0**40)).all())
+
+
+def kept_behind(past, name, array, axis, start):
+    """`array` behind what `past` keeps of `start` tokens under a name, along `axis`; now it keeps both.
+
+    There is room for as many tokens again, so that most calls copy only what is new.
+    """
+    if past is None:
+        return array
+    stop, whole = start + array.shape[axis], past.get(name)
+    if start and (whole is None or whole.shape[axis] < start):
+        raise ValueError(f"past keeps less than {start} tokens")
+    if whole is None or whole.shape[axis] < stop:
+        shape = [*array.shape]
+        shape[axis] = max(stop, 2 * start)
+        grown = np.empty(shape, array.dtype)
+        if start:
+            span(grown, axis, 0, start)[...] = span(whole, axis, 0, start)
+        past[name] = whole = grown
+    span(whole, axis, start, stop)[...] = array
+    return span(whole, axis, 0, stop)
+
+
+def span(array, axis, start, stop):
+    """The part of an array between two indices of an axis, which is counted from the end."""
+    return np.moveaxis(np.moveaxis(array, axis, 0)[start:stop], 0, axis)

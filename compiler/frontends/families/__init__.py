@@ -41,6 +41,7 @@ from cortico.frontends.families import (
     phi3,
     qwen2,
     qwen3,
+    roberta,
     stablelm,
     starcoder2,
     t5,
@@ -52,6 +53,7 @@ from cortico.ir.errors import SpecError
 
 FAMILIES: tuple[Family, ...] = (
     bert.FAMILY,
+    roberta.FAMILY,
     electra.FAMILY,
     distilbert.FAMILY,
     albert.FAMILY,
@@ -123,6 +125,14 @@ def family_of(
         f"{config.source}: model_type {kind!r} is not supported{_other_spelling(kind, known)}; "
         f"supported: {', '.join([*known, 'clip'])}, and torch.nn.MultiheadAttention without config.json"
     )
+
+
+def parts_of_model(family: Family, config: Config) -> dict[str | None, Family]:
+    """The families of all parts of a model, of which one is given."""
+    if family.part is None:
+        return {None: family}
+    kind = config.text("model_type")
+    return {each.part: each for each in FAMILIES if kind in each.model_types}
 
 
 def parts_of(config: Config) -> list[str | None]:

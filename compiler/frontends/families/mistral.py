@@ -41,4 +41,5 @@ FAMILY = replace(
     model_types=("mistral", "ministral"),
     keys=KEYS,
     describe=describe,
+    model=llama.like("Mistral Ministral", intermediate_size=14336),
 )

@@ -51,4 +51,5 @@ FAMILY = replace(
     model_types=("qwen2",),
     keys=KEYS,
     describe=describe,
+    model=llama.like("Qwen2", intermediate_size=22016),
 )

@@ -31,4 +31,5 @@ FAMILY = replace(
     describe=describe,
     ignored=(),
     others=GAINS,
+    model=llama.like("Qwen3", intermediate_size=22016),
 )

@@ -1,0 +1,87 @@
+"""Tokens that come after others: what tiles read of earlier tokens is kept, and positions go on from there.
+
+A circuit can go on when no query hears a later token, and tokens meet nowhere but in its tiles. Then what the
+tiles read of a token (its key and its value) stays as it is when more tokens come.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from cortico.backends.arrays.variables import Variable
+from cortico.backends.numpy.plan import Plan
+from cortico.backends.numpy.streaming import one_token_will_do
+from cortico.backends.numpy.tiling import Tile
+from cortico.ir import Extent, Role
+
+#: The slice of the tokens of this call among all: a variable of the emitted function.
+NEW = "new"
+
+
+def can_go_on(plan: Plan) -> bool:
+    """Whether the tokens of a call can come after others."""
+    tile, tokens = plan.tiling.tile, plan.tokens
+    if plan.sized_later or plan.recalls or not all(isinstance(c, str) for c in _clocks(plan)):
+        return False
+    apart = [*plan.tiling.before, *plan.tiling.after]
+    return (
+        len(_clocks(plan)) <= 1
+        and all(one_token_will_do(statement, tokens) for statement in apart)
+        and all(tokens & {*result.axes} for result in plan.packing.results)
+        and (tile is None or _has_one_way(tile, tokens))
+    )
+
+
+def keeps_tokens(plan: Plan) -> bool:
+    """Whether the function has the argument `past`."""
+    return plan.entry.goes_on and plan.tiling.tile is not None and can_go_on(plan)
+
+
+def counts_tokens(plan: Plan) -> bool:
+    """Whether the function has the argument `start`: it reads where tokens stand."""
+    return plan.entry.goes_on and can_go_on(plan) and (keeps_tokens(plan) or _has_positions(plan))
+
+
+def arguments(plan: Plan) -> list[str]:
+    """Those of the function, with their defaults."""
+    return [*["start=0"] * counts_tokens(plan), *["past=None"] * keeps_tokens(plan)]
+
+
+def slice_lines(plan: Plan) -> Iterator[str]:
+    """The line that says where the tokens of the call stand."""
+    if counts_tokens(plan):
+        (clock,) = _clocks(plan)
+        yield f"{NEW} = slice(start, start + sizes[{json.dumps(clock)}])  # the tokens of this call"
+
+
+def kept_lines(plan: Plan, tile: Tile) -> Iterator[str]:
+    """Lines that put what tiles read of the new tokens behind what they read of earlier ones."""
+    for variable in _read(tile):
+        if tile.columns in variable.axes:
+            axis = variable.axes.index(tile.columns) - len(variable.axes)
+            name = json.dumps(variable.code, ensure_ascii=False)
+            yield f"{variable.code} = kept_behind(past, {name}, {variable.code}, {axis}, start)"
+
+
+def _clocks(plan: Plan) -> set[Extent]:
+    """The numbers of tokens that there are."""
+    return {axis.extent for axis in plan.circuit.axes if axis.role is Role.COLUMN}
+
+
+def _has_positions(plan: Plan) -> bool:
+    formulas = (p for p in plan.circuit.parameters if p.formula)
+    return any(side in _clocks(plan) for p in formulas for side in p.shape)
+
+
+def _has_one_way(tile: Tile, tokens: frozenset[str]) -> bool:
+    """Whether rows hear no column after them, and each token brings what is read of it."""
+    bounded = any(b.left == tile.columns and b.offset <= 0 for b in tile.bounds)
+    return bounded and all(v.batched for v in _read(tile) if tokens & {*v.axes})
+
+
+def _read(tile: Tile) -> list[Variable]:
+    """What a tile reads that it does not make, each once."""
+    made = {statement.result.code for statement in tile.statements}
+    operands = [o for statement in tile.statements for o in statement.operands]
+    return [*{o.code: o for o in operands if o.code not in made}.values()]

@@ -1,0 +1,106 @@
+"""Network {title}, compiled by cortico to NumPy.
+
+{tensors}
+
+In the comments, axes stand in brackets; the batch axes in front of them are left out.{needs}
+"""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cortico.backends.template import load_weights
+
+#: What an emitted file says of itself.
+model: Any = ...
+PATHS: Any = ...
+TENSORS: Any = ...
+CONSTANTS: Any = ...
+packs: Any = ...
+OUTPUTS: Any = ...
+
+
+# ---- weights
+
+
+def pack(weights, dtype):
+    """The weights as `model` reads them: of each path those that its block reads."""
+    expect_all(weights, dtype)
+    made = packs()
+    return {path: made[block](weights_at(path, weights), dtype) for path, block in PATHS.items()}
+
+
+@functools.cache
+def stored(dtype):
+    """The weights in the file beside this one."""
+    return pack(load_weights(Path(__file__).with_name("network.safetensors")), dtype)
+
+
+def expect_all(weights, dtype):
+    """Refuse weights that lack some, and a `dtype` that is neither float32 nor float64."""
+    names = [f"{path}.{name}" for path, block in PATHS.items() for name in TENSORS[block]]
+    names += [f"{block}:{name}" for block, own in CONSTANTS.items() for name in own]
+    missing = [name for name in names if name not in weights]
+    if missing:
+        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+        raise ValueError(f"weights are missing: {', '.join(missing[:8])}{more}")
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64, found {dtype}")
+
+
+def weights_at(path, weights):
+    """The weights of the block at a path, by their names there."""
+    block = PATHS[path]
+    own = {name: weights[f"{path}.{name}"] for name in TENSORS[block]}
+    return own | {name: weights[f"{block}:{name}"] for name in CONSTANTS.get(block, ())}
+
+
+# ---- one token after another
+
+
+def past_at(past, path):
+    """What is kept for the block at a path, if anything is."""
+    return None if past is None else past.setdefault(path, {})
+
+
+def step(state, tokens, **how):
+    """The state after more tokens, and what `model` gives for them; the state before the first is None.
+
+    A state goes on once: what it keeps is in the next one, too. `how` are arguments of `model`.
+    """
+    state = {"tokens": 0} if state is None else state
+    return state, model(tokens, past=state, **how)
+
+
+def generate(
+    tokens, count, *, temperature=0.0, top_k=None, seed=None, stop=(), threads=None, **how
+):
+    """Up to `count` tokens after `tokens`, one after another, drawn from softmax(logits / temperature).
+
+    At a temperature of 0 each is the most likely one; `top_k` leaves so many to draw from. It ends before a
+    token of `stop`. `how` are arguments of `model`.
+    """
+    if temperature < 0 or (top_k is not None and top_k < 1):
+        raise ValueError(f"temperature and top_k must not be negative: {temperature}, {top_k}")
+    random, state, work = np.random.default_rng(seed), None, {}
+    tokens = np.atleast_1d(np.asarray(tokens))
+    for _ in range(count):
+        state, given = step(state, tokens, only_last=True, threads=threads, work=work, **how)
+        logits = given[OUTPUTS.index("logits")] if len(OUTPUTS) > 1 else given
+        token = draw(logits[-1].astype(np.float64), temperature, top_k, random)
+        if token in stop:
+            return
+        yield token
+        tokens = np.array([token])
+
+
+def draw(logits, temperature, top_k, random):
+    """A token drawn by its logits."""
+    if temperature == 0:
+        return int(np.argmax(logits))
+    if top_k is not None and top_k < len(logits):
+        logits = np.where(logits >= np.partition(logits, -top_k)[-top_k], logits, -np.inf)
+    rates = np.exp((logits - logits.max()) / temperature)
+    return int(random.choice(len(rates), p=rates / rates.sum()))

@@ -1,0 +1,133 @@
+"""The compiler for whole models: model spec and weights in, network and code out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cortico.backends import (
+    Backend,
+    Exporter,
+    NetworkEmitter,
+    Progress,
+    get_writer,
+    require_support,
+)
+from cortico.files.writing import replacing_files, sha256
+from cortico.frontends.spec_file import spec_to_json
+from cortico.ir import Circuit
+from cortico.ir.arguments import kind
+from cortico.ir.network import Network
+from cortico.ir.text import save_network
+from cortico.ir.text.networks import stored_arrays
+from cortico.lowering import lower_model
+from cortico.passes import Pass, Step, as_passes, compare_meaning, run_on_blocks
+from cortico.pipeline import CERTIFICATE, emitted, write_circuit
+from cortico.report.networks import network_markdown
+from cortico.spec import ModelSpec
+from cortico.spec.model_weights import GivenModel
+
+if TYPE_CHECKING:
+    from cortico.verify.models import ModelVerification
+
+#: The text of the network in a folder; its arrays lie beside it.
+NETWORK = "network.cortico"
+
+
+@dataclass(frozen=True)
+class ModelCompilation:
+    """What the compiler made of one model spec: the network, how it came about, and files of it."""
+
+    spec: ModelSpec
+    lowered: Network  #: before any pass
+    network: Network
+    steps: Mapping[str, Sequence[Step]]  #: by path
+    files: Mapping[str, str]
+    exporter: Exporter | None = None  #: writes files of the flat circuit that are no text
+    flat: Circuit | None = None  #: where a backend takes circuits only
+    verification: ModelVerification | None = None
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The numbers of the compiled network under the names that emitted code has: `path.name`."""
+        return stored_arrays(self.network)
+
+    @kind
+    def write(
+        self,
+        folder: Path | str,
+        progress: Progress = lambda stage: None,
+        *,
+        force: bool = False,
+    ) -> tuple[str, ...]:
+        """Write network, weights, code, spec and report to `folder`, all of them or none.
+
+        Returns the names of the files. The same compilation gives the same bytes. SpecError when files
+        of these names are there with other content, unless `force` is set.
+        """
+        documents = {
+            "spec.json": spec_to_json(self.spec),
+            "report.md": network_markdown(self.network, self.steps),
+        }
+        with replacing_files(Path(folder), force=force) as staging:
+            save_network(self.network, staging / NETWORK)
+            if self.flat is None:
+                for name, text in self.files.items():
+                    (staging / name).write_text(text, encoding="utf-8")
+            else:
+                write_circuit(self.flat, self.files, self.exporter, staging, progress)
+            for name, text in documents.items():
+                (staging / name).write_text(text, encoding="utf-8")
+            if self.verification is not None:
+                self._certify(staging)
+            return tuple(sorted(path.name for path in staging.iterdir()))
+
+    def _certify(self, staging: Path) -> None:
+        """Write what was proved, with the digests of the files that are there."""
+        from cortico.verify.models import certificate_text
+
+        assert self.verification is not None
+        digests = {path.name: sha256(path) for path in sorted(staging.iterdir())}
+        text = certificate_text(self.verification, digests)
+        (staging / CERTIFICATE).write_text(text, encoding="utf-8")
+
+
+@kind
+def compile_model(
+    spec: ModelSpec,
+    weights: GivenModel | None = None,
+    passes: str | Sequence[Pass | str] = "default",
+    backend: str | Backend = "numpy",
+    progress: Progress = lambda stage: None,
+    verify: bool = False,
+) -> ModelCompilation:
+    """Compile a whole model to a network and to the files of `backend`.
+
+    `weights` are those of blocks by path. Each block is taken through the `passes`. A backend that has no
+    code of networks writes the flat circuit. With `verify` each distinct block, the wiring, the passes and
+    the numbers are proved or checked, see `cortico.verify.models`.
+
+    Raises SpecError, UnsupportedError and PassError as `compile_attention` does.
+    """
+    chosen, target = as_passes(passes), get_writer(backend)
+    progress("lowering the spec to a network")
+    lowered = lower_model(spec, weights)
+    network, steps = run_on_blocks(lowered, chosen, compare_meaning if verify else None, progress)
+    progress(f"emitting {target.name} code")
+    if isinstance(target, NetworkEmitter):
+        compiled = ModelCompilation(spec, lowered, network, steps, target.emit_network(network))
+    else:
+        flat = network.flatten()
+        require_support(target, flat)
+        files, exporter = emitted(target, flat)
+        compiled = ModelCompilation(spec, lowered, network, steps, files, exporter, flat)
+    if not verify:
+        return compiled
+    from cortico.verify.models import verify_model  # here, so that compiling stays quick
+
+    proof = verify_model(spec, weights, lowered, chosen, steps, target, compiled.files, progress)
+    return replace(compiled, verification=proof)

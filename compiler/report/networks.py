@@ -1,0 +1,85 @@
+"""The report of a network: neurons, synapses and parameters level by level, and each distinct block once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cortico.ir.network import Network, Node
+from cortico.ir.paths import level_of
+from cortico.passes import Step
+from cortico.report.summary import report_tables
+from cortico.report.table import Row, Table
+from cortico.report.words import markdown_text, number, one_line
+
+
+def network_markdown(network: Network, steps: Mapping[str, Sequence[Step]]) -> str:
+    """The report as a Markdown document."""
+    counts, symbols = network.counts(), network.flatten().symbols
+    head = [
+        f"# {markdown_text(one_line(network.name))}",
+        "",
+        f"{number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
+        f"{number(counts.parameters)} parameters.",
+        *(["", f"Sizes known when it runs: {', '.join(symbols)}."] if symbols else []),
+        "",
+        "",
+    ]
+    tables = [table.markdown() for table in network_tables(network, steps)]
+    for circuit, name in network.block_names.items():
+        tables.append(f"# {name}\n")
+        tables += [table.markdown() for table in report_tables(circuit)]
+    return "\n".join(head) + "\n".join(tables)
+
+
+def network_tables(network: Network, steps: Mapping[str, Sequence[Step]]) -> list[Table]:
+    """The levels of a network with exact counts, then its distinct blocks."""
+    return [level_table(network), block_table(network, steps)]
+
+
+def level_table(network: Network) -> Table:
+    """Heads, neurons, synapses onto them and parameters of each level, and of each block between levels."""
+    counts = network.counts()
+    rows = [_row(network, path, nodes) for path, nodes in _parts(network).items()]
+    rows.append(("all", "–", *map(number, (counts.neurons, counts.synapses, counts.parameters))))
+    header = ("level", "heads", "neurons", "synapses onto", "parameters")
+    return Table("Levels", header, tuple(rows), 4)
+
+
+def _parts(network: Network) -> dict[str, list[Node]]:
+    """The nodes of each level, and those between levels by themselves, in the order of the nodes."""
+    found: dict[str, list[Node]] = {}
+    for node in network.nodes:
+        found.setdefault(level_of(node.path) or node.path, []).append(node)
+    return found
+
+
+def _row(network: Network, path: str, nodes: Sequence[Node]) -> Row:
+    flat, counts, paths = network.flatten(), network.counts(), {node.path for node in nodes}
+    own = {p.name: p for p in flat.populations if p.path in paths}
+    heads = sum(bool(area.index) for each in paths for area in flat.areas_at(each))
+    return (
+        path,
+        str(heads or "–"),
+        number(counts.neurons_in(own.values())),
+        number(counts.synapses_in(p for p in flat.projections if p.post in own)),
+        number(sum(node.circuit.counts().parameters for node in nodes)),
+    )
+
+
+def block_table(network: Network, steps: Mapping[str, Sequence[Step]]) -> Table:
+    """Each distinct block, how many nodes share it, and the passes that made it."""
+    rows = []
+    for circuit, nodes in network.blocks.items():
+        changed = dict.fromkeys(s.name for n in nodes for s in steps.get(n.path, ()) if s.changed)
+        counts = circuit.counts()
+        rows.append(
+            (
+                network.block_names[circuit],
+                ", ".join(changed) or "–",
+                str(len(nodes)),
+                number(counts.neurons),
+                number(counts.synapses),
+            )
+        )
+    header = ("block", "passes that changed it", "nodes", "neurons of each", "synapses of each")
+    return Table("Blocks", header, tuple(rows), 3)

@@ -1,0 +1,96 @@
+"""Whole models against transformers: random weights, through the saved files, in float64."""
+
+import numpy as np
+import pytest
+import torch
+
+from cortico.backends import get_runner
+from cortico.frontends.whole_models import read_model
+from cortico.lowering.model import lower_model
+from cortico.spec import Pool
+from tests.compiler.frontends.families.models import exact_positions, no_rounding, relative
+from tests.compiler.frontends.whole.cases import (
+    CASES,
+    KEEP,
+    N,
+    N_DECODED,
+    TOKENS,
+    with_frequencies,
+)
+from tests.model_oracle import forward
+
+TOLERANCE = 1e-10
+
+
+def outputs_of(model, keep=None, **more):
+    """What transformers makes of the tokens, by our names of outputs."""
+    mask = {} if keep is None else {"attention_mask": torch.tensor(keep)[None].long()}
+    with torch.no_grad(), no_rounding():
+        found = model(
+            torch.tensor(TOKENS)[None], **mask, **more, output_hidden_states=True, return_dict=True
+        )
+    names = {
+        "states": ("last_hidden_state",),
+        "logits": ("logits", "prediction_logits"),
+        "sentence": ("pooler_output",),
+    }
+    given = {
+        name: getattr(found, key, None)
+        for name, keys in names.items()
+        for key in keys
+        if getattr(found, key, None) is not None
+    }
+    return {name: tensor[0].double().numpy() for name, tensor in given.items()}
+
+
+def largest_error(case, folder, keep=None):
+    """Over all outputs that transformers gives, of what is read from `folder`."""
+    model = case.build()
+    model.save_pretrained(folder)
+    spec, weights = read_model(folder, **case.read)
+    model = model.double()
+    exact_positions(model, case.turning)
+    more = {}
+    if spec.encoder is not None:
+        more = {"decoder_input_ids": torch.tensor(TOKENS[:N_DECODED])[None]}
+    weights = with_frequencies(model, weights)
+    found = forward(spec, weights, TOKENS, keep, decoder=TOKENS[:N_DECODED] if more else None)
+    expected = outputs_of(model, keep, **more)
+    assert expected.keys() == found.keys() - ({"states"} if "logits" in expected else set())
+    return max(error_of(name, found[name], y, keep) for name, y in expected.items())
+
+
+def error_of(name, found, expected, keep):
+    """Of tokens, those count that exist."""
+    seen = slice(None) if keep is None or name == "sentence" else keep
+    return relative(found.reshape(expected.shape)[seen], expected[seen])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_model_is_transformers(tmp_path, name):
+    assert largest_error(CASES[name], tmp_path) < TOLERANCE
+    assert_circuit_computes_it(*read_model(tmp_path, **CASES[name].read))
+
+
+def assert_circuit_computes_it(spec, weights):
+    """The lowered network gives what the oracle says of the same spec."""
+    circuit = lower_model(spec, weights).flatten()
+    decoded = TOKENS[:N_DECODED] if spec.encoder is not None else None
+    expected = forward(spec, weights, TOKENS, KEEP, decoder=decoded)
+    given = {"tokens": TOKENS, "types": np.zeros(N, int), "keep": KEEP.astype(float)}
+    given |= {"decoder_tokens": decoded}
+    found = get_runner("numpy").run(circuit, {i.name: given[i.name] for i in circuit.inputs})
+    for name, y in expected.items():
+        np.testing.assert_allclose(found[name], y, atol=1e-4 * abs(y).max())
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
+def test_padding(tmp_path, name):
+    assert largest_error(CASES[name], tmp_path, KEEP) < TOLERANCE
+
+
+def test_the_pooler_is_read_where_it_is(tmp_path):
+    CASES["bert"].build().save_pretrained(tmp_path)
+    spec, weights = read_model(tmp_path)
+    assert spec.sentence.pooling.pool is Pool.FIRST and spec.sentence.dense.transfer == "tanh"
+    assert weights["pooler"]["W"].shape == (16, 16)
