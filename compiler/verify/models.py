@@ -82,10 +82,18 @@ class _Subject:
     def whose(self) -> str:
         return "its weights" if self.has_weights else "random weights"
 
+    @property
+    def nodes(self) -> Mapping[str, str]:
+        """Block to the node that stands for it: as wires say; where these are wrong, as names do."""
+        if not self.matching.faults:
+            return self.matching.nodes
+        there = {node.path for node in self.network.nodes}
+        return {path: path for path in self.terms if path in there}
+
     def pairs(self) -> dict[tuple[Block, Circuit], list[str]]:
         """Each distinct block with each distinct circuit that stands for it, and the nodes where it does."""
         found: dict[tuple[Block, Circuit], list[str]] = {}
-        for path, node in self.matching.nodes.items():
+        for path, node in self.nodes.items():
             block = self.terms[path].block
             if isinstance(block, AttentionSpec):
                 block = replace(block, name="attention")
@@ -124,7 +132,7 @@ def _numbers(subject: _Subject) -> Iterator[Claim]:
         yield Claim(NUMBERS, Known.SKIPPED, "the model has no weights")
         return
     start = time.perf_counter()
-    nodes = subject.matching.nodes
+    nodes = subject.nodes
     faults = misplaced(subject.terms, nodes, subject.weights, subject.network)
     count = sum(array.size for path in nodes for array in subject.weights[path].values())
     detail = "; ".join(faults[:_NAMED]) if faults else f"all entries, {count:,}"
@@ -137,7 +145,7 @@ def _outputs(subject: _Subject) -> Iterator[Claim]:
     try:
         network = subject.network
         if not subject.has_weights:
-            network = with_numbers(subject.terms, subject.matching.nodes, subject.weights, network)
+            network = with_numbers(subject.terms, subject.nodes, subject.weights, network)
         holds, detail = compared(subject.spec, subject.weights, network.flatten())
     except (UnsupportedError, ImportError) as error:
         yield Claim(claim, Known.SKIPPED, str(error).splitlines()[0])

@@ -20,6 +20,9 @@ Arrays = Mapping[str, np.ndarray]
 #: Numbers of tokens of the first input and of others, without common factor; and how much a window adds at most.
 _SIZES, _MOST_WINDOW = ((11, 7), (16, 9)), 512
 
+#: How many tokens exist where not all do.
+_EXIST = 0.7
+
 
 def compared(spec: ModelSpec, weights: Mapping[str, Arrays], flat: Circuit) -> tuple[bool, str]:
     """Whether a circuit gives what PyTorch makes of the spec and its weights, at two numbers of tokens; a detail.
@@ -79,10 +82,12 @@ def _examples(flat: Circuit) -> Iterator[tuple[dict[str, int], dict[str, np.ndar
 
 
 def _drawn(tensor: Input, sizes: Mapping[str, int], rng: np.random.Generator) -> np.ndarray:
-    """Random numbers for an input; of tokens that exist not all, but the first and the last but one."""
+    """Random numbers for an input. Of tokens some do not exist, of each input others; the first does."""
     shape = [resolve(side, sizes) for side in tensor.given]
     if tensor.kind is InputKind.TOKEN:
         return rng.integers(0, resolve(tensor.shape[-1], sizes), shape)
     if tensor.kind is InputKind.MASK:
-        return np.isin(np.arange(shape[-1]), (1, shape[-1] - 1), invert=True)
+        exist = rng.random(shape) < _EXIST
+        exist[..., 0] = True
+        return exist
     return rng.standard_normal(shape)

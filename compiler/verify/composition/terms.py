@@ -6,7 +6,8 @@ is a term such as `layer[0].attention_norm(layer[0].attention_residual(x, layer[
 model are written here from its equations; which block a path of the weights means is said again, too. The
 wires of a network spell terms, from its outputs back to its inputs. Both are the same when blocks of one and of the
 other can be paired, one to one, so that what feeds them is paired, too. What nodes are called does not matter
-for that: which circuits and numbers stand in the pairs is what other claims look at.
+for that: which circuits and numbers stand in the pairs is what other claims look at. Branches of a residual
+are taken in their order: another one is refused, though a sum has none.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from cortico.ir.network import Network, Port
 from cortico.spec import AttentionSpec, ModelSpec, Norm, Pool, Residual, Stack
 from cortico.spec.model import Branch, Step
+from cortico.spec.weights import required_shapes
 from cortico.spec.wiring import Block
 
 #: What every block gives.
@@ -213,12 +215,17 @@ class _Walk:
             if self.nodes.get(term.path) != source.path:
                 yield wrong
             return
-        named_so = not self.by_name or term.path == source.path
-        if source.name != Y or not named_so:
+        fits = term.path == source.path or not (self.by_name or self._differ(term, source.path))
+        if source.name != Y or not fits:
             yield wrong
             return
         self.nodes[term.path], self.blocks[source.path] = source.path, term.path
         yield from self.next(term, source.path)
+
+    def _differ(self, term: Term, path: str) -> bool:
+        """Whether a node of another name has not even the tensors of a block."""
+        plain = {p.name for p in self.network[path].circuit.parameters if p.formula is None}
+        return plain - {"frequencies"} != required_shapes(term.block).keys()
 
     def next(self, term: Term, path: str) -> Iterator[str]:
         """Look at what feeds a pair."""
