@@ -19,6 +19,7 @@ from cortico.spec.model_weights import GivenModel, given_model, random_model
 from cortico.spec.wiring import Block
 from cortico.verify import independent
 from cortico.verify.claims import Claim, Claims, proved
+from cortico.verify.composition.flat import flat_faults
 from cortico.verify.composition.numbers import Arrays, misplaced, own_weights, with_numbers
 from cortico.verify.composition.outputs import compared
 from cortico.verify.composition.terms import all_terms, matched, terms_of
@@ -30,6 +31,7 @@ from cortico.verify.normal.equivalence import compare
 #: What claims say, but for those of blocks.
 WIRES = "the wires spell the model spec, so the network computes it where its blocks do"
 NUMBERS = "every number of the model's weights stands at its block"
+FLAT = "the flat circuit is the network: each part of a block, and each wire as synapses"
 OUTPUTS = "the outputs of the flat circuit are the model's by {weights}, against PyTorch"
 
 #: Most paths and faults that a claim names.
@@ -49,15 +51,18 @@ def verify_model(
     spec: ModelSpec,
     weights: GivenModel | None,
     network: Network,
+    flat: Circuit | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> ModelVerification:
     """Every claim about the network of a model, with the weights of its blocks by path, or without.
+
+    `flat` is what runs, by default `network.flatten()`.
 
     CircuitError for a network that is none, SpecError for weights that do not fit the spec. PassError when
     all of it is proved, and numbers say otherwise: then cortico is at fault.
     """
     check_network(network)
-    subject = _Subject(spec, weights, network)
+    subject = _Subject(spec, weights, network, flat or network.flatten())
     claims: list[Claim] = []
     for stage, make in _STAGES.items():
         progress(stage)
@@ -69,8 +74,10 @@ def verify_model(
 class _Subject:
     """A network beside the terms of its model, and the node that stands for each block."""
 
-    def __init__(self, spec: ModelSpec, weights: GivenModel | None, network: Network) -> None:
-        self.spec, self.network = spec, network
+    def __init__(
+        self, spec: ModelSpec, weights: GivenModel | None, network: Network, flat: Circuit
+    ) -> None:
+        self.spec, self.network, self.flat = spec, network, flat
         self.outputs = terms_of(spec)
         self.terms = all_terms(self.outputs.values())
         self.matching = matched(self.outputs, network, by_name=weights is None)
@@ -124,6 +131,16 @@ def _wires(subject: _Subject) -> Iterator[Claim]:
     yield Claim(WIRES, known, detail, seconds=time.perf_counter() - start)
 
 
+def _flat(subject: _Subject) -> Iterator[Claim]:
+    start = time.perf_counter()
+    faults = flat_faults(subject.network, subject.flat)
+    cells, wires = len(subject.flat.populations), len(subject.network.wires)
+    detail = f"by structure: {cells} populations, {wires} wires"
+    known = Known.REFUTED if faults else Known.PROVED
+    detail = "; ".join(faults[:_NAMED]) or detail
+    yield Claim(FLAT, known, detail, seconds=time.perf_counter() - start)
+
+
 # ---- numbers -------------------------------------------------------------------------------------
 
 
@@ -143,10 +160,11 @@ def _numbers(subject: _Subject) -> Iterator[Claim]:
 def _outputs(subject: _Subject) -> Iterator[Claim]:
     start, claim = time.perf_counter(), OUTPUTS.format(weights=subject.whose)
     try:
-        network = subject.network
+        flat = subject.flat
         if not subject.has_weights:
-            network = with_numbers(subject.terms, subject.nodes, subject.weights, network)
-        holds, detail = compared(subject.spec, subject.weights, network.flatten())
+            network, nodes = subject.network, subject.nodes
+            flat = with_numbers(subject.terms, nodes, subject.weights, network).flatten()
+        holds, detail = compared(subject.spec, subject.weights, flat)
     except (UnsupportedError, ImportError) as error:
         yield Claim(claim, Known.SKIPPED, str(error).splitlines()[0])
         return
@@ -157,6 +175,7 @@ def _outputs(subject: _Subject) -> Iterator[Claim]:
 _STAGES: Mapping[str, Callable[[_Subject], Iterator[Claim]]] = {
     "proving each distinct block": _blocks,
     "following the wires": _wires,
+    "comparing the flat circuit": _flat,
     "looking at every number": _numbers,
     "running PyTorch beside the network": _outputs,
 }

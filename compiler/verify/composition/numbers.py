@@ -79,16 +79,10 @@ def with_numbers(
 
     def filled(node: Node) -> Node:
         path = blocks.get(node.path)
-        return (
-            node
-            if path is None
-            else replace(node, values=_filled(terms[path], node, weights[path]))
-        )
+        if path is None:
+            return node
+        open_ = (p for p in node.circuit.parameters if p.name in node.open)
+        found = {p.name: _expected(terms[path], p, weights[path]) for p in open_}
+        return replace(node, values={n: array for n, array in found.items() if array is not None})
 
     return replace(network, nodes=tuple(map(filled, network.nodes)))
-
-
-def _filled(term: Term, node: Node, weights: Arrays) -> dict[str, np.ndarray]:
-    open_ = (p for p in node.circuit.parameters if p.name in node.open)
-    found = {parameter.name: _expected(term, parameter, weights) for parameter in open_}
-    return {name: array for name, array in found.items() if array is not None}
