@@ -1,7 +1,7 @@
 """Claims about one compilation, each with the word for what is known of it and how.
 
-`verify_compilation` makes them all: the lowered circuit is attention, its gradients are attention's, every
-pass kept its outputs, the compiled circuit with the numbers that it stores is attention by the spec's
+`verify_compilation` makes them all: the lowered circuit is attention, or another block; its gradients are that
+block's, every pass kept its outputs, the compiled circuit with the numbers that it stores is it by the spec's
 weights, what is written is the compiled circuit. What the prover says is said again by checkers that share
 nothing with it; where two of them disagree, cortico is at fault and says so.
 """
@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from cortico.backends import Backend
 from cortico.ir import Circuit, PassError, UnsupportedError
 from cortico.passes import Pass, Step
-from cortico.spec import AttentionSpec
 from cortico.spec.weights import Weights
+from cortico.spec.wiring import Block
 from cortico.verify import independent
 from cortico.verify.equations.closed_forms import closed_forms, trained
 from cortico.verify.equations.gradients import gradients
@@ -65,7 +65,7 @@ class Claims:
 class Verification(Claims):
     """All claims about a compilation, the proofs of its passes, and the backend that wrote it, if any did."""
 
-    spec: AttentionSpec
+    spec: Block
     lowered: Circuit
     circuit: Circuit
     claims: tuple[Claim, ...]
@@ -74,7 +74,7 @@ class Verification(Claims):
 
 
 def verify_compilation(
-    spec: AttentionSpec,
+    spec: Block,
     weights: Weights | None,
     lowered: Circuit,
     passes: Sequence[Pass],
@@ -90,8 +90,8 @@ def verify_compilation(
     PassError when a pass is refuted, or when two checkers disagree.
     """
     circuit = steps[-1].after if steps else lowered
-    progress("proving that the circuit is attention")
-    claims = [_attention(spec, lowered), _layout(spec, weights, lowered)]
+    progress(f"proving that the circuit is {independent.called(spec)}")
+    claims = [_forward(spec, lowered), _layout(spec, weights, lowered)]
     progress("proving its gradients")
     claims.append(_gradients(spec, lowered))
     proofs = prove_steps(passes, steps, progress)
@@ -111,14 +111,14 @@ def verify_compilation(
 # ---- proofs --------------------------------------------------------------------------------------
 
 
-def _attention(spec: AttentionSpec, lowered: Circuit) -> Claim:
+def _forward(spec: Block, lowered: Circuit) -> Claim:
     start = time.perf_counter()
     (outcome,) = compare(reference(spec), circuit_equations(lowered))
     claim = f"the lowered circuit computes {independent.called(spec)}"
     return proved(claim, [outcome], time.perf_counter() - start)
 
 
-def _gradients(spec: AttentionSpec, lowered: Circuit) -> Claim:
+def _gradients(spec: Block, lowered: Circuit) -> Claim:
     """One claim for all parameters and inputs."""
     start = time.perf_counter()
     wanted = trained(spec)
@@ -137,7 +137,7 @@ def proved(claim: str, outcomes: list[Outcome], seconds: float) -> Claim:
     return Claim(claim, Known.PROVED, f"equal normal forms, {terms} terms", seconds=seconds)
 
 
-def _layout(spec: AttentionSpec, weights: Weights | None, lowered: Circuit) -> Claim:
+def _layout(spec: Block, weights: Weights | None, lowered: Circuit) -> Claim:
     start = time.perf_counter()
     problem = independent.misplaced(spec, weights, lowered)
     claim = "every number of the spec's tensors stands where the lowered circuit reads it"

@@ -12,8 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from cortico.ir import Circuit, PassError, UnsupportedError
+import numpy as np
+
+from cortico.ir import Circuit, PassError, SpecError, UnsupportedError
+from cortico.ir.analysis.inputs import within_tables
 from cortico.ir.network import Network, check_network
+from cortico.ir.rewrite import with_values
 from cortico.spec import AttentionSpec, ModelSpec
 from cortico.spec.model_weights import GivenModel, given_model, random_model
 from cortico.spec.wiring import Block
@@ -25,6 +29,7 @@ from cortico.verify.composition.outputs import compared
 from cortico.verify.composition.terms import all_terms, matched, terms_of
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
+from cortico.verify.identity.testing import IdentityResult, check_spec
 from cortico.verify.known import Known
 from cortico.verify.normal.equivalence import compare
 
@@ -32,10 +37,14 @@ from cortico.verify.normal.equivalence import compare
 WIRES = "the wires spell the model spec, so the network computes it where its blocks do"
 NUMBERS = "every number of the model's weights stands at its block"
 FLAT = "the flat circuit is the network: each part of a block, and each wire as synapses"
+PRIMES = "again, modulo primes: each block computes what stands there by {weights}"
 OUTPUTS = "the outputs of the flat circuit are the model's by {weights}, against PyTorch"
 
 #: Most paths and faults that a claim names.
 _NAMED = 3
+
+#: Numbers of tokens modulo primes.
+_TOKENS = 12
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,17 @@ class _Subject:
             return self.matching.nodes
         there = {node.path for node in self.network.nodes}
         return {path: path for path in self.terms if path in there}
+
+    def modulo_primes(self, path: str, node: str) -> IdentityResult:
+        """A block by its weights beside its node with the numbers that this stores."""
+        block, tensors = self.terms[path].block, self.weights[path]
+        circuit = with_values(self.network[node].circuit, self.network[node].values)
+        sizes = dict.fromkeys(circuit.symbols, _TOKENS)
+        plain = {n: np.asarray(a, np.float64) for n, a in tensors.items()}
+        own = plain if self.has_weights else None
+        frequencies = tensors.get("rotary_frequencies")
+        symbols = within_tables(circuit, sizes)
+        return check_spec(block, circuit, symbols, tensors=own, frequencies=frequencies)
 
     def pairs(self) -> dict[tuple[Block, Circuit], list[str]]:
         """Each distinct block with each distinct circuit that stands for it, and the nodes where it does."""
@@ -165,10 +185,31 @@ def _outputs(subject: _Subject) -> Iterator[Claim]:
             network, nodes = subject.network, subject.nodes
             flat = with_numbers(subject.terms, nodes, subject.weights, network).flatten()
         holds, detail = compared(subject.spec, subject.weights, flat)
-    except (UnsupportedError, ImportError) as error:
+    except (UnsupportedError, SpecError, ImportError) as error:
         yield Claim(claim, Known.SKIPPED, str(error).splitlines()[0])
         return
     known = Known.COMPARED if holds else Known.REFUTED
+    yield Claim(claim, known, detail, seconds=time.perf_counter() - start)
+
+
+def _primes(subject: _Subject) -> Iterator[Claim]:
+    """One claim for all blocks with the numbers that their nodes store."""
+    start, claim = time.perf_counter(), PRIMES.format(weights=subject.whose)
+    skipped, count = list[str](), 0
+    for path, node in subject.nodes.items():
+        try:
+            found = subject.modulo_primes(path, node)
+        except (UnsupportedError, SpecError) as error:
+            skipped.append(f"{node}: {str(error).splitlines()[0]}")
+            continue
+        count += 1
+        if not found.equal:
+            seconds = time.perf_counter() - start
+            yield Claim(claim, Known.REFUTED, f"{node}: {found.text}", seconds=seconds)
+            return
+    tokens = f"{count} blocks, {_TOKENS} tokens or as many as a spec has"
+    detail = "; ".join([tokens, *(f"not run: {each}" for each in skipped[:_NAMED])])
+    known = Known.CHECKED if count else Known.SKIPPED
     yield Claim(claim, known, detail, seconds=time.perf_counter() - start)
 
 
@@ -177,6 +218,7 @@ _STAGES: Mapping[str, Callable[[_Subject], Iterator[Claim]]] = {
     "following the wires": _wires,
     "comparing the flat circuit": _flat,
     "looking at every number": _numbers,
+    "comparing blocks modulo primes": _primes,
     "running PyTorch beside the network": _outputs,
 }
 
@@ -193,8 +235,8 @@ def _some(paths: list[str]) -> str:
 def _require_agreement(claims: list[Claim]) -> None:
     """PassError when numbers refute what follows from all other claims."""
     refuted = [c for c in claims if c.verdict in (Known.REFUTED, Known.UNDECIDED)]
-    first = OUTPUTS.partition("{")[0]
-    if refuted and all(c.claim.startswith(first) for c in refuted):
+    numeric = tuple(claim.partition("{")[0] for claim in (OUTPUTS, PRIMES))
+    if refuted and all(c.claim.startswith(numeric) for c in refuted):
         raise PassError(
             "two checkers disagree, which is a bug of cortico. Every block is proved, with its wires and its "
             f"numbers. Refuted: {refuted[0].claim}: {refuted[0].detail}"

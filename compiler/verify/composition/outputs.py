@@ -18,7 +18,7 @@ from cortico.verify.pytorch import torch_model
 Arrays = Mapping[str, np.ndarray]
 
 #: Numbers of tokens of the first input and of others, without common factor; and how much a window adds at most.
-_SIZES, _MOST_WINDOW = ((11, 7), (16, 9)), 512
+_SIZES, _MOST_WINDOW = ((11, 7), (16, 9)), 64
 
 #: How many tokens exist where not all do.
 _EXIST = 0.7

@@ -35,11 +35,11 @@ from cortico.verify.equations.blocks import (
     OfResidual,
     Plain,
     book_of,
+    transferred,
 )
 from cortico.verify.equations.gradients import ERROR, derivative, gradient_of
 from cortico.verify.equations.language import (
     ONE,
-    Apply,
     Definition,
     Equations,
     Expression,
@@ -96,7 +96,7 @@ def _feed_forward(book: OfFeedForward) -> Found:
     rows = [Definition("back", at, total(book.o, Read("W_out", (book.o, book.f)) * error))]
     if book.spec.gated:
         rows.append(Definition("d_gate", at, back * Read("inner", at) * slope))
-        slope = Apply(transfer, curved)
+        slope = transferred(transfer, curved)
     rows.append(Definition("d_inner", at, back * slope))
     heard = total(book.f, book.if_given("W_in") * d_inner)
     if book.spec.gated:

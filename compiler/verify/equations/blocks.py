@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from cortico.ir import Formula
 from cortico.ir.axes import Extent
 from cortico.spec import NormKind
 from cortico.spec.blocks import Dense, Embedding, FeedForward, Norm, Pool, Pooling, Residual
@@ -89,6 +90,14 @@ class Book:
         rows = tuple(self.rows())
         return Equations(self.given(), rows, ("y",), self.masks, extents=self.extents())
 
+    def formulas(self) -> dict[str, Formula]:
+        """Given tensors that turn with positions: none."""
+        return {}
+
+    def of_positions(self) -> dict[str, str | None]:
+        """Given tensors that are the first rows of a table, with that; with None what is 1 for the first token."""
+        return {}
+
     def arranged(self, name: str, array: np.ndarray) -> np.ndarray:
         """A tensor as `cortico.spec.weights` has it, with the sides that it has here: as it is."""
         return array
@@ -100,6 +109,11 @@ class Book:
     def if_given(self, tensor: str, otherwise: Expression = ZERO) -> Expression:
         """The same, or something else where the spec has no such tensor."""
         return self.read(tensor) if tensor in self.sides() else otherwise
+
+
+def transferred(function: str, argument: Expression) -> Expression:
+    """A transfer function of `argument`, or that itself."""
+    return argument if function == "identity" else Apply(function, argument)
 
 
 def where(sides: Mapping[str, Indices], **has: object) -> Sides:
@@ -173,7 +187,7 @@ class OfFeedForward(Book):
 
     def rows(self) -> list[Definition]:
         at = (self.i, self.f)
-        hidden: Expression = Apply(self.spec.transfer, Read(self.of_transfer, at))
+        hidden = transferred(self.spec.transfer, Read(self.of_transfer, at))
         if self.spec.gated:
             hidden = hidden * Read("inner", at)
         y = total(self.f, self.read("W_out") * Read("hidden", at)) + self.if_given("b_out")
@@ -213,7 +227,7 @@ class OfDense(Book):
     def rows(self) -> list[Definition]:
         spec, read = self.spec, Read("read", self.at)
         linear = number(spec.scale) * total(self.m, self.read("W") * self.read("x"))
-        y: Expression = Apply(spec.transfer, read)
+        y = transferred(spec.transfer, read)
         if spec.soft_cap is not None:
             y = number(spec.soft_cap) * self.saturation()
         return [
@@ -245,6 +259,9 @@ class OfEmbedding(Book):
         of_type, of_position = bool(spec.types), bool(spec.positions)
         has = {"types": of_type, "W_type": of_type, "W_position": of_position}
         return where(every, **has, **{self.position: of_position})
+
+    def of_positions(self) -> dict[str, str | None]:
+        return {self.position: "W_position"} if self.spec.positions else {}
 
     def extents(self) -> Extents:
         spec = self.spec
@@ -293,6 +310,9 @@ class OfPooling(Book):
     def sides(self) -> Sides:
         every = {"x": (self.i, self.m), "keep": (self.i,), self.first: (self.i,)}
         return where(every, keep=self.is_padded, **{self.first: self.is_first})
+
+    def of_positions(self) -> dict[str, str | None]:
+        return {self.first: None} if self.is_first else {}
 
     @property
     def kept(self) -> Expression:

@@ -160,6 +160,14 @@ def evaluate(equations: Equations, sizes: Sizes, given: Mapping[str, np.ndarray]
     return tensors
 
 
+def at_positions(
+    made: Mapping[str, str | None], given: Mapping[str, np.ndarray], tokens: int
+) -> Arrays:
+    """Given tensors that positions make: the first rows of a table; without one what is 1 for the first token."""
+    first = (np.arange(tokens) == 0).astype(float)
+    return {n: first if table is None else given[table][:tokens] for n, table in made.items()}
+
+
 class Floats:
     """Arithmetic on arrays of floats."""
 

@@ -169,6 +169,10 @@ class Textbook:
         names += [*["keep"] * spec.key_padding, *self.tensors]
         return names + ["rotation(frequencies)", "frequencies"] * (spec.rotary is not None)
 
+    def of_positions(self) -> dict[str, str | None]:
+        """Given tensors that are the first rows of a table: attention has none."""
+        return {}
+
     def formulas(self) -> dict[str, Formula]:
         """Given tensors that are computed: rotations from frequencies."""
         if self.spec.rotary is None:
