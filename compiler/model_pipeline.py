@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from cortico.backends import (
     get_writer,
     require_support,
 )
+from cortico.files.names import CERTIFICATE, NETWORK, REPORT, SPEC
 from cortico.files.writing import replacing_files, sha256
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit
@@ -26,16 +27,13 @@ from cortico.ir.text import save_network
 from cortico.ir.text.networks import stored_arrays
 from cortico.lowering import lower_model
 from cortico.passes import Pass, Step, as_passes, compare_meaning, run_on_blocks
-from cortico.pipeline import CERTIFICATE, emitted, write_circuit
+from cortico.pipeline import emitted, write_circuit
 from cortico.report.networks import network_markdown
 from cortico.spec import ModelSpec
 from cortico.spec.model_weights import GivenModel
 
 if TYPE_CHECKING:
     from cortico.verify.models import ModelVerification
-
-#: The text of the network in a folder; its arrays lie beside it.
-NETWORK = "network.cortico"
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,7 @@ class ModelCompilation:
     exporter: Exporter | None = None  #: writes files of the flat circuit that are no text
     flat: Circuit | None = None  #: where a backend takes circuits only
     verification: ModelVerification | None = None
+    documents: Mapping[str, str] = field(default_factory=dict)  #: other files beside the code
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
@@ -70,8 +69,9 @@ class ModelCompilation:
         of these names are there with other content, unless `force` is set.
         """
         documents = {
-            "spec.json": spec_to_json(self.spec),
-            "report.md": network_markdown(self.network, self.steps),
+            SPEC: spec_to_json(self.spec),
+            REPORT: network_markdown(self.network, self.steps),
+            **self.documents,
         }
         with replacing_files(Path(folder), force=force) as staging:
             save_network(self.network, staging / NETWORK)
@@ -104,11 +104,12 @@ def compile_model(
     backend: str | Backend = "numpy",
     progress: Progress = lambda stage: None,
     verify: bool = False,
+    documents: Mapping[str, str] | None = None,
 ) -> ModelCompilation:
     """Compile a whole model to a network and to the files of `backend`.
 
     `weights` are those of blocks by path. Each block is taken through the `passes`. A backend that has no
-    code of networks writes the flat circuit. With `verify` each distinct block, the wiring, the passes and
+    code of networks writes the flat circuit; `documents` are written beside it. With `verify` each distinct block, the wiring, the passes and
     the numbers are proved or checked, see `cortico.verify.models`.
 
     Raises SpecError, UnsupportedError and PassError as `compile_attention` does.
@@ -125,6 +126,7 @@ def compile_model(
         require_support(target, flat)
         files, exporter = emitted(target, flat)
         compiled = ModelCompilation(spec, lowered, network, steps, files, exporter, flat)
+    compiled = replace(compiled, documents=documents or {})
     if not verify:
         return compiled
     from cortico.verify.models import verify_model  # here, so that compiling stays quick

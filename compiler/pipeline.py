@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortico.backends import Backend, Emitter, Exporter, Progress, get_writer, require_support
+from cortico.files.names import CERTIFICATE, CIRCUIT, REPORT, SPEC
 from cortico.files.writing import replacing_files, sha256
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit
@@ -23,9 +24,6 @@ from cortico.spec.weights import Given, given_weights
 
 if TYPE_CHECKING:
     from cortico.verify.claims import Verification
-
-#: The file that says what was proved of a compilation.
-CERTIFICATE = "certificate.json"
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class Compilation:
         report = report_markdown(self.circuit)
         if self.steps:
             report += "\n" + pass_table(self.steps).markdown()
-        return {"spec.json": spec_to_json(self.spec), "report.md": report}
+        return {SPEC: spec_to_json(self.spec), REPORT: report}
 
 
 @kind
@@ -116,12 +114,12 @@ def write_circuit(
     progress: Progress,
 ) -> tuple[str, ...]:
     """Write a circuit and files of it into a folder; their names."""
-    save_circuit(circuit, folder / "circuit.cortico")
+    save_circuit(circuit, folder / CIRCUIT)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     exported = exporter.write(circuit, folder, progress) if exporter else ()
     has_values = any(p.values is not None for p in circuit.parameters)
-    stored = ("circuit.cortico", *["circuit.safetensors"] * has_values)
+    stored = (CIRCUIT, *["circuit.safetensors"] * has_values)
     return (*stored, *files, *exported)
 
 

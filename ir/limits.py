@@ -10,6 +10,8 @@ from __future__ import annotations
 SPEC_BYTES = 2**15
 #: Bytes of JSON: config.json, an index of shards, the header of a safetensors file.
 JSON_BYTES = 2**24
+#: Bytes of a tokenizer.json; one of a quarter of a million words has 20 MB.
+TOKENIZER_BYTES = 2**26
 #: Bytes of a circuit's text. Three thousand populations have a third of that.
 TEXT_BYTES = 2**20
 #: Bytes that the compressed arrays of an .npz file may unpack to; arrays that are not compressed are

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import CommandArguments, argument, binding
-from cortico.cli.paths import CIRCUIT, CIRCUITS, PathKind, kind_of
+from cortico.cli.paths import CIRCUITS, PathKind, kind_of
+from cortico.files.names import CIRCUIT
 
 if TYPE_CHECKING:
     from cortico.ir import Circuit

@@ -1,4 +1,4 @@
-"""Compile a spec file or one layer of a checkpoint to a circuit and to code that runs it."""
+"""Compile a spec file or a checkpoint, whole or one attention of it, to a circuit and to code that runs it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortico.cli.arguments import argument
+from cortico.cli.models import ModelArguments, is_model, read_model_source
 from cortico.cli.outputs import ForceArguments, print_written
-from cortico.cli.sources import SourceArguments, read_source
+from cortico.cli.sources import read_source
 from cortico.cli.targets import BackendArguments, read_backend
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 _LONGEST = 100  #: characters of a folder name that is made from a spec's name
 
 
-class Arguments(BackendArguments, ForceArguments, SourceArguments):
-    """Source, layer, sizes, weights, backend and output folder."""
+class Arguments(BackendArguments, ForceArguments, ModelArguments):
+    """Source, layers, sizes, weights, backend and output folder."""
 
     output: Path | None = argument("-o", "--output", metavar="DIR", help="folder to write")
     passes: str = argument(
@@ -59,6 +60,12 @@ class _ListPasses(argparse.Action):
 
 def execute(arguments: Arguments) -> int:
     """Compile, write the folder, and print what was made."""
+    if is_model(arguments.source, arguments):
+        return _compile_model(arguments)
+    return _compile_attention(arguments)
+
+
+def _compile_attention(arguments: Arguments) -> int:
     from cortico.cli.console import console, print_line, print_table, stages
     from cortico.pipeline import compile_attention
     from cortico.report.summary import pass_table, report_tables
@@ -91,6 +98,52 @@ def execute(arguments: Arguments) -> int:
     )
     print_written(folder, written)
     return 0
+
+
+def _compile_model(arguments: Arguments) -> int:
+    from cortico.cli.console import console, print_line, print_table, stages
+    from cortico.model_pipeline import compile_model
+    from cortico.report.networks import network_tables
+    from cortico.report.words import number, one_line
+
+    with stages() as progress:
+        spec, weights = read_model_source(arguments.source, arguments, progress)
+        compilation = compile_model(
+            spec,
+            weights,
+            passes=arguments.passes,
+            backend=read_backend(arguments),
+            progress=progress,
+            verify=arguments.verify,
+            documents=_tokenizer(arguments.source),
+        )
+        folder = arguments.output or Path(_slug(spec.name))
+        progress(f"writing {folder}")
+        written = compilation.write(folder, progress, force=arguments.force)
+    out, counts = console(), compilation.network.counts()
+    if arguments.print_between_passes:
+        for path, steps in compilation.steps.items():
+            print(f"# {path}")
+            _print_steps(steps)
+    for table in network_tables(compilation.network, compilation.steps):
+        print_table(table, out)
+    print_line(
+        f"{one_line(spec.name)}: {number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
+        f"{number(counts.parameters)} parameters",
+        out,
+    )
+    print_written(folder, written)
+    return 0
+
+
+def _tokenizer(source: Path) -> dict[str, str]:
+    """The tokenizer beside a model, as the file that it becomes in a compiled folder; none where there is none."""
+    from cortico.backends.extras import is_installed
+    from cortico.frontends.tokenizer import TOKENIZER, has_tokenizer, read_tokenizer
+
+    if not has_tokenizer(source) or not is_installed("tokenizers"):
+        return {}
+    return {TOKENIZER: read_tokenizer(source).to_str()}
 
 
 def _print_steps(steps: Sequence[Step]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cortico.cli.arguments import argument
 from cortico.cli.outputs import ForceArguments, print_written
 from cortico.cli.paths import CIRCUITS, PathKind, kind_of
+from cortico.files.names import CIRCUIT
 
 if TYPE_CHECKING:
     from cortico.ir import Circuit
@@ -77,7 +78,7 @@ def _circuit(
 
     circuit = _read(arguments.source, kind, progress)
     with replacing_files(arguments.output, force=arguments.force) as staging:
-        save_circuit(circuit, staging / "circuit.cortico")
+        save_circuit(circuit, staging / CIRCUIT)
         (staging / "report.md").write_text(report_markdown(circuit), encoding="utf-8")
         written = sorted(path.name for path in staging.iterdir())
     counts = circuit.counts()

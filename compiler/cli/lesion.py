@@ -89,10 +89,10 @@ def execute(arguments: Arguments) -> int:
 def _changes(arguments: Arguments, circuit: Circuit, progress: Callable[[str], None]) -> Effects:
     import numpy as np
 
-    from cortico.cli.run import read_arrays, read_weights
+    from cortico.cli.run import read_arrays, read_weights, required_input
     from cortico.experiment import effects, lesions
 
-    inputs = read_arrays(arguments.input, circuit)
+    inputs = read_arrays(required_input(arguments), circuit)
     weights = read_weights(arguments.weights, arguments.circuit, circuit)
     lesioned = lesions(circuit, arguments.cuts)
     progress(f"running {arguments.backend}, whole and lesioned")

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
+from cortico.files.names import CIRCUIT, NETWORK
+
 _SPEC_SUFFIXES = (".toml", ".json", ".yaml", ".yml")
-CIRCUIT = "circuit.cortico"  #: the circuit's text in a folder
 
 
 class PathKind(StrEnum):
@@ -20,6 +21,7 @@ class PathKind(StrEnum):
     ONNX = "an .onnx file"
     CHECKPOINT = "a checkpoint folder"
     COMPILED = "a compiled folder"
+    MODEL = "a folder of a compiled model"
     TEXT = "a circuit file (.cortico)"
     SONATA = "a SONATA folder"
     FOLDER = "a folder of nothing that cortico knows"
@@ -92,14 +94,16 @@ def _kinds(path: Path) -> Iterator[PathKind]:
 
 
 def _folder_kinds(folder: Path) -> Iterator[PathKind]:
-    compiled = (folder / CIRCUIT).is_file()
+    compiled, model = (folder / CIRCUIT).is_file(), (folder / NETWORK).is_file()
+    if model:
+        yield PathKind.MODEL
     if (folder / "circuit_config.json").is_file():
         yield PathKind.SONATA
     if compiled:
         yield PathKind.COMPILED
-    if (folder / "config.json").exists() or not (compiled or _has_no_tensors(folder)):
+    if (folder / "config.json").exists() or not (compiled or model or _has_no_tensors(folder)):
         yield PathKind.CHECKPOINT
-    elif not compiled:
+    elif not (compiled or model):
         yield PathKind.FOLDER
 
 

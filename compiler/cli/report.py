@@ -16,6 +16,7 @@ from cortico.cli.subjects import (
     read_activity,
     read_subject,
 )
+from cortico.files.names import CERTIFICATE
 
 if TYPE_CHECKING:
     from cortico.ir import Circuit
@@ -90,7 +91,7 @@ def _claims(arguments: Arguments, subject: Subject) -> tuple[Claim, ...]:
 
     if subject.compilation and subject.compilation.verification:
         return subject.compilation.verification.claims
-    certificate = arguments.source / "certificate.json"
+    certificate = arguments.source / CERTIFICATE
     if subject.compilation is None and arguments.verify:
         raise SpecError("--verify is for a spec or a checkpoint; `cortico verify` checks a folder")
     return _read_claims(certificate) if certificate.is_file() else ()

@@ -1,4 +1,4 @@
-"""Run a compiled circuit on arrays from an .npy or .npz file."""
+"""Run a compiled circuit or model on arrays from an .npy or .npz file, or on texts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cortico.ir import Circuit
+    from cortico.ir.network import Network
 
 
 class RunArguments(BackendArguments, ForceArguments, CircuitArguments):
     """Circuit, inputs, backend and where to write the output."""
 
-    input: Path = argument(
-        "-i", "--input", required=True, metavar="FILE", help=".npy of x, or .npz by input name"
+    input: Path | None = argument(
+        "-i",
+        "--input",
+        apart="input",
+        metavar="FILE",
+        help=".npy of x, or .npz by input name",
     )
     output: Path | None = argument(
         "-o",
@@ -34,11 +39,27 @@ class RunArguments(BackendArguments, ForceArguments, CircuitArguments):
     )
 
 
-Arguments = RunArguments
+class Arguments(RunArguments):
+    """The same, and texts for a whole model."""
+
+    text: tuple[str, ...] = argument(
+        "--text", metavar="TEXT", help="a text for a whole model; repeatable"
+    )
 
 
 def execute(arguments: Arguments) -> int:
     """Run, write the outputs, and print their shapes."""
+    from cortico.cli.paths import CIRCUITS, PathKind, kind_of
+
+    if kind_of(arguments.circuit, (*CIRCUITS, PathKind.MODEL)) is PathKind.MODEL:
+        from cortico.cli.run_model import run_model
+
+        return run_model(arguments)
+    arguments.refuse("a circuit, which hears no words", "text")
+    return _run_circuit(arguments)
+
+
+def _run_circuit(arguments: Arguments) -> int:
     import numpy as np
 
     from cortico.backends import get_runner, require_support
@@ -51,7 +72,7 @@ def execute(arguments: Arguments) -> int:
         check_output(arguments.output, circuit)
         backend = get_runner(read_backend(arguments))
         require_support(backend, circuit)
-        inputs = read_arrays(arguments.input, circuit)
+        inputs = read_arrays(required_input(arguments), circuit)
         weights = read_weights(arguments.weights, arguments.circuit, circuit)
         progress(f"running {arguments.backend}")
         with np.errstate(all="ignore"):  # the summary tells of NaN and infinity
@@ -59,7 +80,7 @@ def execute(arguments: Arguments) -> int:
         if arguments.output:
             write_arrays(arguments.output, outputs, arguments.force)
     for name, array in outputs.items():
-        print_line(_summary(name, array), console())
+        print_line(summary(name, array), console())
     for remark in getattr(backend, "remarks", ()):
         print_line(one_line(remark), console())
     if arguments.output:
@@ -67,7 +88,17 @@ def execute(arguments: Arguments) -> int:
     return 0
 
 
-def _summary(name: str, array: np.ndarray) -> str:
+def required_input(arguments: RunArguments) -> Path:
+    """The file of inputs. SpecError where none is given."""
+    from cortico.ir import SpecError
+
+    if arguments.input is None:
+        raise SpecError("no input: give -i FILE, an .npy of x or an .npz by input name")
+    return arguments.input
+
+
+def summary(name: str, array: np.ndarray) -> str:
+    """Shape, type, mean and largest number of an output."""
     import numpy as np
 
     wrong = array.size - np.isfinite(array).sum()
@@ -135,7 +166,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], force: bool) -> None
         save_npz(staging / path.name, arrays)
 
 
-def check_output(path: Path | None, circuit: Circuit) -> None:
+def check_output(path: Path | None, circuit: Circuit | Network) -> None:
     """SpecError when the file's suffix does not fit what is written."""
     from cortico.ir import SpecError
 

@@ -12,6 +12,7 @@ from cortico.cli.outputs import ForceArguments
 from cortico.cli.paths import SOURCES, PathKind, kind_of
 from cortico.cli.sources import SpecArguments, read_source, refuse_options_of_specs
 from cortico.cli.subjects import default_passes
+from cortico.files.names import CERTIFICATE
 
 if TYPE_CHECKING:
     from cortico.pipeline import Compilation
@@ -135,7 +136,7 @@ def _recheck(path: Path, weights: Weights | None = None, spec: AttentionSpec | N
     from cortico.cli.console import console, print_line
     from cortico.verify.recheck import examine
 
-    path = path / "certificate.json" if path.is_dir() else path
+    path = path / CERTIFICATE if path.is_dir() else path
     certificate = _read_json(path)
     if spec is not None:
         _require_spec(path, certificate, spec)
@@ -195,7 +196,7 @@ def _emitted_again(folder: Path) -> tuple[list[str], bool]:
     from cortico.verify.emission.check import claims_of_files, differing_files
     from cortico.verify.emission.record import backend_of
 
-    found = _read_json(folder / "certificate.json")
+    found = _read_json(folder / CERTIFICATE)
     target = backend_of(found.get("emitted") if isinstance(found, dict) else None)
     circuit = read_circuit(folder)
     differing = differing_files(circuit, target, folder)

@@ -39,6 +39,11 @@ HARMLESS = words(
     "sinusoidal_pos_embds cls_token_id"
 )
 
+#: Why whole models of a family are not read.
+EXPERTS = "the feed-forward blocks of {} are a mixture of experts, which no spec has"
+PATCHES = "{} hears patches of images, and whole models hear tokens"
+SOUND = "{} hears sound, and whole models hear tokens"
+
 #: The attention of each layer of a stack.
 Attentions = Sequence[AttentionSpec]
 
@@ -79,7 +84,7 @@ Names = Mapping[str, Stored]
 Table = Mapping[str, Names]
 
 
-def norm(*modules: str, added: float = 0.0, old: bool = False) -> Names:
+def norm(*modules: str, added: float = 0.0, old: bool = False) -> dict[str, Stored]:
     """Gain and shift of a norm. `old`: first files called them gamma and beta."""
     gains, shifts = _named(modules, "weight"), _named(modules, "bias")
     if old:
@@ -87,7 +92,7 @@ def norm(*modules: str, added: float = 0.0, old: bool = False) -> Names:
     return {"gain": Stored(gains, added=added), "shift": Stored(shifts)}
 
 
-def linear(*modules: str, biases: tuple[str, ...] = ()) -> Names:
+def linear(*modules: str, biases: tuple[str, ...] = ()) -> dict[str, Stored]:
     """Matrix and bias of a dense block; `biases` are other names of the latter."""
     return {
         "W": Stored(_named(modules, "weight")),
@@ -97,7 +102,7 @@ def linear(*modules: str, biases: tuple[str, ...] = ()) -> Names:
 
 def feed_forward(
     inward: str, outward: str, gate: str | None = None, transposed: bool = False
-) -> Names:
+) -> dict[str, Stored]:
     """Matrices and biases of a feed-forward block. Where `gate` is `inward`, it is the first of two in one."""
     found = _maps({"in": inward, "out": outward}, transposed=transposed)
     if gate != inward:
@@ -106,7 +111,7 @@ def feed_forward(
     return found | first | second
 
 
-def _maps(modules: Mapping[str, str], transposed: bool = False, **how: int) -> Names:
+def _maps(modules: Mapping[str, str], transposed: bool = False, **how: int) -> dict[str, Stored]:
     return {
         f"{letter}_{side}": Stored((f"{module}.{word}",), transposed and letter == "W", **how)
         for side, module in modules.items()
@@ -116,7 +121,7 @@ def _maps(modules: Mapping[str, str], transposed: bool = False, **how: int) -> N
 
 def embedding(
     token: str, types: str | None = None, positions: str | None = None, skipped: int = 0
-) -> Names:
+) -> dict[str, Stored]:
     """Tables of tokens, types and positions; the first rows of the last may be skipped."""
     modules = {"W_token": token, "W_type": types, "W_position": positions}
     return {
@@ -187,9 +192,8 @@ class Model:
 
     def head(self, config: Config, architecture: str | None) -> Head:
         """What is added to the states. SpecError for a class that is not read, and where none is named."""
-        kind = (
-            architecture or _architecture(config) if len(self.heads) > 1 else next(iter(self.heads))
-        )
+        only = next(iter(self.heads)) if len(self.heads) == 1 else None
+        kind = architecture or only or _architecture(config)
         if kind in self.heads:
             return self.heads[kind]
         what = f"architectures = {shown(config.values.get('architectures'))}"

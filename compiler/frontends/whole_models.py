@@ -18,9 +18,8 @@ from cortico.frontends.families import parts_of_model
 from cortico.frontends.family import Family
 from cortico.frontends.model import Head, Model, Names, Table
 from cortico.frontends.sentences import Sentences, sentences_of
-from cortico.frontends.tensors import Tensors
 from cortico.ir.arguments import kind
-from cortico.ir.errors import SpecError, bullet_list, near_name
+from cortico.ir.errors import SpecError, bullet_list
 from cortico.ir.reading import AnyPath
 from cortico.spec import AttentionSpec, ModelSpec, Sentence
 from cortico.spec.attention import Size
@@ -115,9 +114,10 @@ class _Reader:
 
     def attentions(self, family: Family) -> Iterator[tuple[AttentionSpec, dict[str, np.ndarray]]]:
         """Those of all layers."""
-        found, tokens = self.found, self.config.tokens
-        for layer in range(family.count(self.config, found.ignore)):
-            yield family.read(self.config, found.tensors, layer, found.prefix, found.ignore, tokens)
+        found, given, tokens = self.found, self.found.config, self.config.tokens
+        assert given is not None
+        for layer in range(family.count(given, found.ignore)):
+            yield family.read(given, found.tensors, layer, found.prefix, found.ignore, tokens)
             inner, place = family.placed(self.config, found.tensors, layer, found.prefix)
             ignored = tuple(f"{inner}{place}{each}" for each in family.ignored)
             inside = {name for name in found.tensors if name.startswith(inner + place)}

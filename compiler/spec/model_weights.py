@@ -68,6 +68,15 @@ def _with_table(spec: ModelSpec, plan: Wiring, given: GivenModel) -> dict[str, A
     return {**given, "readout": own if table is None else own | {MATRIX: table}}
 
 
+def by_path(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Tensors called `layer[0].attention.W_Q`, as a weights file has them, by path and name."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in tensors.items():
+        path, _, own = name.rpartition(".")
+        found.setdefault(path, {})[own] = array
+    return found
+
+
 @kind
 def random_model(
     spec: ModelSpec, seed: Seed = 0, dtype: Any = np.float64

@@ -93,7 +93,9 @@ POSITIONS = "max_position_embeddings"
 LAYER = "encoder.layer.{layer}."
 TENSORS = {
     "embedding": embedding(
-        *(f"embeddings.{kind}_embeddings" for kind in ("word", "token_type", "position"))
+        "embeddings.word_embeddings",
+        "embeddings.token_type_embeddings",
+        "embeddings.position_embeddings",
     ),
     "embedding_norm": norm("embeddings.LayerNorm", old=True),
     "layer.attention_norm": norm(f"{LAYER}attention.output.LayerNorm", old=True),

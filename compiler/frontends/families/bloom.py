@@ -8,10 +8,22 @@ import numpy as np
 
 from cortico.frontends.config import Config
 from cortico.frontends.families.options import EVERY_BIAS
+from cortico.frontends.families.stacks import layer_norm, logits, pre_norm, stacked
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Fused
-from cortico.spec import AttentionSpec, Mask, PositionBias
+from cortico.frontends.model import (
+    STATES,
+    Attentions,
+    Head,
+    Model,
+    embedding,
+    feed_forward,
+    heads,
+    linear,
+    norm,
+)
+from cortico.spec import AttentionSpec, FeedForward, Mask, PositionBias, Stack
 
 KEYS = Keys(
     read={"hidden_size": 64, "n_layer": 2, "n_head": 8},
@@ -57,6 +69,34 @@ def alibi_slopes(heads: int) -> np.ndarray:
     return np.concatenate([first, more])
 
 
+def stack(config: Config, attentions: Attentions) -> Stack:
+    """Norms before, at the end, and of the tokens. The library's gelu has √(2/π) to eight digits."""
+    own, size = layer_norm(config, "layer_norm_epsilon"), config.size("hidden_size")
+    hidden = FeedForward(size, 4 * size, "gelu_tanh", bias_in=True, bias_out=True)
+    return stacked(config, pre_norm(own, hidden), attentions, embedding_norm=own, norm=own)
+
+
+MLP = "h.{layer}.mlp.dense_"
+TENSORS = {
+    "embedding": embedding("word_embeddings"),
+    "embedding_norm": norm("word_embeddings_layernorm"),
+    "layer.pre_attention_norm": norm("h.{layer}.input_layernorm"),
+    "layer.pre_feed_forward_norm": norm("h.{layer}.post_attention_layernorm"),
+    "layer.feed_forward": feed_forward(f"{MLP}h_to_4h", f"{MLP}4h_to_h"),
+    "norm": norm("ln_f"),
+}
+MODEL = Model(
+    stack=stack,
+    tensors=TENSORS,
+    heads=heads(
+        "Bloom", Model=STATES, ForCausalLM=Head(logits, tensors={"readout": linear("lm_head")})
+    ),
+    read={"layer_norm_epsilon": 1e-5, "tie_word_embeddings": True},
+    harmless=words("n_inner is_decoder"),
+    fixed={"apply_residual_connection_post_layernorm": False, "add_cross_attention": False},
+)
+
+
 FAMILY = Family(
     name="Bloom",
     model_types=("bloom",),
@@ -66,4 +106,5 @@ FAMILY = Family(
     place="h.{layer}.self_attention.",
     prefixes=("", "transformer."),
     layers="n_layer",
+    model=MODEL,
 )

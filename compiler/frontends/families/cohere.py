@@ -7,10 +7,12 @@ from dataclasses import replace
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
 from cortico.frontends.families.options import GAINS, all_or_none, layer_normed, rotary_decoder
+from cortico.frontends.families.stacks import gated, layer_norm, logits, parallel, stacked
 from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
+from cortico.frontends.model import Attentions
 from cortico.frontends.rope import ROPE_KEYS
-from cortico.spec import RotaryStyle
+from cortico.spec import Readout, RotaryStyle, Stack
 
 KEYS = Keys(
     read={
@@ -39,6 +41,34 @@ def describe(config: Config, layer: int) -> Attention:
     return layer_normed(plain, config, "use_qk_norm", own_gains=True)
 
 
+def stack(config: Config, attentions: Attentions) -> Stack:
+    """Both blocks hear the same, by one layer norm without a shift."""
+    own = layer_norm(config, "layer_norm_eps", shift=False)
+    return stacked(config, parallel(own, gated(config)), attentions, norm=own)
+
+
+def read_out(config: Config) -> Readout:
+    """Logits times a number."""
+    return logits(config, scale=config.number("logit_scale"))
+
+
+MODEL = replace(
+    llama.like(
+        "Cohere",
+        stack,
+        read_out,
+        eps=None,
+        intermediate_size=22528,
+        logit_scale=0.0625,
+        tie_word_embeddings=True,
+    ),
+    tensors={
+        **llama.TENSORS,
+        "layer.pre_parallel_norm": llama.TENSORS["layer.pre_attention_norm"],
+    },
+)
+
+
 FAMILY = replace(
     llama.FAMILY,
     name="Cohere",
@@ -47,4 +77,5 @@ FAMILY = replace(
     describe=describe,
     others=GAINS,
     in_a_row=False,
+    model=MODEL,
 )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cortico.frontends.config import Config
-from cortico.frontends.families import llama
+from cortico.frontends.families import gemma, llama
 from cortico.frontends.families.options import all_or_none, rotary_decoder, window_of
+from cortico.frontends.families.stacks import gated, logits, norm_after, rms, stacked
 from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
+from cortico.frontends.model import Attentions
 from cortico.frontends.rope import ROPE_KEYS
+from cortico.spec import Readout, Stack
 
 KEYS = Keys(
     read={
@@ -43,6 +46,30 @@ def describe(config: Config, layer: int) -> Attention:
     return replace(spec, soft_cap=cap), frequencies
 
 
+def stack(config: Config, attentions: Attentions) -> Stack:
+    """Norms on both sides of each block, and tokens that are made longer."""
+    own, act = rms(config), gemma.act_of(config, "hidden_activation", "hidden_act")
+    layer = norm_after(own, gated(config, act=act), before=True)
+    return stacked(config, layer, attentions, norm=own, scale=gemma.scale_of_tokens(config))
+
+
+def read_out(config: Config) -> Readout:
+    """Logits, which may be capped."""
+    key = "final_logit_softcapping"
+    return logits(config, soft_cap=None if config.values[key] is None else config.number(key))
+
+
+READ = {**gemma.READ, "hidden_activation": "gelu_pytorch_tanh", "intermediate_size": 9216}
+TENSORS = gemma.tensors(
+    post_attention_norm="post_attention_layernorm",
+    pre_feed_forward_norm="pre_feedforward_layernorm",
+    post_feed_forward_norm="post_feedforward_layernorm",
+)
+MODEL = replace(
+    llama.like("Gemma2", stack, read_out, **READ, final_logit_softcapping=30.0), tensors=TENSORS
+)
+
+
 FAMILY = replace(
     llama.FAMILY,
     name="Gemma 2",
@@ -50,4 +77,5 @@ FAMILY = replace(
     keys=KEYS,
     describe=describe,
     ignored=(),
+    model=MODEL,
 )

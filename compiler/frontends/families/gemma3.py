@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cortico.frontends.config import Config
-from cortico.frontends.families import llama
+from cortico.frontends.families import gemma2, llama
 from cortico.frontends.families.options import (
     GAINS,
     all_or_none,
@@ -65,6 +65,19 @@ def describe(config: Config, layer: int) -> Attention:
     return spec, weights
 
 
+MODEL = replace(
+    llama.like(
+        "Gemma3Text Gemma3",
+        gemma2.stack,
+        gemma2.read_out,
+        **gemma2.READ,
+        final_logit_softcapping=None,
+    ),
+    tensors=gemma2.TENSORS,
+    harmless=words("is_decoder _sliding_window_pattern"),
+)
+
+
 FAMILY = replace(
     llama.FAMILY,
     name="Gemma 3",
@@ -74,4 +87,5 @@ FAMILY = replace(
     ignored=(),
     others=GAINS,
     added=1.0,
+    model=MODEL,
 )

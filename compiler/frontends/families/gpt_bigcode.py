@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortico.frontends.config import Config
 from cortico.frontends.families import gpt2
 from cortico.frontends.families.options import EVERY_BIAS, causal
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Fused
+from cortico.frontends.model import STATES, heads
 from cortico.spec import AttentionSpec
 
 KEYS = Keys(
@@ -45,6 +48,16 @@ def describe(config: Config, layer: int) -> Attention:
     return spec, {}
 
 
+MODEL = replace(
+    gpt2.MODEL,
+    tensors=gpt2.tensors(transposed=False),
+    heads=heads("GPTBigCode", Model=STATES, ForCausalLM=gpt2.LANGUAGE),
+    read={**gpt2.READ, "activation_function": "gelu_pytorch_tanh"},
+    harmless=gpt2.MODEL.harmless | words("num_key_value_heads"),
+    fixed={},
+)
+
+
 FAMILY = Family(
     name="GPT-BigCode",
     model_types=("gpt_bigcode",),
@@ -55,4 +68,5 @@ FAMILY = Family(
     prefixes=("", "transformer."),
     ignored=gpt2.IGNORED,
     layers="n_layer",
+    model=MODEL,
 )

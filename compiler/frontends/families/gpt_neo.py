@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortico.frontends.config import Config
+from cortico.frontends.families import gpt2
+from cortico.frontends.families.stacks import layer_norm, logits, plain, pre_norm, stacked
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
-from cortico.spec import AttentionSpec, Bias, Mask
+from cortico.frontends.model import STATES, Attentions, Model, heads
+from cortico.spec import AttentionSpec, Bias, Mask, Stack
 
 KEYS = Keys(
     read={
@@ -75,6 +80,32 @@ def _is_group(group: object) -> bool:
     return False
 
 
+def stack(config: Config, attentions: Attentions) -> Stack:
+    """That of GPT-2 under other names of keys."""
+    own = layer_norm(config, "layer_norm_epsilon")
+    hidden = config.optional_size("intermediate_size") or 4 * config.size("hidden_size")
+    layer = pre_norm(own, plain(config, hidden, "activation_function", "hidden_size"))
+    positions = config.size("max_position_embeddings")
+    return stacked(config, layer, attentions, positions=positions, norm=own)
+
+
+MODEL = Model(
+    stack=stack,
+    tensors=gpt2.tensors(transposed=False),
+    heads=heads("GPTNeo", Model=STATES, ForCausalLM=replace(gpt2.LANGUAGE, readout=logits)),
+    read={
+        "max_position_embeddings": 2048,
+        "intermediate_size": None,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "tie_word_embeddings": True,
+    },
+    harmless=words("is_decoder"),
+    fixed={"add_cross_attention": False},
+    ignored=("h.*.attn.attention.bias", "h.*.attn.attention.masked_bias"),
+)
+
+
 FAMILY = Family(
     name="GPT-Neo",
     model_types=("gpt_neo",),
@@ -85,4 +116,5 @@ FAMILY = Family(
     prefixes=("", "transformer."),
     ignored=("bias", "masked_bias"),  # the mask and its number, in old files
     layers="num_layers",
+    model=MODEL,
 )

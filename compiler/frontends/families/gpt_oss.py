@@ -9,6 +9,7 @@ from cortico.frontends.families import llama
 from cortico.frontends.families.options import all_or_none, rotary_decoder, window_of
 from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
+from cortico.frontends.model import EXPERTS
 from cortico.frontends.rope import ROPE_KEYS
 
 KEYS = Keys(
@@ -56,6 +57,8 @@ def describe(config: Config, layer: int) -> Attention:
     return replace(spec, sink=True), frequencies
 
 
+MODEL = EXPERTS.format("GPT-OSS")
+
 FAMILY = replace(
     llama.FAMILY,
     name="GPT-OSS",
@@ -64,4 +67,5 @@ FAMILY = replace(
     describe=describe,
     ignored=(),
     others={"sink": "sinks"},
+    model=MODEL,
 )

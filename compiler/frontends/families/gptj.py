@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortico.frontends.config import Config
 from cortico.frontends.families import gpt2
 from cortico.frontends.families.options import causal
+from cortico.frontends.families.stacks import logits, parallel, stacked
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.keys import Keys
 from cortico.frontends.maps import Separate
+from cortico.frontends.model import (
+    STATES,
+    Attentions,
+    Head,
+    embedding,
+    feed_forward,
+    heads,
+    linear,
+    norm,
+)
 from cortico.ir.errors import SpecError
-from cortico.spec import AttentionSpec, Rotary, RotaryStyle
+from cortico.spec import AttentionSpec, Readout, Rotary, RotaryStyle, Stack
 
 KEYS = Keys(
     read={"n_embd": 4096, "n_layer": 28, "n_head": 16, "rotary_dim": 64, "is_causal": True},
@@ -36,6 +49,34 @@ def describe(config: Config, layer: int) -> Attention:
     return spec, {}
 
 
+def stack(config: Config, attentions: Attentions) -> Stack:
+    """Attention and feed-forward block hear the same normed tokens."""
+    own = gpt2.norm_of(config)
+    layer = parallel(own, gpt2.feed_forward_of(config))
+    return stacked(config, layer, attentions, norm=own)
+
+
+def read_out(config: Config) -> Readout:
+    """Logits with a bias."""
+    return logits(config, "n_embd", bias=True)
+
+
+MODEL = replace(
+    gpt2.MODEL,
+    stack=stack,
+    tensors={
+        "embedding": embedding("wte"),
+        "layer.pre_parallel_norm": norm("h.{layer}.ln_1"),
+        "layer.feed_forward": feed_forward("h.{layer}.mlp.fc_in", "h.{layer}.mlp.fc_out"),
+        "norm": norm("ln_f"),
+    },
+    heads=heads(
+        "GPTJ", Model=STATES, ForCausalLM=Head(read_out, tensors={"readout": linear("lm_head")})
+    ),
+    read={**gpt2.READ, "tie_word_embeddings": False},
+)
+
+
 FAMILY = Family(
     name="GPT-J",
     model_types=("gptj",),
@@ -46,4 +87,5 @@ FAMILY = Family(
     prefixes=("", "transformer."),
     ignored=gpt2.IGNORED,
     layers="n_layer",
+    model=MODEL,
 )

@@ -7,9 +7,12 @@ from dataclasses import replace
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
 from cortico.frontends.families.options import all_or_none, rotary_decoder
+from cortico.frontends.families.stacks import gated, logits, pre_norm, rms, stacked
 from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
+from cortico.frontends.model import Attentions
 from cortico.frontends.rope import ROPE_KEYS
+from cortico.spec import Readout, Stack
 
 KEYS = Keys(
     read={
@@ -36,10 +39,35 @@ def describe(config: Config, layer: int) -> Attention:
     return rotary_decoder(config, all_or_none(config.flag("attention_bias")), scale=scale)
 
 
+def stack(config: Config, attentions: Attentions) -> Stack:
+    """Llama's, with factors of tokens and of what is added."""
+    own, hidden = rms(config), gated(config, config.flag("mlp_bias"))
+    layer = pre_norm(own, hidden, scale=config.number("residual_multiplier"))
+    scale = config.number("embedding_multiplier")
+    return stacked(config, layer, attentions, norm=own, scale=scale)
+
+
+def read_out(config: Config) -> Readout:
+    """Logits over a number."""
+    return logits(config, scale=1 / config.number("logits_scaling"))
+
+
+MODEL = llama.like(
+    "Granite",
+    stack,
+    read_out,
+    mlp_bias=False,
+    embedding_multiplier=1.0,
+    residual_multiplier=1.0,
+    logits_scaling=1.0,
+)
+
+
 FAMILY = replace(
     llama.FAMILY,
     name="Granite",
     model_types=("granite",),
     keys=KEYS,
     describe=describe,
+    model=MODEL,
 )

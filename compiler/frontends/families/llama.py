@@ -85,14 +85,13 @@ def language(read: Callable[[Config], Readout] = logits) -> Head:
 READ = {
     "intermediate_size": 11008,
     "hidden_act": "silu",
-    "rms_norm_eps": 1e-6,
     "tie_word_embeddings": False,
 }
 MODEL = Model(
     stack=own_stack,
     tensors=TENSORS,
     heads=heads("Llama", Model=STATES, ForCausalLM=language()),
-    read={**READ, "mlp_bias": False},
+    read={**READ, "rms_norm_eps": 1e-6, "mlp_bias": False},
     harmless=words("is_decoder"),
     fixed={"add_cross_attention": False},
     ignored=("layers.*.self_attn.rotary_emb.inv_freq", "rotary_emb.inv_freq"),
@@ -103,15 +102,20 @@ def like(
     names: str,
     stack: Callable[..., Stack] = stack,
     read_out: Callable[[Config], Readout] = logits,
+    eps: float | None = 1e-6,
     fixed: Mapping[str, object] | None = None,
     **read: object,
 ) -> Model:
-    """A model of the same blocks with other classes, and defaults of keys where they are not Llama's."""
+    """A model of the same blocks with other classes, and defaults of keys where they are not Llama's.
+
+    eps: the default of `rms_norm_eps`; None where it has no RMS norm.
+    """
+    own = {} if eps is None else {"rms_norm_eps": eps}
     return replace(
         MODEL,
         stack=stack,
         heads=heads(names, Model=STATES, ForCausalLM=language(read_out)),
-        read={**READ, **read},
+        read={**READ, **own, **read},
         fixed={**MODEL.fixed, **(fixed or {})},
     )
 

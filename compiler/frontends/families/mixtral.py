@@ -9,6 +9,7 @@ from cortico.frontends.families import llama
 from cortico.frontends.families.options import rotary_decoder
 from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
+from cortico.frontends.model import EXPERTS
 from cortico.frontends.rope import ROPE_KEYS
 from cortico.spec import Bias
 
@@ -40,10 +41,13 @@ def describe(config: Config, layer: int) -> Attention:
     return rotary_decoder(config, Bias(), config.optional_size("sliding_window"))
 
 
+MODEL = EXPERTS.format("Mixtral")
+
 FAMILY = replace(
     llama.FAMILY,
     name="Mixtral",
     model_types=("mixtral",),
     keys=KEYS,
     describe=describe,
+    model=MODEL,
 )

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortico.frontends.config import Config
 from cortico.frontends.families.options import all_or_none, layer_kind, rotary_decoder
+from cortico.frontends.families.stacks import (
+    activation,
+    gated,
+    in_runs,
+    layer_norm,
+    logits,
+    pre_norm,
+    stacked,
+)
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Fused
+from cortico.frontends.model import (
+    STATES,
+    Attentions,
+    Head,
+    Model,
+    embedding,
+    feed_forward,
+    heads,
+    linear,
+    norm,
+)
 from cortico.frontends.rope import ROPE_KEYS, of_kind
+from cortico.spec import Dense, Layer, Norm, Readout, Stack
 
 KEYS = Keys(
     read={
@@ -49,6 +72,72 @@ def describe(config: Config, layer: int) -> Attention:
     return rotary_decoder(named, all_or_none(config.flag("attention_bias")), window)
 
 
+def norm_of(config: Config) -> Norm:
+    """That of every place."""
+    return layer_norm(config, "norm_eps", shift=config.flag("norm_bias"))
+
+
+def stack(config: Config, attentions: Attentions) -> Stack:
+    """Norms before and at the end. The first attention has none: its tokens are normed already."""
+    own, hidden = norm_of(config), gated(config, config.flag("mlp_bias"), "hidden_activation")
+    whole = stacked(config, pre_norm(own, hidden), attentions, embedding_norm=own, norm=own)
+    first, *others = whole.levels
+    return replace(whole, layers=in_runs([_first(first), *others]))
+
+
+def _first(layer: Layer) -> Layer:
+    attention, feed_forward = layer.steps
+    (branch,) = attention.branches
+    return Layer((replace(attention, branches=(replace(branch, before=None),)), feed_forward))
+
+
+def masked(config: Config) -> Readout:
+    """Logits after a hidden layer and a norm."""
+    size, act = config.size("hidden_size"), activation(config, "classifier_activation")
+    dense = Dense(size, size, act, bias=config.flag("classifier_bias"))
+    return replace(
+        logits(config, bias=config.flag("decoder_bias")), dense=dense, norm=norm_of(config)
+    )
+
+
+MLP = "layers.{layer}.mlp."
+MODEL = Model(
+    stack=stack,
+    tensors={
+        "embedding": embedding("embeddings.tok_embeddings"),
+        "embedding_norm": norm("embeddings.norm"),
+        "layer.pre_attention_norm": norm("layers.{layer}.attn_norm"),
+        "layer.pre_feed_forward_norm": norm("layers.{layer}.mlp_norm"),
+        "layer.feed_forward": feed_forward(f"{MLP}Wi", f"{MLP}Wo", gate=f"{MLP}Wi"),
+        "norm": norm("final_norm"),
+    },
+    heads=heads(
+        "ModernBert",
+        Model=STATES,
+        ForMaskedLM=Head(
+            masked,
+            tensors={
+                "readout_dense": linear("head.dense"),
+                "readout_norm": norm("head.norm"),
+                "readout": linear("decoder"),
+            },
+        ),
+    ),
+    read={
+        "intermediate_size": 1152,
+        "hidden_activation": "gelu",
+        "norm_eps": 1e-5,
+        "norm_bias": False,
+        "mlp_bias": False,
+        "decoder_bias": True,
+        "classifier_bias": False,
+        "classifier_activation": "gelu",
+        "tie_word_embeddings": True,
+    },
+    harmless=words("layer_norm_eps"),  # another name, which the library does not read
+)
+
+
 FAMILY = Family(
     name="ModernBERT",
     model_types=("modernbert",),
@@ -57,4 +146,5 @@ FAMILY = Family(
     maps=Fused("Wqkv", "Wo"),
     place="layers.{layer}.attn.",
     prefixes=("", "model."),
+    model=MODEL,
 )

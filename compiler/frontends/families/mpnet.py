@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cortico.frontends.config import Config
 from cortico.frontends.distances import Distances
+from cortico.frontends.families import bert, roberta
 from cortico.frontends.families.options import encoder
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
+from cortico.frontends.model import Attentions, heads, norm
+from cortico.spec import Stack
 
 #: The library has 32 buckets up to 128 tokens, whatever config.json says.
 BUCKETS, FARTHEST = 32, 128
@@ -32,6 +37,35 @@ def distances(config: Config) -> Distances:
     return Distances("encoder.relative_attention_bias.weight", BUCKETS, FARTHEST, both=True)
 
 
+#: Rows of the table of positions up to that of the padding, whatever config.json says.
+ROWS_BEFORE = 2
+
+
+def stack(config: Config, attentions: Attentions) -> Stack:
+    """BERT's without types."""
+    rows = config.size(bert.POSITIONS)
+    if rows <= ROWS_BEFORE:
+        raise config.wrong(bert.POSITIONS, f"more than {ROWS_BEFORE}")
+    kept = config.changed(**{bert.POSITIONS: rows - ROWS_BEFORE, "type_vocab_size": 1})
+    whole = bert.stack(kept, attentions)
+    assert whole.embedding is not None
+    return replace(whole, embedding=replace(whole.embedding, types=None))
+
+
+MODEL = replace(
+    bert.MODEL,
+    stack=stack,
+    tensors={
+        **bert.TENSORS,
+        "embedding": roberta.skipping(bert.TENSORS["embedding"], ROWS_BEFORE),
+        "layer.attention_norm": norm("encoder.layer.{layer}.attention.LayerNorm"),
+    },
+    heads=heads("MPNet", Model=bert.POOLED, ForMaskedLM=roberta.MASKED),
+    read={key: value for key, value in bert.MODEL.read.items() if key != "type_vocab_size"},
+    harmless=words("type_vocab_size is_decoder"),
+)
+
+
 FAMILY = Family(
     name="MPNet",
     model_types=("mpnet",),
@@ -41,4 +75,5 @@ FAMILY = Family(
     place="encoder.layer.{layer}.attention.attn.",
     prefixes=("", "mpnet."),
     distances=distances,
+    model=MODEL,
 )

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from cortico.frontends.config import Config
 from cortico.frontends.families.bloom import alibi_slopes
+from cortico.frontends.families.stacks import layer_norm, logits, pre_norm, stacked
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Fused
-from cortico.spec import AttentionSpec, Mask, PositionBias
+from cortico.frontends.model import (
+    STATES,
+    Attentions,
+    Head,
+    Model,
+    embedding,
+    feed_forward,
+    heads,
+    linear,
+    norm,
+)
+from cortico.spec import AttentionSpec, FeedForward, Mask, PositionBias, Readout, Stack
 
 KEYS = Keys(
     read={"d_model": 2048, "n_heads": 16, "n_layers": 24, "attn_config": None},
@@ -58,6 +70,49 @@ def describe(config: Config, layer: int) -> Attention:
     return spec, {"alibi_slopes": alibi_slopes(heads)}
 
 
+def stack(config: Config, attentions: Attentions) -> Stack:
+    """Norms before and at the end, which have a gain and no shift."""
+    config.choice("norm_type", "low_precision_layernorm", "layernorm")
+    own = layer_norm(config, "layer_norm_epsilon", "d_model", shift=False)
+    layer = pre_norm(own, FeedForward(own.model, 4 * own.model, "gelu"))
+    return stacked(config, layer, attentions, norm=own)
+
+
+def read_out(config: Config) -> Readout:
+    """Logits of tokens."""
+    return logits(config, "d_model")
+
+
+MODEL = Model(
+    stack=stack,
+    tensors={
+        "embedding": embedding("wte"),
+        "layer.pre_attention_norm": norm("blocks.{layer}.norm_1"),
+        "layer.pre_feed_forward_norm": norm("blocks.{layer}.norm_2"),
+        "layer.feed_forward": feed_forward(
+            "blocks.{layer}.ffn.up_proj", "blocks.{layer}.ffn.down_proj"
+        ),
+        "norm": norm("norm_f"),
+    },
+    heads=heads(
+        "Mpt MPT", Model=STATES, ForCausalLM=Head(read_out, tensors={"readout": linear("lm_head")})
+    ),
+    read={
+        "layer_norm_epsilon": 1e-5,
+        "norm_type": "low_precision_layernorm",
+        "tie_word_embeddings": True,
+    },
+    # beside ALiBi no positions are learned, whatever is said
+    harmless=words("max_seq_len learned_pos_emb is_decoder"),
+    fixed={
+        "expansion_ratio": 4,
+        "embedding_fraction": 1.0,
+        "logit_scale": None,
+        "add_cross_attention": False,
+    },
+)
+
+
 FAMILY = Family(
     name="MPT",
     model_types=("mpt",),
@@ -67,4 +122,5 @@ FAMILY = Family(
     place="blocks.{layer}.attn.",
     prefixes=("", "transformer."),
     layers="n_layers",
+    model=MODEL,
 )

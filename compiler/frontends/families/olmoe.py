@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from cortico.frontends.families import olmo2
 from cortico.frontends.keys import Keys, words
+from cortico.frontends.model import EXPERTS
 
 KEYS = Keys(
     read={
@@ -23,4 +24,6 @@ KEYS = Keys(
     same={"num_local_experts": "num_experts"},
 )
 
-FAMILY = replace(olmo2.FAMILY, name="OLMoE", model_types=("olmoe",), keys=KEYS)
+MODEL = EXPERTS.format("OLMoE")
+
+FAMILY = replace(olmo2.FAMILY, name="OLMoE", model_types=("olmoe",), keys=KEYS, model=MODEL)

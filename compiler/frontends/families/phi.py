@@ -7,10 +7,13 @@ from dataclasses import replace
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
 from cortico.frontends.families.options import EVERY_BIAS, layer_normed, rotary_decoder
+from cortico.frontends.families.stacks import layer_norm, logits, parallel, plain, stacked
 from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
+from cortico.frontends.model import Attentions, embedding, feed_forward, norm
 from cortico.frontends.rope import ROPE_KEYS
+from cortico.spec import Readout, Stack
 
 KEYS = Keys(
     read={
@@ -36,6 +39,29 @@ def describe(config: Config, layer: int) -> Attention:
     return layer_normed(plain, config, "qk_layernorm", bias=True)
 
 
+def stack(config: Config, attentions: Attentions) -> Stack:
+    """Attention and feed-forward block hear the same normed tokens."""
+    own = layer_norm(config, "layer_norm_eps")
+    hidden = plain(config, config.size("intermediate_size"), "hidden_act", "hidden_size")
+    return stacked(config, parallel(own, hidden), attentions, norm=own)
+
+
+def read_out(config: Config) -> Readout:
+    """Logits with a bias."""
+    return logits(config, bias=True)
+
+
+MODEL = replace(
+    llama.like("Phi", stack, read_out, eps=None, intermediate_size=8192, hidden_act="gelu_new"),
+    tensors={
+        "embedding": embedding("embed_tokens"),
+        "layer.pre_parallel_norm": norm("layers.{layer}.input_layernorm"),
+        "layer.feed_forward": feed_forward("layers.{layer}.mlp.fc1", "layers.{layer}.mlp.fc2"),
+        "norm": norm("final_layernorm"),
+    },
+)
+
+
 FAMILY = replace(
     llama.FAMILY,
     name="Phi",
@@ -48,4 +74,5 @@ FAMILY = replace(
         for word, name in (("gain", "weight"), ("shift", "bias"))
         for letter in "qk"
     },
+    model=MODEL,
 )

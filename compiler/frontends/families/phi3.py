@@ -11,6 +11,7 @@ from cortico.frontends.families.options import rotary_decoder
 from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Fused
+from cortico.frontends.model import feed_forward
 from cortico.frontends.rope import ROPE_KEYS
 from cortico.spec import Bias
 
@@ -51,6 +52,16 @@ def _renamed(config: Config, key: str) -> dict[str, Any] | None:
     return {**table.values, **({old: "longrope"} if renames else {})}
 
 
+UP = f"{llama.MLP}gate_up_proj"
+MODEL = replace(
+    llama.like("Phi3", intermediate_size=8192, eps=1e-5),
+    tensors={
+        **llama.TENSORS,
+        "layer.feed_forward": feed_forward(UP, f"{llama.MLP}down_proj", gate=UP),
+    },
+)
+
+
 FAMILY = replace(
     llama.FAMILY,
     name="Phi-3",
@@ -58,4 +69,5 @@ FAMILY = replace(
     keys=KEYS,
     describe=describe,
     maps=Fused("qkv_proj", "o_proj"),
+    model=MODEL,
 )

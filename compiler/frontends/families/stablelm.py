@@ -7,10 +7,12 @@ from dataclasses import replace
 from cortico.frontends.config import Config
 from cortico.frontends.families import llama
 from cortico.frontends.families.options import layer_normed, rotary_decoder
+from cortico.frontends.families.stacks import gated, layer_norm, parallel, pre_norm, stacked
 from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
+from cortico.frontends.model import Attentions
 from cortico.frontends.rope import ROPE_KEYS
-from cortico.spec import Bias
+from cortico.spec import Bias, Stack
 
 KEYS = Keys(
     read={
@@ -37,6 +39,22 @@ def describe(config: Config, layer: int) -> Attention:
     return layer_normed(plain, config, "qk_layernorm", own_gains=True)
 
 
+def stack(config: Config, attentions: Attentions) -> Stack:
+    """Llama's with layer norms; or both blocks hear the same, by one norm."""
+    own, beside = layer_norm(config, "layer_norm_eps"), config.flag("use_parallel_residual")
+    layer = parallel(own, gated(config)) if beside else pre_norm(own, gated(config))
+    return stacked(config, layer, attentions, norm=own)
+
+
+MODEL = replace(
+    llama.like("StableLm", stack, eps=None, intermediate_size=6912, use_parallel_residual=False),
+    tensors={
+        **llama.TENSORS,
+        "layer.pre_parallel_norm": llama.TENSORS["layer.pre_attention_norm"],
+    },
+)
+
+
 FAMILY = replace(
     llama.FAMILY,
     name="StableLM",
@@ -47,4 +65,5 @@ FAMILY = replace(
         "gain_Q": "q_layernorm.norms.{head}.weight",
         "gain_K": "k_layernorm.norms.{head}.weight",
     },
+    model=MODEL,
 )

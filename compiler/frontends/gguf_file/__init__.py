@@ -9,7 +9,11 @@ from cortico.frontends.family import Family
 from cortico.frontends.gguf_file.header import read_header
 from cortico.frontends.gguf_file.models import family_of_file
 from cortico.frontends.gguf_file.tensors import open_entries
+from cortico.frontends.gguf_file.vocabulary import read_vocabulary
+from cortico.frontends.gguf_file.whole import with_whole
 from cortico.frontends.tensors import Tensors
+
+__all__ = ["SUFFIX", "open_gguf", "read_vocabulary"]
 
 SUFFIX = ".gguf"
 
@@ -21,4 +25,5 @@ def open_gguf(file: Path) -> tuple[Config, Tensors, Family]:
     """
     header = read_header(file)
     config, tensors = Config(str(file), header.values), open_entries(file, header)
-    return config, tensors, family_of_file(config, tensors)
+    family = family_of_file(config, tensors)
+    return config, tensors, with_whole(family, config, tensors)

@@ -40,10 +40,10 @@ _READ: Mapping[str, Any] = {
     "rope.scaling.yarn_beta_fast": None,
     "rope.scaling.yarn_beta_slow": None,
 }
-_EPS = "attention.layer_norm_rms_epsilon"
+EPS = "attention.layer_norm_rms_epsilon"
 _WINDOW, _PERIOD = "attention.sliding_window", "attention.sliding_window_pattern"
 _HARMLESS = words(
-    f"vocab_size feed_forward_length {_EPS} attention.layer_norm_epsilon "
+    f"vocab_size feed_forward_length {EPS} attention.layer_norm_epsilon "
     "expert_count expert_used_count expert_feed_forward_length rope.scaling.finetuned pooling_type"
 )
 _FIXED = {
@@ -83,7 +83,7 @@ def in_halves(array: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Named:
+class Named:
     """The keys of one architecture, with its name left out."""
 
     name: str
@@ -122,16 +122,16 @@ class Architecture:
         default_factory=dict
     )  #: keys beside those of all, with defaults
     harmless: frozenset[str] = frozenset()  #: keys beside those of all
-    more: Callable[[_Named], Mapping[str, Any]] = lambda keys: {}  #: what these say, as config.json
+    more: Callable[[Named], Mapping[str, Any]] = lambda keys: {}  #: what these say, as config.json
     others: Mapping[str, str] = field(default_factory=dict)  #: weights that are vectors
     ignored: tuple[str, ...] = ()  #: beginnings of tensors, beside those of all
 
 
-def _eps(keys: _Named) -> dict[str, Any]:
-    return {"rms_norm_eps": keys.number(_EPS)}
+def _eps(keys: Named) -> dict[str, Any]:
+    return {"rms_norm_eps": keys.number(EPS)}
 
 
-def _gemma(keys: _Named, larger: int, window: int | None) -> dict[str, Any]:
+def _gemma(keys: Named, larger: int, window: int | None) -> dict[str, Any]:
     """Scale and windows of Gemma 2 and 3, of which the model with `larger` layers has another scale.
 
     Without a window all layers see all, else the last of every `sliding_window_pattern` layers does.
@@ -152,12 +152,12 @@ def _gemma(keys: _Named, larger: int, window: int | None) -> dict[str, Any]:
     }
 
 
-def _gemma2(keys: _Named) -> dict[str, Any]:
+def _gemma2(keys: Named) -> dict[str, Any]:
     cap, window = keys.number("attn_logit_softcapping"), keys.size(_WINDOW)
     return {"attn_logit_softcapping": cap, **_gemma(keys, 46, window)}
 
 
-def _gemma3(keys: _Named) -> dict[str, Any]:
+def _gemma3(keys: Named) -> dict[str, Any]:
     """Layers that slide turn by a base of their own, and are not scaled."""
     if keys.get("rope.scaling.type") is not None:  # llama.cpp bends their frequencies by YaRN, too
         keys.config.choice(keys.full("rope.scaling.type"), "none", "linear")
@@ -179,7 +179,7 @@ _POST_NORMS = ("post_attention_norm.", "post_ffw_norm.")
 ARCHITECTURES = {
     "llama": Architecture(llama.FAMILY, paired=True, divides=True),
     "qwen2": Architecture(qwen2.FAMILY),
-    "qwen3": Architecture(qwen3.FAMILY, read={_EPS: None}, more=_eps, others=_GAINS),
+    "qwen3": Architecture(qwen3.FAMILY, read={EPS: None}, more=_eps, others=_GAINS),
     "gemma": Architecture(gemma.FAMILY),
     "gemma2": Architecture(
         gemma2.FAMILY,
@@ -195,7 +195,7 @@ ARCHITECTURES = {
     "gemma3": Architecture(
         gemma3.FAMILY,
         read={
-            _EPS: None,
+            EPS: None,
             _WINDOW: None,
             _PERIOD: 6,
             "rope.freq_base_swa": 10000.0,
@@ -220,7 +220,7 @@ def family_of_file(config: Config, tensors: Tensors) -> Family:
     names = ("attn_q", "attn_k", "attn_v", "attn_output")
 
     def describe(resolved: Config, layer: int) -> Attention:
-        return _describe(kind, _Named(name, resolved), tensors, layer)
+        return _describe(kind, Named(name, resolved), tensors, layer)
 
     return Family(
         name=f"{kind.family.name}, GGUF",
@@ -248,16 +248,24 @@ def _keys(name: str, kind: Architecture, given: Mapping[str, Any]) -> Keys:
     )
 
 
-def _describe(kind: Architecture, keys: _Named, tensors: Tensors, layer: int) -> Attention:
+def values_of_attention(
+    kind: Architecture, keys: Named, tensors: Tensors, layer: int
+) -> dict[str, Any]:
+    """What the keys say of a layer's attention, under the names of config.json."""
     values = {**_sizes(keys), "rope_parameters": _rope(keys), **kind.more(keys)}
     if "attention_bias" in kind.family.keys.read:
         values["attention_bias"] = f"blk.{layer}.attn_q.bias" in tensors
+    return values
+
+
+def _describe(kind: Architecture, keys: Named, tensors: Tensors, layer: int) -> Attention:
+    values = values_of_attention(kind, keys, tensors, layer)
     config = kind.family.keys.resolve(Config(keys.config.source, values))
     spec, computed = kind.family.describe(config, layer)
     return spec, computed | _divided(kind, spec, computed, tensors)
 
 
-def _sizes(keys: _Named) -> dict[str, Any]:
+def _sizes(keys: Named) -> dict[str, Any]:
     """Under the names of config.json."""
     heads, model = keys.size("attention.head_count"), keys.size("embedding_length")
     given = keys.optional_size("attention.key_length")
@@ -277,7 +285,7 @@ def _sizes(keys: _Named) -> dict[str, Any]:
     }
 
 
-def _rope(keys: _Named) -> dict[str, Any]:
+def _rope(keys: Named) -> dict[str, Any]:
     """As transformers' rope_parameters. Scaling by a factor is linear where no type is given."""
     kind, factor = keys.get("rope.scaling.type"), keys.get("rope.scaling.factor")
     if kind is not None:

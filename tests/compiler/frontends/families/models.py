@@ -157,7 +157,8 @@ def no_rounding():
         return tensor if tensor.dtype is torch.float64 else single(tensor)
 
     def to(tensor, *args, **options):
-        rounds = tensor.dtype is torch.float64 and args[:1] == (torch.float32,)
+        kind = args[0] if args else options.get("dtype")
+        rounds = tensor.dtype is torch.float64 and kind is torch.float32
         return tensor if rounds else turned(tensor, *args, **options)
 
     def exact_softmax(tensor, *args, dtype=None, **options):

@@ -1,6 +1,6 @@
 """Small models of transformers with random weights: whole ones, and what their options change."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ class Whole:
     options: dict[str, Any]
     turning: str = "halves"  #: how cosines and sines of pairs stand, as in `families.models`
     read: dict[str, Any] = field(default_factory=dict)  #: options of `read_model`
+    tolerance: float = 1e-10  #: of the largest error, relative to the largest number
 
     @property
     def config_class(self):
@@ -50,6 +51,27 @@ class Whole:
             if name == "final_logits_bias":
                 buffer.normal_(generator=torch.Generator().manual_seed(1))
         return model.eval()
+
+
+NEO = {
+    "hidden_size": 16,
+    "num_layers": 2,
+    "num_heads": 4,
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": 16,
+    "window_size": 3,
+    "attention_types": [[["global", "local"], 1]],
+}
+OPT = {k: v for k, v in SIZES.items() if k != "intermediate_size"} | {"ffn_dim": 24}
+BLOOM = {"hidden_size": 16, "n_layer": 2, "n_head": 4, "vocab_size": VOCABULARY}
+MPT = {"d_model": 16, "n_layers": 2, "n_heads": 4, "vocab_size": VOCABULARY}
+GEMMA = GROUPED | {"head_dim": 6, "query_pre_attn_scalar": 4}
+MODERN = {"pad_token_id": 0, "local_attention": 4, "num_hidden_layers": 4}
+
+
+def falcon(**options):
+    sizes = {k: v for k, v in SIZES.items() if k != "intermediate_size"}
+    return Whole("FalconForCausalLM", sizes | options)
 
 
 def llama(name, head="ForCausalLM", turning="halves", **options):
@@ -87,6 +109,76 @@ CASES = {
     "ministral": llama("Ministral", sliding_window=3, head_dim=6, **GROUPED),
     "qwen2": llama("Qwen2", **GROUPED),
     "qwen3": llama("Qwen3", head_dim=6, **GROUPED),
+    "gpt-bigcode": Whole("GPTBigCodeForCausalLM", GPT | {"n_inner": 24}),
+    "gptj": Whole("GPTJForCausalLM", GPT | {"rotary_dim": 2, "n_inner": 24}),
+    "gptj states": Whole("GPTJModel", GPT | {"rotary_dim": 4, "layer_norm_epsilon": 0.1}),
+    "gpt-neox": llama("GPTNeoX", num_attention_heads=2, layer_norm_eps=0.1),
+    "gpt-neox one after the other": llama(
+        "GPTNeoX", num_attention_heads=2, use_parallel_residual=False
+    ),
+    "gpt-neo": Whole("GPTNeoForCausalLM", NEO),
+    "opt": Whole("OPTForCausalLM", OPT),
+    "opt norms after": Whole(
+        "OPTForCausalLM", OPT | {"do_layer_norm_before": False, "activation_function": "gelu"}
+    ),
+    "opt without weights of norms": Whole(
+        "OPTModel",
+        OPT | {"layer_norm_elementwise_affine": False, "enable_bias": False},
+    ),
+    "opt without a last norm": Whole("OPTModel", OPT | {"_remove_final_layer_norm": True}),
+    "bloom": Whole("BloomForCausalLM", BLOOM, tolerance=1e-8),  # its constant has eight digits
+    "mpt": Whole("MptForCausalLM", MPT),
+    "falcon": falcon(),
+    "falcon new": falcon(new_decoder_architecture=True, num_kv_heads=2),
+    "falcon new, one norm": falcon(
+        new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1
+    ),
+    "falcon one after the other": falcon(parallel_attn=False, bias=True, ffn_hidden_size=24),
+    "gemma": llama("Gemma", head_dim=6, **GROUPED),
+    "gemma half": llama("Gemma", head_dim=6, hidden_act="gelu", dtype="bfloat16", **GROUPED),
+    "gemma2": llama("Gemma2", sliding_window=3, **GEMMA),
+    "gemma2 capped": llama("Gemma2", sliding_window=3, final_logit_softcapping=0.7, **GEMMA),
+    "gemma3": llama("Gemma3", sliding_window=3, **GEMMA),
+    "gemma3 states": llama("Gemma3Text", "Model", sliding_window=3, **GEMMA),
+    "phi": llama("Phi"),
+    "phi3": llama("Phi3", pad_token_id=0, **GROUPED),
+    "stablelm": llama("StableLm", partial_rotary_factor=0.5, **GROUPED),
+    "stablelm parallel": llama(
+        "StableLm",
+        partial_rotary_factor=0.5,
+        use_parallel_residual=True,
+        num_key_value_heads=4,
+    ),
+    "starcoder2": llama("Starcoder2", norm_epsilon=0.1, **GROUPED),
+    "starcoder2 without biases": llama("Starcoder2", use_bias=False, **GROUPED),
+    "cohere": llama("Cohere", turning="pairs", pad_token_id=0, logit_scale=0.3),
+    "granite": llama(
+        "Granite",
+        embedding_multiplier=3.0,
+        residual_multiplier=0.4,
+        logits_scaling=5.0,
+        attention_multiplier=0.3,
+        mlp_bias=True,
+    ),
+    "olmo": llama("Olmo"),
+    "olmo2": llama("Olmo2"),
+    "modernbert": bert("ModernBertModel", **MODERN),
+    "modernbert masked": bert(
+        "ModernBertForMaskedLM",
+        **MODERN,
+        norm_bias=True,
+        mlp_bias=True,
+        classifier_bias=True,
+        classifier_activation="relu",
+        decoder_bias=False,
+    ),
+    "albert": bert("AlbertModel", embedding_size=10),
+    "albert masked": bert(
+        "AlbertForMaskedLM", embedding_size=10, num_hidden_groups=2, num_hidden_layers=3
+    ),
+    "albert both heads": bert("AlbertForPreTraining", embedding_size=16),
+    "mpnet": replace(bert("MPNetModel"), read={"tokens": N}),
+    "mpnet masked": replace(bert("MPNetForMaskedLM"), read={"tokens": N}),
 }
 
 #: Of each type of model the first case.

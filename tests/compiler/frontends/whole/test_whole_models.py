@@ -12,14 +12,12 @@ from tests.compiler.frontends.families.models import exact_positions, no_roundin
 from tests.compiler.frontends.whole.cases import (
     CASES,
     KEEP,
-    N,
     N_DECODED,
     TOKENS,
+    N,
     with_frequencies,
 )
 from tests.model_oracle import forward
-
-TOLERANCE = 1e-10
 
 
 def outputs_of(model, keep=None, **more):
@@ -68,7 +66,7 @@ def error_of(name, found, expected, keep):
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_model_is_transformers(tmp_path, name):
-    assert largest_error(CASES[name], tmp_path) < TOLERANCE
+    assert largest_error(CASES[name], tmp_path) < CASES[name].tolerance
     assert_circuit_computes_it(*read_model(tmp_path, **CASES[name].read))
 
 
@@ -86,7 +84,7 @@ def assert_circuit_computes_it(spec, weights):
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
 def test_padding(tmp_path, name):
-    assert largest_error(CASES[name], tmp_path, KEEP) < TOLERANCE
+    assert largest_error(CASES[name], tmp_path, KEEP) < CASES[name].tolerance
 
 
 def test_the_pooler_is_read_where_it_is(tmp_path):

@@ -1,0 +1,132 @@
+"""Whole models on the command line: a model spec, or a checkpoint of which no single attention is asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cortico.cli.arguments import argument
+from cortico.cli.paths import SOURCES, PathKind, kind_of
+from cortico.cli.sources import SourceArguments
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cortico.ir.network import Network
+    from cortico.spec import ModelSpec
+
+    Weights = dict[str, dict[str, np.ndarray]]
+
+#: Options that say that one attention of a checkpoint is meant.
+_OF_ONE = ("layer", "part", "heads", "cross")
+_OF_MODELS = ("layers", "architecture")
+
+
+class ModelArguments(SourceArguments):
+    """Source, layers, sizes and weights, of a whole model or of one attention."""
+
+    layers: str | None = argument(
+        "--layers", metavar="A-B", help="only these layers of a model, such as 0-3 (default: all)"
+    )
+    architecture: str | None = argument(
+        "--architecture",
+        metavar="NAME",
+        help="read a checkpoint as this class of transformers, such as BertForMaskedLM",
+    )
+
+
+def is_model(source: Path, arguments: ModelArguments) -> bool:
+    """Whether a whole model is meant. SpecError for options that contradict each other, and for other files."""
+    kind = kind_of(source, SOURCES)
+    one, whole = [*arguments.given(*_OF_ONE)], [*arguments.given(*_OF_MODELS)]
+    if kind is PathKind.SPEC:
+        from cortico.frontends.spec_file import read_any_spec
+        from cortico.spec import ModelSpec
+
+        found = isinstance(read_any_spec(source), ModelSpec)
+    else:
+        found = not one and kind is not PathKind.ONNX and _has_config(source, kind)
+    if one:
+        arguments.refuse(f"one attention, which {one[0]} asks for", *_OF_MODELS)
+    if whole and not found:
+        arguments.refuse("one attention", *_OF_MODELS)
+    return found
+
+
+def _has_config(source: Path, kind: PathKind) -> bool:
+    """Whether more is known of a checkpoint than the tensors of one attention."""
+    folder = source if source.is_dir() else source.parent
+    places = (folder / "config.json", folder / "modules.json")
+    return kind is PathKind.GGUF or any(place.exists() for place in places)
+
+
+def read_model_source(
+    source: Path, arguments: ModelArguments, progress: Callable[[str], None]
+) -> tuple[ModelSpec, Weights | None]:
+    """The model spec and its weights by path, None where they stay symbolic."""
+    progress(f"reading {source}")
+    if kind_of(source, SOURCES) is PathKind.SPEC:
+        spec, weights = _of_spec(source, arguments)
+    else:
+        spec, weights = _of_checkpoint(source, arguments)
+    if arguments.layers is None:
+        return spec, weights
+    from cortico.spec.part_of_model import only_layers
+
+    return only_layers(spec, weights, *_range(arguments.layers))
+
+
+def _range(text: str) -> tuple[int, int]:
+    """First and last of `0-3`; of `2` both are 2."""
+    from cortico.ir import SpecError
+    from cortico.ir.errors import shown
+
+    found = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", text, re.ASCII)
+    if found is None:
+        raise SpecError(f"--layers must be a range such as 0-3, found {shown(text)}")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def _of_spec(source: Path, arguments: ModelArguments) -> tuple[ModelSpec, Weights | None]:
+    from cortico.frontends import open_tensors
+    from cortico.frontends.spec_file import read_model_spec
+    from cortico.ir import SpecError
+    from cortico.spec.model_weights import by_path, model_shapes, random_model
+
+    arguments.refuse("a model spec", *_OF_ONE, "prefix", "ignore", "architecture", "tokens")
+    spec = read_model_spec(source)
+    if arguments.weights is not None:
+        tensors = open_tensors(arguments.weights)
+        return spec, by_path({name: tensors[name] for name in tensors})
+    if arguments.random_weights is None:
+        return spec, None
+    try:
+        return spec, random_model(spec, arguments.random_weights)
+    except (MemoryError, ValueError):  # NumPy refuses very large arrays with a ValueError
+        raise SpecError(
+            f"random weights of {spec.name!r} are more than memory holds: {len(model_shapes(spec))} blocks"
+        ) from None
+
+
+def _of_checkpoint(source: Path, arguments: ModelArguments) -> tuple[ModelSpec, Weights]:
+    from cortico.frontends.whole_models import read_model
+
+    arguments.refuse("a checkpoint", "weights", "random_weights")
+    return read_model(
+        source, arguments.architecture, arguments.prefix, arguments.ignore, arguments.tokens
+    )
+
+
+def read_network(folder: Path) -> Network:
+    """The network of a compiled model. An error in its files is the user's input: SpecError."""
+    from cortico.files.names import NETWORK
+    from cortico.ir import CircuitError, SpecError
+    from cortico.ir.text import load_network
+
+    kind_of(folder, (PathKind.MODEL,))
+    try:
+        return load_network(folder / NETWORK)
+    except CircuitError as error:
+        raise SpecError(str(error)) from None

@@ -1,0 +1,137 @@
+"""Run a compiled model: on arrays, or on texts, of which it prints what their likely next words or likenesses are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from tokenizers import Tokenizer
+
+    from cortico.cli.run import Arguments
+    from cortico.ir.network import Network
+    from cortico.report.table import Table
+
+    Arrays = Mapping[str, np.ndarray]
+
+_LIKELY = 5  #: words that are told at one place
+_SHOWN = 40  #: characters of a text in a table
+
+
+def run_model(arguments: Arguments) -> int:
+    """Run, write the outputs, and print their shapes and, of texts, what they say."""
+    from cortico.backends import run_network
+    from cortico.cli.console import console, print_line, stages
+    from cortico.cli.models import read_network
+    from cortico.cli.run import check_output, summary, write_arrays
+    from cortico.cli.targets import read_backend
+    from cortico.report.words import one_line
+
+    with stages() as progress:
+        progress(f"reading {arguments.circuit}")
+        network = read_network(arguments.circuit)
+        arguments.refuse("a compiled model", "weights")
+        check_output(arguments.output, network)
+        inputs, tokenizer = _inputs(arguments, network)
+        progress(f"running {arguments.backend}")
+        outputs = run_network(network, inputs, read_backend(arguments))
+        if arguments.output:
+            write_arrays(arguments.output, outputs, arguments.force)
+    for name, array in outputs.items():
+        print_line(summary(name, array), console())
+    if tokenizer is not None:
+        _tell(network, arguments.text, inputs, outputs, tokenizer)
+    if arguments.output:
+        print_line(f"written to {one_line(str(arguments.output))}", console())
+    return 0
+
+
+def _inputs(arguments: Arguments, network: Network) -> tuple[Arrays, Tokenizer | None]:
+    """What is given: arrays of a file, or token ids of texts and the tokenizer that they are from."""
+    from cortico.backends.array_files import Archive, read_arrays
+    from cortico.cli.run import required_input
+    from cortico.ir import SpecError
+
+    if not arguments.text:
+        loaded = read_arrays(required_input(arguments))
+        wanted = [tensor.name for tensor in network.inputs if not tensor.optional]
+        if not isinstance(loaded, Archive) and len(wanted) != 1:
+            raise SpecError(
+                f"the model has inputs {', '.join(wanted)}: give them by name in an .npz file"
+            )
+        return (loaded if isinstance(loaded, Archive) else {wanted[0]: loaded}), None
+    if arguments.input is not None:
+        raise SpecError("-i does not go with --text, give one of them")
+    from cortico.frontends.tokenizer import read_tokenizer
+    from cortico.texts import text_inputs
+
+    tokenizer = read_tokenizer(arguments.circuit)
+    return text_inputs(network, arguments.text, tokenizer), tokenizer
+
+
+def _tell(
+    network: Network, texts: Sequence[str], inputs: Arrays, outputs: Arrays, tokenizer: Tokenizer
+) -> None:
+    """Print likenesses of sentences, and likely words."""
+    from cortico.cli.console import console, print_table
+
+    if "sentence" in outputs and len(texts) > 1:
+        print_table(_likenesses(texts, outputs["sentence"]), console())
+    if "logits" in outputs:
+        places = _places(network, inputs, tokenizer)
+        if places:
+            print_table(_words(texts, places, outputs["logits"], tokenizer), console())
+
+
+def _likenesses(texts: Sequence[str], sentences: np.ndarray) -> Table:
+    """The cosine of each pair of sentences."""
+    import numpy as np
+
+    from cortico.report.table import Table
+
+    unit = sentences / np.linalg.norm(sentences, axis=-1, keepdims=True)
+    rows = [
+        (_short(texts[one]), _short(texts[other]), f"{unit[one] @ unit[other]:.4f}")
+        for one in range(len(texts))
+        for other in range(one + 1, len(texts))
+    ]
+    return Table("Likeness", ("text", "text", "cosine"), tuple(rows), 1)
+
+
+def _places(network: Network, inputs: Arrays, tokenizer: Tokenizer) -> list[tuple[int, int, str]]:
+    """Text and token of which the logits are told, and what these say: masked words, or the next one."""
+    import numpy as np
+
+    (ids, *_) = inputs.values()
+    masks = [t.name for t in network.inputs if t.optional]
+    if not masks:
+        return [(k, ids.shape[1] - 1, "next word") for k in range(len(ids))]
+    known = (tokenizer.token_to_id(name) for name in ("[MASK]", "<mask>"))
+    hidden = next((token for token in known if token is not None), None)
+    return [(int(k), int(i), "masked word") for k, i in np.argwhere(ids == hidden)]
+
+
+def _words(
+    texts: Sequence[str],
+    places: Sequence[tuple[int, int, str]],
+    logits: np.ndarray,
+    tokenizer: Tokenizer,
+) -> Table:
+    """The likeliest tokens at some places, with their probabilities."""
+    from cortico.report.table import Table
+    from cortico.texts import likeliest
+
+    rows = []
+    for text, token, what in places:
+        found = likeliest(logits[text, token], _LIKELY)
+        words = ", ".join(f"{tokenizer.decode([k])!r} {share:.3f}" for k, share in found)
+        rows.append((_short(texts[text]), what, words))
+    return Table("Words", ("text", "of", "likeliest, with probability"), tuple(rows), 0)
+
+
+def _short(text: str) -> str:
+    from cortico.report.words import one_line
+
+    line = one_line(text)
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
