@@ -95,9 +95,9 @@ def verify_compilation(
     progress("proving its gradients")
     claims.append(_gradients(spec, lowered))
     proofs = prove_steps(passes, steps, progress)
-    claims += [_step(proof) for proof in proofs]
-    approximations = list(_approximations(passes, steps))
-    claims += map(_approximate, approximations)
+    claims += map(step_claim, proofs)
+    approximations = list(approximations_of(passes, steps))
+    claims += map(approximate_claim, approximations)
     errors = [step.error for step in approximations]
     change = None if None in errors else float(sum(error or 0.0 for error in errors))
     subject = independent.Subject(spec, weights, lowered, circuit, change, target, files or {})
@@ -146,12 +146,13 @@ def _layout(spec: Block, weights: Weights | None, lowered: Circuit) -> Claim:
     return Claim(claim, known, problem or "all entries, at these sizes", seconds=seconds)
 
 
-def _step(proof: StepProof) -> Claim:
+def step_claim(proof: StepProof, of: str = "") -> Claim:
+    """What is known of one pass that ran; `of` says on which blocks of a network."""
     detail = proof.reason
     if proof.rounding:
         detail += f"; {_rounding(proof)}"
     given = tuple(dict.fromkeys(str(fact) for fact in proof.facts))
-    claim = f"{proof.name} keeps the output"
+    claim = f"{proof.name} keeps the output" + (f" of {of}" if of else "")
     return Claim(claim, proof.verdict, detail, given, proof.seconds)
 
 
@@ -168,15 +169,16 @@ def _rounding(proof: StepProof) -> str:
     )
 
 
-def _approximations(passes: Sequence[Pass], steps: Sequence[Step]) -> Iterator[Step]:
+def approximations_of(passes: Sequence[Pass], steps: Sequence[Step]) -> Iterator[Step]:
+    """The steps in which a pass that keeps the output only nearly has changed something."""
     approximate = {str(each) for each in passes if not each.exact}
     return (step for step in steps if step.changed and step.name in approximate)
 
 
-def _approximate(step: Step) -> Claim:
-    """An approximate pass changes the output, and is only measured."""
+def approximate_claim(step: Step, of: str = "") -> Claim:
+    """An approximate pass changes the output, and is only measured; `of` says on which blocks of a network."""
     error = "not measured" if step.error is None else f"{step.error:.1e} of the largest output"
-    claim = f"{step.name} changes the output by {error}"
+    claim = f"{step.name} changes the output{f' of {of}' if of else ''} by {error}"
     return Claim(claim, Known.COMPARED, "on random inputs; an approximate pass")
 
 

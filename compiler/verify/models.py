@@ -8,37 +8,52 @@ stands at its block, and the outputs are what PyTorch makes of the spec and its 
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from cortico.backends import Backend
+from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit, PassError, SpecError, UnsupportedError
 from cortico.ir.analysis.inputs import within_tables
 from cortico.ir.network import Network, check_network
 from cortico.ir.rewrite import with_values
-from cortico.spec import AttentionSpec, ModelSpec
-from cortico.spec.model_weights import GivenModel, given_model, random_model
-from cortico.spec.wiring import Block
+from cortico.passes import Pass, Step
+from cortico.spec import ModelSpec
+from cortico.spec.model_weights import GivenModel
 from cortico.verify import independent
-from cortico.verify.claims import Claim, Claims, proved
+from cortico.verify.claims import (
+    Claim,
+    Claims,
+    approximate_claim,
+    approximations_of,
+    proved,
+    step_claim,
+)
+from cortico.verify.composition import outputs
 from cortico.verify.composition.flat import flat_faults
-from cortico.verify.composition.numbers import Arrays, misplaced, own_weights, with_numbers
-from cortico.verify.composition.outputs import compared
-from cortico.verify.composition.terms import all_terms, matched, terms_of
+from cortico.verify.composition.numbers import misplaced
+from cortico.verify.composition.subject import Subject
+from cortico.verify.composition.terms import matched
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
 from cortico.verify.identity.testing import IdentityResult, check_spec
 from cortico.verify.known import Known
 from cortico.verify.normal.equivalence import compare
+from cortico.verify.steps.validation import prove_steps
 
-#: What claims say, but for those of blocks.
+Progress = Callable[[str], None]
+
+#: What claims say, but for those of blocks and passes.
 WIRES = "the wires spell the model spec, so the network computes it where its blocks do"
-NUMBERS = "every number of the model's weights stands at its block"
 FLAT = "the flat circuit is the network: each part of a block, and each wire as synapses"
+COMPILED = "the compiled network is what passes left of each block, joined as before"
+NUMBERS = "every number of the model's weights stands at its block"
 PRIMES = "again, modulo primes: each block computes what stands there by {weights}"
-OUTPUTS = "the outputs of the flat circuit are the model's by {weights}, against PyTorch"
+OUTPUTS = "the network's outputs are the model's by {weights}, against PyTorch"
 
 #: Most paths and faults that a claim names.
 _NAMED = 3
@@ -60,18 +75,27 @@ def verify_model(
     spec: ModelSpec,
     weights: GivenModel | None,
     network: Network,
+    passes: Sequence[Pass] = (),
+    steps: Mapping[str, Sequence[Step]] | None = None,
+    target: Backend | None = None,
+    files: Mapping[str, str] | None = None,
+    progress: Progress = lambda stage: None,
+    *,
+    compiled: Network | None = None,
     flat: Circuit | None = None,
-    progress: Callable[[str], None] = lambda stage: None,
 ) -> ModelVerification:
     """Every claim about the network of a model, with the weights of its blocks by path, or without.
 
-    `flat` is what runs, by default `network.flatten()`.
+    `steps` are those by which `passes` went through each node, by its path, to the network `compiled`, by default
+    the same; `target` wrote `files` of that. `flat` is what runs of `network`, by default `network.flatten()`.
 
     CircuitError for a network that is none, SpecError for weights that do not fit the spec. PassError when
-    all of it is proved, and numbers say otherwise: then cortico is at fault.
+    a pass is refuted, and when all is proved, and numbers say otherwise: then cortico is at fault.
     """
     check_network(network)
-    subject = _Subject(spec, weights, network, flat or network.flatten())
+    flat, compiled = flat or network.flatten(), compiled or network
+    more = (passes, steps or {}, target, files or {})
+    subject = Subject(spec, weights, network, flat, compiled, *more)
     claims: list[Claim] = []
     for stage, make in _STAGES.items():
         progress(stage)
@@ -80,156 +104,162 @@ def verify_model(
     return ModelVerification(spec, network, tuple(claims))
 
 
-class _Subject:
-    """A network beside the terms of its model, and the node that stands for each block."""
+def certificate_text(verification: ModelVerification, files: Mapping[str, str]) -> str:
+    """What was claimed of a network, as JSON; `files` are names to SHA-256. The same claims have the same bytes.
 
-    def __init__(
-        self, spec: ModelSpec, weights: GivenModel | None, network: Network, flat: Circuit
-    ) -> None:
-        self.spec, self.network, self.flat = spec, network, flat
-        self.outputs = terms_of(spec)
-        self.terms = all_terms(self.outputs.values())
-        self.matching = matched(self.outputs, network, by_name=weights is None)
-        self.has_weights = weights is not None
-        given = random_model(spec) if weights is None else given_model(spec, weights)
-        self.weights: Mapping[str, Arrays] = own_weights(spec, self.terms, given)
-
-    @property
-    def whose(self) -> str:
-        return "its weights" if self.has_weights else "random weights"
-
-    @property
-    def nodes(self) -> Mapping[str, str]:
-        """Block to the node that stands for it: as wires say; where these are wrong, as names do."""
-        if not self.matching.faults:
-            return self.matching.nodes
-        there = {node.path for node in self.network.nodes}
-        return {path: path for path in self.terms if path in there}
-
-    def modulo_primes(self, path: str, node: str) -> IdentityResult:
-        """A block by its weights beside its node with the numbers that this stores."""
-        block, tensors = self.terms[path].block, self.weights[path]
-        circuit = with_values(self.network[node].circuit, self.network[node].values)
-        sizes = dict.fromkeys(circuit.symbols, _TOKENS)
-        plain = {n: np.asarray(a, np.float64) for n, a in tensors.items()}
-        own = plain if self.has_weights else None
-        frequencies = tensors.get("rotary_frequencies")
-        symbols = within_tables(circuit, sizes)
-        return check_spec(block, circuit, symbols, tensors=own, frequencies=frequencies)
-
-    def pairs(self) -> dict[tuple[Block, Circuit], list[str]]:
-        """Each distinct block with each distinct circuit that stands for it, and the nodes where it does."""
-        found: dict[tuple[Block, Circuit], list[str]] = {}
-        for path, node in self.nodes.items():
-            block = self.terms[path].block
-            if isinstance(block, AttentionSpec):
-                block = replace(block, name="attention")
-            found.setdefault((block, self.network[node].circuit), []).append(node)
-        return found
+    Nothing re-checks it: `cortico verify` of the source makes the claims anew.
+    """
+    claims = [
+        {"claim": c.claim, "verdict": c.verdict.value, "detail": c.detail, "given": list(c.given)}
+        for c in verification.claims
+    ]
+    spec = json.loads(spec_to_json(verification.spec))
+    found = {"cortico_model_certificate": 1, "spec": spec, "files": dict(files), "claims": claims}
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
 # ---- for all sizes -------------------------------------------------------------------------------
 
 
-def _blocks(subject: _Subject) -> Iterator[Claim]:
+def _blocks(subject: Subject) -> Iterator[Claim]:
     """One claim for each distinct pair of block and circuit."""
-    for (block, circuit), nodes in subject.pairs().items():
+    for (block, circuit), nodes in subject.pairs.items():
         start = time.perf_counter()
         outcomes = compare(reference(block), circuit_equations(circuit))
         claim = f"{_some(sorted(nodes))}: the circuit computes {independent.called(block)}"
         yield proved(claim, outcomes, time.perf_counter() - start)
 
 
-def _wires(subject: _Subject) -> Iterator[Claim]:
+def _wires(subject: Subject) -> Iterator[Claim]:
     start = time.perf_counter()
     faults = subject.matching.faults
     detail = f"equal terms of {len(subject.terms)} blocks"
     if faults:  # where names are the spec's, they say more clearly what is wrong
         named = matched(subject.outputs, subject.network, by_name=True).faults
         detail = "; ".join((named or faults)[:_NAMED])
-    known = Known.REFUTED if faults else Known.PROVED
-    yield Claim(WIRES, known, detail, seconds=time.perf_counter() - start)
+    yield _held(WIRES, not faults, Known.PROVED, detail, start)
 
 
-def _flat(subject: _Subject) -> Iterator[Claim]:
+def _flat(subject: Subject) -> Iterator[Claim]:
     start = time.perf_counter()
     faults = flat_faults(subject.network, subject.flat)
     cells, wires = len(subject.flat.populations), len(subject.network.wires)
-    detail = f"by structure: {cells} populations, {wires} wires"
-    known = Known.REFUTED if faults else Known.PROVED
-    detail = "; ".join(faults[:_NAMED]) or detail
-    yield Claim(FLAT, known, detail, seconds=time.perf_counter() - start)
+    detail = "; ".join(faults[:_NAMED]) or f"by structure: {cells} populations, {wires} wires"
+    yield _held(FLAT, not faults, Known.PROVED, detail, start)
+
+
+def _passes(subject: Subject) -> Iterator[Claim]:
+    """One claim for each step of each node, those of nodes that share it once."""
+    shared: dict[int, list[str]] = {}
+    for path, steps in subject.steps.items():
+        shared.setdefault(id(steps), []).append(path)
+    for paths in shared.values():
+        steps, of = subject.steps[paths[0]], _some(paths)
+        for proof in prove_steps(subject.passes, steps, lambda stage: None):
+            yield step_claim(proof, of)
+        for step in approximations_of(subject.passes, steps):
+            yield approximate_claim(step, of)
+    if subject.compiled is not subject.network:
+        start, faults = time.perf_counter(), list(subject.remade())
+        detail = "; ".join(faults[:_NAMED]) or "circuits and numbers of all nodes"
+        yield _held(COMPILED, not faults, Known.CHECKED, detail, start)
 
 
 # ---- numbers -------------------------------------------------------------------------------------
 
 
-def _numbers(subject: _Subject) -> Iterator[Claim]:
-    if not subject.has_weights:
+def _numbers(subject: Subject) -> Iterator[Claim]:
+    if subject.given is None:
         yield Claim(NUMBERS, Known.SKIPPED, "the model has no weights")
         return
     start = time.perf_counter()
-    nodes = subject.nodes
-    faults = misplaced(subject.terms, nodes, subject.weights, subject.network)
-    count = sum(array.size for path in nodes for array in subject.weights[path].values())
-    detail = "; ".join(faults[:_NAMED]) if faults else f"all entries, {count:,}"
-    known = Known.REFUTED if faults else Known.CHECKED
-    yield Claim(NUMBERS, known, detail, seconds=time.perf_counter() - start)
+    faults = misplaced(subject.terms, subject.nodes, subject.weights, subject.network)
+    count = sum(a.size for path in subject.nodes for a in subject.weights[path].values())
+    detail = "; ".join(faults[:_NAMED]) or f"all entries, {count:,}"
+    yield _held(NUMBERS, not faults, Known.CHECKED, detail, start)
 
 
-def _outputs(subject: _Subject) -> Iterator[Claim]:
-    start, claim = time.perf_counter(), OUTPUTS.format(weights=subject.whose)
-    try:
-        flat = subject.flat
-        if not subject.has_weights:
-            network, nodes = subject.network, subject.nodes
-            flat = with_numbers(subject.terms, nodes, subject.weights, network).flatten()
-        holds, detail = compared(subject.spec, subject.weights, flat)
-    except (UnsupportedError, SpecError, ImportError) as error:
-        yield Claim(claim, Known.SKIPPED, str(error).splitlines()[0])
-        return
-    known = Known.COMPARED if holds else Known.REFUTED
-    yield Claim(claim, known, detail, seconds=time.perf_counter() - start)
-
-
-def _primes(subject: _Subject) -> Iterator[Claim]:
+def _primes(subject: Subject) -> Iterator[Claim]:
     """One claim for all blocks with the numbers that their nodes store."""
     start, claim = time.perf_counter(), PRIMES.format(weights=subject.whose)
     skipped, count = list[str](), 0
     for path, node in subject.nodes.items():
         try:
-            found = subject.modulo_primes(path, node)
+            found = _modulo_primes(subject, path, node)
         except (UnsupportedError, SpecError) as error:
-            skipped.append(f"{node}: {str(error).splitlines()[0]}")
+            skipped.append(f"not run: {node}, {_first_line(error)}")
             continue
         count += 1
         if not found.equal:
-            seconds = time.perf_counter() - start
-            yield Claim(claim, Known.REFUTED, f"{node}: {found.text}", seconds=seconds)
+            yield _held(claim, False, Known.CHECKED, f"{node}: {found.text}", start)
             return
-    tokens = f"{count} blocks, {_TOKENS} tokens or as many as a spec has"
-    detail = "; ".join([tokens, *(f"not run: {each}" for each in skipped[:_NAMED])])
-    known = Known.CHECKED if count else Known.SKIPPED
-    yield Claim(claim, known, detail, seconds=time.perf_counter() - start)
+    blocks = f"{count} blocks, {_TOKENS} tokens where a spec leaves them open"
+    detail = "; ".join([blocks, *skipped[:_NAMED]])
+    yield _held(claim, True, Known.CHECKED if count else Known.SKIPPED, detail, start)
 
 
-_STAGES: Mapping[str, Callable[[_Subject], Iterator[Claim]]] = {
+def _modulo_primes(subject: Subject, path: str, node: str) -> IdentityResult:
+    """A block by its weights beside its node with the numbers that this stores."""
+    block, tensors = subject.terms[path].block, subject.weights[path]
+    circuit = with_values(subject.network[node].circuit, subject.network[node].values)
+    symbols = within_tables(circuit, dict.fromkeys(circuit.symbols, _TOKENS))
+    plain = {n: np.asarray(a, np.float64) for n, a in tensors.items()}
+    own = None if subject.given is None else plain
+    frequencies = tensors.get("rotary_frequencies")
+    return check_spec(block, circuit, symbols, tensors=own, frequencies=frequencies)
+
+
+def _outputs(subject: Subject) -> Iterator[Claim]:
+    start, claim = time.perf_counter(), OUTPUTS.format(weights=subject.whose)
+    try:
+        holds, detail = outputs.beside_pytorch(subject)
+    except (UnsupportedError, SpecError, ImportError) as error:
+        yield Claim(claim, Known.SKIPPED, _first_line(error))
+        return
+    yield _held(claim, holds, Known.COMPARED, detail, start)
+
+
+def _files(subject: Subject) -> Iterator[Claim]:
+    if subject.target is None:
+        return
+    what = ", ".join(subject.files) or f"what backend {subject.target.name} writes"
+    start, claim = time.perf_counter(), f"{what}, as emitted, gives what the network gives"
+    try:
+        holds, detail = outputs.beside_files(subject, subject.target)
+    except (UnsupportedError, SpecError, ImportError) as error:
+        yield Claim(claim, Known.SKIPPED, _first_line(error))
+        return
+    yield _held(claim, holds, Known.COMPARED, detail, start)
+
+
+_STAGES: Mapping[str, Callable[[Subject], Iterator[Claim]]] = {
     "proving each distinct block": _blocks,
     "following the wires": _wires,
     "comparing the flat circuit": _flat,
+    "proving passes": _passes,
     "looking at every number": _numbers,
     "comparing blocks modulo primes": _primes,
     "running PyTorch beside the network": _outputs,
+    "running what was written": _files,
 }
 
 
 # ---- their parts ---------------------------------------------------------------------------------
 
 
-def _some(paths: list[str]) -> str:
+def _held(claim: str, holds: bool, known: Known, detail: str, start: float) -> Claim:
+    verdict = known if holds else Known.REFUTED
+    return Claim(claim, verdict, detail, seconds=time.perf_counter() - start)
+
+
+def _some(paths: Sequence[str]) -> str:
     """The first of several paths, and how many more there are."""
     more = len(paths) - 1
     return paths[0] + (f" and {more} more" if more else "")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 def _require_agreement(claims: list[Claim]) -> None:

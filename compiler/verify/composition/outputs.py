@@ -1,4 +1,4 @@
-"""The outputs of a whole network on numbers, beside PyTorch's."""
+"""The outputs of a whole network on numbers, beside PyTorch's and beside those of files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from cortico.backends import get_runner
+from cortico.backends import Backend, NetworkEmitter, NetworkRunner, get_runner
 from cortico.ir import Circuit, Input, InputKind, UnsupportedError
 from cortico.ir.analysis.inputs import within_tables
 from cortico.ir.circuit import resolve
 from cortico.ir.rewrite import domains_of
 from cortico.spec import ModelSpec
+from cortico.verify.composition.subject import Subject
+from cortico.verify.emission.check import beside_the_reference
 from cortico.verify.numbers import difference, nudged, tolerance_by
 from cortico.verify.pytorch import torch_model
 
@@ -23,26 +25,56 @@ _SIZES, _MOST_WINDOW = ((11, 7), (16, 9)), 64
 #: How many tokens exist where not all do.
 _EXIST = 0.7
 
+#: How far files may be from the interpreter, relative to the largest output.
+_OF_FILES = 1e-9
 
-def compared(spec: ModelSpec, weights: Mapping[str, Arrays], flat: Circuit) -> tuple[bool, str]:
-    """Whether a circuit gives what PyTorch makes of the spec and its weights, at two numbers of tokens; a detail.
 
-    UnsupportedError where it has other inputs or outputs than the model, or where floats say nothing.
+def beside_pytorch(subject: Subject) -> tuple[bool, str]:
+    """Whether the compiled network gives what PyTorch makes of the spec and its weights; a detail.
+
+    At two numbers of tokens, as one circuit, by the interpreter. UnsupportedError where it has other inputs or
+    outputs than the model, where floats say nothing, and for a difference that approximate passes may make.
     """
-    details = []
+    details, flat = [], subject.what_runs
     for sizes, inputs in _examples(flat):
         found = get_runner("reference").run(flat, inputs, {})
-        expected = _expected(spec, weights, inputs)
+        expected = _expected(subject.spec, subject.weights, inputs)
         if found.keys() != expected.keys():
             raise UnsupportedError(
                 f"outputs are {', '.join(found)}, expected {', '.join(expected)}"
             )
-        holds, detail = _close(spec, weights, inputs, found, expected)
-        where = ", ".join(f"{symbol} = {size}" for symbol, size in sizes.items())
-        details.append(f"float64, {where}: {detail}")
+        holds, detail = _close(subject.spec, subject.weights, inputs, found, expected)
+        details.append(f"{_text(sizes)}: {detail}")
+        if not holds and subject.is_approximate:
+            raise UnsupportedError(f"approximate passes ran; {details[-1]}")
         if not holds:
             return False, details[-1]
     return True, "; ".join(details)
+
+
+def beside_files(subject: Subject, target: Backend) -> tuple[bool, str]:
+    """Whether what a backend wrote gives what the interpreter gives for the compiled network; a detail."""
+    if not isinstance(target, NetworkEmitter | NetworkRunner):
+        return beside_the_reference(subject.what_runs, target, subject.files)
+    if isinstance(target, NetworkEmitter):
+        again = target.emit_network(subject.compiled)
+        if dict(again) != dict(subject.files):
+            return False, "emitted again, the text differs"
+    if not isinstance(target, NetworkRunner):
+        raise UnsupportedError(f"backend {target.name!r} does not run networks")
+    worst, several = 0.0, list[str]()
+    for sizes, inputs in _examples(subject.what_runs):
+        wanted = get_runner("reference").run(subject.what_runs, inputs, {})
+        found = target.run_network(subject.filled, inputs)
+        error, _ = difference(found, wanted)
+        worst = float(np.maximum(worst, error))
+        several.append(_text(sizes))
+    detail = f"{' and '.join(several)}: differs by at most {worst:.1e} (relative)"
+    return bool(worst <= _OF_FILES), f"{detail}; tolerance {_OF_FILES:.0e}"
+
+
+def _text(sizes: Mapping[str, int]) -> str:
+    return ", ".join(["float64", *(f"{symbol} = {size}" for symbol, size in sizes.items())])
 
 
 def _expected(

@@ -23,6 +23,7 @@ from cortico.lowering import lower_model
 from cortico.spec import FeedForward, Norm, Pooling, Residual
 from cortico.spec.model_weights import random_model
 from cortico.verify import models
+from cortico.verify.composition import subject
 from cortico.verify.composition.terms import terms_of
 from cortico.verify.known import Known
 from cortico.verify.models import FLAT, NUMBERS, OUTPUTS, PRIMES, WIRES, verify_model
@@ -372,7 +373,7 @@ def test_pytorch_sees_what_is_wrong_in_the_expression_itself(weights, monkeypatc
     other = replace(GPT, stack=replace(GPT.stack, layers=(swapped,)))
     network = lower_model(other, given)
     assert caught(verify_model(GPT, given, network)) == {"wires", "outputs"}
-    monkeypatch.setattr(models, "terms_of", lambda spec: terms_of(other))
+    monkeypatch.setattr(subject, "terms_of", lambda spec: terms_of(other))
     with pytest.raises(PassError, match=r"two checkers disagree.*against PyTorch"):
         verify_model(GPT, given, network)
     rest = {n: make for n, make in models._STAGES.items() if "PyTorch" not in n}
