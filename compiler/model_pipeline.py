@@ -131,5 +131,6 @@ def compile_model(
         return compiled
     from cortico.verify.models import verify_model  # here, so that compiling stays quick
 
-    proof = verify_model(spec, weights, lowered, chosen, steps, target, compiled.files, progress)
+    subject = (spec, weights, lowered, chosen, steps, target, compiled.files, progress)
+    proof = verify_model(*subject, compiled=network)
     return replace(compiled, verification=proof)

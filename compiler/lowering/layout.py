@@ -13,6 +13,7 @@ import numpy as np
 from cortico.ir import Extent
 from cortico.spec import AttentionSpec, RotaryStyle
 from cortico.spec.weights import Weights, check_weights, required_shapes, rotary_frequencies
+from cortico.spec.wiring import Block
 
 #: Tensors whose first side counts query heads, where they have more than that of features.
 _PER_HEAD = {"W_Q", "W_O", "b_Q", "alibi_slopes", "position_bias", "sink", "gain_Q", "shift_Q"}
@@ -67,8 +68,10 @@ class Layout:
         return shape if self.groups is None else (*self.groups, *shape[1:])
 
 
-def layouts(spec: AttentionSpec) -> dict[str, Layout]:
-    """The layout of every tensor that `spec` must be given."""
+def layouts(spec: Block) -> dict[str, Layout]:
+    """The layout of every tensor that `spec` must be given; without heads they stand as they are."""
+    if not isinstance(spec, AttentionSpec):
+        return {name: Layout(shape) for name, shape in required_shapes(spec).items()}
     groups = (spec.groups, spec.members) if spec.members > 1 else None
     planes = plane_order(spec) if spec.rotary else None
     return {
@@ -82,7 +85,7 @@ def layouts(spec: AttentionSpec) -> dict[str, Layout]:
     }
 
 
-def circuit_weights(spec: AttentionSpec, weights: Weights) -> dict[str, np.ndarray]:
+def circuit_weights(spec: Block, weights: Weights) -> dict[str, np.ndarray]:
     """The weights of `spec` as its lowered circuit wants them: heads grouped, planes paired.
 
     For circuits that were compiled without weights; passes with weights make other tensors. SpecError
@@ -90,7 +93,7 @@ def circuit_weights(spec: AttentionSpec, weights: Weights) -> dict[str, np.ndarr
     """
     check_weights(spec, weights)
     found = {name: layout.to_circuit(weights[name]) for name, layout in layouts(spec).items()}
-    if spec.rotary:
+    if isinstance(spec, AttentionSpec) and spec.rotary:
         found["frequencies"] = plane_frequencies(spec, weights)
     return found
 

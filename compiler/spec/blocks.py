@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
-from cortico.ir import TRANSFERS
+from cortico.ir.errors import SpecError
 from cortico.ir.fields import LEAST, MOST, Record, Rule, number
+from cortico.ir.transfer import TRANSFERS
 from cortico.spec.attention import NormKind, Size, Symbol
 
 _Positive = Annotated[float, number(LEAST, MOST, "a positive number")]
@@ -106,6 +107,14 @@ class Dense(_Block):
     pooled: bool = False  #: of one token that stands for all: there is no axis of tokens
     site: Site = Site.DEEP
     tokens: Size | Symbol = "n"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.soft_cap is not None and self.transfer != "identity":
+            raise SpecError(
+                f"Dense is wrong:\n  - soft_cap = {self.soft_cap} is a transfer function by itself: "
+                f"transfer must be identity, found {self.transfer}"
+            )
 
 
 @dataclass(frozen=True)

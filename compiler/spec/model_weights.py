@@ -62,7 +62,7 @@ def _with_table(spec: ModelSpec, plan: Wiring, given: GivenModel) -> dict[str, A
     """The same with the table of tokens for a tied readout."""
     if spec.readout is None or not spec.readout.tied:
         return dict(given)
-    embedding = next(path for path in plan.blocks if path.endswith("embedding"))
+    embedding = "embedding" if spec.encoder is None else "decoder.embedding"
     table = given.get(embedding, {}).get(TABLE)
     own = dict(given.get("readout", {}))
     return {**given, "readout": own if table is None else own | {MATRIX: table}}

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cortico.frontends.spec_file import spec_to_json
+from cortico.ir import UnsupportedError
 from cortico.ir.text import print_circuit
 from cortico.passes import Step
+from cortico.spec import AttentionSpec
 from cortico.verify.claims import Claim, Verification
 from cortico.verify.emission.record import record_of
 
@@ -24,8 +26,11 @@ def certificate(
     """The certificate of a verification; `files` are file names to SHA-256, `steps` the passes that ran.
 
     Every stage of every pass is in it, with the circuit after it and the facts that it rests on. Nothing
-    in it depends on the time or the machine: the same compilation has the same bytes.
+    in it depends on the time or the machine: the same compilation has the same bytes. UnsupportedError where
+    it is no attention that was compiled.
     """
+    if not isinstance(verification.spec, AttentionSpec):
+        raise UnsupportedError(f"certificates are of attention, found {verification.spec}")
     return {
         "cortico_certificate": VERSION,
         "spec": json.loads(spec_to_json(verification.spec)),

@@ -1,7 +1,7 @@
 """Claims about one compilation, each with the word for what is known of it and how.
 
-`verify_compilation` makes them all: the lowered circuit is attention, its gradients are attention's, every
-pass kept its outputs, the compiled circuit with the numbers that it stores is attention by the spec's
+`verify_compilation` makes them all: the lowered circuit is attention, or another block; its gradients are that
+block's, every pass kept its outputs, the compiled circuit with the numbers that it stores is it by the spec's
 weights, what is written is the compiled circuit. What the prover says is said again by checkers that share
 nothing with it; where two of them disagree, cortico is at fault and says so.
 """
@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from cortico.backends import Backend
 from cortico.ir import Circuit, PassError, UnsupportedError
 from cortico.passes import Pass, Step
-from cortico.spec import AttentionSpec
 from cortico.spec.weights import Weights
+from cortico.spec.wiring import Block
 from cortico.verify import independent
 from cortico.verify.equations.closed_forms import closed_forms, trained
 from cortico.verify.equations.gradients import gradients
@@ -40,16 +40,10 @@ class Claim:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Verification:
-    """All claims about a compilation, the proofs of its passes, and the backend that wrote it, if any did."""
+class Claims:
+    """Claims that are made together."""
 
-    spec: AttentionSpec
-    lowered: Circuit
-    circuit: Circuit
     claims: tuple[Claim, ...]
-    steps: tuple[StepProof, ...] = field(default=(), repr=False)
-    target: Backend | None = field(default=None, repr=False)
 
     @property
     def holds(self) -> bool:
@@ -67,8 +61,20 @@ class Verification:
         return "every claim holds"
 
 
+@dataclass(frozen=True)
+class Verification(Claims):
+    """All claims about a compilation, the proofs of its passes, and the backend that wrote it, if any did."""
+
+    spec: Block
+    lowered: Circuit
+    circuit: Circuit
+    claims: tuple[Claim, ...]
+    steps: tuple[StepProof, ...] = field(default=(), repr=False)
+    target: Backend | None = field(default=None, repr=False)
+
+
 def verify_compilation(
-    spec: AttentionSpec,
+    spec: Block,
     weights: Weights | None,
     lowered: Circuit,
     passes: Sequence[Pass],
@@ -84,14 +90,14 @@ def verify_compilation(
     PassError when a pass is refuted, or when two checkers disagree.
     """
     circuit = steps[-1].after if steps else lowered
-    progress("proving that the circuit is attention")
-    claims = [_attention(spec, lowered), _layout(spec, weights, lowered)]
+    progress(f"proving that the circuit is {independent.called(spec)}")
+    claims = [_forward(spec, lowered), _layout(spec, weights, lowered)]
     progress("proving its gradients")
     claims.append(_gradients(spec, lowered))
     proofs = prove_steps(passes, steps, progress)
-    claims += [_step(proof) for proof in proofs]
-    approximations = list(_approximations(passes, steps))
-    claims += map(_approximate, approximations)
+    claims += map(step_claim, proofs)
+    approximations = list(approximations_of(passes, steps))
+    claims += map(approximate_claim, approximations)
     errors = [step.error for step in approximations]
     change = None if None in errors else float(sum(error or 0.0 for error in errors))
     subject = independent.Subject(spec, weights, lowered, circuit, change, target, files or {})
@@ -105,22 +111,23 @@ def verify_compilation(
 # ---- proofs --------------------------------------------------------------------------------------
 
 
-def _attention(spec: AttentionSpec, lowered: Circuit) -> Claim:
+def _forward(spec: Block, lowered: Circuit) -> Claim:
     start = time.perf_counter()
     (outcome,) = compare(reference(spec), circuit_equations(lowered))
-    return _proved("the lowered circuit computes attention", [outcome], time.perf_counter() - start)
+    claim = f"the lowered circuit computes {independent.called(spec)}"
+    return proved(claim, [outcome], time.perf_counter() - start)
 
 
-def _gradients(spec: AttentionSpec, lowered: Circuit) -> Claim:
+def _gradients(spec: Block, lowered: Circuit) -> Claim:
     """One claim for all parameters and inputs."""
     start = time.perf_counter()
     wanted = trained(spec)
     outcomes = compare(closed_forms(spec), gradients(circuit_equations(lowered), wanted))
     claim = f"the lowered circuit's gradients by {', '.join(wanted)} are the closed forms"
-    return _proved(claim, outcomes, time.perf_counter() - start)
+    return proved(claim, outcomes, time.perf_counter() - start)
 
 
-def _proved(claim: str, outcomes: list[Outcome], seconds: float) -> Claim:
+def proved(claim: str, outcomes: list[Outcome], seconds: float) -> Claim:
     """A claim that holds when all outcomes are proofs."""
     worst = next((o for o in outcomes if o.verdict is Known.REFUTED), None)
     worst = worst or next((o for o in outcomes if o.verdict is not Known.PROVED), None)
@@ -130,7 +137,7 @@ def _proved(claim: str, outcomes: list[Outcome], seconds: float) -> Claim:
     return Claim(claim, Known.PROVED, f"equal normal forms, {terms} terms", seconds=seconds)
 
 
-def _layout(spec: AttentionSpec, weights: Weights | None, lowered: Circuit) -> Claim:
+def _layout(spec: Block, weights: Weights | None, lowered: Circuit) -> Claim:
     start = time.perf_counter()
     problem = independent.misplaced(spec, weights, lowered)
     claim = "every number of the spec's tensors stands where the lowered circuit reads it"
@@ -139,12 +146,13 @@ def _layout(spec: AttentionSpec, weights: Weights | None, lowered: Circuit) -> C
     return Claim(claim, known, problem or "all entries, at these sizes", seconds=seconds)
 
 
-def _step(proof: StepProof) -> Claim:
+def step_claim(proof: StepProof, of: str = "") -> Claim:
+    """What is known of one pass that ran; `of` says on which blocks of a network."""
     detail = proof.reason
     if proof.rounding:
         detail += f"; {_rounding(proof)}"
     given = tuple(dict.fromkeys(str(fact) for fact in proof.facts))
-    claim = f"{proof.name} keeps the output"
+    claim = f"{proof.name} keeps the output" + (f" of {of}" if of else "")
     return Claim(claim, proof.verdict, detail, given, proof.seconds)
 
 
@@ -161,15 +169,16 @@ def _rounding(proof: StepProof) -> str:
     )
 
 
-def _approximations(passes: Sequence[Pass], steps: Sequence[Step]) -> Iterator[Step]:
+def approximations_of(passes: Sequence[Pass], steps: Sequence[Step]) -> Iterator[Step]:
+    """The steps in which a pass that keeps the output only nearly has changed something."""
     approximate = {str(each) for each in passes if not each.exact}
     return (step for step in steps if step.changed and step.name in approximate)
 
 
-def _approximate(step: Step) -> Claim:
-    """An approximate pass changes the output, and is only measured."""
+def approximate_claim(step: Step, of: str = "") -> Claim:
+    """An approximate pass changes the output, and is only measured; `of` says on which blocks of a network."""
     error = "not measured" if step.error is None else f"{step.error:.1e} of the largest output"
-    claim = f"{step.name} changes the output by {error}"
+    claim = f"{step.name} changes the output{f' of {of}' if of else ''} by {error}"
     return Claim(claim, Known.COMPARED, "on random inputs; an approximate pass")
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +20,20 @@ from cortico.backends.numpy import NumpyBackend
 from cortico.ir import Circuit, Gain, UnsupportedError
 from cortico.ir.rewrite import weights_of
 from cortico.lowering import layouts, lower
-from cortico.spec import AttentionSpec
+from cortico.spec import (
+    AttentionSpec,
+    Dense,
+    Embedding,
+    FeedForward,
+    Norm,
+    Pooling,
+    Residual,
+)
 from cortico.spec.weights import Weights
+from cortico.spec.wiring import Block
 from cortico.verify.emission import check as emission
 from cortico.verify.equations.closed_forms import trained
-from cortico.verify.equations.reference import Textbook
+from cortico.verify.equations.reference import book
 from cortico.verify.exact import elementwise
 from cortico.verify.identity import testing as identity
 from cortico.verify.numbers import Numbers, both_sizes, difference
@@ -33,6 +43,9 @@ _TOKENS, _CONTEXT_TOKENS, _FEW = 24, 16, (11, 8)
 
 #: How many times its measured change an approximate pass may change other outputs.
 _ALLOWED = 10.0
+
+#: Sizes of blocks without heads.
+_SIZES = {"model", "hidden", "output", "tokens", "vocabulary", "types", "positions"}
 
 EXACTLY, NUMERICALLY = "checked exactly", "compared numerically"
 
@@ -45,7 +58,7 @@ class Subject:
     `target` wrote `files`, if anything is written.
     """
 
-    spec: AttentionSpec
+    spec: Block
     weights: Weights | None
     lowered: Circuit
     circuit: Circuit
@@ -86,7 +99,9 @@ def elementwise_sympy(subject: Subject) -> Finding:
     found = elementwise.check_elementwise(spec, lower(spec))
     if found.too_large:
         raise UnsupportedError(found.text)
-    size = f"{spec.tokens} tokens, {spec.heads} heads of {spec.d_key} key features"
+    size = f"{spec.tokens} tokens"
+    if isinstance(spec, AttentionSpec):
+        size += f", {spec.heads} heads of {spec.d_key} key features"
     detail = f"{found.entries} expressions; {size}" if found.equal else found.text
     return Finding(found.equal, EXACTLY, detail)
 
@@ -146,6 +161,8 @@ def compiled_gradients(subject: Subject) -> Finding:
     allowed, remark = _allowed(subject)
     numbers = Numbers(subject.spec, subject.weights, _FEW)
     numbers.soften()
+    if not numbers.rates:
+        raise UnsupportedError("it hears no rates")
     found = _gradients_close(subject.circuit, tuple(numbers.rates), numbers, allowed)
     return dataclasses.replace(found, detail=found.detail + remark)
 
@@ -200,16 +217,31 @@ def written(subject: Subject) -> Finding:
     return Finding(found[0], NUMERICALLY, found[1])
 
 
+def called(spec: Block) -> str:
+    """What a circuit of that spec computes, in claims."""
+    return _CALLED[type(spec)]
+
+
+_CALLED: Mapping[type, str] = {
+    AttentionSpec: "attention",
+    Norm: "the norm",
+    FeedForward: "the feed-forward block",
+    Dense: "the dense block",
+    Embedding: "the embedding",
+    Residual: "the residual",
+    Pooling: "the pooling",
+}
+
+
 def checks(subject: Subject) -> dict[str, Check]:
     """What each check is called in a report, in the order in which they run."""
     weights = "random weights" if subject.weights is None else "the spec's weights"
+    what = called(subject.spec)
     found: dict[str, Check] = {
-        "again, modulo primes: the lowered circuit computes attention": identity_testing,
-        "again, in SymPy entry by entry: a tiny lowered circuit computes attention": (
-            elementwise_sympy
-        ),
+        f"again, modulo primes: the lowered circuit computes {what}": identity_testing,
+        f"again, in SymPy entry by entry: a tiny lowered circuit computes {what}": elementwise_sympy,
         "again, against PyTorch's autograd: the gradients of the lowered circuit": lowered_gradients,
-        f"the compiled circuit computes attention by {weights}, against PyTorch": compiled_output,
+        f"the compiled circuit computes {what} by {weights}, against PyTorch": compiled_output,
         "the compiled circuit's gradients by its inputs, against PyTorch's autograd": (
             compiled_gradients
         ),
@@ -227,13 +259,22 @@ def checks(subject: Subject) -> dict[str, Check]:
 # ---- subjects ------------------------------------------------------------------------------------
 
 
-def _symbols(spec: AttentionSpec) -> dict[str, int]:
-    sizes = {spec.source_tokens: _CONTEXT_TOKENS, spec.tokens: _TOKENS}
-    return {symbol: size for symbol, size in sizes.items() if isinstance(symbol, str)}
+def _symbols(spec: Block) -> dict[str, int]:
+    sizes = {getattr(spec, "source_tokens", spec.tokens): _CONTEXT_TOKENS, spec.tokens: _TOKENS}
+    most = getattr(spec, "positions", None) or _TOKENS
+    return {symbol: min(size, most) for symbol, size in sizes.items() if isinstance(symbol, str)}
 
 
-def tiny(spec: AttentionSpec) -> AttentionSpec:
+def tiny(spec: Block) -> Block:
     """A spec with the same options, as small as shows them: two tokens, two features."""
+    if isinstance(spec, AttentionSpec):
+        return _tiny_attention(spec)
+    fields = {f.name for f in dataclasses.fields(spec)}
+    found: dict[str, Any] = {n: 2 for n in _SIZES & fields if getattr(spec, n) is not None}
+    return dataclasses.replace(spec, **found)
+
+
+def _tiny_attention(spec: AttentionSpec) -> AttentionSpec:
     heads = 2 if spec.heads > 1 else 1
     model = 2 if spec.qk_norm is None else 1  # squares have many terms
     rotary = spec.rotary and dataclasses.replace(spec.rotary, rotated=None)
@@ -253,19 +294,19 @@ def tiny(spec: AttentionSpec) -> AttentionSpec:
     )
 
 
-def misplaced(spec: AttentionSpec, weights: Weights | None, lowered: Circuit) -> str | None:
+def misplaced(spec: Block, weights: Weights | None, lowered: Circuit) -> str | None:
     """Which tensor of the spec has numbers that do not stand in the circuit where they belong; or None.
 
     The layout is held against the textbook's, entry by entry, and so is what the circuit stores.
     """
-    book = Textbook(spec)
+    page = book(spec)
     for name, layout in layouts(spec).items():
         sides = [int(extent) for extent in layout.shape]
         entries = np.arange(math.prod(sides)).reshape(sides)
-        moved = not np.array_equal(layout.to_circuit(entries), book.arranged(name, entries))
+        moved = not np.array_equal(layout.to_circuit(entries), page.arranged(name, entries))
         stored = next(p.values for p in lowered.parameters if p.name == name)
         if weights is not None and stored is not None:
-            moved |= not np.array_equal(stored, book.arranged(name, np.asarray(weights[name])))
+            moved |= not np.array_equal(stored, page.arranged(name, np.asarray(weights[name])))
         if moved:
             return f"{name} stands elsewhere"
     return None
@@ -297,7 +338,7 @@ def _close(
     """Whether arrays agree but for rounding, and but for what is allowed."""
     error, worst = difference(found, expected)
     tolerance = numbers.tolerance(list(expected)) + allowed
-    sizes = ", ".join(f"{tokens} {name}" for name, tokens in numbers.sizes.items())
+    sizes = [f"{tokens} {name}" for name, tokens in numbers.sizes.items()]
     where = f"differs by at most {error:.1e} (relative, in {worst})"
-    detail = f"float64, {sizes}: {where}; tolerance {tolerance:.0e}"
+    detail = f"{', '.join(['float64', *sizes])}: {where}; tolerance {tolerance:.0e}"
     return Finding(bool(error <= tolerance), NUMERICALLY, detail)

@@ -8,15 +8,17 @@ import numpy as np
 
 from cortico.backends import get_runner
 from cortico.ir import Circuit, UnsupportedError
-from cortico.ir.analysis.inputs import stored_values
+from cortico.ir.analysis.inputs import as_rates, bind_symbols, stored_values
 from cortico.lowering import circuit_weights, layouts
 from cortico.spec import AttentionSpec, Kernel, NormKind, NormOver, PositionBias, QueryKeyNorm
-from cortico.spec.weights import Weights, random_weights
-from cortico.verify.equations.evaluate import evaluate
+from cortico.spec.weights import Weights, random_weights, required_shapes
+from cortico.spec.wiring import Block
+from cortico.verify.equations.blocks import Plain, book_of
+from cortico.verify.equations.evaluate import at_positions, evaluate
 from cortico.verify.equations.gradients import ERROR, gradients
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.sorts import sizes_of
-from cortico.verify.pytorch import TorchResult, torch_attention
+from cortico.verify.pytorch import TorchResult, torch_block
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -37,8 +39,15 @@ _NUDGE, _NUDGES = 1e-14, 3
 _TIMES, _LEAST_TOLERANCE, _MOST_TOLERANCE = 20.0, 1e-10, 1e-5
 
 
-def token_sizes(spec: AttentionSpec, least: tuple[int, int]) -> tuple[int, int]:
-    """Numbers of query and source tokens: more than the window has, where the spec leaves them open."""
+def token_sizes(spec: Block, least: tuple[int, int]) -> tuple[int, int]:
+    """Numbers of query and source tokens: more than the window has, where the spec leaves them open.
+
+    No more than a table of positions has rows.
+    """
+    if not isinstance(spec, AttentionSpec):
+        open_ = min(least[0], getattr(spec, "positions", None) or least[0])
+        tokens = spec.tokens if isinstance(spec.tokens, int) else open_
+        return tokens, tokens
     more = min(spec.window or 0, _MOST_TOKENS)
     found = []
     for extent, few in ((spec.tokens, least[0]), (spec.source_tokens, least[1])):
@@ -54,39 +63,38 @@ class Numbers:
     """
 
     def __init__(
-        self, spec: AttentionSpec, weights: Weights | None, least: tuple[int, int] = _LEAST[0]
+        self, spec: Block, weights: Weights | None, least: tuple[int, int] = _LEAST[0]
     ) -> None:
         self.spec, rng = spec, np.random.default_rng(0)
         tokens, source = token_sizes(spec, least)
         drawn = random_weights(spec) if weights is None else weights
         self.weights = {name: np.asarray(a, np.float64) for name, a in drawn.items()}
-        self.inputs: dict[str, np.ndarray] = {"x": rng.standard_normal((tokens, spec.model))}
-        if spec.cross:
-            self.inputs["context"] = rng.standard_normal((source, spec.d_context))
-        if spec.values:
-            self.inputs["values"] = rng.standard_normal((source, spec.values))
-        if spec.position_bias is PositionBias.INPUT:
-            self.inputs["score_bias"] = rng.standard_normal((tokens, source))
-        if spec.key_padding:  # under a causal mask the first query sees nothing
-            self.inputs["keep"] = np.arange(source) != 0
-        self.error = rng.standard_normal((tokens, spec.d_output))
-        self.sizes = {"tokens": tokens, **({"context tokens": source} if spec.cross else {})}
+        if isinstance(spec, AttentionSpec):
+            self.inputs, shape = _of_attention(spec, tokens, source, rng)
+        else:
+            self.inputs, shape = _of_block(spec, tokens, rng)
+        self.error = rng.standard_normal(shape)
+        is_cross = isinstance(spec, AttentionSpec) and spec.cross
+        has_tokens = not getattr(spec, "pooled", False)
+        self.sizes = {"tokens": tokens} if has_tokens else {}
+        self.sizes |= {"context tokens": source} if is_cross else {}
         self.refresh()
 
     def refresh(self) -> None:
         """Ask PyTorch again, after inputs have changed."""
-        self.torch = torch_attention(self.spec, self.weights, self.inputs, self.error)
+        self.torch = torch_block(self.spec, self.weights, self.inputs, self.error)
 
     @property
     def rates(self) -> list[str]:
         """The inputs that are rates."""
-        return [name for name in self.inputs if name != "keep"]
+        return [name for name, array in self.inputs.items() if array.dtype.kind == "f"]
 
     def parameters(self, circuit: Circuit) -> dict[str, np.ndarray]:
         """What `circuit` stores, and these weights where it stores nothing."""
         mine = circuit_weights(self.spec, self.weights)
         open_ = [p.name for p in circuit.parameters if p.values is None and p.formula is None]
-        return stored_values(circuit, {}, {name: mine[name] for name in open_ if name in mine})
+        symbols = bind_symbols(circuit, self.inputs)
+        return stored_values(circuit, symbols, {n: mine[n] for n in open_ if n in mine})
 
     def output(self, circuit: Circuit) -> np.ndarray:
         """What `circuit` gives, by the emitted NumPy code, in float64."""
@@ -94,11 +102,14 @@ class Numbers:
 
     def gradients(self, circuit: Circuit, wanted: tuple[str, ...]) -> Arrays:
         """Gradients of `circuit` by its equations; zeros by an input that nothing reads."""
-        given = {**self.parameters(circuit), **self.inputs, ERROR: self.error}
+        inputs = as_rates(circuit, self.inputs)
+        given = {**self.parameters(circuit), **inputs, ERROR: self.error}
         return self._gradients(circuit, wanted, given)
 
     def _gradients(self, circuit: Circuit, wanted: tuple[str, ...], given: Arrays) -> Arrays:
         equations = circuit_equations(circuit)
+        made = at_positions(_of_positions(circuit), given, self.sizes.get("tokens", 0))
+        given = {**given, **made}
         read = tuple(name for name in wanted if name in equations.given)
         system = gradients(equations, read)
         with np.errstate(all="ignore"):
@@ -111,8 +122,9 @@ class Numbers:
 
         UnsupportedError where biases alone make large scores.
         """
+        is_soft = isinstance(self.spec, AttentionSpec) and self.spec.kernel is Kernel.SOFTMAX
         for _ in range(_MOST_HALVINGS):
-            if self.spec.kernel is not Kernel.SOFTMAX or self._largest_score() <= _MOST_SCORE:
+            if not is_soft or self._largest_score() <= _MOST_SCORE:
                 self.refresh()
                 return
             self.inputs |= {name: self.inputs[name] / 2 for name in self.rates}
@@ -120,6 +132,7 @@ class Numbers:
 
     def _largest_score(self) -> float:
         """A bound on the size of scores: turning features keeps the lengths of queries and keys."""
+        assert isinstance(self.spec, AttentionSpec)
         w, lengths = self.weights, []
         for letter, source in (("Q", "x"), ("K", "context" if self.spec.cross else "x")):
             features = np.einsum("haf,tf->hta", w[f"W_{letter}"], self.inputs[source])
@@ -144,11 +157,11 @@ class Numbers:
         Relative to the largest number of all. UnsupportedError where floats say nothing.
         """
 
-        def nudged(rng: np.random.Generator) -> Arrays:
-            weights, inputs = _nudged(self.weights, rng), _nudged(self.inputs, rng)
-            return self._results(torch_attention(self.spec, weights, inputs, self.error), names)
+        def other(rng: np.random.Generator) -> Arrays:
+            weights, inputs = nudged(self.weights, rng), nudged(self.inputs, rng)
+            return self._results(torch_block(self.spec, weights, inputs, self.error), names)
 
-        return _tolerance(nudged, self._results(self.torch, names))
+        return tolerance_by(other, self._results(self.torch, names))
 
     def tolerance_of(self, circuit: Circuit, mine: Arrays, expected: Arrays) -> float:
         """How far `mine`, its gradients, may be off by rounding of its own equations.
@@ -156,14 +169,14 @@ class Numbers:
         They divide exponentials by their sum, PyTorch has a softmax: what cancels there by itself is rounding
         here. As `tolerance`, which see.
         """
-        steady = {**self.inputs, ERROR: self.error}
+        steady = {**as_rates(circuit, self.inputs), ERROR: self.error}
 
-        def nudged(rng: np.random.Generator) -> Arrays:
-            given = _nudged(self.parameters(circuit), rng) | steady
+        def other(rng: np.random.Generator) -> Arrays:
+            given = nudged(self.parameters(circuit), rng) | steady
             found = self._gradients(circuit, tuple(mine), given)
             return {name: expected[name] + found[name] - mine[name] for name in mine}
 
-        return _tolerance(nudged, expected)
+        return tolerance_by(other, expected)
 
     def _results(self, found: TorchResult, names: Iterable[str]) -> dict[str, np.ndarray]:
         return {name: found.y if name == "y" else found.gradients[name] for name in names}
@@ -176,6 +189,40 @@ class Numbers:
         return layouts(self.spec)[name].to_circuit(found)
 
 
+def _of_attention(
+    spec: AttentionSpec, tokens: int, source: int, rng: np.random.Generator
+) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
+    """Inputs of attention, and the shape of its output."""
+    inputs: dict[str, np.ndarray] = {"x": rng.standard_normal((tokens, spec.model))}
+    if spec.cross:
+        inputs["context"] = rng.standard_normal((source, spec.d_context))
+    if spec.values:
+        inputs["values"] = rng.standard_normal((source, spec.values))
+    if spec.position_bias is PositionBias.INPUT:
+        inputs["score_bias"] = rng.standard_normal((tokens, source))
+    if spec.key_padding:  # under a causal mask the first query sees nothing
+        inputs["keep"] = np.arange(source) != 0
+    return inputs, (tokens, spec.d_output)
+
+
+def _of_block(
+    spec: Plain, tokens: int, rng: np.random.Generator
+) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
+    """Inputs of another block, and the shape of its output."""
+    page, inputs = book_of(spec), dict[str, np.ndarray]()
+    sizes = {sort: n if isinstance(n, int) else tokens for sort, n in page.extents().items()}
+    for name, sides in page.given().items():
+        shape = tuple(sizes[sort] for sort in sides)
+        if name in ("tokens", "types"):
+            inputs[name] = rng.integers(0, shape[-1], shape[:-1])
+        elif name == "keep":
+            inputs[name] = np.arange(tokens) != 0
+        elif name not in page.of_positions() and name not in required_shapes(spec):
+            inputs[name] = rng.standard_normal(shape)
+    at = page.equations().definition("y").indices
+    return inputs, tuple(sizes[v.sort] for v in at)
+
+
 def _normed(norm: QueryKeyNorm, features: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """Features (heads, tokens, features of a head) under the norm, without its bias."""
     over = (2,) if norm.over is NormOver.HEAD else (0, 2)
@@ -186,9 +233,20 @@ def _normed(norm: QueryKeyNorm, features: np.ndarray, gain: np.ndarray) -> np.nd
     return np.asarray(features / np.sqrt(mean + norm.eps) * own)
 
 
-def both_sizes(spec: AttentionSpec, weights: Weights | None) -> list[Numbers]:
+def _of_positions(circuit: Circuit) -> dict[str, str | None]:
+    """What equations call the first rows of tables, each with its table, and what is 1 for the first token."""
+    made = [(p.formula, p.shape) for p in circuit.parameters if p.formula]
+    found = [(f, shape) for f, shape in made if f.kind in ("rows", "first")]
+    return {
+        f"{f.kind}({', '.join([*f.arguments, str(shape[0])])})": next(iter(f.arguments), None)
+        for f, shape in found
+    }
+
+
+def both_sizes(spec: Block, weights: Weights | None) -> list[Numbers]:
     """Numbers at two sizes, where the spec leaves the number of tokens open."""
-    fixed = not isinstance(spec.tokens, str) and not isinstance(spec.source_tokens, str)
+    extents = (spec.tokens, getattr(spec, "source_tokens", spec.tokens))
+    fixed = not any(isinstance(extent, str) for extent in extents)
     return [Numbers(spec, weights, least) for least in (_LEAST[:1] if fixed else _LEAST)]
 
 
@@ -203,9 +261,13 @@ def difference(found: Arrays, expected: Arrays) -> tuple[float, str]:
     return errors[worst], worst
 
 
-def _tolerance(nudged: Callable[[np.random.Generator], Arrays], usual: Arrays) -> float:
+def tolerance_by(other: Callable[[np.random.Generator], Arrays], usual: Arrays) -> float:
+    """How far results may differ by rounding: `usual` ones from what `other` makes of `nudged` numbers, and more.
+
+    Relative to the largest number of all. UnsupportedError where floats say nothing.
+    """
     rng = np.random.default_rng(1)
-    worst = float(np.max([difference(nudged(rng), usual)[0] for _ in range(_NUDGES)]))
+    worst = float(np.max([difference(other(rng), usual)[0] for _ in range(_NUDGES)]))
     if not _TIMES * worst <= _MOST_TOLERANCE:
         raise UnsupportedError(
             f"numbers too far apart for floats: changes of {_NUDGE:.0e} change results by {worst:.0e}"
@@ -213,8 +275,11 @@ def _tolerance(nudged: Callable[[np.random.Generator], Arrays], usual: Arrays) -
     return max(_LEAST_TOLERANCE, _TIMES * worst)
 
 
-def _nudged(arrays: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def nudged(arrays: Arrays, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Arrays with numbers that are a little other ones; flags and whole numbers stay."""
     return {
-        name: a if a.dtype == bool else np.asarray(a * (1 + _NUDGE * rng.standard_normal(a.shape)))
+        name: a
+        if a.dtype.kind in "biu"
+        else np.asarray(a * (1 + _NUDGE * rng.standard_normal(a.shape)))
         for name, a in arrays.items()
     }

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from cortico.verify.pytorch import torch_attention
+from cortico.verify.pytorch import torch_block
 
 
 def torch_sgd(spec, weights, data, settings):
@@ -32,9 +32,9 @@ def set_gradients(spec, leaves, batch):
     for k in range(samples):
         inputs = {name: array[k] for name, array in batch.items() if name != "target"}
         target = batch["target"][k]
-        y = torch_attention(spec, arrays, inputs, np.zeros_like(target)).y
+        y = torch_block(spec, arrays, inputs, np.zeros_like(target)).y
         error = (y - target) / (samples * tokens)
-        gradients = torch_attention(spec, arrays, inputs, error).gradients
+        gradients = torch_block(spec, arrays, inputs, error).gradients
         loss += 0.5 * ((y - target) ** 2).sum() / (samples * tokens)
         sums = {name: total + gradients[name] for name, total in sums.items()}
     for name, leaf in leaves.items():

@@ -9,7 +9,7 @@ from cortico.ir import UnsupportedError
 from cortico.spec import AttentionSpec, NormKind, NormOver, QueryKeyNorm
 from cortico.spec.weights import random_weights
 from cortico.verify.numbers import Numbers
-from cortico.verify.pytorch import torch_attention
+from cortico.verify.pytorch import torch_block
 from tests.covering import every_case
 from tests.oracle import textbook_attention
 
@@ -21,7 +21,7 @@ def test_the_output_is_the_oracles(case):
     for example in range(2):
         inputs = {name: array[example] for name, array in case.inputs.items()}
         expected = textbook_attention(case.spec, case.weights, **inputs)
-        found = torch_attention(case.spec, case.weights, inputs, np.ones_like(expected)).y
+        found = torch_block(case.spec, case.weights, inputs, np.ones_like(expected)).y
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
 
 

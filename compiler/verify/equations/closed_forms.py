@@ -22,7 +22,7 @@ With a soft cap c the z of ∂q and ∂k is z_hij (1 - tanh²(scale q·k / c)).
 
 For linear attention these are the closed forms of Granier & Senn, arXiv 2504.06354, with the sums over
 tokens written out: ∂W_Q = Σ_i Mᵀ δ_i x_iᵀ with M = Σ_j v_j k_jᵀ. Softmax: z is its Jacobian, derived.
-Rotary turns ∂q and ∂k back by the transposed rotation.
+Rotary turns ∂q and ∂k back by the transposed rotation. The blocks around attention: `block_gradients`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cortico.spec import AttentionSpec, Kernel, NormKind
+from cortico.spec.wiring import Block
+from cortico.verify.equations.block_gradients import forms_of
 from cortico.verify.equations.gradients import ERROR, gradient_of
 from cortico.verify.equations.language import (
     Definition,
@@ -46,12 +48,12 @@ from cortico.verify.equations.language import (
 from cortico.verify.equations.reference import Indices, Textbook
 
 
-def closed_forms(spec: AttentionSpec) -> Equations:
-    """The equations of attention, and after them the gradient of every parameter and input."""
-    return _ClosedForms(spec).gradients()
+def closed_forms(spec: Block) -> Equations:
+    """The equations of attention or another block, and after them the gradients by parameters and inputs."""
+    return _ClosedForms(spec).gradients() if isinstance(spec, AttentionSpec) else forms_of(spec)
 
 
-def trained(spec: AttentionSpec) -> tuple[str, ...]:
+def trained(spec: Block) -> tuple[str, ...]:
     """The tensors whose gradients are compared: every parameter, and the inputs that are rates."""
     return tuple(name.removeprefix("d.") for name in closed_forms(spec).outputs)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from cortico.ir.transfer import TRANSFERS
 from cortico.verify.equations.arrays import Factor, all_axes, renamed, spread
 from cortico.verify.equations.language import (
     OFFSET,
+    SLOPE,
     Add,
     Apply,
     Equations,
@@ -158,6 +160,14 @@ def evaluate(equations: Equations, sizes: Sizes, given: Mapping[str, np.ndarray]
     return tensors
 
 
+def at_positions(
+    made: Mapping[str, str | None], given: Mapping[str, np.ndarray], tokens: int
+) -> Arrays:
+    """Given tensors that positions make: the first rows of a table; without one what is 1 for the first token."""
+    first = (np.arange(tokens) == 0).astype(float)
+    return {n: first if table is None else given[table][:tokens] for n, table in made.items()}
+
+
 class Floats:
     """Arithmetic on arrays of floats."""
 
@@ -221,8 +231,17 @@ def _step(x: np.ndarray) -> np.ndarray:
     return (x > 0).astype(float)
 
 
+def _slope(name: str, x: np.ndarray) -> np.ndarray:
+    """The slope of a transfer function, as the table writes it."""
+    functions = {each: transfer.evaluate for each, transfer in TRANSFERS.items()}
+    known = {**functions, "step": _step, "sqrt": np.sqrt, "pi": np.pi}
+    transfer = TRANSFERS[name]
+    return np.asarray(eval(transfer.slope, {**known, "x": x, "r": transfer.evaluate(x)}))
+
+
 _FUNCTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     **{name: transfer.evaluate for name, transfer in TRANSFERS.items()},
+    **{f"{name}{SLOPE}": partial(_slope, name) for name in TRANSFERS},
     "inverse": _inverse,
     "step": _step,
 }

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from cortico.ir.transfer import TRANSFERS
 from cortico.verify.equations.language import (
+    SLOPE,
     Add,
     Apply,
     Definition,
@@ -153,7 +154,10 @@ def _apart(expression: Sum, taken: set[str]) -> Sum:
 
 
 def derivative(function: str, argument: Expression) -> Expression:
-    """The derivative of a function, at `argument`. That of 1/x at 0 is taken as 0."""
+    """The derivative of a function, at `argument`. That of 1/x at 0 is taken as 0.
+
+    A slope with irrational numbers is a function of its own, called by a prime: `gelu'`.
+    """
     value = Apply(function, argument)
     if function == "inverse":
         return -(value * value)
@@ -163,4 +167,4 @@ def derivative(function: str, argument: Expression) -> Expression:
     try:
         return lifted(eval(TRANSFERS[function].slope, {"x": argument, "r": value, **functions}))
     except NameError:
-        raise NotImplementedError(f"the derivative of {function} has irrational numbers") from None
+        return Apply(f"{function}{SLOPE}", argument)

@@ -119,7 +119,7 @@ class Add(Expression):
 
 @dataclass(frozen=True)
 class Apply(Expression):
-    """A function of a scalar: a transfer function, `inverse` (0 at 0), or `step` (of relu)."""
+    """A function of a scalar: a transfer function, its slope, `inverse` (0 at 0), or `step` (of relu)."""
 
     function: str
     argument: Expression
@@ -130,6 +130,9 @@ OFFSET = "offset()"
 
 #: The sort of a formula's side that counts positions: any index may stand there, as `offset()` takes any.
 POSITIONS = "positions"
+
+#: What stands behind the name of a transfer function where its slope is meant.
+SLOPE = "'"
 
 #: How many indices a sort has: a number, or the symbol that gets one when a circuit runs.
 Extents = Mapping[str, int | str]

@@ -45,6 +45,8 @@ from cortico.spec import (
     RotaryStyle,
 )
 from cortico.spec.weights import required_shapes
+from cortico.spec.wiring import Block
+from cortico.verify.equations.blocks import Book, book_of
 from cortico.verify.equations.language import (
     ONE,
     POSITIONS,
@@ -166,6 +168,10 @@ class Textbook:
         names += ["score_bias"] * (spec.position_bias is PositionBias.INPUT)
         names += [*["keep"] * spec.key_padding, *self.tensors]
         return names + ["rotation(frequencies)", "frequencies"] * (spec.rotary is not None)
+
+    def of_positions(self) -> dict[str, str | None]:
+        """Given tensors that are the first rows of a table: attention has none."""
+        return {}
 
     def formulas(self) -> dict[str, Formula]:
         """Given tensors that are computed: rotations from frequencies."""
@@ -378,6 +384,11 @@ class Textbook:
         return exp(Read("sink", self.h)) if self.spec.sink else number(Fraction(0))
 
 
-def reference(spec: AttentionSpec) -> Equations:
-    """The textbook's equations for `spec`."""
-    return Textbook(spec).equations()
+def book(spec: Block) -> Textbook | Book:
+    """The textbook's page on a block."""
+    return Textbook(spec) if isinstance(spec, AttentionSpec) else book_of(spec)
+
+
+def reference(spec: Block) -> Equations:
+    """The textbook's equations for `spec`, attention or a block around it."""
+    return book(spec).equations()

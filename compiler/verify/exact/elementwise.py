@@ -1,4 +1,4 @@
-"""A circuit and the textbook's attention, entry by entry in SymPy, at tiny sizes.
+"""A circuit and the textbook's attention or other block, entry by entry in SymPy, at tiny sizes.
 
 The textbook's equations are evaluated on symbols, the circuit by `exact.circuit`, which knows no equations;
 SymPy expands and compares, where the prover has a normal form. It holds for all weights and inputs at the
@@ -17,7 +17,8 @@ from cortico.ir.circuit import resolve
 from cortico.lowering.layout import layouts, plane_frequencies
 from cortico.spec import AttentionSpec
 from cortico.spec.weights import optional_shapes, required_shapes
-from cortico.verify.equations.reference import Textbook
+from cortico.spec.wiring import Block
+from cortico.verify.equations.reference import book
 from cortico.verify.exact.circuit import exact_outputs, operations
 from cortico.verify.exact.symbols import (
     MOST_OPERATIONS,
@@ -50,7 +51,7 @@ class ElementwiseResult:
         if self.too_large:
             return f"circuit and textbook were not compared in SymPy{at}: {self.difference}"
         if not self.equal:
-            return f"the circuit is not the textbook's attention{at}: {self.difference}"
+            return f"the circuit is not the textbook's{at}: {self.difference}"
         return f"the circuit equals the textbook in {self.entries} SymPy expressions{at}"
 
 
@@ -71,9 +72,9 @@ def elementwise_meaning(
 
 
 def check_elementwise(
-    spec: AttentionSpec, circuit: Circuit, sizes: Mapping[str, int] | None = None
+    spec: Block, circuit: Circuit, sizes: Mapping[str, int] | None = None
 ) -> ElementwiseResult:
-    """Compare `circuit`, made from `spec`, with textbook attention for every 0/1 input.
+    """Compare `circuit`, made from `spec`, with the textbook's block for every 0/1 input.
 
     `sizes` gives the symbols of `spec`, 2 each by default. The circuit's weights must be those of the
     spec: a pass that makes new numbers makes tensors without a counterpart, and that is a SpecError.
@@ -85,12 +86,10 @@ def check_elementwise(
         return ElementwiseResult(False, bound, 0, str(error), too_large=True)
 
 
-def _compared(spec: AttentionSpec, circuit: Circuit, sizes: Mapping[str, int]) -> ElementwiseResult:
-    wanted = [
-        name
-        for name in ("x", "context", "values", "score_bias", "keep")
-        if name in Textbook(spec).given()
-    ]
+def _compared(spec: Block, circuit: Circuit, sizes: Mapping[str, int]) -> ElementwiseResult:
+    page = book(spec)
+    computed = {*page.of_positions(), *page.formulas(), "frequencies", *required_shapes(spec)}
+    wanted = [name for name in page.given() if name not in computed]
     if sorted(wanted) != sorted(tensor.name for tensor in circuit.inputs):
         difference = f"its inputs are {', '.join(t.name for t in circuit.inputs)}"
         return ElementwiseResult(False, sizes, 0, f"{difference}, expected {', '.join(wanted)}")
@@ -107,8 +106,8 @@ def _compared(spec: AttentionSpec, circuit: Circuit, sizes: Mapping[str, int]) -
             return ElementwiseResult(False, sizes, entries, difference)
         place = first_difference(list(zip(found.flat, expected.flat, strict=True)))
         if place is not None:
-            token, feature = np.unravel_index(place, found.shape)
-            return ElementwiseResult(False, sizes, entries, f"first in y[{token}, {feature}]")
+            at = ", ".join(map(str, np.unravel_index(place, found.shape)))
+            return ElementwiseResult(False, sizes, entries, f"first in y[{at}]")
         entries += found.size
     return ElementwiseResult(True, sizes, entries, None)
 
@@ -116,16 +115,16 @@ def _compared(spec: AttentionSpec, circuit: Circuit, sizes: Mapping[str, int]) -
 # ---- symbols ---------------------------------------------------------------------------------------
 
 
-def spec_symbols(spec: AttentionSpec) -> dict[str, np.ndarray]:
+def spec_symbols(spec: Block) -> dict[str, np.ndarray]:
     """A symbol for every entry of every tensor of `spec`, rotary frequencies included."""
     shapes = required_shapes(spec) | optional_shapes(spec)
     return {name: symbol_array(name, tuple(map(int, shape))) for name, shape in shapes.items()}
 
 
-def _circuit_symbols(spec: AttentionSpec, circuit: Circuit, weights: Arrays) -> Arrays:
+def _circuit_symbols(spec: Block, circuit: Circuit, weights: Arrays) -> Arrays:
     """The same symbols where the circuit has those entries: lowering moves entries, it does not mix them."""
     lowered = {n: layout.to_circuit(weights[n]) for n, layout in layouts(spec).items()}
-    if spec.rotary:
+    if isinstance(spec, AttentionSpec) and spec.rotary:
         lowered["frequencies"] = plane_frequencies(spec, weights)
     plain = [p for p in circuit.parameters if p.formula is None]
     strange = [p.name for p in plain if p.name not in lowered or lowered[p.name].shape != p.shape]

@@ -8,32 +8,33 @@ from fractions import Fraction
 import numpy as np
 
 from cortico.ir import Gain
-from cortico.spec import AttentionSpec
+from cortico.spec.wiring import Block
 from cortico.verify.equations.arrays import Factor, all_axes, spread
-from cortico.verify.equations.evaluate import Evaluation
-from cortico.verify.equations.reference import Textbook
+from cortico.verify.equations.evaluate import Evaluation, at_positions
+from cortico.verify.equations.reference import Textbook, book
 from cortico.verify.exact.ring import Number, Ring
 
 Arrays = Mapping[str, np.ndarray]
 
 
-def textbook(spec: AttentionSpec, weights: Arrays, inputs: Arrays, ring: Ring) -> np.ndarray:
-    """The output y (tokens, output features), numbers of `ring`.
+def textbook(spec: Block, weights: Arrays, inputs: Arrays, ring: Ring) -> np.ndarray:
+    """The output y, numbers of `ring`: of attention (tokens, output features).
 
     `weights` are the spec's, rotary frequencies among them where it has some, `inputs` its inputs: arrays
     of anything that the ring can read. All sizes are those of the arrays.
     """
-    book = Textbook(spec)
+    page = book(spec)
     given = {
-        n: book.arranged(n, a) for n, a in (*weights.items(), *inputs.items()) if n in book.given()
+        n: page.arranged(n, a) for n, a in (*weights.items(), *inputs.items()) if n in page.given()
     }
-    if spec.rotary:
-        given["frequencies"] = book.frequencies(weights["rotary_frequencies"])
-    sizes = {sort: extent for sort, extent in book.extents().items() if isinstance(extent, int)}
+    if isinstance(page, Textbook) and page.spec.rotary:
+        given["frequencies"] = page.frequencies(weights["rotary_frequencies"])
+    sizes = {sort: extent for sort, extent in page.extents().items() if isinstance(extent, int)}
     for name, array in given.items():
-        sizes.update(zip(book.given()[name], array.shape, strict=True))
+        sizes.update(zip(page.given()[name], array.shape, strict=True))
+    given |= at_positions(page.of_positions(), given, sizes.get("tokens", 0))
     entries = Entries({name: ring.array(array) for name, array in given.items()}, ring)
-    return Evaluation(book.equations(), sizes).of("y", entries).array
+    return Evaluation(page.equations(), sizes).of("y", entries).array
 
 
 class Entries:

@@ -109,13 +109,28 @@ class Field:
     def opaque(
         self, residues: np.ndarray, rng: np.random.Generator, odd: bool, keeps_zero: bool = True
     ) -> np.ndarray:
-        """A random function of the residues, the same for equal states of `rng`."""
-        table = self.random(rng, (self.prime,))
-        if keeps_zero:
-            table[0] = 0.0
-        if odd:
-            table[-1 : self.prime // 2 : -1] = -table[1 : self.prime // 2 + 1]
-        return np.asarray(table[self.canonical(residues)])
+        """A random function of the residues, the same for equal states of `rng`: a keyed hash of each."""
+        whole = self.canonical(residues)
+        back = odd & (whole > self.prime // 2)
+        drawn = _hashed(np.where(back, self.prime - whole, whole), rng) % np.uint64(self.prime)
+        found = self.reduce(drawn.astype(np.float64))
+        found = np.where(back, -found, found)
+        return np.where(whole == 0, 0.0, found) if keeps_zero else found
+
+
+def _hashed(numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """64 random bits for each number, with keys that `rng` draws (Steele et al. 2014, SplitMix, 10.1145/2660193.2660195)."""
+    keys = rng.integers(0, 2**64, 3, dtype=np.uint64)
+    found = numbers.astype(np.uint64)
+    with np.errstate(over="ignore"):
+        for key, factor in zip(keys, _FACTORS, strict=True):
+            found = (found ^ key) * np.uint64(factor)
+            found = found ^ (found >> np.uint64(31))
+    return found
+
+
+#: Odd multipliers that spread bits.
+_FACTORS = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
 # ---- choosing primes -----------------------------------------------------------------------------

@@ -21,11 +21,12 @@ from cortico.ir.circuit import resolve
 from cortico.ir.rewrite import domains_of, readings, weights_of
 from cortico.lowering import layouts
 from cortico.spec import AttentionSpec, Kernel
+from cortico.spec.wiring import Block
 from cortico.verify.equations.arrays import Factor, spread
-from cortico.verify.equations.reference import Textbook
+from cortico.verify.equations.reference import book
 from cortico.verify.identity import finite_field as ff
-from cortico.verify.identity.finite_field import Draw, add, contract
-from cortico.verify.identity.textbook import Attention
+from cortico.verify.identity.finite_field import Draw, Layout, add, contract
+from cortico.verify.identity.textbook import OfTextbook
 
 Arrays = Mapping[str, np.ndarray]
 Factors = Mapping[str, Factor]
@@ -81,7 +82,7 @@ def check_equal(
 
 
 def check_spec(
-    spec: AttentionSpec,
+    spec: Block,
     circuit: ir.Circuit,
     symbols: Symbols,
     seed: int = 0,
@@ -89,23 +90,34 @@ def check_spec(
     tensors: Arrays | None = None,
     frequencies: np.ndarray | None = None,
 ) -> IdentityResult:
-    """Whether a circuit computes the attention of `spec`, on random inputs.
+    """Whether a circuit computes attention or another block, as `spec` says, on random inputs.
 
     The circuit has the spec's tensors by name, as lowering lays them out.
     `frequencies` are the textbook's rotary ones, by default `base^(-2p/rotated)`; a circuit has its own.
     Without `tensors` they are random. With `tensors`, the spec's weights, the textbook takes these,
     and the circuit the numbers that it stores. NotCheckableError as for `check_equal`.
     """
-    _require_numbers(circuit, set(Textbook(spec).sides()), tensors)
-    known = {
+    _require_numbers(circuit, set(book(spec).sides()), tensors)
+    draw = partial(Draw, tensors=tensors, layouts=_layouts(spec, symbols))
+    test = _Test((circuit,), symbols, draw, *_roots_and_exponentials(spec))
+    side = partial(_Evaluation, circuit, circuit.sizes(symbols))
+    textbook = partial(OfTextbook, spec, symbols, frequencies)
+    return test.run(textbook, side, seed, trials)
+
+
+def _layouts(spec: Block, symbols: Symbols) -> dict[str, Layout]:
+    """How lowering lays out tensors."""
+    return {
         name: (tuple(resolve(extent, symbols) for extent in layout.shape), layout.to_circuit)
         for name, layout in layouts(spec).items()
     }
-    draw = partial(Draw, tensors=tensors, layouts=known)
-    test = _Test((circuit,), symbols, draw, spec.d_key, int(spec.kernel is Kernel.SOFTMAX))
-    side = partial(_Evaluation, circuit, circuit.sizes(symbols))
-    textbook = partial(Attention, spec, symbols, frequencies)
-    return test.run(textbook, side, seed, trials)
+
+
+def _roots_and_exponentials(spec: Block) -> tuple[int, int]:
+    """A size whose root the textbook takes, and how many exponentials stand in each other there."""
+    if isinstance(spec, AttentionSpec):
+        return spec.d_key, int(spec.kernel is Kernel.SOFTMAX)
+    return 1, int(getattr(spec, "transfer", None) == "exp")
 
 
 # ---- comparing -----------------------------------------------------------------------------------
@@ -270,4 +282,4 @@ class _Evaluation:
         return factors
 
 
-_Side = Callable[[Draw], _Evaluation | Attention]
+_Side = Callable[[Draw], _Evaluation | OfTextbook]

@@ -7,32 +7,34 @@ from fractions import Fraction
 
 import numpy as np
 
+from cortico.ir import UnsupportedError
 from cortico.ir.circuit import resolve
-from cortico.spec import AttentionSpec
 from cortico.spec.weights import required_shapes
+from cortico.spec.wiring import Block
 from cortico.verify.equations.arrays import Factor, all_axes
+from cortico.verify.equations.blocks import Book
 from cortico.verify.equations.evaluate import Evaluation
-from cortico.verify.equations.reference import Textbook
+from cortico.verify.equations.reference import Textbook, book
 from cortico.verify.identity.finite_field import Draw, add, contract
 
 
-class Attention:
+class OfTextbook:
     """The output that the textbook gives for a draw. `frequencies` are rotary ones."""
 
     divisors = 0  #: none where a bound of the error is known
 
     def __init__(
         self,
-        spec: AttentionSpec,
+        spec: Block,
         symbols: Mapping[str, int],
         frequencies: np.ndarray | None,
         draw: Draw,
     ) -> None:
-        book = Textbook(spec)
-        extents = book.extents()
+        page = book(spec)
+        extents = page.extents()
         self._sizes = {sort: resolve(extent, symbols) for sort, extent in extents.items()}
-        self._equations = book.equations()
-        self._residues = Residues(draw, book, self._sizes, frequencies)
+        self._equations = page.equations()
+        self._residues = Residues(draw, page, self._sizes, frequencies)
 
     def outputs(self) -> dict[str, Factor]:
         evaluation = Evaluation(self._equations, self._sizes)
@@ -45,13 +47,13 @@ class Residues:
     def __init__(
         self,
         draw: Draw,
-        book: Textbook,
+        page: Textbook | Book,
         sizes: Mapping[str, int],
         frequencies: np.ndarray | None,
         level: int = 0,
     ) -> None:
-        self._draw, self._book, self._sizes = draw, book, sizes
-        self._sides, self._shapes = book.given(), required_shapes(book.spec)
+        self._draw, self._book, self._sizes = draw, page, sizes
+        self._sides, self._shapes = page.given(), required_shapes(page.spec)
         self._frequencies, self._level = frequencies, level
         self._field = draw.fields[level]
         self._exponents: Residues | None = None
@@ -78,13 +80,30 @@ class Residues:
         sides = tuple(self._sizes[sort] for sort in self._sides[tensor])
         if tensor == "keep":
             return Factor(self._draw.mask(tensor, sides), axes)
-        if tensor in ("x", "context", "values", "score_bias"):
+        if isinstance(self._book, Book) and tensor in self._book.of_positions():
+            return self._of_positions(self._book.of_positions()[tensor], sides, axes)
+        if tensor not in self._shapes:
             return Factor(self._draw.tensor(tensor, sides, self._level), axes, 1)
+        return Factor(self._book.arranged(tensor, self._drawn(tensor)), axes, 1)
+
+    def _drawn(self, tensor: str) -> np.ndarray:
+        """A tensor of the spec."""
         shape = tuple(int(extent) for extent in self._shapes[tensor])
-        drawn = self._draw.tensor(tensor, shape, self._level)
-        return Factor(self._book.arranged(tensor, drawn), axes, 1)
+        return self._draw.tensor(tensor, shape, self._level)
+
+    def _of_positions(
+        self, table: str | None, sides: tuple[int, ...], axes: tuple[str, ...]
+    ) -> Factor:
+        """The first rows of a table, or what is 1 for the first token."""
+        if table is None:
+            return Factor((np.arange(*sides) == 0) * 1.0, axes)
+        rows = self._drawn(table)
+        if len(rows) < sides[0]:
+            raise UnsupportedError(f"{table} has {len(rows)} rows, for {sides[0]} tokens")
+        return Factor(rows[: sides[0]], axes, 1)
 
     def turns(self, frequencies: str, tokens: int) -> tuple[np.ndarray, np.ndarray]:
+        assert isinstance(self._book, Textbook)
         own = self._book.frequencies(self._frequencies)
         return self._draw.turns(own, tokens, self._level)
 

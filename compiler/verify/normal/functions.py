@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from cortico.ir.transfer import TRANSFERS, Parity
+from cortico.verify.equations.language import SLOPE
 from cortico.verify.normal.algebra import UNIT, Algebra, connected
 from cortico.verify.normal.terms import Factor, Polynomial, Term, Var, bound_var
 
@@ -24,12 +25,13 @@ _Guards = frozenset[Factor]
 
 
 def apply(algebra: Algebra, function: str, argument: Polynomial) -> Polynomial:
-    """`function` of `argument`: a transfer function, `inverse` or `step`."""
+    """`function` of `argument`: a transfer function, its slope, `inverse` or `step`."""
     if function == "identity":
         return argument
     if function == "exp":
         return _exponential(algebra, argument)
-    if function in TRANSFERS and not TRANSFERS[function].keeps_zero:
+    is_slope = function.endswith(SLOPE)  # of which nothing is known
+    if is_slope or (function in TRANSFERS and not TRANSFERS[function].keeps_zero):
         return _opaque(algebra, function, argument)
     if not argument:
         return {}  # all that follow keep zero

@@ -1,13 +1,9 @@
-"""Attention and its gradients in PyTorch, in float64: a checker that shares no code with the others.
-
-The forward pass is written with torch operations straight from the formulas, with
-`scaled_dot_product_attention` for softmax without a sink; gradients are autograd's.
-"""
+"""Attention in PyTorch, with `scaled_dot_product_attention` for softmax."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,39 +20,14 @@ from cortico.spec import (
 if TYPE_CHECKING:
     import torch
 
-Arrays = Mapping[str, np.ndarray]
 
-
-class TorchResult(NamedTuple):
-    """The output, and the derivative of Σ error · y by every tensor, all float64."""
-
-    y: np.ndarray
-    gradients: dict[str, np.ndarray]
-
-
-def torch_attention(
-    spec: AttentionSpec, weights: Arrays, inputs: Arrays, error: np.ndarray
-) -> TorchResult:
-    """Attention of `spec` for one sequence: x (n, m), context (n', m'), values (n', m'') and keep (n').
-
-    ImportError when PyTorch is not installed.
-    """
-    import torch
-
-    given = {n: a for n, a in {**weights, **inputs}.items() if a.dtype != np.bool_}
-    leaves = {
-        name: torch.tensor(np.asarray(array, dtype=np.float64), requires_grad=True)
-        for name, array in given.items()
-    }
-    y = _attention(spec, leaves, inputs.get("keep"))
-    torch.autograd.backward(y, torch.tensor(error))
-    gradients = {name: t.grad.numpy() for name, t in leaves.items() if t.grad is not None}
-    return TorchResult(y.detach().numpy(), gradients)
-
-
-def _attention(
+def attention(
     spec: AttentionSpec, w: Mapping[str, torch.Tensor], keep: np.ndarray | None
 ) -> torch.Tensor:
+    """Attention of `spec` for one sequence, by weights and inputs: x (n, m), context (n', m'), values (n', m'').
+
+    `keep` (n') says which source tokens exist.
+    """
     import torch
 
     x = w["x"]

@@ -1,0 +1,6 @@
+"""What a whole network is held against, but for the theorem of each block.
+
+terms     the model spec as an expression, and whether wires spell it
+numbers   whether every number of the weights stands where it belongs
+flat      whether the flat circuit is the network
+"""
