@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.backends.arrays.network_running import GivenNetwork
+from cortico.backends.arrays.network.running import GivenNetwork
 from cortico.backends.extras import require_extra
 from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cortico.backends.arrays.backend import NetworkArrayBackend, argument_names, compiled
-from cortico.backends.arrays.network_running import GivenNetwork
+from cortico.backends.arrays.network.running import GivenNetwork
 from cortico.backends.extras import require_library
 from cortico.backends.numpy.emitter import emit_source, what_ranks_share
 from cortico.backends.numpy.network import emit_network

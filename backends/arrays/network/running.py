@@ -26,7 +26,7 @@ _OWN = (
     "threads",
     "work",
     "start",
-    "positions",
+    "stop",
     "level",
 )
 
