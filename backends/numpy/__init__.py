@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cortico.backends.arrays.backend import NetworkArrayBackend, argument_names, compiled
+from cortico.backends.arrays.backend import ArrayBackend, argument_names, compiled
 from cortico.backends.arrays.network.running import GivenNetwork
 from cortico.backends.extras import require_library
 from cortico.backends.numpy.emitter import emit_source, what_ranks_share
@@ -28,7 +28,7 @@ from cortico.ir.network import Network
 __all__ = ["NumpyBackend", "compile_source", "emit_source"]
 
 
-class NumpyBackend(NetworkArrayBackend):
+class NumpyBackend(ArrayBackend):
     """Emits `attention.py`, and runs the emitted text directly."""
 
     name = "numpy"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortico.backends.arrays.backend import NetworkArrayBackend, compiled
+from cortico.backends.arrays.backend import ArrayBackend, compiled
 from cortico.backends.arrays.network.running import GivenNetwork
 from cortico.backends.torch.emitter import emit_module
 from cortico.backends.torch.network import emit_network
@@ -20,7 +20,7 @@ from cortico.ir.network import Network
 __all__ = ["TorchBackend", "compile_module", "emit_module", "emit_network"]
 
 
-class TorchBackend(NetworkArrayBackend):
+class TorchBackend(ArrayBackend):
     """Emits `attention_torch.py`, and runs the emitted text directly, on the CPU."""
 
     name = "torch"
