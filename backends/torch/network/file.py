@@ -15,6 +15,7 @@ from cortico.backends.arrays.network.file import (
     paths_of,
     stem,
 )
+from cortico.backends.arrays.network.running import tied_arrays
 from cortico.backends.linking import heading, link
 from cortico.backends.names import Names, settled
 from cortico.backends.torch.network.block import BlockFile
@@ -95,7 +96,7 @@ class _File(NetworkFile):
         yield f"MADE_OF = {json.dumps(made)}"
         yield f"AS_GIVEN = {json.dumps(given)}"
         yield "#: Weights that are the same numbers as others."
-        yield f"TIED = {json.dumps(_tied(self.network))}"
+        yield f"TIED = {json.dumps(tied_arrays(stored_arrays(self.network)))}"
 
     # ---- the model -------------------------------------------------------------------------------
 
@@ -199,15 +200,3 @@ class _File(NetworkFile):
         yield f"def forward({', '.join(['self', *code.heard, *how])}):"
         yield from (f"    {line}" for line in code.lines)
         yield f"    return {', '.join(code.given)}"
-
-
-def _tied(network: Network) -> dict[str, str]:
-    """Names of arrays to those of equal memory that come before."""
-    found: dict[object, str] = {}
-    tied: dict[str, str] = {}
-    for name, array in stored_arrays(network).items():
-        key = (array.__array_interface__["data"], array.shape, array.strides, array.dtype.str)
-        first = found.setdefault(key, name)
-        if first != name and array.size:
-            tied[name] = first
-    return tied
