@@ -62,7 +62,8 @@ class _Model:
         self.values: dict[Port, Array] = {}  #: what each port gives
 
     def model(self) -> onnx.ModelProto:
-        batch = fresh("batch", {s for t in self.network.inputs for s in t.shape})
+        sides = {str(side) for tensor in self.network.inputs for side in tensor.shape}
+        batch = fresh("batch", sides)
         for tensor in self.network.inputs:
             kind, shape = of_kind(tensor, self.dtype), (batch, *tensor.given)
             name = self.graph.input(tensor.name, kind, shape)
@@ -71,10 +72,10 @@ class _Model:
             self._call(node)
         shapes = shapes_of_ports(self.network)
         for output in self.network.outputs:
-            value, sides = self.values[output.source], shapes[output.source]
-            front = (batch,) if value.ndim > len(sides) else ()
+            value, own = self.values[output.source], shapes[output.source]
+            front = (batch,) if value.ndim > len(own) else ()
             name = self.outputs[output.name]
-            self.graph.output(name, value.name, self.dtype, (*front, *sides))
+            self.graph.output(name, value.name, self.dtype, (*front, *own))
         functions = [function.proto for function in self.functions.values()]
         return self.graph.model(self.network.name, functions)
 

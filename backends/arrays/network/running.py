@@ -88,8 +88,8 @@ def _require_fit(network: Network, symbols: Mapping[str, int]) -> None:
 
 def _numbers(sizes: Sizes, symbols: Mapping[str, int]) -> dict[str, int]:
     """Symbols of a node to numbers."""
-    pairs = ((symbol, *resolved((side,), symbols)) for symbol, side in sizes.items())
-    return {symbol: side for symbol, side in pairs if isinstance(side, int)}
+    found = {symbol: resolved((side,), symbols)[0] for symbol, side in sizes.items()}
+    return {symbol: side for symbol, side in found.items() if isinstance(side, int)}
 
 
 def _precision(network: Network, inputs: Arrays) -> type[np.floating[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from cortico.backends.arrays.attend import Attend
@@ -79,11 +79,13 @@ class BlockFile(ModuleFile):
         options = [*self.gates, *["start=0"] * self.counts, *["past=None"] * self.keeps]
         arguments = ["self", *self.wanted, *["*"] * bool(options), *options]
         yield f"def forward({', '.join(arguments)}):"
-        about = ["The outputs for inputs with any batch axes in front."]
-        about += [ALL_ONES] * bool(self.gates)
-        about += ["`start` tokens came before"] * self.counts
-        about[-1] += ", and `past` keeps what is read of them." if self.keeps else "." * self.counts
-        yield f'    """{" ".join(about)}"""'
+        yield '    """The outputs for inputs with any batch axes in front.'
+        if options:
+            yield ""
+        yield from [f"    {ALL_ONES}"] * bool(self.gates)
+        if self.counts:
+            yield f"    `start` tokens came before{'; `past` keeps what is read of them' * self.keeps}."
+        yield '    """'
         yield from (f"    {line}" for line in self._body())
 
     def _prologue(self) -> Iterator[str]:
@@ -98,6 +100,16 @@ class BlockFile(ModuleFile):
         if not self.counts:
             return super().positions(shape)
         return f"torch.arange(start, start + {self._tokens}, device=device)"
+
+    def formula_lines(
+        self, positions: Callable[[Shape], str], arguments: Mapping[str, str], token: str = ""
+    ) -> Iterator[str]:
+        """The same lines, where what is equal is computed once."""
+        made: dict[str, str] = {}
+        for line in super().formula_lines(positions, arguments, token):
+            name, _, code = line.partition(" = ")
+            yield f"{name} = {made.setdefault(code, code)}"
+            made[code] = name
 
     @property
     def _tokens(self) -> str:

@@ -53,8 +53,15 @@ def share(model, weights):
         for place, names in MADE_OF.get(block, {}).items():
             parameter, (where, _, name) = module.get_parameter(place), place.rpartition(".")
             how = () if place in AS_GIVEN.get(block, ()) else (block, place)
-            key = (*(id(own[each]) for each in names), parameter.shape, *how)
+            key = (*(memory(own[each]) for each in names), parameter.shape, *how)
             setattr(module.get_submodule(where), name, made.setdefault(key, parameter))
+
+
+def memory(array):
+    """Where the numbers of an array or a tensor lie."""
+    if isinstance(array, torch.Tensor):
+        return array.data_ptr(), array.shape, array.stride()
+    return array.__array_interface__["data"][0], array.shape, array.strides
 
 
 # ---- tokens that come after others
@@ -72,10 +79,13 @@ def kept_behind(past, name, tensor, start, axis=-2):
     if start and (whole is None or whole.shape[axis] < start):
         raise ValueError(f"past keeps less than {start} tokens")
     before = whole.narrow(axis, 0, start) if start else tensor.narrow(axis, 0, 0)
+    if before.narrow(axis, 0, 0).shape != tensor.narrow(axis, 0, 0).shape:
+        shapes = f"{tuple(before.shape)}, found {tuple(tensor.shape)}"
+        raise ValueError(f"past keeps {name} of shape {shapes}")
     if torch.is_grad_enabled() and (tensor.requires_grad or before.requires_grad):
         past[name] = torch.cat([before, tensor], axis)
         return past[name]
-    if whole is None or whole.shape[axis] < start + count:
+    if not start or whole.shape[axis] < start + count:
         shape = [*tensor.shape]
         shape[axis] = max(start + count, 2 * start)
         past[name] = whole = tensor.new_empty(shape)
