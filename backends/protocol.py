@@ -13,6 +13,7 @@ from cortico.backends.extras import plugins
 from cortico.ir import Circuit, SpecError, UnsupportedError
 from cortico.ir.arguments import kind
 from cortico.ir.errors import bullet_list, near_name
+from cortico.ir.network import Network
 
 #: Called with a line about each stage of long work as it begins.
 Progress = Callable[[str], None]
@@ -71,6 +72,36 @@ class Runner(Backend, Protocol):
 
         `parameters` gives arrays to symbolic parameters, or other ones to stored parameters.
         """
+        ...
+
+
+@runtime_checkable
+class NetworkEmitter(Backend, Protocol):
+    """A backend that writes code of a network: each distinct block once, and what calls them.
+
+    The code reads the arrays of nodes from `network.safetensors` beside it, which `save_network` writes.
+    """
+
+    def emit_network(self, network: Network) -> Mapping[str, str]:
+        """File name to text."""
+        ...
+
+
+@runtime_checkable
+class NetworkExporter(Backend, Protocol):
+    """A backend that writes files of a network that are no text."""
+
+    def write_network(self, network: Network, folder: Path, progress: Progress) -> Sequence[str]:
+        """Write files into `folder`, which exists, and return their names."""
+        ...
+
+
+@runtime_checkable
+class NetworkRunner(Backend, Protocol):
+    """A backend that computes what a network gives block by block, without its flat circuit."""
+
+    def run_network(self, network: Network, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Output name to array, for inputs with any leading batch axes. All nodes must have their arrays."""
         ...
 
 
@@ -136,3 +167,41 @@ def require_support(backend: Backend, circuit: Circuit) -> None:
         raise UnsupportedError(
             f"backend {backend.name!r} cannot express circuit {circuit.name!r}:{bullet_list(problems)}"
         )
+
+
+# ---- networks ------------------------------------------------------------------------------------
+
+
+def goes_by_blocks(backend: Backend) -> bool:
+    """Whether a backend has a form of its own for networks; all others take the flat circuit."""
+    return isinstance(backend, NetworkEmitter | NetworkExporter | NetworkRunner)
+
+
+def require_network_support(backend: Backend, network: Network) -> None:
+    """Raise one UnsupportedError that lists everything of a network that `backend` cannot express."""
+    if not goes_by_blocks(backend):
+        return require_support(backend, network.flatten())
+    problems = [
+        f"{network.blocks[circuit][0].path}: {problem}"
+        for circuit in network.blocks
+        for problem in backend.unsupported(circuit)
+    ]
+    if problems:
+        raise UnsupportedError(
+            f"backend {backend.name!r} cannot express network {network.name!r}:{bullet_list(problems)}"
+        )
+    return None
+
+
+def run_network(
+    network: Network, inputs: Mapping[str, Any], backend: str | Backend = "numpy"
+) -> dict[str, np.ndarray]:
+    """What a network gives, computed by the backend of that name, or the given one.
+
+    Raises UnsupportedError for what it cannot do, SpecError for inputs that do not fit and for nodes without arrays.
+    """
+    target = get_runner(backend)
+    require_network_support(target, network)
+    if isinstance(target, NetworkRunner):
+        return target.run_network(network, inputs)
+    return target.run(network.flatten(), inputs)

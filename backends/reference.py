@@ -168,7 +168,8 @@ class _Interpreter:
             factors.append((mask((bound,), pair, self.sizes).astype(float), pair))
         # a term that lacks an axis of the result is the same along it
         factors += [(np.ones(self.sizes[axis]), (axis,)) for axis in onto]
-        letter = {axis: k for k, axis in enumerate(self.sizes)}
+        met = dict.fromkeys(axis for _, axes in factors for axis in axes)  # einsum counts 52
+        letter = {axis: k for k, axis in enumerate(met)}
         operands = [part for array, axes in factors for part in (array, [letter[a] for a in axes])]
         total: np.ndarray = np.einsum(*operands, [letter[axis] for axis in onto])
         return weight.gain.value(self.sizes) * total

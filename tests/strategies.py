@@ -215,6 +215,10 @@ def real_numbers(circuit, seed, tokens):
 
     inputs = {tensor.name: draw(tensor) for tensor in circuit.inputs}
     given = {p.name: draw(p) for p in circuit.parameters if p.formula is None and p.values is None}
+    if all(tensor.kind is not InputKind.RATE for tensor in circuit.inputs):
+        # then weights decide the precision: all are to be compared in double
+        stored = (p for p in circuit.parameters if p.values is not None)
+        given |= {p.name: p.values.astype(float) for p in stored}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         rates = interpret(circuit, inputs, given)

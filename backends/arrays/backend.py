@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from cortico.backends.arrays.network_running import GivenNetwork
 from cortico.backends.extras import require_extra
 from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit
-from cortico.ir.analysis.inputs import Arrays, given_inputs, precision, stored_values
+from cortico.ir.analysis.inputs import Arrays, Taking, given_inputs, precision, stored_values
 from cortico.ir.arguments import kind
+from cortico.ir.network import Network
 
 #: Most axes for which einsum has letters.
 _MOST_AXES = 52
@@ -59,7 +61,7 @@ class ArrayBackend(ABC):
         weights = stored_values(circuit, symbols, parameters)
         result = self.results(circuit, weights, inputs)
         return {
-            output.name: _with_batch(circuit, inputs, array, len(output.source.axes))
+            output.name: with_batch(circuit, inputs, array, len(output.source.axes))
             for output, array in zip(circuit.outputs, result, strict=True)
         }
 
@@ -74,7 +76,41 @@ class ArrayBackend(ABC):
         return result if isinstance(result, tuple) else (result,)
 
 
-def _with_batch(circuit: Circuit, inputs: Arrays, array: Any, axes: int) -> np.ndarray:
+class NetworkArrayBackend(ArrayBackend):
+    """Does so for networks, too."""
+
+    network_file: str  #: the name of the file of a network
+    network_entry: str  #: what that defines
+
+    @abstractmethod
+    def network_source(self, network: Network) -> str:
+        """The text of the file of a network."""
+
+    @abstractmethod
+    def network_outputs(self, entry: Any, given: GivenNetwork) -> Any:
+        """What the `network_entry` of a file gives: an array, or a tuple of them."""
+
+    def emit_network(self, network: Network) -> Mapping[str, str]:
+        return {self.network_file: self.network_source(network)}
+
+    @kind
+    def run_network(self, network: Network, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Output name to array, in the precision that the rates have, or without such inputs the weights."""
+        require_extra(self.name, self.needs, self.library)
+        given = GivenNetwork.of(network, inputs)
+        source = self.network_source(network)
+        result = self.network_outputs(
+            compiled(source, self.network_file, self.network_entry), given
+        )
+        several = result if isinstance(result, tuple) else (result,)
+        pairs = zip(network.outputs, several, strict=True)
+        return {
+            o.name: with_batch(network, given.inputs, array, given.axes[o.name])
+            for o, array in pairs
+        }
+
+
+def with_batch(circuit: Taking, inputs: Arrays, array: Any, axes: int) -> np.ndarray:
     """`array` with the batch axes of the inputs, also of those that it does not depend on."""
     given = [inputs[t.name].shape for t in circuit.inputs if t.name in inputs]
     own = [len(t.given) for t in circuit.inputs if t.name in inputs]
@@ -100,7 +136,12 @@ def argument_names(circuit: Circuit, source: str) -> dict[str, str]:
 
 
 def compiled(source: str, filename: str, entry: str) -> Any:
-    """What emitted source defines as `entry`. Only ever called on text that cortico emitted."""
+    """What emitted source defines as `entry`."""
+    return definitions(source, filename)[entry]
+
+
+def definitions(source: str, filename: str) -> dict[str, Any]:
+    """All that emitted source defines. Only ever called on text that cortico emitted."""
     namespace: dict[str, Any] = {"__name__": filename.removesuffix(".py"), "__file__": filename}
     exec(compile(source, filename, "exec"), namespace)
-    return namespace[entry]
+    return namespace

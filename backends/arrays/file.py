@@ -14,6 +14,7 @@ from cortico.backends.arrays.writer import Writer
 from cortico.backends.linking import heading
 from cortico.backends.script_parts import formula_call, sides_code, stores_weights, tensor_lines
 from cortico.ir import Circuit, Extent, Input, InputKind, Parameter, Role
+from cortico.ir.analysis.inputs import angles
 from cortico.ir.analysis.letters import axis_letters
 from cortico.ir.rewrite import rename
 from cortico.ir.tensors import Shape
@@ -58,6 +59,11 @@ class ArrayFile:
         return [self.names[t.name] for t in self.circuit.inputs if t.kind is InputKind.RATE]
 
     @property
+    def deciding(self) -> str:
+        """What says in which precision all is computed: inputs of rates, if there are any."""
+        return "inputs" if self.rates or not self.plain else "weights"
+
+    @property
     def wanted(self) -> list[str]:
         """Arguments that must be given: rates and tokens."""
         return [self.names[t.name] for t in self.circuit.inputs if not t.optional]
@@ -74,6 +80,7 @@ class ArrayFile:
 
     def head(self, template: str, **others: str) -> str:
         """The docstring of a file, as its template has it; `others` are words there."""
+        others = {"deciding": self.deciding, **others}
         title, tensors = json.dumps(self.circuit.name), "\n".join(tensor_lines(self.circuit))
         return heading(template).format(title=title, tensors=tensors, **others)
 
@@ -136,11 +143,11 @@ class AttentionFile(ArrayFile):
         read = {operand.code for s in self.found for operand in s.operands}
         self.read = frozenset(read | {result.code for result in self.results})
         self.formulas = {k: f for k, f in self.formulas.items() if self.names[k] in self.read}
-
-
-def list_of_sides(shape: Shape) -> str:
-    """Code for a shape."""
-    return f"[{sides_code(shape)}]"
+        exact = angles(circuit)
+        arguments = [name for formula in self.formulas.values() for name in formula.arguments]
+        #: Parameters that formulas read, other than angles, which have a precision of their own.
+        self.tables = {name: self.names[name] for name in arguments if name not in exact}
+        self.read |= {*self.tables.values()}
 
 
 def flags(tensor: Input, code: str) -> str:

@@ -34,7 +34,7 @@ class JaxBackend(ArrayBackend):
     def outputs(self, entry: Any, weights: Arrays, inputs: Arrays, dtype: Any) -> Any:
         import jax
 
-        given = {name: a if a.dtype == bool else a.astype(dtype) for name, a in inputs.items()}
+        given = {n: a.astype(dtype) if a.dtype.kind == "f" else a for n, a in inputs.items()}
         with jax.enable_x64(True):
             result = jax.jit(entry)(weights, **given)
             several = result if isinstance(result, tuple) else (result,)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from cortico.backends.arrays.file import (
     ALL_ONES,
     TEMPLATE,
     AttentionFile,
     checked,
-    list_of_sides,
     statement_lines,
 )
 from cortico.backends.jax.writer import JaxWriter
 from cortico.backends.linking import link
 from cortico.backends.names import settled
+from cortico.backends.script_parts import sides_code
 from cortico.ir import Circuit, Role, TensorRef
+from cortico.ir.analysis.inputs import angles
 from cortico.ir.rewrite import readings
+from cortico.ir.tensors import Shape
 
 #: What the file may carry.
 _TEMPLATES = ("cortico.backends.jax.template", TEMPLATE, "cortico.backends.template")
@@ -35,10 +37,10 @@ class _File(AttentionFile):
     def text(self) -> str:
         body = textwrap.indent("\n".join(self._body()), "    ")
         own = [
-            self.head(_TEMPLATES[0]),
+            self.head(_TEMPLATES[0], deciding=self.deciding.capitalize()),
             "#: Weight to its axis of areas, over which it may be split.",
             f"AREAS = {json.dumps(self._areas())}",
-            f"def attention({', '.join(['weights', *self.rates, '*', *self.gates, 'mesh=None'])}):",
+            f"def attention({', '.join(['weights', *self.wanted, '*', *self.gates, 'mesh=None'])}):",
             textwrap.indent(self._docstring(), "    "),
             body,
         ]
@@ -88,14 +90,25 @@ class _File(AttentionFile):
 
     def _prologue(self) -> Iterator[str]:
         """Lines that check the inputs and bring every tensor under its name."""
-        kinds = ", ".join([*(f"jnp.asarray({name})" for name in self.rates), "float"])
-        yield f"sizes, dtype = {{}}, jnp.result_type({kinds}).type"
-        yield from self.checked_inputs()
         given = {p.name: f'weights["{p.name}"]' for p in self.plain}
+        yield f"sizes, dtype = {{}}, {self._precision(given)}"
+        yield from self.checked_inputs()
         for parameter in self.plain:
             name = self.names[parameter.name]
             if name in self.read:
                 yield f"{name} = {self.write.cast(checked(parameter, given[parameter.name]))}"
         # at least in single precision, whatever the rates are computed in: angles grow with the position
-        exact = {name: f"exact({code})" for name, code in given.items()}
-        yield from self.formula_lines(list_of_sides, exact)
+        exact = {name: f"exact({code})" for name, code in given.items()} | self.tables
+        yield from self.formula_lines(_positions, exact)
+
+    def _precision(self, weights: Mapping[str, str]) -> str:
+        """Code for the precision of all: that of the rates or, where there are none, of the weights."""
+        deciding = [code for name, code in weights.items() if name not in angles(self.circuit)]
+        if deciding and not self.rates:
+            return f"precision_of({', '.join(deciding)})"
+        kinds = ", ".join([*(f"jnp.asarray({name})" for name in self.rates), "float"])
+        return f"jnp.result_type({kinds}).type"
+
+
+def _positions(shape: Shape) -> str:
+    return f"jnp.arange({sides_code(shape[:1])})"

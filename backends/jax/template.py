@@ -2,7 +2,7 @@
 
 {tensors}
 
-Inputs are computed in their own precision; float64 needs `jax_enable_x64`. In the comments, axes
+{deciding} are computed in their own precision; float64 needs `jax_enable_x64`. In the comments, axes
 stand in brackets; the batch axes in front of them are left out.
 """
 
@@ -40,6 +40,29 @@ def flags(name, array):
     if others.size:
         raise ValueError(f"{name} must hold 0 or 1, found {others[0]}")
     return array
+
+
+def token_numbers(name, array, count):
+    """Numbers of tokens; others than whole ones from 0 to `count` - 1 are refused, where they can be looked at.
+
+    They cannot while a call is traced, as by jax.jit; then the rows of others are NaN.
+    """
+    array = jnp.asarray(array)
+    expected = f"{name} must hold whole numbers from 0 to {count - 1}"
+    traced = isinstance(array, jax.core.Tracer)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        found = [] if traced else [*array[array != jnp.trunc(array)][:1], *array.ravel()[:1]]
+        raise ValueError(f"{expected}, found {found[0] if found else 'some'} of type {array.dtype}")
+    others = (array < 0) | (array >= count)
+    if not traced and others.any():
+        raise ValueError(f"{expected}, found {array[others][0]}")
+    array = array.astype(int)
+    return jnp.where(others, count, array)  # a number less than 0 would count from the end
+
+
+def precision_of(*weights):
+    """The precision of all weights, at least float32."""
+    return jnp.result_type(jnp.float32, *(getattr(each, "dtype", float) for each in weights)).type
 
 
 def shard(mesh, weights):
@@ -237,8 +260,21 @@ def exact(numbers):
     return jnp.asarray(numbers).astype(jnp.promote_types(jnp.asarray(numbers).dtype, jnp.float32))
 
 
-def rotation(shape, frequencies):
+def rows(positions, table, name, of):
+    """The rows of a table at positions, shape (t, m); `name` is what becomes of the table called `of`."""
+    tokens, count = len(positions), len(table)
+    if tokens > count:
+        raise ValueError(f"{name}: {tokens} tokens, the table {of} has {count} rows")
+    return table[positions]
+
+
+def first(positions):
+    """1 for the first token, 0 for others, shape (t,)."""
+    return positions == 0
+
+
+def rotation(positions, frequencies):
     """Rotary embedding: the matrix [[cos, -sin], [sin, cos]] per token and plane, shape (t, p, 2, 2)."""
-    angles = jnp.arange(shape[0])[:, None] * frequencies
+    angles = positions[:, None] * frequencies
     cos, sin = jnp.cos(angles), jnp.sin(angles)
     return jnp.stack([jnp.stack([cos, -sin], -1), jnp.stack([sin, cos], -1)], -2)

@@ -14,3 +14,6 @@ class JaxWriter(Writer):
 
     def differences(self, left: str, right: str) -> str:
         return f"({self.positions(left)}[:, None] - {self.positions(right)})"
+
+    def rows(self, table: str, ids: str, sides: int) -> str:
+        return f"jnp.take({table}, {ids}, axis=0)"

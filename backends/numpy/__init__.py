@@ -6,7 +6,7 @@ A circuit with a transfer function that wants SciPy (`erf`, `gelu`) makes the fi
 weights alone, `tiling` and `tile_code` make tiles of queries, `streaming` takes one token at a time,
 `sharing` and `ranks` make it run on MPI ranks: `plan` brings them together. Of the file, `inputs` writes the
 checks, `weights` the function `pack`, `step` that of one token, `emitter` the rest; `template` has the helpers.
-`running` starts ranks.
+`running` starts ranks. `network` has the file of a network, `past` what goes on from earlier tokens.
 """
 
 from __future__ import annotations
@@ -14,24 +14,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cortico.backends.arrays.backend import ArrayBackend, argument_names, compiled
+from cortico.backends.arrays.backend import NetworkArrayBackend, argument_names, compiled
+from cortico.backends.arrays.network_running import GivenNetwork
 from cortico.backends.extras import require_library
 from cortico.backends.numpy.emitter import emit_source, what_ranks_share
+from cortico.backends.numpy.network import emit_network
 from cortico.backends.numpy.running import Options, require_mpi, run_on_ranks
 from cortico.backends.transfers import of_circuit, scipy_import
 from cortico.ir import Circuit
 from cortico.ir.analysis.inputs import Arrays
+from cortico.ir.network import Network
 
 __all__ = ["NumpyBackend", "compile_source", "emit_source"]
 
 
-class NumpyBackend(ArrayBackend):
+class NumpyBackend(NetworkArrayBackend):
     """Emits `attention.py`, and runs the emitted text directly."""
 
     name = "numpy"
     summary = "a standalone NumPy file"
     file = "attention.py"
     entry = "attention"
+    network_file = "model.py"
+    network_entry = "model"
     needs = "numpy"
     library = "NumPy"
 
@@ -49,6 +54,14 @@ class NumpyBackend(ArrayBackend):
 
     def outputs(self, entry: Any, weights: Arrays, inputs: Arrays, dtype: Any) -> Any:
         return entry(**inputs, weights=weights)
+
+    def network_source(self, network: Network) -> str:
+        return emit_network(network)
+
+    def network_outputs(self, entry: Any, given: GivenNetwork) -> Any:
+        if any(scipy_import(of_circuit(circuit)) for circuit in given.network.blocks):
+            require_library("a transfer function of this network", "scipy", "erf", "SciPy")
+        return entry(**given.arguments, weights=given.weights, dtype=given.dtype)
 
     def results(self, circuit: Circuit, weights: Arrays, inputs: Arrays) -> Sequence[Any]:
         if scipy_import(of_circuit(circuit)):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from cortico.backends.arrays.file import ALL_ONES
 from cortico.backends.arrays.levels import Call, Levels, Run, calls, letter
+from cortico.backends.arrays.network_running import argument_names
 from cortico.backends.linking import heading, link
 from cortico.backends.names import Names, settled
 from cortico.backends.numpy.emitter import TEMPLATES, functions
@@ -41,6 +42,9 @@ class _File:
         names = Names(
             name for each in (_TEMPLATE, *TEMPLATES) for name in template(each).definitions
         )
+        #: Inputs to what they are called as arguments.
+        self.given = argument_names(network)
+        names.take(self.given.values())
         names.take(["model", "pack", "stored", "step", "generate", "layer"])
         self.functions = {c: names.fresh(name) for c, name in network.block_names.items()}
         #: The plan of each distinct block; what numbers a circuit has are weights in the file.
@@ -134,7 +138,7 @@ class _File:
     def _model(self) -> Iterator[str]:
         """The function `model`, and one for levels that are alike."""
         body, levels = list[str](), list[str]()
-        variables = {Port(tensor.name): tensor.name for tensor in self.network.inputs}
+        variables = {Port(name): given for name, given in self.given.items()}
         runs = self.levels.runs
         outputs = {output.source for output in self.network.outputs}
         for k, run in enumerate(runs):
@@ -155,10 +159,9 @@ class _File:
         yield from levels
 
     def _arguments(self) -> Iterator[str]:
-        given = [t for t in self.network.inputs if t.kind is not InputKind.MASK]
-        yield from (t.name for t in given)
+        yield from (self.given[t.name] for t in self.network.inputs if not t.optional)
         yield "*"
-        yield from (f"{t.name}=None" for t in self.network.inputs if t.kind is InputKind.MASK)
+        yield from (f"{self.given[t.name]}=None" for t in self.network.inputs if t.optional)
         yield from ("weights=None", "dtype=np.float32")
         yield from ("past=None", "only_last=False") if self.goes_on else ()
         yield from ("threads=None", "work=None")
@@ -193,7 +196,7 @@ class _File:
             first = self.network.inputs[0]
             axis = -1 if first.kind is InputKind.TOKEN else -2
             yield "if past is not None:"
-            yield f'    past["tokens"] = start + np.shape({first.name})[{axis}]'
+            yield f'    past["tokens"] = start + np.shape({self.given[first.name]})[{axis}]'
 
     def _last_token(self, run: Run, variables: dict[Port, str]) -> Iterator[str]:
         """Lines that leave only the last token, before what does with each token what it does."""
@@ -223,7 +226,9 @@ class _File:
         group = run.first
         variables: dict[Port, str] = {}
         for port in group.heard:
-            variables[port] = port.name if not port.path else letter(set(variables.values()))
+            variables[port] = (
+                letter(set(variables.values())) if port.path else self.given[port.name]
+            )
         heard = ", ".join(variables.values())
         body = [
             self._call(call, f'f"{{level}}.{group.name(call.node)}"')

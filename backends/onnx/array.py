@@ -80,8 +80,8 @@ class Array:
     def __and__(self, other: Array) -> Array:
         return self.paired("And", other)
 
-    def equals(self, number: Number) -> Array:
-        return self.paired("Equal", number, np.dtype(bool))
+    def equals(self, other: Array | Number) -> Array:
+        return self.paired("Equal", other, np.dtype(bool))
 
     def larger(self, other: Array | Number) -> Array:
         return self.paired("Max", other)

@@ -33,11 +33,10 @@ def make_model(
     batch = fresh("batch", circuit.symbols)
 
     def given(tensor: Input | Parameter, front: tuple[str, ...], kind: np.dtype[Any]) -> Array:
-        shape = (*front, *tensor.shape)
+        shape = (*front, *(tensor.given if isinstance(tensor, Input) else tensor.shape))
         return Array(graph, graph.input(tensor.name, kind, shape), kind, len(shape))
 
-    types = {InputKind.RATE: dtype, InputKind.MASK: np.dtype(bool)}
-    arrays: dict[str, Any] = {t.name: given(t, (batch,), types[t.kind]) for t in circuit.inputs}
+    arrays: dict[str, Any] = {t.name: given(t, (batch,), of_kind(t, dtype)) for t in circuit.inputs}
     arrays |= {**weights, **{p.name: given(p, (), dtype) for p in symbolic}}
     results = Recording(circuit, graph, dtype, arrays).outputs(fuse and dtype == np.float32)
     for output, result in zip(circuit.outputs, results, strict=True):
@@ -46,6 +45,12 @@ def make_model(
         value = result.astype(dtype)
         graph.output(outputs[output.name], value.name, dtype, (*front, *sides))
     return graph.model(circuit.name)
+
+
+def of_kind(tensor: Input, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type of what a graph is given for an input; `dtype` is that of rates."""
+    others: dict[InputKind, type] = {InputKind.MASK: np.bool_, InputKind.TOKEN: np.int64}
+    return np.dtype(others.get(tensor.kind, dtype))
 
 
 def save_model(model: onnx.ModelProto, folder: Path) -> tuple[str, ...]:

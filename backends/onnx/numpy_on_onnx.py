@@ -47,6 +47,10 @@ class NumpyOnOnnx:
     def stored(self, array: np.ndarray) -> Array:
         return Array(self._graph, self._graph.constant(array), array.dtype, array.ndim)
 
+    def take(self, table: Array, places: Array, axis: int) -> Array:
+        ndim = table.ndim - 1 + places.ndim
+        return table.new("Gather", table, places, axis=axis, ndim=ndim)
+
     # ---- element by element ------------------------------------------------------------------------
 
     def exp(self, array: Array | Number) -> Array:

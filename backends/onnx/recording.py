@@ -21,7 +21,7 @@ from cortico.backends.arrays.writer import Writer
 from cortico.backends.onnx.array import Array
 from cortico.backends.onnx.graph import Graph
 from cortico.backends.onnx.numpy_on_onnx import Helpers
-from cortico.ir import Circuit, Extent, Parameter
+from cortico.ir import Circuit, Extent, Formula, Input, InputKind, Parameter
 from cortico.ir.analysis.letters import axis_letters
 from cortico.ir.rewrite import rename
 
@@ -30,6 +30,12 @@ class OnnxWriter(Writer):
     """Text of NumPy's expressions, transfer functions in that of ONNX operators."""
 
     language = "onnx"
+
+    def equal(self, first: str, second: str) -> str:
+        return f"{first}.equals({second})"
+
+    def rows(self, table: str, ids: str, sides: int) -> str:
+        return f"np.take({table}, {ids}, axis=0)"
 
     def transfer(self, name: str, argument: str) -> str:
         return re.sub(r"\b([A-Z]\w*)\(", r"np.operators.\1(", super().transfer(name, argument))
@@ -69,9 +75,9 @@ class Recording:
         """Symbol to its size, read off the first input that has it."""
         found: dict[str, Array] = {}
         for tensor in self.circuit.inputs:
-            for place, side in enumerate(tensor.shape):
+            for place, side in enumerate(tensor.given):
                 if isinstance(side, str) and side not in found:
-                    found[side] = self.given[tensor.name].size(place - len(tensor.shape))
+                    found[side] = self.given[tensor.name].size(place - len(tensor.given))
         return found
 
     def _tensor(self, name: str) -> Array | None:
@@ -80,13 +86,22 @@ class Recording:
         if isinstance(tensor, Parameter) and tensor.formula is not None:
             if tensor.formula.kind in PLANNED_FORMULAS:
                 return None
-            (argument,) = (self._double(other) for other in tensor.formula.arguments)
-            places = self.helpers.names.arange(self._size(tensor.shape[0]))
-            return self.helpers.rotation(places, argument).astype(self.dtype)
+            return self._placed(tensor.formula, self._size(tensor.shape[0]))
         array = self.given[name]
         if isinstance(array, Array):
-            return array.astype(self.dtype)
+            is_ids = isinstance(tensor, Input) and tensor.kind is InputKind.TOKEN
+            return array if is_ids else array.astype(self.dtype)
         return self._stored(name, np.asarray(array, self.dtype))
+
+    def _placed(self, formula: Formula, tokens: Array | int) -> Array:
+        """What a formula makes of the positions of so many tokens."""
+        places = self.helpers.names.arange(tokens)
+        if formula.kind == "first":
+            return places.equals(0).astype(self.dtype)
+        (argument,) = formula.arguments
+        if formula.kind == "rows":
+            return self.helpers.names.take(self._tensor(argument), places, axis=0)
+        return self.helpers.rotation(places, self._double(argument)).astype(self.dtype)
 
     def _double(self, name: str) -> Array:
         """A parameter in double precision: angles grow with the position."""

@@ -9,25 +9,25 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as MissingOperator
 
-from cortico.backends.onnx.model import make_model
-from cortico.ir import Circuit, InputKind, UnsupportedError
-from cortico.ir.analysis.inputs import Arrays, all_live
+from cortico.backends.onnx.model import make_model, of_kind
+from cortico.ir import Circuit, UnsupportedError
+from cortico.ir.analysis.inputs import Arrays, all_live, precision
 
 
 def run_model(
     circuit: Circuit, inputs: Arrays, symbols: Mapping[str, int], weights: Arrays, fuse: bool
 ) -> dict[str, np.ndarray]:
     """Output name to array, any leading batch axes kept. The graph itself has one batch axis."""
-    dtype = _dtype(circuit, inputs)
+    dtype = np.dtype(precision(circuit, inputs, weights))
     model = make_model(circuit, weights, dtype, fuse)
     given = all_live(circuit, inputs, symbols)
-    own = {tensor.name: len(tensor.shape) for tensor in circuit.inputs}
+    own = {tensor.name: len(tensor.given) for tensor in circuit.inputs}
     batch = np.broadcast_shapes(*(given[n].shape[: given[n].ndim - own[n]] for n in own))
     feeds = {}
     for tensor in circuit.inputs:
         array = given[tensor.name]
         sides = array.shape[array.ndim - own[tensor.name] :]
-        kind = dtype if tensor.kind is InputKind.RATE else np.dtype(bool)
+        kind = of_kind(tensor, dtype)
         flat = np.broadcast_to(array, (*batch, *sides)).reshape(-1, *sides)
         feeds[tensor.name] = np.ascontiguousarray(flat.astype(kind))
     session = _session(circuit, model.SerializeToString(), dtype)
@@ -50,12 +50,6 @@ def _session(circuit: Circuit, model: bytes, dtype: np.dtype[Any]) -> onnxruntim
         raise UnsupportedError(
             f"onnxruntime cannot run the transfer functions of {told} in {dtype}: {error}"
         ) from None
-
-
-def _dtype(circuit: Circuit, inputs: Arrays) -> np.dtype[Any]:
-    rates = [np.asarray(inputs[t.name]) for t in circuit.inputs if t.kind is InputKind.RATE]
-    single = bool(rates) and all(array.dtype == np.float32 for array in rates)
-    return np.dtype(np.float32 if single else np.float64)
 
 
 def _quiet() -> onnxruntime.SessionOptions:

@@ -13,17 +13,18 @@ from cortico.backends.arrays.file import (
     TEMPLATE,
     AttentionFile,
     checked,
-    list_of_sides,
     statement_lines,
 )
 from cortico.backends.arrays.operations import Inside, Numbers, Select
 from cortico.backends.arrays.program import Statement
 from cortico.backends.linking import link
 from cortico.backends.names import Names, settled
+from cortico.backends.script_parts import sides_code
 from cortico.backends.torch.layers import Layer, with_layers
 from cortico.backends.torch.state import MODULE_NAMES, State
 from cortico.backends.torch.writer import TorchWriter
 from cortico.ir import Circuit
+from cortico.ir.tensors import Shape
 
 #: What the file may carry.
 _TEMPLATES = ("cortico.backends.torch.template", TEMPLATE)
@@ -47,9 +48,9 @@ class ModuleFile(AttentionFile):
         self.state = self._state(layers)
 
     def _fixed(self) -> list[str]:
-        """Parameters of known shape."""
+        """Parameters of known shape, but for those that formulas read."""
         fixed = (p for p in self.plain if not any(isinstance(side, str) for side in p.shape))
-        return [self.names[p.name] for p in fixed]
+        return [self.names[p.name] for p in fixed if p.name not in self.tables]
 
     def _state(self, layers: list[Layer]) -> State:
         packed = {
@@ -57,7 +58,7 @@ class ModuleFile(AttentionFile):
         }
         by_variable = {self.names[p.name]: p for p in self.circuit.parameters}
         arguments = (name for formula in self.formulas.values() for name in formula.arguments)
-        constants = dict.fromkeys(self.names[argument] for argument in arguments)
+        constants = dict.fromkeys(self.names[a] for a in arguments if a not in self.tables)
         plain = (self.names[p.name] for p in self.plain)
         direct = tuple(name for name in plain if name in self.read - packed)
         return State(tuple(layers), direct, tuple(constants), by_variable, self.planner.sizes)
@@ -97,7 +98,7 @@ class ModuleFile(AttentionFile):
     # ---- the forward pass ------------------------------------------------------------------------
 
     def _forward(self) -> Iterator[str]:
-        arguments = ["self", *self.rates, *["*"] * bool(self.gates), *self.gates]
+        arguments = ["self", *self.wanted, *["*"] * bool(self.gates), *self.gates]
         yield f"def forward({', '.join(arguments)}):"
         missing = f" {ALL_ONES}" * bool(self.gates)
         yield f'    """The outputs for inputs with any batch axes in front.{missing}"""'
@@ -118,10 +119,14 @@ class ModuleFile(AttentionFile):
             parameter, code = self.state.parameters[name], f"self.{self.state.attributes[name]}"
             sized = any(isinstance(side, str) for side in parameter.shape)
             yield f"{name} = {checked(parameter, code) if sized else code}"
-        # in double precision whatever the rates are computed in: angles grow with the position
+        yield from self.formula_lines(_positions, self.read_by_formulas())
+
+    def read_by_formulas(self) -> dict[str, str]:
+        """Code of what formulas read. In double precision whatever the rates are computed in, if it is angles:
+        these grow with the position."""
         constants = self.state.constants
         exact = {self.state.parameters[c].name: self.state.constant(c) for c in constants}
-        yield from self.formula_lines(list_of_sides, exact)
+        return {**exact, **self.tables}
 
     def lines(self, statement: Statement) -> list[str]:
         """A statement as it reads."""
@@ -136,3 +141,7 @@ class ModuleFile(AttentionFile):
             for o in statement.operands
         )
         return replace(statement, operands=tuple(operands))
+
+
+def _positions(shape: Shape) -> str:
+    return f"torch.arange({sides_code(shape[:1])}, device=device)"

@@ -14,6 +14,8 @@ from cortico.backends.arrays.file import ALL_ONES
 from cortico.backends.arrays.find_attention import alive
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
+from cortico.backends.names import unmarked
+from cortico.backends.script_parts import formula_call
 from cortico.backends.torch.emitter import ModuleFile
 from cortico.ir import Circuit
 from cortico.ir.errors import UnsupportedError
@@ -29,8 +31,7 @@ _POSITIONS = " `positions` (..., tokens) number the tokens; None is from 0 on."
 def emit_recalling_module(circuit: Circuit) -> str:
     """As `emit_module`, with a `forward` that takes positions, pairs that are live, and a recall.
 
-    UnsupportedError where the circuit is not one softmax attention whose tokens meet nowhere else, or where
-    its scores depend on positions otherwise than by rotation.
+    UnsupportedError where the circuit is not one softmax attention whose tokens meet nowhere else.
     """
     return _RecallingFile(circuit).text()
 
@@ -41,15 +42,13 @@ class _RecallingFile(ModuleFile):
     def __init__(self, circuit: Circuit) -> None:
         super().__init__(circuit)
         found = _only_attention(circuit, self.found, self.tokens)
-        if any(formula.kind != "rotation" for formula in self.formulas.values()):
-            raise _unsupported(circuit, "tables of other formulas than rotation")
-        self.turned = {self.names[name]: formula for name, formula in self.formulas.items()}
+        self.placed = {self.names[name]: formula for name, formula in self.formulas.items()}
         self.attend = replace(found, row=_token(found, self.tokens))
         made = [
             s if s.operation != found else replace(s, operation=self.attend)
             for s in self.statements
         ]
-        self.statements = [*_batched(made, self.turned)]
+        self.statements = [*_batched(made, self.placed)]
         self.source = self._source_only()
 
     def _source_only(self) -> list[Statement]:
@@ -65,10 +64,10 @@ class _RecallingFile(ModuleFile):
     # ---- the forward pass ------------------------------------------------------------------------
 
     def _forward(self) -> Iterator[str]:
-        own = [*self.gates, *["positions=None"] * bool(self.turned), "live=None", "recall=None"]
-        yield f"def forward({', '.join(['self', *self.rates, '*', *own])}):"
+        own = [*self.gates, *["positions=None"] * bool(self.placed), "live=None", "recall=None"]
+        yield f"def forward({', '.join(['self', *self.wanted, '*', *own])}):"
         first = f"The outputs for inputs with any batch axes in front.{f' {ALL_ONES}' * bool(self.gates)}"
-        about = (_ABOUT + _POSITIONS * bool(self.turned)).splitlines()
+        about = (_ABOUT + _POSITIONS * bool(self.placed)).splitlines()
         yield from (f"    {line}".rstrip() for line in (f'"""{first}', "", *about, '"""'))
         yield from (f"    {line}" for line in self._body())
 
@@ -82,16 +81,16 @@ class _RecallingFile(ModuleFile):
         yield f"return {', '.join(self.returned(self.results))}"
 
     def formula_lines(self, *_: object, **__: object) -> Iterator[str]:
-        """Lines that turn the tokens: equal rotations once."""
-        if self.turned:
+        """Lines of what depends on positions: equal rotations once."""
+        if self.placed:
             size = self.write.sizes[self.attend.row]
             yield f"places = torch.arange({size}, device=device) if positions is None else positions"
         made: dict[object, str] = {}
-        for name, formula in self.turned.items():
-            (argument,) = formula.arguments
-            exact = self.state.constant(self.names[argument])
-            code = made.setdefault(exact, f"turns(places, {exact}).to(dtype)")
-            yield f"{name} = {code}"
+        read = self.read_by_formulas()
+        for name, formula in self.placed.items():
+            given = ["places", *(read[argument] for argument in formula.arguments)]
+            exact = formula_call(unmarked(name), formula, given)
+            yield f"{name} = {made.setdefault(exact, self.write.cast(exact))}"
             made[exact] = name
 
     def _meeting(self, statement: Statement) -> Iterator[str]:

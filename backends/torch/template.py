@@ -90,6 +90,28 @@ def flags(name, tensor):
     return tensor
 
 
+def token_numbers(name, tensor, count):
+    """Numbers of tokens; others than whole ones from 0 to `count` - 1 are refused, where they can be looked at.
+
+    They cannot while a call is compiled or vectorised; then PyTorch says that an index is out of range.
+    """
+    expected = f"{name} must hold whole numbers from 0 to {count - 1}"
+    if tensor.dtype is torch.bool or tensor.is_floating_point() or tensor.is_complex():
+        numbers = tensor.flatten()
+        broken = numbers[numbers.double() != numbers.double().trunc()]
+        found = [*broken[:1].tolist(), *numbers[:1].tolist()]
+        raise ValueError(
+            f"{expected}, found {found[0] if found else 'none'} of type {tensor.dtype}"
+        )
+    tensor = tensor.long()
+    if not torch.compiler.is_compiling():
+        with contextlib.suppress(RuntimeError):  # of torch.func.vmap
+            found = tensor[(tensor < 0) | (tensor >= count)].flatten()[:1].tolist()
+            if found:
+                raise ValueError(f"{expected}, found {found[0]}")
+    return tensor
+
+
 def divide(excitation, inhibition):
     """excitation / inhibition, where a division by zero gives zero."""
     live = inhibition != 0
@@ -101,18 +123,27 @@ def finite(peak):
     return torch.where(peak.isfinite(), peak, 0).detach()
 
 
-def rotation(shape, frequencies):
-    """Rotary embedding: the matrix [[cos, -sin], [sin, cos]] per token and plane, shape (t, p, 2, 2)."""
-    angles = torch.arange(shape[0], device=frequencies.device)[:, None] * frequencies
-    cos, sin = angles.cos(), angles.sin()
-    return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
-
-
-def turns(positions, frequencies):
-    """`rotation` of tokens at any positions (..., t): shape (..., t, p, 2, 2)."""
+def rotation(positions, frequencies):
+    """Rotary embedding at positions (..., t): [[cos, -sin], [sin, cos]] per token and plane, shape (..., t, p, 2, 2)."""
     angles = positions[..., None] * frequencies
     cos, sin = angles.cos(), angles.sin()
     return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+
+
+def rows(positions, table, name, of):
+    """The rows of a table at positions (..., t); `name` is what becomes of the table called `of`."""
+    tokens = positions.shape[-1]
+    if not torch.compiler.is_compiling():
+        with contextlib.suppress(RuntimeError):  # of torch.func.vmap
+            tokens = int(positions.max()) + 1
+    if tokens > len(table):
+        raise ValueError(f"{name}: {tokens} tokens, the table {of} has {len(table)} rows")
+    return F.embedding(positions, table)
+
+
+def first(positions):
+    """1 for the first token, 0 for others."""
+    return positions == 0
 
 
 def meet(query, source, recall):

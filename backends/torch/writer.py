@@ -34,6 +34,9 @@ class TorchWriter(Writer):
 
     numbers = cast
 
+    def rows(self, table: str, ids: str, sides: int) -> str:
+        return f"F.embedding({ids}, {table})" if sides == 1 else super().rows(table, ids, sides)
+
     def transposed(self, variable: Variable, axes: tuple[str, ...]) -> str:
         if variable.code == "dtype(1)":  # the planner's number one
             return "torch.ones((), dtype=dtype, device=device)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,17 @@ from cortico.ir.tensors import FLOATS, FORMULAS, Input, InputKind, Parameter
 Arrays = Mapping[str, np.ndarray]
 
 
-def bind_symbols(circuit: Circuit, inputs: Arrays) -> dict[str, int]:
+class Taking(Protocol):
+    """What takes inputs: a circuit, or a network."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> tuple[Input, ...]: ...
+
+
+def bind_symbols(circuit: Taking, inputs: Arrays) -> dict[str, int]:
     """Symbol to number, read off the trailing axes of `inputs`; leading axes are a batch.
 
     A 0/1 input may be absent. SpecError lists every missing, unknown or misshapen input.
@@ -25,7 +35,7 @@ def bind_symbols(circuit: Circuit, inputs: Arrays) -> dict[str, int]:
     return symbols
 
 
-def given_inputs(circuit: Circuit, given: Any) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+def given_inputs(circuit: Taking, given: Any) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """What a user gives as inputs, as arrays, and the sizes of symbols. SpecError lists all that is wrong.
 
     A 0/1 input holds zeros and ones, one of tokens whole numbers; rates may be any, NaN and infinity too.
@@ -42,18 +52,18 @@ def given_inputs(circuit: Circuit, given: Any) -> tuple[dict[str, np.ndarray], d
     return arrays, symbols
 
 
-def _refuse(circuit: Circuit, problems: list[str]) -> None:
+def _refuse(circuit: Taking, problems: list[str]) -> None:
     if problems:
         raise SpecError(f"inputs of {circuit.name!r} are wrong:{bullet_list(problems)}")
 
 
-def _unknown(circuit: Circuit, given: Iterable[str]) -> Iterator[str]:
+def _unknown(circuit: Taking, given: Iterable[str]) -> Iterator[str]:
     known = [tensor.name for tensor in circuit.inputs]
     return (f"unknown input {n!r}{near_name(str(n), known)}" for n in given if n not in known)
 
 
 def _unfit(
-    circuit: Circuit, arrays: Arrays, given: Collection[str], symbols: dict[str, int]
+    circuit: Taking, arrays: Arrays, given: Collection[str], symbols: dict[str, int]
 ) -> Iterator[str]:
     """What is missing of what must be given, and the shapes that do not fit; takes the sizes of symbols."""
     for tensor in sorted(circuit.inputs, key=lambda tensor: tensor.optional):
@@ -109,7 +119,7 @@ def _bind_shape(tensor: Input, shape: tuple[int, ...], symbols: dict[str, int]) 
     yield f"input {tensor.name!r} has shape {shape}, expected ({expected}), none empty"
 
 
-def all_live(circuit: Circuit, inputs: Arrays, symbols: Mapping[str, int]) -> dict[str, np.ndarray]:
+def all_live(circuit: Taking, inputs: Arrays, symbols: Mapping[str, int]) -> dict[str, np.ndarray]:
     """`inputs`, with ones for every 0/1 input that is absent."""
     absent = [t for t in circuit.inputs if t.name not in inputs]
     ones = {t.name: np.ones([resolve(s, symbols) for s in t.shape], bool) for t in absent}
@@ -193,7 +203,7 @@ def stored_values(
             problems.append(f"parameter {name!r} has shape {array.shape}, expected {expected}")
         else:
             values[name] = array
-    problems += problems or _short_tables(circuit, symbols, values)
+    problems = problems or _short_tables(circuit, symbols, values)
     if problems:
         raise SpecError(f"parameters of {circuit.name!r} are wrong:{bullet_list(problems)}")
     return values

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
@@ -17,7 +18,7 @@ def project(array, matrix, bias, threads, work=None, place=None):
 
     The result lies at its place of `work`, if that is not None.
     """
-    rows = array.reshape(int(np.prod(array.shape[:-1])), len(matrix))
+    rows = array.reshape(math.prod(array.shape[:-1]), len(matrix))
     height, width = len(rows), matrix.shape[1]
     result = kept(work, place, (height, width), array.dtype)
 
@@ -107,7 +108,7 @@ def kept(memory, place, shape, dtype):
     """The array at this place of `memory`, if that is not None, made anew if it is too small or of another kind."""
     if memory is None:
         return np.empty(shape, dtype)
-    size = int(np.prod(shape))
+    size = math.prod(shape)
     found = memory.get(place)
     if found is None or found.size < size or found.dtype != dtype:
         found = memory[place] = np.empty(size, dtype)

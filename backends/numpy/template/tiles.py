@@ -101,4 +101,4 @@ def kept_behind(past, name, array, axis, start):
 
 def span(array, axis, start, stop):
     """The part of an array between two indices of an axis, which is counted from the end."""
-    return np.moveaxis(np.moveaxis(array, axis, 0)[start:stop], 0, axis)
+    return array[(..., slice(start, stop), *(slice(None),) * (-1 - axis))]

@@ -2,9 +2,11 @@
 
 {tensors}
 
-float32 inputs are computed in float32, all others in float64. In the comments, axes stand in
+float32 {deciding} are computed in float32, all others in float64. In the comments, axes stand in
 brackets; the batch axes in front of them are left out.{needs}
 """
+
+import math
 
 import numpy as np
 
@@ -85,13 +87,13 @@ def finite(peak):
 
 def merge_rows(array, count):
     """The `count` axes before the last as one."""
-    rows = int(np.prod(array.shape[-1 - count : -1]))
+    rows = math.prod(array.shape[-1 - count : -1])
     return array.reshape(*array.shape[: -1 - count], rows, array.shape[-1])
 
 
 def merge_columns(array, count):
     """The last `count` axes as one."""
-    return array.reshape(*array.shape[:-count], int(np.prod(array.shape[-count:])))
+    return array.reshape(*array.shape[:-count], math.prod(array.shape[-count:]))
 
 
 def rows(positions, table, name, of):
