@@ -45,6 +45,8 @@ class Whole:
         torch.manual_seed(0)
         model = getattr(transformers, self.cls)(self.config_class(**self.options))
         for name, p in model.named_parameters():
+            if not p.requires_grad:  # Marian's sines, which are not saved
+                continue
             generator = torch.Generator().manual_seed(sum(map(ord, name)))
             p.data = torch.empty(p.shape).normal_(std=0.4, generator=generator)
         for name, buffer in model.named_buffers():
@@ -67,6 +69,36 @@ BLOOM = {"hidden_size": 16, "n_layer": 2, "n_head": 4, "vocab_size": VOCABULARY}
 MPT = {"d_model": 16, "n_layers": 2, "n_heads": 4, "vocab_size": VOCABULARY}
 GEMMA = GROUPED | {"head_dim": 6, "query_pre_attn_scalar": 4}
 MODERN = {"pad_token_id": 0, "local_attention": 4, "num_hidden_layers": 4}
+
+
+BART = {
+    "d_model": 16,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 24,
+    "decoder_ffn_dim": 20,
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": 16,
+    "pad_token_id": 1,
+}
+
+
+def t5(name, **options):
+    sizes = {
+        "d_model": 16,
+        "d_kv": 4,
+        "d_ff": 24,
+        "num_heads": 4,
+        "num_layers": 1,
+        "num_decoder_layers": 1,
+        "vocab_size": VOCABULARY,
+        "relative_attention_num_buckets": 8,
+        "relative_attention_max_distance": 6,
+    }
+    read = {"tokens": N, "decoder_tokens": N_DECODED}
+    return Whole(f"{name}ForConditionalGeneration", sizes | options, read=read)
 
 
 def falcon(**options):
@@ -177,6 +209,16 @@ CASES = {
         "AlbertForMaskedLM", embedding_size=10, num_hidden_groups=2, num_hidden_layers=3
     ),
     "albert both heads": bert("AlbertForPreTraining", embedding_size=16),
+    "bart": Whole("BartForConditionalGeneration", BART),
+    "bart states": Whole("BartModel", BART | {"scale_embedding": True}),
+    "marian": Whole("MarianMTModel", BART | {"scale_embedding": True}),
+    "marian two tables": Whole(
+        "MarianMTModel",
+        BART | {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": 44},
+    ),
+    "t5": t5("T5"),
+    "t5 gated": t5("T5", feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+    "mt5": t5("MT5"),
     "mpnet": replace(bert("MPNetModel"), read={"tokens": N}),
     "mpnet masked": replace(bert("MPNetForMaskedLM"), read={"tokens": N}),
 }
