@@ -277,7 +277,7 @@ _ENTRIES = (
         onnx="Mul(Mul({x}, Add(Erf(Div({x}, 1.4142135623730951)), 1)), 0.5)",
         brian2=None,
         annarchy=None,
-        neuron="f = 0.5 * x * erfc(-0.7071067811865476 * x)",
+        neuron="f = 0.5 * x * (1 + erf(0.7071067811865476 * x))",  # NMODL has no erfc
         nest=None,
         latex=r"\operatorname{{gelu}}{x}",
     ),

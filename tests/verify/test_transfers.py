@@ -182,9 +182,8 @@ def test_identity_testing(name):
     one = small(Effect.MULTIPLIES, name)
     assert check_equal(one, one, {"n": 30}).equal
     assert not check_equal(one, small(Effect.DIVIDES, name), {"n": 30}).equal
-    for other in ("identity", "exp", *OPAQUE):
-        if other != name:
-            assert not check_equal(one, small(Effect.MULTIPLIES, other), {"n": 30}).equal
+    for other in ("identity", "exp", *OPAQUE[: OPAQUE.index(name)]):
+        assert not check_equal(one, small(Effect.MULTIPLIES, other), {"n": 30}).equal
 
 
 @every_opaque

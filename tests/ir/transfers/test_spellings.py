@@ -104,8 +104,9 @@ def test_functions_of_emitted_files_take_any_shape_and_leave_it_alone(name, dtyp
 
 @every_function
 def test_sympy_is_right(name):
-    found = [TRANSFERS[name].in_sympy(sympy.Float(x, 40)).evalf(30) for x in inside(name)]
-    agrees(np.array(found, float), name, inside(name))
+    some = inside(name)[::4]
+    found = [TRANSFERS[name].in_sympy(sympy.Float(x, 40)).evalf(30) for x in some]
+    agrees(np.array(found, float), name, some)
 
 
 @every_function
@@ -189,7 +190,7 @@ def test_nmodl_is_right(name):
         for line in TRANSFERS[name].neuron.splitlines()
     ]
     functions = {
-        word: getattr(math, word) for word in ("exp", "tanh", "sqrt", "erf", "erfc", "fabs", "log")
+        word: getattr(math, word) for word in ("exp", "tanh", "sqrt", "erf", "fabs", "log")
     }
     found = []
     for x in points(name):
