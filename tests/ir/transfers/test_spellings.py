@@ -118,6 +118,16 @@ def test_torch_is_right(name):
     agrees(found.numpy(), name, points(name), rtol=1e-13, atol=atol)
 
 
+@pytest.mark.parametrize(
+    ("name", "theirs"), zip(NEW, ("gelu", "gelu_pytorch_tanh", "silu", "relu2"), strict=True)
+)
+def test_it_is_what_models_of_transformers_have(name, theirs):
+    torch = pytest.importorskip("torch")
+    activations = pytest.importorskip("transformers.activations")
+    found = activations.ACT2FN[theirs](torch.tensor(points(name)))
+    np.testing.assert_allclose(found.numpy(), TRANSFERS[name].evaluate(points(name)), 1e-13, 1e-15)
+
+
 @every_function
 def test_jax_is_right(name):
     jax = pytest.importorskip("jax")
