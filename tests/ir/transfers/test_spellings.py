@@ -118,6 +118,7 @@ def test_torch_is_right(name):
     agrees(found.numpy(), name, points(name), rtol=1e-13, atol=atol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEW)
 def test_it_is_what_models_of_transformers_have(name):
     theirs = {"gelu_tanh": "gelu_pytorch_tanh", "relu_squared": "relu2"}.get(name, name)
