@@ -43,19 +43,6 @@ def flags(name, array):
     return array
 
 
-def token_numbers(name, array, count):
-    """Numbers of tokens as they are; others than whole ones from 0 to `count` - 1 are refused."""
-    array, kind = np.asarray(array), ""
-    if array.dtype.kind in "iu":
-        others = array[(array < 0) | (array >= count)]
-    else:
-        others, kind = [*array[array % 1 != 0], *array.flat], f" of type {array.dtype}"
-    if len(others):
-        expected = f"{name} must hold whole numbers from 0 to {count - 1}"
-        raise ValueError(f"{expected}, found {others[0]}{kind}")
-    return array
-
-
 def expect_weights(weights, names, dtype):
     """Refuse weights that lack some of `names`, and a `dtype` that is neither float32 nor float64."""
     missing = {*names} - {*weights}
