@@ -109,11 +109,11 @@ def parameters(coder: Coder, options: Mapping[str, object], wanted: bool = False
     Weights may be left out where they lie beside the script, unless they are `wanted`.
     """
     circuit, names = coder.circuit, coder.tensors
-    wanted = [names[t.name] for t in circuit.inputs if not t.optional]
+    given = [names[t.name] for t in circuit.inputs if not t.optional]
     masks = [f"{names[t.name]}=None" for t in circuit.inputs if t.optional]
     weights = "weights=None" if stores_weights(circuit) and not wanted else "weights"
     chosen = [f"{name}={value!r}" for name, value in options.items()]
-    return "".join(f"    {part},\n" for part in [*wanted, "*", *masks, weights, *chosen])
+    return "".join(f"    {part},\n" for part in [*given, "*", *masks, weights, *chosen])
 
 
 def bind(coder: Coder) -> Iterator[str]:
