@@ -21,8 +21,11 @@ def precision(*rates):
 
 def precision_of(weights, *angles):
     """float32 where all weights are, or float16; else float64. Those called `angles` do not count."""
-    named = weights._asdict() if hasattr(weights, "_asdict") else weights
-    kinds = [np.asarray(weight).dtype for name, weight in named.items() if name not in angles]
+    if isinstance(weights, tuple):  # what `pack` gives has one precision, but for angles
+        return (
+            np.float32 if np.float32 in [np.asarray(each).dtype for each in weights] else np.float64
+        )
+    kinds = [np.asarray(weight).dtype for name, weight in weights.items() if name not in angles]
     sizes = [kind.itemsize for kind in kinds if kind.kind == "f"]
     return np.float32 if sizes and max(sizes) <= 4 else np.float64
 
