@@ -73,7 +73,7 @@ def test_tables_are_gathered(name):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
+@pytest.mark.parametrize("batch", [(), (2, 3)])
 def test_as_the_embedding_of_pytorch(backend, dtype, batch):
     """Without rates weights decide the precision."""
     torch = pytest.importorskip("torch")
