@@ -41,19 +41,21 @@ def outputs_of(model, keep=None, **more):
     return {name: tensor[0].double().numpy() for name, tensor in given.items()}
 
 
-def largest_error(case, folder, keep=None):
-    """Over all outputs that transformers gives, of what is read from `folder`."""
+def save(case, folder):
+    """The model as `save_pretrained` writes it, and then in float64."""
     model = case.build()
     model.save_pretrained(folder)
+    return model.double()
+
+
+def largest_error(case, folder, keep=None):
+    """Over all outputs that transformers gives, of what is read from `folder`."""
+    model = save(case, folder)
     spec, weights = read_model(folder, **case.read)
-    model = model.double()
     exact_positions(model, case.turning)
-    more = {}
-    if spec.encoder is not None:
-        more = {"decoder_input_ids": torch.tensor(TOKENS[:N_DECODED])[None]}
-    weights = with_frequencies(model, weights)
-    found = forward(spec, weights, TOKENS, keep, decoder=TOKENS[:N_DECODED] if more else None)
-    expected = outputs_of(model, keep, **more)
+    decoded = TOKENS[:N_DECODED] if case.more else None
+    found = forward(spec, with_frequencies(model, weights), TOKENS, keep, decoder=decoded)
+    expected = outputs_of(model, keep, **case.more)
     assert expected.keys() == found.keys() - ({"states"} if "logits" in expected else set())
     return max(error_of(name, found[name], y, keep) for name, y in expected.items())
 
