@@ -13,6 +13,7 @@ from tests.compiler.frontends.whole.cases import (
     CASES,
     KEEP,
     N_DECODED,
+    PLAIN,
     TOKENS,
     N,
     with_frequencies,
@@ -66,7 +67,14 @@ def error_of(name, found, expected, keep):
     return relative(found.reshape(expected.shape)[seen], expected[seen])
 
 
-@pytest.mark.parametrize("name", CASES)
+#: The first case of each type of model; the others, `full`.
+EVERY = [
+    name if case in PLAIN.values() else pytest.param(name, marks=pytest.mark.full)
+    for name, case in CASES.items()
+]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_a_model_is_transformers(tmp_path, name):
     assert largest_error(CASES[name], tmp_path) < CASES[name].tolerance
     assert_circuit_computes_it(*read_model(tmp_path, **CASES[name].read))
