@@ -62,6 +62,7 @@ def differences(numbers):
     return errors
 
 
+@pytest.mark.slow
 def test_the_textbook_is_pytorch():
     for spec in some_blocks():
         numbers = Numbers(spec, None, (6, 5))
@@ -136,6 +137,7 @@ BLOCKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", BLOCKS, ids=called)
 def test_claims_of_blocks_read_as_those_of_attention(spec):
     weights = random_weights(spec, 1)
