@@ -1,4 +1,4 @@
-"""Functions that emitted Python files carry: weights from disk, and parameters that are formulas.
+"""Functions that emitted Python files carry: weights from disk, numbers of tokens, parameters that are formulas.
 
 Never imported: `cortico.backends.linking` copies what a file uses of it.
 """
@@ -26,6 +26,19 @@ def load_weights(path=Path(__file__).with_name("circuit.safetensors")):
     return arrays
 
 
+def token_numbers(name, array, count):
+    """Numbers of tokens as they are; others than whole ones from 0 to `count` - 1 are refused."""
+    array, kind = np.asarray(array), ""
+    if array.dtype.kind in "iu":
+        others = array[(array < 0) | (array >= count)]
+    else:
+        others, kind = [*array[array % 1 != 0], *array.flat], f" of type {array.dtype}"
+    if len(others):
+        expected = f"{name} must hold whole numbers from 0 to {count - 1}"
+        raise ValueError(f"{expected}, found {others[0]}{kind}")
+    return array
+
+
 # Formulas, under the names and with the arguments that they have in `cortico.ir.tensors`
 
 
@@ -39,3 +52,15 @@ def rotation(shape, frequencies):
 def distance(shape, slopes):
     """Linear position bias slopes[..., None, None] * (j - i), shape (..., i, j)."""
     return slopes[..., None, None] * (np.arange(shape[-1]) - np.arange(shape[-2])[:, None])
+
+
+def rows(shape, table, name, of):
+    """The first rows of a table, shape (t, m); `name` is what becomes of the table called `of`."""
+    if shape[0] > len(table):
+        raise ValueError(f"{name}: {shape[0]} tokens, the table {of} has {len(table)} rows")
+    return table[: shape[0]]
+
+
+def first(shape):
+    """1 for the first token, 0 for others, shape (t,)."""
+    return 1.0 * (np.arange(shape[0]) == 0)

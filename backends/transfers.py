@@ -47,6 +47,6 @@ def function_table(circuit: Circuit, language: str) -> str:
     """The code of a table of functions in a script: name to what `language` has for it."""
     own = list(brought(circuit, language))
     rows = (f'    "{t.name}": {getattr(t, language)},\n' for t in own)
-    needs = [t for t in own if getattr(t, language) == t.nengo]
-    table = f"{scipy_import(needs)}\nTRANSFERS = {{\n{''.join(rows)}}}\n"
-    return "\n".join([table, *(numpy_definition(t) for t in needs if t.numpy_body)])
+    in_numpy = [t for t in own if getattr(t, language) == t.nengo]
+    table = f"{scipy_import(in_numpy)}\nTRANSFERS = {{\n{''.join(rows)}}}\n"
+    return "\n".join([table, *(numpy_definition(t) for t in in_numpy if t.numpy_body)])

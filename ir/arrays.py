@@ -68,9 +68,12 @@ def as_arrays(
     return arrays, problems
 
 
-def require_arrays(given: Any, what: str, owner: str, example: str = "x") -> dict[str, np.ndarray]:
-    """The arrays by name. One SpecError for all that are none; `owner` is whose they are."""
-    arrays, problems = as_arrays(given, what, example)
+def require_arrays(
+    given: Any, what: str, owner: str, example: str = "x", whole: Collection[str] = ()
+) -> dict[str, np.ndarray]:
+    """The arrays by name, those in `whole` meant to be whole numbers. One SpecError for all that are none;
+    `owner` is whose they are."""
+    arrays, problems = as_arrays(given, what, example, whole=whole)
     if problems:
         raise SpecError(f"{what}s of {named(owner)} are wrong:{bullet_list(problems)}")
     return arrays

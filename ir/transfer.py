@@ -1,8 +1,9 @@
 """The transfer functions a neuron may have: one table, read by every backend.
 
 An entry has what a function is (`evaluate`, and what holds of it on the whole line), its slope, and how it is
-written in every language. A backend refuses the functions for which its language has None. To add a function is
-to add an entry here; `tests/ir/transfers/` holds every column against another source.
+written in every language: `transfer_columns` has the columns, `transfer_numpy` what is Python. A backend refuses
+the functions for which its language has None. To add a function is to add an entry here; `tests/ir/transfers/`
+holds every column against another source.
 """
 
 from __future__ import annotations
@@ -270,14 +271,14 @@ _ENTRIES = (
         rate_slope=None,
         numpy="gelu({x})",
         numpy_body=numpy_forms.GELU,
-        scipy="erfc",
+        scipy="ndtr",
         sympy="x * (1 + erf(x / sqrt(2))) / 2",
         torch="torch.nn.functional.gelu({x})",
         jax="jax.nn.gelu({x}, approximate=False)",
         onnx="Mul(Mul({x}, Add(Erf(Div({x}, 1.4142135623730951)), 1)), 0.5)",
         brian2=None,
         annarchy=None,
-        neuron="f = 0.5 * x * erfc(-0.7071067811865476 * x)",
+        neuron="f = 0.5 * x * (1 + erf(0.7071067811865476 * x))",  # NMODL has no erfc
         nest=None,
         latex=r"\operatorname{{gelu}}{x}",
     ),

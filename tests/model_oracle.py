@@ -12,6 +12,7 @@ path, as `cortico.spec.wiring` names them, and these names are written down here
 """
 
 import math
+from collections import Counter
 
 import numpy as np
 
@@ -111,25 +112,33 @@ class _Run:
         number = 0
         for layer in stack.layers:
             for _ in range(layer.times):
+                self.met = Counter()
                 for step in layer.steps:
                     where = f"{prefix}layer[{number}]."
                     x = self.step(step, where, x, keep, context, context_keep)
                 number += 1
         return x if stack.norm is None else self.norm(stack.norm, f"{prefix}norm", x)
 
+    def numbered(self, name):
+        """A name, with a number from its second time in a layer on."""
+        self.met[name] += 1
+        return name if self.met[name] == 1 else f"{name}_{self.met[name]}"
+
     def step(self, step, where, x, keep, context, context_keep):
-        name = step.branches[0].name if len(step.branches) == 1 else "parallel"
+        names = [self.numbered(branch.name) for branch in step.branches]
+        name = names[0] if len(names) == 1 else self.numbered("parallel")
         heard = self.norm(step.before, f"{where}pre_{name}_norm", x) if step.before else x
         added = sum(
-            self.branch(b, where, heard, keep, context, context_keep) for b in step.branches
+            self.branch(branch, own, where, heard, keep, context, context_keep)
+            for branch, own in zip(step.branches, names, strict=True)
         )
         y = x + step.scale * added
         return self.norm(step.norm, f"{where}{name}_norm", y) if step.norm else y
 
-    def branch(self, branch, where, x, keep, context, context_keep):
+    def branch(self, branch, name, where, x, keep, context, context_keep):
         if branch.before is not None:
-            x = self.norm(branch.before, f"{where}pre_{branch.name}_norm", x)
-        path = where + branch.name
+            x = self.norm(branch.before, f"{where}pre_{name}_norm", x)
+        path = where + name
         if branch.feed_forward is not None:
             y = self.feed_forward(branch.feed_forward, path, x)
         else:
@@ -137,11 +146,7 @@ class _Run:
             seen = context_keep if attention.cross else keep
             seen = seen if attention.key_padding else None
             y = textbook_attention(attention, self.weights[path], x, context, seen)
-        return (
-            y
-            if branch.after is None
-            else self.norm(branch.after, f"{where}post_{branch.name}_norm", y)
-        )
+        return y if branch.after is None else self.norm(branch.after, f"{where}post_{name}_norm", y)
 
 
 def pooled(pooling, x, keep):

@@ -146,7 +146,7 @@ def with_weight(
 ) -> tuple[Circuit, Weight]:
     """A weight over some of `axes`, and the circuit with its tensor: a new one, or one that fits."""
     gain = some_gain(rng, circuit)
-    kind = rng.choice(("none", "parameter", "old", *(("input", "mask") if inputs else ())))
+    kind = rng.choice(("none", "parameter", "old", *(("input", "mask", "token") if inputs else ())))
     if kind == "none":
         return circuit, Weight(None, gain)
     over = tuple(rng.sample(list(axes), rng.randint(0, min(3, len(axes)))))
@@ -167,8 +167,10 @@ def with_weight(
         circuit = replace(circuit, parameters=(*circuit.parameters, parameter))
     else:
         name = fresh(circuit, "x")
-        is_mask = InputKind.MASK if kind == "mask" else InputKind.RATE
-        circuit = replace(circuit, inputs=(*circuit.inputs, Input(name, shape, is_mask)))
+        counted = any(isinstance(side, int) for side in shape[-1:])
+        kinds = {"mask": InputKind.MASK, "token": InputKind.TOKEN if counted else InputKind.RATE}
+        tensor = Input(name, shape, kinds.get(kind, InputKind.RATE))
+        circuit = replace(circuit, inputs=(*circuit.inputs, tensor))
     return circuit, Weight(TensorRef(name, over), gain)
 
 
@@ -225,7 +227,9 @@ def numbers(
 
     def draw(tensor: Input | Parameter) -> np.ndarray:
         lead = batch if isinstance(tensor, Input) and rng.random() < 0.8 else ()
-        sides = (tokens if isinstance(side, str) else side for side in tensor.shape)
+        sides = [tokens if isinstance(side, str) else side for side in tensor.shape]
+        if isinstance(tensor, Input) and tensor.kind is InputKind.TOKEN:
+            return rng.integers(0, sides[-1], (*lead, *sides[:-1]))
         shape = (*lead, *sides)
         if isinstance(tensor, Input) and tensor.kind is InputKind.MASK:
             return rng.integers(0, 2, shape).astype(bool)

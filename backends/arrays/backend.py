@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.backends.arrays.network_running import GivenNetwork
+from cortico.backends.arrays.network.running import GivenNetwork
 from cortico.backends.extras import require_extra
 from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit
@@ -30,6 +30,8 @@ class ArrayBackend(ABC):
     entry: str  #: what it defines: a function of inputs, or the class of one
     needs: str  #: the module that it imports
     library: str  #: what that is called
+    network_file: str  #: the name of the file of a network
+    network_entry: str  #: what that defines
 
     @abstractmethod
     def source(self, circuit: Circuit) -> str:
@@ -38,6 +40,14 @@ class ArrayBackend(ABC):
     @abstractmethod
     def outputs(self, entry: Any, weights: Arrays, inputs: Arrays, dtype: Any) -> Any:
         """What the file's `entry` gives: an array, or a tuple of them. `dtype` is the precision."""
+
+    @abstractmethod
+    def network_source(self, network: Network) -> str:
+        """The text of the file of a network."""
+
+    @abstractmethod
+    def network_outputs(self, entry: Any, given: GivenNetwork) -> Any:
+        """What the `network_entry` of a file gives: an array, or a tuple of them."""
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         problems = [*unspelled(circuit, self.name, f"which {self.library} does not have")]
@@ -75,20 +85,7 @@ class ArrayBackend(ABC):
         result = self.outputs(entry, weights, arguments, dtype)
         return result if isinstance(result, tuple) else (result,)
 
-
-class NetworkArrayBackend(ArrayBackend):
-    """Does so for networks, too."""
-
-    network_file: str  #: the name of the file of a network
-    network_entry: str  #: what that defines
-
-    @abstractmethod
-    def network_source(self, network: Network) -> str:
-        """The text of the file of a network."""
-
-    @abstractmethod
-    def network_outputs(self, entry: Any, given: GivenNetwork) -> Any:
-        """What the `network_entry` of a file gives: an array, or a tuple of them."""
+    # ---- networks --------------------------------------------------------------------------------
 
     def emit_network(self, network: Network) -> Mapping[str, str]:
         return {self.network_file: self.network_source(network)}

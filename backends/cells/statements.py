@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from cortico.backends.cells.coder import Coder
 from cortico.backends.linking import heading, link
 from cortico.backends.names import settled, unmarked
-from cortico.backends.script_parts import sides_code, stores_weights, tensor_lines
+from cortico.backends.script_parts import (
+    formula_call,
+    sides_code,
+    stores_weights,
+    tensor_lines,
+)
 from cortico.ir import Circuit, Input, InputKind, Parameter
 from cortico.ir.options import Help, alternatives, choices_of, hints, marks
 from cortico.ir.physiology import cell_type
@@ -94,7 +99,7 @@ def range_check(
 
 def _inputs(coder: Coder) -> str:
     """The line `INPUTS = {…}`: of each input its argument, and the number of axes of one example."""
-    found = {t.name: (coder.tensors[t.name], len(t.shape)) for t in coder.circuit.inputs}
+    found = {t.name: (coder.tensors[t.name], len(t.given)) for t in coder.circuit.inputs}
     return f"INPUTS = {found}  # the argument of each, and the axes of one example\n"
 
 
@@ -104,18 +109,18 @@ def parameters(coder: Coder, options: Mapping[str, object], wanted: bool = False
     Weights may be left out where they lie beside the script, unless they are `wanted`.
     """
     circuit, names = coder.circuit, coder.tensors
-    rates = [names[t.name] for t in circuit.inputs if t.kind is InputKind.RATE]
-    masks = [f"{names[t.name]}=None" for t in circuit.inputs if t.kind is InputKind.MASK]
+    given = [names[t.name] for t in circuit.inputs if not t.optional]
+    masks = [f"{names[t.name]}=None" for t in circuit.inputs if t.optional]
     weights = "weights=None" if stores_weights(circuit) and not wanted else "weights"
     chosen = [f"{name}={value!r}" for name, value in options.items()]
-    return "".join(f"    {part},\n" for part in [*rates, "*", *masks, weights, *chosen])
+    return "".join(f"    {part},\n" for part in [*given, "*", *masks, weights, *chosen])
 
 
 def bind(coder: Coder) -> Iterator[str]:
     """Lines that check inputs and weights and name the sizes."""
     circuit = coder.circuit
     yield "sizes = {}"
-    for tensor in sorted(circuit.inputs, key=lambda t: t.kind is InputKind.MASK):
+    for tensor in sorted(circuit.inputs, key=lambda t: t.optional):
         yield from _checked_input(coder, tensor)
     given = [parameter for parameter in circuit.parameters if parameter.formula is None]
     if given and stores_weights(circuit):
@@ -131,9 +136,14 @@ def bind(coder: Coder) -> Iterator[str]:
 
 
 def _checked_input(coder: Coder, tensor: Input) -> Iterator[str]:
-    name, shape = coder.tensors[tensor.name], json.dumps(tensor.shape)
+    name, shape = coder.tensors[tensor.name], json.dumps(tensor.given)
     if tensor.kind is InputKind.RATE:
         yield f'{name} = checked("{tensor.name}", {name}, {shape}, sizes)'
+        return
+    if tensor.kind is InputKind.TOKEN:
+        count = tensor.shape[-1]
+        numbers = f'token_numbers("{tensor.name}", {name}, {count})'
+        yield f'{name} = one_hot(checked("{tensor.name}", {numbers}, {shape}, sizes), {count})'
         return
     sides = sides_code(tensor.shape)
     yield f"if {name} is None:"
@@ -143,9 +153,10 @@ def _checked_input(coder: Coder, tensor: Input) -> Iterator[str]:
 
 def _formula(coder: Coder, parameter: Parameter) -> str:
     assert parameter.formula is not None
-    arguments = ", ".join(coder.tensors[name] for name in parameter.formula.arguments)
-    shape = sides_code(parameter.shape)
-    return f"{coder.tensors[parameter.name]} = {parameter.formula.kind}([{shape}], {arguments})"
+    arguments = [coder.tensors[name] for name in parameter.formula.arguments]
+    shape = f"[{sides_code(parameter.shape)}]"
+    called = formula_call(parameter.name, parameter.formula, [shape, *arguments])
+    return f"{coder.tensors[parameter.name]} = {called}"
 
 
 # ---- the command line ------------------------------------------------------------------------------

@@ -76,6 +76,11 @@ def flags(name, array):
     return array
 
 
+def one_hot(numbers, count):
+    """What cells of token identity are driven by: 1 at the number of each token, 0 at all others."""
+    return 1.0 * (numbers[..., None] == np.arange(count))
+
+
 def require_range(exponentials, divisors, least, most):
     """Refuse rates e^x that the simulator's numbers do not hold: what comes of them looks right and is not.
 

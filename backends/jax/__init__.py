@@ -1,7 +1,8 @@
 """The JAX backend: one standalone file with a pure function, which imports only JAX and NumPy.
 
 `cortico.backends.arrays` plans the program and finds attention in it, `emitter` writes the file,
-`template` has the helpers: attention by blocks, sums over the past by scanning, sharding over devices.
+`template` has the helpers: attention by blocks, sums over the past by scanning, sharding over devices. `network` is the
+same for networks.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.arrays.backend import ArrayBackend, compiled
+from cortico.backends.arrays.network.running import GivenNetwork
 from cortico.backends.jax.emitter import emit_function
+from cortico.backends.jax.network import emit_network
 from cortico.ir import Circuit
 from cortico.ir.analysis.inputs import Arrays
+from cortico.ir.network import Network
 
-__all__ = ["JaxBackend", "compile_function", "emit_function"]
+__all__ = ["JaxBackend", "compile_function", "emit_function", "emit_network"]
 
 
 class JaxBackend(ArrayBackend):
@@ -25,6 +29,8 @@ class JaxBackend(ArrayBackend):
     summary = "a standalone JAX function, ready for jit, grad, vmap and many devices"
     file = "attention_jax.py"
     entry = "attention"
+    network_file = "model_jax.py"
+    network_entry = "model"
     needs = "jax"
     library = "JAX"
 
@@ -32,13 +38,24 @@ class JaxBackend(ArrayBackend):
         return emit_function(circuit)
 
     def outputs(self, entry: Any, weights: Arrays, inputs: Arrays, dtype: Any) -> Any:
-        import jax
+        return _called(entry, weights, inputs, dtype)
 
-        given = {n: a.astype(dtype) if a.dtype.kind == "f" else a for n, a in inputs.items()}
-        with jax.enable_x64(True):
-            result = jax.jit(entry)(weights, **given)
-            several = result if isinstance(result, tuple) else (result,)
-            return tuple(np.asarray(output, dtype) for output in several)
+    def network_source(self, network: Network) -> str:
+        return emit_network(network)
+
+    def network_outputs(self, entry: Any, given: GivenNetwork) -> Any:
+        return _called(entry, given.weights, given.arguments, given.dtype)
+
+
+def _called(entry: Any, weights: Arrays, inputs: Arrays, dtype: Any) -> tuple[Any, ...]:
+    """What a function gives, compiled, as arrays."""
+    import jax
+
+    given = {n: a.astype(dtype) if a.dtype.kind == "f" else a for n, a in inputs.items()}
+    with jax.enable_x64(True):
+        result = jax.jit(entry)(weights, **given)
+        several = result if isinstance(result, tuple) else (result,)
+        return tuple(np.asarray(output, dtype) for output in several)
 
 
 def compile_function(source: str, filename: str = "<emitted by cortico>") -> Any:

@@ -28,10 +28,10 @@ _TEMPLATES = ("cortico.backends.jax.template", TEMPLATE, "cortico.backends.templ
 
 def emit_function(circuit: Circuit) -> str:
     """A standalone Python file with one pure function, `attention`, that runs `circuit`."""
-    return _File(circuit, JaxWriter).text()
+    return FunctionFile(circuit, JaxWriter).text()
 
 
-class _File(AttentionFile):
+class FunctionFile(AttentionFile):
     """One circuit on its way to text."""
 
     def text(self) -> str:
@@ -70,10 +70,14 @@ class _File(AttentionFile):
             ]
         )
 
-    def _body(self) -> Iterator[str]:
+    def body(self) -> Iterator[str]:
+        """The lines that make the results."""
         yield from self._prologue()
         for statement in self.found:
             yield from statement_lines(statement, self.write)
+
+    def _body(self) -> Iterator[str]:
+        yield from self.body()
         codes = self.returned(self.results)
         places = [self._query_place(o.source) for o in self.circuit.outputs]
         if any(places):

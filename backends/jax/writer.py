@@ -10,7 +10,7 @@ class JaxWriter(Writer):
 
     library = "jnp"
     language = "jax"
-    attend_arguments = ("mesh=mesh",)
+    attend_arguments: tuple[str, ...] = ("mesh=mesh",)
 
     def differences(self, left: str, right: str) -> str:
         return f"({self.positions(left)}[:, None] - {self.positions(right)})"

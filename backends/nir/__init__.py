@@ -8,6 +8,7 @@ and values are frozen (`cortico.freeze`). `affine` says what is, `graph` makes t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cortico.backends.extras import require_extra
@@ -15,7 +16,7 @@ from cortico.backends.hdf5 import new_disk_file
 from cortico.backends.nir.affine import obstacles
 from cortico.backends.nir.options import Options
 from cortico.backends.protocol import Progress
-from cortico.ir import Circuit
+from cortico.ir import Circuit, InputKind
 from cortico.ir.analysis.inputs import infinite_weights
 
 __all__ = ["NirBackend", "Options"]
@@ -43,7 +44,14 @@ class NirBackend:
         from cortico.backends.nir.graph import nir_graph
 
         progress("writing the NIR graph")
-        graph = nir_graph(circuit, self.options)
+        graph = nir_graph(_of_rates(circuit), self.options)
         with new_disk_file(folder / FILE) as file:
             nir.write(file, graph)
         return (FILE,)
+
+
+def _of_rates(circuit: Circuit) -> Circuit:
+    """The circuit that is given tokens as what they read as: the nodes of a graph know numbers only as rates."""
+    kinds = {InputKind.TOKEN: InputKind.RATE}
+    inputs = (replace(t, kind=kinds.get(t.kind, t.kind)) for t in circuit.inputs)
+    return replace(circuit, inputs=tuple(inputs))

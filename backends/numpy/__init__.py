@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cortico.backends.arrays.backend import NetworkArrayBackend, argument_names, compiled
-from cortico.backends.arrays.network_running import GivenNetwork
+from cortico.backends.arrays.backend import ArrayBackend, argument_names, compiled
+from cortico.backends.arrays.network.running import GivenNetwork
 from cortico.backends.extras import require_library
 from cortico.backends.numpy.emitter import emit_source, what_ranks_share
 from cortico.backends.numpy.network import emit_network
@@ -28,7 +28,7 @@ from cortico.ir.network import Network
 __all__ = ["NumpyBackend", "compile_source", "emit_source"]
 
 
-class NumpyBackend(NetworkArrayBackend):
+class NumpyBackend(ArrayBackend):
     """Emits `attention.py`, and runs the emitted text directly."""
 
     name = "numpy"

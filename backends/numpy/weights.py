@@ -15,19 +15,11 @@ from cortico.ir.analysis.inputs import angles
 
 def precision(plan: Plan) -> str:
     """The line that chooses the precision, and the one for sizes."""
-    if plan.rates or not packed_names(plan):
+    if plan.rates or not plan.plain:
         return f"dtype = precision({', '.join(plan.rates)})\nsizes = {{}}"
-    stored = f"{loaded(plan)} if weights is None else weights"
-    without = [
-        name
-        for parameter in sorted(angles(plan.circuit))
-        for name in {parameter, plan.names[parameter]}
-    ]
-    given = [
-        stored if plan.stored else "weights",
-        *(json.dumps(name, ensure_ascii=False) for name in without),
-    ]
-    return f"dtype = precision_of({', '.join(given)})\nsizes = {{}}"
+    given = f"{loaded(plan)} if weights is None else weights" if plan.stored else "weights"
+    without = map(json.dumps, sorted(angles(plan.circuit)))
+    return f"dtype = precision_of({', '.join([given, *without])})\nsizes = {{}}"
 
 
 def loaded(plan: Plan) -> str:

@@ -1,7 +1,8 @@
 """The ONNX backend: the circuit as one ONNX graph, which onnxruntime runs.
 
 `recording` runs the planned program of the array backends on the arrays of `array`, with the functions of
-`numpy_on_onnx`; `graph` collects the nodes, `model` makes the file of them, `running` runs it.
+`numpy_on_onnx`; `graph` collects the nodes, `model` makes the file of them, `network` that of a network,
+`running` runs it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cortico.backends.arrays.network.running import GivenNetwork, network_weights
 from cortico.backends.extras import require_extra
 from cortico.backends.numpy import NumpyBackend
 from cortico.backends.protocol import Progress
@@ -20,6 +22,7 @@ from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit
 from cortico.ir.analysis.inputs import given_inputs, stored_values
 from cortico.ir.arguments import kind
+from cortico.ir.network import Network
 from cortico.ir.options import OptionSet
 
 __all__ = ["OnnxBackend"]
@@ -73,3 +76,22 @@ class OnnxBackend:
         inputs, symbols = given_inputs(circuit, inputs)
         weights = stored_values(circuit, symbols, parameters)
         return run_model(circuit, inputs, symbols, weights, self.fuse)
+
+    def write_network(self, network: Network, folder: Path, progress: Progress) -> Sequence[str]:
+        """`model.onnx`, and a file of weights beside it when they are more than a gigabyte."""
+        require_extra(self.name, "onnx")
+        from cortico.backends.onnx.model import save_model
+        from cortico.backends.onnx.network import FILE, make_network_model
+
+        progress("recording the ONNX graph")
+        weights = network_weights(network)
+        return save_model(make_network_model(network, weights, self.dtype, self.fuse), folder, FILE)
+
+    @kind
+    def run_network(self, network: Network, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Output name to array, in the precision that the rates have, or without such inputs the weights."""
+        require_extra(self.name, "onnx")
+        require_extra(self.name, "onnxruntime")
+        from cortico.backends.onnx.running import run_network_model
+
+        return run_network_model(GivenNetwork.of(network, inputs), self.fuse)

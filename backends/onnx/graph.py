@@ -13,6 +13,10 @@ from cortico.ir.rewrite import fresh
 
 #: The version of the operators, and of the file format that goes with it (onnx 1.18).
 OPSET, IR_VERSION = 23, 11
+_OPSETS = [helper.make_opsetid("", OPSET)]
+
+#: Whose functions the blocks of a network are.
+DOMAIN = "cortico"
 
 #: Bytes of weights from which they are kept in a file of their own: protobuf ends at 2 GB.
 EXTERNAL = 1 << 30
@@ -34,6 +38,12 @@ class Graph:
         output = self._fresh(kind.lower())
         self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
         return output
+
+    def call(self, function: str, inputs: Sequence[str], outputs: Sequence[str]) -> list[str]:
+        """Call a function; returns the names of its outputs, those given or ones like them that are free."""
+        names = [self._fresh(name) for name in outputs]
+        self.nodes.append(helper.make_node(function, list(inputs), names, domain=DOMAIN))
+        return names
 
     def input(self, name: str, dtype: np.dtype[Any], shape: Sequence[int | str]) -> str:
         """An input under a reserved name; a text is the name of a size known when it runs."""
@@ -66,18 +76,35 @@ class Graph:
         self._taken.add(found)
         return found
 
-    def model(self, title: str) -> onnx.ModelProto:
+    def model(self, title: str, functions: Sequence[onnx.FunctionProto] = ()) -> onnx.ModelProto:
         """The model, with all that was added and is used."""
         nodes = _used(self.nodes, {value.name for value in self.outputs})
-        used = {name for node in nodes for name in node.input}
-        stored = [tensor for name, tensor in self.initializers.items() if name in used]
         graph = helper.make_graph(
-            nodes, "attention", self.inputs, self.outputs, stored, doc_string=title
+            nodes, "attention", self.inputs, self.outputs, self._stored(nodes), doc_string=title
         )
-        opsets = [helper.make_opsetid("", OPSET)]
+        opsets = [*_OPSETS, *[helper.make_opsetid(DOMAIN, 1)] * bool(functions)]
         return helper.make_model(
-            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="cortico"
+            graph,
+            opset_imports=opsets,
+            ir_version=IR_VERSION,
+            producer_name="cortico",
+            functions=list(functions),
         )
+
+    def function(
+        self, name: str, inputs: Sequence[str], outputs: Sequence[str]
+    ) -> onnx.FunctionProto:
+        """A function of all that was added and is used; what is stored are constants in it."""
+        nodes = _used(self.nodes, set(outputs))
+        constants = [
+            helper.make_node("Constant", [], [tensor.name], value=tensor)
+            for tensor in self._stored(nodes)
+        ]
+        return helper.make_function(DOMAIN, name, inputs, outputs, [*constants, *nodes], _OPSETS)
+
+    def _stored(self, nodes: Sequence[onnx.NodeProto]) -> list[onnx.TensorProto]:
+        used = {name for node in nodes for name in node.input}
+        return [tensor for name, tensor in self.initializers.items() if name in used]
 
 
 def _used(nodes: Sequence[onnx.NodeProto], outputs: set[str]) -> list[onnx.NodeProto]:

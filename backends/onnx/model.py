@@ -15,7 +15,7 @@ from cortico.backends.onnx.recording import Recording
 from cortico.ir import Circuit, Input, InputKind, Parameter
 from cortico.ir.rewrite import fresh
 
-FILE, DATA = "attention.onnx", "attention.onnx.data"
+FILE = "attention.onnx"
 
 
 def make_model(
@@ -53,16 +53,21 @@ def of_kind(tensor: Input, dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(others.get(tensor.kind, dtype))
 
 
-def save_model(model: onnx.ModelProto, folder: Path) -> tuple[str, ...]:
-    """Write `attention.onnx`, weights in a file beside it when they are large; the names of the files."""
-    size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    if size < EXTERNAL:
-        onnx.save_model(model, folder / FILE)
-        return (FILE,)
+def save_model(model: onnx.ModelProto, folder: Path, file: str = FILE) -> tuple[str, ...]:
+    """Write a model, weights in a file beside it when they are large; the names of the files."""
+    if size_of_weights(model) < EXTERNAL:
+        onnx.save_model(model, folder / file)
+        return (file,)
+    data = f"{file}.data"
     onnx.save_model(
-        model, folder / FILE, save_as_external_data=True, location=DATA, size_threshold=128
+        model, folder / file, save_as_external_data=True, location=data, size_threshold=128
     )
-    return FILE, DATA
+    return file, data
+
+
+def size_of_weights(model: onnx.ModelProto) -> int:
+    """Bytes of what a model stores."""
+    return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
 
 
 def _symbolic(circuit: Circuit, weights: Mapping[str, np.ndarray]) -> list[Parameter]:

@@ -119,7 +119,11 @@ class ModuleFile(AttentionFile):
             parameter, code = self.state.parameters[name], f"self.{self.state.attributes[name]}"
             sized = any(isinstance(side, str) for side in parameter.shape)
             yield f"{name} = {checked(parameter, code) if sized else code}"
-        yield from self.formula_lines(_positions, self.read_by_formulas())
+        yield from self.formula_lines(self.positions, self.read_by_formulas())
+
+    def positions(self, shape: Shape) -> str:
+        """Code for where the tokens stand that a formula of this shape is of."""
+        return f"torch.arange({sides_code(shape[:1])}, device=device)"
 
     def read_by_formulas(self) -> dict[str, str]:
         """Code of what formulas read. In double precision whatever the rates are computed in, if it is angles:
@@ -141,7 +145,3 @@ class ModuleFile(AttentionFile):
             for o in statement.operands
         )
         return replace(statement, operands=tuple(operands))
-
-
-def _positions(shape: Shape) -> str:
-    return f"torch.arange({sides_code(shape[:1])}, device=device)"

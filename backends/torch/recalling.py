@@ -25,6 +25,8 @@ _ABOUT = """\
 None is all. `recall(query, source)` gives the queries, keys and values that meet, over (..., heads, tokens,
 features); None is `query` and `source()`, the keys and values of these tokens. The last row is the last column,
 and so on upwards."""
+_KERNELS = "softmax attentions that a kernel computes, where one is expected"
+_ELSEWHERE = "tokens that meet outside attention"
 _POSITIONS = " `positions` (..., tokens) number the tokens; None is from 0 on."
 
 
@@ -122,21 +124,29 @@ def _batched(statements: Iterable[Statement], names: Iterable[str]) -> Iterator[
         yield replace(statement, result=seen(statement.result), operands=operands)
 
 
+def attention_alone(
+    circuit: Circuit, statements: Collection[Statement], tokens: Collection[str]
+) -> Attend | None:
+    """The operation in which tokens meet, along axes that are `tokens`, where there is one. UnsupportedError
+    when they meet elsewhere, too."""
+    found = [s.operation for s in statements if isinstance(s.operation, Attend)]
+    if len(found) > 1:
+        raise _unsupported(circuit, f"{len(found)} {_KERNELS}")
+    if any(attend.biases for attend in found):
+        raise _unsupported(circuit, "a position bias of scores")
+    others = (s for s in statements if s.operation not in found)
+    if any(s.lost & {*tokens} or len({*tokens} & {*s.result.axes}) > 1 for s in others):
+        raise _unsupported(circuit, f"{len(found)} {_KERNELS}" if not found else _ELSEWHERE)
+    return found[0] if found else None
+
+
 def _only_attention(
     circuit: Circuit, statements: Collection[Statement], tokens: Collection[str]
 ) -> Attend:
-    """The operation in which tokens meet, along axes that are `tokens`. UnsupportedError when they
-    meet elsewhere, too."""
-    found = [s.operation for s in statements if isinstance(s.operation, Attend)]
-    if len(found) != 1:
-        what = "softmax attentions that a kernel computes, where one is expected"
-        raise _unsupported(circuit, f"{len(found)} {what}")
-    (attend,) = found
-    if attend.biases:
-        raise _unsupported(circuit, "a position bias of scores")
-    others = (s for s in statements if s.operation != attend)
-    if any(s.lost & {*tokens} or len({*tokens} & {*s.result.axes}) > 1 for s in others):
-        raise _unsupported(circuit, "tokens that meet outside attention")
+    """The same where there must be one."""
+    attend = attention_alone(circuit, statements, tokens)
+    if attend is None:
+        raise _unsupported(circuit, f"0 {_KERNELS}")
     return attend
 
 

@@ -12,11 +12,12 @@ from cortico.backends.names import Names
 from cortico.backends.torch.layers import Layer, Member
 from cortico.ir import Parameter
 
-#: What no parameter may be called: the method below, and attributes of every `nn.Module`. Those are in a file, for
+#: What no parameter may be called: the method below, the path of a block, and attributes of every `nn.Module`. Those are in a file, for
 #: what is emitted is the same where PyTorch is not installed; `make golden` adds what newer versions have.
 MODULE_NAMES = frozenset(
     [
         "weights",
+        "path",
         *resources.files(__package__).joinpath("module_names.txt").read_text("ascii").split(),
     ]
 )
@@ -34,6 +35,7 @@ class State:
     constants: tuple[str, ...]
     parameters: Mapping[str, Parameter]
     sizes: Mapping[str, int]
+    shapes: str = "SHAPES"  #: code for the shape of each weight
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -58,10 +60,11 @@ class State:
         lines = [f"def __init__(self, {argument}, *, dtype=None):", "    super().__init__()"]
         if default:
             lines.append(f"    weights = {default} if weights is None else weights")
-        return [*lines, *(f"    {line}" for line in self._filling())]
+        return [*lines, *(f"    {line}" for line in self.filling())]
 
-    def _filling(self) -> Iterator[str]:
-        yield "tensors = as_tensors(weights, dtype)"
+    def filling(self) -> Iterator[str]:
+        """Lines that make layers and parameters of `weights` in `dtype`."""
+        yield f"tensors = as_tensors(weights, {self.shapes}, dtype)"
         for layer in self.layers:
             matrices = ", ".join(self._matrix(member) for member in layer.members)
             biases = ", ".join(self._vector(m, m.bias) for m in layer.members if m.bias)
@@ -93,6 +96,27 @@ class State:
             if constants
             else "    return found",
         ]
+
+    def made_of(self) -> dict[str, list[str]]:
+        """Each parameter of the module, and the weights that it is made of."""
+        found = {self.attributes[name]: [self.parameters[name].name] for name in self.direct}
+        for layer in self.layers:
+            biases = [m.bias.code for m in layer.members if m.bias]
+            parts = {"weight": [m.weight.code for m in layer.members], "bias": biases}
+            found |= {
+                f"{layer.name}.{part}": [self.parameters[code].name for code in codes]
+                for part, codes in parts.items()
+                if codes
+            }
+        return found
+
+    def as_given(self) -> Iterator[str]:
+        """The parameters whose numbers lie as those of the weight that they are."""
+        yield from (self.attributes[name] for name in self.direct)
+        for layer in self.layers:
+            first = layer.members[0]
+            if len(layer.members) == 1 and first.weight.axes == (*first.rows, *first.columns):
+                yield f"{layer.name}.weight"
 
     def _views(self, layer: Layer) -> Iterator[str]:
         for member, part in zip(layer.members, layer.parts(self.sizes), strict=True):

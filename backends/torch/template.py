@@ -8,15 +8,12 @@ In the comments, axes stand in brackets; the batch axes in front of them are lef
 import contextlib
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from cortico.backends.arrays.template import expect_shape
-
-SHAPES: Any = ...  #: the shape of each weight
 
 
 def load_weights(path=Path(__file__).with_name("circuit.safetensors")):
@@ -34,20 +31,21 @@ def load_weights(path=Path(__file__).with_name("circuit.safetensors")):
     for name, entry in header.items():
         if name != "__metadata__":
             start, stop = (8 + length + offset for offset in entry["data_offsets"])
-            tensors[name] = (
-                data[start:stop].clone().view(kinds[entry["dtype"]]).reshape(entry["shape"])
-            )
+            tensor = data[start:stop]
+            if tensor.data_ptr() % 8:  # what stands askew cannot be read as numbers
+                tensor = tensor.clone()
+            tensors[name] = tensor.view(kinds[entry["dtype"]]).reshape(entry["shape"])
     return tensors
 
 
 def linear(matrices, biases):
     """One linear layer that gives the outputs of several, one after another."""
-    weight = torch.cat(matrices)
+    weight = torch.cat(matrices) if len(matrices) > 1 else matrices[0].contiguous()
     outputs, inputs = weight.shape
     layer = nn.Linear(inputs, outputs, bias=bool(biases), device="meta")
     layer.weight = nn.Parameter(weight)
     if biases:
-        layer.bias = nn.Parameter(torch.cat(biases))
+        layer.bias = nn.Parameter(torch.cat(biases) if len(biases) > 1 else biases[0])
     return layer
 
 
@@ -56,13 +54,13 @@ def exact(numbers):
     return torch.asarray(numbers, copy=True).double().view(torch.int64)
 
 
-def as_tensors(weights, dtype):
-    """Copies of the weights in `dtype`: by default that of the largest, at least float32."""
-    missing = [name for name in SHAPES if name not in weights]
+def as_tensors(weights, shapes, dtype):
+    """Copies of the weights of these shapes in `dtype`: by default that of the largest, at least float32."""
+    missing = [name for name in shapes if name not in weights]
     if missing:
         raise ValueError(f"weights are missing: {', '.join(missing)}")
     sizes, tensors = {}, {}
-    for name, shape in SHAPES.items():
+    for name, shape in shapes.items():
         tensors[name] = checked(name, torch.asarray(weights[name], copy=True), shape, sizes)
     if dtype is None and tensors:
         dtype = torch.promote_types(max(tensors.values(), key=torch.numel).dtype, torch.float32)

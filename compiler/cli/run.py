@@ -136,9 +136,9 @@ def read_array(path: Path, name: str) -> np.ndarray:
 
 def _only_input(circuit: Circuit) -> str:
     """The name of the input that an .npy file is for: the only one that must be given."""
-    from cortico.ir import InputKind, SpecError
+    from cortico.ir import SpecError
 
-    names = [tensor.name for tensor in circuit.inputs if tensor.kind is InputKind.RATE]
+    names = [tensor.name for tensor in circuit.inputs if not tensor.optional]
     if len(names) != 1:
         raise SpecError(
             f"circuit {circuit.name!r} has inputs {', '.join(names) or 'none'}: "

@@ -133,4 +133,4 @@ def _dependence(circuit: Circuit, population: Population, compartment: Compartme
 
 
 def _shape(circuit: Circuit, name: str) -> tuple[object, ...]:
-    return next(tensor.shape for tensor in circuit.inputs if tensor.name == name)
+    return next(tensor.given for tensor in circuit.inputs if tensor.name == name)

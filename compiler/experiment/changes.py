@@ -17,7 +17,7 @@ import numpy as np
 from cortico.backends import Backend, Runner, get_runner, require_support
 from cortico.ir import Circuit, Output, Population, Role, TensorRef
 from cortico.ir.analysis.axes import output_axes
-from cortico.ir.analysis.inputs import Arrays
+from cortico.ir.analysis.inputs import Arrays, token_inputs
 from cortico.ir.arrays import require_arrays
 
 Change = float | None
@@ -124,8 +124,9 @@ def _observed(
     )
     probed = replace(circuit, outputs=(*circuit.outputs, *read))
     require_support(runner, probed)
-    arrays = require_arrays(inputs, "input", circuit.name)
-    doubled = {name: array.astype(np.float64, copy=False) for name, array in arrays.items()}
+    ids = token_inputs(circuit)
+    arrays = require_arrays(inputs, "input", circuit.name, whole=ids)
+    doubled = {n: a if n in ids else a.astype(np.float64, copy=False) for n, a in arrays.items()}
     found = runner.run(probed, doubled, parameters)
     return {probes.get(name, name): array for name, array in found.items()}
 

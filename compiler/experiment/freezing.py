@@ -32,7 +32,13 @@ from cortico.ir import (
 )
 from cortico.ir.analysis.axes import read_alike
 from cortico.ir.analysis.constants import constant_populations
-from cortico.ir.analysis.inputs import Arrays, bind_symbols
+from cortico.ir.analysis.inputs import (
+    Arrays,
+    as_rates,
+    bind_symbols,
+    no_tokens,
+    token_inputs,
+)
 from cortico.ir.analysis.readers import is_output
 from cortico.ir.arguments import kind
 from cortico.ir.arrays import require_arrays
@@ -62,7 +68,9 @@ def freeze(circuit: Circuit, given: Mapping[str, Any]) -> Circuit:
     drive. Those stay whose weights are symbolic, or which send what depends on a symbolic size.
     SpecError for keys and arrays that do not fit.
     """
-    arrays = require_arrays(given, "input", circuit.name, "context")
+    whole = [str(ref) for ref in readings(circuit) if ref.name in token_inputs(circuit)]
+    whole += token_inputs(circuit)
+    arrays = require_arrays(given, "input", circuit.name, "context", whole)
     circuit, arrays = _readings_apart(circuit, arrays)
     result = _folded(_with_values(circuit, arrays))
     try:
@@ -90,8 +98,9 @@ def _with_values(circuit: Circuit, arrays: Arrays) -> Circuit:
     if problems:
         raise SpecError(f"what to freeze in {circuit.name!r} is wrong:{bullet_list(problems)}")
     bound = circuit.bind(**{s: n for s, n in symbols.items() if s in circuit.symbols})
+    rates = as_rates(circuit, arrays)
     values = (
-        Parameter(t.name, arrays[t.name].shape, arrays[t.name].astype(np.float64)) for t in held
+        Parameter(t.name, rates[t.name].shape, rates[t.name].astype(np.float64)) for t in held
     )
     return replace(
         bound,
@@ -101,8 +110,10 @@ def _with_values(circuit: Circuit, arrays: Arrays) -> Circuit:
 
 
 def _problems(tensor: Input, array: np.ndarray) -> Iterator[str]:
-    if array.ndim != len(tensor.shape):
-        yield f"{tensor.name!r} has shape {array.shape}, expected {tensor.shape}: one example"
+    if array.ndim != len(tensor.given):
+        yield f"{tensor.name!r} has shape {array.shape}, expected {tensor.given}: one example"
+    if tensor.kind is InputKind.TOKEN:
+        yield from no_tokens(tensor, array)
     if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
         yield f"{tensor.name!r} has entries that are no finite numbers"
     elif tensor.kind is InputKind.MASK and not np.isin(array, (0, 1)).all():

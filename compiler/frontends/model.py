@@ -22,7 +22,7 @@ HARMLESS = words(
     "hidden_dropout_prob attention_probs_dropout_prob dropout attention_dropout qa_dropout hidden_dropout "
     "seq_classif_dropout resid_pdrop embd_pdrop attn_pdrop classifier_dropout_prob embedding_dropout "
     "mlp_dropout resid_dropout embed_dropout activation_dropout layerdrop emb_pdrop residual_dropout "
-    "dropout_rate classif_dropout encoder_layerdrop decoder_layerdrop init_std initializer_factor "
+    "dropout_rate encoder_layerdrop decoder_layerdrop init_std initializer_factor "
     "initializer_cutoff_factor init_device init_config param_init_fn "
     # heads of tasks, and summaries for them
     "summary_type summary_use_proj summary_activation summary_last_dropout summary_proj_to_labels "
@@ -33,7 +33,7 @@ HARMLESS = words(
     "pre_allocate_kv_cache max_sequence_length max_batch_size pad_key_length validate_runner_input "
     "pretraining_tp masked_softmax_fusion bias_dropout_fusion skip_bias_add skip_bias_add_qkv "
     "deterministic_flash_attn reference_compile repad_logits_with_grad sparse_prediction "
-    "sparse_pred_ignore_index save_step verbose tokenizer_name is_llama_config "
+    "sparse_pred_ignore_index verbose tokenizer_name is_llama_config "
     # what no library reads, or what only says again what `tie_word_embeddings` says
     "tie_weights_ n_ctx seq_length down_scale_factor net_structure_type layers_to_keep "
     "sinusoidal_pos_embds cls_token_id"
@@ -52,11 +52,13 @@ Attentions = Sequence[AttentionSpec]
 class Stored:
     """A weight as a file has it.
 
-    names: under which it may stand; of several, the first that a file has counts.
+    names: under which it may stand; those that a file has are of one tensor.
     transposed: as (in, out), like GPT-2's `Conv1D`.
     added: to each of its numbers.
     skipped: rows before those that count.
     part, parts: it is one of several of the same size, one below the other.
+    row: a vector that stands as a matrix of one row.
+    absent: what it is where the file has not got it, by its shape.
     """
 
     names: tuple[str, ...]
@@ -65,16 +67,19 @@ class Stored:
     skipped: int = 0
     part: int = 0
     parts: int = 1
+    row: bool = False
+    absent: Callable[[tuple[int, ...]], np.ndarray] | None = None
 
     def shape(self, wanted: tuple[int, ...]) -> tuple[int, ...]:
         """What the tensor in the file must have."""
-        whole = (wanted[0] * self.parts + self.skipped, *wanted[1:])
+        whole = (*(1,) * self.row, wanted[0] * self.parts + self.skipped, *wanted[1:])
         return whole[::-1] if self.transposed else whole
 
-    def weight(self, array: np.ndarray, rows: int) -> np.ndarray:
-        """The weight, of so many rows, of the tensor in the file; a view, but where something is added."""
-        first = self.skipped + self.part * rows
-        found = (array.T if self.transposed else array)[first : first + rows]
+    def weight(self, array: np.ndarray, wanted: tuple[int, ...]) -> np.ndarray:
+        """The weight, of this shape, of the tensor in the file; a view, but where something is added."""
+        first = self.skipped + self.part * wanted[0]
+        stored = array[0] if self.row else array.T if self.transposed else array
+        found = stored[first : first + wanted[0]]
         return found.astype(np.float64) + self.added if self.added else found
 
 
@@ -111,9 +116,13 @@ def feed_forward(
     return found | first | second
 
 
-def _maps(modules: Mapping[str, str], transposed: bool = False, **how: int) -> dict[str, Stored]:
+def _maps(
+    modules: Mapping[str, str], transposed: bool = False, part: int = 0, parts: int = 1
+) -> dict[str, Stored]:
     return {
-        f"{letter}_{side}": Stored((f"{module}.{word}",), transposed and letter == "W", **how)
+        f"{letter}_{side}": Stored(
+            (f"{module}.{word}",), transposed and letter == "W", part=part, parts=parts
+        )
         for side, module in modules.items()
         for letter, word in (("W", "weight"), ("b", "bias"))
     }

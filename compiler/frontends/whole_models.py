@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,16 @@ from cortico.frontends import onnx_file
 from cortico.frontends.checkpoint import Checkpoint, open_checkpoint
 from cortico.frontends.config import Config
 from cortico.frontends.families import parts_of_model
-from cortico.frontends.family import Family
-from cortico.frontends.model import Head, Model, Names, Table
+from cortico.frontends.family import Attention, Family
+from cortico.frontends.model import Head, Model, Names
 from cortico.frontends.sentences import Sentences, sentences_of
+from cortico.frontends.taking import Taker
 from cortico.ir.arguments import kind
-from cortico.ir.errors import SpecError, bullet_list
+from cortico.ir.errors import SpecError
 from cortico.ir.reading import AnyPath
 from cortico.spec import AttentionSpec, ModelSpec, Sentence
 from cortico.spec.attention import Size
-from cortico.spec.model_weights import MATRIX, TABLE, given_model, model_shapes
-from cortico.spec.weights import Shapes
+from cortico.spec.model_weights import MATRIX, TABLE, given_model, model_shapes, table_path
 from cortico.spec.wiring import wiring
 
 #: A spec, and the weights of its blocks by path.
@@ -38,6 +37,7 @@ def read_model(
     prefix: str | None = None,
     ignore: str | Iterable[str] = (),
     tokens: Size | None = None,
+    decoder_tokens: Size | None = None,
 ) -> WholeModel:
     """Spec and weights of the whole model in a checkpoint.
 
@@ -45,7 +45,8 @@ def read_model(
     as its modules say. What else is made of the states follows `architectures` of config.json, or
     `architecture`, such as "BertForMaskedLM", in its place: logits (`*ForCausalLM`, `*ForMaskedLM`) or none
     (`*Model`). `ignore` may also name tensors that are left out, or how their names begin. `tokens` fixes the
-    number of tokens; `prefix` is as in `read_checkpoint`.
+    number of tokens, of a model with two stacks those of its encoder, and `decoder_tokens` the others (as many
+    by default); `prefix` is as in `read_checkpoint`.
 
     The position of a token is its place, counted from the first: pad behind the others, not before.
 
@@ -60,11 +61,13 @@ def read_model(
     found = open_checkpoint(folder, ignore, prefix, None, whole=True)
     family, model = _model_of(found)
     assert found.config is not None
-    resolved = model.keys(family.keys).resolve(found.config, found.ignore)
-    reader = _Reader(
-        found, replace(resolved, tokens=tokens), model, parts_of_model(family, resolved)
-    )
-    spec, weights = reader.read(model.head(resolved, architecture), sentences)
+    config = model.keys(family.keys).resolve(found.config, found.ignore)
+    head = model.head(config, architecture)
+    decoded = decoder_tokens or tokens
+    numbers: dict[str | None, int | None] = {"decoder": decoded, "cross": decoded}
+    families = parts_of_model(family, config)
+    reader = _Reader(found, replace(config, tokens=tokens), model, head, families, numbers)
+    spec, weights = reader.read(sentences)
     given_model(spec, weights)
     return spec, weights
 
@@ -81,140 +84,122 @@ def _model_of(found: Checkpoint) -> tuple[Family, Model]:
     raise SpecError(f"{source!r}: {why}; --layer N reads its attention")
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Reader:
-    """Reads a checkpoint, and knows which of its tensors were taken."""
+    """Reads an open checkpoint. `numbers`: of tokens of those parts that have others than the encoder."""
 
     found: Checkpoint
     config: Config
     model: Model
+    head: Head
     families: Mapping[str | None, Family]
-    taken: set[str] = field(default_factory=set)
+    numbers: Mapping[str | None, int | None]
 
-    def read(self, head: Head, sentences: Sentences | None) -> WholeModel:
+    def read(self, sentences: Sentences | None) -> WholeModel:
         """SpecError for tensors that are missing, and for those that are left over."""
-        attentions = {part: list(self.attentions(family)) for part, family in self.families.items()}
+        taker = self.taker(sentences)
+        attentions = {part: list(self.attentions(part, taker)) for part in self.families}
         specs = {part: [spec for spec, _ in read] for part, read in attentions.items()}
-        model, config, parts = self.model, self.config, self.model.parts
-        spec = ModelSpec(
-            stack=model.stack(config, *(specs[part] for part in parts)),
-            encoder=model.encoder(config, specs["encoder"]) if model.encoder else None,
-            readout=head.readout(config) if head.readout else None,
-            sentence=sentences.sentence(self.width(specs)) if sentences else self.sentence(head),
-            name=self.found.name,
-        )
-        spec = spec if config.tokens is None else _sized(spec, config.tokens)
-        weights = dict(self.weights(spec, head, attentions))
-        self.refuse_rest([*head.ignored, *(sentences.ignored if sentences else ())])
+        spec = self.sized(self.spec(specs, sentences, taker))
+        weights = dict(self.weights(spec, attentions, taker))
+        if spec.readout is not None and spec.readout.tied:
+            names = [
+                self.at("readout", taker) + name for name in self.names("readout")[MATRIX].names
+            ]
+            if taker.own_matrix(names, weights[table_path(spec)][TABLE]):
+                spec = replace(spec, readout=replace(spec.readout, tied=False))
+                weights = dict(self.weights(spec, attentions, taker))
+        taker.refuse_rest(self.model.ignored)
         return spec, weights
 
-    def width(self, specs: Mapping[str | None, list[AttentionSpec]]) -> int:
-        """Features of a state."""
-        return next(iter(specs.values()))[0].model
+    def spec(
+        self,
+        specs: Mapping[str | None, list[AttentionSpec]],
+        sentences: Sentences | None,
+        taker: Taker,
+    ) -> ModelSpec:
+        """The model with these attentions."""
+        model, config, head = self.model, self.config, self.head
+        stack = model.stack(config, *(specs[part] for part in model.parts))
+        return ModelSpec(
+            stack=stack,
+            encoder=model.encoder(config, specs["encoder"]) if model.encoder else None,
+            readout=head.readout(config) if head.readout else None,
+            sentence=sentences.sentence(stack.model) if sentences else self.sentence(taker),
+            name=self.found.name,
+        )
 
-    def attentions(self, family: Family) -> Iterator[tuple[AttentionSpec, dict[str, np.ndarray]]]:
-        """Those of all layers."""
-        found, given, tokens = self.found, self.found.config, self.config.tokens
-        assert given is not None
-        for layer in range(family.count(given, found.ignore)):
-            yield family.read(given, found.tensors, layer, found.prefix, found.ignore, tokens)
-            inner, place = family.placed(self.config, found.tensors, layer, found.prefix)
-            ignored = tuple(f"{inner}{place}{each}" for each in family.ignored)
-            inside = {name for name in found.tensors if name.startswith(inner + place)}
-            self.taken |= {name for name in inside if not name.startswith(ignored)}
-            if family.distances is not None:
-                self.taken.add(inner + family.distances(self.config).tensor)
-
-    @property
-    def inner(self) -> str:
-        """What stands before the names of the model in the file."""
-        family = next(iter(self.families.values()))
-        return family.placed(self.config, self.found.tensors, 0, self.found.prefix)[0]
-
-    @property
-    def outer(self) -> str:
-        """What stands before the names of its head: less than before those of the model."""
-        family = next(iter(self.families.values()))
-        known = sorted(family.prefixes, key=len, reverse=True)
-        return self.inner.removesuffix(next(p for p in known if self.inner.endswith(p)))
-
-    def sentence(self, head: Head) -> Sentence | None:
+    def sentence(self, taker: Taker) -> Sentence | None:
         """That of the head, where the file has its tensors."""
-        pooler = self.model.table(self.config).get("pooler", {}).get(MATRIX)
-        if head.sentence is None or pooler is None:
+        if self.head.sentence is None:
             return None
-        there = any(self.inner + name in self.found.tensors for name in pooler.names)
-        return head.sentence(self.config) if there else None
+        names = [taker.inner + name for name in self.names("pooler")[MATRIX].names]
+        there = any(name in self.found.tensors for name in names)
+        return self.head.sentence(self.config) if there else None
+
+    def sized(self, spec: ModelSpec) -> ModelSpec:
+        """The same for the numbers of tokens that are asked for."""
+        tokens = self.config.tokens
+        if tokens is None:
+            return spec
+        if spec.encoder is None:
+            return replace(spec, stack=_sized(spec.stack, tokens), **_ends(spec, tokens))
+        decoded = self.numbers["decoder"] or tokens
+        stack = _sized(spec.stack, decoded, tokens)
+        return replace(
+            spec, stack=stack, encoder=_sized(spec.encoder, tokens), **_ends(spec, decoded)
+        )
+
+    def taker(self, sentences: Sentences | None) -> Taker:
+        """All tensors of the file."""
+        family = next(iter(self.families.values()))
+        tensors, ignored = (
+            self.found.tensors,
+            (*self.head.ignored, *(sentences.ignored if sentences else ())),
+        )
+        inner, _ = family.placed(self.config, tensors, 0, self.found.prefix)
+        known = sorted(family.prefixes, key=len, reverse=True)
+        outer = inner.removesuffix(next(prefix for prefix in known if inner.endswith(prefix)))
+        names = (f"{side}{name}" for side in {inner, outer} for name in ignored)
+        return Taker(tensors, inner, outer, (*names, *self.found.ignore))
+
+    def attentions(self, part: str | None, taker: Taker) -> Iterator[Attention]:
+        """Those of all layers of a part."""
+        family, given, tensors = self.families[part], self.found.config, self.found.tensors
+        assert given is not None
+        tokens = self.numbers.get(part, self.config.tokens)
+        for layer in range(family.count(given, self.found.ignore)):
+            yield family.read(given, tensors, layer, self.found.prefix, self.found.ignore, tokens)
+            place = "".join(family.placed(self.config, tensors, layer, self.found.prefix))
+            elsewhere = tuple(place + each for each in family.ignored)
+            inside = {name for name in tensors if name.startswith(place)}
+            taker.taken |= {name for name in inside if not name.startswith(elsewhere)}
+            if family.distances is not None:
+                taker.taken.add(taker.inner + family.distances(self.config).tensor)
 
     def weights(
-        self, spec: ModelSpec, head: Head, attentions: Mapping[str | None, list[Any]]
+        self, spec: ModelSpec, attentions: Mapping[str | None, list[Attention]], taker: Taker
     ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
         """Path and weights of each block that has any."""
-        blocks, table, stored = wiring(spec).blocks, self.model.table(self.config), {}
+        blocks, family = wiring(spec).blocks, next(iter(self.families.values()))
         for path, shapes in model_shapes(spec).items():
             block, layer = _without_number(path)
             if isinstance(blocks[path], AttentionSpec):
-                stored[path] = attentions[_part(path, self.families)][layer][1]
-            elif block in head.tensors:
-                stored[path] = self.take(path, shapes, head.tensors[block], self.outer, layer)
-            else:
-                stored[path] = self.take(path, shapes, table[block], self.inner, layer)
-            yield path, stored[path]
-        if spec.readout is not None and spec.readout.tied:
-            embedding = next(path for path in stored if path.endswith("embedding"))
-            self.require_tied(stored[embedding][TABLE], {**table, **head.tensors}, head)
-
-    def take(
-        self, path: str, shapes: Shapes, names: Names, prefix: str, layer: int
-    ) -> dict[str, np.ndarray]:
-        """The weights of a block. SpecError, by its path, for what is missing or has another shape."""
-        numbers = next(iter(self.families.values())).numbers(self.config, layer)
-        found = {}
-        for weight, sides in shapes.items():
-            shape, how = tuple(map(int, sides)), names[weight]
-            named = [prefix + name.format_map(numbers) for name in how.names]
-            name = next((name for name in named if name in self.found.tensors), named[0])
-            tensors = self.found.tensors.scoped("", path)
-            array = tensors.take({name: how.shape(shape)}, ignored=("",))[name]
-            self.taken.add(name)
-            found[weight] = how.weight(array, shape[0])
-        return found
-
-    def require_tied(self, table: np.ndarray, tables: Table, head: Head) -> None:
-        """SpecError for a matrix of the readout in the file that is not the table of tokens."""
-        prefix = self.outer if "readout" in head.tensors else self.inner
-        names = [prefix + name for name in tables["readout"][MATRIX].names]
-        for name in names:
-            if name in self.found.tensors:
-                self.taken.add(name)
-                if not np.array_equal(self.found.tensors[name], table):
-                    raise SpecError(
-                        f"{self.found.tensors.source!r}: {name!r} is not the table of tokens, and config.json "
-                        "says tie_word_embeddings: which of them is meant? Say tie_word_embeddings: false "
-                        "there if both are"
-                    )
-
-    def refuse_rest(self, beginnings: Collection[str]) -> None:
-        """SpecError for tensors that were not taken and may matter."""
-        sides = {self.outer, self.inner}
-        left_out = (*(side + each for side in sides for each in beginnings), *self.found.ignore)
-        patterns = [self.inner + pattern for pattern in self.model.ignored]
-        rest = [
-            name
-            for name in self.found.tensors
-            if name.startswith(self.outer) and name not in self.taken
-            if not name.startswith(left_out) and not _matches(name, patterns)
-        ]
-        if rest:
-            known = ", --ignore NAME leaves out those whose names begin so"
-            raise SpecError(
-                f"{self.found.tensors.source!r} has tensors that are no part of the model as it is read"
-                f"{known}:{bullet_list(rest)}"
+                yield path, attentions[_part(path, self.families)][layer][1]
+                continue
+            numbers = family.numbers(self.config, layer)
+            yield (
+                path,
+                taker.take(path, shapes, self.names(block), self.at(block, taker), numbers),
             )
 
+    def names(self, block: str) -> Names:
+        """Where the weights of a block are, in the head or in the model."""
+        return {**self.model.table(self.config), **self.head.tensors}.get(block, {})
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    def at(self, block: str, taker: Taker) -> str:
+        """What stands before these names."""
+        return taker.outer if block in self.head.tensors else taker.inner
 
 
 def _without_number(path: str) -> tuple[str, int]:
@@ -230,11 +215,20 @@ def _part(path: str, families: Mapping[str | None, Family]) -> str | None:
     return "cross" if path.endswith("cross_attention") else path.split(".")[0]
 
 
-def _sized(value: Any, tokens: int) -> Any:
-    """The same spec for a number of tokens, of which all its blocks have as many."""
+def _ends(spec: ModelSpec, tokens: int) -> dict[str, Any]:
+    """What is made of the states, for a number of them."""
+    return {name: _sized(getattr(spec, name), tokens) for name in ("readout", "sentence")}
+
+
+def _sized(value: Any, tokens: int, context: int | None = None) -> Any:
+    """The same for a number of tokens, which all blocks in it then have; `context`: what they attend to."""
     if isinstance(value, tuple):
-        return tuple(_sized(each, tokens) for each in value)
+        return tuple(_sized(each, tokens, context) for each in value)
     if not is_dataclass(value) or isinstance(value, type):
         return value
-    changes = {f.name: _sized(getattr(value, f.name), tokens) for f in fields(value)}
-    return replace(value, **changes | ({"tokens": tokens} if "tokens" in changes else {}))
+    changes = {f.name: _sized(getattr(value, f.name), tokens, context) for f in fields(value)}
+    if "tokens" in changes:
+        changes["tokens"] = tokens
+    if isinstance(value, AttentionSpec) and value.cross:
+        changes["context_tokens"] = context
+    return replace(value, **changes)

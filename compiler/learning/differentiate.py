@@ -32,9 +32,11 @@ from cortico.ir import (
     Projection,
     SpecError,
     TensorRef,
+    UnsupportedError,
     Weight,
     check,
 )
+from cortico.ir.analysis.inputs import token_inputs
 from cortico.ir.domain import rename
 from cortico.ir.rewrite import fresh, reachable_from, weights_onto
 from cortico.learning.cells import MINUS, excitatory, slope
@@ -70,6 +72,11 @@ class _Differentiation:
             raise SpecError(f"circuit {circuit.name!r} has {len(circuit.outputs)} outputs, not one")
         if any(t.name == loss.target for t in circuit.inputs + circuit.parameters):
             raise SpecError(f"circuit {circuit.name!r} has a tensor {loss.target!r} already")
+        if ids := token_inputs(circuit):
+            raise UnsupportedError(
+                f"circuit {circuit.name!r} has the input {next(iter(ids))!r} of tokens: only circuits whose "
+                "inputs are rates learn"
+            )
         self.old, self.loss = circuit, loss
         self.output = circuit.outputs[0].source
         self.backwards = BackwardTensors(circuit, feedback)

@@ -73,13 +73,13 @@ def _inputs(plan: Wiring, nodes: Sequence[Node]) -> Iterator[Input]:
         path, _, name = target.rpartition(".")
         if "." not in source and source not in seen:
             tensor = next(each for each in circuits[path].inputs if each.name == name)
-            seen[source] = replace(tensor, name=source, shape=_sides(source, tensor))
+            number = _number_of_tokens(source)
+            shape = (number if isinstance(side, str) else side for side in tensor.shape)
+            seen[source] = replace(tensor, name=source, shape=tuple(shape))
     yield from seen.values()
 
 
-def _sides(source: str, tensor: Input) -> tuple[int | str, ...]:
-    """The shape of an input of the model: tokens of another stack have a size of their own."""
-    prefix = source.rpartition("_")[0]
-    return tuple(
-        f"n_{prefix}" if side == "n" and prefix == "decoder" else side for side in tensor.shape
-    )
+def _number_of_tokens(source: str) -> str:
+    """The symbol of an input of the model: tokens of each stack, and of a context, have a size of their own."""
+    whose = source.partition("_")[0]
+    return f"n_{whose}" if whose in ("decoder", "context") else "n"

@@ -11,7 +11,7 @@ from cortico.ir.arguments import kind
 from cortico.ir.errors import SpecError, bullet_list, near_name
 from cortico.spec.model import ModelSpec
 from cortico.spec.weights import Seed, Shapes, given_weights, random_weights, required_shapes
-from cortico.spec.wiring import Wiring, wiring
+from cortico.spec.wiring import wiring
 
 #: Path to the tensors of the block there.
 ModelWeights = Mapping[str, Mapping[str, np.ndarray]]
@@ -45,7 +45,7 @@ def given_model(spec: ModelSpec, given: GivenModel) -> dict[str, dict[str, np.nd
         for path in given
         if path not in shapes
     ]
-    tables = _with_table(spec, plan, given)
+    tables = _with_table(spec, given)
     found: dict[str, dict[str, np.ndarray]] = {}
     for path, block in plan.blocks.items():
         try:
@@ -58,11 +58,16 @@ def given_model(spec: ModelSpec, given: GivenModel) -> dict[str, dict[str, np.nd
     return found
 
 
-def _with_table(spec: ModelSpec, plan: Wiring, given: GivenModel) -> dict[str, Any]:
+def table_path(spec: ModelSpec) -> str:
+    """Where the table of tokens is that a tied readout shares: that of the stack whose states it hears."""
+    return "embedding" if spec.encoder is None else "decoder.embedding"
+
+
+def _with_table(spec: ModelSpec, given: GivenModel) -> dict[str, Any]:
     """The same with the table of tokens for a tied readout."""
     if spec.readout is None or not spec.readout.tied:
         return dict(given)
-    embedding = "embedding" if spec.encoder is None else "decoder.embedding"
+    embedding = table_path(spec)
     table = given.get(embedding, {}).get(TABLE)
     own = dict(given.get("readout", {}))
     return {**given, "readout": own if table is None else own | {MATRIX: table}}

@@ -41,7 +41,7 @@ def given_inputs(circuit: Taking, given: Any) -> tuple[dict[str, np.ndarray], di
     A 0/1 input holds zeros and ones, one of tokens whole numbers; rates may be any, NaN and infinity too.
     """
     names = [tensor.name for tensor in circuit.inputs]
-    ids = [tensor.name for tensor in circuit.inputs if tensor.kind is InputKind.TOKEN]
+    ids = token_inputs(circuit)
     arrays, problems = as_arrays(given, "input", next(iter(names), "x"), names, whole=ids)
     symbols: dict[str, int] = {}
     problems += [*_unknown(circuit, given), *_unfit(circuit, arrays, given, symbols)]
@@ -82,9 +82,9 @@ def _no_flags(tensor: Input, array: np.ndarray) -> Iterator[str]:
         yield f"input {tensor.name!r} must hold 0 or 1, found {others.flat[0]}"
 
 
-def _no_tokens(tensor: Input, array: np.ndarray) -> Iterator[str]:
+def no_tokens(tensor: Input, array: np.ndarray) -> Iterator[str]:
     """A line for an input of tokens that holds something else than their numbers."""
-    (count,) = [side for side in tensor.shape[-1:] if isinstance(side, int)]
+    count = int(tensor.shape[-1])
     expected = f"input {tensor.name!r} must hold whole numbers from 0 to {count - 1}, found"
     if array.dtype.kind not in "iu":
         broken = array[array != np.trunc(array)] if array.dtype.kind == "f" else array[:0]
@@ -101,7 +101,7 @@ def _no_tokens(tensor: Input, array: np.ndarray) -> Iterator[str]:
 _NUMBERS = {
     InputKind.RATE: lambda tensor, array: (),
     InputKind.MASK: _no_flags,
-    InputKind.TOKEN: _no_tokens,
+    InputKind.TOKEN: no_tokens,
 }
 
 
@@ -126,9 +126,15 @@ def all_live(circuit: Taking, inputs: Arrays, symbols: Mapping[str, int]) -> dic
     return {**inputs, **ones}
 
 
+def token_inputs(circuit: Taking) -> dict[str, int]:
+    """Inputs of tokens to how many different tokens there are."""
+    tokens = (tensor for tensor in circuit.inputs if tensor.kind is InputKind.TOKEN)
+    return {t.name: side for t in tokens for side in t.shape[-1:] if isinstance(side, int)}
+
+
 def as_rates(circuit: Circuit, inputs: Arrays) -> dict[str, np.ndarray]:
     """`inputs` as the circuit reads them: of tokens, 1 at the number of each and 0 elsewhere (float64)."""
-    tokens = {t.name: t.shape[-1] for t in circuit.inputs if t.kind is InputKind.TOKEN}
+    tokens = token_inputs(circuit)
     return {
         name: np.asarray(np.expand_dims(array, -1) == np.arange(tokens[name]), np.float64)
         if name in tokens

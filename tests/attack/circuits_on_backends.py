@@ -113,7 +113,8 @@ def meaning(circuit: Circuit, inputs: Arrays, weights: Arrays) -> dict[str, np.n
     rng = np.random.default_rng(0)
 
     def nearby(array: np.ndarray) -> np.ndarray:
-        return array if array.dtype == bool else array * (1 + 1e-11 * rng.normal(size=array.shape))
+        moves = array.dtype.kind == "f"  # not what exists, and not which token it is
+        return array * (1 + 1e-11 * rng.normal(size=array.shape)) if moves else array
 
     stored = {p.name: p.values for p in circuit.parameters if p.values is not None}
     moved = reference.run(
@@ -127,7 +128,7 @@ def meaning(circuit: Circuit, inputs: Arrays, weights: Arrays) -> dict[str, np.n
 def _tame(circuit: Circuit, inputs: Arrays, weights: Arrays) -> bool:
     """Whether no rate overflows, or all but vanishes: the order of products would decide."""
     one = {
-        t.name: inputs[t.name][(0,) * (inputs[t.name].ndim - len(t.shape))] for t in circuit.inputs
+        t.name: inputs[t.name][(0,) * (inputs[t.name].ndim - len(t.given))] for t in circuit.inputs
     }
     sizes = [np.abs(rate[rate != 0]) for rate in interpret(circuit, one, weights).values()]
     return all(np.isfinite(s).all() and (s < _LARGEST).all() for s in sizes) and all(

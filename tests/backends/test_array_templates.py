@@ -19,6 +19,7 @@ from cortico.ir import CellClass, CircuitBuilder, Compartment, Region, Role, Ten
 from cortico.learning.emission import training_circuit, training_source
 from cortico.lowering import lower
 from tests.cases import CASES
+from tests.tokens.circuits import embedding
 
 ARRAYS = "cortico.backends.arrays.template"
 NUMPY = "cortico.backends.numpy.template"
@@ -56,7 +57,7 @@ def test_nothing_in_templates_is_without_use(backend):
     write, modules = WRITERS[backend]
     unused = {name for module in modules for name in template(module).definitions}
     gradients = training_circuit(CASE["softmax-mask_none"].spec)
-    for circuit in (gradients, *(lower(case.spec, case.weights) for case in CASES)):
+    for circuit in (gradients, embedding(), *(lower(case.spec, case.weights) for case in CASES)):
         for text in write(circuit):
             unused -= {*defined(text)}
     if backend == "torch":

@@ -129,9 +129,8 @@ def test_any_number_of_tokens_and_examples(batch, tokens, tmp_path):
 @given(circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4))
 def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):
     inputs, weights, rates = real_numbers(circuit, seed, tokens)
-    assume(
-        "erf" not in {p.transfer for p in circuit.populations}
-    )  # which onnxruntime has for float32
+    used = {p.transfer for p in circuit.populations}
+    assume(not used & {"erf", "gelu"})  # onnxruntime has Erf for float32 only
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         expected = get_backend("reference").run(circuit, inputs, weights)["y"]

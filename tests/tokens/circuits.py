@@ -61,3 +61,37 @@ def expected(ids, given):
     table, positions = (given[name].astype(float) for name in ("W_E", "position_table"))
     y = 0.5 * np.einsum("...iv,vm->...im", one_hot, table) + positions[: ids.shape[-1]]
     return {"y": y, "first": np.tanh(y[..., 0, :])}
+
+
+TURNED = """\
+cortico circuit 1
+name "turned tokens"
+
+axis i : column n
+axis v : feature 7
+axis p : feature 2
+axis s : feature 2
+axis t : feature 2
+
+input tokens (n, 7) token
+parameter W (7, 2, 2)
+parameter frequencies (2)
+parameter R (n, 2, 2, 2) = rotation(frequencies)
+
+population identity [i, v] thalamus.core relay
+  driver multiplies tokens[i, v]
+population embedding [i, p, s] thalamus.core relay
+  driver multiplies
+population y [i, p, t] thalamus.core relay
+  driver multiplies
+
+projection embed identity -> embedding.driver weight W[v, p, s]
+projection turn embedding -> y.driver weight R[i, p, t, s]
+
+output y = y[i, p, t]
+"""
+
+
+def turned():
+    """Rows of two planes, each turned by its frequency at every token."""
+    return parse_circuit(TURNED)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from cortico.backends.reference import interpret
-from cortico.ir import Circuit
+from cortico.ir import Circuit, InputKind
 from cortico.lowering import circuit_weights
 from cortico.lowering.layout import plane_order
 from cortico.spec import AttentionSpec, Kernel, NormKind, NormOver, PositionBias
@@ -145,8 +145,14 @@ def _sorts(before: Equations, after: Equations) -> dict[str, str]:
     return found
 
 
+#: Rows of every table: as many as no axis here has indices.
+_ROWS = 8
+
+_RATES = {InputKind.TOKEN: InputKind.RATE}
+
+
 def circuit_at(circuit: Circuit, sizes: Sizes) -> Circuit:
-    """The circuit with axes of other sizes, and without values."""
+    """The circuit with axes of other sizes, without values, and with rates for tokens: what holds of all rates."""
     shapes: dict[str, tuple[int, ...]] = {}
     weights = [w for p in circuit.populations for c in p.compartments for w in c.drive]
     for weight in (*weights, *(p.weight for p in circuit.projections)):
@@ -154,14 +160,17 @@ def circuit_at(circuit: Circuit, sizes: Sizes) -> Circuit:
             shapes[weight.tensor.name] = tuple(sizes[a] for a in weight.tensor.axes)
     for parameter in circuit.parameters:
         if parameter.formula and parameter.name in shapes:
-            shape = shapes[parameter.name]
-            planes = parameter.formula.kind == "rotation"
-            argument = parameter.formula.arguments[0]
-            shapes[argument] = shape[1:2] if planes else shape[:-2]
+            shape, kind = shapes[parameter.name], parameter.formula.kind
+            read = {"rotation": shape[1:2], "rows": (_ROWS, *shape[1:])}.get(kind, shape[:-2])
+            shapes |= dict.fromkeys(parameter.formula.arguments, read)
     return replace(
         circuit,
         axes=tuple(replace(a, extent=sizes.get(a.name, 1)) for a in circuit.axes),
-        inputs=tuple(replace(t, shape=shapes[t.name]) for t in circuit.inputs if t.name in shapes),
+        inputs=tuple(
+            replace(t, shape=shapes[t.name], kind=_RATES.get(t.kind, t.kind))
+            for t in circuit.inputs
+            if t.name in shapes
+        ),
         parameters=tuple(
             replace(p, shape=shapes[p.name], values=None)
             for p in circuit.parameters

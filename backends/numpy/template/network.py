@@ -11,15 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from cortico.backends.arrays.network.template import PATHS, expect_all, logits_of, weights_at
 from cortico.backends.template import load_weights
 
 #: What an emitted file says of itself.
 model: Any = ...
-PATHS: Any = ...
-TENSORS: Any = ...
-CONSTANTS: Any = ...
 packs: Any = ...
-OUTPUTS: Any = ...
 
 
 # ---- weights
@@ -27,7 +24,9 @@ OUTPUTS: Any = ...
 
 def pack(weights, dtype):
     """The weights as `model` reads them: of each path those that its block reads."""
-    expect_all(weights, dtype)
+    expect_all(weights)
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be float32 or float64, found {dtype}")
     made = packs()
     return {path: made[block](weights_at(path, weights), dtype) for path, block in PATHS.items()}
 
@@ -38,31 +37,7 @@ def stored(dtype):
     return pack(load_weights(Path(__file__).with_name("network.safetensors")), dtype)
 
 
-def expect_all(weights, dtype):
-    """Refuse weights that lack some, and a `dtype` that is neither float32 nor float64."""
-    names = [f"{path}.{name}" for path, block in PATHS.items() for name in TENSORS[block]]
-    names += [f"{block}:{name}" for block, own in CONSTANTS.items() for name in own]
-    missing = [name for name in names if name not in weights]
-    if missing:
-        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
-        raise ValueError(f"weights are missing: {', '.join(missing[:8])}{more}")
-    if dtype not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be float32 or float64, found {dtype}")
-
-
-def weights_at(path, weights):
-    """The weights of the block at a path, by their names there."""
-    block = PATHS[path]
-    own = {name: weights[f"{path}.{name}"] for name in TENSORS[block]}
-    return own | {name: weights[f"{block}:{name}"] for name in CONSTANTS.get(block, ())}
-
-
 # ---- one token after another
-
-
-def past_at(past, path):
-    """What is kept for the block at a path, if anything is."""
-    return None if past is None else past.setdefault(path, {})
 
 
 def step(state, tokens, **how):
@@ -88,8 +63,7 @@ def generate(
     tokens = np.atleast_1d(np.asarray(tokens))
     for _ in range(count):
         state, given = step(state, tokens, only_last=True, threads=threads, work=work, **how)
-        logits = given[OUTPUTS.index("logits")] if len(OUTPUTS) > 1 else given
-        token = draw(logits[-1].astype(np.float64), temperature, top_k, random)
+        token = draw(logits_of(given)[-1].astype(np.float64), temperature, top_k, random)
         if token in stop:
             return
         yield token

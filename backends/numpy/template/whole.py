@@ -23,8 +23,11 @@ def precision(*rates):
 
 def precision_of(weights, *angles):
     """float32 where all weights are, or float16; else float64. Those called `angles` do not count."""
-    named = weights._asdict() if hasattr(weights, "_asdict") else weights
-    kinds = [np.asarray(weight).dtype for name, weight in named.items() if name not in angles]
+    if isinstance(weights, tuple):  # what `pack` gives has one precision, but for angles
+        return (
+            np.float32 if np.float32 in [np.asarray(each).dtype for each in weights] else np.float64
+        )
+    kinds = [np.asarray(weight).dtype for name, weight in weights.items() if name not in angles]
     sizes = [kind.itemsize for kind in kinds if kind.kind == "f"]
     return np.float32 if sizes and max(sizes) <= 4 else np.float64
 
@@ -42,19 +45,6 @@ def flags(name, array):
     others = array[(array != 0) & (array != 1)]
     if others.size:
         raise ValueError(f"{name} must hold 0 or 1, found {others.flat[0]}")
-    return array
-
-
-def token_numbers(name, array, count):
-    """Numbers of tokens as they are; others than whole ones from 0 to `count` - 1 are refused."""
-    array, kind = np.asarray(array), ""
-    if array.dtype.kind in "iu":
-        others = array[(array < 0) | (array >= count)]
-    else:
-        others, kind = [*array[array % 1 != 0], *array.flat], f" of type {array.dtype}"
-    if len(others):
-        expected = f"{name} must hold whole numbers from 0 to {count - 1}"
-        raise ValueError(f"{expected}, found {others[0]}{kind}")
     return array
 
 

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 from cortico.frontends.config import Config
 from cortico.frontends.families.options import EVERY_BIAS
+from cortico.frontends.families.stacks import logits, plain, post_norm, stacked
 from cortico.frontends.family import Attention, Describe, Family
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
-from cortico.spec import AttentionSpec, Bias, Mask
+from cortico.frontends.model import (
+    STATES,
+    Attentions,
+    Head,
+    Model,
+    Names,
+    Stored,
+    feed_forward,
+    heads,
+    linear,
+    norm,
+)
+from cortico.spec import AttentionSpec, Bias, Mask, Norm, Readout, Stack
 
 #: Of each part: how a query sees the source tokens, where its tensors are, and whose layers they are.
 PARTS: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -62,8 +77,92 @@ def describe(stack: str, bias: Bias, **seen: Any) -> Describe:
     return described
 
 
+def stack_of(side: str) -> Callable[..., Stack]:
+    """The encoder, or the decoder: sums are normed, and in BART tokens, too."""
+
+    def stack(config: Config, *attentions: Attentions, normed: bool = True) -> Stack:
+        own = Norm(config.size("d_model"), shift=True)
+        hidden = config.size(f"{side}_ffn_dim")
+        layer = post_norm(own, plain(config, hidden, "activation_function", "d_model"))
+        scale = math.sqrt(own.model) if config.flag("scale_embedding") else 1.0
+        return stacked(
+            config,
+            layer,
+            *attentions,
+            scale=scale,
+            positions=config.size("max_position_embeddings"),
+            embedding_norm=own if normed else None,
+        )
+
+    return stack
+
+
+def read_out(config: Config) -> Readout:
+    """Logits with a bias that is no part of training."""
+    return logits(config, "d_model", bias=True)
+
+
+def tensors(side: str, positions: Stored, shared: bool = True) -> dict[str, Names]:
+    """Where the encoder or the decoder has the tensors of its blocks; the table of tokens may be of both."""
+    tokens = (f"{side}.embed_tokens.weight", *(["shared.weight"] if shared else []))
+    layer = f"{side}.layers.{{layer}}."
+    return {
+        f"{side}.embedding": {
+            "W_token": Stored(tokens),
+            "W_position": positions,
+        },
+        f"{side}.embedding_norm": norm(f"{side}.layernorm_embedding"),
+        f"{side}.layer.attention_norm": norm(f"{layer}self_attn_layer_norm"),
+        f"{side}.layer.cross_attention_norm": norm(f"{layer}encoder_attn_layer_norm"),
+        f"{side}.layer.feed_forward": feed_forward(f"{layer}fc1", f"{layer}fc2"),
+        f"{side}.layer.feed_forward_norm": norm(f"{layer}final_layer_norm"),
+    }
+
+
+SIDES = ("encoder", "decoder")
+#: Rows of a table of positions before the first.
+ROWS_BEFORE = 2
+READ = {
+    "max_position_embeddings": 1024,
+    "encoder_ffn_dim": 4096,
+    "decoder_ffn_dim": 4096,
+    "activation_function": "gelu",
+    "scale_embedding": False,
+    "tie_word_embeddings": True,
+}
+GENERATION = Head(
+    read_out,
+    tensors={
+        "readout": {**linear("lm_head"), "b": Stored(("final_logits_bias",), row=True)},
+    },
+)
+MODEL = Model(
+    stack=stack_of("decoder"),
+    encoder=stack_of("encoder"),
+    parts=("decoder", "cross"),
+    tensors={
+        block: names
+        for side in SIDES
+        for block, names in tensors(
+            side, Stored((f"{side}.embed_positions.weight",), skipped=ROWS_BEFORE)
+        ).items()
+    },
+    heads=heads("Bart", Model=STATES, ForConditionalGeneration=GENERATION),
+    read=READ,
+    # what fairseq says of norms and positions, the library does not read
+    harmless=OF_FAIRSEQ | words("is_decoder"),
+    fixed={"add_cross_attention": False},
+)
+
+
 def family(
-    name: str, kind: str, part: str, keys: Keys, bias: Bias = EVERY_BIAS, padded: bool = True
+    name: str,
+    kind: str,
+    part: str,
+    keys: Keys,
+    bias: Bias = EVERY_BIAS,
+    padded: bool = True,
+    model: Model | str | None = None,
 ) -> Family:
     """One part of a model that is made like BART. `padded`: the encoder runs on batches of texts."""
     seen, place, stack = PARTS[part]
@@ -78,7 +177,8 @@ def family(
         place=place,
         prefixes=("", "model."),
         layers=f"{stack}_layers",
+        model=model,
     )
 
 
-FAMILIES = tuple(family("BART", "bart", part, KEYS) for part in PARTS)
+FAMILIES = tuple(family("BART", "bart", part, KEYS, model=MODEL) for part in PARTS)

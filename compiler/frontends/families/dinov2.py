@@ -5,6 +5,7 @@ from __future__ import annotations
 from cortico.frontends.families import vit
 from cortico.frontends.family import Family
 from cortico.frontends.keys import Keys, words
+from cortico.frontends.model import PATCHES
 
 KEYS = Keys(
     read=vit.READ,
@@ -26,4 +27,5 @@ FAMILY = Family(
     place=vit.PLACE,
     prefixes=("", "dinov2."),
     renamed=(vit.PLACE, vit.LIVE_MAPS),
+    model=PATCHES.format("DINOv2"),
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from itertools import groupby
 from typing import Any
 
 from cortico.frontends.config import Config
@@ -41,8 +41,8 @@ ACTIVATIONS: Mapping[str, str] = {
     "linear": "identity",
 }
 
-#: Makes a layer of its attention.
-Arrange = Callable[[AttentionSpec], Layer]
+#: Makes a layer of its attentions: that of its tokens, in a decoder beside an encoder also that to the encoder.
+Arrange = Callable[..., Layer]
 
 
 def activation(config: Config, key: str) -> str:
@@ -84,45 +84,47 @@ def logits(config: Config, model: str = "hidden_size", **fields: Any) -> Readout
     return Readout(dense, tied=config.flag("tie_word_embeddings"))
 
 
-def layers(arrange: Arrange, attentions: Attentions) -> tuple[Layer, ...]:
-    """A layer for each attention; equal ones that follow each other stand once."""
-    return in_runs(map(arrange, attentions))
+def layers(arrange: Arrange, *attentions: Attentions) -> tuple[Layer, ...]:
+    """A layer for each attention, or for one of each kind; equal ones that follow each other stand once."""
+    return in_runs(itertools.starmap(arrange, zip(*attentions, strict=True)))
 
 
 def in_runs(levels: Iterable[Layer]) -> tuple[Layer, ...]:
     """The same layers, equal ones that follow each other as one with `times`."""
-    return tuple(replace(layer, times=len(list(run))) for layer, run in groupby(levels))
+    return tuple(replace(layer, times=len(list(run))) for layer, run in itertools.groupby(levels))
+
+
+def one_by_one(
+    *blocks: AttentionSpec | FeedForward,
+    before: Norm | None = None,
+    after: Norm | None = None,
+    norm: Norm | None = None,
+    scale: float = 1.0,
+) -> Layer:
+    """A layer of blocks one after another: norms are of what each hears, of what it gives, or of each sum."""
+    branches = (
+        Branch(block, None, before, after)
+        if isinstance(block, AttentionSpec)
+        else Branch(None, block, before, after)
+        for block in blocks
+    )
+    return Layer(tuple(Step((branch,), norm=norm, scale=scale) for branch in branches))
 
 
 def pre_norm(norm: Norm, feed_forward: FeedForward, scale: float = 1.0) -> Arrange:
     """Each block hears what is normed: GPT-2, Llama."""
-
-    def arrange(attention: AttentionSpec) -> Layer:
-        branches = (Branch(attention=attention), Branch(feed_forward=feed_forward))
-        return Layer(tuple(Step((replace(b, before=norm),), scale=scale) for b in branches))
-
-    return arrange
+    return lambda *attentions: one_by_one(*attentions, feed_forward, before=norm, scale=scale)
 
 
 def post_norm(norm: Norm, feed_forward: FeedForward) -> Arrange:
     """Each sum is normed: BERT."""
-
-    def arrange(attention: AttentionSpec) -> Layer:
-        branches = (Branch(attention=attention), Branch(feed_forward=feed_forward))
-        return Layer(tuple(Step((branch,), norm=norm) for branch in branches))
-
-    return arrange
+    return lambda *attentions: one_by_one(*attentions, feed_forward, norm=norm)
 
 
 def norm_after(norm: Norm, feed_forward: FeedForward, before: bool = False) -> Arrange:
     """What each block gives is normed before it is added: OLMo 2; with `before`, what it hears, too: Gemma 2."""
     first = norm if before else None
-
-    def arrange(attention: AttentionSpec) -> Layer:
-        branches = (Branch(attention=attention), Branch(feed_forward=feed_forward))
-        return Layer(tuple(Step((replace(b, before=first, after=norm),)) for b in branches))
-
-    return arrange
+    return lambda *attentions: one_by_one(*attentions, feed_forward, before=first, after=norm)
 
 
 def parallel(norm: Norm, feed_forward: FeedForward, own: bool = False) -> Arrange:
@@ -137,8 +139,9 @@ def parallel(norm: Norm, feed_forward: FeedForward, own: bool = False) -> Arrang
     return arrange
 
 
-def stacked(config: Config, arrange: Arrange, attentions: Attentions, **ends: Any) -> Stack:
+def stacked(config: Config, arrange: Arrange, *attentions: Attentions, **ends: Any) -> Stack:
     """Layers, and what comes before and after: fields of `Stack`, and others that are those of `Embedding`."""
     own = {key: ends.pop(key) for key in ("types", "positions", "scale") if key in ends}
-    tokens = Embedding(config.size("vocab_size"), attentions[0].model, **own)
-    return Stack(attentions[0].model, layers(arrange, attentions), tokens, **ends)
+    width = attentions[0][0].model
+    tokens = Embedding(config.size("vocab_size"), width, **own)
+    return Stack(width, layers(arrange, *attentions), tokens, **ends)

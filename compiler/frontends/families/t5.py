@@ -8,10 +8,23 @@ from typing import Any
 
 from cortico.frontends.config import Config
 from cortico.frontends.distances import Distances
+from cortico.frontends.families.stacks import ACTIVATIONS, logits, pre_norm, rms, stacked
 from cortico.frontends.family import Attention, Describe, Family
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
-from cortico.spec import AttentionSpec, Mask
+from cortico.frontends.model import (
+    STATES,
+    Attentions,
+    Head,
+    Model,
+    Names,
+    Stored,
+    feed_forward,
+    heads,
+    linear,
+    norm,
+)
+from cortico.spec import AttentionSpec, FeedForward, Mask, Readout, Stack
 
 #: Of each part: how a query sees the source tokens, and where its tensors are.
 PARTS: dict[str, tuple[dict[str, Any], str]] = {
@@ -88,7 +101,105 @@ def distances(stack: str) -> Callable[[Config], Distances]:
     return found
 
 
-def _family(name: str, kind: str, part: str, keys: Keys) -> Family:
+EPS, ACT, GATED = "layer_norm_epsilon", "dense_act_fn", "is_gated_act"
+
+
+def stack(config: Config, *attentions: Attentions) -> Stack:
+    """Norms before and at the end, and no positions but in scores."""
+    own = rms(config, EPS, "d_model")
+    return stacked(config, pre_norm(own, _feed_forward(config)), *attentions, norm=own)
+
+
+def _feed_forward(config: Config) -> FeedForward:
+    """`feed_forward_proj` says it, such as gated-gelu; what the library writes beside it must say the same."""
+    kind, key = config.text("feed_forward_proj"), "feed_forward_proj"
+    gated, act = kind.startswith("gated-"), kind.removeprefix("gated-")
+    act = "gelu_new" if kind == "gated-gelu" else act
+    if act not in ACTIVATIONS:
+        raise config.wrong(key, f"one of {', '.join(ACTIVATIONS)}, perhaps with gated- before it")
+    for name, value in ((ACT, act), (GATED, gated)):
+        if config.values[name] not in (None, value):
+            raise config.wrong(name, f"{value!r}, as {key} = {kind} says")
+    return FeedForward(config.size("d_model"), config.size("d_ff"), ACTIVATIONS[act], gated=gated)
+
+
+def read_out(config: Config) -> Readout:
+    """Logits. The matrix is the table of tokens unless the file has one, whatever is said.
+
+    States are scaled before it unless the file says that it is not tied: so the library tells old from new.
+    """
+    said, scaled = config.values["tie_word_embeddings"], config.values["scale_decoder_outputs"]
+    scaled = said is not False if scaled is None else config.flag("scale_decoder_outputs")
+    scale = config.size("d_model") ** -0.5 if scaled else 1.0
+    return logits(config.changed(tie_word_embeddings=True), "d_model", scale=scale)
+
+
+def unscaled(config: Config) -> Readout:
+    """The same in mT5, which never scales."""
+    return logits(config.changed(tie_word_embeddings=True), "d_model")
+
+
+def tensors(config: Config) -> dict[str, Names]:
+    """Where both stacks have the tensors of their blocks."""
+    return {**_tensors(config, "encoder", 1), **_tensors(config, "decoder", 2)}
+
+
+def _tensors(config: Config, side: str, last: int) -> dict[str, Names]:
+    """`last`: the number of the feed-forward block in a layer."""
+    layer = f"{side}.block.{{layer}}.layer."
+    dense = f"{layer}{last}.DenseReluDense."
+    gated = config.text("feed_forward_proj").startswith("gated-")
+    inward, gate = (f"{dense}wi_1", f"{dense}wi_0") if gated else (f"{dense}wi", None)
+    return {
+        f"{side}.embedding": {"W_token": Stored((f"{side}.embed_tokens.weight", "shared.weight"))},
+        f"{side}.layer.pre_attention_norm": norm(f"{layer}0.layer_norm"),
+        f"{side}.layer.pre_cross_attention_norm": norm(f"{layer}1.layer_norm"),
+        f"{side}.layer.pre_feed_forward_norm": norm(f"{layer}{last}.layer_norm"),
+        f"{side}.layer.feed_forward": feed_forward(inward, f"{dense}wo", gate),
+        f"{side}.norm": norm(f"{side}.final_layer_norm"),
+    }
+
+
+def _head(read: Callable[[Config], Readout]) -> Head:
+    return Head(read, tensors={"readout": linear("lm_head")})
+
+
+#: In old files the decoder has a table of its own in cross attention, which nothing reads.
+IGNORED = ("decoder.block.*.layer.1.EncDecAttention.relative_attention_bias.weight",)
+MODEL = Model(
+    stack=stack,
+    encoder=stack,
+    parts=("decoder", "cross"),
+    tensors=tensors,
+    heads=heads("T5", Model=STATES, ForConditionalGeneration=_head(read_out)),
+    read={
+        "d_ff": 2048,
+        EPS: 1e-6,
+        "feed_forward_proj": "relu",
+        ACT: None,
+        GATED: None,
+        "scale_decoder_outputs": None,
+        "tie_word_embeddings": None,
+    },
+    harmless=words("is_decoder n_positions"),
+    fixed={"add_cross_attention": False, **WHOLE},
+    ignored=IGNORED,
+)
+MT5_MODEL = replace(
+    MODEL,
+    heads=heads("MT5", Model=STATES, ForConditionalGeneration=_head(unscaled)),
+    read={
+        "d_ff": 1024,
+        EPS: 1e-6,
+        "feed_forward_proj": "gated-gelu",
+        ACT: None,
+        GATED: None,
+    },
+    harmless=MODEL.harmless | words("scale_decoder_outputs"),
+)
+
+
+def _family(name: str, kind: str, part: str, keys: Keys, model: Model) -> Family:
     seen, place = PARTS[part]
     return Family(
         name=name,
@@ -103,10 +214,11 @@ def _family(name: str, kind: str, part: str, keys: Keys) -> Family:
         layers="num_layers" if part == "encoder" else "num_decoder_layers",
         layers_or="num_layers",
         distances=None if part == "cross" else distances(part),
+        model=model,
     )
 
 
 FAMILIES = (
-    *(_family("T5", "t5", part, KEYS) for part in PARTS),
-    *(_family("mT5", "mt5", part, MT5_KEYS) for part in PARTS),
+    *(_family("T5", "t5", part, KEYS, MODEL) for part in PARTS),
+    *(_family("mT5", "mt5", part, MT5_KEYS, MT5_MODEL) for part in PARTS),
 )

@@ -7,6 +7,7 @@ from cortico.frontends.families.options import encoder
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
+from cortico.frontends.model import PATCHES
 from cortico.spec import Bias
 
 MAPS = Separate("attention.query", "attention.key", "attention.value", "output.dense")
@@ -44,4 +45,5 @@ FAMILY = Family(
     place=PLACE,
     prefixes=("", "vit.", "deit."),
     renamed=("layers.{layer}.attention.", LIVE_MAPS),
+    model=PATCHES.format("ViT"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cortico.frontends.families import bart
 from cortico.frontends.keys import Keys, words
+from cortico.frontends.model import SOUND
 from cortico.spec import Bias
 
 KEYS = Keys(
@@ -27,7 +28,13 @@ KEYS = Keys(
 
 FAMILIES = tuple(
     bart.family(
-        "Whisper", "whisper", part, KEYS, Bias(query=True, value=True, output=True), padded=False
+        "Whisper",
+        "whisper",
+        part,
+        KEYS,
+        Bias(query=True, value=True, output=True),
+        padded=False,
+        model=SOUND.format("Whisper"),
     )
     for part in bart.PARTS
 )

@@ -312,7 +312,8 @@ def _batched_outputs(
     results = []
     for example in range(max(map(len, inputs.values()), default=1)):
         one = as_rates(circuit, {name: a[example] for name, a in inputs.items()})
-        one = {name: a if a.dtype == object else ring.array(a != 0) for name, a in one.items()}
+        whole = [name for name, a in inputs.items() if a.dtype != object]
+        one |= {name: ring.array(one[name] != 0) for name in whole}
         results.append(exact_outputs(circuit, {**parameters, **one}, symbols, ring))
     return {name: np.stack([result[name] for result in results]) for name in results[0]}
 

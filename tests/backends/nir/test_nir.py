@@ -20,6 +20,7 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
+from cortico.ir.analysis.inputs import as_rates
 from cortico.lowering import lower
 from cortico.spec import Kernel, Microcircuit, Rotary
 from cortico.spec.weights import random_weights
@@ -119,7 +120,8 @@ def with_one_stream(circuit, inputs, weights, kept):
     circuit = dataclasses.replace(
         circuit, populations=tuple(populations), axes=tuple(axes), parameters=tuple(parameters)
     )
-    return freeze(circuit, {n: a.astype(float) for n, a in inputs.items() if n != kept})
+    held = {n: 1.0 * a if a.dtype == bool else a for n, a in inputs.items() if n != kept}
+    return freeze(circuit, held)
 
 
 @pytest.mark.full
@@ -137,7 +139,8 @@ def test_any_circuit_that_is_expressed(data, circuit, seed, tmp_path_factory):
     assume(get_backend("nir").unsupported(circuit) == [])
     cells = data.draw(st.sampled_from(["li", "none"]))
     graph = written(circuit, tmp_path_factory.mktemp("nir"), cells=cells)
-    found = at_rest(graph, **{kept: inputs[kept].astype(float)})["y"]
+    rates = as_rates(circuit, {kept: inputs[kept]})
+    found = at_rest(graph, **{kept: rates[kept].astype(float)})["y"]
     expected = REFERENCE.run(circuit, {kept: inputs[kept]})["y"].ravel()
     largest = max(float(np.abs(expected).max(initial=1.0)), 1.0)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * largest)

@@ -88,6 +88,16 @@ def test_emitted_numpy_errs_by_a_rounding(name, dtype, most):
     assert errors.max() < most
 
 
+def test_the_polynomial_of_gelu_is_good_to_single_precision():
+    """In float64, where its own error is not hidden by rounding: 2.4e-8 as said beside it."""
+    text = numpy_definition(TRANSFERS["gelu"])
+    assert text.count("np.float32") == 1
+    names, x = {"np": np}, np.linspace(-12, 12, 2401)
+    exec(text.replace("np.float32", "np.float64"), names)
+    errors = np.abs(names["gelu"](x) - expected("gelu", x)) / np.maximum(np.abs(x), 1)
+    assert 2.3e-8 < errors.max() < 2.4e-8
+
+
 @pytest.mark.parametrize("name", NEW)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_functions_of_emitted_files_take_any_shape_and_leave_it_alone(name, dtype):
@@ -104,8 +114,9 @@ def test_functions_of_emitted_files_take_any_shape_and_leave_it_alone(name, dtyp
 
 @every_function
 def test_sympy_is_right(name):
-    found = [TRANSFERS[name].in_sympy(sympy.Float(x, 40)).evalf(30) for x in inside(name)]
-    agrees(np.array(found, float), name, inside(name))
+    some = inside(name)[::4]
+    found = [TRANSFERS[name].in_sympy(sympy.Float(x, 40)).evalf(30) for x in some]
+    agrees(np.array(found, float), name, some)
 
 
 @every_function
@@ -115,6 +126,16 @@ def test_torch_is_right(name):
     found = eval(TRANSFERS[name].torch.format(x="x"), {"torch": torch, "x": x})
     atol = 1e-15 if name in CANCELLING else 1e-300
     agrees(found.numpy(), name, points(name), rtol=1e-13, atol=atol)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NEW)
+def test_it_is_what_models_of_transformers_have(name):
+    theirs = {"gelu_tanh": "gelu_pytorch_tanh", "relu_squared": "relu2"}.get(name, name)
+    torch = pytest.importorskip("torch")
+    activations = pytest.importorskip("transformers.activations")
+    found = activations.ACT2FN[theirs](torch.tensor(points(name)))
+    np.testing.assert_allclose(found.numpy(), TRANSFERS[name].evaluate(points(name)), 1e-13, 1e-15)
 
 
 @every_function
@@ -189,7 +210,7 @@ def test_nmodl_is_right(name):
         for line in TRANSFERS[name].neuron.splitlines()
     ]
     functions = {
-        word: getattr(math, word) for word in ("exp", "tanh", "sqrt", "erf", "erfc", "fabs", "log")
+        word: getattr(math, word) for word in ("exp", "tanh", "sqrt", "erf", "fabs", "log")
     }
     found = []
     for x in points(name):

@@ -40,11 +40,20 @@ class Whole:
     def config_class(self):
         return getattr(transformers, self.cls).config_class
 
+    @property
+    def more(self):
+        """Arguments of a call beside the tokens: of a model of two stacks, tokens of the second."""
+        if not self.config_class().is_encoder_decoder:
+            return {}
+        return {"decoder_input_ids": torch.tensor(TOKENS[:N_DECODED])[None]}
+
     def build(self):
         """The model, in float32, with weights large enough that every block matters."""
         torch.manual_seed(0)
         model = getattr(transformers, self.cls)(self.config_class(**self.options))
         for name, p in model.named_parameters():
+            if not p.requires_grad:  # Marian's sines, which are not saved
+                continue
             generator = torch.Generator().manual_seed(sum(map(ord, name)))
             p.data = torch.empty(p.shape).normal_(std=0.4, generator=generator)
         for name, buffer in model.named_buffers():
@@ -65,8 +74,40 @@ NEO = {
 OPT = {k: v for k, v in SIZES.items() if k != "intermediate_size"} | {"ffn_dim": 24}
 BLOOM = {"hidden_size": 16, "n_layer": 2, "n_head": 4, "vocab_size": VOCABULARY}
 MPT = {"d_model": 16, "n_layers": 2, "n_heads": 4, "vocab_size": VOCABULARY}
-GEMMA = GROUPED | {"head_dim": 6, "query_pre_attn_scalar": 4}
+#: The root of 24 is no number of few bits.
+GEMMA = GROUPED | {"hidden_size": 24, "head_dim": 6}
+GEMMA2 = GEMMA | {"query_pre_attn_scalar": 4}
 MODERN = {"pad_token_id": 0, "local_attention": 4, "num_hidden_layers": 4}
+
+
+BART = {
+    "d_model": 16,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 24,
+    "decoder_ffn_dim": 20,
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": 16,
+    "pad_token_id": 1,
+}
+
+
+def t5(name, **options):
+    sizes = {
+        "d_model": 16,
+        "d_kv": 4,
+        "d_ff": 24,
+        "num_heads": 4,
+        "num_layers": 1,
+        "num_decoder_layers": 1,
+        "vocab_size": VOCABULARY,
+        "relative_attention_num_buckets": 8,
+        "relative_attention_max_distance": 6,
+    }
+    read = {"tokens": N, "decoder_tokens": N_DECODED}
+    return Whole(f"{name}ForConditionalGeneration", sizes | options, read=read)
 
 
 def falcon(**options):
@@ -134,12 +175,12 @@ CASES = {
         new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1
     ),
     "falcon one after the other": falcon(parallel_attn=False, bias=True, ffn_hidden_size=24),
-    "gemma": llama("Gemma", head_dim=6, **GROUPED),
-    "gemma half": llama("Gemma", head_dim=6, hidden_act="gelu", dtype="bfloat16", **GROUPED),
-    "gemma2": llama("Gemma2", sliding_window=3, **GEMMA),
-    "gemma2 capped": llama("Gemma2", sliding_window=3, final_logit_softcapping=0.7, **GEMMA),
-    "gemma3": llama("Gemma3", sliding_window=3, **GEMMA),
-    "gemma3 states": llama("Gemma3Text", "Model", sliding_window=3, **GEMMA),
+    "gemma": llama("Gemma", **GEMMA),
+    "gemma half": llama("Gemma", hidden_act="gelu", dtype="bfloat16", **GEMMA),
+    "gemma2": llama("Gemma2", sliding_window=3, **GEMMA2),
+    "gemma2 capped": llama("Gemma2", sliding_window=3, final_logit_softcapping=0.7, **GEMMA2),
+    "gemma3": llama("Gemma3", sliding_window=3, **GEMMA2),
+    "gemma3 states": llama("Gemma3Text", "Model", sliding_window=3, **GEMMA2),
     "phi": llama("Phi"),
     "phi3": llama("Phi3", pad_token_id=0, **GROUPED),
     "stablelm": llama("StableLm", partial_rotary_factor=0.5, **GROUPED),
@@ -177,6 +218,16 @@ CASES = {
         "AlbertForMaskedLM", embedding_size=10, num_hidden_groups=2, num_hidden_layers=3
     ),
     "albert both heads": bert("AlbertForPreTraining", embedding_size=16),
+    "bart": Whole("BartForConditionalGeneration", BART),
+    "bart states": Whole("BartModel", BART | {"scale_embedding": True}),
+    "marian": Whole("MarianMTModel", BART | {"scale_embedding": True}),
+    "marian two tables": Whole(
+        "MarianMTModel",
+        BART | {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": 44},
+    ),
+    "t5": t5("T5"),
+    "t5 gated": t5("T5", feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+    "mt5": t5("MT5"),
     "mpnet": replace(bert("MPNetModel"), read={"tokens": N}),
     "mpnet masked": replace(bert("MPNetForMaskedLM"), read={"tokens": N}),
 }

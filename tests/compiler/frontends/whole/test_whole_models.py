@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cortico.backends import get_runner
+from cortico.backends import run_network
 from cortico.frontends.whole_models import read_model
 from cortico.lowering.model import lower_model
 from cortico.spec import Pool
@@ -13,6 +13,7 @@ from tests.compiler.frontends.whole.cases import (
     CASES,
     KEEP,
     N_DECODED,
+    PLAIN,
     TOKENS,
     N,
     with_frequencies,
@@ -41,19 +42,21 @@ def outputs_of(model, keep=None, **more):
     return {name: tensor[0].double().numpy() for name, tensor in given.items()}
 
 
-def largest_error(case, folder, keep=None):
-    """Over all outputs that transformers gives, of what is read from `folder`."""
+def save(case, folder):
+    """The model as `save_pretrained` writes it, and then in float64."""
     model = case.build()
     model.save_pretrained(folder)
+    return model.double()
+
+
+def largest_error(case, folder, keep=None):
+    """Over all outputs that transformers gives, of what is read from `folder`."""
+    model = save(case, folder)
     spec, weights = read_model(folder, **case.read)
-    model = model.double()
     exact_positions(model, case.turning)
-    more = {}
-    if spec.encoder is not None:
-        more = {"decoder_input_ids": torch.tensor(TOKENS[:N_DECODED])[None]}
-    weights = with_frequencies(model, weights)
-    found = forward(spec, weights, TOKENS, keep, decoder=TOKENS[:N_DECODED] if more else None)
-    expected = outputs_of(model, keep, **more)
+    decoded = TOKENS[:N_DECODED] if case.more else None
+    found = forward(spec, with_frequencies(model, weights), TOKENS, keep, decoder=decoded)
+    expected = outputs_of(model, keep, **case.more)
     assert expected.keys() == found.keys() - ({"states"} if "logits" in expected else set())
     return max(error_of(name, found[name], y, keep) for name, y in expected.items())
 
@@ -64,7 +67,14 @@ def error_of(name, found, expected, keep):
     return relative(found.reshape(expected.shape)[seen], expected[seen])
 
 
-@pytest.mark.parametrize("name", CASES)
+#: The first case of each type of model; the others, `full`.
+EVERY = [
+    name if case in PLAIN.values() else pytest.param(name, marks=pytest.mark.full)
+    for name, case in CASES.items()
+]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_a_model_is_transformers(tmp_path, name):
     assert largest_error(CASES[name], tmp_path) < CASES[name].tolerance
     assert_circuit_computes_it(*read_model(tmp_path, **CASES[name].read))
@@ -72,14 +82,15 @@ def test_a_model_is_transformers(tmp_path, name):
 
 def assert_circuit_computes_it(spec, weights):
     """The lowered network gives what the oracle says of the same spec."""
-    circuit = lower_model(spec, weights).flatten()
+    weights = {path: {k: v.astype(float) for k, v in own.items()} for path, own in weights.items()}
+    network = lower_model(spec, weights)
     decoded = TOKENS[:N_DECODED] if spec.encoder is not None else None
     expected = forward(spec, weights, TOKENS, KEEP, decoder=decoded)
     given = {"tokens": TOKENS, "types": np.zeros(N, int), "keep": KEEP.astype(float)}
     given |= {"decoder_tokens": decoded}
-    found = get_runner("numpy").run(circuit, {i.name: given[i.name] for i in circuit.inputs})
+    found = run_network(network, {i.name: given[i.name] for i in network.inputs})
     for name, y in expected.items():
-        np.testing.assert_allclose(found[name], y, atol=1e-4 * abs(y).max())
+        np.testing.assert_allclose(found[name], y, rtol=0, atol=1e-12 * abs(y).max())
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])

@@ -11,6 +11,7 @@ import numpy as np
 from cortico.backends.names import Names
 from cortico.ir import InputKind
 from cortico.ir.analysis.inputs import Arrays, angles, given_inputs, stored_values
+from cortico.ir.errors import SpecError
 from cortico.ir.network import Network
 from cortico.ir.network.sizes import Sizes, resolved, shapes_of_ports, sizes_of_nodes
 from cortico.ir.tensors import FLOATS
@@ -26,7 +27,7 @@ _OWN = (
     "threads",
     "work",
     "start",
-    "positions",
+    "stop",
     "level",
 )
 
@@ -40,20 +41,23 @@ class GivenNetwork:
     arguments: Arrays  #: the same by the names that they have as arguments
     weights: Arrays  #: `path.name` and `block:name` to array, as `network.safetensors` has them
     dtype: type[np.floating[Any]]
+    symbols: Mapping[str, int]  #: sizes that the inputs say
     axes: Mapping[str, int]  #: of each output, how many it has beside those of a batch
 
     @classmethod
     def of(cls, network: Network, given: Mapping[str, Any]) -> GivenNetwork:
         """SpecError that lists all that is wrong with the inputs, or with the arrays of a node."""
         inputs, symbols = given_inputs(network, given)
-        _require_arrays(network, symbols)
+        weights = network_weights(network)
+        _require_fit(network, symbols)
         names, shapes = argument_names(network), shapes_of_ports(network)
         return cls(
             network,
             inputs,
             {names[name]: array for name, array in inputs.items()},
-            stored_arrays(network),
+            weights,
             _precision(network, inputs),
+            symbols,
             {output.name: len(shapes[output.source]) for output in network.outputs},
         )
 
@@ -63,7 +67,19 @@ def argument_names(network: Network) -> dict[str, str]:
     return Names(_OWN).of(tensor.name for tensor in network.inputs)
 
 
-def _require_arrays(network: Network, symbols: Mapping[str, int]) -> None:
+def network_weights(network: Network) -> dict[str, np.ndarray]:
+    """What `network.safetensors` holds. SpecError for a node that has no arrays."""
+    missing = [node.path for node in network if node.open and not node.values]
+    if missing:
+        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+        raise SpecError(
+            f"network {network.name!r} has no weights at {', '.join(missing[:8])}{more}"
+        )
+    return stored_arrays(network)
+
+
+def _require_fit(network: Network, symbols: Mapping[str, int]) -> None:
+    """SpecError for arrays that do not fit the sizes of what comes in, such as too short a table."""
     sizes = sizes_of_nodes(network)
     for node in network:
         known = _numbers(sizes[node.path], symbols)
@@ -72,8 +88,8 @@ def _require_arrays(network: Network, symbols: Mapping[str, int]) -> None:
 
 def _numbers(sizes: Sizes, symbols: Mapping[str, int]) -> dict[str, int]:
     """Symbols of a node to numbers."""
-    pairs = ((symbol, *resolved((side,), symbols)) for symbol, side in sizes.items())
-    return {symbol: side for symbol, side in pairs if isinstance(side, int)}
+    found = {symbol: resolved((side,), symbols)[0] for symbol, side in sizes.items()}
+    return {symbol: side for symbol, side in found.items() if isinstance(side, int)}
 
 
 def _precision(network: Network, inputs: Arrays) -> type[np.floating[Any]]:
@@ -95,3 +111,15 @@ def _weights(network: Network) -> Iterator[np.ndarray]:
     for node in network:
         exact = angles(node.circuit)
         yield from (array for name, array in node.values.items() if name not in exact)
+
+
+def tied_arrays(weights: Arrays) -> dict[str, str]:
+    """Names of arrays to the first name of the same memory."""
+    found: dict[object, str] = {}
+    tied: dict[str, str] = {}
+    for name, array in weights.items():
+        key = (array.__array_interface__["data"], array.shape, array.strides, array.dtype.str)
+        first = found.setdefault(key, name)
+        if first != name:
+            tied[name] = first
+    return tied

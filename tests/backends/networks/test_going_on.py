@@ -1,0 +1,197 @@
+"""Models that go on: tokens part by part are as all at once, and what is written is as by hand."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from cortico.backends import get_backend
+from cortico.ir.text.networks import stored_arrays
+from tests.backends.networks.models import CAUSAL, VOCABULARY, WRITERS, case, network
+
+#: Numbers of tokens that come at once, seven in all.
+PARTS = (3, 1, 1, 2)
+
+
+class Numpy:
+    """The emitted NumPy file of a model, in double precision."""
+
+    def __init__(self, name):
+        self.file = emitted("numpy", name)
+        self.how = {"weights": stored_arrays(network(name)), "dtype": np.float64}
+
+    def __call__(self, inputs, **how):
+        return several(self.file["model"](**inputs, **how, **self.how))
+
+    def step(self, state, inputs, **how):
+        first, *others = inputs.values()
+        names = [*inputs][1:]
+        how |= dict(zip(names, others, strict=True))
+        state, given = self.file["step"](state, first, **how, **self.how)
+        return state, several(given)
+
+    def generate(self, tokens, count, **how):
+        return list(self.file["generate"](tokens, count, **how, **self.how))
+
+    def draws(self, logits, temperature, count):
+        random = np.random.default_rng(0)
+        return [self.file["draw"](logits, temperature, None, random) for _ in range(count)]
+
+
+class Torch(Numpy):
+    """The emitted PyTorch file."""
+
+    def __init__(self, name):
+        torch = pytest.importorskip("torch")
+        self.as_tensor = functools.partial(torch.asarray, copy=True)
+        self.file = emitted("torch", name)
+        self.model = self.file["Model"](stored_arrays(network(name)), dtype=torch.float64)
+
+    def __call__(self, inputs, **how):
+        given = {name: self.as_tensor(array) for name, array in inputs.items()}
+        return several(self.model(**given, **how))
+
+    def step(self, state, inputs, **how):
+        first, *others = map(self.as_tensor, inputs.values())
+        how |= dict(zip([*inputs][1:], others, strict=True))
+        state, given = self.file["step"](self.model, state, first, **how)
+        return state, several(given)
+
+    def generate(self, tokens, count, **how):
+        return list(self.file["generate"](self.model, tokens, count, **how))
+
+    def draws(self, logits, temperature, count):
+        import torch
+
+        random = torch.Generator().manual_seed(0)
+        logits = self.as_tensor(logits)
+        return [self.file["draw"](logits, temperature, None, random) for _ in range(count)]
+
+
+def several(given):
+    given = given if isinstance(given, tuple) else (given,)
+    return [np.asarray(each.detach() if hasattr(each, "detach") else each) for each in given]
+
+
+@functools.cache
+def emitted(backend, name):
+    target = get_backend(backend)
+    namespace = {"__name__": "model", "__file__": "nowhere/model.py"}
+    exec(compile(target.network_source(network(name)), "model.py", "exec"), namespace)
+    return namespace
+
+
+@functools.cache
+def made(kind, name):
+    return kind(name)
+
+
+@pytest.fixture(params=[Numpy, Torch])
+def kind(request):
+    return request.param
+
+
+def parts(inputs, sizes=PARTS):
+    """Inputs of so many tokens at a time: ids and 0/1 are over tokens last, vectors last but one."""
+    start = 0
+    for size in sizes:
+        own = slice(start, start + size)
+        yield {n: a[..., own, :] if a.dtype.kind == "f" else a[..., own] for n, a in inputs.items()}
+        start += size
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_steps_equal_the_whole(name, kind):
+    each, model, state, found = case(name), made(kind, name), None, []
+    for part in parts(each.inputs):
+        state, given = model.step(state, part)
+        found.append(given)
+    assert state["tokens"] == sum(PARTS)
+    for k, expected in enumerate(each.expected.values()):
+        np.testing.assert_allclose(
+            np.concatenate([given[k] for given in found], -2), expected, rtol=1e-10, atol=1e-10
+        )
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_only_the_last_token_is_read_out(name, kind):
+    each, model = case(name), made(kind, name)
+    state, (*_, last) = model.step(None, each.inputs, only_last=True)
+    *_, expected = each.expected.values()
+    np.testing.assert_allclose(last, expected[..., -1:, :], rtol=1e-10, atol=1e-10)
+    assert state["tokens"] == sum(PARTS)
+
+
+@pytest.mark.parametrize("name", ["alibi", "linear", "encoder", "translator"])
+def test_what_cannot_go_on_has_no_step(name, kind):
+    if (kind, name) != (Numpy, "alibi"):
+        assert "step" not in made(kind, name).file
+
+
+def test_padding_may_come_and_go(kind):
+    """Ones where no mask is given: before one is, and after."""
+    each, model = case("padded"), made(kind, "padded")
+    first, second, third, fourth = parts(each.inputs)
+    state = None
+    for part in (
+        {"tokens": first["tokens"]},
+        second,
+        third | {"keep": np.zeros_like(third["keep"])},
+        {"tokens": fourth["tokens"]},
+    ):
+        state, (_, logits) = model.step(state, part)
+    keep = np.ones_like(each.inputs["keep"])
+    keep[:, 3], keep[:, 4] = second["keep"][:, 0], False
+    _, expected = model({"tokens": each.inputs["tokens"], "keep": keep})
+    np.testing.assert_allclose(logits, expected[:, -2:], rtol=1e-10, atol=1e-10)
+
+
+# ---- writing ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_most_likely_tokens_are_those_of_full_passes(name, kind):
+    model, tokens = made(kind, name), [3, 1, 4]
+    for _ in range(5):
+        *_, logits = model({"tokens": np.array(tokens)})
+        tokens.append(int(np.argmax(logits[-1])))
+    assert model.generate(tokens[:3], 5) == tokens[3:]
+    assert model.generate(tokens[:3], 5, stop=(tokens[4],)) == tokens[3:4]
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely(kind):
+    model, tokens, draws = made(kind, "llama"), np.array([3, 1, 4]), 4000
+    *_, logits = model({"tokens": tokens})
+    rates = np.exp((logits[-1] - logits[-1].max()) / 0.5)
+    drawn = model.draws(logits[-1], 0.5, draws)
+    shares = np.bincount(drawn, minlength=VOCABULARY) / draws
+    assert np.abs(shares - rates / rates.sum()).max() < 4 * np.sqrt(0.25 / draws)
+    best = {*np.argsort(logits[-1])[-2:].tolist()}
+    few = [model.generate(tokens, 1, temperature=9.0, top_k=2, seed=k)[0] for k in range(9)]
+    assert {*few} == best
+    again = [model.generate(tokens, 4, temperature=1.0, seed=7) for _ in range(2)]
+    assert again[0] == again[1]
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": -1.0}, {"top_k": 0}])
+def test_how_to_draw_is_checked(wrong, kind):
+    with pytest.raises(ValueError, match="temperature and top_k must not be negative"):
+        made(kind, "llama").generate([1], 1, **wrong)
+
+
+# ---- refusals --------------------------------------------------------------------------------------
+
+
+def test_ids_are_checked(kind):
+    model = made(kind, "llama")
+    with pytest.raises(ValueError, match="tokens must hold whole numbers from 0 to 49, found 50"):
+        model({"tokens": np.array([50])})
+    with pytest.raises(ValueError, match=r"from 0 to 49, found 1\.0 of type .*float"):
+        model({"tokens": np.array([1.0])})
+    with pytest.raises(ValueError, match=r"12 tokens|13 tokens"):
+        made(kind, "gpt")({"tokens": np.zeros(13, int)})
+
+
+def test_a_past_that_is_too_short(kind):
+    with pytest.raises(ValueError, match="past keeps less than 2 tokens"):
+        made(kind, "llama").step({"tokens": 2}, {"tokens": np.array([1])})
