@@ -40,6 +40,13 @@ def test_weights_stand_under_their_paths_and_once(tmp_path):
     assert "readout.W" not in stored  # it is the table of tokens
 
 
+def test_angles_are_in_double_precision(tmp_path):
+    _, model = written("llama", tmp_path)
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert kinds.pop("attention:frequencies") == onnx.TensorProto.DOUBLE
+    assert {*kinds.values()} == {onnx.TensorProto.FLOAT}
+
+
 def test_inputs_say_what_they_take(tmp_path):
     _, model = written("padded", tmp_path)
     kinds = {i.name: i.type.tensor_type.elem_type for i in model.graph.input}
