@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import transformers
 
 from cortico.frontends.keys import FIXED
 from cortico.frontends.keys import HARMLESS as OF_ALL
@@ -112,6 +113,14 @@ def _with_head(kind):
 
     found = [case for case in CASES.values() if case.config_class.model_type == kind]
     return next((case for case in found if not case.cls.endswith("Model")), found[0])
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_classes_are_those_of_transformers(kind):
+    """Each is there, and a model of this family; a type of model has one of each kind."""
+    family = family_of(kind)
+    types = {getattr(transformers, name).config_class.model_type for name in family.model.heads}
+    assert types == set(family.model_types)
 
 
 def _noticed(folder, case, before):
