@@ -176,7 +176,7 @@ CASES = {
     ),
     "falcon one after the other": falcon(parallel_attn=False, bias=True, ffn_hidden_size=24),
     "gemma": llama("Gemma", **GEMMA),
-    "gemma half": llama("Gemma", hidden_act="gelu", dtype="bfloat16", **GEMMA),
+    "gemma gelu": llama("Gemma", hidden_act="gelu", **GEMMA),
     "gemma2": llama("Gemma2", sliding_window=3, **GEMMA2),
     "gemma2 capped": llama("Gemma2", sliding_window=3, final_logit_softcapping=0.7, **GEMMA2),
     "gemma3": llama("Gemma3", sliding_window=3, **GEMMA2),

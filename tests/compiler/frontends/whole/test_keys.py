@@ -1,11 +1,15 @@
 """Keys of config.json for whole models: each is on a list, defaults are transformers', and the lists are right."""
 
+import contextlib
+import itertools
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import transformers
 
+from cortico.frontends.config import Config
 from cortico.frontends.keys import FIXED
 from cortico.frontends.keys import HARMLESS as OF_ALL
 from cortico.frontends.model import HARMLESS, Model
@@ -114,6 +118,14 @@ def _with_head(kind):
     return next((case for case in found if not case.cls.endswith("Model")), found[0])
 
 
+@pytest.mark.parametrize("kind", PLAIN)
+def test_classes_are_those_of_transformers(kind):
+    """Each is there, and a model of this family; a type of model has one of each kind."""
+    family = family_of(kind)
+    types = {getattr(transformers, name).config_class.model_type for name in family.model.heads}
+    assert types == set(family.model_types)
+
+
 def _noticed(folder, case, before):
     try:
         return read_model(folder, **case.read)[0] != before
@@ -157,3 +169,21 @@ def test_the_experiments_notice_what_matters():
     other = replace(case, options=case.options | {"rms_norm_eps": 0.5})
     found = (outputs_of_case(each)["logits"] for each in (case, other))
     assert not np.allclose(*found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", PLAIN)
+def test_any_value_is_read_or_refused(kind):
+    """Of whatever type and size: by an error of ours, if it is refused."""
+    family, own = family_of(kind), PLAIN[kind].config_class(**PLAIN[kind].options).to_dict()
+    model, keys = family.model, family.model.keys(family.keys)
+    given = {k: v for k, v in own.items() if k in keys.known and not callable(v)}
+    described = family.describe(replace(family.keys.resolve(Config("c", given)), tokens=9), 0)
+    for key, value in itertools.product(model.read, of_attention.HOSTILE):
+        with contextlib.suppress(SpecError):
+            config = keys.resolve(Config("config.json", given | {key: value}))
+            stack = model.stack(config, *([described[0]] for _ in model.parts))
+            assert stack.embedding.model == described[0].model or kind in ("electra", "albert")
+            model.table(config)
+            for head in model.heads.values():
+                assert head.readout is None or head.readout(config).logits.model > 0

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from cortico.backends import run_network
 from cortico.frontends.whole_models import read_model
@@ -96,6 +97,16 @@ def assert_circuit_computes_it(spec, weights):
 @pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
 def test_padding(tmp_path, name):
     assert largest_error(CASES[name], tmp_path, KEEP) < CASES[name].tolerance
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_how_gemma_scales_tokens(tmp_path, dtype):
+    """By √model, as transformers rounds it: to the type of the weights in the file."""
+    CASES["gemma"].build().to(dtype).save_pretrained(tmp_path)
+    table = transformers.AutoModel.from_pretrained(tmp_path).get_input_embeddings()
+    assert table.weight.dtype is dtype
+    scale = read_model(tmp_path)[0].stack.embedding.scale
+    assert scale == float(table.embed_scale.to(dtype)) != 24**0.5
 
 
 def test_the_pooler_is_read_where_it_is(tmp_path):
