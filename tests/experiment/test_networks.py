@@ -24,7 +24,11 @@ def gpt2():
         n_embd=HEADS * FEATURES, n_head=HEADS, n_layer=LEVELS, vocab_size=40, n_positions=16
     )
     torch.manual_seed(0)
-    return transformers.GPT2LMHeadModel._from_config(config, attn_implementation="eager").double().eval()
+    return (
+        transformers.GPT2LMHeadModel._from_config(config, attn_implementation="eager")
+        .double()
+        .eval()
+    )
 
 
 @pytest.fixture(scope="module")
