@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import argument
 from cortico.cli.paths import SOURCES, PathKind, kind_of
-from cortico.cli.sources import SourceArguments, SpecArguments
+from cortico.cli.sources import SourceArguments, SpecArguments, tell_of_passed_over
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,6 +118,7 @@ def _of_checkpoint(source: Path, arguments: LayerArguments) -> tuple[ModelSpec, 
     from cortico.frontends.whole_models import read_model
 
     arguments.refuse("a checkpoint", "weights", "random_weights")
+    tell_of_passed_over(source)
     return read_model(
         source, arguments.architecture, arguments.prefix, arguments.ignore, arguments.tokens
     )
