@@ -16,11 +16,9 @@ from cortico.backends.cells.backend import ScriptBackend
 from cortico.backends.script_parts import unwritable
 from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit
+from cortico.ir.analysis.dimensions import crowded
 
 __all__ = ["Brian2Backend", "Options", "emit_script", "load_simulate"]
-
-#: Most axes: NumPy arrays have that many dimensions, and one is for presentations.
-_MOST_AXES = 31
 
 
 class Brian2Backend(ScriptBackend[Options]):
@@ -50,7 +48,6 @@ def _unsupported(circuit: Circuit, options: Options) -> Iterator[str]:
                 yield f"axes in time, which {name}={value} has not"
         if options.duration is not None:
             yield "axes in time, where duration does not apply: a token stays until all has settled"
-    if len(circuit.axes) > _MOST_AXES:
-        yield f"{len(circuit.axes)} axes, NumPy arrays have at most {_MOST_AXES} beside time"
+    yield from crowded(circuit)
     yield from unspelled(circuit, "brian2", "which networks of Brian2 do not settle to")
     yield from unwritable(circuit)

@@ -16,6 +16,7 @@ from cortico.backends.script_parts import unwritable
 from cortico.backends.script_running import run_and_listen
 from cortico.backends.transfers import function_table, unspelled
 from cortico.ir import Circuit, Population
+from cortico.ir.analysis.dimensions import crowded
 from cortico.ir.analysis.inputs import Arrays, given_inputs, stored_values
 from cortico.ir.arguments import kind
 from cortico.ir.options import OptionSet
@@ -126,7 +127,7 @@ class CellBackend(ScriptBackend[Kind]):
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         missing = unspelled(circuit, self.language or self.name, self.lacks)
-        return [*axes_in_time(circuit), *missing, *unwritable(circuit)]
+        return [*axes_in_time(circuit), *crowded(circuit), *missing, *unwritable(circuit)]
 
     def source(self, circuit: Circuit) -> str:
         return emit_cell_script(circuit, self)
