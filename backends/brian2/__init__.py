@@ -6,13 +6,14 @@ share a NeuronGroup, `statements` and `results` write the script around them, `t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from cortico.backends.brian2.emitter import emit_script
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.running import load_simulate, require_brian2
 from cortico.backends.brian2.schedule import unscheduled
 from cortico.backends.cells.backend import ScriptBackend
+from cortico.backends.cells.estimate import Estimate, estimate
 from cortico.backends.script_parts import unwritable
 from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit
@@ -35,6 +36,12 @@ class Brian2Backend(ScriptBackend[Options]):
 
     def source(self, circuit: Circuit) -> str:
         return emit_script(circuit, self.options)
+
+    def estimate(self, circuit: Circuit, symbols: Mapping[str, int]) -> Estimate | None:
+        """In the fast form synapses are no objects: they take the bytes of their weights."""
+        name = "brian2 fast" if self.options.form == "fast" else self.name
+        cells = 1 + self.options.neurons if self.options.cells == "lif" else 1
+        return estimate(name, self.title, circuit, symbols, cells)
 
     def require(self) -> None:
         require_brian2(self.options.target)

@@ -1,6 +1,5 @@
 """Whole models as one network of a simulator: flat circuits of many blocks settle to the interpreter's numbers."""
 
-import dataclasses
 import functools
 
 import networkx
@@ -18,7 +17,7 @@ from cortico.spec.blocks import FeedForward
 from cortico.spec.model_weights import random_model
 from tests.backends.brian2.simulation import SYNCHRONOUS, simulate
 from tests.backends.networks.models import SPECS, WIDTH, attention, before, case
-from tests.backends.simulators import ANNARCHY, NENGO, NEST, NEURON, values_of
+from tests.backends.simulators import ANNARCHY, NENGO, NEST, NEURON
 from tests.conformance.test_backends import relative_error
 
 WHOLE = ("encoder", "llama", "translator")
