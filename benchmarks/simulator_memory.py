@@ -14,12 +14,15 @@ import sys
 import time
 
 import numpy as np
+from scipy.optimize import nnls
 
 #: Features and tokens: small; many pairs of tokens, which are neurons; wide, which are synapses.
-SIZES = ((8, 4), (8, 40), (160, 4))
+SIZES = ((8, 4), (8, 24), (64, 4))
+#: The same for those that hold a synapse in few bytes.
+LARGE = {"brian2": ((8, 4), (8, 40), (160, 4)), "nengo": ((8, 4), (8, 40), (160, 4))}
 
 
-def measure(backend, model, tokens):
+def measure(backend: str, model: int, tokens: int) -> tuple[float, ...]:
     """Neurons, synapses, the most bytes that the simulator's process held, and seconds."""
     from cortico import AttentionSpec, lower, random_weights
     from cortico.backends import get_runner
@@ -34,20 +37,20 @@ def measure(backend, model, tokens):
     return counts.neurons, counts.synapses, peak, time.perf_counter() - started
 
 
-def constants(rows):
-    """Bytes of a process without a network, of a neuron and of a synapse, by least squares."""
+def constants(rows: list[list[float]]) -> np.ndarray:
+    """Bytes of a process without a network, of a neuron and of a synapse: none is below 0."""
     counts = np.array([(1, neurons, synapses) for neurons, synapses, *_ in rows], float)
-    return np.linalg.lstsq(counts, np.array([row[2] for row in rows], float), rcond=None)[0]
+    return nnls(counts, np.array([row[2] for row in rows], float))[0]
 
 
-def main():
+def main() -> None:
     """Print what was measured, a line for each backend."""
     for backend in sys.argv[1:]:
-        rows = [json.loads(in_process(backend, *sizes)) for sizes in SIZES]
+        rows = [json.loads(in_process(backend, *sizes)) for sizes in LARGE.get(backend, SIZES)]
         print(backend, rows, constants(rows).round().tolist(), flush=True)
 
 
-def in_process(backend, *sizes):
+def in_process(backend: str, *sizes: int) -> str:
     """What a process of its own prints: the peak of its children is of one simulator."""
     code = (
         f"import json; from benchmarks.simulator_memory import measure; "

@@ -156,7 +156,7 @@ def test_few_axes_have_a_dimension_each():
 
 def test_brian2_says_when_a_network_has_not_settled():
     """Steps of nearly twice the time constant, after which a rate swings for long."""
-    with pytest.raises(RuntimeError, match="not settled in .*: the last step moved by"):
+    with pytest.raises(RuntimeError, match=r"not settled in .*: the last step moved by"):
         simulate(scaled(1.0), {"x": np.ones((2, 1))}, method="euler", dt=19.0, tau=10.0)
 
 
