@@ -19,7 +19,7 @@ from scipy.optimize import nnls
 #: Features and tokens: small; many pairs of tokens, which are neurons; wide, which are synapses.
 SIZES = ((8, 4), (8, 24), (64, 4))
 #: The same for those that hold a synapse in few bytes.
-LARGE = {"brian2": ((8, 4), (8, 40), (160, 4)), "nengo": ((8, 4), (8, 40), (160, 4))}
+LARGE = {"brian2": ((8, 4), (8, 40), (160, 4))}
 
 
 def measure(backend: str, model: int, tokens: int) -> tuple[float, ...]:
