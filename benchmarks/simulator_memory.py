@@ -18,6 +18,7 @@ from scipy.optimize import nnls
 
 #: Features and tokens: small; many pairs of tokens, which are neurons; wide, which are synapses.
 SIZES = ((8, 4), (8, 24), (64, 4))
+#: The memory of Nengo grows with the square of a population's dendrites: `estimate` says how it was read off.
 #: The same for those that hold a synapse in few bytes.
 LARGE = {"brian2": ((8, 4), (8, 40), (160, 4))}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cortico import SpecError
+from cortico import AttentionSpec, SpecError, lower
 from cortico.backends import get_backend, get_runner
 from cortico.backends.brian2 import Options, emit_script
 from cortico.backends.cells import backend as running
@@ -93,3 +93,19 @@ def test_progress_tells_of_simulators_alone():
 def test_free_memory_is_some():
     assert 2**20 < sizes.free_memory() < 2**50
     assert np.isfinite(sizes.free_memory())
+
+
+@pytest.mark.parametrize(
+    ("backend", "model", "tokens", "measured"),
+    [
+        ("brian2", 160, 4, 215_498_752),
+        ("nest", 8, 24, 469_663_744),
+        ("nengo", 8, 24, 3_815_026_688),
+        ("nengo", 64, 4, 259_158_016),
+    ],
+)
+def test_the_constants_are_near_what_processes_held(backend, model, tokens, measured):
+    """Figures of benchmarks/simulator_memory.py."""
+    spec = AttentionSpec(model, 2)
+    told = get_backend(backend).estimate(lower(spec), {"n": tokens})
+    assert 0.8 < told.bytes / measured < 1.25
