@@ -13,8 +13,9 @@ def unspelled(circuit: Circuit, language: str, lacks: str) -> Iterator[str]:
     """A line for each population with a function that `language`, a column of the table, does not have."""
     for population in circuit.populations:
         if getattr(TRANSFERS[population.transfer], language) is None:
+            at = f" at {population.path}" if population.path else ""
             yield (
-                f"population {population.name!r} has the transfer function {population.transfer}, {lacks}"
+                f"population {population.name!r}{at} has the transfer function {population.transfer}, {lacks}"
             )
 
 

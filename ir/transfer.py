@@ -164,7 +164,7 @@ _ENTRIES = (
         torch="torch.erf({x})",
         jax="lax.erf({x})",
         onnx="Erf({x})",
-        brian2=None,
+        brian2="erf({x})",
         annarchy=None,
         neuron="f = erf(x)",
         nest=None,
@@ -276,7 +276,7 @@ _ENTRIES = (
         torch="torch.nn.functional.gelu({x})",
         jax="jax.nn.gelu({x}, approximate=False)",
         onnx="Mul(Mul({x}, Add(Erf(Div({x}, 1.4142135623730951)), 1)), 0.5)",
-        brian2=None,
+        brian2="(0.5 * ({x}) * (1 + erf(0.7071067811865476 * ({x}))))",
         annarchy=None,
         neuron="f = 0.5 * x * (1 + erf(0.7071067811865476 * x))",  # NMODL has no erfc
         nest=None,

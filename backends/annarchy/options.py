@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from cortico.ir.options import Help, OptionSet, number, whole
+from cortico.backends.cells.estimate import SizedOptions
+from cortico.ir.options import Help, number, whole
 
 
 @dataclass(frozen=True)
-class Options(OptionSet):
+class Options(SizedOptions):
     """How a network is integrated (exponential Euler). Times in ms; SpecError for what cannot be.
 
     `tau` replaces all membrane time constants by one. The network runs until no rate is further from

@@ -6,21 +6,20 @@ share a NeuronGroup, `statements` and `results` write the script around them, `t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from cortico.backends.brian2.emitter import emit_script
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.running import load_simulate, require_brian2
 from cortico.backends.brian2.schedule import unscheduled
 from cortico.backends.cells.backend import ScriptBackend
+from cortico.backends.cells.estimate import Estimate, estimate
 from cortico.backends.script_parts import unwritable
 from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit
+from cortico.ir.analysis.dimensions import crowded
 
 __all__ = ["Brian2Backend", "Options", "emit_script", "load_simulate"]
-
-#: Most axes: NumPy arrays have that many dimensions, and one is for presentations.
-_MOST_AXES = 31
 
 
 class Brian2Backend(ScriptBackend[Options]):
@@ -38,6 +37,12 @@ class Brian2Backend(ScriptBackend[Options]):
     def source(self, circuit: Circuit) -> str:
         return emit_script(circuit, self.options)
 
+    def estimate(self, circuit: Circuit, symbols: Mapping[str, int]) -> Estimate | None:
+        """In the fast form synapses are no objects: they take the bytes of their weights."""
+        name = "brian2 fast" if self.options.form == "fast" else self.name
+        cells = 1 + self.options.neurons if self.options.cells == "lif" else 1
+        return estimate(name, self.title, circuit, symbols, cells)
+
     def require(self) -> None:
         require_brian2(self.options.target)
 
@@ -50,7 +55,6 @@ def _unsupported(circuit: Circuit, options: Options) -> Iterator[str]:
                 yield f"axes in time, which {name}={value} has not"
         if options.duration is not None:
             yield "axes in time, where duration does not apply: a token stays until all has settled"
-    if len(circuit.axes) > _MOST_AXES:
-        yield f"{len(circuit.axes)} axes, NumPy arrays have at most {_MOST_AXES} beside time"
+    yield from crowded(circuit)
     yield from unspelled(circuit, "brian2", "which networks of Brian2 do not settle to")
     yield from unwritable(circuit)

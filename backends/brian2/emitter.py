@@ -21,6 +21,7 @@ from cortico.backends.cells.statements import (
     weights_option,
 )
 from cortico.ir import Circuit
+from cortico.ir.analysis.dimensions import dimensions
 from cortico.ir.physiology import cell_type
 
 #: What the statements of a network use of Brian2.
@@ -94,18 +95,15 @@ def _wiring(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
 
 def _grid(coder: Coder) -> Iterator[str]:
     """Lines that make the index of each axis an array along a dimension of its own."""
-    space = [axis for axis in coder.circuit.axes if not axis.in_time]
-    names = [coder.axes[axis.name] for axis in space]
-    ranges = [f":{coder.size(axis.extent)}" for axis in space]
-    if coder.in_time:  # the first dimension is the presentation
-        names, ranges = ["_", *names], [":1", *ranges]
-    yield f"{', '.join(names)}{',' * (len(names) == 1)} = np.ogrid[{', '.join(ranges)},]"
+    space = [axis.name for axis in coder.circuit.axes if not axis.in_time]
+    yield from coder.grid(space, leading=int(coder.in_time))  # the first is the presentation
     if coder.in_time:
         yield "# Tokens come one after another. These axes hold the token at each presentation."
         yield f"passes = [{', '.join(_longest(coder, phase) for phase in coder.plan.phases)}]"
+    others = len(set(dimensions(coder.circuit, space).values()))
     for axis in coder.circuit.axes:
         if axis.in_time:
-            yield f"{coder.axes[axis.name]} = presented({coder.size(axis.extent)}, passes, {len(space)})"
+            yield f"{coder.axes[axis.name]} = presented({coder.size(axis.extent)}, passes, {others})"
 
 
 def _longest(coder: Coder, phase: int) -> str:

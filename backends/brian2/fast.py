@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from cortico.backends.brian2.cell_groups import CellGroup
 from cortico.backends.brian2.coder import Coder
 from cortico.ir import Projection, Weight
-from cortico.ir.analysis.letters import axis_letters
+from cortico.ir.analysis.letters import letters_of
 
 
 def currents(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
@@ -34,7 +34,7 @@ def currents(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
 
 def _part(coder: Coder, projection: Projection, rates: str) -> str:
     """The cells of a projection's target, and what each of them hears."""
-    circuit, letters = coder.circuit, axis_letters(coder.circuit)
+    circuit = coder.circuit
     pre, post = circuit.heard(projection), circuit.population(projection.post)
     gain = "" if projection.weight.gain.is_one else f"{coder.gain(projection.weight.gain)} * "
     if not projection.weight.tensor and not projection.domain and set(pre.axes) <= set(post.axes):
@@ -48,7 +48,8 @@ def _part(coder: Coder, projection: Projection, rates: str) -> str:
         left, right = coder.axes[bound.left], coder.axes[bound.right]
         inside = f"({left}.reshape(-1, 1) - {right}.ravel() <= {bound.offset})"
         factors.append((f"1.0 * {inside}", (bound.left, bound.right)))
-    known = {axis for _, axes in factors for axis in axes}
+    known = dict.fromkeys(axis for _, axes in factors for axis in axes)
+    letters = letters_of(known)
     kept = [axis for axis in post.axes if axis in known]
     terms = ",".join("".join(letters[axis] for axis in axes) for _, axes in factors)
     subscripts = f"{terms}->{''.join(letters[axis] for axis in kept)}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
+from cortico.backends.cells.estimate import SizedOptions
 from cortico.ir import SpecError
-from cortico.ir.options import Help, Only, OptionSet, hints, marks, number, whole
+from cortico.ir.options import Help, Only, hints, marks, number, whole
 
 Method = Literal["euler", "exponential_euler", "rk2", "rk4", "heun"]
 
@@ -15,7 +16,7 @@ _POSITIVE = number(1e-12, 1e9, "a positive number")
 
 
 @dataclass(frozen=True)
-class Options(OptionSet):
+class Options(SizedOptions):
     """How a network is integrated. Times in ms; SpecError for what cannot be.
 
     `tau` replaces all membrane time constants by one; with `method="euler"` and `dt` equal to it a step
@@ -81,6 +82,6 @@ class Options(OptionSet):
 
     def of_script(self, in_time: bool) -> dict[str, object]:
         """What the script takes as arguments, with its defaults."""
-        left_out = {"form", "cells", *(() if self.cells == "lif" else marks(Options, Only))}
+        left_out = {"form", "cells", "size", *(() if self.cells == "lif" else marks(Options, Only))}
         left_out |= {"duration"} if in_time else set()
         return {name: value for name, value in vars(self).items() if name not in left_out}

@@ -37,7 +37,7 @@ def finish(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
         chain = depth(circuit, coder.plan).through
         yield "network = Network(groups, synapses, list(monitors.values()))"
         lasting = "None" if coder.spiking else "duration"
-        yield f"settle(network, groups, target, dt, part, {chain}, tolerance, {lasting})"
+        yield f"settle(network, populations, target, dt, part, {chain}, tolerance, {lasting})"
         yield from range_check(
             circuit,
             lambda name: f'of_cells(*populations["{name}"])',

@@ -9,7 +9,7 @@ from cortico.backends.brian2.coder import Coder
 from cortico.backends.brian2.schedule import time_axes
 from cortico.backends.cells.roles import role_of
 from cortico.backends.cells.statements import called
-from cortico.ir import Population, Projection
+from cortico.ir import TRANSFERS, Population, Projection
 from cortico.ir.domain import restrict
 from cortico.ir.physiology import cell_type
 
@@ -25,7 +25,7 @@ def cells(coder: Coder, group: CellGroup) -> Iterator[str]:
     yield from quoted(equations(group, coder.spiking))
     yield "    method=method,"
     yield f'    name="{group.name}",'
-    yield from namespace(_changing(coder, group))
+    yield from namespace(_named(coder, group))
     yield ")"
     yield f"{group.name}.tau = cells.tau(tau)"
     if coder.spiking:
@@ -59,8 +59,8 @@ def _numbered(coder: Coder, population: Population) -> Iterator[str]:
     yield f"{coder.populations[population.name]} = cells.add({', '.join(arguments)})  # {place}"
 
 
-def _changing(coder: Coder, group: CellGroup) -> Iterator[str]:
-    """Entries of the namespace for what changes from presentation to presentation."""
+def _named(coder: Coder, group: CellGroup) -> Iterator[str]:
+    """Entries of the namespace: what changes from presentation to presentation, and what Brian2 lacks."""
     for current in group.currents:
         name = current.compartment
         if current.drive_in_time:
@@ -75,6 +75,8 @@ def _changing(coder: Coder, group: CellGroup) -> Iterator[str]:
     if group.comes_and_goes:
         parts = ", ".join(_alive(coder, population) for population in group.populations)
         yield f'"alive": timing.table(over_cells(cells.size, {parts}))'
+    if "erf(" in (TRANSFERS[group.transfer].brian2 or ""):
+        yield '"erf": error_function()'
     yield from group.own_names
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from cortico.backends.cells.coder import Coder
+from cortico.backends.cells.estimate import Estimate, estimate, free_memory
 from cortico.backends.cells.script import axes_in_time, dendrites, emit_cell_script
 from cortico.backends.cells.statements import option_lines
 from cortico.backends.extras import require_extra
+from cortico.backends.protocol import Backend
 from cortico.backends.script_parts import unwritable
 from cortico.backends.script_running import run_and_listen
 from cortico.backends.transfers import function_table, unspelled
 from cortico.ir import Circuit, Population
+from cortico.ir.analysis.dimensions import crowded
 from cortico.ir.analysis.inputs import Arrays, given_inputs, stored_values
 from cortico.ir.arguments import kind
 from cortico.ir.options import OptionSet
@@ -58,6 +61,10 @@ class ScriptBackend(ABC, Generic[Kind]):
         """UnsupportedError, in one line, when the simulator or what it needs is missing."""
         require_extra(self.name, self.name, self.title)
 
+    def estimate(self, circuit: Circuit, symbols: Mapping[str, int]) -> Estimate | None:
+        """What the network takes where symbols have these sizes; None where that was never measured."""
+        return estimate(self.name, self.title, circuit, symbols)
+
     def outputs(
         self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
     ) -> dict[str, np.ndarray]:
@@ -77,6 +84,9 @@ class ScriptBackend(ABC, Generic[Kind]):
         """Output name to float64 array; the examples of a batch are simulated one after another."""
         self.require()
         inputs, symbols = given_inputs(circuit, inputs)
+        expected = self.estimate(circuit, symbols)
+        if expected and getattr(self.options, "size", "checked") == "checked":
+            expected.require_room(free_memory())
         weights = stored_values(circuit, symbols, parameters)
         return self.outputs(self.emit(circuit), inputs, weights)
 
@@ -106,7 +116,7 @@ class CellBackend(ScriptBackend[Kind]):
 
     def arguments(self) -> dict[str, object]:
         """The arguments of the script's class `Network`, with their defaults."""
-        return dict(vars(self.options))
+        return {name: value for name, value in vars(self.options).items() if name != "size"}
 
     def flags(self) -> str:
         """Lines that add options to the `parser` of the command line."""
@@ -126,7 +136,16 @@ class CellBackend(ScriptBackend[Kind]):
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         missing = unspelled(circuit, self.language or self.name, self.lacks)
-        return [*axes_in_time(circuit), *missing, *unwritable(circuit)]
+        return [*axes_in_time(circuit), *crowded(circuit), *missing, *unwritable(circuit)]
 
     def source(self, circuit: Circuit) -> str:
         return emit_cell_script(circuit, self)
+
+
+def forecast(backend: Backend, circuit: Callable[[], Circuit], inputs: Mapping[str, Any]) -> str:
+    """`: 6,010 neurons, …` for a simulator whose networks were measured, else nothing; for progress lines."""
+    if not isinstance(backend, ScriptBackend):
+        return ""
+    found = circuit()
+    expected = backend.estimate(found, given_inputs(found, inputs)[1])
+    return f": {expected}" if expected else ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from cortico.backends.names import MarkedNames, Names
 from cortico.ir import Bound, Circuit, Extent, Gain, Weight
+from cortico.ir.analysis.dimensions import dimensions
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,21 @@ class Coder:
         free = [(a, p) for a, p in gain.sizes if (a, p) not in fixed]
         powers = [f"{self.size(extents[a])} ** {float(p)}" for a, p in free]
         return " * ".join([repr(number)] * (number != 1 or not powers) + powers)
+
+    def grid(self, axes: Sequence[str], leading: int = 0) -> Iterator[str]:
+        """Lines that make the index of each axis an array along its dimension, behind `leading` others."""
+        own = dimensions(self.circuit, axes)
+        count = leading + len(set(own.values()))
+        sizes = {axis: self.size(self.circuit.axis(axis).extent) for axis in axes}
+        if len(axes) > count - leading:
+            yield "# Axes that never meet lie along the same dimension."
+            for axis in axes:
+                place = leading + own[axis]
+                yield f"{self.axes[axis]} = along({sizes[axis]}, {place}, {count})"
+        elif count:
+            names = ", ".join(["_"] * leading + [self.axes[axis] for axis in axes])
+            ranges = ", ".join([":1"] * leading + [f":{size}" for size in sizes.values()])
+            yield f"{names}{',' * (count == 1)} = np.ogrid[{ranges},]"
 
     def where(self, bounds: Iterable[Bound]) -> str:
         """The truth of all bounds at the indices of the grid; empty when there are none."""

@@ -65,7 +65,7 @@ def _simulate(coder: Coder, engine: CellBackend[Any], chain: int) -> str:
         '"""Make the network for one example and let it settle; returns the outputs by name."""',
         *bind(coder),
         "",
-        *_grid(coder),
+        *coder.grid([axis.name for axis in circuit.axes]),
         _network(engine),
         "",
     ]
@@ -91,14 +91,6 @@ def _of_cells(coder: Coder, population: str) -> str:
 def _network(engine: CellBackend[Any]) -> str:
     made = f"Network({', '.join(f'{name}={name}' for name in engine.arguments())})"
     return f"network = network or {made}" if engine.reuses else f"network = {made}"
-
-
-def _grid(coder: Coder) -> Iterator[str]:
-    """The line that makes the index of each axis an array along a dimension of its own."""
-    names = "".join(f"{coder.axes[axis.name]}, " for axis in coder.circuit.axes)
-    ranges = ", ".join(f":{coder.size(axis.extent)}" for axis in coder.circuit.axes)
-    if names:
-        yield f"{names.rstrip()[: -1 if names.count(',') > 1 else None]} = np.ogrid[{ranges},]"
 
 
 def _population(coder: Coder, engine: CellBackend[Any], population: Population) -> Iterator[str]:

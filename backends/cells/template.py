@@ -110,6 +110,11 @@ def numbered(first, axes, where):
     return numbers, count
 
 
+def along(size, dimension, dimensions):
+    """The indices of an axis, an array along one of so many dimensions."""
+    return np.arange(size).reshape([size if k == dimension else 1 for k in range(dimensions)])
+
+
 def by_cell(place, count, values):
     """One number per cell, from arrays over the grid."""
     found = np.zeros(count + 1)  # the last one takes what has no cell, place -1

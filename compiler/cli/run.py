@@ -45,6 +45,10 @@ class Arguments(RunArguments):
     text: tuple[str, ...] = argument(
         "--text", metavar="TEXT", help="a text for a whole model; repeatable"
     )
+    restrict_vocabulary: bool = argument(
+        "--restrict-vocabulary",
+        help="leave out the cells of tokens that do not occur, for simulators of single cells",
+    )
 
 
 def execute(arguments: Arguments) -> int:
@@ -55,7 +59,7 @@ def execute(arguments: Arguments) -> int:
         from cortico.cli.run_model import run_model
 
         return run_model(arguments)
-    arguments.refuse("a circuit, which hears no words", "text")
+    arguments.refuse("a circuit, which hears no words", "text", "restrict_vocabulary")
     return _run_circuit(arguments)
 
 
@@ -63,6 +67,7 @@ def _run_circuit(arguments: Arguments) -> int:
     import numpy as np
 
     from cortico.backends import get_runner, require_support
+    from cortico.backends.cells.backend import forecast
     from cortico.cli.console import console, print_line, stages
     from cortico.report.words import one_line
 
@@ -74,7 +79,7 @@ def _run_circuit(arguments: Arguments) -> int:
         require_support(backend, circuit)
         inputs = read_arrays(required_input(arguments), circuit)
         weights = read_weights(arguments.weights, arguments.circuit, circuit)
-        progress(f"running {arguments.backend}")
+        progress(f"running {arguments.backend}{forecast(backend, lambda: circuit, inputs)}")
         with np.errstate(all="ignore"):  # the summary tells of NaN and infinity
             outputs = backend.run(circuit, inputs, weights)
         if arguments.output:

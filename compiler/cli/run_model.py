@@ -22,10 +22,12 @@ _SHOWN = 40  #: characters of a text in a table
 def run_model(arguments: Arguments) -> int:
     """Run, write the outputs, and print their shapes and, of texts, what they say."""
     from cortico.backends import run_network
+    from cortico.backends.cells.backend import forecast
     from cortico.cli.console import console, print_line, print_table, stages
     from cortico.cli.models import read_network
     from cortico.cli.run import check_output, summary, write_arrays
     from cortico.cli.targets import read_backend
+    from cortico.passes.restrict_vocabulary import restrict_vocabulary
     from cortico.report.words import one_line
 
     with stages() as progress:
@@ -34,8 +36,13 @@ def run_model(arguments: Arguments) -> int:
         arguments.refuse("a compiled model", "weights")
         check_output(arguments.output, network)
         inputs, tokenizer = given_inputs(arguments, network)
-        progress(f"running {arguments.backend}")
-        outputs = run_network(network, inputs, read_backend(arguments))
+        given = inputs
+        if arguments.restrict_vocabulary:
+            made = restrict_vocabulary(network, inputs)
+            network, given = made.network, made.renumbered(inputs)
+        backend = read_backend(arguments)
+        progress(f"running {arguments.backend}{forecast(backend, network.flatten, given)}")
+        outputs = run_network(network, given, backend)
         if arguments.output:
             write_arrays(arguments.output, outputs, arguments.force)
     for name, array in outputs.items():

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Iterable
 
 from cortico.ir.circuit import Circuit
 
 
 def axis_letters(circuit: Circuit) -> dict[str, str]:
     """Axis name to a letter of its own: the name itself where it is one letter, else a free one."""
-    names = [axis.name for axis in circuit.axes]
+    return letters_of(axis.name for axis in circuit.axes)
+
+
+def letters_of(axes: Iterable[str]) -> dict[str, str]:
+    """The same for some axes, of which there are no more than letters."""
+    names = list(axes)
     letters = {name: name for name in names if len(name) == 1 and name.isalpha()}
     for name in names:
         if name not in letters:

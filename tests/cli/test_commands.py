@@ -91,7 +91,11 @@ def test_compile_checkpoint(cortico, home):
 
 
 def test_compile_checkpoint_file_and_prefix(cortico, home):
-    ok(cortico("compile", "bert/model.safetensors", "--prefix", "bert", "--layer", 0, "-o", "layer"))
+    ok(
+        cortico(
+            "compile", "bert/model.safetensors", "--prefix", "bert", "--layer", 0, "-o", "layer"
+        )
+    )
     assert json.loads((home / "layer" / "spec.json").read_text())["name"] == "bert layer 0"
 
 
@@ -148,7 +152,11 @@ def test_compile_cross_attention_and_ignore_a_key(cortico, home):
     Path("bert/config.json").write_text(json.dumps(config))
     code, _, errors = cortico("compile", "bert", "--layer", 0, "--ignore", "foo", "-o", "layer")
     assert code == 2 and "unknown key 'bar' = 2" in errors and "'foo'" not in errors
-    ok(cortico("compile", "bert", "--layer", 0, "--ignore", "foo", "--ignore", "bar", "-o", "layer"))
+    ok(
+        cortico(
+            "compile", "bert", "--layer", 0, "--ignore", "foo", "--ignore", "bar", "-o", "layer"
+        )
+    )
 
 
 def test_compile_tokens(cortico, home):

@@ -1,10 +1,12 @@
 """A network that settles: all tokens are there at once."""
 
 import numpy as np
-from brian2 import NetworkOperation
+from brian2 import NetworkOperation, StateMonitor, ms
 
 from cortico.backends.brian2.template.network import start
 from cortico.backends.cells.template import settling_steps
+
+SILENT = 1e-30  # rates that are smaller count as zero
 
 
 def over_cells(size, *parts):
@@ -38,39 +40,77 @@ def of_cells(group, cells):
     return group.r[:][cells[cells >= 0]]
 
 
-def settle(network, groups, target, dt, part, depth, tolerance, duration):
+def settle(network, populations, target, dt, part, depth, tolerance, duration):
     """Run until no rate moves any more, or for `duration` ms. C++ runs for a time known beforehand."""
-    steps, watch = settling_steps(depth, part, tolerance), None
-    if duration is None and target != "cpp_standalone":
-        duration = 20 * steps * dt
-        watch = Watch(network, groups, depth, part * tolerance)
-        watching = NetworkOperation(watch.look, when="end")
+    steps, course = settling_steps(depth, part, tolerance), Course(populations, part * tolerance)
+    if duration is not None:
+        start(network, target, duration)
+    elif target == "cpp_standalone":
+        network.add(*course.at(2 * steps * dt - dt))
+        start(network, target, 2 * steps * dt)
+        course.end()
+    else:
+        watching = NetworkOperation(course.watch(network, depth), when="end")
         network.add(watching)
-    start(network, target, steps * dt if duration is None else duration)
-    if watch:
+        start(network, target, 20 * steps * dt)
         network.remove(watching)
-    if watch and not watch.settled:
-        raise RuntimeError(f"not settled in {duration} ms: the last step moved by {watch.moved}")
+    if duration is None and not course.settled:
+        raise RuntimeError(f"not settled in {network.t}: the last step moved by {course.moved}")
 
 
-class Watch:
-    """Stops the network when no group moves more in a step than a small part of its largest rate."""
+class Course:
+    """Whether a network has settled: no population moves more in a step than a part of its largest rate."""
 
-    def __init__(self, network, groups, depth, tolerance):
-        self.network, self.groups, self.tolerance = network, groups, tolerance
-        self.rates, self.left = [np.zeros(1)] * len(groups), depth
-        self.moved, self.settled = np.inf, False
+    def __init__(self, populations, tolerance):
+        self.tolerance, self.moved, self.monitors = tolerance, np.inf, []
+        self.groups = list({id(group): group for group, _ in populations.values()}.values())
+        firsts = {id(group): [] for group in self.groups}
+        for group, cells in populations.values():
+            if (cells >= 0).any():
+                firsts[id(group)].append(cells.max(initial=0, where=cells >= 0) + 1)
+        # cells of a population are numbered one after another
+        self.firsts = [[0, *sorted(firsts[id(group)])[:-1]] for group in self.groups]
+        self.rates = [np.zeros(group.N) for group in self.groups]
 
-    def look(self):
+    @property
+    def settled(self):
+        """Whether the last step moved little."""
+        return self.moved <= self.tolerance
+
+    def step(self):
         """Compare the rates with those of the step before."""
-        last, self.left = self.rates, self.left - 1
-        self.rates = [np.array(group.r) for group in self.groups]
-        moved = [np.abs(new - old).max() for new, old in zip(self.rates, last)]
-        largest = [np.abs(rates).max() for rates in self.rates]
-        if not np.isfinite(largest).all():
-            raise FloatingPointError("a rate is NaN or infinite: is dt too long for tau?")
-        parts = [m / size if size else np.inf for m, size in zip(moved, largest) if m]
+        last, self.rates = self.rates, [np.array(group.r) for group in self.groups]
+        parts = []
+        for new, old, firsts in zip(self.rates, last, self.firsts):
+            moved = np.maximum.reduceat(np.abs(new - old), firsts)
+            largest = np.maximum.reduceat(np.abs(new), firsts)
+            if not np.isfinite(largest).all():
+                raise FloatingPointError(
+                    "a rate is NaN or infinite: is dt too long for tau, or does a norm divide by "
+                    "nearly nothing while signals arrive?"
+                )
+            parts.append((moved / (largest + SILENT)).max())
         self.moved = max(parts, default=0.0)
-        if self.left < 0 and self.moved <= self.tolerance:
-            self.settled = True
-            self.network.stop()
+
+    def watch(self, network, depth):
+        """What is done after each step: end the run when a signal has passed all cells, and none moves."""
+        left = iter(range(depth, -1, -1))
+
+        def look():
+            self.step()
+            if next(left, 0) == 0 and self.settled:
+                network.stop()
+
+        return look
+
+    def at(self, time):
+        """Monitors of the rates at a time in ms."""
+        self.monitors = [
+            StateMonitor(g, "r", record=True, dt=time * ms, when="start") for g in self.groups
+        ]
+        return self.monitors
+
+    def end(self):
+        """Compare the rates with those that were monitored."""
+        self.rates = [np.asarray(monitor.r)[:, -1] for monitor in self.monitors]
+        self.step()

@@ -9,11 +9,13 @@ circuits, arXiv 2504.06354. Rates have no unit: they are relative to a baseline 
 {tensors}
 """
 
+import math
 import os
 from typing import Any
 
 import numpy as np
 from brian2 import (
+    Function,
     StateMonitor,
     defaultclock,
     device,
@@ -60,6 +62,15 @@ class Cells:
     def tau(self, same=None):
         """Membrane time constants, or one for all."""
         return np.array(self.taus or [1.0] if same is None else [float(same)] * self.size) * ms
+
+
+def error_function():
+    """erf, which equations of Brian2 know by what its `namespace` says; C has one of its own."""
+    made = Function(np.vectorize(math.erf, otypes=[float]), arg_units=[1], return_unit=1)
+    made.implementations.add_implementation("cpp", code=None, name="erf")
+    in_c = 'cdef extern from "math.h":\n    double erf(double x)\n'
+    made.implementations.add_implementation("cython", code=in_c, name="erf")
+    return made
 
 
 def connect(synapses, pre, post, **values):

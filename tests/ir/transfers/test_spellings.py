@@ -178,6 +178,7 @@ OPERATORS = {
 WORDS = {
     "brian2": {
         **{word: getattr(np, word) for word in ("exp", "tanh", "sqrt", "clip", "abs", "log1p")},
+        "erf": np.vectorize(math.erf),
         "inf": np.inf,
     },
     "annarchy": {
