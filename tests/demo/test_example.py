@@ -79,6 +79,30 @@ def test_what_is_not_there_is_refused():
         read_at(model_folder(), [])
 
 
+def test_a_norm_before_attention_is_heard(tmp_path):
+    """GPT-2 norms what attention hears: layer 1 of a small one, as transformers has it."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    tokenizers = pytest.importorskip("tokenizers")
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(vocab_size=5, n_positions=8, n_embd=8, n_layer=2, n_head=2)
+    gpt = transformers.GPT2LMHeadModel(config).double().eval()
+    gpt.save_pretrained(tmp_path)
+    words = {word: k for k, word in enumerate("a b c d e".split())}
+    split = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, "e"))
+    split.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    split.save(str(tmp_path / "tokenizer.json"))
+    seen = []
+    for part in (gpt.transformer.h[1].ln_1, gpt.transformer.h[1].attn.c_proj):
+        part.register_forward_hook(lambda module, heard, gives: seen.append(gives.numpy()))
+    with torch.no_grad():
+        gpt(torch.tensor([[1, 0, 3]]))
+    reading = read_at(tmp_path, ["b a d"], 1)
+    assert [*reading.inputs] == ["x"] and reading.pieces == (("b", "a", "d"),)
+    np.testing.assert_allclose(reading.inputs["x"], seen[0], atol=1e-12)
+    np.testing.assert_allclose(reading.output, seen[1], atol=1e-12)
+
+
 def test_a_text_needs_a_tokenizer(tmp_path):
     with pytest.raises(SpecError, match=r"has no tokenizer\.json"):
         read_at(tmp_path, ["Bread."])
