@@ -88,7 +88,7 @@ def test_a_norm_before_attention_is_heard(tmp_path):
     config = transformers.GPT2Config(vocab_size=5, n_positions=8, n_embd=8, n_layer=2, n_head=2)
     gpt = transformers.GPT2LMHeadModel(config).double().eval()
     gpt.save_pretrained(tmp_path)
-    words = {word: k for k, word in enumerate("a b c d e".split())}
+    words = {word: k for k, word in enumerate(["a", "b", "c", "d", "e"])}
     split = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, "e"))
     split.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     split.save(str(tmp_path / "tokenizer.json"))
