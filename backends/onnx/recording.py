@@ -100,7 +100,9 @@ class Recording:
             return places.equals(0).astype(self.dtype)
         (argument,) = formula.arguments
         if formula.kind == "rows":
-            return self.helpers.names.take(self._tensor(argument), places, axis=0)
+            table = self._tensor(argument)
+            assert table is not None  # a table has values, it is no formula
+            return self.helpers.names.take(table, places, axis=0)
         return self.helpers.rotation(places, self._double(argument)).astype(self.dtype)
 
     def _double(self, name: str) -> Array:

@@ -64,7 +64,8 @@ class CommandArguments:
     def given(self, *names: str) -> Iterator[str]:
         """Those of these options that were given, as they are written: `--random-weights`."""
         for name in names:
-            if getattr(self, name) not in (None, (), False):
+            found = getattr(self, name)
+            if found is not None and found is not False and found != ():
                 yield f"--{name.replace('_', '-')}"
 
     def refuse(self, what: str, *names: str) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cortico.cli import run
 from cortico.cli.arguments import argument
 from cortico.cli.circuits import read_circuit
-from cortico.cli.run import RunArguments
+from cortico.cli.paths import CIRCUITS, PathKind, kind_of
 from cortico.cli.targets import read_backend
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ Cut = tuple[str, float]
 
 _TARGETS = (
     "TARGET is population:NAME, layer:L2/3, cell:pv, nucleus:matrix or projection:NAME; "
-    "TARGET@area=0,3 is in these areas (heads) only."
+    "TARGET@area=0,3 is in these areas (heads) only, TARGET@level=3 and TARGET@level=3,area=0 of a whole model in "
+    "that level."
 )
 
 
@@ -38,7 +40,7 @@ def _scaling(text: str) -> Cut:
         ) from None
 
 
-class Arguments(RunArguments):
+class Arguments(run.Arguments):
     """Circuit, lesions, input, and where to write what came of it."""
 
     cuts: tuple[Cut, ...] = argument(
@@ -73,6 +75,11 @@ def execute(arguments: Arguments) -> int:
         raise SpecError(
             f"nothing to do: give --silence TARGET or --scale TARGET=FACTOR. {_TARGETS}"
         )
+    if kind_of(arguments.circuit, (*CIRCUITS, PathKind.MODEL)) is PathKind.MODEL:
+        from cortico.cli.lesion_model import lesion_model
+
+        return lesion_model(arguments)
+    arguments.refuse("a circuit, which hears no words", "text")
     with stages() as progress:
         progress(f"reading {arguments.circuit}")
         circuit = read_circuit(arguments.circuit)
@@ -140,9 +147,10 @@ def _notes(circuit: Circuit, cuts: Sequence[Cut]) -> Iterator[str]:
 def _tables(found: Effects) -> Iterator[Table]:
     """Outputs and shared cells, then a row for each area."""
     from cortico.report.table import Table
+    from cortico.report.words import percent
 
     whole = {**{f"output {n}": c for n, c in found.outputs.items()}, **found.shared}
-    rows = tuple((name, _percent(change)) for name, change in whole.items())
+    rows = tuple((name, percent(change)) for name, change in whole.items())
     yield Table("Relative change", ("of", "change"), rows, 1)
     if found.areas:
         yield _area_table(found)
@@ -150,6 +158,7 @@ def _tables(found: Effects) -> Iterator[Table]:
 
 def _area_table(found: Effects) -> Table:
     from cortico.report.table import Table
+    from cortico.report.words import percent
 
     populations = list(found.areas[0].populations)
     attends = any(area.attention is not None for area in found.areas)
@@ -157,13 +166,9 @@ def _area_table(found: Effects) -> Table:
     rows = tuple(
         (
             str(area.area),
-            *[_percent(area.attention)] * attends,
-            *(_percent(area.populations[name]) for name in populations),
+            *[percent(area.attention)] * attends,
+            *(percent(area.populations[name]) for name in populations),
         )
         for area in found.areas
     )
     return Table("Relative change by area (head)", header, rows, len(header) - 1)
-
-
-def _percent(change: float | None) -> str:
-    return "was silent" if change is None else f"{100 * change:.3g}%"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import argument
 from cortico.cli.paths import SOURCES, PathKind, kind_of
-from cortico.cli.sources import SourceArguments
+from cortico.cli.sources import SourceArguments, SpecArguments, tell_of_passed_over
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +24,8 @@ _OF_ONE = ("layer", "part", "heads", "cross")
 _OF_MODELS = ("layers", "architecture")
 
 
-class ModelArguments(SourceArguments):
-    """Source, layers, sizes and weights, of a whole model or of one attention."""
+class LayerArguments(SpecArguments):
+    """Layers, sizes and weights, of a whole model or of one attention."""
 
     layers: str | None = argument(
         "--layers", metavar="A-B", help="only these layers of a model, such as 0-3 (default: all)"
@@ -37,7 +37,11 @@ class ModelArguments(SourceArguments):
     )
 
 
-def is_model(source: Path, arguments: ModelArguments) -> bool:
+class ModelArguments(LayerArguments, SourceArguments):
+    """The same and the source."""
+
+
+def is_model(source: Path, arguments: LayerArguments) -> bool:
     """Whether a whole model is meant. SpecError for options that contradict each other, and for other files."""
     kind = kind_of(source, SOURCES)
     one, whole = [*arguments.given(*_OF_ONE)], [*arguments.given(*_OF_MODELS)]
@@ -63,7 +67,7 @@ def _has_config(source: Path, kind: PathKind) -> bool:
 
 
 def read_model_source(
-    source: Path, arguments: ModelArguments, progress: Callable[[str], None]
+    source: Path, arguments: LayerArguments, progress: Callable[[str], None]
 ) -> tuple[ModelSpec, Weights | None]:
     """The model spec and its weights by path, None where they stay symbolic."""
     progress(f"reading {source}")
@@ -89,7 +93,7 @@ def _range(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2] or found[1])
 
 
-def _of_spec(source: Path, arguments: ModelArguments) -> tuple[ModelSpec, Weights | None]:
+def _of_spec(source: Path, arguments: LayerArguments) -> tuple[ModelSpec, Weights | None]:
     from cortico.frontends import open_tensors
     from cortico.frontends.spec_file import read_model_spec
     from cortico.ir import SpecError
@@ -110,10 +114,11 @@ def _of_spec(source: Path, arguments: ModelArguments) -> tuple[ModelSpec, Weight
         ) from None
 
 
-def _of_checkpoint(source: Path, arguments: ModelArguments) -> tuple[ModelSpec, Weights]:
+def _of_checkpoint(source: Path, arguments: LayerArguments) -> tuple[ModelSpec, Weights]:
     from cortico.frontends.whole_models import read_model
 
     arguments.refuse("a checkpoint", "weights", "random_weights")
+    tell_of_passed_over(source)
     return read_model(
         source, arguments.architecture, arguments.prefix, arguments.ignore, arguments.tokens
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _SHOWN = 40  #: characters of a text in a table
 def run_model(arguments: Arguments) -> int:
     """Run, write the outputs, and print their shapes and, of texts, what they say."""
     from cortico.backends import run_network
-    from cortico.cli.console import console, print_line, stages
+    from cortico.cli.console import console, print_line, print_table, stages
     from cortico.cli.models import read_network
     from cortico.cli.run import check_output, summary, write_arrays
     from cortico.cli.targets import read_backend
@@ -33,7 +33,7 @@ def run_model(arguments: Arguments) -> int:
         network = read_network(arguments.circuit)
         arguments.refuse("a compiled model", "weights")
         check_output(arguments.output, network)
-        inputs, tokenizer = _inputs(arguments, network)
+        inputs, tokenizer = given_inputs(arguments, network)
         progress(f"running {arguments.backend}")
         outputs = run_network(network, inputs, read_backend(arguments))
         if arguments.output:
@@ -41,13 +41,14 @@ def run_model(arguments: Arguments) -> int:
     for name, array in outputs.items():
         print_line(summary(name, array), console())
     if tokenizer is not None:
-        _tell(network, arguments.text, inputs, outputs, tokenizer)
+        for table in tables_of_texts(network, arguments.text, inputs, outputs, tokenizer):
+            print_table(table, console())
     if arguments.output:
         print_line(f"written to {one_line(str(arguments.output))}", console())
     return 0
 
 
-def _inputs(arguments: Arguments, network: Network) -> tuple[Arrays, Tokenizer | None]:
+def given_inputs(arguments: Arguments, network: Network) -> tuple[Arrays, Tokenizer | None]:
     """What is given: arrays of a file, or token ids of texts and the tokenizer that they are from."""
     from cortico.backends.array_files import Archive, read_arrays
     from cortico.cli.run import required_input
@@ -70,18 +71,16 @@ def _inputs(arguments: Arguments, network: Network) -> tuple[Arrays, Tokenizer |
     return text_inputs(network, arguments.text, tokenizer), tokenizer
 
 
-def _tell(
+def tables_of_texts(
     network: Network, texts: Sequence[str], inputs: Arrays, outputs: Arrays, tokenizer: Tokenizer
-) -> None:
-    """Print likenesses of sentences, and likely words."""
-    from cortico.cli.console import console, print_table
-
+) -> Iterator[Table]:
+    """What a model says of texts: likenesses of sentences, and likely words."""
     if "sentence" in outputs and len(texts) > 1:
-        print_table(_likenesses(texts, outputs["sentence"]), console())
+        yield _likenesses(texts, outputs["sentence"])
     if "logits" in outputs:
         places = _places(network, inputs, tokenizer)
         if places:
-            print_table(_words(texts, places, outputs["logits"], tokenizer), console())
+            yield _words(texts, places, outputs["logits"], tokenizer)
 
 
 def _likenesses(texts: Sequence[str], sentences: np.ndarray) -> Table:

@@ -102,6 +102,14 @@ def read_compiled(
     return read_circuit(source, dict.fromkeys(circuit.symbols, arguments.tokens))
 
 
+def tell_of_passed_over(source: Path) -> None:
+    """Say which pickled weights do not count, for there are safetensors beside them."""
+    from cortico.frontends.checkpoint import passed_over
+
+    for name in passed_over(source):
+        print(f"cortico: {name} does not count, safetensors beside it do", file=sys.stderr)
+
+
 def _read_spec(source: Path, arguments: SpecArguments) -> tuple[AttentionSpec, Weights | None]:
     from cortico.frontends import open_tensors, read_spec
 
@@ -133,11 +141,10 @@ def _draw(spec: AttentionSpec, seed: int) -> Weights:
 
 
 def _read_checkpoint(source: Path, arguments: SpecArguments) -> tuple[AttentionSpec, Weights]:
-    from cortico.frontends.checkpoint import passed_over, read_checkpoint
+    from cortico.frontends.checkpoint import read_checkpoint
 
     arguments.refuse("a checkpoint", *_OF_SPECS)
-    for name in passed_over(source):
-        print(f"cortico: {name} does not count, safetensors beside it do", file=sys.stderr)
+    tell_of_passed_over(source)
     return read_checkpoint(
         source,
         arguments.layer or 0,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import argument
+from cortico.cli.models import LayerArguments, is_model, read_model_source
 from cortico.cli.outputs import ForceArguments
 from cortico.cli.paths import SOURCES, PathKind, kind_of
 from cortico.cli.sources import SpecArguments, read_source, refuse_options_of_specs
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from cortico.report.table import Table
     from cortico.spec import AttentionSpec
     from cortico.spec.weights import Weights
-    from cortico.verify.claims import Verification
+    from cortico.verify.claims import Claims
 
 _HOLDS, _FAILS = 0, 1
 
 
-class Arguments(ForceArguments, SpecArguments):
+class Arguments(ForceArguments, LayerArguments):
     """What to verify, or a certificate to re-check; where to write proof and derivation.
 
     The source may also be a folder written by `cortico compile --verify`.
@@ -60,7 +61,26 @@ def execute(arguments: Arguments) -> int:
     if kind_of(arguments.source, (PathKind.COMPILED, *SOURCES)) is PathKind.COMPILED:
         refuse_options_of_specs(arguments, "tokens", "passes", "output", "latex")
         return _verify_folder(arguments.source)
+    if is_model(arguments.source, arguments):
+        return _verify_model(arguments.source, arguments)
     return _verify(arguments.source, arguments)
+
+
+def _verify_model(source: Path, arguments: Arguments) -> int:
+    from cortico.cli.console import stages
+    from cortico.model_pipeline import compile_model
+
+    arguments.refuse("a whole model, of which each block is proved by itself", "latex")
+    with stages() as progress:
+        spec, weights = read_model_source(source, arguments, progress)
+        compilation = compile_model(
+            spec, weights, passes=default_passes(arguments.passes), progress=progress, verify=True
+        )
+        if arguments.output is not None:
+            progress(f"writing {arguments.output}")
+            compilation.write(arguments.output, progress, force=arguments.force)
+    assert compilation.verification is not None
+    return _print(compilation.verification, spec.name, None)
 
 
 def _verify(source: Path, arguments: Arguments) -> int:
@@ -74,7 +94,7 @@ def _verify(source: Path, arguments: Arguments) -> int:
         )
         _write(arguments, compilation, progress)
     assert compilation.verification is not None
-    return _print(compilation.verification, arguments.output)
+    return _print(compilation.verification, spec.name, arguments.output)
 
 
 def _write(arguments: Arguments, compilation: Compilation, progress: Callable[[str], None]) -> None:
@@ -88,11 +108,11 @@ def _write(arguments: Arguments, compilation: Compilation, progress: Callable[[s
         compilation.write(arguments.output, force=arguments.force)
     if arguments.latex is not None and proof is not None:
         progress(f"writing {arguments.latex}")
-        text = derivation(proof.spec, proof.lowered, proof.claims)
+        text = derivation(compilation.spec, proof.lowered, proof.claims)
         write_text(arguments.latex, text, force=arguments.force)
 
 
-def _print(proof: Verification, folder: Path | None) -> int:
+def _print(proof: Claims, name: str, folder: Path | None) -> int:
     from cortico.cli.console import console, print_line, print_table
     from cortico.report.words import one_line
 
@@ -103,13 +123,13 @@ def _print(proof: Verification, folder: Path | None) -> int:
             print_line(f"\n{claim.claim}, given", out)
             for fact in claim.given:
                 print_line(f"  {fact}", out)
-    print_line(f"\n{one_line(proof.spec.name)}: {proof.verdict}", out, style="bold")
+    print_line(f"\n{one_line(name)}: {proof.verdict}", out, style="bold")
     if folder is not None:
         print_line(f"re-check with: cortico verify --check {folder / 'certificate.json'}", out)
     return _HOLDS if proof.holds else _FAILS
 
 
-def claims_table(proof: Verification) -> Table:
+def claims_table(proof: Claims) -> Table:
     """Claims with their verdict, what there is to say of them, and milliseconds."""
     from cortico.report.table import Table
 

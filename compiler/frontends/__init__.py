@@ -1,7 +1,8 @@
-"""Frontends: attention as a spec file, a checkpoint on disk, or a live module or model.
+"""Frontends: attention, or a whole model, as a spec file, a checkpoint on disk, or a live module or model.
 
     spec = read_spec("attention.toml")
     spec, weights = read_checkpoint("all-MiniLM-L6-v2", layer=3)
+    model, weights = read_model("all-MiniLM-L6-v2")
     spec, weights = from_torch(torch.nn.MultiheadAttention(384, 12))
     spec, weights = from_transformers(AutoModel.from_pretrained("all-MiniLM-L6-v2"), layer=3)
 
@@ -19,6 +20,7 @@ from cortico.frontends.families import FAMILIES
 from cortico.frontends.family import Attention, Family
 from cortico.frontends.spec_file import read_spec, spec_from_mapping, spec_to_json, spec_to_mapping
 from cortico.frontends.tensors import Tensors, open_tensors
+from cortico.frontends.whole_models import read_model
 from cortico.ir.arguments import kind
 from cortico.spec.weights import check_weights
 
@@ -32,6 +34,7 @@ __all__ = [
     "layers",
     "open_tensors",
     "read_checkpoint",
+    "read_model",
     "read_spec",
     "spec_from_mapping",
     "spec_to_json",

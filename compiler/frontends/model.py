@@ -22,7 +22,7 @@ HARMLESS = words(
     "hidden_dropout_prob attention_probs_dropout_prob dropout attention_dropout qa_dropout hidden_dropout "
     "seq_classif_dropout resid_pdrop embd_pdrop attn_pdrop classifier_dropout_prob embedding_dropout "
     "mlp_dropout resid_dropout embed_dropout activation_dropout layerdrop emb_pdrop residual_dropout "
-    "dropout_rate classif_dropout encoder_layerdrop decoder_layerdrop init_std initializer_factor "
+    "dropout_rate encoder_layerdrop decoder_layerdrop init_std initializer_factor "
     "initializer_cutoff_factor init_device init_config param_init_fn "
     # heads of tasks, and summaries for them
     "summary_type summary_use_proj summary_activation summary_last_dropout summary_proj_to_labels "
@@ -33,7 +33,7 @@ HARMLESS = words(
     "pre_allocate_kv_cache max_sequence_length max_batch_size pad_key_length validate_runner_input "
     "pretraining_tp masked_softmax_fusion bias_dropout_fusion skip_bias_add skip_bias_add_qkv "
     "deterministic_flash_attn reference_compile repad_logits_with_grad sparse_prediction "
-    "sparse_pred_ignore_index save_step verbose tokenizer_name is_llama_config "
+    "sparse_pred_ignore_index verbose tokenizer_name is_llama_config "
     # what no library reads, or what only says again what `tie_word_embeddings` says
     "tie_weights_ n_ctx seq_length down_scale_factor net_structure_type layers_to_keep "
     "sinusoidal_pos_embds cls_token_id"

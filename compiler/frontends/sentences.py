@@ -79,7 +79,7 @@ def _modules(file: Path) -> list[tuple[str, Path]]:
 def _plain(name: Any) -> str:
     """A folder beside the file, or its own."""
     if not isinstance(name, str) or name == ".." or set(name) & set("/\\:\0"):
-        raise ValueError(f"path {name!r} is no plain name of a folder")
+        raise ValueError(f"{name!r} is no plain folder")
     return name
 
 

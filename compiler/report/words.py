@@ -42,3 +42,8 @@ def markdown_text(text: str) -> str:
     plain = "".join(c if c.isprintable() else " " for c in text)
     marked = _MARKDOWN.sub(lambda found: f"\\{found[0]}", plain)
     return marked.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def percent(change: float | None) -> str:
+    """A relative change in percent; None where something was silent before."""
+    return "was silent" if change is None else f"{100 * change:.3g}%"

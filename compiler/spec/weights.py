@@ -141,8 +141,8 @@ def check_weights(spec: Block, weights: Weights) -> None:
     given_weights(spec, weights)
 
 
-def given_weights(spec: Block, given: Any, name: str = "") -> dict[str, np.ndarray]:
-    """What a user gives as weights, as arrays. One SpecError for all that is wrong; `name` is whose they are.
+def given_weights(spec: Block, given: Any, whose: str = "") -> dict[str, np.ndarray]:
+    """What a user gives as weights, as arrays. One SpecError for all that is wrong; `whose` names what they are of.
 
     Arrays must be floating-point: whole numbers are often codes for others. Lists of them are floats.
     """
@@ -167,7 +167,7 @@ def given_weights(spec: Block, given: Any, name: str = "") -> dict[str, np.ndarr
             bad = int(array.size - np.isfinite(array).sum())
             problems.append(f"{name} has {bad} of {array.size} numbers that are NaN or infinite")
     if problems:
-        raise SpecError(f"weights of {name or spec.name!r} are wrong:{bullet_list(problems)}")
+        raise SpecError(f"weights of {whose or spec.name!r} are wrong:{bullet_list(problems)}")
     return weights
 
 

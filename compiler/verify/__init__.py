@@ -4,6 +4,7 @@ reference, circuit_equations     both sides as equations, for symbolic sizes
 compare                          proved for all sizes, refuted, or not decided
 gradients, closed_forms          the same for gradients
 verify_compilation               every claim about a compilation
+verify_model                     every claim about the network of a whole model
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from cortico.verify.equations.meaning import circuit_equations
     from cortico.verify.equations.reference import reference
     from cortico.verify.known import Known
+    from cortico.verify.models import ModelVerification, verify_model
     from cortico.verify.normal.equivalence import Outcome, compare
 
 _HOME = {
     "Claim": "claims",
     "Known": "known",
+    "ModelVerification": "models",
     "Outcome": "normal.equivalence",
     "Verification": "claims",
     "circuit_equations": "equations.meaning",
@@ -32,11 +35,13 @@ _HOME = {
     "memory_forms": "equations.closed_forms",
     "reference": "equations.reference",
     "verify_compilation": "claims",
+    "verify_model": "models",
 }
 
 __all__ = [
     "Claim",
     "Known",
+    "ModelVerification",
     "Outcome",
     "Verification",
     "circuit_equations",
@@ -46,6 +51,7 @@ __all__ = [
     "memory_forms",
     "reference",
     "verify_compilation",
+    "verify_model",
 ]
 
 

@@ -126,7 +126,7 @@ def all_live(circuit: Taking, inputs: Arrays, symbols: Mapping[str, int]) -> dic
     return {**inputs, **ones}
 
 
-def token_inputs(circuit: Circuit) -> dict[str, int]:
+def token_inputs(circuit: Taking) -> dict[str, int]:
     """Inputs of tokens to how many different tokens there are."""
     tokens = (tensor for tensor in circuit.inputs if tensor.kind is InputKind.TOKEN)
     return {t.name: side for t in tokens for side in t.shape[-1:] if isinstance(side, int)}

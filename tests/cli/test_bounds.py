@@ -196,7 +196,7 @@ def test_sizes_in_config_are_not_believed(cortico, home):
     (home / "m").mkdir()
     (home / "m" / "config.json").write_text(json.dumps(config))
     save_file({"q": np.ones(2)}, home / "m" / "model.safetensors")
-    code, out, err = cortico("compile", "m", "-o", "o")
+    code, out, err = cortico("compile", "m", "--layer", 0, "-o", "o")
     refused(code, out, err)
     assert "head_dim must be a positive integer below" in err
 

@@ -91,7 +91,7 @@ def test_compile_checkpoint(cortico, home):
 
 
 def test_compile_checkpoint_file_and_prefix(cortico, home):
-    ok(cortico("compile", "bert/model.safetensors", "--prefix", "bert", "-o", "layer"))
+    ok(cortico("compile", "bert/model.safetensors", "--prefix", "bert", "--layer", 0, "-o", "layer"))
     assert json.loads((home / "layer" / "spec.json").read_text())["name"] == "bert layer 0"
 
 
@@ -114,7 +114,7 @@ def test_compile_a_part(cortico, home):
     ok(cortico("compile", "two", "--part", "cross", "-o", "crossed"))
     spec = json.loads(Path("crossed/spec.json").read_text())
     assert spec["cross"] and spec["name"] == "two cross layer 0"
-    code, _, errors = cortico("compile", "two", "-o", "other")
+    code, _, errors = cortico("compile", "two", "--layer", 0, "-o", "other")
     assert code == 2 and "give part 'encoder' or 'decoder' or 'cross'" in errors
     code, _, errors = cortico("compile", "bert", "--part", "cross", "-o", "other")
     assert code == 2 and "'bert' has no parts, found part 'cross'" in errors
@@ -146,9 +146,9 @@ def test_compile_cross_attention_and_ignore_a_key(cortico, home):
     assert json.loads(Path("crossed/spec.json").read_text())["cross"]
     config = json.loads(Path("bert/config.json").read_text()) | {"foo": 1, "bar": 2}
     Path("bert/config.json").write_text(json.dumps(config))
-    code, _, errors = cortico("compile", "bert", "--ignore", "foo", "-o", "layer")
+    code, _, errors = cortico("compile", "bert", "--layer", 0, "--ignore", "foo", "-o", "layer")
     assert code == 2 and "unknown key 'bar' = 2" in errors and "'foo'" not in errors
-    ok(cortico("compile", "bert", "--ignore", "foo", "--ignore", "bar", "-o", "layer"))
+    ok(cortico("compile", "bert", "--layer", 0, "--ignore", "foo", "--ignore", "bar", "-o", "layer"))
 
 
 def test_compile_tokens(cortico, home):
@@ -244,7 +244,7 @@ def test_run_with_weights(cortico, home):
 
 
 def test_run_checkpoint_with_mask(cortico, home):
-    ok(cortico("compile", "bert", "-o", "layer"))
+    ok(cortico("compile", "bert", "--layer", 0, "-o", "layer"))
     x, keep = np.load(home / "x.npy"), np.array([1, 1, 1, 0, 0])
     np.savez(home / "x.npz", x=x, keep=keep)
     ok(cortico("run", "layer", "-i", "x.npz", "-o", "masked.npy"))

@@ -115,7 +115,7 @@ def test_another_circuit_is_refused(what):
     name, change = WRONG[what]
     result = check_elementwise(replace(SPECS[name], **change), lower(SPECS[name]))
     assert not result.equal
-    assert "is not the textbook's attention" in result.text
+    assert "is not the textbook's" in result.text
     assert "first in y[" in result.text
 
 

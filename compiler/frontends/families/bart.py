@@ -102,12 +102,13 @@ def read_out(config: Config) -> Readout:
     return logits(config, "d_model", bias=True)
 
 
-def tensors(side: str, positions: Stored) -> dict[str, Names]:
-    """Where the encoder or the decoder has the tensors of its blocks."""
+def tensors(side: str, positions: Stored, shared: bool = True) -> dict[str, Names]:
+    """Where the encoder or the decoder has the tensors of its blocks; the table of tokens may be of both."""
+    tokens = (f"{side}.embed_tokens.weight", *(["shared.weight"] if shared else []))
     layer = f"{side}.layers.{{layer}}."
     return {
         f"{side}.embedding": {
-            "W_token": Stored((f"{side}.embed_tokens.weight", "shared.weight")),
+            "W_token": Stored(tokens),
             "W_position": positions,
         },
         f"{side}.embedding_norm": norm(f"{side}.layernorm_embedding"),

@@ -141,7 +141,7 @@ FAMILY = Family(
     describe=describe,
     maps=MAPS,
     place=PLACE,
-    prefixes=("", "bert."),
+    prefixes=("", "bert.", "roberta."),
     ignored=IGNORED,
     model=MODEL,
 )

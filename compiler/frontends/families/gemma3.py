@@ -17,6 +17,7 @@ from cortico.frontends.families.options import (
 )
 from cortico.frontends.family import Attention
 from cortico.frontends.keys import Keys, words
+from cortico.frontends.model import STATES, heads
 from cortico.frontends.rope import ROPE_KEYS, of_kind
 
 KEYS = Keys(
@@ -67,13 +68,17 @@ def describe(config: Config, layer: int) -> Attention:
 
 MODEL = replace(
     llama.like(
-        "Gemma3Text Gemma3",
+        "Gemma3",
         gemma2.stack,
         gemma2.read_out,
         **gemma2.READ,
         final_logit_softcapping=None,
     ),
     tensors=gemma2.TENSORS,
+    heads={
+        **heads("Gemma3Text", Model=STATES),
+        **heads("Gemma3", ForCausalLM=llama.language(gemma2.read_out)),
+    },
     harmless=words("is_decoder _sliding_window_pattern"),
 )
 

@@ -9,7 +9,7 @@ from cortico.frontends.families import gpt2
 from cortico.frontends.families.options import causal
 from cortico.frontends.families.stacks import logits, parallel, stacked
 from cortico.frontends.family import Attention, Family
-from cortico.frontends.keys import Keys
+from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
 from cortico.frontends.model import (
     STATES,
@@ -73,7 +73,11 @@ MODEL = replace(
     heads=heads(
         "GPTJ", Model=STATES, ForCausalLM=Head(read_out, tensors={"readout": linear("lm_head")})
     ),
-    read={**gpt2.READ, "tie_word_embeddings": False},
+    read={
+        **{key: value for key, value in gpt2.READ.items() if key != "n_positions"},
+        "tie_word_embeddings": False,
+    },
+    harmless=words("is_decoder n_positions"),  # nothing is learned of positions
 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from cortico.frontends.config import Config
 from cortico.frontends.families import bart
 from cortico.frontends.keys import words
-from cortico.frontends.model import STATES, Attentions, Stored, heads
+from cortico.frontends.model import STATES, Attentions, Names, Stored, Table, heads
 from cortico.spec import Readout, Stack
 
 KEYS = replace(
@@ -52,17 +52,20 @@ def read_out(config: Config) -> Readout:
     return bart.read_out(_of_side(config, "decoder"))
 
 
+def tensors(config: Config) -> Table:
+    """BART's; positions are where they were written, and known where they were not."""
+    shared, found = config.flag("share_encoder_decoder_embeddings"), dict[str, Names]()
+    for side in bart.SIDES:
+        positions = Stored((f"{side}.embed_positions.weight",), absent=waves)
+        found |= bart.tensors(side, positions, shared)
+    return found
+
+
 MODEL = replace(
     bart.MODEL,
     stack=stack_of("decoder"),
     encoder=stack_of("encoder"),
-    tensors={
-        block: names
-        for side in bart.SIDES
-        for block, names in bart.tensors(
-            side, Stored((f"{side}.embed_positions.weight",), absent=waves)
-        ).items()
-    },
+    tensors=tensors,
     heads=heads("Marian", Model=STATES, MTModel=replace(bart.GENERATION, readout=read_out)),
     read={
         **bart.READ,

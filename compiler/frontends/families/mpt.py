@@ -95,7 +95,7 @@ MODEL = Model(
         "norm": norm("norm_f"),
     },
     heads=heads(
-        "Mpt MPT", Model=STATES, ForCausalLM=Head(read_out, tensors={"readout": linear("lm_head")})
+        "Mpt", Model=STATES, ForCausalLM=Head(read_out, tensors={"readout": linear("lm_head")})
     ),
     read={
         "layer_norm_epsilon": 1e-5,

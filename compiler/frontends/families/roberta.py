@@ -71,6 +71,5 @@ FAMILY = replace(
     bert.FAMILY,
     name="RoBERTa",
     model_types=("roberta", "xlm-roberta", "camembert"),
-    prefixes=("", "roberta."),
     model=MODEL,
 )

@@ -188,7 +188,14 @@ MODEL = Model(
 MT5_MODEL = replace(
     MODEL,
     heads=heads("MT5", Model=STATES, ForConditionalGeneration=_head(unscaled)),
-    read={**MODEL.read, "d_ff": 1024, "feed_forward_proj": "gated-gelu"},
+    read={
+        "d_ff": 1024,
+        EPS: 1e-6,
+        "feed_forward_proj": "gated-gelu",
+        ACT: None,
+        GATED: None,
+    },
+    harmless=MODEL.harmless | words("scale_decoder_outputs"),
 )
 
 

@@ -66,9 +66,10 @@ class Field:
         """Residues of finite floats, each the dyadic rational that it is."""
         mantissas, exponents = np.frexp(np.asarray(values, dtype=np.float64))
         whole = (np.ldexp(mantissas, 53).astype(np.int64) % self.prime).astype(np.float64)
-        known, where = np.unique(exponents, return_inverse=True)
-        scales = np.array([self._balanced(pow(2, int(e) - 53, self.prime)) for e in known])
-        return self.reduce(self.reduce(whole) * scales[where].reshape(np.shape(values)))
+        least, most = int(exponents.min(initial=0)), int(exponents.max(initial=0))
+        known = range(least, most + 1)
+        scales = np.array([self._balanced(pow(2, e - 53, self.prime)) for e in known])
+        return self.reduce(self.reduce(whole) * scales[exponents - least])
 
     def random(self, rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
         """Uniformly random residues."""

@@ -365,8 +365,11 @@ def _split(before: Circuit, after: Circuit, pair: _Pair) -> Split | None:
 
 
 def _along(circuit: Circuit, axis: str) -> list[TensorRef]:
-    """The plain parameters that are read along an axis, those behind formulas among them."""
-    refs = [stored_of(circuit, weight) for weight in weights_of(circuit)]
+    """The plain parameters that are read along an axis, those behind formulas among them.
+
+    A formula itself where its sides are not those of a parameter: of its numbers along the axis nothing is known.
+    """
+    refs = [stored_of(circuit, weight) or weight.tensor for weight in weights_of(circuit)]
     return list(dict.fromkeys(ref for ref in refs if ref is not None and axis in ref.axes))
 
 

@@ -12,9 +12,24 @@ from tests.backends.networks.models import SPECS, case, network
 BY_BLOCKS = [name for name in backend_names() if isinstance(get_backend(name), NetworkRunner)]
 
 
+#: JAX compiles for a second each: the others are left to `make rest`.
+WITH_JAX = ("encoder",)
+PAIRS = [
+    pytest.param(
+        name, backend, marks=[pytest.mark.full] * (backend == "jax" and name not in WITH_JAX)
+    )
+    for name in SPECS
+    for backend in BY_BLOCKS
+]
+
+
+def required(backend):
+    pytest.importorskip({"onnx": "onnxruntime"}.get(backend, backend))
+
+
 @pytest.fixture(params=BY_BLOCKS)
 def backend(request):
-    pytest.importorskip({"onnx": "onnxruntime"}.get(request.param, request.param))
+    required(request.param)
     return request.param
 
 
@@ -25,9 +40,10 @@ def same(found, expected, tolerance=1e-10):
         np.testing.assert_allclose(found[name], array, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize(("name", "backend"), PAIRS)
 def test_equals_the_flat_circuit(name, backend):
     """In double precision; onnxruntime has not all functions there, so in single precision."""
+    required(backend)
     if backend == "onnx":
         made = lower_model(SPECS[name], random_model(SPECS[name], 1, np.float32))
         inputs = {

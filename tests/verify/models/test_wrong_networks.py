@@ -291,6 +291,7 @@ def weights():
     return {id(spec): random_model(spec, 1) for spec in MODELS.values()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_right_network_holds(name, weights):
     spec = MODELS[name]

@@ -6,10 +6,13 @@ from pathlib import Path
 from cortico.frontends import FAMILIES
 from cortico.frontends.families import mpt
 from cortico.frontends.keys import FIXED
+from cortico.frontends.model import Model
 from cortico.frontends.rope import BY_LENGTH, EVERY_ROPE, ROPE_KEYS
 from cortico.live.seats import REFUSED
 from tests.compiler.frontends.families.cases import CASES
 from tests.compiler.frontends.families.models import TOLERANCE, build, largest_error
+from tests.compiler.frontends.whole import cases as whole_cases
+from tests.compiler.frontends.whole import test_whole_models as whole_models
 
 DOCS = Path(__file__).parents[4] / "docs"
 
@@ -69,7 +72,7 @@ ROPE = (*ROPE_KEYS, "max_position_embeddings")
 TITLES = ("family", "`model_type`", "read", "only", "models", "float64", "float32")
 
 
-def page(errors):
+def page(errors, whole_errors):
     rows = [TITLES, ["---"] * len(TITLES), *(row(f, errors[title(f)]) for f in FAMILIES)]
     lines = ["| " + " | ".join(cells) + " |" for cells in rows]
     tail = (
@@ -89,9 +92,45 @@ def page(errors):
         f"MPT, in `attn_config` — read: {names(mpt.ATTENTION_KEYS.read)}; only: "
         f"{values(mpt.ATTENTION_KEYS.fixed)}.",
         f"All families — only: {values(FIXED)}.",
+        *whole(whole_errors),
         *live(),
     )
     return HEAD + "\n" + "\n".join(lines) + "\n\n" + "\n\n".join(tail) + "\n"
+
+
+def whole(errors):
+    """What holds of whole models. A row ends in words: so it is told from one of attention."""
+    found = {family.name: family.model for family in FAMILIES}
+    rows = [("family", "classes", "float64", "cases"), ("---",) * 4]
+    for name, model in found.items():
+        if isinstance(model, Model):
+            count = sum(name == whole_family(case) for case in whole_cases.CASES.values())
+            cases = f"{count} model{'s' * (count > 1)}"
+            rows.append((name, names(model.heads), f"{errors[name]:.0e}", cases))
+    others = [
+        model or f"{name}: not yet" for name, model in found.items() if not isinstance(model, Model)
+    ]
+    return (
+        "## Whole models",
+        "`read_model(folder)` reads a whole model: a `ModelSpec`, and the weights of each block by its path. What is made "
+        "of the states follows `architectures` of config.json, or `architecture=` (`--architecture`) in its place. Models "
+        "with random weights were saved, read, and their states, logits and pooled vectors compared with transformers', "
+        "by the equations of the blocks and by the circuits. Keys that attention does not depend on and models do are "
+        "read, too; every tensor is taken, or known not to matter, or refused. A matrix of logits in the file counts "
+        "before the table of tokens that it is tied to, as in transformers. Bloom's gelu has √(2/π) to eight digits.",
+        "\n".join("| " + " | ".join(cells) + " |" for cells in rows),
+        "A folder of sentence-transformers has a `sentence`, the mean of the states or the first of them, of length 1 if "
+        "its modules say so; other modules are refused. Whole GGUF files are those of Llama, Qwen2, Qwen3 and Gemma 1 to "
+        "3. T5, mT5 and MPNet need `tokens=` (`--tokens`), of two stacks those of the encoder, and `decoder_tokens=` says "
+        "the others. Positions are counted from the first token on: pad behind, not before.",
+        f"Not read: {'; '.join(dict.fromkeys(others))}.",
+    )
+
+
+def whole_family(case):
+    """The name of the family of a whole model."""
+    kind = case.config_class.model_type
+    return next(family.name for family in FAMILIES if kind in family.model_types)
 
 
 def live():
@@ -122,6 +161,21 @@ def published():
     return {title(family): errors.get(title(family), TOLERANCE) for family in FAMILIES}
 
 
+def published_of_whole():
+    """The same of whole models."""
+    text = (DOCS / "families.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| ([^|]+) \|.*\| (\S+) \| \d+ models? \|$", text, re.M)
+    return {family.name: 1e-10 for family in FAMILIES} | {name: float(e) for name, e in found}
+
+
+def measured_of_whole(folder):
+    errors = {family.name: 0.0 for family in FAMILIES}
+    for index, case in enumerate(whole_cases.CASES.values()):
+        error = whole_models.largest_error(case, folder / f"whole{index}")
+        errors[whole_family(case)] = max(errors[whole_family(case)], error)
+    return errors
+
+
 def measured(folder):
     errors = {title(family): [0.0, 0.0] for family in FAMILIES}
     for index, case in enumerate(CASES.values()):
@@ -136,6 +190,7 @@ def measured(folder):
 def test_the_page(golden, request, tmp_path):
     remade = request.config.getoption("--update-golden")
     errors = measured(tmp_path) if remade else published()
+    of_whole = measured_of_whole(tmp_path) if remade else published_of_whole()
     for found in errors.values():
         assert found[0] < TOLERANCE[0] and found[1] < TOLERANCE[1]
-    golden(page(errors), "families.md", folder=DOCS)
+    golden(page(errors, of_whole), "families.md", folder=DOCS)

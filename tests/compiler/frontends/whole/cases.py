@@ -40,6 +40,13 @@ class Whole:
     def config_class(self):
         return getattr(transformers, self.cls).config_class
 
+    @property
+    def more(self):
+        """Arguments of a call beside the tokens: of a model of two stacks, tokens of the second."""
+        if not self.config_class().is_encoder_decoder:
+            return {}
+        return {"decoder_input_ids": torch.tensor(TOKENS[:N_DECODED])[None]}
+
     def build(self):
         """The model, in float32, with weights large enough that every block matters."""
         torch.manual_seed(0)
@@ -67,7 +74,9 @@ NEO = {
 OPT = {k: v for k, v in SIZES.items() if k != "intermediate_size"} | {"ffn_dim": 24}
 BLOOM = {"hidden_size": 16, "n_layer": 2, "n_head": 4, "vocab_size": VOCABULARY}
 MPT = {"d_model": 16, "n_layers": 2, "n_heads": 4, "vocab_size": VOCABULARY}
-GEMMA = GROUPED | {"head_dim": 6, "query_pre_attn_scalar": 4}
+#: The root of 24 is no number of few bits.
+GEMMA = GROUPED | {"hidden_size": 24, "head_dim": 6}
+GEMMA2 = GEMMA | {"query_pre_attn_scalar": 4}
 MODERN = {"pad_token_id": 0, "local_attention": 4, "num_hidden_layers": 4}
 
 
@@ -166,12 +175,12 @@ CASES = {
         new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1
     ),
     "falcon one after the other": falcon(parallel_attn=False, bias=True, ffn_hidden_size=24),
-    "gemma": llama("Gemma", head_dim=6, **GROUPED),
-    "gemma half": llama("Gemma", head_dim=6, hidden_act="gelu", dtype="bfloat16", **GROUPED),
-    "gemma2": llama("Gemma2", sliding_window=3, **GEMMA),
-    "gemma2 capped": llama("Gemma2", sliding_window=3, final_logit_softcapping=0.7, **GEMMA),
-    "gemma3": llama("Gemma3", sliding_window=3, **GEMMA),
-    "gemma3 states": llama("Gemma3Text", "Model", sliding_window=3, **GEMMA),
+    "gemma": llama("Gemma", **GEMMA),
+    "gemma gelu": llama("Gemma", hidden_act="gelu", **GEMMA),
+    "gemma2": llama("Gemma2", sliding_window=3, **GEMMA2),
+    "gemma2 capped": llama("Gemma2", sliding_window=3, final_logit_softcapping=0.7, **GEMMA2),
+    "gemma3": llama("Gemma3", sliding_window=3, **GEMMA2),
+    "gemma3 states": llama("Gemma3Text", "Model", sliding_window=3, **GEMMA2),
     "phi": llama("Phi"),
     "phi3": llama("Phi3", pad_token_id=0, **GROUPED),
     "stablelm": llama("StableLm", partial_rotary_factor=0.5, **GROUPED),

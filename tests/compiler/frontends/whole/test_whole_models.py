@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from cortico.backends import run_network
 from cortico.frontends.whole_models import read_model
@@ -13,6 +14,7 @@ from tests.compiler.frontends.whole.cases import (
     CASES,
     KEEP,
     N_DECODED,
+    PLAIN,
     TOKENS,
     N,
     with_frequencies,
@@ -41,19 +43,21 @@ def outputs_of(model, keep=None, **more):
     return {name: tensor[0].double().numpy() for name, tensor in given.items()}
 
 
-def largest_error(case, folder, keep=None):
-    """Over all outputs that transformers gives, of what is read from `folder`."""
+def save(case, folder):
+    """The model as `save_pretrained` writes it, and then in float64."""
     model = case.build()
     model.save_pretrained(folder)
+    return model.double()
+
+
+def largest_error(case, folder, keep=None):
+    """Over all outputs that transformers gives, of what is read from `folder`."""
+    model = save(case, folder)
     spec, weights = read_model(folder, **case.read)
-    model = model.double()
     exact_positions(model, case.turning)
-    more = {}
-    if spec.encoder is not None:
-        more = {"decoder_input_ids": torch.tensor(TOKENS[:N_DECODED])[None]}
-    weights = with_frequencies(model, weights)
-    found = forward(spec, weights, TOKENS, keep, decoder=TOKENS[:N_DECODED] if more else None)
-    expected = outputs_of(model, keep, **more)
+    decoded = TOKENS[:N_DECODED] if case.more else None
+    found = forward(spec, with_frequencies(model, weights), TOKENS, keep, decoder=decoded)
+    expected = outputs_of(model, keep, **case.more)
     assert expected.keys() == found.keys() - ({"states"} if "logits" in expected else set())
     return max(error_of(name, found[name], y, keep) for name, y in expected.items())
 
@@ -64,7 +68,14 @@ def error_of(name, found, expected, keep):
     return relative(found.reshape(expected.shape)[seen], expected[seen])
 
 
-@pytest.mark.parametrize("name", CASES)
+#: The first case of each type of model; the others, `full`.
+EVERY = [
+    name if case in PLAIN.values() else pytest.param(name, marks=pytest.mark.full)
+    for name, case in CASES.items()
+]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_a_model_is_transformers(tmp_path, name):
     assert largest_error(CASES[name], tmp_path) < CASES[name].tolerance
     assert_circuit_computes_it(*read_model(tmp_path, **CASES[name].read))
@@ -86,6 +97,16 @@ def assert_circuit_computes_it(spec, weights):
 @pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
 def test_padding(tmp_path, name):
     assert largest_error(CASES[name], tmp_path, KEEP) < CASES[name].tolerance
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_how_gemma_scales_tokens(tmp_path, dtype):
+    """By √model, as transformers rounds it: to the type of the weights in the file."""
+    CASES["gemma"].build().to(dtype).save_pretrained(tmp_path)
+    table = transformers.AutoModel.from_pretrained(tmp_path).get_input_embeddings()
+    assert table.weight.dtype is dtype
+    scale = read_model(tmp_path)[0].stack.embedding.scale
+    assert scale == float(table.embed_scale.to(dtype)) != 24**0.5
 
 
 def test_the_pooler_is_read_where_it_is(tmp_path):
