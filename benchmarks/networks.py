@@ -46,7 +46,7 @@ def minilm() -> tuple[Network, Any]:
     from cortico.frontends import read_model
 
     if not SMOKE:
-        from cortico.demo.minilm import model_folder
+        from cortico.demo.weights import model_folder
 
         spec, weights = read_model(model_folder())
         return lower_model(spec, weights), BertModel.from_pretrained(model_folder()).eval()

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from common import RESULTS, sized
 
 from cortico import AttentionSpec, compile_attention, random_weights, read_checkpoint
-from cortico.demo.minilm import MiniLM
+from cortico.demo.weights import model_folder
 from cortico.ir import Circuit, Role
 from cortico.spec import Bias, Kernel, Mask, Rotary
 from cortico.spec.weights import Weights
@@ -47,7 +47,7 @@ def layers() -> list[Layer]:
     )
     linear = AttentionSpec(model=768, heads=12, kernel=Kernel.LINEAR, tokens=4096)
     specs = {"GPT-2 size": gpt2, "Llama 1B size": llama, "linear, 4096 tokens": linear}
-    minilm = Layer("MiniLM layer 0", *read_checkpoint(MiniLM.load().folder, 0))
+    minilm = Layer("MiniLM layer 0", *read_checkpoint(model_folder(), 0))
     drawn = (Layer(n, s, random_weights(s, dtype=np.float32)) for n, s in specs.items())
     return [minilm, *drawn]
 

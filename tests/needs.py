@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from cortico.demo.minilm import PACKAGE
+from cortico.demo.weights import PACKAGE
 
 CI = bool(os.environ.get("CI"))
 

@@ -208,8 +208,9 @@ def interneurons_per_neuron(circuit: Circuit) -> Measures:
 
 
 def _per_area(circuit: Circuit) -> Any:
-    cortical = (p for p in circuit.populations if p.region.in_cortex)
-    return _ratio(circuit.counts().neurons_in(cortical), len(circuit.areas))
+    cortical = [p for p in circuit.populations if p.region.in_cortex]
+    areas = sum(len(circuit.areas_at(path)) for path in {p.path for p in cortical})
+    return _ratio(circuit.counts().neurons_in(cortical), areas)
 
 
 def _fits(subject: str, rule: str, found: Any, *ids: str) -> Measure:

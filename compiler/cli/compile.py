@@ -102,6 +102,7 @@ def _compile_attention(arguments: Arguments) -> int:
 
 def _compile_model(arguments: Arguments) -> int:
     from cortico.cli.console import console, print_line, print_table, stages
+    from cortico.frontends.tokenizer import tokenizer_file
     from cortico.model_pipeline import compile_model
     from cortico.report.networks import network_tables
     from cortico.report.words import number, one_line
@@ -115,7 +116,7 @@ def _compile_model(arguments: Arguments) -> int:
             backend=read_backend(arguments),
             progress=progress,
             verify=arguments.verify,
-            documents=_tokenizer(arguments.source),
+            documents=tokenizer_file(arguments.source),
         )
         folder = arguments.output or Path(_slug(spec.name))
         progress(f"writing {folder}")
@@ -134,16 +135,6 @@ def _compile_model(arguments: Arguments) -> int:
     )
     print_written(folder, written)
     return 0
-
-
-def _tokenizer(source: Path) -> dict[str, str]:
-    """The tokenizer beside a model, as the file that it becomes in a compiled folder; none where there is none."""
-    from cortico.backends.extras import is_installed
-    from cortico.frontends.tokenizer import TOKENIZER, has_tokenizer, read_tokenizer
-
-    if not has_tokenizer(source) or not is_installed("tokenizers"):
-        return {}
-    return {TOKENIZER: read_tokenizer(source).to_str()}
 
 
 def _print_steps(steps: Sequence[Step]) -> None:

@@ -1,4 +1,4 @@
-"""Compile one real MiniLM layer and run it on a real sentence."""
+"""Compile a real language model, MiniLM, and run it on real sentences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cortico.cli.outputs import ForceArguments
 
 
 class Arguments(ForceArguments):
-    """Where to write the compiled layer."""
+    """Where to write the compiled model."""
 
     output: Path = argument(
         "-o", "--output", default=Path("demo"), metavar="DIR", help="folder (default: demo)"
@@ -17,7 +17,7 @@ class Arguments(ForceArguments):
 
 
 def execute(arguments: Arguments) -> int:
-    """Run the demo; needs the extra `demo` and the package that carries MiniLM."""
+    """Run the demo; needs the extra `text` and the package that carries MiniLM."""
     from cortico.cli.console import console
     from cortico.demo.tour import run_demo
 

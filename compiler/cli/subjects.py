@@ -131,11 +131,17 @@ def _sentence(
     arguments: ExampleArguments, progress: Callable[[str], None]
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """What the layer of a language model gets when the model reads a sentence, and its tokens."""
-    from cortico.demo.minilm import MiniLM
+    from cortico.texts import read_at
 
     progress("reading the sentence")
     assert arguments.sentence is not None
-    model = MiniLM.load(arguments.source)
-    ids, keep = model.tokenize([arguments.sentence])
-    hidden = model.forward(ids, keep).hidden[arguments.layer or 0]
-    return {"x": hidden[0], "keep": keep[0]}, model.tokens(arguments.sentence)
+    reading = read_at(
+        arguments.source,
+        [arguments.sentence],
+        arguments.layer or 0,
+        arguments.part,
+        arguments.prefix,
+        arguments.ignore,
+        arguments.tokens,
+    )
+    return {name: array[0] for name, array in reading.inputs.items()}, [*reading.pieces[0]]

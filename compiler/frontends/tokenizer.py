@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cortico.backends.extras import require_library
+from cortico.backends.extras import is_installed, require_library
 from cortico.frontends import gguf_file
 from cortico.ir.errors import SpecError, clipped, shown
 from cortico.ir.limits import TOKENIZER_BYTES
@@ -54,6 +54,13 @@ def read_tokenizer(path: AnyPath) -> Tokenizer:
     found.no_padding()
     found.no_truncation()
     return found
+
+
+def tokenizer_file(path: AnyPath) -> dict[str, str]:
+    """The tokenizer beside a model, as the file that it becomes in a compiled folder; none where there is none."""
+    if not has_tokenizer(path) or not is_installed("tokenizers"):
+        return {}
+    return {TOKENIZER: read_tokenizer(path).to_str()}
 
 
 def encode(

@@ -2,11 +2,13 @@
 
 network     a checked network of nodes and wires
 flatten     one circuit of all of it
+part_up_to  a node and all that it hears from
 """
 
 from cortico.ir.network.checks import check_network, network, port
 from cortico.ir.network.flattening import flatten
 from cortico.ir.network.network import Level, Network, NetworkOutput, Node, Port, Wire
+from cortico.ir.network.parts import part_up_to
 
 __all__ = [
     "Level",
@@ -18,5 +20,6 @@ __all__ = [
     "check_network",
     "flatten",
     "network",
+    "part_up_to",
     "port",
 ]

@@ -8,7 +8,9 @@ from cortico import lower
 from cortico.anatomy import Verdict, audit
 from cortico.anatomy.rules import RULES
 from cortico.learning import differentiate, gradient_circuit
-from cortico.spec import AttentionSpec, Kernel
+from cortico.lowering import lower_model
+from cortico.spec import AttentionSpec, Kernel, ModelSpec, Norm, Way
+from cortico.spec.model import Branch, Layer, Stack, Step
 from tests.anatomy.circuits import joined
 
 SUPPORTED, CONTESTED, UNSUPPORTED, CONTRADICTED = Verdict
@@ -291,8 +293,18 @@ def test_error_neurons_are_never_supported():
     assert {verdicts[name] for name in onto_errors} <= {UNSUPPORTED, CONTRADICTED}
 
 
-def test_a_residual_is_contradicted():
-    """The lowering brings the query token to the output from relay cell to relay cell."""
-    verdicts = audit(lower(AttentionSpec(8, heads=2, residual=True))).verdicts
-    assert verdicts["residual"] is CONTRADICTED
-    assert CONTRADICTED not in {v for n, v in verdicts.items() if n != "residual"}
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("way", Way)
+def test_a_residual_from_relay_to_relay_is_contradicted(way, times):
+    """What attention gives comes from relay cells, which may drive deep cells and no relay cells."""
+    step = Step((Branch(attention=AttentionSpec(8, heads=2)),), norm=Norm(8), way=way)
+    made = lower_model(ModelSpec(Stack(8, (Layer((step,), times),))))
+    verdicts = audit(made.flatten()).verdicts
+    bad = {name for name, verdict in verdicts.items() if verdict is CONTRADICTED}
+    onto = "carry" if way is Way.DEEP else "stream"
+    joined_by = {f"layer_{k}_attention_residual_{onto}_branch" for k in range(times)}
+    assert joined_by <= {*verdicts}
+    assert bad & joined_by == (set() if way is Way.DEEP else joined_by)
+    assert (
+        way is Way.RELAY or not bad
+    )  # the norm's L5 cells, not the stream, drive the next relay cells

@@ -25,7 +25,6 @@ from cortico.backends.sonata.reading import read_sonata
 from cortico.cli.arguments import binding, whole_number
 from cortico.cli.report import _read_claims
 from cortico.cli.targets import backend_option
-from cortico.demo.minilm import _read_config
 from cortico.experiment.targets import read_target
 from cortico.frontends import layers, open_tensors, read_checkpoint
 from cortico.ir.analysis.inputs import bind_symbols
@@ -357,7 +356,7 @@ def _arrays(folder: Path) -> Iterator[Seed]:
 
 
 def _training(folder: Path) -> Iterator[Seed]:
-    """The checkpoint of a training, and the configuration of the language model that reads sentences."""
+    """The checkpoint of a training."""
     spec, x = AttentionSpec(2, 1, kernel=Kernel.LINEAR), np.ones((3, 2, 2))
     training = Training(spec, random_weights(spec, 0), {"x": x, "target": x}, Settings())
     start = training.start()
@@ -365,10 +364,6 @@ def _training(folder: Path) -> Iterator[Seed]:
     save_checkpoint(folder / "training", training, replace(start, velocity=still))
     path = folder / "training" / CHECKPOINT
     yield _seed(path, path.read_bytes(), lambda p: load_checkpoint(p.parent, training), False)
-    config: dict[str, object] = {"model_type": "bert", "num_hidden_layers": 6}
-    config |= {"num_attention_heads": 12, "layer_norm_eps": 1e-12}
-    path = folder / "minilm" / "config.json"
-    yield _seed(path, json.dumps(config).encode(), lambda p: _read_config(p.parent))
 
 
 def _sonata(folder: Path) -> Iterator[Seed]:

@@ -87,14 +87,10 @@ def test_the_example_compares(error, monkeypatch, capsys):
     x, expected = np.ones((1, 2, 4)), np.ones((1, 2, 4))
     counts = SimpleNamespace(neurons=1, synapses=1)
     circuit = SimpleNamespace(bind=lambda n: SimpleNamespace(counts=lambda: counts))
-    model = SimpleNamespace(
-        folder=None,
-        tokenize=lambda sentences: (None, None),
-        embeddings=lambda ids: x,
-        attention=lambda layer: lambda *_: expected,
-    )
+    reading = SimpleNamespace(inputs={"x": x}, output=expected)
     runner = SimpleNamespace(run=lambda *_: {"y": expected * (1 + error)})
-    monkeypatch.setitem(names, "MiniLM", SimpleNamespace(load=lambda: model))
+    monkeypatch.setitem(names, "model_folder", lambda: None)
+    monkeypatch.setitem(names, "read_at", lambda folder, sentences, layer: reading)
     monkeypatch.setitem(names, "read_checkpoint", lambda folder, layer: ())
     monkeypatch.setitem(names, "compile_attention", lambda: SimpleNamespace(circuit=circuit))
     monkeypatch.setitem(names, "get_runner", lambda name, **options: runner)

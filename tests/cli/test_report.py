@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cortico.demo.minilm import PACKAGE, MiniLM
+from cortico.demo.weights import PACKAGE, model_folder
 from tests.needs import needs_weights
 from tests.page.pages import data_of
 
@@ -50,7 +50,7 @@ def test_the_claims_of_a_certificate(cortico, home):
 @pytest.mark.slow
 @needs_weights
 def test_a_sentence(cortico, home):
-    folder = MiniLM.load().folder
+    folder = model_folder()
     assert PACKAGE in str(folder)
     command = (
         "report",

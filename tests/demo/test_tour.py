@@ -1,5 +1,6 @@
 """The demo writes a folder that runs, prints what it claims, and notices a wrong output."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -28,17 +29,19 @@ def test_demo_runs(tmp_path, console):
     folder = tmp_path / "a [b] folder"  # nothing in the path may be read as markup
     assert run_demo(folder, console) == 0
     text = console.file.getvalue()
-    assert {path.name for path in folder.iterdir()} >= {"attention.py", "circuit.safetensors"}
-    assert "equals the model's own attention" in text
-    assert "171,542" in text  # 792 n² + 1165 n neurons, n = 14
+    files = {path.name for path in folder.iterdir()}
+    assert files >= {"model.py", "network.safetensors", "tokenizer.json"}
+    assert "equal the model's own" in text
+    assert "171,542" in text  # 792 n² + 1165 n neurons of one attention, n = 14
     assert "115,838,352" in text  # 591,012 n² synapses
+    assert "2,140,872" in text  # neurons of all: 4,752 n² + 86,309 n + 1,154
+    assert all(cosine in text for cosine in ("0.9055", "0.0455", "0.0367"))
     assert "a [b] folder" in text
-    assert "[CLS]" in text
+    assert "[CLS]" in text and "layer[5]" in text
 
 
-@pytest.mark.slow
 @needs_weights
-def test_emitted_file_computes_the_models_attention(made):
+def test_emitted_file_makes_the_models_sentences(made):
     assert made.is_exact
     assert made.differences["float64"] < 1e-12
     assert made.differences["float32"] < 1e-5
@@ -46,9 +49,10 @@ def test_emitted_file_computes_the_models_attention(made):
 
 @needs_weights
 def test_a_wrong_output_is_noticed(made, console, monkeypatch, tmp_path):
-    monkeypatch.setattr(tour, "run_emitted", lambda folder, model, precision: float("nan"))
+    wrong = dataclasses.replace(made, cosines={**made.cosines, "float32": np.full(3, np.nan)})
+    monkeypatch.setattr(tour, "make_demo", lambda folder, progress, force: wrong)
     assert run_demo(tmp_path, console) == 1
-    assert "DIFFERS FROM" in console.file.getvalue()
+    assert "DIFFER FROM" in console.file.getvalue()
 
 
 @needs_weights

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from cortico import get_backend, lower
-from cortico.demo.minilm import MiniLM
+from cortico.backends import run_network
+from cortico.demo.weights import model_folder
 from cortico.experiment import effects, lesion
 from cortico.frontends import read_checkpoint
+from cortico.frontends.whole_models import read_model
+from cortico.lowering import lower_model
 from tests.covering import first
 from tests.needs import needs_weights
 
@@ -24,33 +27,35 @@ LAYERS = range(6)
 
 
 @pytest.fixture(scope="module")
-def model():
-    return MiniLM.load()
-
-
-@pytest.fixture(scope="module")
-def bert(model):
+def bert():
     from transformers import BertModel
 
-    return BertModel.from_pretrained(model.folder, attn_implementation="eager").double().eval()
+    return BertModel.from_pretrained(model_folder(), attn_implementation="eager").double().eval()
 
 
 @pytest.fixture(scope="module")
-def hidden(model, bert):
+def ids():
+    """The sentence as token ids (1, n)."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(model_folder())(SENTENCE, return_tensors="pt")["input_ids"]
+
+
+@pytest.fixture(scope="module")
+def hidden(bert, ids):
     """The input of each layer, (1, n, 384), by PyTorch."""
-    ids, _ = model.tokenize([SENTENCE])
     with torch.no_grad():
-        return bert(torch.tensor(ids), output_hidden_states=True).hidden_states
+        return bert(ids, output_hidden_states=True).hidden_states
 
 
 @pytest.fixture(scope="module")
-def circuits(model):
-    return [compiled(model, layer) for layer in LAYERS]
+def circuits():
+    return [compiled(layer) for layer in LAYERS]
 
 
-def compiled(model, layer, **changes):
+def compiled(layer, **changes):
     """The circuit of a layer as the paper has it, without passes, in float64."""
-    spec, weights = read_checkpoint(model.folder, layer)
+    spec, weights = read_checkpoint(model_folder(), layer)
     double = {name: np.asarray(array, dtype=np.float64) for name, array in weights.items()}
     return lower(replace(spec, **changes), double)
 
@@ -136,10 +141,10 @@ def test_half_the_query(circuits, bert, hidden):
 
 
 @pytest.mark.slow
-def test_silent_matrix_thalamus_removes_the_query(model, bert, hidden):
+def test_silent_matrix_thalamus_removes_the_query(bert, hidden):
     """Without padding the matrix nucleus carries nothing but the query; b_Q stays."""
     for layer in LAYERS:
-        cut = lesion(compiled(model, layer, key_padding=False), "nucleus:matrix")
+        cut = lesion(compiled(layer, key_padding=False), "nucleus:matrix")
         expected = in_pytorch(bert, hidden, layer, no_query)
         assert difference(given(cut, hidden, layer), expected) < 1e-12
 
@@ -152,22 +157,27 @@ def test_silent_matrix_thalamus_with_padding_silences_all(circuits, hidden):
 
 
 @pytest.mark.slow
-def test_one_head_less_in_the_whole_model(model, bert, circuits):
-    """All six layers run with one area silenced; the embedding is that of BERT with ablated heads."""
-    cut = [lesion(circuit, f"layer:L2/3@area={HEAD}") for circuit in circuits]
-    backend = get_backend("numpy")
-
-    def attention(layer, x, keep):
-        return backend.run(cut[layer], {"x": x, "keep": keep})["y"]
-
-    ids, keep = model.tokenize([SENTENCE])
-    found = model.forward(ids, keep, np.float64, attention).hidden[-1]
+def test_one_head_less_in_the_whole_model(bert, ids):
+    """One area of each layer is silenced in the network; its states are those of BERT with ablated heads."""
+    network = lower_model(*read_model(model_folder()))
+    nodes = [
+        replace(n, circuit=lesion(n.circuit, f"layer:L2/3@area={HEAD}"))
+        if n.path.endswith(".attention")
+        else n
+        for n in network
+    ]
+    doubled = [
+        replace(n, values={name: np.asarray(v, np.float64) for name, v in n.values.items()})
+        for n in nodes
+    ]
+    given = {"tokens": ids.numpy(), "types": 0 * ids.numpy(), "keep": np.ones(ids.shape, bool)}
+    found = run_network(replace(network, nodes=tuple(doubled)), given)["states"]
     ablated = copy.deepcopy(bert)
     with torch.no_grad():
         for layer in ablated.encoder.layer:
             no_head(layer.attention)
-        expected = ablated(torch.tensor(ids)).last_hidden_state.numpy()
-        whole = bert(torch.tensor(ids)).last_hidden_state.numpy()
+        expected = ablated(ids).last_hidden_state.numpy()
+        whole = bert(ids).last_hidden_state.numpy()
     assert difference(found, expected) < 1e-11
     assert difference(whole, expected) > 1e-2
 
@@ -187,8 +197,8 @@ def test_attention_of_the_half_silenced_query(circuits, bert, hidden):
         assert area.attention == pytest.approx(expected, rel=1e-9)
 
 
-def test_in_single_precision(model, bert, hidden):
-    spec, weights = read_checkpoint(model.folder, 0)
+def test_in_single_precision(bert, hidden):
+    spec, weights = read_checkpoint(model_folder(), 0)
     cut = lesion(lower(spec, weights), f"layer:L2/3@area={HEAD}")
     x = hidden[0].numpy().astype(np.float32)
     found = get_backend("numpy").run(cut, {"x": x})["y"]

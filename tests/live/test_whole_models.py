@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from cortico import replace_attention
-from cortico.demo.minilm import PACKAGE
+from cortico.demo.weights import PACKAGE
 from tests.live.models import largest
 from tests.needs import needs_smollm2, needs_weights
 

@@ -5,9 +5,10 @@ import pytest
 
 from cortico import compile_attention, read_checkpoint
 from cortico.anatomy import audit
-from cortico.demo.minilm import MiniLM
+from cortico.demo.weights import model_folder
 from cortico.experiment.activity import observe
 from cortico.page import Page, page_html
+from cortico.texts import read_at
 from tests.covering import first
 from tests.needs import needs_weights
 from tests.page.pages import data_of
@@ -16,35 +17,28 @@ SENTENCE = "The thalamus relays sensory signals to the cortex."
 
 
 @pytest.fixture(scope="module")
-def model():
-    return MiniLM.load()
-
-
-@pytest.fixture(scope="module")
-def theirs(model):
+def theirs():
     """Attention probabilities of transformers' BERT by layer, (head, query, source)."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    bert = transformers.BertModel.from_pretrained(model.folder, attn_implementation="eager")
-    ids, keep = model.tokenize([SENTENCE])
+    folder = model_folder()
+    bert = transformers.BertModel.from_pretrained(folder, attn_implementation="eager")
+    given = transformers.AutoTokenizer.from_pretrained(folder)(SENTENCE, return_tensors="pt")
     with torch.no_grad():
-        found = bert.eval()(
-            torch.from_numpy(ids), attention_mask=torch.from_numpy(keep), output_attentions=True
-        )
+        found = bert.eval()(**given, output_attentions=True)
     return [layer[0].numpy() for layer in found.attentions]
 
 
 @needs_weights
 @pytest.mark.parametrize("layer", first(2, range(6)))
-def test_attention_is_the_models_own(model, theirs, layer):
-    spec, weights = read_checkpoint(model.folder, layer=layer)
-    ids, keep = model.tokenize([SENTENCE])
-    x = model.forward(ids, keep).hidden[layer][0]
+def test_attention_is_the_models_own(theirs, layer):
+    spec, weights = read_checkpoint(model_folder(), layer=layer)
+    reading = read_at(model_folder(), [SENTENCE], layer)
     passes = "none" if layer == 0 else "default"  # quicker to run, and the same
     circuit = compile_attention(spec, weights, passes=passes).circuit
-    activity = observe(circuit, {"x": x, "keep": keep[0]})
+    activity = observe(circuit, {n: a[0] for n, a in reading.inputs.items()})
     plain = compile_attention(spec, passes=passes).circuit  # quicker to audit without weights
-    page = Page(activity.circuit, audit(plain), activity=activity, tokens=model.tokens(SENTENCE))
+    page = Page(activity.circuit, audit(plain), activity=activity, tokens=reading.pieces[0])
     found = data_of(page_html(page))["activity"]
     values = np.array(found["attention"]["values"])
     assert found["attention"]["isShare"] and values.shape == (12, 14, 14)

@@ -13,7 +13,7 @@ from cortico.spec import AttentionSpec, Mask
 from cortico.spec.weights import random_weights
 from tests.oracle import textbook_attention
 
-SPEC = AttentionSpec(model=4, heads=2, residual=True)
+SPEC = AttentionSpec(model=4, heads=2)
 
 
 def stack(spec: AttentionSpec = SPEC, depth: int = 2) -> Network:

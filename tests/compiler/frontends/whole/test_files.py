@@ -106,7 +106,7 @@ def test_smollm2():
 
 @needs_weights
 def test_minilm():
-    from cortico.demo.minilm import model_folder
+    from cortico.demo.weights import model_folder
 
     spec, weights = read_model(model_folder())
     assert spec.sentence.dense is None and spec.sentence.pooling.unit
