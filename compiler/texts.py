@@ -75,16 +75,16 @@ class Writer:
             dtype=self._dtype,
             threads=threads,
         )
-        return self._pieces(drawn)
+        return self._pieces([int(token) for token in prompt], drawn)
 
     def _special(self) -> frozenset[int]:
         """Tokens that are no text, such as the end of one."""
         added = self.tokenizer.get_added_tokens_decoder()
         return frozenset(token for token, what in added.items() if what.special)
 
-    def _pieces(self, drawn: Iterator[int]) -> Iterator[str]:
-        """The text of tokens as soon as it is known: a character may be several tokens."""
-        ids, told = list[int](), ""
+    def _pieces(self, ids: list[int], drawn: Iterator[int]) -> Iterator[str]:
+        """What tokens add to the text of those before, as soon as it is known: a character may be several tokens."""
+        told = self.tokenizer.decode(ids)
         for token in drawn:
             ids.append(token)
             text = self.tokenizer.decode(ids)

@@ -49,8 +49,8 @@ class Taker:
         counted = [name for k, name in enumerate(names) if not k or not self._is_ignored(name)]
         scoped = self.tensors.scoped("", path)
         arrays = [scoped.take({name: shape}, ignored=("",))[name] for name in counted]
-        for name, array in zip(counted, arrays, strict=True):
-            if not np.array_equal(array, arrays[0]):
+        for name, array in zip(counted[1:], arrays[1:], strict=True):
+            if not np.array_equal(array, arrays[0], equal_nan=True):
                 raise SpecError(
                     f"{self.tensors.source!r} ({path}): {counted[0]!r} and {name!r} are names of one "
                     "tensor, and differ"

@@ -31,14 +31,10 @@ def only_layers(
         raise SpecError(f"{named(spec.name)} has an encoder and a decoder: its layers are not cut")
     begins, ends = first == 0, last == len(levels) - 1
     stack = _cut(spec.stack, levels[first : last + 1], begins, ends)
-    cut = replace(
-        spec,
-        stack=stack,
-        readout=spec.readout if ends else None,
-        sentence=spec.sentence if ends else None,
-    )
-    if cut.readout is not None and cut.readout.tied and not begins:
-        cut = replace(cut, readout=replace(cut.readout, tied=False))
+    readout = spec.readout if ends else None
+    if readout is not None and not begins:  # there is no embedding whose table it could share
+        readout = replace(readout, tied=False)
+    cut = replace(spec, stack=stack, readout=readout, sentence=spec.sentence if ends else None)
     return cut, None if weights is None else _weights(spec, weights, cut, first, last)
 
 
