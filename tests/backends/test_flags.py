@@ -9,6 +9,7 @@ import torch
 from cortico import AttentionSpec, SpecError, get_runner, lower, random_weights
 from cortico.backends import Runner, backend_names, get_backend
 from cortico.backends.linking import definition
+from tests.backends.simulators import ANNARCHY
 from tests.oracle import textbook_attention
 
 SPEC = AttentionSpec(4, 2, key_padding=True)
@@ -27,7 +28,11 @@ SAME = {
     "torch": torch.tensor(LIVE),
 }
 OTHERS = (0.5, -1, 2, np.nan, np.inf)
-RUNNERS = [name for name in backend_names() if isinstance(get_backend(name), Runner)]
+RUNNERS = [
+    pytest.param(name, marks=ANNARCHY.needs) if name == "annarchy" else name
+    for name in backend_names()
+    if isinstance(get_backend(name), Runner)
+]
 SCRIPTS = ("annarchy", "brian2", "nengo", "nest", "neuron")
 
 

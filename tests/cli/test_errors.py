@@ -117,12 +117,12 @@ CASES = [
     Case("checkpoint-cut", "compile bert -o out", cut("bert/model.safetensors", 500)),
     Case(
         "config-does-not-divide",
-        "compile bert -o out",
+        "compile bert --layer 0 -o out",
         edited("bert/config.json", '"num_attention_heads": 2', '"num_attention_heads": 3'),
     ),
     Case(
         "config-wrong-width",
-        "compile bert -o out",
+        "compile bert --layer 0 -o out",
         edited("bert/config.json", '"hidden_size": 8', '"hidden_size": 16'),
     ),
     Case("empty-folder", "compile empty -o out", lambda f: (f / "empty").mkdir()),
