@@ -193,6 +193,7 @@ def require_network_support(backend: Backend, network: Network) -> None:
     return None
 
 
+@kind
 def run_network(
     network: Network, inputs: Mapping[str, Any], backend: str | Backend = "numpy"
 ) -> dict[str, np.ndarray]:

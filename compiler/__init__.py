@@ -1,11 +1,12 @@
 """cortico: a compiler from multihead attention to cortico-thalamic circuits of neurons and synapses.
 
-    from cortico import AttentionSpec, compile_attention, read_checkpoint
+    from cortico import AttentionSpec, compile_attention, compile_model, read_checkpoint, read_model
 
     compilation = compile_attention(AttentionSpec(model=384, heads=12))
     compilation.circuit.counts().neurons          # a formula in the number of tokens n
     spec, weights = read_checkpoint("all-MiniLM-L6-v2", layer=0)
     compile_attention(spec, weights).write("layer0")
+    compile_model(*read_model("all-MiniLM-L6-v2")).write("whole")
 
 Names are imported when they are first used, so that `import cortico` is quick.
 """
@@ -16,10 +17,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cortico.backends import backend_names, get_backend, get_runner
+    from cortico.backends import backend_names, get_backend, get_runner, run_network
     from cortico.experiment.freezing import freeze
     from cortico.files.synapse_table import write_synapses
-    from cortico.frontends import from_torch, from_transformers, read_checkpoint, read_spec
+    from cortico.frontends import (
+        from_torch,
+        from_transformers,
+        read_checkpoint,
+        read_model,
+        read_spec,
+    )
     from cortico.ir import Circuit, CircuitBuilder
     from cortico.ir.errors import (
         CircuitError,
@@ -30,7 +37,8 @@ if TYPE_CHECKING:
     )
     from cortico.ir.text import load_circuit, save_circuit
     from cortico.live import replace_attention
-    from cortico.lowering import lower
+    from cortico.lowering import lower, lower_model
+    from cortico.model_pipeline import compile_model
     from cortico.pipeline import Compilation, compile_attention, export_circuit
     from cortico.spec import (
         AttentionSpec,
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
         Kernel,
         Mask,
         Microcircuit,
+        ModelSpec,
         NormKind,
         NormOver,
         Nucleus,
@@ -47,6 +56,7 @@ if TYPE_CHECKING:
         RotaryStyle,
         Thalamus,
     )
+    from cortico.spec.model_weights import random_model
     from cortico.spec.weights import random_weights, required_shapes
 
 _HOME = {
@@ -60,6 +70,7 @@ _HOME = {
     "Kernel": "cortico.spec",
     "Mask": "cortico.spec",
     "Microcircuit": "cortico.spec",
+    "ModelSpec": "cortico.spec",
     "NormKind": "cortico.spec",
     "NormOver": "cortico.spec",
     "Nucleus": "cortico.spec",
@@ -73,6 +84,7 @@ _HOME = {
     "UnsupportedError": "cortico.ir.errors",
     "backend_names": "cortico.backends",
     "compile_attention": "cortico.pipeline",
+    "compile_model": "cortico.model_pipeline",
     "export_circuit": "cortico.pipeline",
     "freeze": "cortico.experiment.freezing",
     "from_torch": "cortico.frontends",
@@ -81,11 +93,15 @@ _HOME = {
     "get_runner": "cortico.backends",
     "load_circuit": "cortico.ir.text",
     "lower": "cortico.lowering",
+    "lower_model": "cortico.lowering",
+    "random_model": "cortico.spec.model_weights",
     "random_weights": "cortico.spec.weights",
     "read_checkpoint": "cortico.frontends",
+    "read_model": "cortico.frontends",
     "read_spec": "cortico.frontends",
     "replace_attention": "cortico.live",
     "required_shapes": "cortico.spec.weights",
+    "run_network": "cortico.backends",
     "save_circuit": "cortico.ir.text",
     "write_synapses": "cortico.files.synapse_table",
 }
@@ -101,6 +117,7 @@ __all__ = [
     "Kernel",
     "Mask",
     "Microcircuit",
+    "ModelSpec",
     "NormKind",
     "NormOver",
     "Nucleus",
@@ -114,6 +131,7 @@ __all__ = [
     "UnsupportedError",
     "backend_names",
     "compile_attention",
+    "compile_model",
     "export_circuit",
     "freeze",
     "from_torch",
@@ -122,11 +140,15 @@ __all__ = [
     "get_runner",
     "load_circuit",
     "lower",
+    "lower_model",
+    "random_model",
     "random_weights",
     "read_checkpoint",
+    "read_model",
     "read_spec",
     "replace_attention",
     "required_shapes",
+    "run_network",
     "save_circuit",
     "write_synapses",
 ]

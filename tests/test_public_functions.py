@@ -20,6 +20,7 @@ from cortico import (
     CircuitBuilder,
     CorticoError,
     Kernel,
+    ModelSpec,
     SpecError,
     compile_attention,
     export_circuit,
@@ -27,6 +28,8 @@ from cortico import (
     get_runner,
     load_circuit,
     lower,
+    lower_model,
+    random_model,
     random_weights,
     read_checkpoint,
     read_spec,
@@ -36,11 +39,15 @@ from cortico import (
 )
 from cortico.backends import Runner, backend_names, get_backend
 from cortico.ir import Compartment, Role, TensorRef, Weight
+from cortico.spec import Branch, Embedding, Layer, Stack, Step
 from tests.oracle import textbook_attention
 
 SPEC = AttentionSpec(4, 2)
 WEIGHTS = random_weights(SPEC)
 CIRCUIT = lower(SPEC, WEIGHTS)
+MODEL = ModelSpec(
+    Stack(4, (Layer((Step((Branch(AttentionSpec(4, 2, mask="causal")),)),)),), Embedding(5, 4))
+)
 X = np.random.default_rng(0).standard_normal((3, 4))
 FUNCTIONS = {
     name: found
@@ -62,6 +69,7 @@ def valid_calls(folder):
     (folder / "spec.toml").write_text("model = 4\n")
     torch.save(torch.nn.MultiheadAttention(4, 2).state_dict(), folder / "a.pt")
     save_circuit(CIRCUIT, folder / "saved.cortico")
+    small_model().save_pretrained(folder / "bert")
     quiet = {"progress": lambda *stage: None, "force": True}
     return {
         "compile_attention": {
@@ -71,6 +79,30 @@ def valid_calls(folder):
             "backend": "numpy",
             "progress": quiet["progress"],
             "verify": False,
+        },
+        "compile_model": {
+            "spec": MODEL,
+            "weights": random_model(MODEL),
+            "passes": "none",
+            "backend": "numpy",
+            "progress": quiet["progress"],
+            "verify": False,
+            "documents": {"note.txt": "a note"},
+        },
+        "lower_model": {"spec": MODEL, "weights": random_model(MODEL)},
+        "random_model": {"spec": MODEL, "seed": 0, "dtype": np.float32},
+        "read_model": {
+            "path": folder / "bert",
+            "architecture": "BertModel",
+            "prefix": "",
+            "ignore": (),
+            "tokens": 3,
+            "decoder_tokens": None,
+        },
+        "run_network": {
+            "network": lower_model(MODEL, random_model(MODEL)),
+            "inputs": {"tokens": [1, 2]},
+            "backend": "reference",
         },
         "export_circuit": {
             "circuit": CIRCUIT,
