@@ -13,9 +13,11 @@ from cortico.backends import (
     Backend,
     Exporter,
     NetworkEmitter,
+    NetworkExporter,
     Progress,
     get_writer,
-    require_support,
+    goes_by_blocks,
+    require_network_support,
 )
 from cortico.files.names import CERTIFICATE, NETWORK, REPORT, SPEC
 from cortico.files.writing import replacing_files, sha256
@@ -45,7 +47,7 @@ class ModelCompilation:
     network: Network
     steps: Mapping[str, Sequence[Step]]  #: by path
     files: Mapping[str, str]
-    exporter: Exporter | None = None  #: writes files of the flat circuit that are no text
+    exporter: NetworkExporter | Exporter | None = None  #: writes the files that are no text
     flat: Circuit | None = None  #: where a backend takes circuits only
     verification: ModelVerification | None = None
     documents: Mapping[str, str] = field(default_factory=dict)  #: other files beside the code
@@ -75,16 +77,23 @@ class ModelCompilation:
         }
         with replacing_files(Path(folder), force=force) as staging:
             save_network(self.network, staging / NETWORK)
-            if self.flat is None:
-                for name, text in self.files.items():
-                    (staging / name).write_text(text, encoding="utf-8")
-            else:
-                write_circuit(self.flat, self.files, self.exporter, staging, progress)
+            self._write_code(staging, progress)
             for name, text in documents.items():
                 (staging / name).write_text(text, encoding="utf-8")
             if self.verification is not None:
                 self._certify(staging)
             return tuple(sorted(path.name for path in staging.iterdir()))
+
+    def _write_code(self, staging: Path, progress: Progress) -> None:
+        """What the backend makes of the network, or of its flat circuit."""
+        if self.flat is not None:
+            assert not isinstance(self.exporter, NetworkExporter)
+            write_circuit(self.flat, self.files, self.exporter, staging, progress)
+            return
+        for name, text in self.files.items():
+            (staging / name).write_text(text, encoding="utf-8")
+        if isinstance(self.exporter, NetworkExporter):
+            self.exporter.write_network(self.network, staging, progress)
 
     def _certify(self, staging: Path) -> None:
         """Write what was proved, with the digests of the files that are there."""
@@ -118,15 +127,10 @@ def compile_model(
     progress("lowering the spec to a network")
     lowered = lower_model(spec, weights)
     network, steps = run_on_blocks(lowered, chosen, compare_meaning if verify else None, progress)
+    require_network_support(target, network)
     progress(f"emitting {target.name} code")
-    if isinstance(target, NetworkEmitter):
-        compiled = ModelCompilation(spec, lowered, network, steps, target.emit_network(network))
-    else:
-        flat = network.flatten()
-        require_support(target, flat)
-        files, exporter = emitted(target, flat)
-        compiled = ModelCompilation(spec, lowered, network, steps, files, exporter, flat)
-    compiled = replace(compiled, documents=documents or {})
+    made = _emitted(target, network)
+    compiled = ModelCompilation(spec, lowered, network, steps, *made, documents=documents or {})
     if not verify:
         return compiled
     from cortico.verify.models import verify_model  # here, so that compiling stays quick
@@ -134,3 +138,14 @@ def compile_model(
     subject = (spec, weights, lowered, chosen, steps, target, compiled.files, progress)
     proof = verify_model(*subject, compiled=network)
     return replace(compiled, verification=proof)
+
+
+def _emitted(
+    target: Backend, network: Network
+) -> tuple[Mapping[str, str], NetworkExporter | Exporter | None, Circuit | None]:
+    """The text files of a network, what writes its other files, and its flat circuit where that is written."""
+    if goes_by_blocks(target):
+        files = target.emit_network(network) if isinstance(target, NetworkEmitter) else {}
+        return files, target if isinstance(target, NetworkExporter) else None, None
+    flat = network.flatten()
+    return *emitted(target, flat), flat

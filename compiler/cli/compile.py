@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cortico.cli.arguments import argument
 from cortico.cli.models import ModelArguments, is_model, read_model_source
@@ -15,7 +15,11 @@ from cortico.cli.sources import read_source
 from cortico.cli.targets import BackendArguments, read_backend
 
 if TYPE_CHECKING:
+    from cortico.ir.counts import Counts
+    from cortico.model_pipeline import ModelCompilation
     from cortico.passes import Step
+    from cortico.pipeline import Compilation
+    from cortico.report.table import Table
 
 _LONGEST = 100  #: characters of a folder name that is made from a spec's name
 
@@ -60,39 +64,24 @@ class _ListPasses(argparse.Action):
 
 def execute(arguments: Arguments) -> int:
     """Compile, write the folder, and print what was made."""
-    if is_model(arguments.source, arguments):
-        return _compile_model(arguments)
-    return _compile_attention(arguments)
-
-
-def _compile_attention(arguments: Arguments) -> int:
     from cortico.cli.console import console, print_line, print_table, stages
-    from cortico.pipeline import compile_attention
-    from cortico.report.summary import pass_table, report_tables
     from cortico.report.words import number, one_line
 
+    make = _model if is_model(arguments.source, arguments) else _attention
     with stages() as progress:
-        spec, weights = read_source(arguments.source, arguments, progress)
-        compilation = compile_attention(
-            spec,
-            weights,
-            passes=arguments.passes,
-            backend=read_backend(arguments),
-            progress=progress,
-            verify=arguments.verify,
-        )
-        folder = arguments.output or Path(_slug(spec.name))
+        made = make(arguments, progress)
+        name = made.compilation.spec.name
+        folder = arguments.output or Path(_slug(name))
         progress(f"writing {folder}")
-        written = compilation.write(folder, progress, force=arguments.force)
-    out, counts = console(), compilation.circuit.counts()
+        written = made.compilation.write(folder, progress, force=arguments.force)
     if arguments.print_between_passes:
-        _print_steps(compilation.steps)
-    for table in report_tables(compilation.circuit):
+        for path, steps in made.steps.items():
+            _print_steps(path, steps)
+    out, counts = console(), made.counts
+    for table in made.tables:
         print_table(table, out)
-    if compilation.steps:
-        print_table(pass_table(compilation.steps, times=True), out)
     print_line(
-        f"{one_line(spec.name)}: {number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
+        f"{one_line(name)}: {number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
         f"{number(counts.parameters)} parameters",
         out,
     )
@@ -100,48 +89,44 @@ def _compile_attention(arguments: Arguments) -> int:
     return 0
 
 
-def _compile_model(arguments: Arguments) -> int:
-    from cortico.cli.console import console, print_line, print_table, stages
+class _Made(NamedTuple):
+    """A compilation, and what is printed of it; of a model, steps are those of each block by its path."""
+
+    compilation: Compilation | ModelCompilation
+    counts: Counts
+    tables: list[Table]
+    steps: Mapping[str, Sequence[Step]]
+
+
+def _attention(arguments: Arguments, progress: Callable[[str], None]) -> _Made:
+    from cortico.pipeline import compile_attention
+    from cortico.report.summary import pass_table, report_tables
+
+    spec, weights = read_source(arguments.source, arguments, progress)
+    chosen = (arguments.passes, read_backend(arguments), progress, arguments.verify)
+    made = compile_attention(spec, weights, *chosen)
+    tables = report_tables(made.circuit)
+    tables += [pass_table(made.steps, times=True)] if made.steps else []
+    return _Made(made, made.circuit.counts(), tables, {"": made.steps})
+
+
+def _model(arguments: Arguments, progress: Callable[[str], None]) -> _Made:
     from cortico.frontends.tokenizer import tokenizer_file
     from cortico.model_pipeline import compile_model
     from cortico.report.networks import network_tables
-    from cortico.report.words import number, one_line
 
-    with stages() as progress:
-        spec, weights = read_model_source(arguments.source, arguments, progress)
-        compilation = compile_model(
-            spec,
-            weights,
-            passes=arguments.passes,
-            backend=read_backend(arguments),
-            progress=progress,
-            verify=arguments.verify,
-            documents=tokenizer_file(arguments.source),
-        )
-        folder = arguments.output or Path(_slug(spec.name))
-        progress(f"writing {folder}")
-        written = compilation.write(folder, progress, force=arguments.force)
-    out, counts = console(), compilation.network.counts()
-    if arguments.print_between_passes:
-        for path, steps in compilation.steps.items():
-            print(f"# {path}")
-            _print_steps(steps)
-    for table in network_tables(compilation.network, compilation.steps):
-        print_table(table, out)
-    print_line(
-        f"{one_line(spec.name)}: {number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
-        f"{number(counts.parameters)} parameters",
-        out,
-    )
-    print_written(folder, written)
-    return 0
+    spec, weights = read_model_source(arguments.source, arguments, progress)
+    chosen = (arguments.passes, read_backend(arguments), progress, arguments.verify)
+    made = compile_model(spec, weights, *chosen, tokenizer_file(arguments.source))
+    tables = network_tables(made.network, made.steps)
+    return _Made(made, made.network.counts(), tables, made.steps)
 
 
-def _print_steps(steps: Sequence[Step]) -> None:
-    """The text form of the circuit after each pass that changed it."""
+def _print_steps(path: str, steps: Sequence[Step]) -> None:
+    """The text form of a circuit, of the block at a path, after each pass that changed it."""
     for step in steps:
         if step.changed:
-            print(f"# after {step.name}\n{step.after}")
+            print(f"# {f'{path} ' * bool(path)}after {step.name}\n{step.after}")
 
 
 def _slug(name: str) -> str:
