@@ -87,7 +87,7 @@ def test_emitted_code_is_exact_with_symbols():
     assert result.equal and result.entries == 12, result.text
 
 
-@pytest.mark.full
+@pytest.mark.cross
 @pytest.mark.parametrize("name", ["embedding", "past tokens", "counts", "gated"])
 def test_every_call_of_emitted_code(name):
     for circuit in (CIRCUITS[name], stored(CIRCUITS[name])):
