@@ -307,7 +307,7 @@ FIRST = ("weights of two levels exchanged", "a residual missing", "another eps",
 
 
 @pytest.mark.parametrize(
-    "name", [n if n in FIRST else pytest.param(n, marks=pytest.mark.slow) for n in WRONG]
+    "name", [n if n in FIRST else pytest.param(n, marks=pytest.mark.full) for n in WRONG]
 )
 def test_a_wrong_network_is_refuted(name, weights):
     spec, change, expected = WRONG[name]
