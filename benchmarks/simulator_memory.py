@@ -8,16 +8,19 @@ synapses. What the largest process took more than the small one, over what it ha
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import nnls
 
 #: Features and tokens: small; many pairs of tokens, which are neurons; wide, which are synapses.
 SIZES = ((8, 4), (8, 24), (64, 4))
+SMALL = ((4, 2), (4, 4), (8, 2))
 #: The memory of Nengo grows with the square of a population's dendrites: `estimate` says how it was read off.
 #: The same for those that hold a synapse in few bytes.
 LARGE = {"brian2": ((8, 4), (8, 40), (160, 4))}
@@ -45,9 +48,10 @@ def constants(rows: list[list[float]]) -> np.ndarray:
 
 
 def main() -> None:
-    """Print what was measured, a line for each backend."""
-    for backend in sys.argv[1:]:
-        rows = [json.loads(in_process(backend, *sizes)) for sizes in LARGE.get(backend, SIZES)]
+    """Print what was measured, a line for each backend; of the first two without arguments."""
+    for backend in sys.argv[1:] or ["brian2", "nengo"]:
+        sizes = SMALL if os.environ.get("SMOKE") else LARGE.get(backend, SIZES)
+        rows = [json.loads(in_process(backend, *each)) for each in sizes]
         print(backend, rows, constants(rows).round().tolist(), flush=True)
 
 
@@ -58,7 +62,11 @@ def in_process(backend: str, *sizes: int) -> str:
         f"print(json.dumps(measure({backend!r}, *{sizes})))"
     )
     return subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
     ).stdout
 
 

@@ -20,7 +20,7 @@ from cortico.ir.errors import SpecError, UnsupportedError
 
 #: Of families whose attention is not one module: the module that attends, and the map out, which the circuit has.
 _TWO = ("self", "output.dense")
-_SPLIT: Mapping[str, tuple[str, str]] = {"BERT": _TWO, "ELECTRA": _TWO}
+_SPLIT: Mapping[str, tuple[str, str]] = {"BERT": _TWO, "RoBERTa": _TWO, "ELECTRA": _TWO}
 
 _BY_DISTANCE = "its position bias by distance is a table for one number of tokens"
 #: Families that are not replaced, and why.

@@ -11,6 +11,7 @@ from cortico.backends.arrays.backend import compiled
 from cortico.backends.jax.emitter import emit_function
 from cortico.backends.linking import link
 from cortico.backends.numpy.emitter import emit_source
+from cortico.backends.numpy.network import emit_network
 from cortico.backends.numpy.running import script_for
 from cortico.backends.templates import template
 from cortico.backends.torch.emitter import emit_module
@@ -18,6 +19,7 @@ from cortico.backends.torch.recalling import emit_recalling_module
 from cortico.ir import CellClass, CircuitBuilder, Compartment, Region, Role, TensorRef, Weight
 from cortico.learning.emission import training_circuit, training_source
 from cortico.lowering import lower
+from tests.backends.networks import models
 from tests.cases import CASES
 from tests.tokens.circuits import embedding
 
@@ -60,6 +62,8 @@ def test_nothing_in_templates_is_without_use(backend):
     for circuit in (gradients, embedding(), *(lower(case.spec, case.weights) for case in CASES)):
         for text in write(circuit):
             unused -= {*defined(text)}
+    if backend == "numpy":
+        unused -= {*defined(emit_network(models.case("llama").network))}  # it keeps keys and values
     if backend == "torch":
         unused -= {*defined(emit_recalling_module(lower(CASE["llama"].spec)))}
         unused -= {*defined(emit_recalling_module(lower(CASE["bert"].spec)))}

@@ -51,7 +51,10 @@ def test_passes_sizes_and_learning(cortico, home):
         (["out", "-o", "a.svg", "--layer", "1"], "--layer does not apply"),
         (["ok.toml", "-o", "a.svg", "--bind", "k=3"], "no symbolic size 'k'"),
         (["ok.toml", "-o", "a.svg", "--kind", "activity", "-i", "x.npy"], "has no values"),
-        (["bert", "-o", "a.svg", "--kind", "activity", "--sentence", "Hm"], "has no tokenizer.json"),
+        (
+            ["bert", "-o", "a.svg", "--kind", "activity", "--sentence", "Hm"],
+            "has no tokenizer.json",
+        ),
         (["lost.toml", "-o", "a.svg"], "lost.toml"),
         (["ok.toml", "-o", "ok.toml/a.svg"], "is no folder"),
     ],
