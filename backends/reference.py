@@ -56,7 +56,7 @@ class ReferenceBackend:
         for index in np.ndindex(*batch):
             one = {name: _example(circuit, name, array, index) for name, array in inputs.items()}
             rates = interpret(circuit, one, parameters)
-            results.append([_ordered(circuit, output.source, rates) for output in circuit.outputs])
+            results.append([ordered(circuit, output.source, rates) for output in circuit.outputs])
         return {
             output.name: np.stack([r[k] for r in results]).reshape((*batch, *results[0][k].shape))
             for k, output in enumerate(circuit.outputs)
@@ -191,6 +191,7 @@ def _example(circuit: Circuit, name: str, array: np.ndarray, index: tuple[int, .
     return np.asarray(array)[index] if is_batched else np.asarray(array)
 
 
-def _ordered(circuit: Circuit, source: TensorRef, rates: Arrays) -> np.ndarray:
+def ordered(circuit: Circuit, source: TensorRef, rates: Arrays) -> np.ndarray:
+    """The rates of a population with its axes in the order in which it is read."""
     axes = circuit.population(source.name).axes
     return np.transpose(rates[source.name], [axes.index(axis) for axis in source.axes])

@@ -20,7 +20,7 @@ from cortico.backends import (
     require_network_support,
 )
 from cortico.files.names import CERTIFICATE, NETWORK, REPORT, SPEC
-from cortico.files.writing import replacing_files, sha256
+from cortico.files.writing import digests, replacing_files
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit
 from cortico.ir.arguments import kind
@@ -100,8 +100,7 @@ class ModelCompilation:
         from cortico.verify.models import certificate_text
 
         assert self.verification is not None
-        digests = {path.name: sha256(path) for path in sorted(staging.iterdir())}
-        text = certificate_text(self.verification, digests)
+        text = certificate_text(self.verification, digests(staging))
         (staging / CERTIFICATE).write_text(text, encoding="utf-8")
 
 
@@ -118,8 +117,9 @@ def compile_model(
     """Compile a whole model to a network and to the files of `backend`.
 
     `weights` are those of blocks by path. Each block is taken through the `passes`. A backend that has no
-    code of networks writes the flat circuit; `documents` are written beside it. With `verify` each distinct block, the wiring, the passes and
-    the numbers are proved or checked, see `cortico.verify.models`.
+    code of networks writes the flat circuit; `documents`, texts by file name, are written beside it. With
+    `verify` each distinct block, the wiring, the passes and the numbers are proved or checked, see
+    `cortico.verify.models`.
 
     Raises SpecError, UnsupportedError and PassError as `compile_attention` does.
     """

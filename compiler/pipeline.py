@@ -11,7 +11,7 @@ import numpy as np
 
 from cortico.backends import Backend, Emitter, Exporter, Progress, get_writer, require_support
 from cortico.files.names import CERTIFICATE, CIRCUIT, REPORT, SPEC
-from cortico.files.writing import replacing_files, sha256
+from cortico.files.writing import digests, replacing_files
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit
 from cortico.ir.arguments import kind
@@ -60,8 +60,7 @@ class Compilation:
                 return (*names, *documents)
             from cortico.verify.certificate import certificate_text
 
-            digests = {path.name: sha256(path) for path in sorted(staging.iterdir())}
-            text = certificate_text(self.verification, digests, self.steps)
+            text = certificate_text(self.verification, digests(staging), self.steps)
             (staging / CERTIFICATE).write_text(text, encoding="utf-8")
         return (*names, *documents, CERTIFICATE)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -133,7 +133,7 @@ def read_in_model(
     part: str | None = None,
 ) -> Reading:
     """The same of a model that was read, spec and weights."""
-    network = _in_float64(lower_model(*model))
+    network = lower_model(*model).in_float64()
     at = _path_of(network, layer, part)
     before = part_up_to(network, at)
     given = text_inputs(before, texts, tokenizer)
@@ -144,15 +144,6 @@ def read_in_model(
     }
     pieces = (tuple(encoding.tokens) for encoding in tokenizer.encode_batch(list(texts)))
     return Reading(heard, found["y"], tuple(pieces))
-
-
-def _in_float64(network: Network) -> Network:
-    """The network with weights in float64, in which it is then run."""
-    nodes = (
-        replace(n, values={name: np.asarray(v, np.float64) for name, v in n.values.items()})
-        for n in network.nodes
-    )
-    return replace(network, nodes=tuple(nodes))
 
 
 def _path_of(network: Network, layer: int, part: str | None) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
-from cortico.ir import Circuit
 from cortico.ir.network import Network, Node, Port
 from cortico.ir.paths import level_of
 
@@ -34,7 +33,7 @@ class Group:
 
     def relative(self, port: Port) -> tuple[str, str]:
         """A port of one of its blocks, within the level."""
-        return Port(port.name, port.path.removeprefix(f"{self.path}.")).path, port.name
+        return port.path.removeprefix(f"{self.path}."), port.name
 
 
 @dataclass(frozen=True)
@@ -54,15 +53,10 @@ class Run:
 
 
 class Levels:
-    """The program of a network: its runs, and the names of what they call."""
+    """The program of a network: its runs."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
-
-    @cached_property
-    def functions(self) -> dict[Circuit, str]:
-        """A name for each distinct block."""
-        return dict(self.network.block_names)
 
     @cached_property
     def order(self) -> tuple[Node, ...]:
@@ -141,7 +135,7 @@ class Levels:
         calls = [
             (
                 group.name(node),
-                self.functions[node.circuit],
+                self.network.block_names[node.circuit],
                 [place(self.source(node, tensor.name)) for tensor in node.circuit.inputs],
             )
             for node in group.nodes
@@ -156,10 +150,9 @@ def _stem(path: str) -> str:
 
 @dataclass(frozen=True)
 class Call:
-    """`result = function(arguments)`: a block of a group, with variables for what it hears and gives."""
+    """`results = block(arguments)`: a block of a group, with variables for what it hears and gives."""
 
     node: Node
-    function: str
     arguments: Mapping[str, str]  #: of its inputs
     results: Mapping[str, str]  #: of its outputs
 
@@ -189,7 +182,7 @@ def calls(
             name = free.pop(0) if free else letter({variables[p] for p in live})
             results[output.name] = variables[port] = name
             live.add(port)
-        yield Call(node, levels.functions[node.circuit], arguments, results)
+        yield Call(node, arguments, results)
 
 
 def letter(taken: Collection[str]) -> str:

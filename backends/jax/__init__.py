@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.arrays.backend import ArrayBackend, compiled
-from cortico.backends.arrays.network.running import GivenNetwork
 from cortico.backends.jax.emitter import emit_function
 from cortico.backends.jax.network import emit_network
 from cortico.ir import Circuit
@@ -42,9 +41,6 @@ class JaxBackend(ArrayBackend):
 
     def network_source(self, network: Network) -> str:
         return emit_network(network)
-
-    def network_outputs(self, entry: Any, given: GivenNetwork) -> Any:
-        return _called(entry, given.weights, given.arguments, given.dtype)
 
 
 def _called(entry: Any, weights: Arrays, inputs: Arrays, dtype: Any) -> tuple[Any, ...]:

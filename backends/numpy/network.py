@@ -131,15 +131,9 @@ class _File(NetworkFile):
             yield "if past is not None:"
             yield '    past["tokens"] = stop'
 
-    def only_last(self, variable: str) -> Iterator[str]:
-        if self.goes_on:
-            yield f"{variable} = {variable}[..., -1:, :] if only_last else {variable}"
-
     def call(self, call: Call, path: str) -> str:
         circuit, file = call.node.circuit, self.plans[call.node.circuit]
-        given = [call.arguments[t.name] for t in circuit.inputs if not t.optional]
-        gates = (t.name for t in circuit.inputs if t.optional)
-        given += [f"{file.names[name]}={call.arguments[name]}" for name in gates]
+        given = self.passed(call, file.names)
         given += [f"weights=weights[{path}]"] * self.has_weights(circuit)
         given += ["start=start"] * counts_tokens(file)
         given += [f"past=past_at(past, {path})"] * keeps_tokens(file)

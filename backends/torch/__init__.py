@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 from cortico.backends.arrays.backend import ArrayBackend, compiled
-from cortico.backends.arrays.network.running import GivenNetwork
 from cortico.backends.torch.emitter import emit_module
 from cortico.backends.torch.network import emit_network
 from cortico.ir import Circuit
@@ -40,9 +39,6 @@ class TorchBackend(ArrayBackend):
 
     def network_source(self, network: Network) -> str:
         return emit_network(network)
-
-    def network_outputs(self, entry: Any, given: GivenNetwork) -> Any:
-        return _called(entry, given.weights, given.arguments, given.dtype)
 
 
 def _called(entry: Any, weights: Arrays, inputs: Arrays, dtype: Any) -> tuple[Any, ...]:

@@ -59,7 +59,12 @@ def plain(text: str, **options: Any) -> rich.text.Text:
     """A text for a terminal: nothing in it is markup, and nothing moves the cursor but its line breaks."""
     from rich.text import Text
 
-    return Text("".join(c if c.isprintable() or c == "\n" else " " for c in text), **options)
+    return Text(printable(text), **options)
+
+
+def printable(text: str) -> str:
+    """A text in which nothing but line breaks moves the cursor."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
 def print_line(text: str, out: rich.console.Console, style: str = "") -> None:

@@ -17,7 +17,7 @@ class Arguments(ForceArguments):
 
 
 def execute(arguments: Arguments) -> int:
-    """Run the demo; needs the extra `text` and the package that carries MiniLM."""
+    """Run the demo; needs the extra `demo` and the package that carries MiniLM."""
     from cortico.cli.console import console
     from cortico.demo.tour import run_demo
 

@@ -47,7 +47,7 @@ def execute(arguments: Arguments) -> int:
     """Read or compile the model, and print text as it is written."""
     import sys
 
-    from cortico.cli.console import stages
+    from cortico.cli.console import printable, stages
     from cortico.frontends.tokenizer import read_tokenizer
     from cortico.texts import Writer
 
@@ -64,7 +64,7 @@ def execute(arguments: Arguments) -> int:
             arguments.seed,
         )
     for piece in (arguments.text, *pieces):
-        sys.stdout.write("".join(c if c.isprintable() or c == "\n" else " " for c in piece))
+        sys.stdout.write(printable(piece))
         sys.stdout.flush()
     sys.stdout.write("\n")
     return 0

@@ -123,11 +123,16 @@ def _print(circuit: Circuit, cuts: Sequence[Cut], found: Effects) -> None:
 
     out = console()
     for target, factor in cuts:
-        print_line(f"{target} {'silenced' if factor == 0 else f'times {factor:g}'}", out)
+        print_line(told(target, factor), out)
     for note in _notes(circuit, cuts):
         print_line(note, out)
     for table in _tables(found):
         print_table(table, out)
+
+
+def told(target: str, factor: float) -> str:
+    """What was done to a target, in words."""
+    return f"{target} {'silenced' if factor == 0 else f'times {factor:g}'}"
 
 
 def _notes(circuit: Circuit, cuts: Sequence[Cut]) -> Iterator[str]:

@@ -13,6 +13,7 @@ def lesion_model(arguments: Arguments) -> int:
     """Run the model and its lesion, write what was asked for, and print the changes."""
     from cortico.backends import run_network
     from cortico.cli.console import console, print_line, print_table, stages
+    from cortico.cli.lesion import told
     from cortico.cli.models import read_network
     from cortico.cli.run import check_output, write_arrays
     from cortico.cli.run_model import given_inputs, tables_of_texts
@@ -35,7 +36,7 @@ def lesion_model(arguments: Arguments) -> int:
             write_arrays(arguments.output, after, arguments.force)
     out = console()
     for target, factor in arguments.cuts:
-        print_line(f"{target} {'silenced' if factor == 0 else f'times {factor:g}'}", out)
+        print_line(told(target, factor), out)
     rows = [(f"output {name}", percent(change(before[name], after[name]))) for name in before]
     print_table(Table("Relative change", ("of", "change"), tuple(rows), 1), out)
     if tokenizer is not None:

@@ -115,7 +115,7 @@ def summary(name: str, array: np.ndarray) -> str:
     return f"{name} {array.shape} {array.dtype}: {numbers}"
 
 
-def read_arrays(path: Path, circuit: Circuit) -> Mapping[str, np.ndarray]:
+def read_arrays(path: Path, circuit: Circuit | Network) -> Mapping[str, np.ndarray]:
     """Input name to array. SpecError for what is no NumPy file, or holds anything but numbers.
 
     Arrays of an .npz file are read when they are asked for.
@@ -139,7 +139,7 @@ def read_array(path: Path, name: str) -> np.ndarray:
     return loaded
 
 
-def _only_input(circuit: Circuit) -> str:
+def _only_input(circuit: Circuit | Network) -> str:
     """The name of the input that an .npy file is for: the only one that must be given."""
     from cortico.ir import SpecError
 

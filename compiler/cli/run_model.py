@@ -57,18 +57,11 @@ def run_model(arguments: Arguments) -> int:
 
 def given_inputs(arguments: Arguments, network: Network) -> tuple[Arrays, Tokenizer | None]:
     """What is given: arrays of a file, or token ids of texts and the tokenizer that they are from."""
-    from cortico.backends.array_files import Archive, read_arrays
-    from cortico.cli.run import required_input
+    from cortico.cli.run import read_arrays, required_input
     from cortico.ir import SpecError
 
     if not arguments.text:
-        loaded = read_arrays(required_input(arguments))
-        wanted = [tensor.name for tensor in network.inputs if not tensor.optional]
-        if not isinstance(loaded, Archive) and len(wanted) != 1:
-            raise SpecError(
-                f"the model has inputs {', '.join(wanted)}: give them by name in an .npz file"
-            )
-        return (loaded if isinstance(loaded, Archive) else {wanted[0]: loaded}), None
+        return read_arrays(required_input(arguments), network), None
     if arguments.input is not None:
         raise SpecError("-i does not go with --text, give one of them")
     from cortico.frontends.tokenizer import read_tokenizer

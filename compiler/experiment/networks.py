@@ -13,8 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
+from cortico.backends.reference import ordered
 from cortico.experiment.activity import Activity, observe
 from cortico.experiment.cut import lesion
 from cortico.experiment.targets import Kind, Target, read_target
@@ -114,11 +113,8 @@ def observe_network(given: Network, inputs: Arrays) -> Iterator[tuple[Node, Acti
         heard = {name: known[port] for name, port in sources.items() if port in known}
         seen = observe(with_values(node.circuit, node.values), heard)
         for output in node.circuit.outputs:
-            axes = seen.circuit.population(output.source.name).axes
-            order = [axes.index(axis) for axis in output.source.axes]
-            known[Port(output.name, node.path)] = np.transpose(
-                seen.rates[output.source.name], order
-            )
+            given_rates = ordered(seen.circuit, output.source, seen.rates)
+            known[Port(output.name, node.path)] = given_rates
         yield node, seen
 
 

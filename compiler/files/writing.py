@@ -71,6 +71,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file in a folder, by its name."""
+    return {path.name: sha256(path) for path in sorted(folder.iterdir())}
+
+
 # ---- what may be replaced ------------------------------------------------------------------------
 
 

@@ -7,28 +7,18 @@ from collections.abc import Mapping, Sequence
 from cortico.ir.network import Network, Node
 from cortico.ir.paths import level_of
 from cortico.passes import Step
-from cortico.report.summary import report_tables
+from cortico.report.summary import head_of, report_tables
 from cortico.report.table import Row, Table
-from cortico.report.words import markdown_text, number, one_line
+from cortico.report.words import number
 
 
 def network_markdown(network: Network, steps: Mapping[str, Sequence[Step]]) -> str:
     """The report as a Markdown document."""
-    counts, symbols = network.counts(), network.flatten().symbols
-    head = [
-        f"# {markdown_text(one_line(network.name))}",
-        "",
-        f"{number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
-        f"{number(counts.parameters)} parameters.",
-        *(["", f"Sizes known when it runs: {', '.join(symbols)}."] if symbols else []),
-        "",
-        "",
-    ]
     tables = [table.markdown() for table in network_tables(network, steps)]
     for circuit, name in network.block_names.items():
         tables.append(f"# {name}\n")
         tables += [table.markdown() for table in report_tables(circuit)]
-    return "\n".join(head) + "\n".join(tables)
+    return head_of(network.flatten()) + "\n".join(tables)
 
 
 def network_tables(network: Network, steps: Mapping[str, Sequence[Step]]) -> list[Table]:

@@ -18,21 +18,22 @@ def report_tables(circuit: Circuit) -> list[Table]:
 
 def report_markdown(circuit: Circuit) -> str:
     """The report as a Markdown document."""
-    counts = circuit.counts()
-    head = [
+    return head_of(circuit) + "\n".join(table.markdown() for table in report_tables(circuit))
+
+
+def head_of(circuit: Circuit) -> str:
+    """Title, counts and symbols, above the tables of a report."""
+    counts, symbols = circuit.counts(), circuit.symbols
+    lines = [
         f"# {markdown_text(one_line(circuit.name))}",
         "",
         f"{number(counts.neurons)} neurons, {number(counts.synapses)} synapses, "
         f"{number(counts.parameters)} parameters.",
-        *(
-            ["", f"Sizes known when it runs: {', '.join(circuit.symbols)}."]
-            if circuit.symbols
-            else []
-        ),
+        *(["", f"Sizes known when it runs: {', '.join(symbols)}."] if symbols else []),
         "",
         "",
     ]
-    return "\n".join(head) + "\n".join(table.markdown() for table in report_tables(circuit))
+    return "\n".join(lines)
 
 
 def equation(circuit: Circuit, population: Population) -> str:

@@ -90,12 +90,6 @@ class Stack(Record):
             (k, b) for k, level in enumerate(self.levels) for s in level.steps for b in s.branches
         )
 
-    @property
-    def padded(self) -> bool:
-        """Whether a run-time input says which of its tokens exist."""
-        own = (b.attention for _, b in self.branches if b.attention and not b.attention.cross)
-        return any(attention.key_padding for attention in own)
-
 
 @dataclass(frozen=True)
 class Readout(Record):

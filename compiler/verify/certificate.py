@@ -14,7 +14,7 @@ from cortico.ir import UnsupportedError
 from cortico.ir.text import print_circuit
 from cortico.passes import Step
 from cortico.spec import AttentionSpec
-from cortico.verify.claims import Claim, Verification
+from cortico.verify.claims import Verification
 from cortico.verify.emission.record import record_of
 
 VERSION = 2
@@ -38,7 +38,7 @@ def certificate(
         "emitted": record_of(verification.target) if verification.target else None,
         "lowered": print_circuit(verification.lowered),
         "steps": list(_steps(verification, steps)),
-        "claims": [_claim(claim) for claim in verification.claims],
+        "claims": [claim.record() for claim in verification.claims],
     }
 
 
@@ -62,12 +62,3 @@ def _steps(verification: Verification, steps: Sequence[Step]) -> Iterator[dict[s
             for stage in proof.stages:
                 facts = [fact.record() for fact in stage.facts]
                 yield {"pass": proof.name, "after": print_circuit(stage.after), "facts": facts}
-
-
-def _claim(claim: Claim) -> dict[str, Any]:
-    return {
-        "claim": claim.claim,
-        "verdict": claim.verdict.value,
-        "detail": claim.detail,
-        "given": list(claim.given),
-    }

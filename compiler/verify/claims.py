@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cortico.backends import Backend
 from cortico.ir import Circuit, PassError, UnsupportedError
@@ -38,6 +39,15 @@ class Claim:
     detail: str  #: sizes, error bounds, tolerances, or the reason
     given: tuple[str, ...] = ()  #: facts about numbers on which it rests, checked on the arrays
     seconds: float = 0.0
+
+    def record(self) -> dict[str, Any]:
+        """The same as JSON has it, without the time: that is another at every run."""
+        return {
+            "claim": self.claim,
+            "verdict": self.verdict.value,
+            "detail": self.detail,
+            "given": list(self.given),
+        }
 
 
 class Claims:

@@ -109,10 +109,7 @@ def certificate_text(verification: ModelVerification, files: Mapping[str, str]) 
 
     Nothing re-checks it: `cortico verify` of the source makes the claims anew.
     """
-    claims = [
-        {"claim": c.claim, "verdict": c.verdict.value, "detail": c.detail, "given": list(c.given)}
-        for c in verification.claims
-    ]
+    claims = [claim.record() for claim in verification.claims]
     spec = json.loads(spec_to_json(verification.spec))
     found = {"cortico_model_certificate": 1, "spec": spec, "files": dict(files), "claims": claims}
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"

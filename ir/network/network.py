@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
@@ -200,6 +200,14 @@ class Network:
         from cortico.ir.network.flattening import flatten
 
         return flatten(self)
+
+    def in_float64(self) -> Network:
+        """The same numbers of nodes in float64: where no input is a rate, these decide in which precision it runs."""
+        nodes = (
+            replace(n, values={name: np.asarray(v, np.float64) for name, v in n.values.items()})
+            for n in self.nodes
+        )
+        return replace(self, nodes=tuple(nodes))
 
     def flatten(self) -> Circuit:
         """One circuit of all nodes: what one hears from another are synapses. Made once."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cortico.backends.arrays.levels import Call, Levels, Run, calls, letter
@@ -55,6 +55,7 @@ class NetworkFile(ABC):
         }
 
     shape = "np.shape"  #: what gives the shape of an array
+    goes_on = False  #: whether tokens of a call may come after those of earlier ones
 
     # ---- what a library says -----------------------------------------------------------------------
 
@@ -75,8 +76,18 @@ class NetworkFile(ABC):
         """The lines that run levels that are alike, one after another."""
 
     def only_last(self, variable: str) -> Iterator[str]:
-        """The line that leaves of a variable the last token alone, where that is asked for."""
-        yield from ()
+        """The line that leaves of a variable the last token alone, where that may be asked for."""
+        if self.goes_on:
+            yield f"{variable} = {variable}[..., -1:, :] if only_last else {variable}"
+
+    def passed(self, call: Call, names: Mapping[str, str]) -> list[str]:
+        """What a block is given: by place what must be, 0/1 inputs by their `names` as its arguments."""
+        inputs = call.node.circuit.inputs
+        gates = (t.name for t in inputs if t.optional)
+        return [
+            *(call.arguments[t.name] for t in inputs if not t.optional),
+            *(f"{names[name]}={call.arguments[name]}" for name in gates),
+        ]
 
     # ---- what the file says of itself ----------------------------------------------------------------
 

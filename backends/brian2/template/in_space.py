@@ -6,7 +6,9 @@ from brian2 import NetworkOperation, StateMonitor, ms
 from cortico.backends.brian2.template.network import start
 from cortico.backends.cells.template import settling_steps
 
-SILENT = 1e-30  # a population whose rates are smaller counts as silent beside others of its group
+SILENT = (
+    1e-30  # a population is silent whose rates are so much smaller than the largest of its group
+)
 
 
 def over_cells(size, *parts):
@@ -59,7 +61,7 @@ def settle(network, populations, target, dt, part, depth, tolerance, duration):
 
 
 class Course:
-    """Whether a network has settled: no population, and no group, moves more in a step than a part of its largest rate."""
+    """Whether a network has settled: no population moves more in a step than a part of its largest rate."""
 
     def __init__(self, populations, tolerance):
         self.tolerance, self.moved, self.monitors = tolerance, np.inf, []
@@ -89,9 +91,9 @@ class Course:
                     "a rate is NaN or infinite: is dt too long for tau, or does a norm divide by "
                     "nearly nothing while signals arrive?"
                 )
-            parts.append((moved / (largest + SILENT)).max())
-            if moved.any():  # small rates matter where all are: exponentials of low scores
-                parts.append(moved.max() / largest.max() if largest.any() else np.inf)
+            # small rates matter where all are: exponentials of low scores
+            least = np.maximum(largest, SILENT * largest.max(initial=0))
+            parts += [m / size if size else np.inf for m, size in zip(moved, least) if m]
         self.moved = max(parts, default=0.0)
 
     def watch(self, network, depth):

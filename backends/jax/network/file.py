@@ -103,9 +103,7 @@ class _File(NetworkFile):
     def call(self, call: Call, path: str) -> str:
         circuit, block = call.node.circuit, self.blocks[call.node.circuit]
         given = [f"weights_at({path}, weights)"] * self.has_weights(circuit)
-        given += [call.arguments[t.name] for t in circuit.inputs if not t.optional]
-        gates = (t.name for t in circuit.inputs if t.optional)
-        given += [f"{block.names[name]}={call.arguments[name]}" for name in gates]
+        given += self.passed(call, block.names)
         return f"{', '.join(call.results.values())} = {self.functions[circuit]}({', '.join(given)})"
 
     def level_lines(self, code: LevelCode, results: str, arguments: str) -> Iterator[str]:

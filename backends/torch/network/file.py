@@ -166,15 +166,9 @@ class _File(NetworkFile):
             yield '        past["tokens"] = stop'
         yield f"    {result}"
 
-    def only_last(self, variable: str) -> Iterator[str]:
-        if self.goes_on:
-            yield f"{variable} = {variable}[..., -1:, :] if only_last else {variable}"
-
     def call(self, call: Call, path: str) -> str:
-        circuit, block = call.node.circuit, self.blocks[call.node.circuit]
-        given = [call.arguments[t.name] for t in circuit.inputs if not t.optional]
-        gates = (t.name for t in circuit.inputs if t.optional)
-        given += [f"{block.names[name]}={call.arguments[name]}" for name in gates]
+        block = self.blocks[call.node.circuit]
+        given = self.passed(call, block.names)
         given += [*["start=start"] * block.counts, *["past=past"] * block.keeps]
         function = f"self.{self.attributes[call.node.path]}"
         return f"{', '.join(call.results.values())} = {function}({', '.join(given)})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from cortico.backends import Backend, NetworkEmitter, NetworkRunner, get_runner
 from cortico.ir import Circuit, Input, InputKind, UnsupportedError
 from cortico.ir.analysis.inputs import within_tables
 from cortico.ir.circuit import resolve
-from cortico.ir.network import Network
 from cortico.ir.rewrite import domains_of
 from cortico.spec import ModelSpec
 from cortico.verify.composition.subject import Subject
@@ -67,21 +65,12 @@ def beside_files(subject: Subject, target: Backend) -> tuple[bool, str]:
     worst, several = 0.0, list[str]()
     for sizes, inputs in _examples(subject.what_runs):
         wanted = get_runner("reference").run(subject.what_runs, inputs, {})
-        found = target.run_network(_in_float64(subject.filled), inputs)
+        found = target.run_network(subject.filled.in_float64(), inputs)
         error, _ = difference(found, wanted)
         worst = float(np.maximum(worst, error))
         several.append(_text(sizes))
     detail = f"{' and '.join(several)}: differs by at most {worst:.1e} (relative)"
     return bool(worst <= _OF_FILES), f"{detail}; tolerance {_OF_FILES:.0e}"
-
-
-def _in_float64(network: Network) -> Network:
-    """The same numbers in the precision of the interpreter: where no input is a rate, weights decide it."""
-    nodes = (
-        replace(n, values={name: np.asarray(v, np.float64) for name, v in n.values.items()})
-        for n in network.nodes
-    )
-    return replace(network, nodes=tuple(nodes))
 
 
 def _text(sizes: Mapping[str, int]) -> str:
