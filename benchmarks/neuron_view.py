@@ -62,6 +62,7 @@ class Case:
     mask: Mask = Mask.NONE
     window: int | None = None
     weights: bool = True
+    soft_cap: float | None = None
 
     def circuit(self) -> Any:
         """The layer, lowered and without passes."""
@@ -71,7 +72,7 @@ class Case:
             tokens=self.tokens,
             mask=self.mask,
             window=self.window,
-            residual=True,
+            soft_cap=self.soft_cap,
         )
         return lower(spec, _float32(spec) if self.weights else None)
 
@@ -83,7 +84,7 @@ CASES = (
     Case("causal pool", "pool_mask", 2048, Mask.CAUSAL),
     Case("window of 128, weights", "output", 8192, Mask.WINDOW, 128),
     Case("window of 128, pool", "pool_mask", 8192, Mask.WINDOW, 128),
-    Case("one to one", "residual", 16384),
+    Case("one to one", "cap", 1024, soft_cap=30.0),
 )
 BESIDE = CASES[2]  #: what others build, and what is written
 

@@ -19,7 +19,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum, StrEnum
 from functools import cache
 from os import PathLike
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cortico.ir.errors import SpecError, bullet_list, named, near_name, shown
@@ -71,6 +71,9 @@ def whole(low: int, high: int, words: str = "") -> Rule:
 @dataclass(frozen=True)
 class Record:
     """Base of dataclasses that take values as spec files write them. SpecError for others."""
+
+    #: words that users try as fields, and what says that (no annotation: it is no field)
+    elsewhere = MappingProxyType[str, str]({})
 
     def __post_init__(self) -> None:
         faults = settle(self)
@@ -202,7 +205,9 @@ def _wrong_names(kind: type, mapping: Mapping[str, Any], path: str) -> Iterator[
     for key in mapping:
         if key not in known:
             name = "nothing" if key is None else named(str(key))
-            yield f"{path}{name}", f"is not a field{near_name(str(key), known)}"
+            hint = kind.elsewhere.get(key) if issubclass(kind, Record) else None
+            hint = f": {hint}" if hint else near_name(str(key), known)
+            yield f"{path}{name}", f"is not a field{hint}"
     for name, hint in known.items():
         if name not in mapping and own[name] is MISSING:
             yield f"{path}{name}", f"is missing, expected {expected(hint)}"

@@ -103,8 +103,6 @@ def _special() -> dict[str, AttentionSpec]:
         "unscaled": replace(soft, scale=1.0),
         "query_bias_only": replace(soft, bias=Bias(query=True)),
         "value_bias_only": replace(soft, bias=Bias(value=True)),
-        "residual": replace(soft, residual=True),
-        "residual_linear": replace(linear, residual=True, bias=BIASED),
         "sink": replace(soft, sink=True),
         "sink_causal_padded": replace(soft, sink=True, mask=Mask.CAUSAL, key_padding=True),
         "sink_window_grouped": replace(llama, sink=True, mask=Mask.WINDOW, window=3),
@@ -127,7 +125,6 @@ def _special() -> dict[str, AttentionSpec]:
             position_bias=PositionBias.TABLE,
             extra_source=True,
             key_padding=True,
-            residual=True,
         ),
         "alibi": replace(soft, position_bias=PositionBias.ALIBI, mask=Mask.CAUSAL),
         "alibi_linear_padded": replace(
@@ -141,9 +138,7 @@ def _special() -> dict[str, AttentionSpec]:
         "score_bias": replace(
             soft, position_bias=PositionBias.INPUT, key_padding=True, bias=BIASED
         ),
-        "score_bias_grouped": replace(
-            llama, position_bias=PositionBias.INPUT, sink=True, residual=True
-        ),
+        "score_bias_grouped": replace(llama, position_bias=PositionBias.INPUT, sink=True),
         "score_bias_linear": replace(
             linear, position_bias=PositionBias.INPUT, mask=Mask.WINDOW, window=2, value_features=3
         ),
@@ -203,12 +198,12 @@ def _special() -> dict[str, AttentionSpec]:
             llama, soft_cap=0.75, qk_norm=QueryKeyNorm(eps=0.125), bias=BIASED, key_padding=True
         ),
         "bert": replace(soft, bias=BIASED, key_padding=True),
-        "gpt2": replace(soft, bias=BIASED, mask=Mask.CAUSAL, residual=True),
+        "gpt2": replace(soft, bias=BIASED, mask=Mask.CAUSAL),
         "torch_mha": replace(soft, extra_source=True, sink=True, bias=BIASED, key_padding=True),
         "gpt_oss": replace(llama, sink=True, bias=BIASED, mask=Mask.WINDOW, window=4),
         "cross": cross,
         "cross_linear": replace(cross, kernel=Kernel.LINEAR, bias=BIASED),
-        "cross_padded_residual": replace(cross, key_padding=True, residual=True, bias=BIASED),
+        "cross_padded": replace(cross, key_padding=True, bias=BIASED),
         "cross_grouped_table": replace(
             cross,
             heads=4,
@@ -225,7 +220,7 @@ def _special() -> dict[str, AttentionSpec]:
             cross, values=3, key_padding=True, bias=BIASED, extra_source=True, sink=True
         ),
         "all_core": replace(soft, thalamus=Thalamus(query=Nucleus.CORE)),
-        "matrix_values": replace(linear, thalamus=Thalamus(value=Nucleus.MATRIX), residual=True),
+        "matrix_values": replace(linear, thalamus=Thalamus(value=Nucleus.MATRIX)),
         "all_matrix_cross": replace(
             cross, thalamus=Thalamus(Nucleus.MATRIX, Nucleus.MATRIX, Nucleus.MATRIX)
         ),
@@ -233,7 +228,6 @@ def _special() -> dict[str, AttentionSpec]:
             llama,
             key_padding=True,
             sink=True,
-            residual=True,
             bias=BIASED,
             position_bias=PositionBias.ALIBI,
             rotary=Rotary(rotated=2, base=20.0),
@@ -272,13 +266,8 @@ def _memory() -> dict[str, AttentionSpec]:
             grouped, extra_source=True, bias=BIASED, mask=Mask.CAUSAL
         ),
         "memory_cross": cross,
-        "memory_cross_padded_residual": replace(
-            cross, key_padding=True, residual=True, bias=BIASED
-        ),
-        "memory_cross_values": replace(
-            cross, values=3, key_padding=True, residual=True, bias=BIASED
-        ),
-        "memory_residual": replace(causal, residual=True),
+        "memory_cross_padded": replace(cross, key_padding=True, bias=BIASED),
+        "memory_cross_values": replace(cross, values=3, key_padding=True, bias=BIASED),
         "memory_matrix_values": replace(plain, thalamus=Thalamus(value=Nucleus.MATRIX)),
         "memory_all_matrix_cross": replace(
             cross, thalamus=Thalamus(Nucleus.MATRIX, Nucleus.MATRIX, Nucleus.MATRIX)

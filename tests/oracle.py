@@ -35,7 +35,7 @@ def textbook_attention(
     Values are of `values` (n_source, m''), if given. score_bias (n, n_source) is added to the scores of all heads.
 
     keep (n_source,) bool says which source tokens exist. A query without a live source token gets
-    zeros from every head, for both kernels, and so W_O adds only b_O (and the residual x_i).
+    zeros from every head, for both kernels, and so W_O adds only b_O.
     """
     w = {name: np.asarray(array, dtype=np.float64) for name, array in weights.items()}
     x = np.asarray(x, dtype=np.float64)
@@ -74,8 +74,7 @@ def textbook_attention(
     if spec.extra_source:
         seen = np.column_stack([seen, np.ones(len(x), dtype=bool)])
     p = mask_of_scores(spec, w, score, seen)
-    y = np.einsum("hoc,hij,hjc->io", w["W_O"], p, v) + w.get("b_O", 0.0)
-    return y + x if spec.residual else y
+    return np.einsum("hoc,hij,hjc->io", w["W_O"], p, v) + w.get("b_O", 0.0)
 
 
 def visible(spec, i, j, keep):

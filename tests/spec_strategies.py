@@ -33,7 +33,7 @@ microcircuits = st.sampled_from(Microcircuit)
 @st.composite
 def specs(draw, sizes=sizes, extents=extents, numbers=finite, microcircuits=microcircuits):
     """Any spec that is valid, small enough to run where the arguments are."""
-    flags = [draw(st.booleans()) for _ in range(8)]
+    flags = [draw(st.booleans()) for _ in range(7)]
     try:
         return AttentionSpec(
             model=draw(sizes),
@@ -68,8 +68,7 @@ def specs(draw, sizes=sizes, extents=extents, numbers=finite, microcircuits=micr
             rotary=draw(st.none() | st.builds(Rotary, numbers, st.sampled_from(RotaryStyle))),
             position_bias=draw(st.sampled_from(PositionBias)),
             sink=flags[5],
-            extra_source=flags[7],
-            residual=flags[6],
+            extra_source=flags[6],
             thalamus=Thalamus(*(draw(st.sampled_from(Nucleus)) for _ in range(3))),
             microcircuit=draw(microcircuits),
             name=draw(st.text(max_size=5)),

@@ -87,7 +87,7 @@ def torch_attention(spec, weights, x, context, seen, extra=0.0, values=None):
         q[None], k[None], v[None], attn_mask=added[None], scale=spec.scale, enable_gqa=True
     )[0]
     y = torch.einsum("hoc,hic->io", w["W_O"], out) + w.get("b_O", 0.0)
-    return (y + x if spec.residual else y).numpy()
+    return y.numpy()
 
 
 def normed(spec, t, w, m):
@@ -116,7 +116,6 @@ CASES = {
     "bias": (AttentionSpec(D, 3, bias=EVERY), ALL, None),
     "scale": (AttentionSpec(D, 3, scale=0.3), ALL, None),
     "sizes": (AttentionSpec(D, 3, key_features=5, value_features=2, output=9), ALL, None),
-    "residual": (AttentionSpec(D, 3, residual=True), ALL, None),
     "causal": (AttentionSpec(D, 3, mask=Mask.CAUSAL), COL <= ROW, None),
     "window": (
         AttentionSpec(D, 3, mask=Mask.WINDOW, window=3),

@@ -2,7 +2,7 @@
 
 Areas meet in one sum (through W_O, in the thalamus). Each rank computes what leads to that sum for some
 areas, perhaps for some query tokens; the sum over ranks of what it then has is the one collective. What comes
-after (a bias, a residual) every rank does by itself.
+after (a bias) every rank does by itself.
 """
 
 from __future__ import annotations

@@ -112,8 +112,6 @@ def _changed_specs(spec: AttentionSpec) -> Iterator[tuple[str, AttentionSpec]]:
         changes = _changes(spec.thalamus, thalamus)
         if changes:
             yield ", ".join(changes), replace(spec, thalamus=thalamus)
-    if spec.residual:
-        yield "residual = false, and x added outside", replace(spec, residual=False)
     if spec.microcircuit is Microcircuit.MASK:
         try:
             yield 'microcircuit = "memory"', replace(spec, microcircuit=Microcircuit.MEMORY)

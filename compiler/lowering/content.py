@@ -82,8 +82,6 @@ def output_relay(streams: Streams) -> None:
     driver = Compartment("driver", drive=streams.bias("b_O", axes.output_model))
     relay = b.population("relay", over, Region.HIGHER_ORDER, CellClass.RELAY, [driver])
     b.project("output", "deep", relay, "driver", output_weight(streams))
-    if streams.spec.residual:
-        b.project("residual", streams.query_relay, relay, "driver")
     b.output("y", relay, over)
 
 

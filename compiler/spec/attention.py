@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, Annotated, Any, SupportsIndex
 
 import numpy as np
@@ -199,6 +199,12 @@ class AttentionSpec(Record):
     when fields do not fit together.
     """
 
+    elsewhere = MappingProxyType(
+        {
+            "residual": "it is a block of a whole model, as a [stack] with steps has it (docs/models.md)"
+        }
+    )
+
     model: Size  #: features of a query token (D)
     heads: Size = 1
     kv_heads: Size | None = None  #: key/value heads (grouped-query attention); as many as heads
@@ -232,7 +238,6 @@ class AttentionSpec(Record):
     position_bias: PositionBias = PositionBias.NONE
     sink: bool = False  #: a learned logit per head joins the softmax, its column is dropped
     extra_source: bool = False  #: a learned key and value per head join those of the source tokens
-    residual: bool = False  #: add the query token to the output
     thalamus: Thalamus = field(default_factory=Thalamus)
     microcircuit: Microcircuit = Microcircuit.MASK
     name: str = "attention"
@@ -264,7 +269,6 @@ class AttentionSpec(Record):
             position_bias: PositionBias | str = ...,
             sink: Flag = ...,
             extra_source: Flag = ...,
-            residual: Flag = ...,
             thalamus: Thalamus | Table = ...,
             microcircuit: Microcircuit | str = ...,
             name: str = ...,
@@ -344,8 +348,6 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
         isinstance(spec.tokens, str) or isinstance(spec.source_tokens, str)
     ):
         yield "position_bias = table needs numbers for tokens (and context_tokens), not symbols"
-    if spec.residual and spec.d_output != spec.model:
-        yield f"residual adds x to the output, but output = {spec.d_output} and model = {spec.model}"
     if spec.sink and spec.kernel is not Kernel.SOFTMAX:
         yield f"sink joins the softmax, but kernel = {spec.kernel}"
     if spec.extra_source:

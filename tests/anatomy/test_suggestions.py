@@ -11,7 +11,7 @@ from cortico.passes import parse_passes, run_passes
 from cortico.spec import AttentionSpec, Kernel, Microcircuit, Nucleus, Thalamus
 from tests.anatomy.circuits import joined
 
-SPEC = AttentionSpec(8, heads=2, tokens=14, residual=True)
+SPEC = AttentionSpec(8, heads=2, tokens=14)
 
 
 def suggested(spec, weights=None):
@@ -33,17 +33,10 @@ def test_keys_through_the_matrix():
     assert audit(lower(applied)).verdicts["key"] is Verdict.SUPPORTED
 
 
-def test_without_residual():
-    found = suggested(SPEC)
-    assert of(found, "residual") == {
-        "relays_do_not_excite_relays": "residual = false, and x added outside"
-    }
-
-
 def test_relays_in_layer_four():
     """Keys through layer 4 cells: a pass of the compiler puts them there. Queries come that way too,
     so they must come from the core; with queries from the matrix, it would make these worse."""
-    spec = replace(SPEC, thalamus=Thalamus(query=Nucleus.CORE), residual=False)
+    spec = replace(SPEC, thalamus=Thalamus(query=Nucleus.CORE))
     found = suggest(audit(lower(spec)), list(pass_alternatives(lower(spec))))
     assert of(found, "key") == {"core_drives_middle_and_deep_layers": "--passes 'share-relays'"}
     applied, _ = run_passes(lower(spec), parse_passes("share-relays"))
@@ -54,7 +47,7 @@ def test_relays_in_layer_four():
 
 
 def test_split_signs_at_a_price():
-    spec = replace(SPEC, residual=False)
+    spec = replace(SPEC)
     found = suggested(spec, random_weights(spec))
     signs = {m.subject: m.suggestion for m in found.measures if m.rule == "cells_have_one_sign"}
     assert signs["key"].startswith("--passes 'split-sign' (then ")
@@ -64,7 +57,7 @@ def test_split_signs_at_a_price():
 @pytest.mark.slow
 def test_sparsification():
     """With many tokens an area is too sparse and a microcolumn too dense: fewer synapses there."""
-    spec = replace(SPEC, tokens=200, residual=False)
+    spec = replace(SPEC, tokens=200)
     circuit = lower(spec, random_weights(spec))
     found = suggest(audit(circuit), list(pass_alternatives(circuit)))
     (value,) = (

@@ -73,7 +73,6 @@ def _spec(random: Random, tokens: tuple[str | int, ...]) -> AttentionSpec:
         position_bias=random.choice([PositionBias.NONE, PositionBias.NONE, *PositionBias]),
         sink=random.random() < 0.2,
         extra_source=random.random() < 0.2,
-        residual=random.random() < 0.2,
         thalamus=Thalamus(*(random.choice(list(Nucleus)) for _ in range(3))),
         microcircuit=Microcircuit.MEMORY if memory else Microcircuit.MASK,
     )

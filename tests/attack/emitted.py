@@ -95,14 +95,12 @@ def random_spec(draw: random.Random) -> AttentionSpec:
         options |= {"kernel": Kernel.LINEAR, "mask": mask, "window": None}
         return AttentionSpec(**options, microcircuit=Microcircuit.MEMORY)
     options |= {"soft_cap": draw.choice([None, None, None, 2.0])}
-    residual = not cross and options["output"] is None and draw.random() < 0.4
     alibi = rotary is None and draw.random() < 0.2
     sink = kernel is Kernel.SOFTMAX and draw.random() < 0.3
     bias = PositionBias.ALIBI if alibi else PositionBias.NONE
     return AttentionSpec(
         **options,
         rotary=None if cross else rotary,
-        residual=residual,
         position_bias=bias,
         sink=sink,
         extra_source=rotary is None and not alibi and draw.random() < 0.3,

@@ -149,7 +149,6 @@ def spec(rng: random.Random, subject: Subject) -> Forgery | None:
             ("kernel", "linear"),
             ("heads", rng.choice([1, 2, 4, 8, True])),
             ("scale", rng.choice([0.25, "1", None])),
-            ("residual", not certificate["spec"].get("residual", False)),
             ("sink", not certificate["spec"].get("sink", False)),
             ("extra_source", not certificate["spec"].get("extra_source", False)),
             ("key_padding", not certificate["spec"].get("key_padding", False)),

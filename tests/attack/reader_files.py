@@ -43,7 +43,6 @@ mask = "window"
 window = 3
 key_padding = true
 scale = 0.25
-residual = true
 name = "all of it"
 
 [bias]

@@ -81,7 +81,6 @@ def _random_spec(rng: random.Random) -> AttentionSpec:
                 ),
                 sink=kernel is Kernel.SOFTMAX and rng.random() < 0.2,
                 extra_source=rng.random() < 0.2,
-                residual=rng.random() < 0.3,
                 tokens=rng.choice(["n", "n", 5]),
                 name=f"attack {rng.randrange(100)}",
             )

@@ -47,8 +47,7 @@ def textbook(spec: AttentionSpec, tensors: Mapping[str, np.ndarray]) -> np.ndarr
         score = score + _padded(t["score_bias"][..., None, None, :, :], score.shape[-1])
     p = _mask(spec, score, _seen(spec, i, j, t), t)
     y = np.einsum("...groc,...grij,...gjc->...io", t["W_O"], p, v)
-    y = y + t["b_O"][..., None, :] if "b_O" in t else y
-    return y + x if spec.residual else y
+    return y + t["b_O"][..., None, :] if "b_O" in t else y
 
 
 def _plain(spec: AttentionSpec, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

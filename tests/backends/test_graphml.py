@@ -46,9 +46,7 @@ def test_populations(case, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["everything", "llama", "cross_padded_residual", "linear-mask_none"]
-)
+@pytest.mark.parametrize("name", ["everything", "llama", "cross_padded", "linear-mask_none"])
 def test_neurons(name, tmp_path):
     case = CASE.get(name) or next(c for c in CASES if c.name.startswith(name))
     circuit = lower(case.spec, case.weights)

@@ -110,9 +110,7 @@ def test_afferent_edges_are_the_incoming_synapses(head):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", first(1, [7, 1000]))
-@pytest.mark.parametrize(
-    "name", first(2, ["everything", "memory_llama", "cross_padded_residual", "bert"])
-)
+@pytest.mark.parametrize("name", first(2, ["everything", "memory_llama", "cross_padded", "bert"]))
 def test_blocks_of_any_size(tmp_path, name, block):
     """Blocks that cut targets in two: the same files, and libsonata's own index where there is one."""
     case = CASE[name]

@@ -21,7 +21,6 @@ NAMES = (
     "softmax-mask_none-padded-grouped-biased",
     "sink_causal_padded",
     "everything",
-    "residual",
     "memory_causal_biased_padded",
     "memory_llama",
 )

@@ -146,7 +146,14 @@ def test_a_frozen_circuit_is_saved_and_loaded(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["linear-mask_none-grouped-biased", "residual_linear", "bert", "llama", "alibi", "memory"],
+    [
+        "linear-mask_none-grouped-biased",
+        "linear-mask_none-biased",
+        "bert",
+        "llama",
+        "alibi",
+        "memory",
+    ],
 )
 def test_keys_and_values_of_self_attention(name):
     """Queries of x, keys and values of a fixed text: cross attention with the same weights."""

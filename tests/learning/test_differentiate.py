@@ -62,11 +62,6 @@ def reading(name, *axes):
 
 DEEP, RELAY = "deep_basal_error", "relay_driver_error"
 WRONG = {
-    "no residual path": (
-        replace(SOFT, residual=True),
-        lambda c: without(c, "matrix_query", "relay"),
-        {"d_W_Q", "d_W_K", "d_W_V", "d_W_O"},
-    ),
     "W_O not transposed": (
         replace(SOFT, value_features=8),  # as many as model features: else the tensor does not fit
         lambda c: changed(c, RELAY, DEEP, reading("W_O", "h", "c", "m")),

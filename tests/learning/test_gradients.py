@@ -26,7 +26,7 @@ DIFFERENCES = (
     "gpt2",
     "everything",
     "memory_llama",
-    "memory_cross_padded_residual",
+    "memory_cross_padded",
     "rotary_partial_interleaved",
     "sink_causal_padded",
 )

@@ -44,7 +44,7 @@ PROVED = (
     "softmax-mask_none",
     pytest.param("narrow_output", marks=pytest.mark.full),
     pytest.param("rotary_linear_causal", marks=pytest.mark.full),
-    pytest.param("cross_padded_residual", marks=pytest.mark.full),
+    pytest.param("cross_padded", marks=pytest.mark.full),
     pytest.param("linear-mask_causal-padded-grouped-biased", marks=pytest.mark.full),
     pytest.param("memory_causal_biased_padded", marks=pytest.mark.full),
 )

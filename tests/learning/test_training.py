@@ -155,10 +155,10 @@ COMPARED = [
     "alibi_grouped",
     "rotary_partial_interleaved",
     "gpt_oss",
-    "cross_padded_residual",
+    "cross_padded",
     "narrow_output",
     "memory_llama",
-    "memory_cross_padded_residual",
+    "memory_cross_padded",
 ]
 
 
@@ -298,7 +298,7 @@ def test_wrong_settings_are_listed_at_once():
 
 
 def test_wrong_data_are_listed_at_once():
-    case = CASE["cross_padded_residual"]
+    case = CASE["cross_padded"]
     good = examples(case)
     bad = {
         "x": good["x"][:5],

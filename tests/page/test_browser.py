@@ -245,7 +245,7 @@ def test_arrow_keys_move_between_microcolumns(open_page):
     assert len(browser.all(".grid [tabindex='0']")) == 1
 
 
-@pytest.mark.parametrize("name", ["memory_causal", "everything", "cross_padded_residual"])
+@pytest.mark.parametrize("name", ["memory_causal", "everything", "cross_padded"])
 def test_other_circuits(open_page, name):
     browser = open_page(name)
     browser.click("#tab-areas")

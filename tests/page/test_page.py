@@ -15,7 +15,7 @@ from cortico.verify.known import Known
 from tests.page.pages import HOSTILE, TOKENS, data_of, outline, page
 from tests.pictures.circuits import drawn
 
-NAMES = ("bert", "gpt2", "everything", "cross_padded_residual", "memory_causal", "one_head")
+NAMES = ("bert", "gpt2", "everything", "cross_padded", "memory_causal", "one_head")
 
 
 @pytest.mark.parametrize("name", NAMES)

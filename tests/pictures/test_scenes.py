@@ -178,11 +178,6 @@ def test_areas_beyond_those_drawn_are_counted():
     assert any(words.text == "… 8 more" for words in words_of(scene))
 
 
-def test_pathways_between_nuclei_are_drawn():
-    scene = SCENES["areas"](drawn("gpt2"))
-    assert len(_heads(group(scene, "projection-residual"))) == 1
-
-
 def _heads(wire):
     return [m for m in wire.marks if isinstance(m, Shape) and m.fill is not None]
 

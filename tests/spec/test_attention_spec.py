@@ -47,7 +47,7 @@ EXACT = AttentionSpec(
     qk_norm=QueryKeyNorm(NormOver.WIDTH, 1.0),
     rotary=Rotary(500.0, RotaryStyle.INTERLEAVED, 4),
     position_bias=PositionBias.ALIBI,
-    residual=True,
+    key_padding=True,
     thalamus=Thalamus(key=Nucleus.MATRIX),
 )
 KIND = {
@@ -64,7 +64,7 @@ KIND = {
         Rotary(500, "interleaved", np.int64(4)),
     ),
     "position_bias": ("alibi",),
-    "residual": (np.bool_(True), np.array(True)),
+    "key_padding": (np.bool_(True), np.array(True)),
     "thalamus": ({"key": "matrix"}, Thalamus(key="matrix"), {"key": Nucleus.MATRIX}),
 }
 
@@ -144,7 +144,7 @@ WRONG = {
     "rotary": (3, "interleaved", {"base": 0}, {"rotated": True}, Rotary),
     "sink": ("yes", 1, None, 0.0, np.int64(1)),
     "cross": ("no", 0),
-    "residual": ("true",),
+    "key_padding": ("true",),
     "thalamus": (True, "core", {"query": "cortex"}, None),
     "microcircuit": ("memroy", 0),
     "name": (3, None, b"a"),
@@ -156,6 +156,13 @@ def test_wrong_kinds(field, value):
     with pytest.raises(SpecError, match=rf"spec .* is wrong:\n  - {field}") as caught:
         AttentionSpec(**{"model": 8, field: value})
     assert str(caught.value).count("\n") == 1 and len(str(caught.value)) < 400
+
+
+def test_a_residual_is_a_block_of_a_model():
+    with pytest.raises(
+        SpecError, match=r"'residual' is not a field: it is a block of a whole model"
+    ):
+        spec_from_mapping({"model": 8, "residual": True})
 
 
 def test_all_problems_at_once_with_near_names():

@@ -21,7 +21,7 @@ from tests.cases import BIASED
 #: All sizes that could be confused are equal, so that nothing but the numbers tells them apart.
 SQUARE = AttentionSpec(model=4, heads=4, kv_heads=2, key_features=4, mask=Mask.CAUSAL, bias=BIASED)
 PLAIN = replace(SQUARE, heads=2, mask=Mask.NONE, bias=Bias())
-LINEAR = replace(PLAIN, kernel=Kernel.LINEAR, residual=True, bias=BIASED)
+LINEAR = replace(PLAIN, kernel=Kernel.LINEAR, bias=BIASED)
 
 SPECS = {
     "square": SQUARE,
@@ -80,7 +80,6 @@ MISTAKES = (
     ("square", "shunt divides", "shunt multiplies"),
     ("plain", "weight W_K[h, a, m]", "weight W_K[h, m, a]"),
     ("plain", "core_source -> superficial.apical", "matrix_query -> superficial.apical"),
-    ("linear", "projection residual matrix_query -> relay.driver weight 1.0\n", ""),
     ("linear", "apical multiplies\n", "apical multiplies 1.0\n"),
     ("linear", " b_K[h, a]", ""),
     ("linear", "weight W_O", "weight -1.0 * W_O"),

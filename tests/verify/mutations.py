@@ -67,7 +67,6 @@ def random_spec(random: Random) -> AttentionSpec:
                 position_bias=random.choice([PositionBias.NONE, *PositionBias]),
                 sink=random.random() < 0.2,
                 extra_source=random.random() < 0.2,
-                residual=random.random() < 0.2,
                 thalamus=Thalamus(*(random.choice(list(Nucleus)) for _ in range(3))),
                 microcircuit=random.choice([Microcircuit.MASK, *Microcircuit]),
             )

@@ -275,12 +275,9 @@ WRONG_CIRCUITS: dict[str, WrongCircuit] = {
         ("a scale behind the cap", CAPPED, both(gain("score"), gain("cap", 0.6, a=-HALF))),
         ("a sigmoid for tanh", CAPPED, cells("capped", transfer="sigmoid")),
         ("a linear cap dropped", replace(CAPPED, kernel=Kernel.LINEAR), cells("capped", transfer="identity")),
-        # heads, residual, memory
+        # heads, memory
         ("a head counted as often as there are heads", SOFT, gain("output", h=Fraction(1))),
         ("heads averaged", SOFT, gain("output", h=Fraction(-1))),
-        ("residual twice", replace(SOFT, residual=True), twice("residual")),
-        ("residual forgotten", replace(SOFT, residual=True), without("residual")),
-        ("residual of the source tokens", replace(SOFT, residual=True), synapses("residual", pre="core_source")),
         ("a residual that nobody asked for", SOFT, added("residual", "matrix_query", "relay", "driver")),
         ("values twice", SOFT, twice("value")),
         ("memory without j <= i", RUNNING, synapses("store", domain=())),

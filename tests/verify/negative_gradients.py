@@ -144,7 +144,6 @@ WRONG_GRADIENTS: dict[str, WrongGradient] = {
         ("∂W_K of the query's token", SOFT, to(D_W_K=total((I, J), Read("d_key", (H, J, A)) * Read("x", (I, M))))),
         ("∂b_O of one token each", replace(SOFT, bias=BIASED), times("d.b_O", Size("tokens", Fraction(-1)))),
         ("∂b_Q like ∂b_K", replace(SOFT, bias=BIASED), to(D_b_Q=total(J, Read("d_key", (H, J, A))))),
-        ("∂x without its residual", replace(SOFT, residual=True), lambda old, e: {"d.x": old["d.x"] - Read("error", (I, M))}),
         ("∂x without the values", SOFT, lambda old, e: {"d.x": old["d.x"] - total((H, C), Read("W_V", (H, C, M)) * Read("d_value", (H, I, C)))}),
         ("∂x without the keys", SOFT, lambda old, e: {"d.x": old["d.x"] - total((H, A), Read("W_K", (H, A, M)) * Read("d_key", (H, I, A)))}),
         ("∂x without the queries", SOFT, lambda old, e: {"d.x": old["d.x"] - total((H, A), Read("W_Q", (H, A, M)) * Read("d_query", (H, I, A)))}),

@@ -117,7 +117,6 @@ WRONG_PASSES: dict[str, WrongCircuit] = {
         ("a gain dropped while folding", replace(SOFT, scale=0.7), gain("score")),
         ("a gain folded twice", replace(SOFT, scale=0.7), gain("score", 0.49)),
         ("unequal populations merged", SOFT, _unequal_merged),
-        ("unequal synapses merged", replace(SOFT, residual=True), both(without("residual"), gain("output", 2.0))),
         ("the memory of a window", replace(LINEAR, mask=Mask.WINDOW, window=2), _memory_of_a_window),
         ("the memory of a softmax", CAUSAL, _memory_of_a_window),
         ("a relay over too few axes", replace(LINEAR, bias=BIASED), _relayed("key", ("h", "i", "j", "a"), (LATER,))),

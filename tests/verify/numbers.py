@@ -55,7 +55,7 @@ def resized(spec: AttentionSpec, sizes: Sizes) -> AttentionSpec:
         kv_heads=groups,
         key_features=2 * sizes["planes"] if spec.rotary else sizes["key features"],
         value_features=sizes["value features"],
-        output=sizes["model features" if spec.residual else "output features"],
+        output=sizes["output features"],
         tokens=sizes["tokens"],
         rotary=replace(spec.rotary, rotated=None) if spec.rotary else None,
         **cross,
@@ -264,8 +264,7 @@ def _torch_textbook(torch, spec, t, frequencies):
         if spec.sink:
             total = total + torch.exp(t["sink"])[:, None, None]
         p = weight / torch.where(total > 0, total, torch.ones_like(total))
-    y = torch.einsum("hoc,hij,hjc->io", t["W_O"], p, v) + t.get("b_O", 0.0)
-    return y + t["x"] if spec.residual else y
+    return torch.einsum("hoc,hij,hjc->io", t["W_O"], p, v) + t.get("b_O", 0.0)
 
 
 def _torch_normed(spec, a, t, m):

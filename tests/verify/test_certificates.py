@@ -304,7 +304,7 @@ def test_no_file_elsewhere_is_opened(tmp_path):
         {"position_bias": "input"},
         {"cross": True, "values": 3},
         {"cross": True, "values": 0},
-        {"residual": True, "output": 7},
+        {"residual": True},
         {"softcap": 30.0},
         {"soft_cap": 0.0},
         {"soft_cap": -1.0},

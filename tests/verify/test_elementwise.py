@@ -45,7 +45,7 @@ SPECS = {
     "causal": replace(SOFT, heads=2, mask=Mask.CAUSAL, bias=BIASED),
     "window": replace(SOFT, heads=2, mask=Mask.WINDOW, window=1),
     "padded": replace(SOFT, key_padding=True, mask=Mask.CAUSAL),
-    "sink": replace(SOFT, sink=True, key_padding=True, residual=True),
+    "sink": replace(SOFT, sink=True, key_padding=True),
     "extra": replace(SOFT, extra_source=True, sink=True, mask=Mask.CAUSAL),
     "extra_linear": replace(LINEAR, extra_source=True, key_padding=True, bias=BIASED),
     "alibi": replace(SOFT, heads=2, position_bias=PositionBias.ALIBI),
@@ -104,7 +104,7 @@ WRONG = {
     "another kernel": ("softmax", {"kernel": Kernel.LINEAR}),
     "no scale": ("softmax", {"scale": 1.0}),
     "a scale that is off in its last digit": ("scaled", {"scale": 0.30000000000000004}),
-    "no residual": ("sink", {"residual": False}),
+    "no sink": ("sink", {"sink": False}),
     "an extra source": ("softmax", {"extra_source": True}),
     "another window": ("window", {"window": 2}),
 }

@@ -66,7 +66,6 @@ def test_another_spec_is_refused():
         replace(spec, heads=8, kv_heads=2),
         replace(spec, kernel=Kernel.LINEAR),
         replace(spec, bias=Bias()),
-        replace(spec, residual=True),
         replace(spec, scale=0.25),
         replace(spec, tokens=4),
     ):

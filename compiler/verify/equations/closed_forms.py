@@ -237,11 +237,9 @@ class _ClosedForms(Textbook):
         }
 
     def _of_inputs(self) -> dict[str, tuple[tuple[Index, ...], Expression]]:
-        """The inputs, each in all its roles: query token, source token, residual."""
+        """The inputs, each in all its roles: query token and source token."""
         h, g, i, j, b, c = self.h, self.g, self.i, self.j, self.b, self.c
         query = total((*h, *b), Read("W_Q", (*h, *b, self.m)) * Read("d_query", (*h, i, *b)))
-        if self.spec.residual:
-            query = query + Read(ERROR, (i, self.m))
         at = j if self.spec.cross else i
         key = Read("W_K", (*g, *b, self.l)) * Read("d_key", (*g, at, *b))
         value = Read("W_V", (*g, c, self.v)) * Read("d_value", (*g, at, c))

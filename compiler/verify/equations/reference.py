@@ -81,7 +81,7 @@ class Textbook:
         self.m = Index("m", "model features")
         self.l = Index("l", "context features") if spec.cross else self.m
         self.v = Index("v", "features of values") if spec.values else self.l
-        self.o = Index("o", "model features" if spec.residual else "output features")
+        self.o = Index("o", "output features")
         grouped = (Index("g", "groups"), Index("r", "members"))
         self.h = grouped if spec.members > 1 else (Index("h", "heads"),)
         self.g = self.h[:1]
@@ -334,8 +334,7 @@ class Textbook:
         """The heads joined."""
         h, i, c, o = self.h, self.i, self.c, self.o
         joined = total((*h, c), Read("W_O", (*h, o, c)) * Read("head", (*h, i, c)))
-        residual = Read("x", (i, o)) if self.spec.residual else number(Fraction(0))
-        return Definition("y", (i, o), joined + self.bias("b_O", o) + residual)
+        return Definition("y", (i, o), joined + self.bias("b_O", o))
 
     # ---- their parts -----------------------------------------------------------------------------
 

@@ -49,8 +49,7 @@ def attention(
     key, value = (t.repeat_interleave(spec.members, 0) for t in (key, value))
     heads = _heads(spec, w, query, key, value, bias, seen)
     y = torch.einsum("hoc,hic->io", w["W_O"], heads)
-    y = y + w["b_O"] if "b_O" in w else y
-    return y + x if spec.residual else y
+    return y + w["b_O"] if "b_O" in w else y
 
 
 def _projected(w: Mapping[str, torch.Tensor], letter: str, tokens: torch.Tensor) -> torch.Tensor:

@@ -52,7 +52,6 @@ FORM = Table(
         "position_bias?": ("none", "alibi", "table", "input"),
         "sink?": bool,
         "extra_source?": bool,
-        "residual?": bool,
         "thalamus?": Table(dict.fromkeys(("query?", "key?", "value?"), _NUCLEI)),
         "microcircuit?": ("mask", "memory"),
         "name?": str,
@@ -107,7 +106,6 @@ def _check_together(s: defaultdict[str, Any]) -> None:
     )
     fine = not s["extra_source"] or (unturned and s["position_bias"] != "alibi")
     require(fine, "an extra source token is plain, and has no position")
-    require(not s["residual"] or s["output"] in (None, model), "residual needs output = model")
     symbols = [s["tokens"] or "n", (s["context_tokens"] or "n_context") if cross else None]
     require(not isinstance(symbols[0], str) or symbols[0] != symbols[1], "one symbol for two sizes")
     table = s["position_bias"] == "table" and any(isinstance(each, str) for each in symbols)

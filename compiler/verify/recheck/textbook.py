@@ -55,15 +55,14 @@ class Textbook:
         require(found == {"y": sides}, f"its output is not y ({', '.join(sides)})")
 
     def output(self, world: World, tensors: list[Arrays]) -> Array:
-        """`y_i = Σ_h W_O[h] Σ_j p_hij v_hj + b_O (+ x_i)`, p the scores or their softmax."""
+        """`y_i = Σ_h W_O[h] Σ_j p_hij v_hj + b_O`, p the scores or their softmax."""
         self.world, self.tensors, p = world, tensors, world.primes[0]
         share = self.shares(self.scores() % world.primes[self.level], self.seen())
         v = self.with_extra("V", self.linear("value", "j", 0), 0)
         v = np.repeat(v, len(share) // len(v), 0)
         counts = (*(self.counts(letter, 0) for letter in "hc"), self.source_counts())
         y = np.einsum("hoc,hij,hjc,h,c,j->io", self.read("W_O", 0), share, v, *counts)
-        y = y + (self.read("b_O", 0) if (self.s["bias"] or {}).get("output") else 0)
-        return (y + (self.read("x", 0) if self.s["residual"] else 0)) % p
+        return (y + (self.read("b_O", 0) if (self.s["bias"] or {}).get("output") else 0)) % p
 
     def read(self, name: str, level: int) -> Array:
         """A tensor with the sides of `SIDES`; the circuit may have split them, not changed them."""

@@ -83,7 +83,7 @@ def frozen_case(name, context=7):
 
 
 ALIKE = [c.name for c in CASES if c.name.startswith("linear-mask_none")]
-ALIKE += ["cross_linear", "residual_linear", "scaled_linear", "matrix_values", "memory"]
+ALIKE += ["cross_linear", "scaled_linear", "matrix_values", "memory"]
 POSITIONS = ["linear-mask_causal-padded", "linear-mask_window-grouped", "alibi_linear_padded"]
 POSITIONS += ["rotary_linear_causal"]
 

@@ -11,7 +11,7 @@ from cortico.backends import get_runner
 from tests.backends.nir.test_nir import frozen_case, written
 from tests.conformance.test_backends import relative_error
 
-NAMES = ["cross_linear", "residual_linear", "linear-mask_none-padded-grouped-biased", "memory"]
+NAMES = ["cross_linear", "linear-mask_none-padded-grouped-biased", "memory"]
 
 
 def needs(module, how):
