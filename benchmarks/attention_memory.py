@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from attention_kinds import KINDS, THREADS, layer, tokens_to_attend
-from common import machine, resident, sized, verdict, write_results
+from common import machine, resident, restart_peak, sized, verdict, write_results
 from competitors import EMITTED, PACKAGES, limit_threads, taking_part
 from rich.console import Console
 from rich.table import Table
@@ -60,15 +60,6 @@ def child(kind: str, tokens: int, who: str) -> Row:
     seconds = time.perf_counter() - start
     megabytes = (resident("VmHWM") - before) / MEGABYTE
     return {"kind": kind, "tokens": tokens, "who": who, "MB": megabytes, "seconds": seconds}
-
-
-def restart_peak() -> float:
-    """From now on the peak resident size is that since now; the present size in bytes.
-
-    See `man 5 proc`, /proc/pid/clear_refs.
-    """
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return resident("VmRSS")
 
 
 # ---- all -----------------------------------------------------------------------------------------

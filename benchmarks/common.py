@@ -61,6 +61,15 @@ def resident(field: str) -> float:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
+def restart_peak() -> float:
+    """From now on the peak resident size is that since now; the present size in bytes.
+
+    See `man 5 proc`, /proc/pid/clear_refs.
+    """
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return resident("VmRSS")
+
+
 def write_results(name: str, results: dict[str, Any]) -> None:
     """Write results/NAME.json, under a temporary name first."""
     path = RESULTS / f"{name}.json"
