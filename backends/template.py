@@ -18,12 +18,12 @@ def load_weights(path=Path(__file__).with_name("circuit.safetensors")):
         header = json.loads(file.read(length))
     data = np.memmap(path, np.uint8, mode="r", offset=8 + length)
     kinds = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
-    arrays = {}
+    arrays, about = {}, header.pop("__metadata__", {})
     for name, entry in header.items():
-        if name != "__metadata__":
-            start, stop = entry["data_offsets"]
-            arrays[name] = data[start:stop].view(kinds[entry["dtype"]]).reshape(entry["shape"])
-    return arrays
+        start, stop = entry["data_offsets"]
+        arrays[name] = data[start:stop].view(kinds[entry["dtype"]]).reshape(entry["shape"])
+    tied = json.loads(about.get("tied", "{}"))  # names of arrays that are stored under another
+    return arrays | {name: arrays[first] for name, first in tied.items()}
 
 
 def token_numbers(name, array, count):

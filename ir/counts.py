@@ -17,6 +17,7 @@ from cortico.ir.circuit import Circuit
 from cortico.ir.domain import Domain, count_pairs, count_shadow, coupled_axes, restrict
 from cortico.ir.polynomial import symbol
 from cortico.ir.population import Population, Projection
+from cortico.ir.tensors import tied_arrays
 
 #: An integer; when sizes are symbolic a `Polynomial` or a SymPy expression.
 Count = Any
@@ -55,9 +56,10 @@ class Counts:
 
     @cached_property
     def parameters(self) -> Count:
-        """Free numbers: the entries of all parameter tensors that no formula computes."""
-        free = (p for p in self.circuit.parameters if p.formula is None)
-        return sum(_product(_size(side) for side in p.shape) for p in free)
+        """Free numbers: the entries of all parameter tensors that no formula computes; those of one array once."""
+        free = [p for p in self.circuit.parameters if p.formula is None]
+        tied = tied_arrays({p.name: p.values for p in free if p.values is not None})
+        return sum(_product(_size(side) for side in p.shape) for p in free if p.name not in tied)
 
     def neurons_in(self, populations: Iterable[Population]) -> Count:
         return sum(self.neurons_of[p.name] for p in populations)

@@ -65,6 +65,19 @@ def equal_arrays(one: np.ndarray, other: np.ndarray) -> bool:
     return one is other or (same_type and np.array_equal(one, other, equal_nan=True))
 
 
+def memory(array: np.ndarray) -> tuple[object, ...]:
+    """Where the numbers of an array lie, and how they are read there."""
+    place = array.__array_interface__["data"][0]
+    return place, array.shape, array.strides, array.dtype.str
+
+
+def tied_arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Names of arrays to the first name of the same memory: equal numbers elsewhere are not the same array."""
+    first: dict[object, str] = {}
+    met = {name: first.setdefault(memory(array), name) for name, array in arrays.items()}
+    return {name: other for name, other in met.items() if name != other}
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A named tensor of weights or biases.

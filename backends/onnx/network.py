@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnx
 
-from cortico.backends.arrays.network.running import tied_arrays
 from cortico.backends.onnx.array import Array
 from cortico.backends.onnx.graph import Graph
 from cortico.backends.onnx.model import of_kind
@@ -19,7 +18,7 @@ from cortico.ir.analysis.inputs import angles
 from cortico.ir.network import Network, Node, Port
 from cortico.ir.network.sizes import shapes_of_ports
 from cortico.ir.rewrite import fresh, symbolic
-from cortico.ir.tensors import Input
+from cortico.ir.tensors import Input, tied_arrays
 
 FILE = "model.onnx"
 

@@ -27,15 +27,15 @@ def load_weights(path=Path(__file__).with_name("circuit.safetensors")):
         "F32": torch.float32,
         "F64": torch.float64,
     }
-    tensors = {}
+    tensors, about = {}, header.pop("__metadata__", {})
     for name, entry in header.items():
-        if name != "__metadata__":
-            start, stop = (8 + length + offset for offset in entry["data_offsets"])
-            tensor = data[start:stop]
-            if tensor.data_ptr() % 8:  # what stands askew cannot be read as numbers
-                tensor = tensor.clone()
-            tensors[name] = tensor.view(kinds[entry["dtype"]]).reshape(entry["shape"])
-    return tensors
+        start, stop = (8 + length + offset for offset in entry["data_offsets"])
+        tensor = data[start:stop]
+        if tensor.data_ptr() % 8:  # what stands askew cannot be read as numbers
+            tensor = tensor.clone()
+        tensors[name] = tensor.view(kinds[entry["dtype"]]).reshape(entry["shape"])
+    tied = json.loads(about.get("tied", "{}"))  # names of tensors that are stored under another
+    return tensors | {name: tensors[first] for name, first in tied.items()}
 
 
 def linear(matrices, biases):

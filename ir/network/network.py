@@ -15,7 +15,7 @@ from cortico.ir.circuit import Circuit
 from cortico.ir.errors import CircuitError, clipped, near_name, shown
 from cortico.ir.paths import NAME, level_of
 from cortico.ir.rewrite import fresh
-from cortico.ir.tensors import Input, equal_arrays
+from cortico.ir.tensors import Input, equal_arrays, memory
 
 if TYPE_CHECKING:
     from cortico.ir.atlas import Area
@@ -203,11 +203,14 @@ class Network:
 
     def in_float64(self) -> Network:
         """The same numbers of nodes in float64: where no input is a rate, these decide in which precision it runs."""
-        nodes = (
-            replace(n, values={name: np.asarray(v, np.float64) for name, v in n.values.items()})
-            for n in self.nodes
-        )
-        return replace(self, nodes=tuple(nodes))
+        made: dict[object, np.ndarray] = {}  # what is one array stays one
+
+        def wide(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            for array in values.values():
+                made.setdefault(memory(array), np.asarray(array, np.float64))
+            return {name: made[memory(array)] for name, array in values.items()}
+
+        return replace(self, nodes=tuple(replace(n, values=wide(n.values)) for n in self.nodes))
 
     def flatten(self) -> Circuit:
         """One circuit of all nodes: what one hears from another are synapses. Made once."""

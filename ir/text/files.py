@@ -1,11 +1,16 @@
-"""Circuits and networks on disk: the text, and a safetensors file beside it for the values of parameters."""
+"""Circuits and networks on disk: the text, and a safetensors file beside it for the values of parameters.
+
+An array that has several names, as of a tied readout, is stored under the first one. The metadata `tied` of the
+safetensors file says under which the others are, as JSON: `{"readout.W": "embedding.W_token"}`.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,15 +20,18 @@ import numpy as np
 
 from cortico.ir.arguments import kind
 from cortico.ir.circuit import Circuit
-from cortico.ir.errors import CircuitError, clipped
+from cortico.ir.errors import CircuitError, clipped, shown
 from cortico.ir.limits import TEXT_BYTES
 from cortico.ir.network import Network
-from cortico.ir.tensors import FLOATS, Shape
+from cortico.ir.tensors import FLOATS, Shape, tied_arrays
 from cortico.ir.text.networks import finish_network, print_network, read_network, stored_arrays
 from cortico.ir.text.parser import finish, read
 from cortico.ir.text.printer import check_file_name, print_circuit
 
 Loaded = TypeVar("Loaded")
+
+#: The metadata of a safetensors file that says which arrays are stored under another name.
+_TIED = "tied"
 
 #: Names of types in a safetensors file.
 _TYPES = {"float16": "F16", "float32": "F32", "float64": "F64"}
@@ -95,8 +103,9 @@ def _save(
 ) -> None:
     weights = _weights_path(target) if stored else None
     text = printed(weights.name if weights else None)
-    arrays = {name: _storable(name, values) for name, values in stored.items()}
-    contents = [(weights, _serialised(arrays))] if weights else []
+    tied = tied_arrays(stored)
+    arrays = {name: _storable(name, values) for name, values in stored.items() if name not in tied}
+    contents = [(weights, _serialised(arrays, tied))] if weights else []
     contents.append((target, text.encode()))
     try:
         if not force:
@@ -119,10 +128,11 @@ def _weights_path(target: Path) -> Path:
     return target.parent / check_file_name(f"{name}.safetensors")
 
 
-def _serialised(tensors: Mapping[str, np.ndarray]) -> bytes:
+def _serialised(tensors: Mapping[str, np.ndarray], tied: Mapping[str, str]) -> bytes:
     from safetensors.numpy import save
 
-    return bytes(save(dict(tensors)))
+    # one text: the library writes several in another order at each run
+    return bytes(save(dict(tensors), {_TIED: json.dumps(tied)} if tied else None))
 
 
 def _require_replaceable(contents: Sequence[tuple[Path, bytes]]) -> None:
@@ -227,13 +237,32 @@ def _read_weights(
 def _tensors(path: Path, file: Any, wanted: Mapping[str, _Wanted]) -> dict[str, np.ndarray]:
     """The stored arrays, each checked against the text before it is read."""
     present = set(file.keys())
-    missing = [name for name in wanted if name not in present]
+    tied = _tied(path, (file.metadata() or {}).get(_TIED, "{}"), present)
+    places = {name: tied.get(name, name) for name in wanted}
+    missing = [name for name, place in places.items() if place not in present]
     if missing:
         raise CircuitError(f"weights {path} lack {clipped(', '.join(missing), 500)}")
     for name, expected in wanted.items():
-        part = file.get_slice(name)
+        part = file.get_slice(places[name])
         _require_as_written(path, name, (part.get_dtype(), tuple(part.get_shape())), expected)
-    return {name: file.get_tensor(name) for name in wanted}
+    arrays = {place: file.get_tensor(place) for place in dict.fromkeys(places.values())}
+    return {name: arrays[place] for name, place in places.items()}
+
+
+def _tied(path: Path, text: str, present: Container[str]) -> dict[str, str]:
+    """Names of arrays to the names that they are stored under. CircuitError for what says no such thing."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise CircuitError(
+            f"weights {path}: metadata {_TIED!r} must be JSON of names by name, found {shown(text)}"
+        )
+    for name in found:
+        if name in present:
+            raise CircuitError(f"weights {path} hold {name!r}, and say that it is {found[name]!r}")
+    return found
 
 
 def _require_as_written(

@@ -68,6 +68,11 @@ def test_compile_a_checkpoint_whole(cortico, home, tiny):
     assert again == {path.name: path.read_bytes() for path in Path("made").iterdir()}
 
 
+def test_parameters_of_a_tied_model_are_those_of_transformers(cortico, home, tiny):
+    printed = ok(cortico("compile", "tiny", "--passes", "none", "-o", "made"))
+    assert f"{tiny.num_parameters():,} parameters" in printed
+
+
 def test_what_it_writes_is_what_transformers_writes(cortico, home, tiny):
     ok(cortico("compile", "tiny", "-o", "made"))
     ids = greedy(tiny, "the cortex hears", 5)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from cortico.lowering import circuit_weights, lower
 from cortico.spec import Rotary, RotaryStyle
@@ -253,6 +253,26 @@ def test_hashes_do_not_authenticate(tmp_path):
         copied = rehashed(copy.deepcopy(found), tmp_path, name, content)
         assert any(f"file {name}" in problem for problem in recheck(copied, tmp_path))
         written(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tied", "stored", "expected"),
+    [
+        ({"W_V": "W_K"}, "W_V", "re-checked"),
+        ({"W_V": "W_O"}, "W_V", "WRONG"),  # of another shape
+        ({"W_V": "W_X"}, "W_V", "WRONG"),
+        ({"W_X": "W_K"}, "", "WRONG"),
+        ({"W_V": "W_K"}, "", "WRONG"),  # it has numbers of its own, too
+        (["W_V"], "W_V", "WRONG"),
+    ],
+)
+def test_numbers_that_are_stored_once(tmp_path, tied, stored, expected):
+    found = written(tmp_path, change=lambda tensors: tensors.update(W_V=tensors["W_K"].copy()))
+    tensors = load((tmp_path / "circuit.safetensors").read_bytes())
+    kept = {name: array for name, array in tensors.items() if name != stored}
+    content = save(kept, {"tied": json.dumps(tied)})
+    found = rehashed(found, tmp_path, "circuit.safetensors", content)
+    assert status(examine(found, tmp_path), "file circuit.safetensors") == expected
 
 
 def test_another_file_of_numbers_is_refused(tmp_path):

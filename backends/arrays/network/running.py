@@ -111,15 +111,3 @@ def _weights(network: Network) -> Iterator[np.ndarray]:
     for node in network:
         exact = angles(node.circuit)
         yield from (array for name, array in node.values.items() if name not in exact)
-
-
-def tied_arrays(weights: Arrays) -> dict[str, str]:
-    """Names of arrays to the first name of the same memory."""
-    found: dict[object, str] = {}
-    tied: dict[str, str] = {}
-    for name, array in weights.items():
-        key = (array.__array_interface__["data"], array.shape, array.strides, array.dtype.str)
-        first = found.setdefault(key, name)
-        if first != name:
-            tied[name] = first
-    return tied

@@ -15,7 +15,6 @@ from cortico.backends.arrays.network.file import (
     paths_of,
     stem,
 )
-from cortico.backends.arrays.network.running import tied_arrays
 from cortico.backends.linking import heading, link
 from cortico.backends.names import Names, settled
 from cortico.backends.torch.network.block import BlockFile
@@ -24,7 +23,6 @@ from cortico.ir import Circuit
 from cortico.ir.network import Network
 from cortico.ir.paths import prefix
 from cortico.ir.rewrite import symbolic
-from cortico.ir.text.networks import stored_arrays
 
 _TEMPLATE = "cortico.backends.torch.network.template"
 _TEMPLATES = (_TEMPLATE, "cortico.backends.torch.template", NETWORK_TEMPLATE, TEMPLATE)
@@ -95,8 +93,6 @@ class _File(NetworkFile):
         yield "#: Parameters of modules: the weights that they are made of, and those that lie as these do."
         yield f"MADE_OF = {json.dumps(made)}"
         yield f"AS_GIVEN = {json.dumps(given)}"
-        yield "#: Weights that are the same numbers as others."
-        yield f"TIED = {json.dumps(tied_arrays(stored_arrays(self.network)))}"
 
     # ---- the model -------------------------------------------------------------------------------
 

@@ -21,7 +21,6 @@ from cortico.backends.torch.template import attend_last, load_weights
 
 #: What an emitted file says of itself.
 CONSTANTS: Any = ...
-TIED: Any = ...
 MADE_OF: Any = ...
 AS_GIVEN: Any = ...
 
@@ -33,7 +32,6 @@ def ready(weights, dtype):
     """The weights, by default those in the file beside this one; and their precision, if none is given."""
     if weights is None:
         weights = load_weights(Path(__file__).with_name("network.safetensors"))
-        weights.update((name, weights[other]) for name, other in TIED.items())
     expect_all(weights)
     if dtype is None:
         largest = max(weights.values(), key=lambda weight: math.prod(weight.shape))

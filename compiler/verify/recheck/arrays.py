@@ -54,9 +54,12 @@ def read_tensors(path: Path, circuit: Any) -> dict[str, np.ndarray]:
         except RecursionError:
             raise ValueError("its header is nested too deeply") from None
         require(isinstance(header, dict), "its header is no object")
-        header.pop("__metadata__", None)
-        require(set(header) == set(sizes), "it does not hold the tensors of the circuit")
-        wanted = sum(math.prod(sizes[n]) * _type(circuit, n).itemsize for n in sizes)
+        about = header.pop("__metadata__", {})
+        stored, tied = set(header), _tied(about)
+        header |= {name: header[first] for name, first in tied.items() if first in stored}
+        fits = stored.isdisjoint(tied) and set(header) == set(sizes) == stored | set(tied)
+        require(fits, "it does not hold the tensors of the circuit")
+        wanted = sum(math.prod(sizes[n]) * _type(circuit, n).itemsize for n in stored)
         require(path.stat().st_size == 8 + length + wanted, "it does not have the circuit's sizes")
         found: dict[str, np.ndarray] = {}
         for name, shape in sizes.items():
@@ -71,6 +74,17 @@ def read_tensors(path: Path, circuit: Any) -> dict[str, np.ndarray]:
             found[name] = np.frombuffer(content, kind).reshape(shape)
             require(np.isfinite(found[name]).all(), f"{name} holds numbers that are not finite")
     return found
+
+
+def _tied(about: Any) -> dict[str, str]:
+    """Names of tensors to the names that they are stored under, from the metadata of a file."""
+    try:
+        found = json.loads(about.get("tied", "{}"))
+    except (AttributeError, TypeError, RecursionError):
+        raise ValueError("its metadata are no texts by name") from None
+    names = isinstance(found, dict) and all(isinstance(each, str) for each in found.values())
+    require(names, "its metadata do not say which tensors are one")
+    return dict(found)
 
 
 def _type(circuit: Any, name: str) -> np.dtype[Any]:
