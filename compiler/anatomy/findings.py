@@ -59,6 +59,7 @@ class Measure:
     statement: str
     sources: tuple[Pathway | CellCount, ...]
     suggestion: str | None = None
+    path: str = ""  #: of the block, where it is of one block of a network
 
     def record(self) -> dict[str, Any]:
         """The same as JSON has it."""
@@ -71,6 +72,7 @@ class Measure:
             "statement": self.statement,
             "sources": [source.id for source in self.sources],
             "suggestion": self.suggestion,
+            **({"path": self.path} if self.path else {}),
         }
 
 
@@ -84,8 +86,15 @@ class Audit:
 
     def of(self, projection: str) -> tuple[Finding, ...]:
         """What the rules say about a projection, the gravest first."""
-        own = (finding for finding in self.findings if finding.projection == projection)
+        own = self._findings_of.get(projection, ())
         return tuple(sorted(own, key=lambda finding: -finding.verdict.gravity))
+
+    @cached_property
+    def _findings_of(self) -> dict[str, list[Finding]]:
+        found: dict[str, list[Finding]] = {}
+        for finding in self.findings:
+            found.setdefault(finding.projection, []).append(finding)
+        return found
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:

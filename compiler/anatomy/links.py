@@ -9,6 +9,7 @@ from cortico.anatomy.data import Cells, Pathway, Span, pathways
 from cortico.ir import CellClass, Circuit, Effect, Population, Projection, Region
 from cortico.ir.axes import Role
 from cortico.ir.names import axes_of_role
+from cortico.ir.paths import prefix
 
 #: Name of a compartment to the dendrite that it is in published pathways.
 DENDRITES = {
@@ -39,6 +40,11 @@ class Link:
     @cached_property
     def post(self) -> Population:
         return self.circuit.population(self.projection.post)
+
+    @property
+    def name(self) -> str:
+        """The name of the projection within the block that hears it."""
+        return self.projection.name.removeprefix(prefix(self.post.path))
 
     @property
     def source(self) -> Cells:

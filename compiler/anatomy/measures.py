@@ -14,11 +14,11 @@ from typing import Any
 from cortico.anatomy.data import CellCount, Range, cell_counts
 from cortico.anatomy.findings import Measure, Verdict
 from cortico.anatomy.links import Link
-from cortico.ir import Circuit, Role
+from cortico.ir import Circuit, Population, Role
 from cortico.ir.analysis.constants import array_of
 from cortico.ir.analysis.signs import Signs
 from cortico.ir.counts import Count
-from cortico.ir.names import axes_of_role
+from cortico.ir.names import axes_of_role, local_name
 
 Measures = Iterator[Measure]
 
@@ -33,12 +33,15 @@ NEEDS_WEIGHTS = "Not decided without weights."
 
 
 def measures(circuit: Circuit) -> Measures:
-    """All measures of all projections, then those of the whole circuit."""
+    """All measures of all projections, then those of each block, then those of the whole circuit."""
     for projection in circuit.projections:
         for rule in LINK_MEASURES:
             yield from rule(Link(circuit, projection))
-    for measure in CIRCUIT_MEASURES:
-        yield from measure(circuit)
+    yield from rates_are_not_negative(circuit)
+    for path in _paths(circuit):
+        for measure in BLOCK_MEASURES:
+            yield from (replace(found, path=path) for found in measure(circuit, path))
+    yield from interneurons_per_neuron(circuit)
 
 
 # ---- projections ---------------------------------------------------------------------------------
@@ -65,6 +68,7 @@ def connection_probability(link: Link) -> Measures:
         verdict,
         _PROBABILITY[verdict],
         tuple(known),
+        path=link.post.path,
     )
 
 
@@ -120,6 +124,7 @@ def cells_have_one_sign(link: Link) -> Measures:
         verdict,
         _SIGNS[verdict].format(source=link.source, word=word),
         link.published_here,
+        path=link.post.path,
     )
 
 
@@ -150,51 +155,57 @@ def _share_of_weights(link: Link, test: Callable[[Any], Any]) -> float | None:
     return None if values is None else float(np.mean(test(values)))
 
 
-# ---- the whole circuit ---------------------------------------------------------------------------
+# ---- a block, or a circuit without blocks ------------------------------------------------------------
 
 
 def rates_are_not_negative(circuit: Circuit) -> Measures:
-    """How many populations may have rates below zero, readouts left aside."""
+    """How many populations may have rates below zero, readouts left aside; block by block."""
     signs = Signs(circuit)
-    speaking = [p.name for p in circuit.populations if circuit.projections_from(p.name)]
-    signed = [name for name in speaking if name not in signs.positive]
     known = all(values is not None for values in signs.values.values())
-    verdict = Verdict.CONTRADICTED if signed else Verdict.SUPPORTED
-    names = f": {', '.join(signed)}" if signed else ""
-    yield Measure(
-        "rates",
-        "rates_are_not_negative",
-        f"{len(signed)} of {len(speaking)} populations may fall below 0",
-        "0",
-        verdict if known or not signed else None,
-        f"A rate is never below zero{names}." if known or not signed else NEEDS_WEIGHTS,
-        (),
-    )
+    for path in _paths(circuit):
+        speaking = [p for p in _at(circuit, path) if circuit.projections_from(p.name)]
+        signed = [local_name(p) for p in speaking if p.name not in signs.positive]
+        verdict = Verdict.CONTRADICTED if signed else Verdict.SUPPORTED
+        names = f": {', '.join(signed)}" if signed else ""
+        yield Measure(
+            "rates",
+            "rates_are_not_negative",
+            f"{len(signed)} of {len(speaking)} populations may fall below 0",
+            "0",
+            verdict if known or not signed else None,
+            f"A rate is never below zero{names}." if known or not signed else NEEDS_WEIGHTS,
+            (),
+            path=path,
+        )
 
 
-def neurons_per_microcolumn(circuit: Circuit) -> Measures:
+def neurons_per_microcolumn(circuit: Circuit, path: str) -> Measures:
     """Cells that stand once in every microcolumn, beside those of a minicolumn."""
-    columns = set(_column_axes(circuit))
+    columns = set(_column_axes(circuit, path))
     if not columns:
         return
     places = columns | set(axes_of_role(circuit, Role.AREA))
-    inside = (p for p in circuit.populations if p.region.in_cortex and columns <= set(p.axes))
+    inside = (p for p in _cortical(circuit, path) if columns <= set(p.axes))
     found = sum(_size(circuit, set(p.axes) - places) for p in inside)
     yield _fits("a microcolumn", "neurons_per_microcolumn", found, "C01")
 
 
-def neurons_per_column(circuit: Circuit) -> Measures:
+def neurons_per_column(circuit: Circuit, path: str) -> Measures:
     """Cells of all microcolumns of one output token: that these form a column is our reading."""
-    read = {axis for output in circuit.outputs for axis in output.source.axes}
-    grouped = [axis for axis in _column_axes(circuit) if axis in read]
+    read = _axes_given(circuit, path)
+    grouped = [axis for axis in _column_axes(circuit, path) if axis in read]
     if grouped:
-        found = _ratio(_per_area(circuit), _size(circuit, grouped))
+        found = _ratio(_per_area(circuit, path), _size(circuit, grouped))
         yield _fits("a column", "neurons_per_column", found, "C02", "C03")
 
 
-def neurons_per_area(circuit: Circuit) -> Measures:
+def neurons_per_area(circuit: Circuit, path: str) -> Measures:
     """Cortical cells per attention head, beside those of an average area of the mouse."""
-    yield _fits("an area", "neurons_per_area", _per_area(circuit), "C04")
+    if _cortical(circuit, path) or not path:
+        yield _fits("an area", "neurons_per_area", _per_area(circuit, path), "C04")
+
+
+# ---- the whole circuit ---------------------------------------------------------------------------
 
 
 def interneurons_per_neuron(circuit: Circuit) -> Measures:
@@ -207,10 +218,29 @@ def interneurons_per_neuron(circuit: Circuit) -> Measures:
         yield _fits("inhibitory share", "interneurons_per_neuron", found, "C05")
 
 
-def _per_area(circuit: Circuit) -> Any:
-    cortical = [p for p in circuit.populations if p.region.in_cortex]
-    areas = sum(len(circuit.areas_at(path)) for path in {p.path for p in cortical})
-    return _ratio(circuit.counts().neurons_in(cortical), areas)
+def _paths(circuit: Circuit) -> Iterable[str]:
+    """The paths of the blocks of a network; of another circuit the empty one."""
+    return dict.fromkeys(p.path for p in circuit.populations)
+
+
+def _at(circuit: Circuit, path: str) -> list[Population]:
+    return [p for p in circuit.populations if p.path == path]
+
+
+def _cortical(circuit: Circuit, path: str) -> list[Population]:
+    return [p for p in _at(circuit, path) if p.region.in_cortex]
+
+
+def _axes_given(circuit: Circuit, path: str) -> set[str]:
+    """The axes of what a block gives: to other blocks, or as an output."""
+    heard = (p for p in circuit.projections if circuit.population(p.post).path != path)
+    given = {o.source.name for o in circuit.outputs} | {p.pre for p in heard}
+    return {axis for p in _at(circuit, path) if p.name in given for axis in p.axes}
+
+
+def _per_area(circuit: Circuit, path: str) -> Any:
+    cells = circuit.counts().neurons_in(_cortical(circuit, path))
+    return _ratio(cells, len(circuit.areas_at(path)))
 
 
 def _fits(subject: str, rule: str, found: Any, *ids: str) -> Measure:
@@ -239,9 +269,9 @@ _FITS = {
 # ---- numbers -------------------------------------------------------------------------------------
 
 
-def _column_axes(circuit: Circuit) -> list[str]:
-    """Column axes in space that cortical cells have."""
-    cortical = {a for p in circuit.populations if p.region.in_cortex for a in p.axes}
+def _column_axes(circuit: Circuit, path: str) -> list[str]:
+    """Column axes in space that cortical cells of a block have."""
+    cortical = {a for p in _cortical(circuit, path) for a in p.axes}
     return [axis for axis in axes_of_role(circuit, Role.COLUMN) if axis in cortical]
 
 
@@ -282,10 +312,5 @@ def _number(found: Any) -> str:
 
 
 LINK_MEASURES = (connection_probability, cells_have_one_sign)
-CIRCUIT_MEASURES = (
-    rates_are_not_negative,
-    neurons_per_microcolumn,
-    neurons_per_column,
-    neurons_per_area,
-    interneurons_per_neuron,
-)
+BLOCK_MEASURES = (neurons_per_microcolumn, neurons_per_column, neurons_per_area)
+CIRCUIT_MEASURES = (rates_are_not_negative, interneurons_per_neuron)

@@ -14,6 +14,7 @@ from cortico.anatomy.data import Pathway, pathways
 from cortico.anatomy.findings import Verdict
 from cortico.anatomy.links import RELAYS, Link, has_strange_compartments, is_pyramidal
 from cortico.ir import CellClass, Region
+from cortico.ir.names import local_name
 
 
 class Claim(NamedTuple):
@@ -65,7 +66,7 @@ def compartments_are_dendrites(link: Link) -> Claims:
             names = ", ".join(part.name for part in population.compartments)
             yield _claim(
                 Verdict.UNSUPPORTED,
-                f"{population.name} has the compartments {names}, which are not all dendrites: no "
+                f"{local_name(population)} has the compartments {names}, which are not all dendrites: no "
                 "published cell class computes this (error neurons are an assumption).",
             )
 
@@ -125,10 +126,10 @@ def deep_cells_have_one_target(link: Link) -> Claims:
     to_thalamus = [each for each in own if not each.post.region.in_cortex]
     to_areas = [each for each in own if each.joins_areas]
     if to_thalamus and to_areas and link in (*to_thalamus, *to_areas):
-        other = (to_areas if link in to_thalamus else to_thalamus)[0].projection.name
+        other = (to_areas if link in to_thalamus else to_thalamus)[0].name
         yield _claim(
             Verdict.CONTRADICTED,
-            f"{link.pre.name} feeds the thalamus and another area (see {other}). In primary sensory "
+            f"{local_name(link.pre)} feeds the thalamus and another area (see {other}). In primary sensory "
             "areas these are separate populations of layers 5 and 6.",
             "P28",
         )

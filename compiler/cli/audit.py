@@ -1,4 +1,4 @@
-"""Hold a circuit against published anatomy: which pathways are known, contested or absent."""
+"""Hold a circuit or a whole model against published anatomy: which pathways are known, contested or absent."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import argument
+from cortico.cli.models import ModelArguments, read_whole
 from cortico.cli.outputs import ForceArguments
-from cortico.cli.sources import SourceArguments, is_circuit, read_compiled, read_source
+from cortico.cli.sources import is_circuit, read_compiled, read_source
 
 if TYPE_CHECKING:
-    from cortico.anatomy import Audit
+    from cortico.anatomy import Audit, NetworkAudit
     from cortico.anatomy.suggestions import Alternative
     from cortico.ir import Circuit
+    from cortico.ir.network import Network
     from cortico.spec import AttentionSpec
     from cortico.spec.weights import Weights
 
 _SOUND, _CONTRADICTED = 0, 1
 
 
-class Arguments(ForceArguments, SourceArguments):
+class Arguments(ForceArguments, ModelArguments):
     """What to audit, what to add to the audit, and where to write it."""
 
     passes: str | None = argument(
@@ -37,14 +39,16 @@ class Arguments(ForceArguments, SourceArguments):
 
 def execute(arguments: Arguments) -> int:
     """Print the audit; 1 when `--strict` and something is contradicted."""
-    from cortico.anatomy import Verdict
+    from cortico.anatomy import Audit, Verdict
     from cortico.cli.console import stages
 
     with stages() as progress:
-        found = _audited(arguments, progress)
-        _write(found, arguments)
-    _print(found)
-    verdicts = [*found.verdicts.values(), *(m.verdict for m in found.measures)]
+        network = read_whole(arguments, arguments.passes or "none", progress)
+        made = _audited(arguments, progress) if network is None else _model(arguments, network)
+        _write(made, arguments)
+    flat = made if isinstance(made, Audit) else made.flat
+    _print(made, flat)
+    verdicts = [*flat.verdicts.values(), *(m.verdict for m in flat.measures)]
     broken = arguments.strict and Verdict.CONTRADICTED in verdicts
     return _CONTRADICTED if broken else _SOUND
 
@@ -61,6 +65,17 @@ def _audited(arguments: Arguments, progress: Callable[[str], None]) -> Audit:
     progress("trying other settings and passes")
     alternatives = list(_spec_alternatives(arguments, spec, weights)) if spec else []
     return suggest(found, [*alternatives, *pass_alternatives(circuit)])
+
+
+def _model(arguments: Arguments, network: Network) -> NetworkAudit:
+    from cortico.anatomy import audit_network
+
+    arguments.refuse(
+        "a whole model: settings and passes are tried on one attention (--layer N of a checkpoint)",
+        "suggest",
+    )
+    sizes = dict.fromkeys(network.symbols, arguments.tokens) if arguments.tokens else {}
+    return audit_network(network.bind(**sizes))
 
 
 def _spec_alternatives(
@@ -87,7 +102,7 @@ def _read(
     return spec, weights, circuit
 
 
-def _write(found: Audit, arguments: Arguments) -> None:
+def _write(found: Audit | NetworkAudit, arguments: Arguments) -> None:
     from cortico.anatomy.markdown import audit_markdown
     from cortico.files.writing import write_text
 
@@ -98,7 +113,7 @@ def _write(found: Audit, arguments: Arguments) -> None:
         write_text(arguments.markdown, audit_markdown(found), force=arguments.force)
 
 
-def _print(found: Audit) -> None:
+def _print(found: Audit | NetworkAudit, flat: Audit) -> None:
     from cortico.anatomy.markdown import finding_table, measure_table, suggestions, summary
     from cortico.cli.console import console, print_line
 
@@ -106,11 +121,11 @@ def _print(found: Audit) -> None:
     _print_rows("Pathways", finding_table(found))
     _print_rows("Numbers", measure_table(found))
     print_line(f"\n{summary(found)}", out, style="bold")
-    for line in suggestions(found):
+    for line in suggestions(flat):
         print_line(f"* {line}", out)
-    if found.sources:
+    if flat.sources:
         print_line("", out)
-    for line in _sources(found):
+    for line in _sources(flat):
         print_line(line, out)
 
 

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import argument
-from cortico.cli.paths import SOURCES, PathKind, kind_of
-from cortico.cli.sources import SourceArguments, SpecArguments, tell_of_passed_over
+from cortico.cli.paths import CIRCUITS, SOURCES, PathKind, kind_of
+from cortico.cli.sources import (
+    OF_CHECKPOINTS,
+    OF_SPECS,
+    SourceArguments,
+    SpecArguments,
+    tell_of_passed_over,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,6 +76,14 @@ def read_model_source(
     source: Path, arguments: LayerArguments, progress: Callable[[str], None]
 ) -> tuple[ModelSpec, Weights | None]:
     """The model spec and its weights by path, None where they stay symbolic."""
+    if kind_of(source, SOURCES) is PathKind.SPEC:
+        arguments.refuse("a model spec", "tokens")
+    return _read_model_source(source, arguments, progress)
+
+
+def _read_model_source(
+    source: Path, arguments: LayerArguments, progress: Callable[[str], None]
+) -> tuple[ModelSpec, Weights | None]:
     progress(f"reading {source}")
     if kind_of(source, SOURCES) is PathKind.SPEC:
         spec, weights = _of_spec(source, arguments)
@@ -79,17 +93,42 @@ def read_model_source(
         return spec, weights
     from cortico.spec.part_of_model import only_layers
 
-    return only_layers(spec, weights, *_range(arguments.layers))
+    return only_layers(spec, weights, *number_range(arguments.layers, "--layers"))
 
 
-def _range(text: str) -> tuple[int, int]:
+def read_whole(
+    arguments: ModelArguments, passes: str, progress: Callable[[str], None]
+) -> Network | None:
+    """The whole model that a source is, compiled before or here; None where it is one circuit.
+
+    What `--tokens` says of sizes that are symbols is left to the caller. SpecError for options that do not apply.
+    """
+    source = arguments.source
+    kind = kind_of(source, (PathKind.MODEL, *CIRCUITS, *SOURCES))
+    if kind is PathKind.MODEL:
+        arguments.refuse("a compiled model", *OF_CHECKPOINTS, *OF_SPECS, *_OF_MODELS, "passes")
+        progress(f"reading {source}")
+        return read_network(source)
+    if kind in CIRCUITS:
+        arguments.refuse("a compiled circuit", *_OF_MODELS)
+        return None
+    if not is_model(source, arguments):
+        return None
+    from cortico.lowering import lower_model
+    from cortico.passes import as_passes, run_on_blocks
+
+    spec, weights = _read_model_source(source, arguments, progress)
+    return run_on_blocks(lower_model(spec, weights), as_passes(passes), None, progress)[0]
+
+
+def number_range(text: str, option: str) -> tuple[int, int]:
     """First and last of `0-3`; of `2` both are 2."""
     from cortico.ir import SpecError
     from cortico.ir.errors import shown
 
     found = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", text, re.ASCII)
     if found is None:
-        raise SpecError(f"--layers must be a range such as 0-3, found {shown(text)}")
+        raise SpecError(f"{option} must be a range such as 0-3, found {shown(text)}")
     return int(found[1]), int(found[2] or found[1])
 
 
@@ -99,7 +138,7 @@ def _of_spec(source: Path, arguments: LayerArguments) -> tuple[ModelSpec, Weight
     from cortico.ir import SpecError
     from cortico.spec.model_weights import by_path, model_shapes, random_model
 
-    arguments.refuse("a model spec", *_OF_ONE, "prefix", "ignore", "architecture", "tokens")
+    arguments.refuse("a model spec", *_OF_ONE, "prefix", "ignore", "architecture")
     spec = read_model_spec(source)
     if arguments.weights is not None:
         tensors = open_tensors(arguments.weights)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from cortico.spec.weights import Weights
 
 #: Options of a checkpoint, and of a spec file: neither is of a circuit.
-_OF_CHECKPOINTS = ("layer", "part", "heads", "prefix", "cross", "ignore")
-_OF_SPECS = ("weights", "random_weights")
+OF_CHECKPOINTS = ("layer", "part", "heads", "prefix", "cross", "ignore")
+OF_SPECS = ("weights", "random_weights")
 
 
 class SpecArguments(CommandArguments):
@@ -87,7 +87,7 @@ def read_source(
 
 def refuse_options_of_specs(arguments: SpecArguments, *others: str) -> None:
     """SpecError when an option was given that a compiled circuit cannot heed; `others` are such, too."""
-    arguments.refuse("a compiled circuit", *_OF_CHECKPOINTS, *_OF_SPECS, *others)
+    arguments.refuse("a compiled circuit", *OF_CHECKPOINTS, *OF_SPECS, *others)
 
 
 def read_compiled(
@@ -113,7 +113,7 @@ def tell_of_passed_over(source: Path) -> None:
 def _read_spec(source: Path, arguments: SpecArguments) -> tuple[AttentionSpec, Weights | None]:
     from cortico.frontends import open_tensors, read_spec
 
-    arguments.refuse("a spec file", *_OF_CHECKPOINTS)
+    arguments.refuse("a spec file", *OF_CHECKPOINTS)
     spec = read_spec(source)
     if arguments.tokens is not None:
         spec = dataclasses.replace(spec, tokens=arguments.tokens)
@@ -143,7 +143,7 @@ def _draw(spec: AttentionSpec, seed: int) -> Weights:
 def _read_checkpoint(source: Path, arguments: SpecArguments) -> tuple[AttentionSpec, Weights]:
     from cortico.frontends.checkpoint import read_checkpoint
 
-    arguments.refuse("a checkpoint", *_OF_SPECS)
+    arguments.refuse("a checkpoint", *OF_SPECS)
     tell_of_passed_over(source)
     return read_checkpoint(
         source,

@@ -201,6 +201,15 @@ class Network:
 
         return flatten(self)
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Sizes that are known when it runs."""
+        return self.flatten().symbols
+
+    def bind(self, /, **symbols: int) -> Network:
+        """The same network with symbolic sizes of its inputs replaced by numbers. CircuitError as `Circuit.bind` has it."""
+        return replace(self, inputs=self.flatten().bind(**symbols).inputs) if symbols else self
+
     def in_float64(self) -> Network:
         """The same numbers of nodes in float64: where no input is a rate, these decide in which precision it runs."""
         made: dict[object, np.ndarray] = {}  # what is one array stays one

@@ -12,7 +12,7 @@ from cortico import lower, random_weights
 from cortico.anatomy import Verdict, audit
 from cortico.anatomy.links import Link
 from cortico.anatomy.markdown import audit_markdown, markdown_table
-from cortico.anatomy.measures import CIRCUIT_MEASURES, LINK_MEASURES
+from cortico.anatomy.measures import BLOCK_MEASURES, CIRCUIT_MEASURES, LINK_MEASURES
 from cortico.anatomy.rules import RULES
 from cortico.spec import AttentionSpec, Kernel, Microcircuit
 from tests.anatomy.circuits import joined
@@ -61,7 +61,7 @@ def test_the_table_in_the_readme(golden):
 
 def rules_listed() -> str:
     """Every rule and measure with the first paragraph of its docstring."""
-    listed = (*RULES, *LINK_MEASURES, *CIRCUIT_MEASURES)
+    listed = (*RULES, *LINK_MEASURES, *BLOCK_MEASURES, *CIRCUIT_MEASURES)
     said = ((f"`{rule.__name__}`", first_paragraph(rule)) for rule in listed)
     return "\n".join(
         f"| {name} | {text} |" for name, text in (("rule", "says"), ("---", "---"), *said)
