@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortico.cli.arguments import argument, binding
+from cortico.cli.models import ModelArguments, number_range, read_whole
 from cortico.cli.outputs import ForceArguments
-from cortico.cli.subjects import SubjectArguments, read_subject
+from cortico.cli.subjects import SubjectArguments, default_passes, read_subject
 
 if TYPE_CHECKING:
     from cortico.ir import Circuit, Projection
+    from cortico.ir.network import Network
     from cortico.ir.neurons import NeuronView
     from cortico.report.table import Table
 
@@ -18,9 +21,24 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
-class Arguments(ForceArguments, SubjectArguments):
-    """Circuit, which of its synapses, and where to."""
+#: Synapses that are written unasked: a minute, and 9 to 28 bytes each.
+_MOST = 10**9
 
+#: Characters of a list of names in an error.
+_LONGEST = 1000
+
+
+class Arguments(ForceArguments, ModelArguments, SubjectArguments):
+    """Circuit or model, which of its synapses, and where to."""
+
+    node: tuple[str, ...] = argument(
+        "--node",
+        metavar="PATH",
+        help="synapses onto this block of a model only, such as layer[3].attention; repeatable",
+    )
+    levels: str | None = argument(
+        "--levels", metavar="A-B", help="synapses onto these levels of a model only, such as 0-3"
+    )
     projection: tuple[str, ...] = argument(
         "--projection", metavar="NAME", help="synapses of this projection only; repeatable"
     )
@@ -33,7 +51,9 @@ class Arguments(ForceArguments, SubjectArguments):
         metavar="h=3",
         help="synapses at this index of an axis only, such as one area; repeatable",
     )
-    limit: int | None = argument("--limit", metavar="N", help="the first N only")
+    limit: int | None = argument(
+        "--limit", metavar="N", help=f"the first N only; needed for more than {_MOST:,}"
+    )
     block: int | None = argument("--block", metavar="N", help="synapses in memory at a time (2^20)")
     output: Path | None = argument(
         "-o",
@@ -52,12 +72,13 @@ def execute(arguments: Arguments) -> int:
     if arguments.output is not None:
         require_format(arguments.output)  # before a large checkpoint is read
     with stages() as progress:
-        circuit = read_subject(arguments, progress).circuit
+        network = read_whole(arguments, default_passes(arguments.passes), progress)
+        circuit = _read(arguments, network, progress)
     if circuit.symbols:
         bindings = " ".join(f"--bind {symbol}=16" for symbol in circuit.symbols)
         raise SpecError(f"synapses need a number for each size of the circuit: add {bindings}")
     try:
-        chosen = _choice(circuit, arguments)
+        chosen = _choice(circuit, arguments, network)
         if arguments.output is None:
             _show(circuit, arguments, chosen)
         else:
@@ -67,25 +88,78 @@ def execute(arguments: Arguments) -> int:
     return 0
 
 
-def _choice(circuit: Circuit, arguments: Arguments) -> dict[str, Any]:
-    """`where` and `at` of the view. CircuitError for names that the circuit lacks."""
-    from cortico.ir import CircuitError
-    from cortico.ir.errors import near_name
+def _read(
+    arguments: Arguments, network: Network | None, progress: Callable[[str], None]
+) -> Circuit:
+    """The circuit, of a model the flat one, with its sizes."""
+    from cortico.ir import CircuitError, SpecError
 
-    known = [projection.name for projection in circuit.projections]
-    for name in arguments.projection:
-        if name not in known:
-            near = near_name(name, known)
-            raise CircuitError(
-                f"no projection called {name!r}{near}; there are: {', '.join(known)}"
-            )
-    targets = [circuit.population(name).name for name in arguments.onto]
+    if network is None:
+        arguments.refuse("one circuit", "node", "levels")
+        return read_subject(arguments, progress).circuit
+    sizes = dict(arguments.bind)
+    if arguments.tokens is not None:
+        sizes = dict.fromkeys(network.symbols, arguments.tokens) | sizes
+    progress("laying blocks side by side")
+    try:
+        return network.flatten().bind(**sizes)
+    except CircuitError as error:
+        raise SpecError(str(error)) from None
+
+
+def _choice(circuit: Circuit, arguments: Arguments, network: Network | None) -> dict[str, Any]:
+    """`where` and `at` of the view. CircuitError for names that the circuit lacks.
+
+    Parts of a model may be named as within their block; an index is on an axis of one block.
+    """
+    from cortico.ir import SpecError
+    from cortico.ir.paths import prefix
+
+    paths = [""] if network is None else _paths(network, arguments)
+    if arguments.at and len(paths) > 1:
+        raise SpecError("--at is an index in one block of a model: add --node PATH")
+    path_of = {p.name: p.path for p in circuit.populations if p.path in paths}
+    heard = {p.name: path_of[p.post] for p in circuit.projections if p.post in path_of}
+    projections = _named("projection", arguments.projection, heard)
+    targets = _named("population", arguments.onto, path_of)
 
     def where(projection: Projection) -> bool:
-        named = not arguments.projection or projection.name in arguments.projection
-        return named and (not targets or projection.post in targets)
+        return projection.name in projections and projection.post in targets
 
-    return {"where": where, "at": dict(arguments.at)}
+    return {"where": where, "at": {prefix(paths[0]) + axis: k for axis, k in arguments.at}}
+
+
+def _paths(network: Network, arguments: Arguments) -> list[str]:
+    """The blocks onto which synapses are wanted: all where none are named."""
+    from cortico.ir import SpecError
+    from cortico.ir.errors import named
+
+    found = [network[path].path for path in arguments.node]
+    if arguments.levels is not None:
+        levels, (first, last) = network.levels, number_range(arguments.levels, "--levels")
+        if not first <= last < len(levels):
+            raise SpecError(
+                f"levels {arguments.levels} do not exist: {named(network.name)} has {len(levels)}, from 0 on"
+            )
+        found += [node.path for level in levels[first : last + 1] for node in level.nodes]
+    return found or [node.path for node in network.nodes]
+
+
+def _named(what: str, wanted: Sequence[str], path_of: Mapping[str, str]) -> set[str]:
+    """The names of those that are called so, in the circuit or within their block; of all where none are wanted."""
+    from cortico.ir import CircuitError
+    from cortico.ir.errors import clipped, near_name
+    from cortico.ir.paths import prefix
+
+    local = {name: name.removeprefix(prefix(path)) for name, path in path_of.items()}
+    known = dict.fromkeys(local.values())
+    for name in wanted:
+        if name not in local and name not in known:
+            listed = clipped(", ".join(known), _LONGEST)
+            raise CircuitError(
+                f"no {what} called {name!r}{near_name(name, known)}; there are: {listed}"
+            )
+    return {name for name, own in local.items() if not wanted or {name, own} & {*wanted}}
 
 
 def _write(circuit: Circuit, path: Path, arguments: Arguments, choice: dict[str, Any]) -> None:
@@ -93,6 +167,7 @@ def _write(circuit: Circuit, path: Path, arguments: Arguments, choice: dict[str,
     from cortico.files.synapse_table import BLOCK, write_synapses
     from cortico.report.words import one_line, quantity
 
+    _require_few(circuit, path, arguments, choice)
     block = BLOCK if arguments.block is None else arguments.block
     with counting(f"writing {path}") as progress:
         count = write_synapses(
@@ -105,6 +180,22 @@ def _write(circuit: Circuit, path: Path, arguments: Arguments, choice: dict[str,
             **choice,
         )
     print_line(f"{quantity(count, 'synapse')} written to {one_line(str(path))}", console())
+
+
+def _require_few(
+    circuit: Circuit, path: Path, arguments: Arguments, choice: dict[str, Any]
+) -> None:
+    """SpecError with numbers when very many synapses would be written and nobody said how many."""
+    from cortico.files.synapse_table import require_format
+    from cortico.ir import SpecError
+
+    count = circuit.neurons().count_synapses(**choice)
+    if arguments.limit is None and count > _MOST:
+        size = require_format(path).bytes * count / 1e9
+        raise SpecError(
+            f"{count:,} synapses would be written, up to {size:,.0f} GB: choose some of them (--node, --levels, "
+            f"--projection, --onto, --at), or say how many (--limit {count} for all)"
+        )
 
 
 def _show(circuit: Circuit, arguments: Arguments, choice: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ A row is a synapse:
     projection   text by code, too
 
 The file's metadata `cortico` is JSON: name and sizes of the circuit, and for each population the id of
-its first neuron, its region and its cell class. Parquet needs the extra `parquet`, HDF5 `hdf5`.
+its first neuron, its region and its cell class; in a network the path of its block, too. Parquet needs the extra `parquet`, HDF5 `hdf5`.
 """
 
 from __future__ import annotations
@@ -179,6 +179,7 @@ def _about(view: NeuronView) -> str:
     populations = [
         {
             "name": population.name,
+            **({"path": population.path} if population.path else {}),
             "first": view.offset_of[population.name],
             "neurons": view.circuit.counts().neurons_of[population.name],
             "axes": [a for a in population.axes if not view.circuit.axis(a).in_time],
@@ -193,18 +194,22 @@ def _about(view: NeuronView) -> str:
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: what opens it for writing, the library for that, and the extra that brings it."""
+    """A kind of file: what opens it for writing, the library for that, and the extra that brings it.
+
+    `bytes`: of a synapse, where no weight repeats.
+    """
 
     writer: Callable[[Path, NeuronView, int], AbstractContextManager[Write]]
     library: str
     extra: str
+    bytes: int
 
 
 #: Suffix to format.
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        ".parquet": Format(_parquet, "pyarrow", "parquet"),
-        ".h5": Format(_hdf5, "h5py", "hdf5"),
-        ".hdf5": Format(_hdf5, "h5py", "hdf5"),
+        ".parquet": Format(_parquet, "pyarrow", "parquet", 9),
+        ".h5": Format(_hdf5, "h5py", "hdf5", 28),
+        ".hdf5": Format(_hdf5, "h5py", "hdf5", 28),
     }
 )
