@@ -40,6 +40,7 @@ class NameTemplate:
 
     text: str
     axes: tuple[str, ...]
+    mark: str = ""  #: what stands before the names of axes in the flat circuit of a network
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -52,8 +53,13 @@ class NameTemplate:
             return None
         return dict(zip(self.axes, map(int, found.groups()), strict=True))
 
+    @property
+    def own_axes(self) -> tuple[str, ...]:
+        """The axes as the block of a network calls them."""
+        return tuple(axis.removeprefix(self.mark) for axis in self.axes)
+
     def __str__(self) -> str:
-        return self.text.replace("%d", "%s") % self.axes
+        return self.text.replace("%d", "%s") % self.own_axes
 
 
 def name_template(circuit: Circuit, population: Population) -> NameTemplate:
@@ -65,13 +71,13 @@ def name_template(circuit: Circuit, population: Population) -> NameTemplate:
     axes, name, path = space_axes(circuit, population), local_name(population), population.path
     if not population.region.in_cortex:
         place = f"{path}.{population.region}" if path else population.region
-        return NameTemplate(f"{place}.{name}" + _bracket(axes), axes)
+        return NameTemplate(f"{place}.{name}" + _bracket(axes), axes, prefix(path))
     known = partial(axes_of_role, circuit, path=path or None)
     area, area_axes = _part("area", known(Role.AREA), axes, prefix(path))
     column, column_axes = _part("column", known(Role.COLUMN), axes, prefix(path))
     rest = tuple(axis for axis in axes if axis not in area_axes + column_axes)
     text = f"{path or 'cortex'}{area}{column}.{population.region.label}.{name}{_bracket(rest)}"
-    return NameTemplate(text, area_axes + column_axes + rest)
+    return NameTemplate(text, area_axes + column_axes + rest, prefix(path))
 
 
 def _part(

@@ -148,7 +148,8 @@ class NeuronView:
                 f"no neuron is called {name!r}: those of {population!r} are {template}"
             )
         if not self._spaces[population].contains(indices):
-            sizes = ", ".join(f"{axis} < {self.sizes[axis]}" for axis in template.axes)
+            axes = zip(template.axes, template.own_axes, strict=True)
+            sizes = ", ".join(f"{own} < {self.sizes[axis]}" for axis, own in axes)
             bounds = "".join(f", {bound}" for bound in self.circuit.population(population).domain)
             raise CircuitError(f"no neuron is called {name!r}: {template} needs {sizes}{bounds}")
         arrays = {axis: np.array([index]) for axis, index in indices.items()}

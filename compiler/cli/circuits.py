@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import CommandArguments, argument, binding
-from cortico.cli.paths import CIRCUITS, PathKind, kind_of
+from cortico.cli.paths import CIRCUITS, PathKind, is_compiled_model, kind_of
 from cortico.files.names import CIRCUIT
 
 if TYPE_CHECKING:
@@ -43,5 +43,19 @@ def read_circuit(path: Path, sizes: Mapping[str, int] | None = None) -> Circuit:
     try:
         circuit = load_circuit(path / CIRCUIT if kind is PathKind.COMPILED else path)
         return circuit.bind(**(sizes or {}))
+    except CircuitError as error:
+        raise SpecError(str(error)) from None
+
+
+def read_flat(path: Path, sizes: Mapping[str, int] | None = None) -> Circuit:
+    """The same; of the folder of a compiled model its flat circuit, in which names begin with paths."""
+    from cortico.ir import CircuitError, SpecError
+
+    if not is_compiled_model(path):
+        return read_circuit(path, sizes)
+    from cortico.cli.models import read_network
+
+    try:
+        return read_network(path).flatten().bind(**(sizes or {}))
     except CircuitError as error:
         raise SpecError(str(error)) from None

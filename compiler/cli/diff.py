@@ -1,4 +1,4 @@
-"""Compare two circuits: what only one has, what differs, and their counts. Exits with 1 if they differ."""
+"""Compare two circuits or models: what only one has, what differs, and their counts. Exits with 1 if they differ."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import argument
-from cortico.cli.circuits import BindArguments, read_circuit
+from cortico.cli.circuits import BindArguments, read_flat
 
 if TYPE_CHECKING:
     from cortico.ir import Circuit
@@ -42,10 +42,10 @@ def execute(arguments: Arguments) -> int:
 
 def _read_both(first: Path, second: Path, sizes: Mapping[str, int]) -> tuple[Circuit, Circuit]:
     """Both circuits; a size is bound in those that have its symbol, of which there must be one."""
-    symbols = [set(read_circuit(path).symbols) for path in (first, second)]
+    symbols = [set(read_flat(path).symbols) for path in (first, second)]
     nowhere = {symbol for symbol in sizes if not any(symbol in own for own in symbols)}
     circuits = [
-        read_circuit(path, {s: n for s, n in sizes.items() if s in own | nowhere})
+        read_flat(path, {s: n for s, n in sizes.items() if s in own | nowhere})
         for path, own in zip((first, second), symbols, strict=True)
     ]
     return circuits[0], circuits[1]

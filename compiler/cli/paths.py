@@ -74,6 +74,11 @@ def kind_of(path: Path, accepted: tuple[PathKind, ...]) -> PathKind:
     raise SpecError(f"{str(path)!r} is {found[0].label}, expected {expected}{how}")
 
 
+def is_compiled_model(path: Path) -> bool:
+    """Whether a path is the folder of a compiled model."""
+    return (path / NETWORK).is_file()
+
+
 def _conversion(path: Path) -> str:
     """How a file of weights of another library becomes one that is read."""
     from cortico.frontends.foreign import conversion
@@ -94,7 +99,7 @@ def _kinds(path: Path) -> Iterator[PathKind]:
 
 
 def _folder_kinds(folder: Path) -> Iterator[PathKind]:
-    compiled, model = (folder / CIRCUIT).is_file(), (folder / NETWORK).is_file()
+    compiled, model = (folder / CIRCUIT).is_file(), is_compiled_model(folder)
     if model:
         yield PathKind.MODEL
     if (folder / "circuit_config.json").is_file():

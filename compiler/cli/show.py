@@ -1,4 +1,4 @@
-"""Show a circuit: its regions as a tree, its counts as tables, one population or neuron in detail."""
+"""Show a circuit or a whole model: its parts as a tree, its counts as tables, one block, population or neuron in detail."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import argument
 from cortico.cli.circuits import BindArguments, CircuitArguments, read_circuit
+from cortico.cli.paths import is_compiled_model
 
 if TYPE_CHECKING:
     import rich.console
@@ -20,8 +21,11 @@ _LISTED = 20
 
 
 class Arguments(BindArguments, CircuitArguments):
-    """Circuit, and what of it to show."""
+    """Circuit or model, and what of it to show."""
 
+    node: str | None = argument(
+        "--node", metavar="PATH", help="one block of a model, such as layer[3].attention"
+    )
     population: str | None = argument(
         "--population", apart="view", metavar="NAME", help="equation and synapses of a population"
     )
@@ -29,28 +33,35 @@ class Arguments(BindArguments, CircuitArguments):
         "--neuron",
         apart="view",
         metavar="NAME",
-        help="one neuron, such as 'cortex.area[0].column[1,2].L5.deep[3]'",
+        help="one neuron, such as 'cortex.area[0].column[1,2].L5.deep[3]', "
+        "of a model 'layer[3].attention.area[0].column[1,2].L5.deep[3]'",
     )
-    text: bool = argument("--text", apart="view", help="the circuit's text form")
+    text: bool = argument("--text", apart="view", help="the text form")
 
 
 def execute(arguments: Arguments) -> int:
     """Print what was asked for, by default a tree and the report's tables."""
     from cortico.cli.console import console
 
+    if is_compiled_model(arguments.circuit):
+        from cortico.cli.show_model import show_model
+
+        return show_model(arguments)
+    arguments.refuse("one circuit", "node")
     circuit, out = read_circuit(arguments.circuit, dict(arguments.bind)), console()
     if arguments.text:
         print(circuit, end="")
     elif arguments.population is not None:
-        _show_population(circuit, arguments.population, out)
+        show_population(circuit, arguments.population, out)
     elif arguments.neuron is not None:
-        _show_neuron(circuit, arguments.neuron, out)
+        show_neuron(circuit, arguments.neuron, out)
     else:
-        _show_circuit(circuit, out)
+        show_circuit(circuit, out)
     return 0
 
 
-def _show_circuit(circuit: Circuit, out: rich.console.Console) -> None:
+def show_circuit(circuit: Circuit, out: rich.console.Console) -> None:
+    """Its regions as a tree, and tables of its counts."""
     from cortico.cli.console import print_table
     from cortico.report.summary import report_tables
 
@@ -60,27 +71,39 @@ def _show_circuit(circuit: Circuit, out: rich.console.Console) -> None:
 
 
 def _tree(circuit: Circuit) -> rich.tree.Tree:
-    """Thalamus by nucleus, cortex by layer, each population with its equation."""
     from rich.text import Text
     from rich.tree import Tree
 
-    from cortico.ir import Region
-    from cortico.report.summary import equation
     from cortico.report.words import one_line
 
     root = Tree(Text(one_line(circuit.name), style="bold"))
-    cortex = root.add(f"cortex: {len(circuit.areas)} areas (heads), each with")
-    thalamus = root.add("thalamus")
-    for region in Region:
-        here = [p for p in circuit.populations if p.region is region]
-        if here:
-            branch = (cortex if region.in_cortex else thalamus).add(region.label)
-            for population in here:
-                branch.add(Text(equation(circuit, population)))
+    add_regions(root, circuit)
     return root
 
 
-def _show_population(circuit: Circuit, name: str, out: rich.console.Console) -> None:
+def add_regions(root: rich.tree.Tree, circuit: Circuit) -> None:
+    """Thalamus by nucleus, cortex by layer, each population with its equation."""
+    from rich.text import Text
+
+    from cortico.ir import Region
+    from cortico.report.summary import equation
+
+    areas = len(circuit.areas)
+    cortex = f"cortex: {areas} areas (heads), each with" if areas > 1 else "cortex"
+    branches: dict[str, rich.tree.Tree] = {}
+    for region in Region:
+        here = [p for p in circuit.populations if p.region is region]
+        if here:
+            place = cortex if region.in_cortex else "thalamus"
+            if place not in branches:
+                branches[place] = root.add(place)
+            layer = branches[place].add(region.label)
+            for population in here:
+                layer.add(Text(equation(circuit, population)))
+
+
+def show_population(circuit: Circuit, name: str, out: rich.console.Console) -> None:
+    """Equation, neurons and synapses of a population. SpecError where there is none of that name."""
     from cortico.cli.console import print_line
     from cortico.ir import CircuitError, SpecError
     from cortico.report.summary import equation
@@ -127,7 +150,8 @@ def _efferents(circuit: Circuit, population: Population) -> Iterator[str]:
             yield f"  read as output {output.name}"
 
 
-def _show_neuron(circuit: Circuit, name: str, out: rich.console.Console) -> None:
+def show_neuron(circuit: Circuit, name: str, out: rich.console.Console) -> None:
+    """A neuron and its synapses. SpecError where there is none of that name, and while sizes are symbols."""
     from cortico.cli.console import print_line
     from cortico.ir import CircuitError, SpecError
     from cortico.report.summary import equation

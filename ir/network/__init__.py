@@ -3,12 +3,13 @@
 network     a checked network of nodes and wires
 flatten     one circuit of all of it
 part_up_to  a node and all that it hears from
+circuit_at  the circuit of a node, with its numbers
 """
 
 from cortico.ir.network.checks import check_network, network, port
 from cortico.ir.network.flattening import flatten
 from cortico.ir.network.network import Level, Network, NetworkOutput, Node, Port, Wire
-from cortico.ir.network.parts import part_up_to
+from cortico.ir.network.parts import circuit_at, part_up_to
 
 __all__ = [
     "Level",
@@ -18,6 +19,7 @@ __all__ = [
     "Port",
     "Wire",
     "check_network",
+    "circuit_at",
     "flatten",
     "network",
     "part_up_to",

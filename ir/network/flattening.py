@@ -8,10 +8,10 @@ from dataclasses import replace
 from cortico.ir.circuit import Circuit, Output
 from cortico.ir.invariants import check
 from cortico.ir.network.network import Network, Node, Port
-from cortico.ir.network.sizes import Sizes, resolved, sizes_of_nodes
+from cortico.ir.network.sizes import Sizes, sizes_of_nodes, with_sizes
 from cortico.ir.paths import prefix
 from cortico.ir.population import Compartment, Population, Projection
-from cortico.ir.rewrite import fresh, map_axes, map_parameters, map_populations, rename, with_values
+from cortico.ir.rewrite import fresh, map_populations, rename, with_values
 from cortico.ir.tensors import TensorRef, Weight
 
 
@@ -40,7 +40,8 @@ def flatten(network: Network) -> Circuit:
 
 def _placed(node: Node, sizes: Sizes) -> Circuit:
     """The circuit of a node with its numbers, its path before each name, and its sizes in the network."""
-    circuit, mark = with_values(node.circuit, node.values), prefix(node.path)
+    mark = prefix(node.path)
+    circuit = with_sizes(with_values(node.circuit, node.values), sizes)
 
     def names(those: Iterator[str]) -> dict[str, str]:
         return {name: mark + name for name in those}
@@ -52,8 +53,6 @@ def _placed(node: Node, sizes: Sizes) -> Circuit:
         tensors=names(p.name for p in circuit.parameters),
     )
     circuit = map_populations(circuit, lambda p: replace(p, path=node.path))
-    circuit = map_axes(circuit, lambda a: replace(a, extent=resolved((a.extent,), sizes)[0]))
-    circuit = map_parameters(circuit, lambda p: replace(p, shape=resolved(p.shape, sizes)))
     projections = (replace(p, name=mark + p.name) for p in circuit.projections)
     return replace(circuit, projections=tuple(projections))
 

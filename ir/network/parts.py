@@ -1,9 +1,24 @@
-"""A part of a network as a network of its own."""
+"""A part of a network: a network of its own, or the circuit of one node."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from cortico.ir.circuit import Circuit
 from cortico.ir.network.checks import network
 from cortico.ir.network.network import Network, NetworkOutput, Port
+from cortico.ir.network.sizes import sizes_of_nodes, with_sizes
+from cortico.ir.rewrite import with_values
+
+
+def circuit_at(made: Network, path: str) -> Circuit:
+    """The circuit of the node at a path, called as that, with its numbers and the sizes that it has in the network.
+
+    CircuitError where there is no such node.
+    """
+    node = made[path]
+    circuit = with_sizes(with_values(node.circuit, node.values), sizes_of_nodes(made)[path])
+    return replace(circuit, name=path)
 
 
 def part_up_to(made: Network, path: str) -> Network:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from cortico.ir.axes import Extent
 from cortico.ir.circuit import Circuit
@@ -48,6 +49,16 @@ def _followed(network: Network) -> tuple[dict[str, dict[str, Extent]], dict[Port
 def resolved(shape: Shape, sizes: Sizes) -> Shape:
     """A shape with symbols replaced by what they are; those that are not known stay."""
     return tuple(sizes.get(side, side) if isinstance(side, str) else side for side in shape)
+
+
+def with_sizes(circuit: Circuit, sizes: Sizes) -> Circuit:
+    """A circuit with symbols replaced by what they are; those that are not known stay."""
+    return replace(
+        circuit,
+        axes=tuple(replace(a, extent=resolved((a.extent,), sizes)[0]) for a in circuit.axes),
+        inputs=tuple(replace(t, shape=resolved(t.shape, sizes)) for t in circuit.inputs),
+        parameters=tuple(replace(p, shape=resolved(p.shape, sizes)) for p in circuit.parameters),
+    )
 
 
 def output_shape(circuit: Circuit, name: str) -> Shape:
