@@ -1,4 +1,4 @@
-"""A node and all that it hears from, as a network of its own."""
+"""Parts of a network: a node and all that it hears from as a network of its own, and the circuit of one node."""
 
 from dataclasses import replace
 
@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 
 from cortico.backends import run_network
+from cortico.backends.reference import ReferenceBackend
 from cortico.ir import CircuitError
-from cortico.ir.network import Node, network, part_up_to
+from cortico.ir.network import Node, circuit_at, network, part_up_to
 from cortico.lowering import lower
 from cortico.spec import Residual
-from tests.ir.network.networks import SPEC, stack, with_weights
+from tests.ir.network.networks import (
+    SPEC,
+    encoder_decoder,
+    of_stack,
+    stack,
+    with_other_symbols,
+    with_weights,
+)
 
 
 def test_it_gives_what_the_node_hears_and_gives():
@@ -49,3 +57,26 @@ def test_the_first_node_gives_itself_alone():
 def test_a_path_that_is_not_there():
     with pytest.raises(CircuitError, match=r"no node at 'layer\[2\]\.attention'"):
         part_up_to(stack(), "layer[2].attention")
+
+
+def test_the_circuit_of_a_node_has_its_numbers_and_sizes():
+    made = with_other_symbols(stack(depth=2))
+    circuit = circuit_at(made, "layer[1].attention")
+    assert (circuit.name, circuit.symbols) == ("layer[1].attention", ("length",))
+    x = np.random.default_rng(0).normal(size=(1, 5, 4))
+    second = of_stack(SPEC, 2, {"x": x})
+    first = of_stack(SPEC, 1, {"x": x})
+    found = ReferenceBackend().run(circuit, {"x": first})["y"]
+    np.testing.assert_allclose(found, second, rtol=1e-12)
+    assert circuit_at(made.bind(length=5), "layer[1].attention").sizes()["i"] == 5
+    with pytest.raises(CircuitError, match=r"no node at 'layer\[2\].attention'"):
+        circuit_at(made, "layer[2].attention")
+
+
+@pytest.mark.parametrize("made", [stack(), encoder_decoder()])
+def test_a_network_with_numbers_for_its_sizes(made):
+    sizes = {symbol: 3 + k for k, symbol in enumerate(made.symbols)}
+    assert made.bind(**sizes).flatten() == made.flatten().bind(**sizes)
+    assert made.bind(**sizes).symbols == ()
+    with pytest.raises(CircuitError, match="no symbolic size 'k'"):
+        made.bind(k=3)
