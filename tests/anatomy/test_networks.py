@@ -7,7 +7,10 @@ import pytest
 
 from cortico.anatomy import Verdict, audit, audit_network
 from cortico.anatomy.markdown import audit_markdown, finding_table, measure_table, summary
-from cortico.ir.network import circuit_at
+from cortico.ir.network import Node, circuit_at
+from cortico.ir.network import network as join
+from cortico.ir.paths import prefix
+from cortico.ir.text import parse_circuit
 from cortico.lowering import lower_model
 from cortico.spec import AttentionSpec, Branch, Layer, ModelSpec, Norm, Stack, Step, Way
 from tests.backends.networks.models import network as of_any_size
@@ -42,6 +45,14 @@ def test_it_says_of_every_projection_what_the_flat_audit_says(made):
     for p in flat.projections:
         node = network[flat.population(p.post).path]
         assert told[p.name].block == network.block_names[node.circuit]
+        assert told[p.name].source == heard(network, flat.population(p.pre), node)
+
+
+def heard(network, population, node):
+    """What is heard: a population of the block itself, or of another block."""
+    name = population.name.removeprefix(prefix(population.path))
+    block = network.block_names[network[population.path].circuit]
+    return name if population.path == node.path else f"{block}.{name}"
 
 
 def test_synapses_are_those_of_all_nodes(made):
@@ -112,6 +123,47 @@ def test_what_differs_between_nodes_is_apart():
     ]
     query = next(m.measure.found for m in found.measures if m.measure.subject == "query")
     assert query.count("inhibit") in (1, 2)
+
+
+#: Deep cells of two areas that reach cells of both, and are given to the outside.
+DEEP = """cortico circuit 1
+name "deep"
+axis h : area 2
+axis i : column n
+input x (2, n)
+population deep [h, i] cortex.L5 pyramidal_pt
+  basal multiplies x[h, i]
+population cell [i] cortex.L5 pyramidal_pt
+  basal multiplies
+projection across deep -> cell.basal weight 1.0
+output y = deep[h, i]
+output z = cell[i]
+"""
+
+RELAY = """cortico circuit 1
+name "relay"
+axis h : feature 2
+axis i : column n
+input x (2, n)
+population relay [h, i] thalamus.higher_order relay
+  driver multiplies x[h, i]
+output y = relay[h, i]
+"""
+
+
+def test_what_is_around_a_block_may_change_the_verdict_within():
+    """Cells of two nodes reach another area; those of one are wired to the thalamus, too."""
+    deep, relay = parse_circuit(DEEP), parse_circuit(RELAY)
+    nodes = [Node(f"layer[{k}].deep", deep) for k in (0, 1, 2)] + [Node("relay", relay)]
+    wires = [("x", f"layer[{k}].deep.x") for k in (0, 1, 2)] + [("layer[1].deep.y", "relay.x")]
+    outputs = {f"z{k}": f"layer[{k}].deep.z" for k in (0, 1, 2)} | {"y": "relay.y"}
+    found = audit_network(join("around", deep.inputs, nodes, wires, outputs))
+    alone, wired, wire = found.findings
+    assert (alone.verdict, alone.paths) == (Verdict.CONTESTED, ("layer[0].deep", "layer[2].deep"))
+    assert (wired.verdict, wired.paths) == (Verdict.CONTRADICTED, ("layer[1].deep",))
+    assert (wire.block, wire.source, wire.verdict) == ("relay", "deep.deep", Verdict.CONTRADICTED)
+    assert wired.findings[0].statement.startswith("deep feeds the thalamus and another area")
+    assert "(see relay_x)" in wired.findings[0].statement
 
 
 def test_tables_and_documents(made):
