@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -70,20 +71,30 @@ def _as_float(stored: np.ndarray, dtype: str) -> np.ndarray:
 class Tensors(Mapping[str, np.ndarray]):
     """Tensors by name. Names, shapes and types are known at once; `self[name]` reads one.
 
-    `scope` is a prefix that `take` puts before names, `purpose` says in errors what for.
+    `scope` is a prefix that `take` puts before names, `purpose` says in errors what for. A tensor that is read
+    again while it is in use is the same array: so blocks that share it have one.
     """
 
     source: str
     entries: Mapping[str, Entry]
     scope: str = ""
     purpose: str = ""
+    in_use: WeakValueDictionary[str, np.ndarray] = field(
+        default_factory=WeakValueDictionary, repr=False
+    )
 
     def __getitem__(self, name: str) -> np.ndarray:
         """SpecError when there is no such tensor, or its type is no floating point that we read."""
         problems = list(self._problems(name, None))
         if problems:
             raise SpecError(f"{self.source!r}: {problems[0]}")
-        return self.entries[name].load()
+        return self._load(name)
+
+    def _load(self, name: str) -> np.ndarray:
+        found = self.in_use.get(name)
+        if found is None:
+            found = self.in_use[name] = self.entries[name].load()
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
@@ -123,7 +134,7 @@ class Tensors(Mapping[str, np.ndarray]):
             problems += quantised(within)
             purpose = f" ({self.purpose})" if self.purpose else ""
             raise SpecError(f"cannot read {self.source!r}{purpose}:{bullet_list(problems)}")
-        return {name: self.entries[self.scope + name].load() for name in wanted}
+        return {name: self._load(self.scope + name) for name in wanted}
 
     def _problems(self, name: str, shape: tuple[int, ...] | None) -> Iterator[str]:
         entry = self.entries.get(name)

@@ -94,6 +94,14 @@ def assert_circuit_computes_it(spec, weights):
         np.testing.assert_allclose(found[name], y, rtol=0, atol=1e-12 * abs(y).max())
 
 
+@pytest.mark.parametrize("name", ["albert masked", "bert masked", "gpt2 language"])
+def test_parameters_that_blocks_share_are_counted_once(tmp_path, name):
+    """Levels of one group in ALBERT, and the table of tokens that is the readout's."""
+    model = save(CASES[name], tmp_path)
+    network = lower_model(*read_model(tmp_path, **CASES[name].read))
+    assert network.counts().parameters == model.num_parameters()
+
+
 @pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
 def test_padding(tmp_path, name):
     assert largest_error(CASES[name], tmp_path, KEEP) < CASES[name].tolerance
