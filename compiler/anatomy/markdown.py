@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from cortico.anatomy.data import Reference
 from cortico.anatomy.findings import Audit, Measure, Verdict
 from cortico.anatomy.networks import NetworkAudit
+from cortico.ir.paths import prefix
 from cortico.report.words import markdown_text, number
 
 
@@ -94,7 +95,9 @@ def _decided(measure: Measure) -> str:
 
 
 def _subject(measure: Measure) -> str:
-    return f"{measure.subject}: {measure.rule.replace('_', ' ')}"
+    named = not measure.path or measure.subject.startswith(prefix(measure.path))
+    where = "" if named else f" of {measure.path}"
+    return f"{measure.subject}{where}: {measure.rule.replace('_', ' ')}"
 
 
 def suggestions(found: Audit) -> Iterator[str]:

@@ -57,13 +57,12 @@ class JoinedMeasure:
     """A number of a distinct block at all nodes of which it says the same; of the whole model without a block."""
 
     block: str
-    measure: Measure  #: of the first node, but `found` is the range of all
+    measure: Measure  #: without a path; `found` is the range of all nodes
     paths: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
         """The same as JSON has it."""
-        record = {key: value for key, value in self.measure.record().items() if key != "path"}
-        return {"block": self.block, "nodes": list(self.paths), **record}
+        return {"block": self.block, "nodes": list(self.paths), **self.measure.record()}
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class NetworkAudit:
         made = (
             JoinedMeasure(
                 self._block_at.get(found[0].path, ""),
-                replace(found[0], found=_range([measure.found for measure in found])),
+                replace(found[0], found=_range([measure.found for measure in found]), path=""),
                 tuple(measure.path for measure in found if measure.path),
             )
             for found in groups.values()

@@ -174,6 +174,8 @@ def test_tables_and_documents(made):
     assert "layer_" not in "".join(map(" ".join, rows))
     header, *rows = measure_table(found)
     assert all(len(row) == len(header) for row in rows)
+    flat = [row[0] for row in measure_table(found.flat)]
+    assert len(flat) == len(set(flat))  # each says of which block it is
     text = audit_markdown(found)
     assert text.startswith(f"# Anatomy of {network.name}\n") and "the whole model" in text
     total = len(found.flat.circuit.projections)
