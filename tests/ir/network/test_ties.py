@@ -70,7 +70,7 @@ def test_arrays_are_one_where_they_are_read_alike():
     assert tied_arrays({"array": array, "fixed": fixed}) == {"fixed": "array"}
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("name", ["numpy", "torch", pytest.param("jax", marks=pytest.mark.full)])
 def test_emitted_code_reads_it(name, tmp_path):
     pytest.importorskip(name)
     save_network(tied(), tmp_path / "network.cortico")
