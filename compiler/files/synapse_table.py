@@ -5,9 +5,9 @@ A row is a synapse:
     pre, post    neuron ids, int64, as `circuit.neurons()` numbers them
     weight       float64, gain applied; null (NaN in HDF5) while symbolic or where it runs in time
     compartment  of the postsynaptic neuron; text by code: a Parquet dictionary, an HDF5 enum
-    projection   text by code, too
+    projection   text by code, too; of a deep model in HDF5 a number: its place among the `projections` of the metadata
 
-The file's metadata `cortico` is JSON: name and sizes of the circuit, and for each population the id of
+The file's metadata `cortico` is JSON: name and sizes of the circuit, its projections, and for each population the id of
 its first neuron, its region and its cell class; in a network the path of its block, too. Parquet needs the extra `parquet`, HDF5 `hdf5`.
 """
 
@@ -33,6 +33,9 @@ from cortico.ir.neurons import NeuronView, SynapseBlock
 
 #: Synapses held in memory at a time.
 BLOCK = 1 << 20
+
+#: Bytes of the names of an HDF5 enum: a header ends at 64 KiB.
+_ENUM_BYTES = 60_000
 
 Write = Callable[[SynapseBlock], None]
 
@@ -93,31 +96,47 @@ def require_format(path: Path) -> Format:
 
 @contextmanager
 def _parquet(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
-    """Ids as differences, text by code, Snappy over all: 9 bytes a synapse, under 1 where weights repeat."""
+    """Ids as differences, text by code, Snappy over all: 9 bytes a synapse, under 1 where weights repeat.
+
+    Small blocks are written together: a group of rows has a table of names of its own.
+    """
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
-    compartments, projections = _names(view.circuit)
     text = pa.dictionary(pa.int32(), pa.string())
     fields = {"pre": pa.int64(), "post": pa.int64(), "weight": pa.float64()}
     schema = pa.schema(
         {**fields, "compartment": text, "projection": text}, {"cortico": _about(view)}
     )
 
-    def coded(names: list[str], name: str, count: int) -> Any:
-        codes = np.full(count, names.index(name), dtype=np.int32)
-        return pa.DictionaryArray.from_arrays(codes, names)
+    waiting: list[Any] = []
+    rows = 0
+
+    def coded(name: str, count: int) -> Any:
+        return pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [name])
+
+    def write_waiting() -> None:
+        nonlocal rows
+        if waiting:
+            whole = pa.Table.from_batches(waiting, schema).unify_dictionaries().combine_chunks()
+            table.write_batch(*whole.to_batches())
+            waiting.clear()
+            rows = 0
 
     def write(synapses: SynapseBlock) -> None:
+        nonlocal rows
         count, weight = len(synapses.pre), synapses.weight
         columns = [
             pa.array(synapses.pre),
             pa.array(synapses.post),
             pa.nulls(count, pa.float64()) if weight is None else pa.array(weight),
-            coded(compartments, synapses.compartment, count),
-            coded(projections, synapses.projection.name, count),
+            coded(synapses.compartment, count),
+            coded(synapses.projection.name, count),
         ]
-        table.write_batch(pa.record_batch(columns, schema=schema))
+        waiting.append(pa.record_batch(columns, schema=schema))
+        rows += count
+        if rows >= BLOCK:
+            write_waiting()
 
     with ParquetWriter(
         path,
@@ -126,6 +145,8 @@ def _parquet(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
         column_encoding=dict.fromkeys(("pre", "post"), "DELTA_BINARY_PACKED"),
     ) as table:
         yield write
+        with interrupts_held():
+            write_waiting()
 
 
 # ---- HDF5 ----------------------------------------------------------------------------------------
@@ -134,15 +155,14 @@ def _parquet(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
 @contextmanager
 def _hdf5(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
     """Contiguous columns: 28 bytes a synapse, read and written as fast as the disk."""
-    import h5py
 
     compartments, projections = _names(view.circuit)
     types = {
         "pre": np.int64,
         "post": np.int64,
         "weight": np.float64,
-        "compartment": h5py.enum_dtype({name: k for k, name in enumerate(compartments)}, "u2"),
-        "projection": h5py.enum_dtype({name: k for k, name in enumerate(projections)}, "u2"),
+        "compartment": _codes(compartments),
+        "projection": _codes(projections),
     }
     written = 0
 
@@ -163,6 +183,15 @@ def _hdf5(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
             table.create_dataset(name, (total,), of) for name, of in types.items()
         )
         yield write
+
+
+def _codes(names: list[str]) -> Any:
+    """The type of codes of names: an enum, or plain numbers where an enum cannot hold all."""
+    import h5py
+
+    if sum(len(name.encode()) + 10 for name in names) > _ENUM_BYTES:  # each is filled up to 8 bytes
+        return np.uint32
+    return h5py.enum_dtype({name: k for k, name in enumerate(names)}, "u2")
 
 
 # ---- both ----------------------------------------------------------------------------------------
@@ -188,8 +217,8 @@ def _about(view: NeuronView) -> str:
         }
         for population in view.circuit.populations
     ]
-    circuit = view.circuit.name
-    return json.dumps({"circuit": circuit, "sizes": view.sizes, "populations": populations})
+    about = {"circuit": view.circuit.name, "sizes": view.sizes, "populations": populations}
+    return json.dumps(about | {"projections": _names(view.circuit)[1]})
 
 
 @dataclass(frozen=True)

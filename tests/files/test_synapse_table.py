@@ -10,8 +10,10 @@ import pyarrow.parquet
 import pytest
 
 from cortico import CircuitError, SpecError, UnsupportedError, write_synapses
+from cortico.files import synapse_table
 from tests.cli.conftest import tree
 from tests.ir.circuits import attention, sampler
+from tests.ir.network.networks import stack
 
 SUFFIXES = (".parquet", ".h5", ".hdf5")
 
@@ -85,6 +87,51 @@ def test_text_is_coded(tmp_path):
     write_synapses(attention(), tmp_path / "a.parquet")
     schema = pa.parquet.read_schema(tmp_path / "a.parquet")
     assert all(pa.types.is_dictionary(schema.field(n).type) for n in ("compartment", "projection"))
+
+
+def of_many_names():
+    """Three levels, each with small projections of its own."""
+    return stack(depth=3).bind(n=3).flatten()
+
+
+def test_names_that_no_enum_holds_are_numbers(tmp_path, monkeypatch):
+    circuit, path = of_many_names(), tmp_path / "a.h5"
+    monkeypatch.setattr(synapse_table, "_ENUM_BYTES", 100)
+    write_synapses(circuit, path)
+    with h5py.File(path) as file:
+        names = json.loads(file.attrs["cortico"])["projections"]
+        assert h5py.check_enum_dtype(file["projection"].dtype) is None
+        found = [names[k] for k in file["projection"][:]]
+        assert h5py.check_enum_dtype(file["compartment"].dtype) is not None
+    assert found == list(expected(circuit)["projection"])
+
+
+def test_small_projections_are_written_together(tmp_path):
+    circuit, path = of_many_names(), tmp_path / "a.parquet"
+    write_synapses(circuit, path, block=10)
+    assert pa.parquet.read_metadata(path).num_row_groups == 1
+    assert_equal(read(path)[0], expected(circuit))
+    first = pa.parquet.ParquetFile(path).read_row_group(0)["projection"].chunk(0)
+    assert len(first.dictionary) == len(circuit.projections)
+
+
+def test_a_group_of_rows_ends(tmp_path, monkeypatch):
+    circuit, path = of_many_names(), tmp_path / "a.parquet"
+    monkeypatch.setattr(synapse_table, "BLOCK", 100)
+    write_synapses(circuit, path, block=30)
+    groups = pa.parquet.read_metadata(path)
+    rows = [groups.row_group(k).num_rows for k in range(groups.num_row_groups)]
+    assert len(rows) > 2 and max(rows) < 130 and min(rows[:-1]) >= 100
+    assert_equal(read(path)[0], expected(circuit))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("suffix", ["parquet", "h5"])
+def test_a_deep_model(tmp_path, suffix):
+    circuit, path = stack(depth=200).bind(n=2).flatten(), tmp_path / f"a.{suffix}"
+    count = write_synapses(circuit, path)
+    assert count == circuit.counts().synapses
+    assert path.stat().st_size < 40 * count + 10**6
 
 
 def test_a_missing_weight_is_null(tmp_path):
