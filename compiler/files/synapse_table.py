@@ -118,7 +118,7 @@ def _parquet(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
     def write_waiting() -> None:
         nonlocal rows
         if waiting:
-            whole = pa.Table.from_batches(waiting, schema).unify_dictionaries().combine_chunks()
+            whole = pa.Table.from_batches(waiting, schema).combine_chunks()
             table.write_batch(*whole.to_batches())
             waiting.clear()
             rows = 0
