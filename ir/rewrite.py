@@ -307,13 +307,14 @@ def with_bias(
     name: str,
     axes: Sequence[str],
     values: np.ndarray,
+    gain: Gain = Gain(),
 ) -> Circuit:
-    """The circuit with one more parameter, called `name` or like it, that drives a compartment.
+    """The circuit with one more parameter, called `name` or like it, that drives a compartment with a gain.
 
     `place` names its population and itself; `values` are over `axes` of the population.
     """
     name = fresh_name(circuit, name)
-    weight = Weight(TensorRef(name, tuple(axes)))
+    weight = Weight(TensorRef(name, tuple(axes)), gain)
     added = (*circuit.parameters, Parameter(name, values.shape, values))
     circuit = replace(circuit, parameters=added)
     return map_compartment(circuit, *place, lambda c: replace(c, drive=(*c.drive, weight)))

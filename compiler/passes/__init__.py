@@ -3,12 +3,11 @@
 `manager` runs them and checks invariants after each, `meaning` compares what two circuits compute.
 """
 
-from cortico.passes.base import Pass
+from cortico.passes.base import AnyPass, NetworkPass, Pass
 from cortico.passes.manager import (
     Step,
     as_passes,
     check_order,
-    named_apart,
     parse_passes,
     run_passes,
 )
@@ -18,21 +17,29 @@ from cortico.passes.meaning import (
     relative_difference,
     seen_change,
 )
-from cortico.passes.networks import run_on_blocks
-from cortico.passes.registry import PASSES, PIPELINES
+from cortico.passes.naming import named_apart
+from cortico.passes.networks import NetworkStep, apart, for_blocks, run_across, run_on_blocks
+from cortico.passes.registry import NETWORK_PASSES, PASSES, PIPELINES
 
 __all__ = [
+    "NETWORK_PASSES",
     "PASSES",
     "PIPELINES",
+    "AnyPass",
+    "NetworkPass",
+    "NetworkStep",
     "Pass",
     "Step",
+    "apart",
     "as_passes",
     "check_order",
     "compare_meaning",
+    "for_blocks",
     "interface_change",
     "named_apart",
     "parse_passes",
     "relative_difference",
+    "run_across",
     "run_on_blocks",
     "run_passes",
     "seen_change",

@@ -1,18 +1,98 @@
-"""Passes over networks: each block is taken through them, and blocks that come out alike share a circuit again."""
+"""Passes over networks: across wires, then each block by itself; blocks that come out alike share a circuit again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-import numpy as np
-
-from cortico.ir import Circuit
-from cortico.ir.network import Network, Node, network
-from cortico.ir.rewrite import map_parameters, with_values
-from cortico.ir.tensors import equal_arrays
-from cortico.passes.base import Pass
+from cortico.ir import Circuit, CircuitError, PassError, SpecError
+from cortico.ir.network import Network, Node, changed_parts, check_network
+from cortico.passes.base import AnyPass, NetworkPass, Pass
 from cortico.passes.manager import MeaningCheck, Step, run_passes
+from cortico.passes.sharing import Sharing, with_nodes
+
+Kind = TypeVar("Kind", bound=AnyPass)
+
+
+@dataclass(frozen=True)
+class NetworkStep:
+    """One pass across wires that ran: the networks before and after, and the time it took in seconds.
+
+    `left` says where the pass found what it is for, and why it did nothing there: path to reason.
+    """
+
+    name: str
+    before: Network
+    after: Network
+    seconds: float
+    left: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        return self.after is not self.before
+
+
+def for_blocks(passes: Sequence[AnyPass]) -> list[Pass]:
+    """Passes of which none looks across wires. SpecError for one that does: a circuit has no wires."""
+    for each in passes:
+        if isinstance(each, NetworkPass):
+            raise SpecError(
+                f"pass {each.name} looks across the wires of a whole model, found one attention"
+            )
+    return _of_kind(passes, Pass)
+
+
+def apart(passes: Sequence[AnyPass]) -> tuple[list[NetworkPass], list[Pass]]:
+    """The passes across wires, and those of blocks."""
+    return _of_kind(passes, NetworkPass), _of_kind(passes, Pass)
+
+
+def _of_kind(passes: Sequence[AnyPass], kind: type[Kind]) -> list[Kind]:
+    return [each for each in passes if isinstance(each, kind)]
+
+
+# ---- across wires --------------------------------------------------------------------------------
+
+
+def run_across(
+    given: Network,
+    passes: Sequence[NetworkPass],
+    meaning: MeaningCheck | None = None,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> tuple[Network, list[NetworkStep]]:
+    """The network after all passes across its wires, and every step taken.
+
+    Each is checked as `run_passes` checks those of circuits, the meaning in the parts that it changed.
+    """
+    steps = []
+    for each in passes:
+        progress(f"running {each.name} across wires")
+        steps.append(_step(each, given, meaning))
+        given = steps[-1].after
+    return given, steps
+
+
+def _step(each: NetworkPass, before: Network, meaning: MeaningCheck | None) -> NetworkStep:
+    start = time.perf_counter()
+    after = each.run(before)
+    step = NetworkStep(
+        str(each), before, after, time.perf_counter() - start, each.left_alone(before)
+    )
+    if not step.changed:
+        return step
+    try:
+        check_network(after)
+        for old, new in changed_parts(before, after):
+            if meaning is not None:
+                meaning(old.flatten(), new.flatten())
+    except (CircuitError, PassError) as error:
+        raise PassError(f"pass {each.name} is at fault: {error}") from None
+    return step
+
+
+# ---- block by block ------------------------------------------------------------------------------
 
 
 def run_on_blocks(
@@ -31,9 +111,7 @@ def run_on_blocks(
     for node in given.nodes:
         progress(f"running passes on {node.path}")
         nodes.append(work.after(node))
-    if all(new is old for new, old in zip(nodes, given.nodes, strict=True)):
-        return given, work.steps
-    return network(given.name, given.inputs, nodes, given.wires, given.outputs), work.steps
+    return with_nodes(given, nodes), work.steps
 
 
 @dataclass
@@ -42,30 +120,14 @@ class _Work:
     meaning: MeaningCheck | None
     steps: dict[str, list[Step]] = field(default_factory=dict)
     _done: dict[Circuit, tuple[Circuit, list[Step]]] = field(default_factory=dict)
-    _blocks: dict[Circuit, Circuit] = field(default_factory=dict)
+    _shared: Sharing = field(default_factory=Sharing)
 
     def after(self, node: Node) -> Node:
         """The node after all passes."""
         if node.values:
-            whole = with_values(node.circuit, node.values)
-            circuit, self.steps[node.path] = run_passes(whole, self.passes, self.meaning)
-            return node if circuit is whole else self._split(node, circuit)
+            circuit, self.steps[node.path] = run_passes(node.whole, self.passes, self.meaning)
+            return self._shared.node(node, circuit)
         if node.circuit not in self._done:
             self._done[node.circuit] = run_passes(node.circuit, self.passes, self.meaning)
         circuit, self.steps[node.path] = self._done[node.circuit]
         return node if circuit is node.circuit else Node(node.path, circuit)
-
-    def _split(self, node: Node, circuit: Circuit) -> Node:
-        """A node of a circuit with all its numbers: those that the block had are the block's."""
-        shared = {p.name: p.values for p in node.circuit.parameters if p.values is not None}
-        own = {
-            p.name: p.values
-            for p in circuit.parameters
-            if p.values is not None and not _same(shared.get(p.name), p.values)
-        }
-        block = map_parameters(circuit, lambda p: replace(p, values=None) if p.name in own else p)
-        return Node(node.path, self._blocks.setdefault(block, block), own)
-
-
-def _same(one: np.ndarray | None, other: np.ndarray) -> bool:
-    return one is not None and equal_arrays(one, other)
