@@ -32,9 +32,8 @@ from cortico.passes import (
     AnyPass,
     NetworkStep,
     Step,
-    apart,
-    as_passes,
     compare_meaning,
+    model_passes,
     run_across,
     run_on_blocks,
 )
@@ -134,7 +133,7 @@ def compile_model(
 
     Raises SpecError, UnsupportedError and PassError as `compile_attention` does.
     """
-    (wide, inner), target = apart(as_passes(passes)), get_writer(backend)
+    (wide, inner), target = model_passes(passes), get_writer(backend)
     progress("lowering the spec to a network")
     lowered = lower_model(spec, weights)
     meaning = compare_meaning if verify else None

@@ -17,7 +17,7 @@ from cortico.ir import Circuit
 from cortico.ir.arguments import kind
 from cortico.ir.text import save_circuit
 from cortico.lowering import lower
-from cortico.passes import AnyPass, Step, as_passes, compare_meaning, for_blocks, run_passes
+from cortico.passes import Pass, Step, as_passes, compare_meaning, run_passes
 from cortico.report.summary import pass_table, report_markdown
 from cortico.spec import AttentionSpec
 from cortico.spec.weights import Given, given_weights
@@ -126,7 +126,7 @@ def write_circuit(
 def compile_attention(
     spec: AttentionSpec,
     weights: Given | None = None,
-    passes: str | Sequence[AnyPass | str] = "default",
+    passes: str | Sequence[Pass | str] = "default",
     backend: str | Backend = "numpy",
     progress: Progress = lambda stage: None,
     verify: bool = False,
@@ -140,7 +140,7 @@ def compile_attention(
     Raises SpecError for weights, passes or backends that do not fit, UnsupportedError for what the
     backend cannot do, PassError when a pass is caught at fault.
     """
-    chosen = for_blocks(as_passes(passes))
+    chosen = as_passes(passes)
     target = get_writer(backend)
     progress("lowering the spec to a circuit")
     lowered = lower(spec, weights)

@@ -8,6 +8,7 @@ from cortico.passes.manager import (
     Step,
     as_passes,
     check_order,
+    model_passes,
     parse_passes,
     run_passes,
 )
@@ -18,7 +19,7 @@ from cortico.passes.meaning import (
     seen_change,
 )
 from cortico.passes.naming import named_apart
-from cortico.passes.networks import NetworkStep, apart, for_blocks, run_across, run_on_blocks
+from cortico.passes.networks import NetworkStep, run_across, run_on_blocks
 from cortico.passes.registry import NETWORK_PASSES, PASSES, PIPELINES
 
 __all__ = [
@@ -30,12 +31,11 @@ __all__ = [
     "NetworkStep",
     "Pass",
     "Step",
-    "apart",
     "as_passes",
     "check_order",
     "compare_meaning",
-    "for_blocks",
     "interface_change",
+    "model_passes",
     "named_apart",
     "parse_passes",
     "relative_difference",

@@ -51,9 +51,12 @@ class Affine:
 
     def names(self) -> tuple[str | None, str | None]:
         """The parameters of gain and shift."""
-        gain = self.gain and self.gain.weight.tensor
-        shift = self.shift and self.shift.compartments[0].drive[0].tensor
-        return gain and gain.name, shift and shift.name
+        weights = (
+            self.gain.weight if self.gain else None,
+            self.shift.compartments[0].drive[0] if self.shift else None,
+        )
+        gain, shift = (w.tensor.name if w is not None and w.tensor else None for w in weights)
+        return gain, shift
 
     def numbers(self, circuit: Circuit) -> list[np.ndarray | None]:
         """Their numbers, in float64."""

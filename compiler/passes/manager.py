@@ -48,11 +48,34 @@ class Step:
         return self.after is not self.before
 
 
-def parse_passes(text: str) -> list[AnyPass]:
+def parse_passes(text: str) -> list[Pass]:
     """Passes from `default`, `share-relays,prune-dead` or `prune-small(budget=0.1)`.
 
-    A pipeline's name stands for its passes. SpecError for unknown names, options or orders.
+    A pipeline's name stands for its passes. SpecError for unknown names, options or orders, and for passes
+    that look across wires.
     """
+    return as_passes(text)
+
+
+def as_passes(given: str | Sequence[AnyPass | str]) -> list[Pass]:
+    """Passes of circuits from a text as above, or from a list of passes and such texts."""
+    wide, inner = model_passes(given)
+    for each in wide:
+        raise SpecError(f"pass {each.name} looks across the wires of a whole model: here is none")
+    return inner
+
+
+def model_passes(given: str | Sequence[AnyPass | str]) -> tuple[list[NetworkPass], list[Pass]]:
+    """The same for a whole model: passes across wires, and those of each block."""
+    listed = [given] if isinstance(given, str) else given
+    lists = ([each] if isinstance(each, AnyPass) else _parsed(each) for each in listed)
+    passes = [each for found in lists for each in found]
+    check_order(passes)
+    wide = [each for each in passes if isinstance(each, NetworkPass)]
+    return wide, [each for each in passes if isinstance(each, Pass)]
+
+
+def _parsed(text: str) -> list[AnyPass]:
     passes: list[AnyPass] = []
     if len(text) > _LONGEST:
         raise SpecError(f"cannot read passes of more than {_LONGEST:,} characters: {shown(text)}")
@@ -66,17 +89,6 @@ def parse_passes(text: str) -> list[AnyPass]:
             passes += [_make(member, "") for member in PIPELINES[found["name"]]]
         else:
             passes.append(_make(found["name"], found["options"] or ""))
-    check_order(passes)
-    return passes
-
-
-def as_passes(given: str | Sequence[AnyPass | str]) -> list[AnyPass]:
-    """Passes from a text as above, or from a list of passes and such texts."""
-    if isinstance(given, str):
-        return parse_passes(given)
-    lists = ([each] if isinstance(each, AnyPass) else parse_passes(each) for each in given)
-    passes = [each for found in lists for each in found]
-    check_order(passes)
     return passes
 
 

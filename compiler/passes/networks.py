@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
-from cortico.ir import Circuit, CircuitError, PassError, SpecError
+from cortico.ir import Circuit, CircuitError, PassError
 from cortico.ir.network import Network, Node, changed_parts, check_network
-from cortico.passes.base import AnyPass, NetworkPass, Pass
+from cortico.passes.base import NetworkPass, Pass
 from cortico.passes.manager import MeaningCheck, Step, run_passes
 from cortico.passes.sharing import Sharing, with_nodes
-
-Kind = TypeVar("Kind", bound=AnyPass)
 
 
 @dataclass(frozen=True)
@@ -32,25 +29,6 @@ class NetworkStep:
     @property
     def changed(self) -> bool:
         return self.after is not self.before
-
-
-def for_blocks(passes: Sequence[AnyPass]) -> list[Pass]:
-    """Passes of which none looks across wires. SpecError for one that does: a circuit has no wires."""
-    for each in passes:
-        if isinstance(each, NetworkPass):
-            raise SpecError(
-                f"pass {each.name} looks across the wires of a whole model, found one attention"
-            )
-    return _of_kind(passes, Pass)
-
-
-def apart(passes: Sequence[AnyPass]) -> tuple[list[NetworkPass], list[Pass]]:
-    """The passes across wires, and those of blocks."""
-    return _of_kind(passes, NetworkPass), _of_kind(passes, Pass)
-
-
-def _of_kind(passes: Sequence[AnyPass], kind: type[Kind]) -> list[Kind]:
-    return [each for each in passes if isinstance(each, kind)]
 
 
 # ---- across wires --------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def _connected(made: Network, paths: Collection[str]) -> Iterator[set[str]]:
     """The paths in groups that wires join."""
     import networkx as nx  # here, as it takes long to import
 
-    graph = nx.Graph()
+    graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from(node.path for node in made.nodes if node.path in paths)
     graph.add_edges_from(
         (w.source.path, w.target.path)
