@@ -136,9 +136,8 @@ def compile_model(
     (wide, inner), target = model_passes(passes), get_writer(backend)
     progress("lowering the spec to a network")
     lowered = lower_model(spec, weights)
-    meaning = compare_meaning if verify else None
-    joined, across = run_across(lowered, wide, meaning, progress)
-    network, steps = run_on_blocks(joined, inner, meaning, progress)
+    joined, across = run_across(lowered, wide, progress)
+    network, steps = run_on_blocks(joined, inner, compare_meaning if verify else None, progress)
     require_network_support(target, network)
     progress(f"emitting {target.name} code")
     made = _emitted(target, network)

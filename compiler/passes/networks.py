@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -37,22 +38,22 @@ class NetworkStep:
 def run_across(
     given: Network,
     passes: Sequence[NetworkPass],
-    meaning: MeaningCheck | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> tuple[Network, list[NetworkStep]]:
     """The network after all passes across its wires, and every step taken.
 
-    Each is checked as `run_passes` checks those of circuits, the meaning in the parts that it changed.
+    PassError when a pass broke the network, or changed more than nodes. That it kept what they give is proved
+    by `cortico.verify.composition.across`, which runs them, too.
     """
     steps = []
     for each in passes:
         progress(f"running {each.name} across wires")
-        steps.append(_step(each, given, meaning))
+        steps.append(_step(each, given))
         given = steps[-1].after
     return given, steps
 
 
-def _step(each: NetworkPass, before: Network, meaning: MeaningCheck | None) -> NetworkStep:
+def _step(each: NetworkPass, before: Network) -> NetworkStep:
     start = time.perf_counter()
     after = each.run(before)
     step = NetworkStep(
@@ -62,10 +63,8 @@ def _step(each: NetworkPass, before: Network, meaning: MeaningCheck | None) -> N
         return step
     try:
         check_network(after)
-        for old, new in changed_parts(before, after):
-            if meaning is not None:
-                meaning(old.flatten(), new.flatten())
-    except (CircuitError, PassError) as error:
+        deque(changed_parts(before, after), maxlen=0)
+    except CircuitError as error:
         raise PassError(f"pass {each.name} is at fault: {error}") from None
     return step
 
