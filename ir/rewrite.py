@@ -339,6 +339,19 @@ def _settled(gain: Gain, axis: str, size: int) -> Gain:
     return Gain(gain.coefficient * number, rest)
 
 
+def joined_axes(circuit: Circuit, axes: Container[str]) -> Circuit | None:
+    """The circuit in which several axes, whose indices are one another's, are the first of them.
+
+    None where a population has two of them.
+    """
+    first = next(axis.name for axis in circuit.axes if axis.name in axes)
+    if any(sum(axis in axes for axis in p.axes) > 1 for p in circuit.populations):
+        return None
+    names = {axis.name: first for axis in circuit.axes if axis.name in axes}
+    kept = tuple(a for a in circuit.axes if a.name not in axes or a.name == first)
+    return rename(replace(circuit, axes=kept), axes=names)
+
+
 def without_unused_tensors(circuit: Circuit) -> Circuit:
     """The circuit without parameters that nothing reads. Inputs stay: they are its interface."""
     read = {reading.name for reading in readings(circuit)}

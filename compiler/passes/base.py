@@ -72,6 +72,10 @@ class NetworkPass(AnyPass):
         """The rewritten network, or `network` itself."""
         raise NotImplementedError
 
+    def stages(self, network: Network) -> Iterator[Network]:
+        """The network after each small step of `run`, the last being what it returns."""
+        yield self.run(network)
+
     def left_alone(self, network: Network) -> Mapping[str, str]:
         """Where it finds what it is for, but does nothing: path to the reason."""
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cortico.ir import Circuit, CircuitError, PassError
@@ -16,7 +16,7 @@ from cortico.passes.sharing import Sharing, with_nodes
 
 @dataclass(frozen=True)
 class NetworkStep:
-    """One pass across wires that ran: the networks before and after, and the time it took in seconds.
+    """One pass across wires that ran, or a small step of it: the networks before and after, and the time it took in seconds.
 
     `left` says where the pass found what it is for, and why it did nothing there: path to reason.
     """
@@ -45,28 +45,31 @@ def run_across(
     PassError when a pass broke the network, or changed more than nodes. That it kept what they give is proved
     by `cortico.verify.composition.across`, which runs them, too.
     """
-    steps = []
+    steps = list[NetworkStep]()
     for each in passes:
         progress(f"running {each.name} across wires")
-        steps.append(_step(each, given))
+        taken = list(_steps(each, given))
+        steps += taken or [NetworkStep(str(each), given, given, 0.0, each.left_alone(given))]
         given = steps[-1].after
     return given, steps
 
 
-def _step(each: NetworkPass, before: Network) -> NetworkStep:
-    start = time.perf_counter()
-    after = each.run(before)
-    step = NetworkStep(
-        str(each), before, after, time.perf_counter() - start, each.left_alone(before)
-    )
-    if not step.changed:
-        return step
+def _steps(each: NetworkPass, before: Network) -> Iterator[NetworkStep]:
+    """The small steps of a pass that changed something."""
+    left, start = each.left_alone(before), time.perf_counter()
+    for after in each.stages(before):
+        if after is not before:
+            _require_whole(each, before, after)
+            yield NetworkStep(str(each), before, after, time.perf_counter() - start, left)
+            before, left, start = after, {}, time.perf_counter()
+
+
+def _require_whole(each: NetworkPass, before: Network, after: Network) -> None:
     try:
         check_network(after)
         deque(changed_parts(before, after), maxlen=0)
     except CircuitError as error:
         raise PassError(f"pass {each.name} is at fault: {error}") from None
-    return step
 
 
 # ---- block by block ------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from cortico.passes.fold_norm import FoldNorm
 from cortico.passes.low_rank import LowRank
 from cortico.passes.merge_duplicates import MergeDuplicates
 from cortico.passes.move_value_bias import MoveValueBias
+from cortico.passes.prune_across import PruneAcross
 from cortico.passes.prune_dead import PruneDead
 from cortico.passes.prune_heads import PruneHeads
 from cortico.passes.prune_small import PruneSmall
@@ -39,7 +40,7 @@ PASSES: tuple[type[Pass], ...] = (
 )
 
 #: Those that look across the wires of a network.
-NETWORK_PASSES: tuple[type[NetworkPass], ...] = (FoldNorm,)
+NETWORK_PASSES: tuple[type[NetworkPass], ...] = (FoldNorm, PruneAcross)
 
 _SMALLER = ("restrict-domain", "drop-softmax-shift", "move-value-bias", "prune-dead")
 
