@@ -16,6 +16,7 @@ import numpy as np
 from cortico.ir import domain
 from cortico.ir.axes import Axis
 from cortico.ir.circuit import Circuit
+from cortico.ir.errors import CircuitError
 from cortico.ir.population import Compartment, Population, Projection
 from cortico.ir.tensors import Gain, Input, Parameter, TensorRef, Weight
 
@@ -339,17 +340,17 @@ def _settled(gain: Gain, axis: str, size: int) -> Gain:
     return Gain(gain.coefficient * number, rest)
 
 
-def joined_axes(circuit: Circuit, axes: Container[str]) -> Circuit | None:
-    """The circuit in which several axes, whose indices are one another's, are the first of them.
+def joined_axes(circuit: Circuit, axes: Container[str], name: str) -> Circuit:
+    """The circuit in which several axes, whose indices are one another's, are one, called `name`.
 
-    None where a population has two of them.
+    CircuitError where a population has two of them.
     """
-    first = next(axis.name for axis in circuit.axes if axis.name in axes)
-    if any(sum(axis in axes for axis in p.axes) > 1 for p in circuit.populations):
-        return None
-    names = {axis.name: first for axis in circuit.axes if axis.name in axes}
-    kept = tuple(a for a in circuit.axes if a.name not in axes or a.name == first)
-    return rename(replace(circuit, axes=kept), axes=names)
+    for population in circuit.populations:
+        if sum(axis in axes for axis in population.axes) > 1:
+            raise CircuitError(f"{population.name} has two axes that should be one")
+    mine = [axis.name for axis in circuit.axes if axis.name in axes]
+    kept = tuple(a for a in circuit.axes if a.name not in mine[1:])
+    return rename(replace(circuit, axes=kept), axes=dict.fromkeys(mine, name))
 
 
 def without_unused_tensors(circuit: Circuit) -> Circuit:

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from cortico.ir import Circuit, Population, Role
+from cortico.ir import Circuit, CircuitError, Population, Role
 from cortico.ir.analysis.axes import output_axes, read_alike
 from cortico.ir.network import Network, Node, Port, Wire, network
 from cortico.ir.paths import prefix
@@ -148,22 +148,14 @@ def _cuts(given: Network) -> Iterator[Callable[[Network], Network]]:
             continue
         stream = read_alike(flat, axis.name)
         seen |= stream
-        joined = (
-            joined_axes(flat, stream)
-            if len(stream) > 1 and not stream & output_axes(flat)
-            else None
-        )
-        if joined is not None and may_cut(joined, axis.name):
+        if len(stream) > 1 and not stream & output_axes(flat):
             yield from (partial(_cut, stream=stream, dead=d) for d in (silent_along, unheard_along))
 
 
 def _cut(given: Network, stream: Collection[str], dead: _Dead) -> Network:
     """The network without the dead indices of a stream, the axes of the flat circuit that are one."""
-    flat = given.flatten()
-    axis = next(a.name for a in flat.axes if a.name in stream)
-    joined = joined_axes(flat, stream)
-    (kept,) = np.nonzero(~dead(joined, axis))
-    if not 0 < len(kept) < joined.axis(axis).extent:
+    kept = _kept(given.flatten(), stream, dead)
+    if kept is None:
         return given
     circuits = {}
     for node in given.nodes:
@@ -172,3 +164,16 @@ def _cut(given: Network, stream: Collection[str], dead: _Dead) -> Network:
             smaller = cut(circuits[node.path], own, (), kept)
             circuits[node.path] = named_apart(node.whole, smaller)
     return _with_circuits(given, circuits, given.wires)
+
+
+def _kept(flat: Circuit, stream: Collection[str], dead: _Dead) -> np.ndarray | None:
+    """The indices of a stream that stay; None where it may not be cut, where all do, and where none do."""
+    (axis, *_) = stream
+    try:
+        joined = joined_axes(flat, stream, axis)
+    except CircuitError:
+        return None
+    if not may_cut(joined, axis):
+        return None
+    gone = dead(joined, axis)
+    return np.flatnonzero(~gone) if 0 < gone.sum() < len(gone) else None

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from cortico.ir import CircuitError, PassError
 from cortico.ir.network import Network, changed_parts
 from cortico.passes import NetworkStep
+from cortico.verify.composition.cuts import is_cut, prove_cut
 from cortico.verify.composition.flat import flat_faults
 from cortico.verify.known import Known
 from cortico.verify.steps.validation import StepProof, prove_part
@@ -28,7 +29,8 @@ def prove_across(step: NetworkStep) -> Iterator[tuple[list[str], StepProof]]:
     for before, after in parts:
         flats = before.flatten(), after.flatten()
         faults = [*flat_faults(before, flats[0]), *flat_faults(after, flats[1])]
-        proof = prove_part(step.name, *flats)
+        cut = is_cut(before, after)
+        proof = prove_cut(step.name, before, after) if cut else prove_part(step.name, *flats)
         paths = [node.path for node in before.nodes]
         if faults or proof.verdict is Known.REFUTED:
             raise PassError(

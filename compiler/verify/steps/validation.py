@@ -96,16 +96,16 @@ def prove_step(each: Pass, before: Circuit, after: Circuit) -> StepProof:
         stage = prove_stage(current, circuit)
         stages.append(stage)
         current = circuit
-    return _judged(str(each), before, after, stages, start)
+    return judged(str(each), before, after, stages, start)
 
 
 def prove_part(name: str, before: Circuit, after: Circuit) -> StepProof:
     """The same of a part of a network, which a pass across wires changed in one step."""
     start = time.perf_counter()
-    return _judged(name, before, after, [prove_stage(before, after, folded)], start)
+    return judged(name, before, after, [prove_stage(before, after, folded)], start)
 
 
-def _judged(
+def judged(
     name: str, before: Circuit, after: Circuit, stages: list[Stage], start: float
 ) -> StepProof:
     """What is known of a step by its stages; where these do not settle it, by running both circuits."""
@@ -152,7 +152,7 @@ def prove_stage(before: Circuit, after: Circuit, more: MoreFacts = lambda *sides
         itertools.chain(infinite_weights(before), infinite_weights(after)), None
     )
     if changed is not None:
-        return Stage(after, (), (_undecided(changed),))
+        return Stage(after, (), (undecided(changed),))
     apart = named_apart(before, after)
     stage = _stage(before, apart, [], more)
     if not stage.proved:
@@ -184,7 +184,7 @@ def _stage(before: Circuit, after: Circuit, units: list[Fact], more: MoreFacts) 
     try:
         pair = unified(circuit_equations(before), circuit_equations(after), same)
     except ExtentError as error:
-        return Stage(after, (), (_undecided(str(error)),))
+        return Stage(after, (), (undecided(str(error)),))
     found += more(pair[0], before, after)
     ties = tied(before)
     for facts in (
@@ -219,10 +219,10 @@ def _compared(pair: Pair, facts: Sequence[Fact]) -> list[Outcome]:
         # stored numbers are not any numbers: what refutes a step are its own circuits, when they run
         return compare_matched(*_applied(pair, facts), known_by(facts), refute=False)
     except ExtentError as error:
-        return [_undecided(str(error))]
+        return [undecided(str(error))]
 
 
-def _undecided(reason: str) -> Outcome:
+def undecided(reason: str) -> Outcome:
     """What is said of all outputs of circuits that cannot be compared."""
     return Outcome("", Known.UNDECIDED, reason, 0.0)
 
