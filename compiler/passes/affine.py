@@ -165,19 +165,19 @@ class Reader:
         sides: dict[str, set[int]] = {}
         for cells, weight in self._heard():
             if not self._is_relay(cells, weight):
-                raise RefusedError(f"is heard by {cells.name}, which do more than relay it")
+                raise RefusedError(f"{cells.name} hears it without weights")
         for projection, axis in self._weighed():
             tensor, summed = projection.weight.tensor, self.circuit.summed_axes(projection)
             if tensor is None or axis not in tensor.axes or axis not in summed:
-                raise RefusedError(f"reaches {projection.post} without weights ({projection.name})")
+                raise RefusedError(f"{projection.post} hears it without weights")
             if values_of(self.circuit, tensor.name) is None:
-                raise RefusedError(f"is weighed by {tensor.name}, which has no numbers")
+                raise RefusedError(f"{tensor.name} has no numbers")
             if shift and (len(summed) > 1 or projection.domain):
-                raise RefusedError(f"is summed over more than features ({projection.name})")
+                raise RefusedError(f"{projection.post} sums more than its features")
             sides.setdefault(tensor.name, set()).add(tensor.axes.index(axis))
         for name, found in sides.items():
             if len(found) > 1 or self._reads_elsewhere(name):
-                raise RefusedError(f"is weighed by {name}, which weighs something else, too")
+                raise RefusedError(f"{name} weighs something else, too")
 
     def folded(self, gain: np.ndarray | None, shift: np.ndarray | None) -> Circuit:
         """The circuit that hears z in place of `gain · z + shift`."""

@@ -88,7 +88,7 @@ class _Plan:
             try:
                 Reader(whole, target.name, affine.side).require(affine.shift is not None)
             except RefusedError as reason:
-                raise RefusedError(f"{target} {reason}") from None
+                raise RefusedError(f"{target.path}.{reason}") from None
             self._require_own(target.path, Reader(whole, target.name, affine.side).tensors)
         return _Fold(path, affine, [(t.path, t.name) for t in targets], affine.side)
 

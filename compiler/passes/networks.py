@@ -48,20 +48,19 @@ def run_across(
     steps = list[NetworkStep]()
     for each in passes:
         progress(f"running {each.name} across wires")
-        taken = list(_steps(each, given))
-        steps += taken or [NetworkStep(str(each), given, given, 0.0, each.left_alone(given))]
+        steps += _steps(each, given)
         given = steps[-1].after
     return given, steps
 
 
 def _steps(each: NetworkPass, before: Network) -> Iterator[NetworkStep]:
-    """The small steps of a pass that changed something."""
+    """The small steps of a pass; a step that changes nothing where there are none."""
     left, start = each.left_alone(before), time.perf_counter()
-    for after in each.stages(before):
+    for after in list(each.stages(before)) or [before]:
         if after is not before:
             _require_whole(each, before, after)
-            yield NetworkStep(str(each), before, after, time.perf_counter() - start, left)
-            before, left, start = after, {}, time.perf_counter()
+        yield NetworkStep(str(each), before, after, time.perf_counter() - start, left)
+        before, left, start = after, {}, time.perf_counter()
 
 
 def _require_whole(each: NetworkPass, before: Network, after: Network) -> None:
