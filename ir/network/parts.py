@@ -34,10 +34,10 @@ def part_up_to(made: Network, path: str) -> Network:
     return network(made.name, inputs, [n for n in made.nodes if n.path in needed], wires, given)
 
 
-def part_of(made: Network, paths: Collection[str]) -> Network:
+def part_of(made: Network, paths: Collection[str], deaf: Collection[str] = ()) -> Network:
     """The nodes at some paths: what they hear from others are inputs, what is heard elsewhere are outputs.
 
-    Both are called by the path and the name of what gives them: `layer_0_attention_y`.
+    Elsewhere is not at the paths `deaf`. Both are called by the path and the name of what gives them: `layer_0_attention_y`.
     """
     shapes, own = shapes_of_ports(made), {Port(tensor.name): tensor for tensor in made.inputs}
     nodes = [node for node in made.nodes if node.path in paths]
@@ -45,7 +45,7 @@ def part_of(made: Network, paths: Collection[str]) -> Network:
         w.source for w in made.wires if w.target.path in paths and w.source.path not in paths
     )
     inputs = [own.get(port) or Input(_name(port), shapes[port]) for port in outside]
-    heard = [wire.source for wire in made.wires if wire.target.path not in paths]
+    heard = [wire.source for wire in made.wires if wire.target.path not in {*paths, *deaf}]
     heard += [output.source for output in made.outputs]
     given = dict.fromkeys(port for port in heard if port.path in paths)
     outputs = [NetworkOutput(_name(port), port) for port in given]
@@ -55,14 +55,17 @@ def part_of(made: Network, paths: Collection[str]) -> Network:
 def changed_parts(before: Network, after: Network) -> Iterator[tuple[Network, Network]]:
     """The connected parts in which two networks differ, each as it is before and after, with one interface.
 
-    Where these give the same, the networks do. CircuitError where they differ in more than nodes, nodes that
-    are gone, and wires that ended at such.
+    A part holds nodes that changed, and those that fed them and are gone. Where parts give the same for all
+    inputs, the networks do: nothing else heard what is gone. CircuitError where networks differ in more than
+    nodes, nodes that are gone, and wires that ended at such.
     """
     there = {node.path: node.whole for node in after.nodes}
-    changed = {node.path for node in before.nodes if there.get(node.path) != node.whole}
-    _require_alike(before, after, changed)
-    for paths in _connected(before, changed):
-        part = part_of(before, paths)
+    gone = {node.path for node in before.nodes if node.path not in there}
+    changed = {n.path for n in before.nodes if n.path not in gone and there[n.path] != n.whole}
+    _require_alike(before, after, changed | gone)
+    fed = {w.source.path for w in before.wires if w.target.path in changed} & gone
+    for paths in _connected(before, changed | fed):
+        part = part_of(before, paths, gone - fed)
         nodes = [node for node in after.nodes if node.path in paths]
         wires = _wires_into(after, paths)
         yield part, network(part.name, part.inputs, nodes, wires, part.outputs)
