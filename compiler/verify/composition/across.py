@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cortico.ir import CircuitError, PassError
-from cortico.ir.network import Network, changed_parts
+from cortico.ir.network import Network, changed_parts, check_network
 from cortico.passes import NetworkStep
 from cortico.verify.composition.cuts import is_cut, prove_cut
 from cortico.verify.composition.flat import flat_faults
@@ -23,6 +23,7 @@ def prove_across(step: NetworkStep) -> Iterator[tuple[list[str], StepProof]]:
     PassError when one is refuted, or when more than parts changed: the pass is at fault.
     """
     try:
+        check_network(step.after)
         parts = list(changed_parts(step.before, step.after))
     except CircuitError as error:
         raise PassError(f"pass {step.name}: {error}") from None
