@@ -84,8 +84,13 @@ def may_cut(circuit: Circuit, axis: str) -> bool:
 
 
 def silent_along(circuit: Circuit, axis: str) -> np.ndarray:
-    """Where along an axis no cell that has it ever fires."""
-    return ~np.any(list(_live(circuit, (axis,)).values()), axis=0)
+    """Where along an axis no cell that has it ever fires; nowhere if one has a transfer function.
+
+    That φ(0) = 0 at some indices only is no rule of the prover.
+    """
+    bent = any(p.transfer != "identity" for p in circuit.populations if axis in p.axes)
+    live = np.any(list(_live(circuit, (axis,)).values()), axis=0)
+    return np.zeros_like(live) if bent else ~live
 
 
 def unheard_along(circuit: Circuit, axis: str) -> np.ndarray:

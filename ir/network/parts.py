@@ -55,7 +55,7 @@ def part_of(made: Network, paths: Collection[str], deaf: Collection[str] = ()) -
 def changed_parts(before: Network, after: Network) -> Iterator[tuple[Network, Network]]:
     """The connected parts in which two networks differ, each as it is before and after, with one interface.
 
-    A part holds nodes that changed, and those that fed them and are gone. Where parts give the same for all
+    A part holds nodes that changed, and those that they no longer hear. Where parts give the same for all
     inputs, the networks do: nothing else heard what is gone. CircuitError where networks differ in more than
     nodes, nodes that are gone, and wires that ended at such.
     """
@@ -63,7 +63,8 @@ def changed_parts(before: Network, after: Network) -> Iterator[tuple[Network, Ne
     gone = {node.path for node in before.nodes if node.path not in there}
     changed = {n.path for n in before.nodes if n.path not in gone and there[n.path] != n.whole}
     _require_alike(before, after, changed | gone)
-    fed = {w.source.path for w in before.wires if w.target.path in changed} & gone
+    cut = set(before.wires) - set(after.wires)
+    fed = {w.source.path for w in cut if w.target.path in changed} - {""}
     for paths in _connected(before, changed | fed):
         part = part_of(before, paths, gone - fed)
         nodes = [node for node in after.nodes if node.path in paths]
