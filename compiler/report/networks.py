@@ -41,7 +41,7 @@ def across_table(across: Sequence[NetworkStep]) -> Table:
         rows.append((step.name, "changed", str(changed)))
         rows += [(step.name, "gone", str(gone))] if gone else []
         rows += [(step.name, f"{path}: {reason}", "–") for path, reason in step.left.items()]
-    return Table("Across wires", ("pass", "blocks", "number"), tuple(rows), 1)
+    return Table("Across wires", ("pass", "what", "blocks"), tuple(rows), 1)
 
 
 def level_table(network: Network) -> Table:
