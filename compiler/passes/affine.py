@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -195,10 +196,9 @@ class Reader:
         def scaled(p: Parameter) -> Parameter:
             if p.name not in sides or p.values is None:
                 return p
-            factor = np.moveaxis(
-                np.expand_dims(gain, tuple(range(1, p.values.ndim))), 0, sides[p.name]
-            )
-            return replace(p, values=(p.values * factor).astype(p.values.dtype))
+            others = [k for k in range(p.values.ndim) if k != sides[p.name]]
+            factor = np.expand_dims(gain, others)
+            return replace(p, values=_as(p.values.dtype, p.values * factor))
 
         return map_parameters(circuit, scaled)
 
@@ -238,6 +238,13 @@ class Reader:
         return mine != all_
 
 
+def _as(kind: np.dtype[Any], exact: np.ndarray) -> np.ndarray:
+    """Numbers in a type, rounded once; in float64 where they are too large for it."""
+    with np.errstate(over="ignore"):
+        found = exact.astype(kind)
+    return found if np.isfinite(found).all() else exact
+
+
 def _shifted(circuit: Circuit, projection: Projection, axis: str, shift: np.ndarray) -> Circuit:
     """The circuit with what a constant rate `shift` along an axis brings by a projection, as a bias."""
     weight = projection.weight
@@ -250,11 +257,11 @@ def _shifted(circuit: Circuit, projection: Projection, axis: str, shift: np.ndar
     if own is None:
         name = re.sub(r"^W(?=_|$)", "b", weight.tensor.name)
         place = (projection.post, projection.compartment)
-        return with_bias(circuit, place, name, axes, added.astype(values.dtype), weight.gain)
+        return with_bias(circuit, place, name, axes, _as(values.dtype, added), weight.gain)
     old = values_of(circuit, own.name)
     assert old is not None
     turned = np.transpose(added, [axes.index(a) for a in own.axes])
-    return with_values(circuit, {own.name: (old + turned).astype(old.dtype)})
+    return with_values(circuit, {own.name: _as(old.dtype, old + turned)})
 
 
 def _bias(circuit: Circuit, projection: Projection, axes: tuple[str, ...]) -> TensorRef | None:

@@ -89,7 +89,7 @@ def silent_along(circuit: Circuit, axis: str) -> np.ndarray:
     That φ(0) = 0 at some indices only is no rule of the prover.
     """
     bent = any(p.transfer != "identity" for p in circuit.populations if axis in p.axes)
-    live = np.any(list(_live(circuit, (axis,)).values()), axis=0)
+    live: np.ndarray = np.any(list(_live(circuit, (axis,)).values()), axis=0)
     return np.zeros_like(live) if bent else ~live
 
 
@@ -97,7 +97,8 @@ def unheard_along(circuit: Circuit, axis: str) -> np.ndarray:
     """Where along an axis no synapse leads from cells that have it to others."""
     has = {p.name for p in circuit.populations if axis in p.axes}
     leaving = (p for p in circuit.projections if p.pre in has and p.post not in has)
-    return ~np.any([live_along(circuit, p.weight, (axis,)) for p in leaving], axis=0)
+    heard: np.ndarray = np.any([live_along(circuit, p.weight, (axis,)) for p in leaving], axis=0)
+    return ~heard
 
 
 def _common_heads(circuit: Circuit, axis: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from cortico.ir import Circuit, CircuitError, Population, Role
+from cortico.ir import Circuit, CircuitError, Population, Role, Weight
 from cortico.ir.analysis.axes import output_axes, read_alike
 from cortico.ir.network import Network, Node, Port, Wire, network
 from cortico.ir.paths import prefix
@@ -95,18 +95,15 @@ def _without_inputs(circuit: Circuit, quiet: Collection[str]) -> Circuit:
 def _unfed(circuit: Circuit, names: Collection[str]) -> Circuit:
     """The circuit without drives that read some inputs."""
 
+    def fed(weight: Weight) -> bool:
+        return weight.tensor is None or weight.tensor.name not in names
+
     def without(population: Population) -> Population:
-        parts = (
-            replace(part, drive=kept)
-            if (
-                kept := tuple(
-                    w for w in part.drive if w.tensor is None or w.tensor.name not in names
-                )
-            )
-            or circuit.projections_onto(population.name, part.name)
-            else replace(part, drive=(NOTHING,))
-            for part in population.compartments
-        )
+        parts = []
+        for part in population.compartments:
+            kept = tuple(filter(fed, part.drive))
+            heard = circuit.projections_onto(population.name, part.name)
+            parts.append(replace(part, drive=kept if kept or heard else (NOTHING,)))
         return replace(population, compartments=tuple(parts))
 
     return map_populations(circuit, without)
@@ -137,6 +134,7 @@ def _with_circuits(
 # ---- features of streams -------------------------------------------------------------------------
 
 
+#: Which indices of an axis are dead.
 _Dead = Callable[[Circuit, str], np.ndarray]
 
 

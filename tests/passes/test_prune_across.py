@@ -79,6 +79,7 @@ def test_a_bias_is_no_silence():
     assert not gone(before, after)
 
 
+@pytest.mark.full
 def test_an_encoder_that_nobody_hears_goes_whole():
     weights = random_model(SEQ2SEQ, 0)
     for k in range(2):

@@ -40,7 +40,7 @@ def prove_cut(name: str, before: Network, after: Network) -> StepProof:
     """What is known of a part in which a stream has become narrower."""
     start = time.perf_counter()
     flats = before.flatten(), after.flatten()
-    fact = _selected(*flats)
+    fact = _selected(*flats) if _same_wires(before, after) else None
     stage = Stage(flats[1], (), (undecided("arrays do not say which features are kept"),))
     if fact is not None:
         axes = _narrower(*flats)
@@ -58,6 +58,12 @@ def prove_cut(name: str, before: Network, after: Network) -> StepProof:
             if stage.proved:
                 break
     return judged(name, *flats, [stage], start)
+
+
+def _same_wires(before: Network, after: Network) -> bool:
+    """Whether two parts have the same blocks and wires."""
+    paths = [[node.path for node in part.nodes] for part in (before, after)]
+    return paths[0] == paths[1] and before.wires == after.wires
 
 
 def _narrower(before: Circuit, after: Circuit) -> set[str]:
