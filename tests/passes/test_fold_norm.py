@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import run_network
-from cortico.ir import CircuitError, PassError, SpecError
+from cortico.ir import CircuitError, PassError, Projection, SpecError
 from cortico.ir.network import changed_parts
 from cortico.lowering import lower, lower_model
 from cortico.model_pipeline import compile_model
@@ -31,7 +31,18 @@ from cortico.spec.model_weights import random_model
 from cortico.verify.composition.across import prove_across
 from cortico.verify.known import Known
 from tests.model_strategies import model_specs
-from tests.verify.models.networks import BERT, GPT, GPTJ, NORM, SEQ2SEQ, D, feed, step, without
+from tests.verify.models.networks import (
+    BERT,
+    GPT,
+    GPTJ,
+    NORM,
+    SEQ2SEQ,
+    D,
+    feed,
+    step,
+    with_circuit,
+    without,
+)
 
 
 def folded(spec, seed=0, dtype=np.float64):
@@ -150,11 +161,14 @@ def test_without_numbers_nothing_is_done():
 
 
 def test_attention_that_adds_its_input_itself():
-    """The field `residual` of an attention is synapses without weights."""
-    attention = AttentionSpec(D, heads=2, residual=True)
-    spec = ModelSpec(Stack(D, (Layer((step(attention, inner={"before": NORM}),)),)))
-    before, after = folded(spec)
-    assert after is before
+    """As the paper draws it: synapses without weights from relay to relay."""
+    before, _ = folded(GPT)
+    path = "layer[0].attention"
+    circuit = before[path].circuit
+    around = Projection("around", "matrix_query", "relay", "driver")
+    circuit = replace(circuit, projections=(*circuit.projections, around))
+    before = with_circuit(before, path, circuit)
+    assert FoldNorm().run(before)[path] is before[path]
     reason = FoldNorm().left_alone(before)["layer[0].pre_attention_norm"]
     assert reason == "layer[0].attention.relay hears it without weights"
 
