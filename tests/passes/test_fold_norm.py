@@ -9,9 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortico.backends import run_network
-from cortico.ir import CircuitError, PassError, Projection, SpecError
-from cortico.ir.network import changed_parts
+from cortico.ir import (
+    CellClass,
+    CircuitBuilder,
+    CircuitError,
+    Compartment,
+    Gain,
+    Input,
+    PassError,
+    Projection,
+    Region,
+    Role,
+    SpecError,
+    Weight,
+)
+from cortico.ir.network import Node, changed_parts, network
 from cortico.lowering import lower, lower_model
+from cortico.lowering.sites import SUPERFICIAL
+from cortico.lowering.streams import reads
 from cortico.model_pipeline import compile_model
 from cortico.passes import NetworkPass, parse_passes, relative_difference, run_across
 from cortico.passes.fold_norm import FoldNorm
@@ -43,6 +58,8 @@ from tests.verify.models.networks import (
     with_circuit,
     without,
 )
+
+FORWARD = "feed_forward"
 
 
 def folded(spec, seed=0, dtype=np.float64):
@@ -92,12 +109,21 @@ def test_the_norm_is_one_without_gain_and_bias_and_blocks_stay_shared():
 
 
 def test_numbers_are_multiplied_in_float64_and_keep_their_type():
-    before, after = folded(GPTJ, dtype=np.float32)
-    gain = before["layer[0].pre_parallel_norm"].values["gain"].astype(np.float64)
-    old = before["layer[0].feed_forward"].values["W_in"]
-    new = after["layer[0].feed_forward"].values["W_in_v2"]
-    assert new.dtype == np.float32
-    np.testing.assert_array_equal(new, (old.astype(np.float64) * gain).astype(np.float32))
+    before, after = folded(GPT, dtype=np.float32)
+    norm, old = (before[f"layer[0].{path}"].values for path in ("pre_feed_forward_norm", FORWARD))
+    gain, shift, matrix = (a.astype(np.float64) for a in (norm["gain"], norm["shift"], old["W_in"]))
+    new = after[f"layer[0].{FORWARD}"].values
+    assert new["W_in_v2"].dtype == new["b_in"].dtype == np.float32
+    np.testing.assert_array_equal(new["W_in_v2"], (matrix * gain).astype(np.float32))
+    np.testing.assert_array_equal(new["b_in"], (matrix @ shift).astype(np.float32))
+
+
+def test_what_is_too_large_for_its_type_stays_in_float64():
+    weights = random_model(GPT, 0, np.float16)
+    weights["layer[0].pre_feed_forward_norm"]["gain"][:] = 3e4
+    weights[f"layer[0].{FORWARD}"]["W_in"][:] = 3
+    values = FoldNorm().run(lower_model(GPT, weights))[f"layer[0].{FORWARD}"].values
+    assert (values["W_in_v2"] == 9e4).all() and values["W_in_v2"].dtype == np.float64
 
 
 def test_the_scale_of_a_readout_weighs_the_bias_too():
@@ -155,9 +181,9 @@ def test_one_reader_of_two_that_has_no_weights():
 
 
 def test_without_numbers_nothing_is_done():
-    network = lower_model(GPT)
-    assert FoldNorm().run(network) is network
-    assert "gain has no numbers" in FoldNorm().left_alone(network).values()
+    bare = lower_model(GPT)
+    assert FoldNorm().run(bare) is bare
+    assert "gain has no numbers" in FoldNorm().left_alone(bare).values()
 
 
 def test_attention_that_adds_its_input_itself():
@@ -213,8 +239,8 @@ def test_emitted_code_gives_the_same(backend, passes):
     tokens = np.array([3, 1, 4, 1, 5])
     found = []
     for chosen in (passes.removeprefix("fold-norm").strip(",") or "none", passes):
-        network = compile_model(GPT, random_model(GPT, 0), passes=chosen).network
-        found.append(run_network(network, {"tokens": tokens}, backend))
+        made = compile_model(GPT, random_model(GPT, 0), passes=chosen).network
+        found.append(run_network(made, {"tokens": tokens}, backend))
     for name, array in found[0].items():
         largest = np.abs(array).max()
         np.testing.assert_allclose(found[1][name], array, rtol=0, atol=1e-12 * largest)
@@ -284,3 +310,66 @@ def test_steps_are_recorded():
     (step_,) = made.across
     assert step_.name == "fold-norm" and step_.changed and step_.before is made.lowered
     assert step_.left == {"norm": "it is the output 'states'"}
+
+
+# ---- readers by hand -----------------------------------------------------------------------------
+
+
+def behind_a_norm(norm, tokens=("i",), weight=("o", "m"), cells=("o",), more=False, domain=()):
+    """`cells = Σ W relay`, behind a norm; `more` lets the relay hear other cells, too."""
+    b = CircuitBuilder("reader")
+    for axis, role, size in (("i", Role.COLUMN, "n"), ("m", Role.MODEL, D), ("o", Role.FEATURE, 4)):
+        b.axis(axis, role, size)
+    b.input("x", ("n", D))
+    b.parameter("W", tuple({"o": 4, "m": D}[axis] for axis in weight))
+    driver = Compartment("driver", drive=(reads("x", "i", "m"),))
+    if more:
+        constant = Compartment("basal", drive=(Weight(gain=Gain(0.5)),))
+        b.population("other", ("i", "m"), *SUPERFICIAL, [constant])
+    b.population("source", ("i", "m"), Region.CORE, CellClass.RELAY, [driver])
+    if more:
+        b.project("aside", "other", "source", "driver")
+    b.population("cells", (*tokens, *cells), *SUPERFICIAL, [Compartment("basal")])
+    b.project("read", "source", "cells", "basal", reads("W", *weight), domain)
+    b.output("y", "cells", (*tokens, *cells))
+    circuit, rng = b.build(), np.random.default_rng(0)
+    nodes = [
+        Node(
+            "norm",
+            lower(norm),
+            {n: rng.normal(size=D) for n in ("gain", "shift")[: 1 + norm.shift]},
+        ),
+        Node("reader", circuit, {"W": rng.normal(size=circuit.tensor("W").shape)}),
+    ]
+    wires = [("x", "norm.x"), ("norm.y", "reader.x")]
+    return network("by hand", [Input("x", ("n", D))], nodes, wires, {"y": "reader.y"})
+
+
+READERS = {
+    "weights over features": ({}, None),
+    "features transposed": ({"weight": ("m", "o")}, None),
+    "weights along cells of their own": (
+        {"weight": ("m",), "cells": ("m",)},
+        "reader.cells hears it without weights",
+    ),
+    "weights of other features": ({"weight": ("o",)}, "reader.cells hears it without weights"),
+    "a relay that hears more": ({"more": True}, "reader.source hears it without weights"),
+    "a sum over tokens, with a bias": ({"tokens": ()}, "reader.cells sums more than its features"),
+}
+
+
+@pytest.mark.parametrize("case", READERS)
+def test_a_reader_by_hand(case):
+    options, reason = READERS[case]
+    before = behind_a_norm(NORM, **options)
+    assert FoldNorm().left_alone(before).get("norm") == reason
+    after = FoldNorm().run(before)
+    assert (after is before) == (reason is not None)
+    assert relative_difference(before.flatten(), after.flatten()) < 1e-13
+
+
+def test_a_sum_over_tokens_takes_a_gain():
+    before = behind_a_norm(Norm(D), tokens=())
+    after = FoldNorm().run(before)
+    assert after is not before
+    assert relative_difference(before.flatten(), after.flatten()) < 1e-13
