@@ -13,12 +13,21 @@ from cortico.lowering import lower_model
 from cortico.model_pipeline import compile_model
 from cortico.passes import relative_difference, run_across
 from cortico.passes.prune_across import PruneAcross
-from cortico.spec import Norm, NormKind
+from cortico.spec import (
+    AttentionSpec,
+    Embedding,
+    FeedForward,
+    Layer,
+    ModelSpec,
+    Norm,
+    NormKind,
+    Stack,
+)
 from cortico.spec.model_weights import random_model
 from cortico.verify.composition.across import prove_across
 from cortico.verify.known import Known
 from tests.model_strategies import model_specs
-from tests.verify.models.networks import BERT, GPT, SEQ2SEQ, D
+from tests.verify.models.networks import BERT, GPT, SEQ2SEQ, D, step
 
 
 def pruned(spec, weights):
@@ -26,8 +35,8 @@ def pruned(spec, weights):
     before = lower_model(spec, weights)
     after, steps = run_across(before, [PruneAcross()])
     check_network(after)
-    for step in (s for s in steps if s.changed):
-        proofs = [proof for _, proof in prove_across(step)]
+    for taken in (s for s in steps if s.changed):
+        proofs = [proof for _, proof in prove_across(taken)]
         assert {proof.verdict for proof in proofs} == {Known.PROVED}, proofs
     if after is not before:
         assert relative_difference(before.flatten(), after.flatten()) < 1e-12
@@ -106,7 +115,7 @@ def with_norms(spec, kind):
         return None if norm is None or kind is None else Norm(D, kind, tokens=norm.tokens)
 
     def steps(layer):
-        return tuple(replace(step, norm=other(step.norm)) for step in layer.steps)
+        return tuple(replace(each, norm=other(each.norm)) for each in layer.steps)
 
     encoder = spec.encoder
     layers = tuple(replace(layer, steps=steps(layer)) for layer in encoder.layers)
@@ -173,12 +182,27 @@ def test_a_norm_hears_every_feature():
 
 
 def test_a_stream_that_is_an_output_keeps_its_width():
-    weights = random_model(GPT, 0)
-    weights["embedding"]["W_token"][:, 2] = weights["embedding"]["W_position"][:, 2] = 0
-    for k in range(2):
-        weights[f"layer[{k}].attention"]["W_O"][:, 2] = 0
-        weights[f"layer[{k}].feed_forward"]["W_out"][2] = 0
-    before, after = pruned(GPT, weights)
+    """It is as silent as that of the encoder above, but the model gives its states."""
+    norm = Norm(D, NormKind.RMS)
+    steps = (
+        step(AttentionSpec(D, heads=2), inner={"before": norm}),
+        step(FeedForward(D, 7), inner={"before": norm}),
+    )
+    spec = ModelSpec(Stack(D, (Layer(steps),), Embedding(8, D), norm=norm))
+    weights = random_model(spec, 0)
+    weights["embedding"]["W_token"][:, 2] = 0
+    weights["layer[0].attention"]["W_O"][:, 2] = weights["layer[0].feed_forward"]["W_out"][2] = 0
+    before, after = pruned(spec, weights)
+    assert after is before
+
+
+def test_a_stream_with_a_table_of_positions_keeps_its_width():
+    spec = with_norms(SEQ2SEQ, NormKind.RMS)
+    encoder = replace(spec.encoder, embedding=replace(spec.encoder.embedding, positions=9))
+    spec = replace(spec, encoder=encoder)
+    weights = silenced(random_model(spec, 0), 1)
+    weights["encoder.embedding"]["W_position"][:, 1] = 0
+    before, after = pruned(spec, weights)
     assert after is before
 
 

@@ -12,13 +12,15 @@ from cortico.lowering import lower, lower_model
 from cortico.model_pipeline import compile_model
 from cortico.passes import NetworkStep, prune_across
 from cortico.passes.fold_norm import FoldNorm
+from cortico.passes.meaning import Change
 from cortico.passes.prune_across import PruneAcross
 from cortico.spec import Norm, Residual
 from cortico.spec.model_weights import random_model
 from cortico.verify.composition.across import prove_across
 from cortico.verify.known import Known
 from cortico.verify.models import COMPILED, verify_model
-from tests.passes.test_prune_across import silenced, with_norms
+from cortico.verify.steps import validation
+from tests.passes.test_prune_across import silenced, unheard, with_norms
 from tests.verify.models import networks as of
 from tests.verify.models.networks import BERT, GPT, GPTJ, SEQ2SEQ, D
 
@@ -230,6 +232,9 @@ def test_a_right_cut_is_proved():
 
 WRONG_CUTS = {
     "a mean hears it": lambda: cut_by_force(SEQ2SEQ, silenced(random_model(SEQ2SEQ, 0), 1), 1),
+    "a norm hears it": lambda: cut_by_force(
+        with_norms(SEQ2SEQ, "rms"), unheard(random_model(with_norms(SEQ2SEQ, "rms"), 0), 2), 2
+    ),
     "something writes it": lambda: cut_by_force(
         with_norms(SEQ2SEQ, "rms"), silenced(random_model(with_norms(SEQ2SEQ, "rms"), 0), 1), 1, 2
     ),
@@ -248,6 +253,24 @@ WRONG_CUTS = {
 @pytest.mark.parametrize("name", some(WRONG_CUTS, "a mean hears it"))
 def test_a_wrong_cut_is_refuted(name):
     assert "on random inputs the outputs differ" in refused(WRONG_CUTS[name]())
+
+
+@pytest.mark.parametrize("name", some(WRONG_CUTS, "a norm hears it"))
+def test_no_lemma_holds_of_a_wrong_cut(name, monkeypatch):
+    """Where nothing is run, it is not decided."""
+    monkeypatch.setattr(validation, "seen_change", lambda *circuits: Change(None))
+    verdicts = {proof.verdict for _, proof in prove_across(WRONG_CUTS[name]())}
+    assert verdicts == {Known.UNDECIDED}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", [n for n in WRONG_FOLDS if n != "with a wire elsewhere"])
+def test_no_wrong_fold_is_proved(name, monkeypatch):
+    monkeypatch.setattr(validation, "seen_change", lambda *circuits: Change(None))
+    spec, change = WRONG_FOLDS[name]
+    before = lowered(spec)
+    step = NetworkStep("fold-norm", before, change(FoldNorm().run(before), before), 0.0)
+    assert Known.UNDECIDED in {proof.verdict for _, proof in prove_across(step)}
 
 
 def test_attention_that_writes_something_is_missed():
