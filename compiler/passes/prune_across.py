@@ -30,9 +30,10 @@ class PruneAcross(NetworkPass):
 
     An input that a block feeds with zeros goes, and one that a block does nothing with; then blocks from which
     no path leads to an output. A feature of a stream goes from all its blocks when all cells that have it
-    are silent, or when no synapse that leaves it has a weight: a mean that is subtracted brings it
-    back, and a pool of squares hears it unless it is silent. Streams that the network gives or is given
-    keep their width, as do those with a table of positions. Scales such as 1/√d keep their value.
+    are silent, and none has a transfer function, or when no synapse that leaves it has a weight: a mean
+    that is subtracted brings it back, and a pool of squares hears it unless it is silent. Streams that the
+    network gives or is given keep their width, as do those with a table of positions. Scales such as 1/√d
+    keep their value.
     """
 
     name = "prune-across"
