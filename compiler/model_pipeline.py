@@ -28,7 +28,15 @@ from cortico.ir.network import Network
 from cortico.ir.text import save_network
 from cortico.ir.text.networks import stored_arrays
 from cortico.lowering import lower_model
-from cortico.passes import Pass, Step, as_passes, compare_meaning, run_on_blocks
+from cortico.passes import (
+    AnyPass,
+    NetworkStep,
+    Step,
+    compare_meaning,
+    model_passes,
+    run_across,
+    run_on_blocks,
+)
 from cortico.pipeline import emitted, write_circuit
 from cortico.report.networks import network_markdown
 from cortico.spec import ModelSpec
@@ -45,12 +53,13 @@ class ModelCompilation:
     spec: ModelSpec
     lowered: Network  #: before any pass
     network: Network
-    steps: Mapping[str, Sequence[Step]]  #: by path
+    steps: Mapping[str, Sequence[Step]]  #: of blocks, by path; after those across wires
     files: Mapping[str, str]
     exporter: NetworkExporter | Exporter | None = None  #: writes the files that are no text
     flat: Circuit | None = None  #: where a backend takes circuits only
     verification: ModelVerification | None = None
     documents: Mapping[str, str] = field(default_factory=dict)  #: other files beside the code
+    across: Sequence[NetworkStep] = ()  #: across wires
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
@@ -72,7 +81,7 @@ class ModelCompilation:
         """
         documents = {
             SPEC: spec_to_json(self.spec),
-            REPORT: network_markdown(self.network, self.steps),
+            REPORT: network_markdown(self.network, self.steps, self.across),
             **self.documents,
         }
         with replacing_files(Path(folder), force=force) as staging:
@@ -108,7 +117,7 @@ class ModelCompilation:
 def compile_model(
     spec: ModelSpec,
     weights: GivenModel | None = None,
-    passes: str | Sequence[Pass | str] = "default",
+    passes: str | Sequence[AnyPass | str] = "default",
     backend: str | Backend = "numpy",
     progress: Progress = lambda stage: None,
     verify: bool = False,
@@ -116,27 +125,32 @@ def compile_model(
 ) -> ModelCompilation:
     """Compile a whole model to a network and to the files of `backend`.
 
-    `weights` are those of blocks by path. Each block is taken through the `passes`. A backend that has no
+    `weights` are those of blocks by path. Passes that look across
+    wires run first, then each block is taken through the others. A backend that has no
     code of networks writes the flat circuit; `documents`, texts by file name, are written beside it. With
     `verify` each distinct block, the wiring, the passes and the numbers are proved or checked, see
     `cortico.verify.models`.
 
     Raises SpecError, UnsupportedError and PassError as `compile_attention` does.
     """
-    chosen, target = as_passes(passes), get_writer(backend)
+    (wide, inner), target = model_passes(passes), get_writer(backend)
     progress("lowering the spec to a network")
     lowered = lower_model(spec, weights)
-    network, steps = run_on_blocks(lowered, chosen, compare_meaning if verify else None, progress)
+    joined, across = run_across(lowered, wide, progress)
+    network, steps = run_on_blocks(joined, inner, compare_meaning if verify else None, progress)
     require_network_support(target, network)
     progress(f"emitting {target.name} code")
     made = _emitted(target, network)
-    compiled = ModelCompilation(spec, lowered, network, steps, *made, documents=documents or {})
+
+    compiled = ModelCompilation(
+        spec, lowered, network, steps, *made, documents=documents or {}, across=across
+    )
     if not verify:
         return compiled
     from cortico.verify.models import verify_model  # here, so that compiling stays quick
 
-    subject = (spec, weights, lowered, chosen, steps, target, compiled.files, progress)
-    proof = verify_model(*subject, compiled=network)
+    subject = (spec, weights, lowered, inner, steps, target, compiled.files, progress)
+    proof = verify_model(*subject, compiled=network, across=across)
     return replace(compiled, verification=proof)
 
 

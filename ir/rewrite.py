@@ -16,6 +16,7 @@ import numpy as np
 from cortico.ir import domain
 from cortico.ir.axes import Axis
 from cortico.ir.circuit import Circuit
+from cortico.ir.errors import CircuitError
 from cortico.ir.population import Compartment, Population, Projection
 from cortico.ir.tensors import Gain, Input, Parameter, TensorRef, Weight
 
@@ -307,13 +308,14 @@ def with_bias(
     name: str,
     axes: Sequence[str],
     values: np.ndarray,
+    gain: Gain = Gain(),
 ) -> Circuit:
-    """The circuit with one more parameter, called `name` or like it, that drives a compartment.
+    """The circuit with one more parameter, called `name` or like it, that drives a compartment with a gain.
 
     `place` names its population and itself; `values` are over `axes` of the population.
     """
     name = fresh_name(circuit, name)
-    weight = Weight(TensorRef(name, tuple(axes)))
+    weight = Weight(TensorRef(name, tuple(axes)), gain)
     added = (*circuit.parameters, Parameter(name, values.shape, values))
     circuit = replace(circuit, parameters=added)
     return map_compartment(circuit, *place, lambda c: replace(c, drive=(*c.drive, weight)))
@@ -336,6 +338,19 @@ def _settled(gain: Gain, axis: str, size: int) -> Gain:
     rest = tuple(power for power in gain.sizes if power[0] != axis)
     number = Gain(1.0, mine).value({axis: size}) if mine else 1.0
     return Gain(gain.coefficient * number, rest)
+
+
+def joined_axes(circuit: Circuit, axes: Container[str], name: str) -> Circuit:
+    """The circuit in which several axes, whose indices are one another's, are one, called `name`.
+
+    CircuitError where a population has two of them.
+    """
+    for population in circuit.populations:
+        if sum(axis in axes for axis in population.axes) > 1:
+            raise CircuitError(f"{population.name} has two axes that should be one")
+    mine = [axis.name for axis in circuit.axes if axis.name in axes]
+    kept = tuple(a for a in circuit.axes if a.name not in mine[1:])
+    return rename(replace(circuit, axes=kept), axes=dict.fromkeys(mine, name))
 
 
 def without_unused_tensors(circuit: Circuit) -> Circuit:

@@ -39,7 +39,7 @@ from cortico import (
 )
 from cortico.backends import backend_names
 from cortico.cli import main
-from cortico.passes import PASSES, PIPELINES, Pass
+from cortico.passes import NETWORK_PASSES, PASSES, PIPELINES, AnyPass, NetworkPass
 from cortico.spec import Bias, Mask, Rotary, Thalamus
 from tests.backends.simulators import ANNARCHY, without_optimisation
 from tests.ir.circuits import attention
@@ -221,7 +221,7 @@ def test_pass_counts_are_those_counted(golden):
 def test_passes_page_is_up_to_date(golden):
     """`docs/passes.md` is the docstrings of the passes."""
     pipelines = "\n".join(f"* `{n}`: {', '.join(m) or 'no passes'}" for n, m in PIPELINES.items())
-    sections = "\n".join(pass_section(kind) for kind in PASSES)
+    sections = "\n".join(pass_section(kind) for kind in (*PASSES, *NETWORK_PASSES))
     golden(f"{PASSES_HEAD}\n{pipelines}\n\n{sections}", "passes.md", ROOT / "docs")
 
 
@@ -239,13 +239,20 @@ $ cortico compile layer --passes "aggressive,prune-small(budget=0.2)" --verify
 A pass that changes the numbers of a tensor gives it another name (`W_K_v2`), so that the old numbers
 cannot be given to the new circuit by mistake. [Writing a pass](add_a_pass.md) shows how to add one.
 
+Passes across the wires of a whole model stand before all others, and are in no named pipeline:
+
+```console
+$ cortico compile all-MiniLM-L6-v2 --passes "fold-norm,prune-across,default"
+```
+
 Named pipelines:
 """
 
 
-def pass_section(kind: type[Pass]) -> str:
+def pass_section(kind: type[AnyPass]) -> str:
     options = ", ".join(f"`{field.name} = {field.default!r}`" for field in fields(kind))
     lines = ["Exact." if kind.exact else "Approximate."]
+    lines += ["Across the wires of a whole model."] if issubclass(kind, NetworkPass) else []
     lines += [f"Options: {options}."] if options else []
     lines += [f"Comes after {', '.join(kind.after)}."] if kind.after else []
     return f"## {kind.name}\n\n{' '.join(lines)}\n\n{inspect.cleandoc(kind.__doc__)}\n"

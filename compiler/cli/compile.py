@@ -75,6 +75,8 @@ def execute(arguments: Arguments) -> int:
         progress(f"writing {folder}")
         written = made.compilation.write(folder, progress, force=arguments.force)
     if arguments.print_between_passes:
+        for each in getattr(made.compilation, "across", ()):
+            print(f"# after {each.name}\n{each.after}" if each.changed else "", end="")
         for path, steps in made.steps.items():
             _print_steps(path, steps)
     out, counts = console(), made.counts
@@ -118,7 +120,7 @@ def _model(arguments: Arguments, progress: Callable[[str], None]) -> _Made:
     spec, weights = read_model_source(arguments.source, arguments, progress)
     chosen = (arguments.passes, read_backend(arguments), progress, arguments.verify)
     made = compile_model(spec, weights, *chosen, tokenizer_file(arguments.source))
-    tables = network_tables(made.network, made.steps)
+    tables = network_tables(made.network, made.steps, made.across)
     return _Made(made, made.network.counts(), tables, made.steps)
 
 

@@ -13,9 +13,9 @@ def execute(arguments: Arguments) -> int:
     """Print each pass with its options and what it does, then the pipelines."""
     from dataclasses import fields
 
-    from cortico.passes import PASSES, PIPELINES
+    from cortico.passes import NETWORK_PASSES, PASSES, PIPELINES
 
-    for kind in PASSES:
+    for kind in (*PASSES, *NETWORK_PASSES):
         options = ", ".join(f"{field.name}={field.default}" for field in fields(kind))
         summary = (kind.__doc__ or "").partition("\n")[0]
         word = "exact" if kind.exact else "approximate"

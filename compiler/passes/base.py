@@ -1,14 +1,15 @@
-"""What a pass is: a valid circuit in, a valid circuit out."""
+"""What a pass is: a valid circuit in, a valid circuit out; or a network, where it looks across wires."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from cortico.ir import Circuit
 from cortico.ir.counts import Count
+from cortico.ir.network import Network
 from cortico.ir.options import OptionSet
 
 #: Size assumed for a symbolic axis when a pass weighs costs.
@@ -16,8 +17,8 @@ NOMINAL_SIZE = 1024
 
 
 @dataclass(frozen=True)
-class Pass(OptionSet):
-    """A rewrite of circuits. Its fields are its options; its docstring states its equation.
+class AnyPass(OptionSet):
+    """A rewrite. Its fields are its options; its docstring states its equation.
 
     An exact pass keeps every output for every input. An approximate one states and measures its
     error. `run` returns the very same object when there was nothing to do.
@@ -29,7 +30,16 @@ class Pass(OptionSet):
     after: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
-        cls.owner = f"pass {cls.name}"
+        cls.owner = f"pass {getattr(cls, 'name', '')}"
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{key}={value}" for key, value in vars(self).items())
+        return f"{self.name}({options})" if options else self.name
+
+
+@dataclass(frozen=True)
+class Pass(AnyPass):
+    """A rewrite of circuits; of a network, of each block."""
 
     def run(self, circuit: Circuit) -> Circuit:
         """The rewritten circuit, or `circuit` itself."""
@@ -50,9 +60,25 @@ class Pass(OptionSet):
         """How far an approximate pass may have moved what its docstring says; 0 for exact ones."""
         return 0.0
 
-    def __str__(self) -> str:
-        options = ", ".join(f"{key}={value}" for key, value in vars(self).items())
-        return f"{self.name}({options})" if options else self.name
+
+@dataclass(frozen=True)
+class NetworkPass(AnyPass):
+    """A rewrite of networks that looks across their wires. Exact; comes before all passes of blocks.
+
+    Paths, inputs and outputs of the network stay, but for blocks that go.
+    """
+
+    def run(self, network: Network) -> Network:
+        """The rewritten network, or `network` itself."""
+        raise NotImplementedError
+
+    def stages(self, network: Network) -> Iterator[Network]:
+        """The network after each small step of `run`, the last being what it returns."""
+        yield self.run(network)
+
+    def left_alone(self, network: Network) -> Mapping[str, str]:
+        """Where it finds what it is for, but does nothing: path to the reason."""
+        return {}
 
 
 def last(circuit: Circuit, stages: Iterator[Circuit]) -> Circuit:

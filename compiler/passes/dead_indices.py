@@ -12,6 +12,7 @@ from cortico.ir.analysis.axes import bounded_axes, moved_axes, output_axes
 from cortico.ir.analysis.constants import stored_of, values_of
 from cortico.ir.analysis.zeros import keeps_zero, live_along
 from cortico.ir.rewrite import map_parameters, readings, weights_of, with_extent
+from cortico.ir.tensors import Shape
 
 #: Axes whose indices are no interface of the circuit.
 _INNER = (Role.AREA, Role.FEATURE)
@@ -33,10 +34,10 @@ def _may_shrink(circuit: Circuit, axis: Axis) -> bool:
     several = isinstance(axis.extent, int) and axis.extent > 1
     seen = axis.name in output_axes(circuit) | bounded_axes(circuit) | moved_axes(circuit)
     lives = any(axis.name in p.axes for p in circuit.populations)
-    return inner and several and lives and not seen and _reads_fit(circuit, axis.name)
+    return inner and several and lives and not seen and reads_fit(circuit, axis.name)
 
 
-def _reads_fit(circuit: Circuit, axis: str) -> bool:
+def reads_fit(circuit: Circuit, axis: str) -> bool:
     """Whether all tensors read at `axis` have numbers, and are read at it at the same side always."""
     for weight in weights_of(circuit):
         if axis in weight.axes:
@@ -72,7 +73,32 @@ def _shrunk(circuit: Circuit, axis: Axis) -> Circuit:
     if kept == needed.shape[-1]:
         return circuit
     order = np.argsort(~needed, axis=-1, kind="stable")[..., :kept]
-    return _cut(circuit, axis.name, heads, order)
+    return cut(circuit, axis.name, heads, order)
+
+
+def may_cut(circuit: Circuit, axis: str) -> bool:
+    """Whether an axis along which several blocks give rates to each other may lose indices."""
+    found, known = circuit.axis(axis), bounded_axes(circuit) | moved_axes(circuit)
+    several = isinstance(found.extent, int) and found.extent > 1 and not found.in_time
+    return several and axis not in known and reads_fit(circuit, axis)
+
+
+def silent_along(circuit: Circuit, axis: str) -> np.ndarray:
+    """Where along an axis no cell that has it ever fires; nowhere if one has a transfer function.
+
+    That φ(0) = 0 at some indices only is no rule of the prover.
+    """
+    bent = any(p.transfer != "identity" for p in circuit.populations if axis in p.axes)
+    live: np.ndarray = np.any(list(_live(circuit, (axis,)).values()), axis=0)
+    return np.zeros_like(live) if bent else ~live
+
+
+def unheard_along(circuit: Circuit, axis: str) -> np.ndarray:
+    """Where along an axis no synapse leads from cells that have it to others."""
+    has = {p.name for p in circuit.populations if axis in p.axes}
+    leaving = (p for p in circuit.projections if p.pre in has and p.post not in has)
+    heard: np.ndarray = np.any([live_along(circuit, p.weight, (axis,)) for p in leaving], axis=0)
+    return ~heard
 
 
 def _common_heads(circuit: Circuit, axis: str) -> tuple[str, ...]:
@@ -124,11 +150,11 @@ def _live_rates(
 # ---- cutting ---------------------------------------------------------------------------------------
 
 
-def _cut(circuit: Circuit, axis: str, heads: tuple[str, ...], order: np.ndarray) -> Circuit:
+def cut(circuit: Circuit, axis: str, heads: tuple[str, ...], order: np.ndarray) -> Circuit:
     """The circuit with index k of `axis` (per head) being the old index `order[…, k]`."""
     kept = order.shape[-1]
     stored = {ref.name: ref.axes for ref in _stored(circuit) if axis in ref.axes}
-    formulas = {
+    others = {  # others and inputs
         ref.name: ref.axes.index(axis)
         for ref in readings(circuit)
         if axis in ref.axes and ref.name not in stored
@@ -137,14 +163,21 @@ def _cut(circuit: Circuit, axis: str, heads: tuple[str, ...], order: np.ndarray)
     def changed(parameter: Parameter) -> Parameter:
         if parameter.name in stored:
             return _taken(parameter, stored[parameter.name], (*heads, axis), order)
-        if parameter.name in formulas:
-            side = formulas[parameter.name]
-            return replace(
-                parameter, shape=(*parameter.shape[:side], kept, *parameter.shape[side + 1 :])
-            )
+        if parameter.name in others:
+            shape = _with_side(parameter.shape, others[parameter.name], kept)
+            return replace(parameter, shape=shape)
         return parameter
 
-    return with_extent(map_parameters(circuit, changed), axis, kept)
+    inputs = tuple(
+        replace(t, shape=_with_side(t.shape, others[t.name], kept)) if t.name in others else t
+        for t in circuit.inputs
+    )
+    circuit = replace(map_parameters(circuit, changed), inputs=inputs)
+    return with_extent(circuit, axis, kept)
+
+
+def _with_side(shape: Shape, side: int, extent: int) -> Shape:
+    return (*shape[:side], extent, *shape[side + 1 :])
 
 
 def _taken(

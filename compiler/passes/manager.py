@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from cortico.ir import Circuit, CircuitError, PassError, Role, SpecError, check
 from cortico.ir.errors import named, near_name, shown
-from cortico.ir.rewrite import fresh, rename
-from cortico.passes.base import Pass
+from cortico.passes.base import AnyPass, NetworkPass, Pass
 from cortico.passes.meaning import interface_change, relative_difference
-from cortico.passes.registry import PASSES, PIPELINES, find_pass
+from cortico.passes.naming import named_apart
+from cortico.passes.registry import NETWORK_PASSES, PASSES, PIPELINES, find_pass
 
 _MOST_ROUNDS = 10
 
@@ -51,9 +51,32 @@ class Step:
 def parse_passes(text: str) -> list[Pass]:
     """Passes from `default`, `share-relays,prune-dead` or `prune-small(budget=0.1)`.
 
-    A pipeline's name stands for its passes. SpecError for unknown names, options or orders.
+    A pipeline's name stands for its passes. SpecError for unknown names, options or orders, and for passes
+    that look across wires.
     """
-    passes: list[Pass] = []
+    return as_passes(text)
+
+
+def as_passes(given: str | Sequence[AnyPass | str]) -> list[Pass]:
+    """Passes of circuits from a text as above, or from a list of passes and such texts."""
+    wide, inner = model_passes(given)
+    for each in wide:
+        raise SpecError(f"pass {each.name} looks across the wires of a whole model: here is none")
+    return inner
+
+
+def model_passes(given: str | Sequence[AnyPass | str]) -> tuple[list[NetworkPass], list[Pass]]:
+    """The same for a whole model: passes across wires, and those of each block."""
+    listed = [given] if isinstance(given, str) else given
+    lists = ([each] if isinstance(each, AnyPass) else _parsed(each) for each in listed)
+    passes = [each for found in lists for each in found]
+    check_order(passes)
+    wide = [each for each in passes if isinstance(each, NetworkPass)]
+    return wide, [each for each in passes if isinstance(each, Pass)]
+
+
+def _parsed(text: str) -> list[AnyPass]:
+    passes: list[AnyPass] = []
     if len(text) > _LONGEST:
         raise SpecError(f"cannot read passes of more than {_LONGEST:,} characters: {shown(text)}")
     for item in re.split(r",(?![^(]*\))", text):  # commas that are not inside parentheses
@@ -66,36 +89,30 @@ def parse_passes(text: str) -> list[Pass]:
             passes += [_make(member, "") for member in PIPELINES[found["name"]]]
         else:
             passes.append(_make(found["name"], found["options"] or ""))
-    check_order(passes)
     return passes
 
 
-def as_passes(given: str | Sequence[Pass | str]) -> list[Pass]:
-    """Passes from a text as above, or from a list of passes and such texts."""
-    if isinstance(given, str):
-        return parse_passes(given)
-    lists = ([each] if isinstance(each, Pass) else parse_passes(each) for each in given)
-    passes = [each for found in lists for each in found]
-    check_order(passes)
-    return passes
-
-
-def _make(name: str, options: str) -> Pass:
+def _make(name: str, options: str) -> AnyPass:
     kind = find_pass(name)
     if kind is None:
-        names = [*PIPELINES, *(known.name for known in PASSES)]
+        names = [*PIPELINES, *(known.name for known in (*PASSES, *NETWORK_PASSES))]
         raise SpecError(
             f"no pass called {named(name)}{near_name(name, names)}; there are: {', '.join(names)}"
         )
     return kind.from_text(text for text in options.split(",") if text.strip())
 
 
-def check_order(passes: Sequence[Pass]) -> None:
-    """SpecError when a pass stands before one that it must come after."""
+def check_order(passes: Sequence[AnyPass]) -> None:
+    """SpecError when a pass stands before one that it must come after, or one across wires after another."""
     for place, this in enumerate(passes):
         for later in passes[place + 1 :]:
             if later.name in this.after:
                 raise SpecError(f"pass {this.name} must come after {later.name}, found before it")
+            if isinstance(later, NetworkPass) and not isinstance(this, NetworkPass):
+                raise SpecError(
+                    f"pass {later.name} looks across wires: it must come before those of blocks, "
+                    f"found after {this.name}"
+                )
 
 
 def run_passes(
@@ -143,27 +160,6 @@ def _run(each: Pass, before: Circuit, meaning: MeaningCheck | None) -> Step:
     moved = None if each.exact else _measured(before, after)
     renamed = named_apart(before, after)
     return Step(str(each), before, renamed, seconds, bound, moved)
-
-
-def named_apart(before: Circuit, after: Circuit) -> Circuit:
-    """`after` with new names for parameters whose numbers changed, such as `W_Q_v2` for `W_Q`.
-
-    Else the old numbers, given to the new circuit under the old name, would silently be taken.
-    """
-    return rename(after, tensors=_new_names(before, after))
-
-
-def _new_names(before: Circuit, after: Circuit) -> dict[str, str]:
-    old = {p.name: p for p in before.parameters}
-    taken = {tensor.name for tensor in (*before.inputs, *after.inputs)} | set(old)
-    taken |= {p.name for p in after.parameters}
-    names: dict[str, str] = {}
-    for parameter in after.parameters:
-        if parameter.formula is None and old.get(parameter.name, parameter) != parameter:
-            stem = re.sub(r"_v\d+$", "", parameter.name)
-            names[parameter.name] = fresh(stem, taken | {stem}, "_v")
-            taken.add(names[parameter.name])
-    return names
 
 
 def _measured(before: Circuit, after: Circuit) -> float | None:

@@ -1,18 +1,77 @@
-"""Passes over networks: each block is taken through them, and blocks that come out alike share a circuit again."""
+"""Passes over networks: across wires, then each block by itself; blocks that come out alike share a circuit again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from cortico.ir import Circuit
-from cortico.ir.network import Network, Node, network
-from cortico.ir.rewrite import map_parameters, with_values
-from cortico.ir.tensors import equal_arrays
-from cortico.passes.base import Pass
+from cortico.ir import Circuit, CircuitError, PassError
+from cortico.ir.network import Network, Node, changed_parts, check_network
+from cortico.passes.base import NetworkPass, Pass
 from cortico.passes.manager import MeaningCheck, Step, run_passes
+from cortico.passes.sharing import Sharing, with_nodes
+
+
+@dataclass(frozen=True)
+class NetworkStep:
+    """One pass across wires that ran, or a small step of it: the networks before and after, and the time it took in seconds.
+
+    `left` says where the pass found what it is for, and why it did nothing there: path to reason.
+    """
+
+    name: str
+    before: Network
+    after: Network
+    seconds: float
+    left: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        return self.after is not self.before
+
+
+# ---- across wires --------------------------------------------------------------------------------
+
+
+def run_across(
+    given: Network,
+    passes: Sequence[NetworkPass],
+    progress: Callable[[str], None] = lambda stage: None,
+) -> tuple[Network, list[NetworkStep]]:
+    """The network after all passes across its wires, and every step taken.
+
+    PassError when a pass broke the network, or changed more than nodes. That it kept what they give is proved
+    by `cortico.verify.composition.across`, which runs them, too.
+    """
+    steps = list[NetworkStep]()
+    for each in passes:
+        progress(f"running {each.name} across wires")
+        steps += _steps(each, given)
+        given = steps[-1].after
+    return given, steps
+
+
+def _steps(each: NetworkPass, before: Network) -> Iterator[NetworkStep]:
+    """The small steps of a pass; a step that changes nothing where there are none."""
+    left, start = each.left_alone(before), time.perf_counter()
+    for after in list(each.stages(before)) or [before]:
+        if after is not before:
+            _require_whole(each, before, after)
+        yield NetworkStep(str(each), before, after, time.perf_counter() - start, left)
+        before, left, start = after, {}, time.perf_counter()
+
+
+def _require_whole(each: NetworkPass, before: Network, after: Network) -> None:
+    try:
+        check_network(after)
+        deque(changed_parts(before, after), maxlen=0)
+    except CircuitError as error:
+        raise PassError(f"pass {each.name} is at fault: {error}") from None
+
+
+# ---- block by block ------------------------------------------------------------------------------
 
 
 def run_on_blocks(
@@ -31,9 +90,7 @@ def run_on_blocks(
     for node in given.nodes:
         progress(f"running passes on {node.path}")
         nodes.append(work.after(node))
-    if all(new is old for new, old in zip(nodes, given.nodes, strict=True)):
-        return given, work.steps
-    return network(given.name, given.inputs, nodes, given.wires, given.outputs), work.steps
+    return with_nodes(given, nodes), work.steps
 
 
 @dataclass
@@ -42,30 +99,14 @@ class _Work:
     meaning: MeaningCheck | None
     steps: dict[str, list[Step]] = field(default_factory=dict)
     _done: dict[Circuit, tuple[Circuit, list[Step]]] = field(default_factory=dict)
-    _blocks: dict[Circuit, Circuit] = field(default_factory=dict)
+    _shared: Sharing = field(default_factory=Sharing)
 
     def after(self, node: Node) -> Node:
         """The node after all passes."""
         if node.values:
-            whole = with_values(node.circuit, node.values)
-            circuit, self.steps[node.path] = run_passes(whole, self.passes, self.meaning)
-            return node if circuit is whole else self._split(node, circuit)
+            circuit, self.steps[node.path] = run_passes(node.whole, self.passes, self.meaning)
+            return self._shared.node(node, circuit)
         if node.circuit not in self._done:
             self._done[node.circuit] = run_passes(node.circuit, self.passes, self.meaning)
         circuit, self.steps[node.path] = self._done[node.circuit]
         return node if circuit is node.circuit else Node(node.path, circuit)
-
-    def _split(self, node: Node, circuit: Circuit) -> Node:
-        """A node of a circuit with all its numbers: those that the block had are the block's."""
-        shared = {p.name: p.values for p in node.circuit.parameters if p.values is not None}
-        own = {
-            p.name: p.values
-            for p in circuit.parameters
-            if p.values is not None and not _same(shared.get(p.name), p.values)
-        }
-        block = map_parameters(circuit, lambda p: replace(p, values=None) if p.name in own else p)
-        return Node(node.path, self._blocks.setdefault(block, block), own)
-
-
-def _same(one: np.ndarray | None, other: np.ndarray) -> bool:
-    return one is not None and equal_arrays(one, other)

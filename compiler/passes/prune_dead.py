@@ -40,14 +40,15 @@ class PruneDead(Pass):
         changed = True
         while changed:
             changed = False
-            for smaller in (_without_effectless, *_cuts(circuit)):
+            for smaller in (without_effectless, *_cuts(circuit)):
                 result = smaller(circuit)
                 if result is not circuit:
                     yield result
                     circuit, changed = result, True
 
 
-def _without_effectless(circuit: Circuit) -> Circuit:
+def without_effectless(circuit: Circuit) -> Circuit:
+    """The circuit without zeros, and without what reaches no output."""
     return without_unused_tensors(_without_unheard(_without_zeros(circuit)))
 
 
@@ -58,7 +59,7 @@ def _cuts(circuit: Circuit) -> list[Callable[[Circuit], Circuit]]:
 
 def _without_zeros(circuit: Circuit) -> Circuit:
     """The circuit without terms that are exactly zero, and with silent compartments alone in theirs."""
-    silent = _silent(circuit)
+    silent = silent_populations(circuit)
     result = map_populations(circuit, lambda p: _pruned(circuit, p, silent))
     gone = {p.name for p in circuit.projections if _is_gone(circuit, p, silent)}
     if not gone and result.populations == circuit.populations:
@@ -67,7 +68,7 @@ def _without_zeros(circuit: Circuit) -> Circuit:
     return replace(result, projections=kept)
 
 
-def _silent(circuit: Circuit) -> frozenset[str]:
+def silent_populations(circuit: Circuit) -> frozenset[str]:
     """Populations that never fire: an argument of zero under a transfer that keeps zero."""
     silent: frozenset[str] = frozenset()
     for population in circuit.order:

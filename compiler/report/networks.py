@@ -6,24 +6,42 @@ from collections.abc import Mapping, Sequence
 
 from cortico.ir.network import Network, Node
 from cortico.ir.paths import level_of
-from cortico.passes import Step
+from cortico.passes import NetworkStep, Step
 from cortico.report.summary import head_of, report_tables
 from cortico.report.table import Row, Table
 from cortico.report.words import number
 
 
-def network_markdown(network: Network, steps: Mapping[str, Sequence[Step]]) -> str:
+def network_markdown(
+    network: Network, steps: Mapping[str, Sequence[Step]], across: Sequence[NetworkStep] = ()
+) -> str:
     """The report as a Markdown document."""
-    tables = [table.markdown() for table in network_tables(network, steps)]
+    tables = [table.markdown() for table in network_tables(network, steps, across)]
     for circuit, name in network.block_names.items():
         tables.append(f"# {name}\n")
         tables += [table.markdown() for table in report_tables(circuit)]
     return head_of(network.flatten()) + "\n".join(tables)
 
 
-def network_tables(network: Network, steps: Mapping[str, Sequence[Step]]) -> list[Table]:
-    """The levels of a network with exact counts, then its distinct blocks."""
-    return [level_table(network), block_table(network, steps)]
+def network_tables(
+    network: Network, steps: Mapping[str, Sequence[Step]], across: Sequence[NetworkStep] = ()
+) -> list[Table]:
+    """The levels of a network with exact counts, its distinct blocks, and what passes across wires did."""
+    tables = [level_table(network), block_table(network, steps)]
+    return [*tables, across_table(across)] if across else tables
+
+
+def across_table(across: Sequence[NetworkStep]) -> Table:
+    """Each pass across wires with the nodes that it changed or took away, and those that it left alone, by reason."""
+    rows: list[Row] = []
+    for step in across:
+        after = {node.path: node for node in step.after.nodes}
+        gone = sum(node.path not in after for node in step.before.nodes)
+        changed = sum(after.get(node.path, node) is not node for node in step.before.nodes)
+        rows.append((step.name, "changed", str(changed)))
+        rows += [(step.name, "gone", str(gone))] if gone else []
+        rows += [(step.name, f"{path}: {reason}", "–") for path, reason in step.left.items()]
+    return Table("Across wires", ("pass", "what", "blocks"), tuple(rows), 1)
 
 
 def level_table(network: Network) -> Table:

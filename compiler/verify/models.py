@@ -20,8 +20,7 @@ from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit, PassError, SpecError, UnsupportedError
 from cortico.ir.analysis.inputs import within_tables
 from cortico.ir.network import Network, check_network
-from cortico.ir.rewrite import with_values
-from cortico.passes import Pass, Step
+from cortico.passes import NetworkStep, Pass, Step
 from cortico.spec import ModelSpec
 from cortico.spec.model_weights import GivenModel
 from cortico.verify import independent
@@ -34,6 +33,7 @@ from cortico.verify.claims import (
     step_claim,
 )
 from cortico.verify.composition import outputs
+from cortico.verify.composition.across import prove_across
 from cortico.verify.composition.flat import flat_faults
 from cortico.verify.composition.numbers import misplaced
 from cortico.verify.composition.subject import Subject
@@ -83,18 +83,19 @@ def verify_model(
     *,
     compiled: Network | None = None,
     flat: Circuit | None = None,
+    across: Sequence[NetworkStep] = (),
 ) -> ModelVerification:
     """Every claim about the network of a model, with the weights of its blocks by path, or without.
 
-    `steps` are those by which `passes` went through each node, by its path, to the network `compiled`, by default
-    the same; `target` wrote `files` of that. `flat` is what runs of `network`, by default `network.flatten()`.
+    `across` are the steps of passes across wires, which come first; `steps` those by which `passes` went through each
+    node, by its path, to the network `compiled`, by default the same; `target` wrote `files` of that. `flat` is what runs of `network`, by default `network.flatten()`.
 
     CircuitError for a network that is none, SpecError for weights that do not fit the spec. PassError when
     a pass is refuted, and when all is proved, and numbers say otherwise: then cortico is at fault.
     """
     check_network(network)
     flat, compiled = flat or network.flatten(), compiled or network
-    more = (passes, steps or {}, target, files or {})
+    more = (passes, steps or {}, target, files or {}, across)
     subject = Subject(spec, weights, network, flat, compiled, *more)
     claims: list[Claim] = []
     for stage, make in _STAGES.items():
@@ -143,6 +144,13 @@ def _flat(subject: Subject) -> Iterator[Claim]:
     cells, wires = len(subject.flat.populations), len(subject.network.wires)
     detail = "; ".join(faults[:_NAMED]) or f"by structure: {cells} populations, {wires} wires"
     yield _held(FLAT, not faults, Known.PROVED, detail, start)
+
+
+def _across(subject: Subject) -> Iterator[Claim]:
+    """One claim for each part that a pass across wires has changed."""
+    for step in subject.across:
+        for paths, proof in prove_across(step):
+            yield step_claim(proof, _some(paths))
 
 
 def _passes(subject: Subject) -> Iterator[Claim]:
@@ -198,7 +206,7 @@ def _primes(subject: Subject) -> Iterator[Claim]:
 def _modulo_primes(subject: Subject, path: str, node: str) -> IdentityResult:
     """A block by its weights beside its node with the numbers that this stores."""
     block, tensors = subject.terms[path].block, subject.weights[path]
-    circuit = with_values(subject.network[node].circuit, subject.network[node].values)
+    circuit = subject.network[node].whole
     symbols = within_tables(circuit, dict.fromkeys(circuit.symbols, _TOKENS))
     plain = {n: np.asarray(a, np.float64) for n, a in tensors.items()}
     own = None if subject.given is None else plain
@@ -233,6 +241,7 @@ _STAGES: Mapping[str, Callable[[Subject], Iterator[Claim]]] = {
     "proving each distinct block": _blocks,
     "following the wires": _wires,
     "comparing the flat circuit": _flat,
+    "proving passes across wires": _across,
     "proving passes": _passes,
     "looking at every number": _numbers,
     "comparing blocks modulo primes": _primes,

@@ -11,7 +11,7 @@ from cortico.ir.network.network import Network, Node, Port
 from cortico.ir.network.sizes import Sizes, sizes_of_nodes, with_sizes
 from cortico.ir.paths import prefix
 from cortico.ir.population import Compartment, Population, Projection
-from cortico.ir.rewrite import fresh, map_populations, rename, with_values
+from cortico.ir.rewrite import fresh, map_populations, rename
 from cortico.ir.tensors import TensorRef, Weight
 
 
@@ -41,7 +41,7 @@ def flatten(network: Network) -> Circuit:
 def _placed(node: Node, sizes: Sizes) -> Circuit:
     """The circuit of a node with its numbers, its path before each name, and its sizes in the network."""
     mark = prefix(node.path)
-    circuit = with_sizes(with_values(node.circuit, node.values), sizes)
+    circuit = with_sizes(node.whole, sizes)
 
     def names(those: Iterator[str]) -> dict[str, str]:
         return {name: mark + name for name in those}

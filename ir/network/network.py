@@ -14,7 +14,7 @@ import numpy as np
 from cortico.ir.circuit import Circuit
 from cortico.ir.errors import CircuitError, clipped, near_name, shown
 from cortico.ir.paths import NAME, level_of
-from cortico.ir.rewrite import fresh
+from cortico.ir.rewrite import fresh, with_values
 from cortico.ir.tensors import Input, equal_arrays, memory
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ class Node:
         """The parameters of the circuit that have neither values nor a formula there."""
         plain = (p for p in self.circuit.parameters if p.formula is None)
         return tuple(p.name for p in plain if p.values is None)
+
+    @cached_property
+    def whole(self) -> Circuit:
+        """Its circuit with all numbers that it has."""
+        return with_values(self.circuit, self.values) if self.values else self.circuit
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Node):

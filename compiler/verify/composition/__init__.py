@@ -3,4 +3,5 @@
 terms     the model spec as an expression, and whether wires spell it
 numbers   whether every number of the weights stands where it belongs
 flat      whether the flat circuit is the network
+across    whether passes across wires kept what parts of it give
 """

@@ -8,13 +8,13 @@ from functools import cached_property
 
 from cortico.backends import Backend
 from cortico.ir import Circuit
-from cortico.ir.network import Network, Node
-from cortico.ir.rewrite import with_values
-from cortico.passes import Pass, Step
+from cortico.ir.network import Network
+from cortico.passes import NetworkStep, Pass, Step
 from cortico.spec import AttentionSpec, ModelSpec
 from cortico.spec.model_weights import GivenModel, given_model, random_model
 from cortico.spec.wiring import Block
 from cortico.verify.claims import approximations_of
+from cortico.verify.composition.across import broken_chain
 from cortico.verify.composition.numbers import Arrays, own_weights, with_numbers
 from cortico.verify.composition.terms import Matching, Term, all_terms, matched, terms_of
 
@@ -23,8 +23,8 @@ from cortico.verify.composition.terms import Matching, Term, all_terms, matched,
 class Subject:
     """What is verified: a model, its weights by path, the network that lowering made, and what came of it.
 
-    Each node went through `passes`, by `steps`; `compiled` is the network after them. `flat` is what runs of the
-    network before them. `target` wrote `files` of the network after them.
+    The network went through `across`, then each node through `passes`, by `steps`; `compiled` is the network after
+    them. `flat` is what runs of the network before them. `target` wrote `files` of the network after them.
     """
 
     spec: ModelSpec
@@ -36,6 +36,7 @@ class Subject:
     steps: Mapping[str, Sequence[Step]] = field(default_factory=dict)
     target: Backend | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    across: Sequence[NetworkStep] = ()
 
     @property
     def whose(self) -> str:
@@ -94,24 +95,28 @@ class Subject:
             return self.compiled
         return with_numbers(self.terms, self.nodes, self.weights, self.compiled)
 
+    @property
+    def joined(self) -> Network:
+        """The network after passes across wires, before those of blocks."""
+        return self.across[-1].after if self.across else self.network
+
     def remade(self) -> Iterator[str]:
         """A line for each node of the compiled network that is not what its passes left."""
-        same = (self.network.inputs, self.network.wires, self.network.outputs)
+        yield from broken_chain(self.network, self.across)
+        same = (self.joined.inputs, self.joined.wires, self.joined.outputs)
         if (self.compiled.inputs, self.compiled.wires, self.compiled.outputs) != same:
             yield "inputs, wires or outputs are others than before the passes"
         after = {node.path: node for node in self.compiled.nodes}
-        for node in self.network.nodes:
-            changed = [step.after for step in self.steps.get(node.path, ()) if step.changed]
-            left = changed[-1] if changed else _whole(node)
-            if node.path not in after or _whole(after[node.path]) != left:
+        for node in self.joined.nodes:
+            left = node.whole
+            for step in (s for s in self.steps.get(node.path, ()) if s.changed):
+                if step.before is not left and step.before != left:
+                    yield f"{step.name} began at another circuit than that of {node.path}"
+                left = step.after
+            if node.path not in after or after[node.path].whole != left:
                 yield f"{node.path} is not what its passes left"
 
     @cached_property
     def what_runs(self) -> Circuit:
         """The flat circuit after all passes, with numbers."""
         return self.flat if self.filled is self.network else self.filled.flatten()
-
-
-def _whole(node: Node) -> Circuit:
-    """The circuit of a node with its numbers."""
-    return with_values(node.circuit, node.values)

@@ -130,8 +130,17 @@ def _fact(
 ) -> Summed | None:
     """The solution as a fact; None when it holds more than stored tensors, or the arrays miss it."""
     found = _contractions(algebra, left, solution.indices, solution.rest, arrays)
-    if found is None:
-        return None
+    return None if found is None else summed(left, solution.tensor, found, arrays, array)
+
+
+def summed(
+    left: Equations,
+    tensor: str,
+    found: Contractions,
+    arrays: Mapping[str, np.ndarray],
+    array: np.ndarray,
+) -> Summed | None:
+    """That a tensor, whose numbers are `array`, is a sum of contractions; None where they miss it."""
     sizes = sizes_of(left, {name: arrays[name] for name in found.given})
     sizes.update(zip((v.sort for v in found.indices), array.shape, strict=True))
     if not found.sorts <= sizes.keys():
@@ -143,13 +152,13 @@ def _fact(
     allowed = 2 * tolerance + float(np.finfo(array.dtype).eps) * np.abs(exact)
     if not (missed <= allowed).all():
         return None
-    given = {**found.given, solution.tensor: tuple(v.sort for v in found.indices)}
-    new = TensorRef(solution.tensor, tuple(v.name for v in found.indices))
+    given = {**found.given, tensor: tuple(v.sort for v in found.indices)}
+    new = TensorRef(tensor, tuple(v.name for v in found.indices))
     error = float((missed + tolerance).max(initial=0.0))
     return Summed(error, new, found.terms, found.body, given)
 
 
-class _Contractions(NamedTuple):
+class Contractions(NamedTuple):
     """A sum of contractions at indices, as terms and as an expression over given tensors."""
 
     indices: tuple[Index, ...]
@@ -205,7 +214,7 @@ def _contractions(
     indices: tuple[Var, ...],
     rest: Polynomial,
     arrays: Mapping[str, np.ndarray],
-) -> _Contractions | None:
+) -> Contractions | None:
     """A polynomial as contractions of stored tensors; None when it holds anything else."""
     factors = [f for term in rest for f in term.factors]
     if not all(algebra.heads[f.head].label in arrays and f.power > 0 for f in factors):
@@ -215,7 +224,7 @@ def _contractions(
     terms = [_contraction(algebra, names, term, c) for term, c in rest.items()]
     body = Add(tuple(expression for _, expression in terms))
     given = {ref.name: left.given[ref.name] for term, _ in terms for ref in term.tensors}
-    return _Contractions(at, tuple(term for term, _ in terms), body, given)
+    return Contractions(at, tuple(term for term, _ in terms), body, given)
 
 
 class _Names:

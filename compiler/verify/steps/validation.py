@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cortico.ir import Axis, Circuit, Parameter, PassError, TensorRef
 from cortico.ir.analysis.inputs import infinite_weights
 from cortico.ir.rewrite import rename
 from cortico.passes import Pass, Step, interface_change, named_apart, seen_change
+from cortico.verify.equations.language import Equations
 from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.sorts import ExtentError, unified
 from cortico.verify.known import Known
@@ -29,8 +30,12 @@ from cortico.verify.steps.discovery import (
     without_unit_gains,
 )
 from cortico.verify.steps.facts import Constant, Fact, Pair, Scaled, Summed, known_by
+from cortico.verify.steps.folded import folded
 from cortico.verify.steps.output_bound import output_bound
 from cortico.verify.steps.solve import solved
+
+#: Facts about the circuits before and after; the equations are those before.
+MoreFacts = Callable[[Equations, Circuit, Circuit], Iterable[Fact]]
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,19 @@ def prove_step(each: Pass, before: Circuit, after: Circuit) -> StepProof:
         stage = prove_stage(current, circuit)
         stages.append(stage)
         current = circuit
+    return judged(str(each), before, after, stages, start)
+
+
+def prove_part(name: str, before: Circuit, after: Circuit) -> StepProof:
+    """The same of a part of a network, which a pass across wires changed in one step."""
+    start = time.perf_counter()
+    return judged(name, before, after, [prove_stage(before, after, folded)], start)
+
+
+def judged(
+    name: str, before: Circuit, after: Circuit, stages: list[Stage], start: float
+) -> StepProof:
+    """What is known of a step by its stages; where these do not settle it, by running both circuits."""
     failed = [o for stage in stages for o in stage.outcomes if o.verdict is not Known.PROVED]
     rounded = any(fact.error for stage in stages for fact in stage.facts)
     verdict, reason, moved = Known.PROVED, "normal forms are equal", 0.0
@@ -101,7 +119,7 @@ def prove_step(each: Pass, before: Circuit, after: Circuit) -> StepProof:
         elif failed:
             verdict, reason = failed[0].verdict, failed[0].reason
         moved = 0.0 if failed else change.moved
-    return StepProof(str(each), verdict, reason, tuple(stages), time.perf_counter() - start, moved)
+    return StepProof(name, verdict, reason, tuple(stages), time.perf_counter() - start, moved)
 
 
 def _named_stages(each: Pass, before: Circuit) -> Iterator[Circuit]:
@@ -124,8 +142,8 @@ def _unused(name: str, known: Mapping[str, Parameter]) -> str:
     return next(n for n in itertools.chain([name], numbered) if n not in known)
 
 
-def prove_stage(before: Circuit, after: Circuit) -> Stage:
-    """Prove one small step under the facts that its arrays tell.
+def prove_stage(before: Circuit, after: Circuit, more: MoreFacts = lambda *sides: ()) -> Stage:
+    """Prove one small step under the facts that its arrays tell, and `more` of them.
 
     A parameter of both circuits is the same tensor only if it has the same numbers. Inputs and outputs
     must be the same: nothing is proved of two circuits that are used in different ways.
@@ -134,13 +152,13 @@ def prove_stage(before: Circuit, after: Circuit) -> Stage:
         itertools.chain(infinite_weights(before), infinite_weights(after)), None
     )
     if changed is not None:
-        return Stage(after, (), (_undecided(changed),))
+        return Stage(after, (), (undecided(changed),))
     apart = named_apart(before, after)
-    stage = _stage(before, apart, [])
+    stage = _stage(before, apart, [], more)
     if not stage.proved:
         plain, units = without_unit_gains(before)
         if units:
-            stage = _stage(plain, without_unit_gains(apart)[0], units)
+            stage = _stage(plain, without_unit_gains(apart)[0], units, more)
     return replace(stage, after=after, bound=_bound(apart, stage.facts))
 
 
@@ -160,13 +178,14 @@ def _bound(circuit: Circuit, facts: Sequence[Fact]) -> float:
     return output_bound(circuit, tensors, gains) if rounded else 0.0
 
 
-def _stage(before: Circuit, after: Circuit, units: list[Fact]) -> Stage:
+def _stage(before: Circuit, after: Circuit, units: list[Fact], more: MoreFacts) -> Stage:
     found = [*units, *named_constants(before, after), *find_facts(before, after)]
     same = {axis.name for axis in before.axes if _same_size(axis, after)}
     try:
         pair = unified(circuit_equations(before), circuit_equations(after), same)
     except ExtentError as error:
-        return Stage(after, (), (_undecided(str(error)),))
+        return Stage(after, (), (undecided(str(error)),))
+    found += more(pair[0], before, after)
     ties = tied(before)
     for facts in (
         *variants(found),
@@ -200,10 +219,10 @@ def _compared(pair: Pair, facts: Sequence[Fact]) -> list[Outcome]:
         # stored numbers are not any numbers: what refutes a step are its own circuits, when they run
         return compare_matched(*_applied(pair, facts), known_by(facts), refute=False)
     except ExtentError as error:
-        return [_undecided(str(error))]
+        return [undecided(str(error))]
 
 
-def _undecided(reason: str) -> Outcome:
+def undecided(reason: str) -> Outcome:
     """What is said of all outputs of circuits that cannot be compared."""
     return Outcome("", Known.UNDECIDED, reason, 0.0)
 

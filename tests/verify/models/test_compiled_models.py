@@ -60,6 +60,15 @@ def test_a_node_that_no_pass_left_so_is_refuted(compilation):
     assert found == {COMPILED, OUTPUTS.format(weights="its weights")}
 
 
+def test_steps_that_do_not_follow_each_other_are_refuted(compilation):
+    """The first step of a block is not told: what the others began with is no circuit of the network."""
+    path = "layer[0].attention"
+    rest = [step for step in compilation.steps[path] if step.changed][1:]
+    assert rest
+    steps = {**compilation.steps, path: rest}
+    assert refuted(verified(replace(compilation, steps=steps))) == {COMPILED}
+
+
 def test_another_circuit_of_a_node_is_refuted(compilation):
     def changed(node):
         if node.path != "layer[0].feed_forward":
