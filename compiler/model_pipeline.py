@@ -106,10 +106,10 @@ class ModelCompilation:
 
     def _certify(self, staging: Path) -> None:
         """Write what was proved, with the digests of the files that are there."""
-        from cortico.verify.models import certificate_text
+        from cortico.verify.certificate import model_certificate_text
 
         assert self.verification is not None
-        text = certificate_text(self.verification, digests(staging))
+        text = model_certificate_text(self.verification, digests(staging))
         (staging / CERTIFICATE).write_text(text, encoding="utf-8")
 
 

@@ -8,15 +8,14 @@ stands at its block, and the outputs are what PyTorch makes of the spec and its 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from cortico.backends import Backend
-from cortico.frontends.spec_file import spec_to_json
 from cortico.ir import Circuit, PassError, SpecError, UnsupportedError
 from cortico.ir.analysis.inputs import within_tables
 from cortico.ir.network import Network, check_network
@@ -43,7 +42,7 @@ from cortico.verify.equations.reference import reference
 from cortico.verify.identity.testing import IdentityResult, check_spec
 from cortico.verify.known import Known
 from cortico.verify.normal.equivalence import compare
-from cortico.verify.steps.validation import prove_steps
+from cortico.verify.steps.validation import StepProof, prove_steps
 
 Progress = Callable[[str], None]
 
@@ -63,12 +62,23 @@ _TOKENS = 12
 
 
 @dataclass(frozen=True)
+class Passed:
+    """The passes of a node, or of nodes that share them, and their proofs."""
+
+    nodes: tuple[str, ...]
+    steps: Sequence[Step] = field(repr=False)
+    proofs: tuple[StepProof, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class ModelVerification(Claims):
-    """All claims about a network."""
+    """All claims about a network, the proofs of its passes where these changed anything, and what wrote it, if any did."""
 
     spec: ModelSpec
     network: Network = field(repr=False)
     claims: tuple[Claim, ...]
+    passed: tuple[Passed, ...] = field(default=(), repr=False)
+    target: Backend | None = field(default=None, repr=False)
 
 
 def verify_model(
@@ -96,24 +106,30 @@ def verify_model(
     check_network(network)
     flat, compiled = flat or network.flatten(), compiled or network
     more = (passes, steps or {}, target, files or {}, across)
-    subject = Subject(spec, weights, network, flat, compiled, *more)
+    subject = _Subject(spec, weights, network, flat, compiled, *more)
     claims: list[Claim] = []
     for stage, make in _STAGES.items():
         progress(stage)
         claims += make(subject)
     _require_agreement(claims)
-    return ModelVerification(spec, network, tuple(claims))
+    return ModelVerification(spec, network, tuple(claims), subject.passed, target)
 
 
-def certificate_text(verification: ModelVerification, files: Mapping[str, str]) -> str:
-    """What was claimed of a network, as JSON; `files` are names to SHA-256. The same claims have the same bytes.
+class _Subject(Subject):
+    """What is verified, and the proofs of passes, which are made once."""
 
-    Nothing re-checks it: `cortico verify` of the source makes the claims anew.
-    """
-    claims = [claim.record() for claim in verification.claims]
-    spec = json.loads(spec_to_json(verification.spec))
-    found = {"cortico_model_certificate": 1, "spec": spec, "files": dict(files), "claims": claims}
-    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    @cached_property
+    def passed(self) -> tuple[Passed, ...]:
+        """Of each node that passes changed, those of nodes that share their steps once."""
+        shared: dict[int, list[str]] = {}
+        for path, steps in self.steps.items():
+            if any(step.changed for step in steps):
+                shared.setdefault(id(steps), []).append(path)
+        return tuple(self._passed(tuple(paths)) for paths in shared.values())
+
+    def _passed(self, paths: tuple[str, ...]) -> Passed:
+        steps = self.steps[paths[0]]
+        return Passed(paths, steps, tuple(prove_steps(self.passes, steps, lambda stage: None)))
 
 
 # ---- for all sizes -------------------------------------------------------------------------------
@@ -153,16 +169,13 @@ def _across(subject: Subject) -> Iterator[Claim]:
             yield step_claim(proof, _some(paths))
 
 
-def _passes(subject: Subject) -> Iterator[Claim]:
+def _passes(subject: _Subject) -> Iterator[Claim]:
     """One claim for each step of each node, those of nodes that share it once."""
-    shared: dict[int, list[str]] = {}
-    for path, steps in subject.steps.items():
-        shared.setdefault(id(steps), []).append(path)
-    for paths in shared.values():
-        steps, of = subject.steps[paths[0]], _some(paths)
-        for proof in prove_steps(subject.passes, steps, lambda stage: None):
+    for passed in subject.passed:
+        of = _some(passed.nodes)
+        for proof in passed.proofs:
             yield step_claim(proof, of)
-        for step in approximations_of(subject.passes, steps):
+        for step in approximations_of(subject.passes, passed.steps):
             yield approximate_claim(step, of)
     if subject.compiled is not subject.network:
         start, faults = time.perf_counter(), list(subject.remade())
@@ -237,7 +250,7 @@ def _files(subject: Subject) -> Iterator[Claim]:
     yield _held(claim, holds, Known.COMPARED, detail, start)
 
 
-_STAGES: Mapping[str, Callable[[Subject], Iterator[Claim]]] = {
+_STAGES: Mapping[str, Callable[[_Subject], Iterator[Claim]]] = {
     "proving each distinct block": _blocks,
     "following the wires": _wires,
     "comparing the flat circuit": _flat,

@@ -40,12 +40,20 @@ class Ball(NamedTuple):
 def exactly(array: np.ndarray) -> Ball:
     """Numbers that are known."""
     mid = np.asarray(array, dtype=np.float64)
-    return Ball(mid, np.zeros_like(mid))
+    return Ball(mid, np.broadcast_to(np.float64(0.0), mid.shape))
 
 
-def read_tensors(path: Path, circuit: Any) -> dict[str, np.ndarray]:
-    """The stored parameters of a circuit from a safetensors file, which holds nothing else."""
-    sizes = {name: _numbers(circuit, name) for name in circuit.stored}
+#: Shape and type of each tensor that a file must hold; any type where none is named.
+Wanted = Mapping[str, tuple[tuple[int, ...], str | None]]
+
+
+def wanted_by(circuit: Any) -> dict[str, tuple[tuple[int, ...], str | None]]:
+    """The stored parameters of a circuit."""
+    return {name: (sizes_of(circuit, name), kind) for name, kind in circuit.stored.items()}
+
+
+def read_tensors(path: Path, wanted: Wanted) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file, which holds those that are wanted and nothing else. They stay on disk."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         require(length <= 10**7, "its header is too long")
@@ -53,26 +61,26 @@ def read_tensors(path: Path, circuit: Any) -> dict[str, np.ndarray]:
             header = json.loads(file.read(length).decode())
         except RecursionError:
             raise ValueError("its header is nested too deeply") from None
-        require(isinstance(header, dict), "its header is no object")
-        about = header.pop("__metadata__", {})
-        stored, tied = set(header), _tied(about)
-        header |= {name: header[first] for name, first in tied.items() if first in stored}
-        fits = stored.isdisjoint(tied) and set(header) == set(sizes) == stored | set(tied)
-        require(fits, "it does not hold the tensors of the circuit")
-        wanted = sum(math.prod(sizes[n]) * _type(circuit, n).itemsize for n in stored)
-        require(path.stat().st_size == 8 + length + wanted, "it does not have the circuit's sizes")
-        found: dict[str, np.ndarray] = {}
-        for name, shape in sizes.items():
-            kind, entry = _type(circuit, name), header[name]
-            start = entry["data_offsets"][0]
-            fits = entry["dtype"] == TYPES[kind.name] and entry["shape"] == list(shape)
-            require(
-                fits and type(start) is int and start >= 0, f"{name} is not as the circuit has it"
-            )
-            file.seek(8 + length + start)
-            content = file.read(math.prod(shape) * kind.itemsize)
-            found[name] = np.frombuffer(content, kind).reshape(shape)
-            require(np.isfinite(found[name]).all(), f"{name} holds numbers that are not finite")
+    require(isinstance(header, dict), "its header is no object")
+    stored, tied = set(header) - {"__metadata__"}, _tied(header.pop("__metadata__", {}))
+    header |= {name: header[first] for name, first in tied.items() if first in stored}
+    fits = stored.isdisjoint(tied) and set(header) == set(wanted) == stored | set(tied)
+    require(fits, "it does not hold the tensors of the circuit")
+    kinds = {n: _type(header[n]["dtype"], kind) for n, (_, kind) in wanted.items()}
+    total = sum(
+        math.prod(shape) * kinds[n].itemsize for n, (shape, _) in wanted.items() if n in stored
+    )
+    require(path.stat().st_size == 8 + length + total, "it does not have the circuit's sizes")
+    found: dict[str, np.ndarray] = {}
+    for name, (shape, _) in wanted.items():
+        start, end = (
+            header[name]["data_offsets"][0],
+            total - math.prod(shape) * kinds[name].itemsize,
+        )
+        fits = header[name]["shape"] == list(shape) and type(start) is int and 0 <= start <= end
+        require(fits, f"{name} is not as the circuit has it")
+        found[name] = np.memmap(path, kinds[name], "r", 8 + length + start, shape)
+        require(np.isfinite(found[name]).all(), f"{name} holds numbers that are not finite")
     return found
 
 
@@ -87,12 +95,16 @@ def _tied(about: Any) -> dict[str, str]:
     return dict(found)
 
 
-def _type(circuit: Any, name: str) -> np.dtype[Any]:
-    kind: np.dtype[Any] = np.dtype(circuit.stored[name])
-    return kind.newbyteorder("<")
+def _type(stored: Any, kind: str | None) -> np.dtype[Any]:
+    """The type of a tensor, which is the one that is wanted where one is."""
+    names = {there: name for name, there in TYPES.items()}
+    fits = type(stored) is str and stored in names and kind in (None, names[stored])
+    require(fits, "a tensor has another type than the circuit's")
+    return np.dtype(names[stored]).newbyteorder("<")
 
 
-def _numbers(circuit: Any, name: str) -> tuple[int, ...]:
+def sizes_of(circuit: Any, name: str) -> tuple[int, ...]:
+    """The sides of a tensor of which there are numbers."""
     require(all(side.isdigit() for side in circuit.shapes[name]), f"{name} has no sizes")
     return tuple(int(side) for side in circuit.shapes[name])
 

@@ -5,36 +5,35 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cortico.verify.recheck.arrays import read_tensors
-from cortico.verify.recheck.forms import printable, read_json, read_text
+from cortico.verify.recheck.forms import printable, read_json
 from cortico.verify.recheck.report import BELIEVED, WRONG, Finding, attempt
 from cortico.verify.recheck.text import UnableError, require
 
-CERTIFICATE, CIRCUIT, NUMBERS, SPEC = (
-    "certificate.json",
-    "circuit.cortico",
-    "circuit.safetensors",
-    "spec.json",
-)
+CERTIFICATE, SPEC = "certificate.json", "spec.json"
+CIRCUIT, NUMBERS = "circuit.cortico", "circuit.safetensors"
+NETWORK, NETWORK_NUMBERS = "network.cortico", "network.safetensors"
 
 #: Most files of a folder that are named though no certificate lists them.
 MOST = 10
 
+#: A file's name to what looks at what it says.
+Readers = Mapping[str, Callable[[Path], str]]
 
-def check_files(certificate: Any, folder: Path, circuit: Any) -> Iterator[Finding]:
+
+def check_files(
+    listed: Mapping[str, str], folder: Path, readers: Readers, must: Iterable[str]
+) -> Iterator[Finding]:
     """What is found of every file that is listed, that must be, or that is here and is not."""
-    listed = certificate["files"]
-    for name in (CIRCUIT, SPEC, *([NUMBERS] if circuit.stored else [])):
+    for name in must:
         if name not in listed:
             yield Finding(WRONG, f"file {name}", "must be listed among the files, and is not")
-    for name in listed:
-        yield attempt(
-            f"file {printable(name, 80)}", _check_file, folder, name, certificate, circuit
-        )
+    for name, digest in listed.items():
+        what = f"file {printable(name, 80)}"
+        yield attempt(what, _check_file, folder, name, digest, readers.get(name, _unread))
     for name in _others(folder, {CERTIFICATE, *listed}):
         yield Finding(
             BELIEVED, f"file {printable(name, 80)}", "is here, and not in the certificate"
@@ -47,7 +46,7 @@ def _others(folder: Path, known: set[str]) -> list[str]:
     return sorted(set(found) - known)[:MOST]
 
 
-def _check_file(folder: Path, name: str, certificate: Any, circuit: Any) -> str:
+def _check_file(folder: Path, name: str, digest: str, read: Callable[[Path], str]) -> str:
     plain = Path(name).name == name and name not in ("", ".", "..") and "\0" not in name
     require(plain, "is no plain file name")
     path = folder / name
@@ -55,26 +54,28 @@ def _check_file(folder: Path, name: str, certificate: Any, circuit: Any) -> str:
         raise UnableError("is not here")
     require(stat.S_ISREG(path.stat().st_mode), "is no plain file")
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    require(digest == certificate["files"][name], "has changed")
-    if name == CIRCUIT:
-        return _circuit(read_text(path), certificate)
-    if name == SPEC:
-        require(read_json(path) == certificate["spec"], "is not the spec of the certificate")
-        return "is the spec of the certificate"
-    if name == NUMBERS:
-        read_tensors(path, circuit)
-        return "holds numbers for all stored tensors of the circuit, and no others"
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    require(found == digest, "has changed")
+    return read(path)
+
+
+def _unread(path: Path) -> str:
     raise UnableError("has its hash; what it says was not looked at")
 
 
-def _circuit(text: str, certificate: Any) -> str:
-    """The text is that after the last step, with a line that names its numbers."""
-    steps = certificate["steps"]
-    last = steps[-1]["after"] if steps else certificate["lowered"]
+def is_spec(spec: Any) -> Readers:
+    """The file with the spec, which must be this one."""
+
+    def read(path: Path) -> str:
+        require(read_json(path) == spec, "is not the spec of the certificate")
+        return "is the spec of the certificate"
+
+    return {SPEC: read}
+
+
+def without_weights(text: str, file: str) -> list[str]:
+    """The lines of a circuit or network, but for that which names its file of numbers: this one."""
     lines = text.split("\n")
-    named = [line for line in lines if line.startswith("weights ")]
-    require(set(named) <= {f'weights "{NUMBERS}"'}, "names another file of numbers")
-    rest = [line for line in lines if not line.startswith("weights ")]
-    require(rest == last.split("\n"), "is not the circuit after the last step")
-    return "is the circuit after the last step"
+    named = {line for line in lines if line.startswith("weights ")}
+    require(named <= {f'weights "{file}"'}, "names another file of numbers")
+    return [line for line in lines if not line.startswith("weights ")]

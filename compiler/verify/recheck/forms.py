@@ -31,6 +31,16 @@ class Maybe:
         self.form = form
 
 
+class Either:
+    """A form: a value of one of these types."""
+
+    def __init__(self, *types: type) -> None:
+        self.types = types
+
+
+#: Which backend wrote the files beside a certificate.
+EMITTED = Maybe(Table({"backend": str, "options": dict}))
+
 _WORDS = {str: "a text", int: "a whole number", bool: "true or false", list: "a list"}
 _WORDS |= {dict: "an object", float: "a number"}
 
@@ -52,6 +62,9 @@ def fit(value: Any, form: Any, where: str) -> None:
             fit(value, form.kind, where)
             for inner in value.values() if form.kind is dict else value:
                 fit(inner, form.form, f"in {where}, a value")
+        case Either():
+            words = " or ".join(_WORDS[each] for each in form.types)
+            require(type(value) in form.types, f"{where} must be {words}, found {printable(value)}")
         case Maybe():
             if value is not None:
                 fit(value, form.form, where)

@@ -77,17 +77,27 @@ def read_spec(given: Any) -> defaultdict[str, Any]:
     tokens = {name: given[name] for name in ("tokens", "context_tokens") if name in given}
     fit({name: value for name, value in given.items() if name not in tokens}, FORM, "the spec")
     s: defaultdict[str, Any] = defaultdict(lambda: None, given)
-    sizes = {name: s[name] for name in (*_SIZES, "window")}
-    sizes |= {name: extent for name, extent in tokens.items() if type(extent) is not str}
-    for name, size in sizes.items():
-        fine = size is None or (type(size) is int and 1 <= size < 2**59)
-        require(fine, f"{name} must be a positive whole number, found {printable(size)}")
+    for name in (*_SIZES, "window"):
+        require_size(s[name], name)
     for name, extent in tokens.items():
-        if type(extent) is str:
-            symbol = re.fullmatch(r"[A-Za-z_]\w*", extent, re.ASCII)
-            require(symbol, f"{name} is no symbol: {printable(extent)}")
+        require_tokens(extent, name)
     _check_together(s)
     return s
+
+
+def require_size(size: Any, name: str) -> None:
+    """ValueError unless a size is none or a positive number."""
+    fine = size is None or (type(size) is int and 1 <= size < 2**59)
+    require(fine, f"{name} must be a positive whole number, found {printable(size)}")
+
+
+def require_tokens(extent: Any, name: str) -> None:
+    """ValueError unless a number of tokens is one, or a symbol."""
+    if type(extent) is not str:
+        require_size(extent, name)
+        return
+    symbol = re.fullmatch(r"[A-Za-z_]\w*", extent, re.ASCII)
+    require(symbol, f"{name} is no symbol: {printable(extent)}")
 
 
 def _check_together(s: defaultdict[str, Any]) -> None:

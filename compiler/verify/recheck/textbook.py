@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from cortico.verify.recheck.book import Book
 from cortico.verify.recheck.run import rotation, transferred
 from cortico.verify.recheck.spec import read_spec
-from cortico.verify.recheck.text import number, require
+from cortico.verify.recheck.text import number
 from cortico.verify.recheck.world import Array, Arrays, World
 
 #: Heads h are members r of groups g; key features a, to be turned, are components t of planes p.
@@ -19,11 +18,14 @@ SIDES = """x:im context:jl values:jv score_bias:ij keep:j W_Q:ham W_K:gal W_V:gc
 alibi_slopes:h position_bias:hij sink:h frequencies:p gain_Q:a gain_K:a shift_Q:a shift_K:a extra_K:ga extra_V:gc"""
 
 
-class Textbook:
+class Textbook(Book):
     """Attention of a spec, on the tensors of a circuit for it."""
 
+    called, gives = "attention", "io"
+
     def __init__(self, spec: dict[str, Any], circuit: Any) -> None:
-        self.s = s = read_spec(spec)
+        super().__init__(read_spec(spec), circuit)
+        s = self.s
         heads, d = s["heads"] or 1, s["key_features"] or s["model"] // (s["heads"] or 1)
         groups, tokens, width = s["kv_heads"] or heads, s["tokens"] or "n", s["model"]
         self.rotary, source = s["rotary"] is not None, s["context_tokens"] or "n_context"
@@ -37,45 +39,30 @@ class Textbook:
         norm = s["qk_norm"] or {}
         if norm.get("over") == "width" or norm.get("own_gains"):
             self.sides |= {"gain_Q": "ha", "gain_K": "ga", "shift_Q": "ha", "shift_K": "ga"}
-        self.circuit, self.level = circuit, int(s["kernel"] != "linear")
+        self.level, self.window = int(s["kernel"] != "linear"), (s["window"] or 1) - 1
 
-    def check_interface(self) -> None:
-        """The circuit's inputs and its output are those of the spec, with their sizes and kinds."""
-        c, cross, padded = self.circuit, self.s["cross"], self.s["key_padding"]
-        wanted = {"x": False} | ({"context": False} if cross else {})
-        wanted |= {"values": False} if self.s["values"] else {}
-        wanted |= {"score_bias": False} if self.s["position_bias"] == "input" else {}
-        wanted |= {"keep": True} if padded else {}
-        require(c.inputs == wanted, f"its inputs are {', '.join(c.inputs)}, or of other kinds")
-        for name in wanted:
-            sides = [self.extents[letter] for letter in self.sides[name]]
-            require(c.shapes[name] == sides, f"{name} is not as the spec wants it")
-        found = {name: [c.axes[axis] for axis in axes] for name, (_, axes) in c.outputs.items()}
-        sides = [self.extents["i"], self.extents["o"]]
-        require(found == {"y": sides}, f"its output is not y ({', '.join(sides)})")
+    def inputs(self) -> dict[str, bool | None]:
+        """`x`, and what cross attention, positions and padding add."""
+        s = self.s
+        others = {
+            "context": s["cross"],
+            "values": s["values"],
+            "score_bias": s["position_bias"] == "input",
+        }
+        found: dict[str, bool | None] = {"x": False}
+        found |= {name: False for name, has in others.items() if has}
+        return found | ({"keep": True} if s["key_padding"] else {})
 
     def output(self, world: World, tensors: list[Arrays]) -> Array:
         """`y_i = Σ_h W_O[h] Σ_j p_hij v_hj + b_O`, p the scores or their softmax."""
-        self.world, self.tensors, p = world, tensors, world.primes[0]
+        self.begin(world, tensors)
+        p = world.primes[0]
         share = self.shares(self.scores() % world.primes[self.level], self.seen())
         v = self.with_extra("V", self.linear("value", "j", 0), 0)
         v = np.repeat(v, len(share) // len(v), 0)
         counts = (*(self.counts(letter, 0) for letter in "hc"), self.source_counts())
         y = np.einsum("hoc,hij,hjc,h,c,j->io", self.read("W_O", 0), share, v, *counts)
         return (y + (self.read("b_O", 0) if (self.s["bias"] or {}).get("output") else 0)) % p
-
-    def read(self, name: str, level: int) -> Array:
-        """A tensor with the sides of `SIDES`; the circuit may have split them, not changed them."""
-        parts = [self.split.get(side, side) for side in self.sides[name]]
-        declared = [self.extents[letter] for part in parts for letter in part]
-        require(self.circuit.shapes.get(name) == declared, f"{name} is not as the spec wants it")
-        sizes = [math.prod(self.world.sizes[self.extents[x]] for x in part) for part in parts]
-        return self.tensors[level][name].reshape(sizes)
-
-    def counts(self, side: str, level: int) -> Array:
-        """With which weight each index of a side counts in a sum."""
-        parts = [self.world.counts[level][self.extents[x]] for x in self.split.get(side, side)]
-        return functools.reduce(lambda one, two: np.multiply.outer(one, two).ravel(), parts)
 
     def linear(self, kind: str, tokens: str, level: int) -> Array:
         """`W x + b` (heads, tokens, features) of query, key or value."""

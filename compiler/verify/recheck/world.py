@@ -36,8 +36,8 @@ class Chance:
     Drawn anew for every re-check: a certificate cannot be made to fit numbers that are not there yet.
     """
 
-    def __init__(self) -> None:
-        self.key, self.left = secrets.token_hex(16), ALL
+    def __init__(self, most: int = ALL) -> None:
+        self.key, self.left = secrets.token_hex(16), most
         rng = Random(f"{self.key} primes")
         while True:
             q = rng.randrange(2**22, 2**23) * SQUARES - 1
