@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import argument
-from cortico.cli.models import LayerArguments, is_model, read_model_source
+from cortico.cli.models import LayerArguments, is_model, read_model_source, read_network
 from cortico.cli.outputs import ForceArguments
 from cortico.cli.paths import SOURCES, PathKind, kind_of
-from cortico.cli.sources import SpecArguments, read_source, refuse_options_of_specs
+from cortico.cli.sources import read_source, refuse_options_of_specs
 from cortico.cli.subjects import default_passes
 from cortico.files.names import CERTIFICATE
 
 if TYPE_CHECKING:
     from cortico.pipeline import Compilation
     from cortico.report.table import Table
-    from cortico.spec import AttentionSpec
-    from cortico.spec.weights import Weights
+    from cortico.spec import AttentionSpec, ModelSpec
+    from cortico.spec.weights import Given
     from cortico.verify.claims import Claims
+
+    Spec = AttentionSpec | ModelSpec
 
 _HOLDS, _FAILS = 0, 1
 
@@ -58,7 +60,8 @@ def execute(arguments: Arguments) -> int:
         return _check(arguments.check, arguments.source, arguments)
     if arguments.source is None:
         raise SpecError("give a source to verify, or --check with a certificate")
-    if kind_of(arguments.source, (PathKind.COMPILED, *SOURCES)) is PathKind.COMPILED:
+    compiled = (PathKind.COMPILED, PathKind.MODEL)
+    if kind_of(arguments.source, (*compiled, *SOURCES)) in compiled:
         refuse_options_of_specs(arguments, "tokens", "passes", "output", "latex")
         return _verify_folder(arguments.source)
     if is_model(arguments.source, arguments):
@@ -80,7 +83,7 @@ def _verify_model(source: Path, arguments: Arguments) -> int:
             progress(f"writing {arguments.output}")
             compilation.write(arguments.output, progress, force=arguments.force)
     assert compilation.verification is not None
-    return _print(compilation.verification, spec.name, None)
+    return _print(compilation.verification, spec.name, arguments.output)
 
 
 def _verify(source: Path, arguments: Arguments) -> int:
@@ -140,18 +143,19 @@ def claims_table(proof: Claims) -> Table:
 # ---- certificates --------------------------------------------------------------------------------
 
 
-def _check(certificate: Path, source: Path | None, arguments: SpecArguments) -> int:
+def _check(certificate: Path, source: Path | None, arguments: LayerArguments) -> int:
     """Re-check a certificate, with the source's spec and weights if one is given."""
     from cortico.cli.console import stages
 
     if source is None:
         return _recheck(certificate)
+    read = read_model_source if is_model(source, arguments) else read_source
     with stages() as progress:
-        spec, weights = read_source(source, arguments, progress)
+        spec, weights = read(source, arguments, progress)
     return _recheck(certificate, weights, spec)
 
 
-def _recheck(path: Path, weights: Weights | None = None, spec: AttentionSpec | None = None) -> int:
+def _recheck(path: Path, weights: Given | None = None, spec: Spec | None = None) -> int:
     """Re-check a certificate, against the spec and weights that it is said to be of where given."""
     from cortico.cli.console import console, print_line
     from cortico.verify.recheck import examine
@@ -166,7 +170,7 @@ def _recheck(path: Path, weights: Weights | None = None, spec: AttentionSpec | N
     return report.code
 
 
-def _require_spec(path: Path, certificate: object, spec: AttentionSpec) -> None:
+def _require_spec(path: Path, certificate: object, spec: Spec) -> None:
     from cortico.frontends.spec_file import spec_to_json
     from cortico.ir import SpecError
 
@@ -213,14 +217,20 @@ def _verify_folder(folder: Path) -> int:
 def _emitted_again(folder: Path) -> tuple[list[str], bool]:
     """What there is to say of the text files of a folder, and whether they are right."""
     from cortico.cli.circuits import read_circuit
-    from cortico.verify.emission.check import claims_of_files, differing_files
+    from cortico.ir import Circuit
+    from cortico.verify.emission.check import claims_of_files, differing_files, emitted_files
     from cortico.verify.emission.record import backend_of
 
     found = _read_json(folder / CERTIFICATE)
     target = backend_of(found.get("emitted") if isinstance(found, dict) else None)
-    circuit = read_circuit(folder)
-    differing = differing_files(circuit, target, folder)
+    of_model = kind_of(folder, (PathKind.COMPILED, PathKind.MODEL)) is PathKind.MODEL
+    what = read_network(folder) if of_model else read_circuit(folder)
+    emitted = emitted_files(what, target)
+    differing = differing_files(emitted, folder)
     if differing:
-        words = "differs from what cortico emits for this circuit: it was not run"
-        return [f"{name}: {words}" for name in differing], False
-    return claims_of_files(circuit, target)
+        words = f"differs from what cortico emits for this {'network' if of_model else 'circuit'}"
+        return [f"{name}: {words}: it was not run" for name in differing], False
+    if isinstance(what, Circuit):
+        return claims_of_files(what, target)
+    same = "byte by byte what cortico emits for this network: it was not run"
+    return [f"{', '.join(emitted)}: {same}"] if emitted else [], True

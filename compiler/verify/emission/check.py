@@ -12,13 +12,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cortico.backends import Backend, Emitter, Runner, get_runner, require_support
+from cortico.backends import (
+    Backend,
+    Emitter,
+    NetworkEmitter,
+    Runner,
+    get_runner,
+    goes_by_blocks,
+    require_network_support,
+    require_support,
+)
 from cortico.backends.arrays.backend import ArrayBackend
 from cortico.backends.numpy import NumpyBackend
 from cortico.backends.onnx import OnnxBackend
 from cortico.ir import Circuit, Input, InputKind, UnsupportedError
 from cortico.ir.analysis.inputs import within_tables
 from cortico.ir.circuit import resolve
+from cortico.ir.network import Network
 from cortico.verify.emission.calls import TOLERANCE, check_calls
 from cortico.verify.emission.shrink import redrawn, same_program, shrunk
 from cortico.verify.exact.circuit import operations
@@ -198,16 +208,24 @@ def _drawn(tensor: Input, shape: list[int], rng: np.random.Generator) -> np.ndar
 # ---- files ---------------------------------------------------------------------------------------
 
 
-def differing_files(circuit: Circuit, target: Backend, folder: Path) -> list[str]:
-    """The text files of `folder` that are not, byte by byte, what `target` emits for `circuit`."""
+def emitted_files(what: Circuit | Network, target: Backend) -> Files:
+    """The text files that `target` writes of a circuit or network. UnsupportedError when it cannot."""
+    if isinstance(what, Network) and goes_by_blocks(target):
+        require_network_support(target, what)
+        return target.emit_network(what) if isinstance(target, NetworkEmitter) else {}
+    circuit = what.flatten() if isinstance(what, Network) else what
     require_support(target, circuit)
-    emitted = target.emit(circuit) if isinstance(target, Emitter) else {}
+    return target.emit(circuit) if isinstance(target, Emitter) else {}
+
+
+def differing_files(emitted: Files, folder: Path) -> list[str]:
+    """The text files of `folder` that are not, byte by byte, those that were emitted."""
     return [name for name, text in emitted.items() if not _holds(folder / name, text)]
 
 
 def claims_of_files(circuit: Circuit, target: Backend) -> tuple[list[str], bool]:
     """A line for each check of what `target` emits for `circuit`, and whether all hold."""
-    files = target.emit(circuit) if isinstance(target, Emitter) else {}
+    files = emitted_files(circuit, target)
     what, lines, right = ", ".join(files) or f"what backend {target.name} writes", [], True
     if files:
         lines.append(f"{what}: byte by byte what cortico emits for this circuit")

@@ -363,7 +363,7 @@ def apart(one: Ball, other: Ball) -> bool:
 
 def placed(textbook: Any, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The spec's weights as its first circuit has them: heads in groups, turned features in pairs."""
-    s, found = textbook.s, dict[str, np.ndarray]()
+    found = dict[str, np.ndarray]()
     for name, array in weights.items():
         if name == "rotary_frequencies":
             continue
@@ -373,10 +373,10 @@ def placed(textbook: Any, weights: Mapping[str, np.ndarray]) -> dict[str, np.nda
         require(all(n.isdigit() for part in parts for n in part), f"{name} has no sizes")
         whole = tuple(math.prod(map(int, part)) for part in parts)
         require(array.shape == whole, f"{name} has the shape {array.shape}, expected {whole}")
-        if "a" in sides and s["rotary"] is not None:
+        if "a" in sides and textbook.rotary:
             array = array.take(turned(textbook), axis=sides.index("a"))
         found[name] = array.reshape([int(n) for part in parts for n in part])
-    if s["rotary"] is not None:
+    if textbook.rotary:
         found["frequencies"] = frequencies(textbook, weights.get("rotary_frequencies"))
     return found
 

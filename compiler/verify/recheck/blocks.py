@@ -151,7 +151,7 @@ class OfEmbedding(Plain):
     tensors_ = "tokens:iv types:it W_token:vm W_type:tm W_position:rm"
 
     def inputs(self) -> dict[str, bool | None]:
-        return {"tokens": None} | ({"types": None} if self.s["types"] else {})
+        return dict.fromkeys(("tokens", "types") if self.s["types"] else ("tokens",))
 
     def y(self) -> Array:
         s = self.s
@@ -193,7 +193,7 @@ class OfPooling(Plain):
     called, tensors_, gives = "the pooling", "x:im keep:i", "m"
 
     def inputs(self) -> dict[str, bool | None]:
-        return {"x": False} | ({"keep": True} if heard_keep(self.s) else {})
+        return {**super().inputs(), **({"keep": True} if heard_keep(self.s) else {})}
 
     def y(self) -> Array:
         x, counts, first = self.read("x"), self.counts("i"), self.s["pool"] == "first"

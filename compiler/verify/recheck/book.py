@@ -25,8 +25,8 @@ class Book:
     extents: dict[str, str]
     #: The sides of `y`.
     gives = "im"
-    #: A distance of tokens that it speaks of.
-    window = 0
+    #: A distance of tokens that it speaks of; whether features turn with tokens.
+    window, rotary = 0, False
 
     def __init__(self, spec: Mapping[str, Any], circuit: Any) -> None:
         self.s, self.circuit = spec, circuit

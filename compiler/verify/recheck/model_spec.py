@@ -20,18 +20,9 @@ Spec = Mapping[str, Any]
 
 #: Transfer functions, as `ir/transfer.py` has them.
 TRANSFERS = (
-    "identity",
-    "exp",
-    "relu",
-    "tanh",
-    "sqrt",
-    "erf",
-    "sigmoid",
-    "gaussian",
-    "log",
-    "softplus",
+    *("identity", "exp", "relu", "tanh", "sqrt", "erf", "sigmoid", "gaussian", "log", "softplus"),
+    *("gelu", "gelu_tanh", "silu", "relu_squared"),
 )
-TRANSFERS += ("gelu", "gelu_tanh", "silu", "relu_squared")
 
 _SITES = ("superficial", "granular", "deep")
 _ANY = {"tokens?": Either(int, str)}

@@ -122,5 +122,5 @@ def check_sizes(network: Any, model: Model) -> None:
             )
             require(meet, f"{path}.{name} has other sizes than what feeds it")
         for name, (_, axes) in circuit.outputs.items():
-            sides = (circuit.axes[axis] for axis in axes)
-            shapes[f"{path}.{name}"] = [sizes.get(side, side) for side in sides]
+            own = [circuit.axes[axis] for axis in axes]
+            shapes[f"{path}.{name}"] = [sizes.get(side, side) for side in own]

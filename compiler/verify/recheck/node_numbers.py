@@ -98,10 +98,10 @@ class Numbers:
     def weights(self, path: str) -> Mapping[str, np.ndarray]:
         """The model's own weights of a block; a tied readout has the table of tokens."""
         assert self.given is not None
-        own = self.given.get(path, {})
-        if self.table is None or path != "readout":
-            return own
-        return {**own, "W": self.given.get(self.table, {})["W_token"]}
+        own, table = self.given.get(path, {}), self.given.get(self.table or "", {})
+        if path == "readout" and "W_token" in table:
+            return {**own, "W": table["W_token"]}
+        return own
 
     def enter(self, path: str, chain: Chain | None) -> None:
         """Note what is found of the numbers of a node, which went through passes or not."""
@@ -109,7 +109,7 @@ class Numbers:
             ledger = chain.ledger if chain else self.alone(path)
         except UnableError as reason:
             self.unable.append(f"{path}: {reason}")
-        except (ValueError, LookupError) as error:
+        except ValueError as error:
             self.wrong.append(f"{path}: {error}")
         else:
             self.wrong += [f"{path}: {each}" for each in ledger.wrong]
@@ -125,7 +125,7 @@ class Numbers:
         """What is known of the numbers of a node that no pass changed."""
         first, last = self.of(path)
         circuit = self.books[path].circuit
-        stored = dict.fromkeys(first if last is None else last, "float64") if first or last else {}
+        stored = dict.fromkeys([*(first or {}), *(last or {})], "float64")
         require(first is None or last is None or set(first) == set(last), "has other tensors")
         return Ledger([SimpleNamespace(**{**vars(circuit), "stored": stored})], [], first, last)
 
