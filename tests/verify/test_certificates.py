@@ -65,6 +65,8 @@ def test_claims_that_are_removed_added_or_upgraded():
         other = copy.deepcopy(true)
         other["claims"][0]["verdict"] = word
         assert recheck(other) != []
+    true["claims"][1]["verdict"] = "proved for all sizes"
+    assert "at most checked exactly" in recheck(true)[0]
 
 
 CLAIMS_TWICE = (
@@ -154,7 +156,7 @@ def test_terms_that_cancel_do_not_widen_a_bound():
     fact["terms"] = [{"coefficient": c, "sizes": [], "reads": [[n, axes]]} for c, n in terms]
     found = certificate(SPEC, before, (before.replace("W_K", "W_K_v2"), [fact]))
     weights = random_weights(SPEC)
-    chain = module.certificate.Chain(found)
+    chain = module.certificate.Certificate(found)
     arrays = circuit_weights(SPEC, weights)
     arrays["W_K_v2"] = 2 * arrays.pop("W_K")
     chain.last_arrays = arrays
@@ -193,7 +195,7 @@ def test_the_spec_of_rotary_embedding_shows_in_the_numbers(tmp_path, style, rota
     found = certificate(spec, str(circuit))
 
     def numbers(of):
-        report = module.certificate.Chain(of).report(tmp_path, weights)
+        report = module.certificate.Certificate(of).report(tmp_path, weights)
         return status(report, "the stored numbers"), status(report, "rotary")
 
     assert numbers(found) == ("re-checked", "re-checked")

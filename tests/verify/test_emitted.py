@@ -17,7 +17,7 @@ from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Bias, Kernel, Mask, PositionBias, Rotary
-from cortico.verify.emission.check import claims_of_files, differing_files
+from cortico.verify.emission.check import claims_of_files, differing_files, emitted_files
 from cortico.verify.exact.circuit import gains
 from cortico.verify.exact.emitted import (
     check_emitted,
@@ -112,13 +112,13 @@ def test_the_file_in_a_folder_is_what_is_emitted_again(tmp_path):
     compilation = compile_attention(case.spec, case.weights)
     compilation.write(tmp_path)
     circuit = load_circuit(tmp_path / "circuit.cortico")
-    assert differing_files(circuit, get_backend("numpy"), tmp_path) == []
+    assert differing_files(emitted_files(circuit, get_backend("numpy")), tmp_path) == []
     lines, right = claims_of_files(circuit, get_backend("numpy"))
     assert right
     assert lines[0] == "attention.py: byte by byte what cortico emits for this circuit"
     assert lines[1].startswith("attention.py: checked exactly, 120 numbers; n = 5, residues")
     (tmp_path / "attention.py").write_text(compilation.files["attention.py"] + "\n")
-    assert differing_files(circuit, get_backend("numpy"), tmp_path) == ["attention.py"]
+    assert differing_files(emitted_files(circuit, get_backend("numpy")), tmp_path) == ["attention.py"]
 
 
 def test_constants_are_read_as_what_they_round():

@@ -1,6 +1,5 @@
 """Claims about models that passes went through, and about the files that are written of them."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,7 @@ from cortico.model_pipeline import compile_model
 from cortico.passes import parse_passes
 from cortico.spec.model_weights import random_model
 from cortico.verify.known import Known
-from cortico.verify.models import COMPILED, NUMBERS, OUTPUTS, certificate_text, verify_model
+from cortico.verify.models import COMPILED, NUMBERS, OUTPUTS, verify_model
 from tests.verify.models.networks import GPT, GPTJ, with_numbers
 
 WEIGHTS = random_model(GPTJ, 2)
@@ -122,13 +121,3 @@ def test_weights_that_do_not_fit_are_no_claim():
     wrong["norm"]["gain"] = np.ones(3)
     with pytest.raises(SpecError, match=r"norm: gain has shape \(3,\)"):
         verify_model(GPT, wrong, network)
-
-
-def test_a_certificate_has_all_claims(compilation):
-    text = certificate_text(compilation.verification, {"model.py": "0" * 64})
-    found = json.loads(text)
-    assert found["spec"]["stack"]["model"] == 6 and found["files"] == {"model.py": "0" * 64}
-    assert [c["claim"] for c in found["claims"]] == [
-        c.claim for c in compilation.verification.claims
-    ]
-    assert "seconds" not in text
