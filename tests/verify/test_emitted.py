@@ -118,7 +118,9 @@ def test_the_file_in_a_folder_is_what_is_emitted_again(tmp_path):
     assert lines[0] == "attention.py: byte by byte what cortico emits for this circuit"
     assert lines[1].startswith("attention.py: checked exactly, 120 numbers; n = 5, residues")
     (tmp_path / "attention.py").write_text(compilation.files["attention.py"] + "\n")
-    assert differing_files(emitted_files(circuit, get_backend("numpy")), tmp_path) == ["attention.py"]
+    assert differing_files(emitted_files(circuit, get_backend("numpy")), tmp_path) == [
+        "attention.py"
+    ]
 
 
 def test_constants_are_read_as_what_they_round():

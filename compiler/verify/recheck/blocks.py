@@ -138,10 +138,8 @@ class OfDense(Plain):
         read = self.linear("W", s["bias"], "b", int(s["transfer"] == "exp"))
         if cap is None:
             return transferred(self.world, function(s["transfer"]), read, 0)
-        within = self.over(read, np.asarray(self.constant(cap), dtype=object))
-        return self.constant(cap) * transferred(
-            self.world, "tanh", within % self.world.primes[0], 0
-        )
+        within = read * self.world.power(1 / number(repr(cap)), [], 0) % self.world.primes[0]
+        return self.constant(cap) * transferred(self.world, "tanh", within, 0)
 
 
 class OfEmbedding(Plain):

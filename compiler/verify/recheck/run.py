@@ -23,9 +23,10 @@ class Run:
 
     def outputs(self) -> Arrays:
         """Output name to its numbers."""
-        found = self.circuit.outputs.items()
+        found, p = self.circuit.outputs.items(), self.world.primes[0]
         return {
-            name: self.contract([self.rate(source, 0)], axes, 0) for name, (source, axes) in found
+            name: self.contract([self.rate(source, 0)], axes, 0) % p
+            for name, (source, axes) in found
         }
 
     def rate(self, name: str, level: int) -> Any:

@@ -1,17 +1,13 @@
 """The re-check of whole models: true certificates hold, what is changed in one or in its folder does not."""
 
 import json
-import random
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 
 from cortico.ir.text import save_network
 from cortico.lowering import lower_model
-from cortico.verify.recheck import examine, recheck
+from cortico.verify.recheck import examine
 from tests.verify.certificates import status
-from tests.verify.models import networks as of
 from tests.verify.models.certificates import (
     certificate,
     claim_of,
@@ -20,7 +16,7 @@ from tests.verify.models.certificates import (
     weights,
     written,
 )
-from tests.verify.models.networks import GPT, GPTJ, MODELS, SEQ2SEQ
+from tests.verify.models.networks import MODELS
 from tests.verify.models.test_wrong_networks import BLOCK, NUMBER, WIRE, WRONG
 
 COMPUTES, WIRES = "layer[0].attention and 1 more: the circuit computes", "the wires spell"
