@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from cortico.lowering import circuit_weights, lower
-from cortico.spec import Rotary, RotaryStyle
+from cortico.spec import AttentionSpec, Rotary, RotaryStyle
 from cortico.spec.weights import random_weights
 from cortico.verify import recheck as module
 from cortico.verify.recheck import examine, recheck
@@ -204,6 +204,16 @@ def test_the_spec_of_rotary_embedding_shows_in_the_numbers(tmp_path, style, rota
     found["spec"]["rotary"]["base"] = 100.0
     found["spec"]["rotary"]["style"] = {"half_split": "interleaved"}.get(style, "half_split")
     assert numbers(found)[0] == "WRONG"
+
+
+@pytest.mark.parametrize("base", [100.0, 10000.0, 100000.0, 1e6])
+def test_powers_of_another_library_are_the_same_frequencies(tmp_path, base):
+    spec = AttentionSpec(128, heads=2, rotary=Rotary(base))
+    weights = random_weights(spec)
+    circuit = lower(spec, weights)
+    (tmp_path / "circuit.safetensors").write_bytes(save(circuit_weights(spec, weights)))
+    chain = module.certificate.Certificate(certificate(spec, str(circuit)))
+    assert status(chain.report(tmp_path, weights), "the stored numbers") == "re-checked"
 
 
 # ---- files -----------------------------------------------------------------------------------------

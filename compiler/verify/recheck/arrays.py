@@ -26,6 +26,9 @@ UNITS = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
 MOST, MOST_EXACT = 10**8, 10**5
 
 
+#: Half units of the last place by which two libraries may differ in a power.
+POWERS = 8
+
 #: A radius above this, relative to the largest number, says nothing.
 LOOSEST = 1e-2
 
@@ -120,7 +123,7 @@ class Ledger:
         self,
         circuits: Sequence[Any],
         steps: Sequence[Any],
-        first: Mapping[str, np.ndarray] | None,
+        first: Mapping[str, Ball] | None,
         last: Mapping[str, np.ndarray] | None,
     ) -> None:
         self.circuits, self.wrong, self.radii = circuits, list[str](), list[np.ndarray]()
@@ -130,8 +133,8 @@ class Ledger:
         for k in reversed(range(len(steps))):
             kept = set(circuits[k].stored) & set(self.at[k + 1]) - self.made[k]
             self.at[k] = {name: self.at[k + 1][name] for name in kept}
-        for name, array in (first or {}).items():
-            self.enter(0, name, exactly(array))
+        for name, ball in (first or {}).items():
+            self.enter(0, name, ball)
         have = set(first or ())
         for k, facts in enumerate(steps):
             have = {
@@ -361,9 +364,9 @@ def apart(one: Ball, other: Ball) -> bool:
     return not bool((np.abs(one.mid - other.mid) <= one.rad + other.rad).all())
 
 
-def placed(textbook: Any, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def placed(textbook: Any, weights: Mapping[str, np.ndarray]) -> dict[str, Ball]:
     """The spec's weights as its first circuit has them: heads in groups, turned features in pairs."""
-    found = dict[str, np.ndarray]()
+    found = dict[str, Ball]()
     for name, array in weights.items():
         if name == "rotary_frequencies":
             continue
@@ -375,9 +378,12 @@ def placed(textbook: Any, weights: Mapping[str, np.ndarray]) -> dict[str, np.nda
         require(array.shape == whole, f"{name} has the shape {array.shape}, expected {whole}")
         if "a" in sides and textbook.rotary:
             array = array.take(turned(textbook), axis=sides.index("a"))
-        found[name] = array.reshape([int(n) for part in parts for n in part])
+        found[name] = exactly(array.reshape([int(n) for part in parts for n in part]))
     if textbook.rotary:
-        found["frequencies"] = frequencies(textbook, weights.get("rotary_frequencies"))
+        given = weights.get("rotary_frequencies")
+        turns = frequencies(textbook, given)
+        error = 0.0 if given is not None else POWERS * UNITS["float64"]
+        found["frequencies"] = Ball(turns, error * turns)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.verify.recheck.arrays import Ledger
+from cortico.verify.recheck.arrays import Ball, Ledger
 from cortico.verify.recheck.book import Book
 from cortico.verify.recheck.claims import APPROXIMATE, OfPass
 from cortico.verify.recheck.facts import Step, check_fact, words
@@ -29,7 +29,7 @@ STEPS = Each(Table({"pass": str, "after": str, "facts": list, "approximate?": bo
 MOST, LONGEST = 1000, 4 * 10**6
 
 #: Arrays of the first circuit, and of the last, each None where they are not here.
-Given = tuple[Mapping[str, np.ndarray] | None, Mapping[str, np.ndarray] | None]
+Given = tuple[Mapping[str, Ball] | None, Mapping[str, np.ndarray] | None]
 
 
 class Once:
