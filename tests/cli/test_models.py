@@ -11,6 +11,7 @@ import transformers
 from safetensors.numpy import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
+from cortico.files.writing import sha256
 from cortico.frontends.spec_file import spec_to_json
 from cortico.frontends.whole_models import read_model
 from cortico.spec.model_weights import random_model
@@ -141,8 +142,40 @@ def test_lesion_of_a_model(cortico, home, tiny):
 def test_verify_a_model(cortico, home, tiny):
     printed = ok(cortico("verify", "tiny", "-o", "proved"))
     assert "proved for" in printed and "every claim" in printed
+    assert "re-check with: cortico verify --check proved/certificate.json" in printed
     certificate = json.loads(Path("proved/certificate.json").read_text())
     assert all(claim["verdict"] != "refuted" for claim in certificate["claims"])
+
+    def found(*arguments):
+        code, printed, _ = cortico("verify", *arguments)
+        return code, " ".join(printed.split())
+
+    code, printed = found("--check", "proved")
+    assert code == 3 and "not re-checked the stored numbers" in printed
+    code, printed = found("tiny", "--check", "proved")
+    assert code == 3 and "re-checked the stored numbers: are made of the model's weights" in printed
+    code, printed = found("proved")
+    assert code == 3 and "model.py: byte by byte what cortico emits for this network" in printed
+    code, _, err = cortico("verify", "tiny", "--layers", "0-1", "--check", "proved")
+    assert code == 2 and "is of another spec than the source" in err
+    code_file = Path("proved/model.py")
+    code_file.write_text(code_file.read_text() + "Path('ran').touch()\n")
+    certificate["files"]["model.py"] = sha256(code_file)
+    Path("proved/certificate.json").write_text(json.dumps(certificate))
+    code, printed = found("proved")
+    assert code == 1 and "differs from what cortico emits for this network" in printed
+    assert not Path("ran").exists()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("backend", ["torch", "brian2"])
+def test_verify_a_folder_of_another_backend(cortico, home, tiny, backend):
+    pytest.importorskip(backend)
+    ok(cortico("compile", "tiny", "--layers", "0", "-o", "made", "--verify", "--backend", backend))
+    code, printed, _ = cortico("verify", "made")
+    assert code == 3 and "byte by byte what cortico emits for this network" in " ".join(
+        printed.split()
+    )
 
 
 def test_a_model_spec_is_compiled_too(cortico, home, tiny):

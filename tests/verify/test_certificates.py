@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from cortico.lowering import circuit_weights, lower
+from cortico.pipeline import compile_attention
 from cortico.spec import AttentionSpec, Rotary, RotaryStyle
 from cortico.spec.weights import random_weights
 from cortico.verify import recheck as module
@@ -132,6 +133,24 @@ def test_facts_about_tensors_without_numbers_are_refused():
     after = before.replace(" b_O[m]", " 0.0")
     found = certificate(SPEC, before, (after, [{"kind": "zero", "old": "b_O"}]))
     assert "it has none" in recheck(found)[0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_sum_of_what_is_zero_is_zero(tmp_path, dtype):
+    """What a pass makes of biases that are all zero is zero, too, of whatever type."""
+    spec = AttentionSpec(8, heads=2, bias=True)
+    weights = random_weights(spec, 0, dtype)
+    weights |= {name: 0 * array for name, array in weights.items() if name.startswith("b_")}
+    compile_attention(spec, weights, "move-value-bias", verify=True).write(tmp_path)
+    found = json.loads((tmp_path / "certificate.json").read_text())
+    report = examine(found, tmp_path, weights)
+    kept = [f.status for f in report.findings if f.what.startswith("move-value-bias keeps")]
+    assert kept == ["re-checked"] and report.wrong == []
+    path = tmp_path / "circuit.safetensors"
+    (bias,) = (name for name in load(path.read_bytes()) if name.startswith("b_O"))
+    path.write_bytes(save({**load(path.read_bytes()), bias: np.full(8, 1e-9)}))
+    found["files"]["circuit.safetensors"] = digest(path.read_bytes())
+    assert any(f"numbers of {bias}" in each for each in recheck(found, tmp_path, weights))
 
 
 def test_one_outlier_hides_nothing(tmp_path):

@@ -26,9 +26,6 @@ UNITS = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
 MOST, MOST_EXACT = 10**8, 10**5
 
 
-#: Half units of the last place by which two libraries may differ in a power.
-POWERS = 8
-
 #: A radius above this, relative to the largest number, says nothing.
 LOOSEST = 1e-2
 
@@ -148,7 +145,7 @@ class Ledger:
         """Note what step k makes of the arrays before it; the names of those made of `have` alone."""
         for name in set(self.circuits[k + 1].stored) & set(self.at[k]) - self.made[k]:
             self.enter(k + 1, name, self.at[k][name])
-        return {n for fact in facts for n in self.derive(k, fact) if self.olds(fact) <= have}
+        return {n for fact in facts for n in self.derive(k, fact) if self.olds(k, fact) <= have}
 
     @property
     def rounding(self) -> float:
@@ -174,9 +171,11 @@ class Ledger:
             raise UnableError(f"the numbers of {name} are not here")
         return self.at[k][name]
 
-    def olds(self, fact: Any) -> set[str]:
-        """The tensors before a step that a fact is about."""
+    def olds(self, k: int, fact: Any) -> set[str]:
+        """The tensors before step k that a fact is about."""
         match fact["kind"]:
+            case "zero" if self.makes_zero(k, fact):
+                return set()
             case "sum" | "vanishing":
                 return {name for term in fact["terms"] for name, _ in term["reads"]}
             case "split" | "selected":
@@ -186,6 +185,10 @@ class Ledger:
             case "tied":
                 return {fact["new"], fact["old"]}
         return {fact["old"]}
+
+    def makes_zero(self, k: int, fact: Any) -> bool:
+        """Whether a fact says of a tensor that only the circuit after step k has that it is zero."""
+        return fact["old"] in set(self.circuits[k + 1].stored) - set(self.circuits[k].stored)
 
     # ---- facts ---------------------------------------------------------------------------------
 
@@ -244,6 +247,8 @@ class Ledger:
                 return dict(self.split(k, fact))
             case "selected":
                 return dict(self.selected(k, fact))
+            case "zero" if self.makes_zero(k, fact):
+                return {fact["old"]: exactly(np.zeros(sizes_of(self.circuits[k + 1], fact["old"])))}
         return {}
 
     def split(self, k: int, fact: Any) -> Any:
@@ -289,7 +294,7 @@ class Ledger:
         require((np.abs(total.mid) <= bound).all(), "a sum of numbers is not zero")
         if not magnitude.any() or fact.get("error"):
             return
-        olds = {name: self.old(k, name) for name in self.olds(fact)}
+        olds = {name: self.old(k, name) for name in self.olds(k, fact)}
         if total.rad.any() or count * magnitude.size > MOST_EXACT:
             raise UnableError("that a sum of numbers is exactly zero")
         numbers = {n: np.vectorize(Fraction, otypes=[object])(ball.mid) for n, ball in olds.items()}
@@ -315,7 +320,7 @@ class Ledger:
 
     def summed(self, k: int, fact: Any) -> tuple[Ball, np.ndarray, int]:
         """The contractions of a fact added up, the sum of their magnitudes, and how many there are."""
-        balls = {name: self.old(k, name) for name in self.olds(fact)}
+        balls = {name: self.old(k, name) for name in self.olds(k, fact)}
         mids = {name: ball.mid for name, ball in balls.items()}
         most = {name: np.abs(ball.mid) + ball.rad for name, ball in balls.items()}
         mid: Any = 0.0
@@ -362,51 +367,3 @@ def apart(one: Ball, other: Ball) -> bool:
     if one.mid.shape != other.mid.shape:
         return True
     return not bool((np.abs(one.mid - other.mid) <= one.rad + other.rad).all())
-
-
-def placed(textbook: Any, weights: Mapping[str, np.ndarray]) -> dict[str, Ball]:
-    """The spec's weights as its first circuit has them: heads in groups, turned features in pairs."""
-    found = dict[str, Ball]()
-    for name, array in weights.items():
-        if name == "rotary_frequencies":
-            continue
-        require(name in textbook.sides, f"{printable_name(name)} is no tensor of the spec")
-        sides = textbook.sides[name]
-        parts = [[textbook.extents[x] for x in textbook.split.get(side, side)] for side in sides]
-        require(all(n.isdigit() for part in parts for n in part), f"{name} has no sizes")
-        whole = tuple(math.prod(map(int, part)) for part in parts)
-        require(array.shape == whole, f"{name} has the shape {array.shape}, expected {whole}")
-        if "a" in sides and textbook.rotary:
-            array = array.take(turned(textbook), axis=sides.index("a"))
-        found[name] = exactly(array.reshape([int(n) for part in parts for n in part]))
-    if textbook.rotary:
-        given = weights.get("rotary_frequencies")
-        turns = frequencies(textbook, given)
-        error = 0.0 if given is not None else POWERS * UNITS["float64"]
-        found["frequencies"] = Ball(turns, error * turns)
-    return found
-
-
-def printable_name(name: str) -> str:
-    """A name of the user's own weights."""
-    return name if name.isidentifier() else repr(name)
-
-
-def turned(textbook: Any) -> list[int]:
-    """Features in the order of planes: `p` and `p + rotated/2`, or `2p` and `2p + 1`; others stay."""
-    rotary, d = textbook.s["rotary"], int(textbook.extents["a"])
-    rotated = rotary.get("rotated") or d
-    half, still = rotated // 2, list(range(rotated, d))
-    if rotary.get("style", "half_split") == "interleaved":
-        return [*range(rotated), *still]
-    return [feature for p in range(half) for feature in (p, p + half)] + still
-
-
-def frequencies(textbook: Any, given: np.ndarray | None = None) -> np.ndarray:
-    """Radians per token of each plane: `base^(-2p/rotated)` unless they are given; others are 0."""
-    rotary, d = textbook.s["rotary"], int(textbook.extents["a"])
-    rotated = rotary.get("rotated") or d
-    found = np.zeros(d // 2)
-    own = [float(rotary.get("base", 10000.0)) ** (-2 * p / rotated) for p in range(rotated // 2)]
-    found[: rotated // 2] = own if given is None else given
-    return found

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from cortico.verify.recheck.arrays import frequencies, placed, read_tensors, wanted_by
+from cortico.verify.recheck.arrays import read_tensors, wanted_by
 from cortico.verify.recheck.chain import STEPS, Chain, Given, Once, computes
 from cortico.verify.recheck.claims import CLAIMS, check_claims
 from cortico.verify.recheck.files import CIRCUIT, NUMBERS, check_files, is_spec, without_weights
 from cortico.verify.recheck.forms import EMITTED, Each, Table, fit, printable, read_json, read_text
 from cortico.verify.recheck.models import ModelCertificate
+from cortico.verify.recheck.placing import frequencies, placed
 from cortico.verify.recheck.report import Finding, Report, attempt
 from cortico.verify.recheck.text import UnableError, require
 from cortico.verify.recheck.textbook import Textbook

@@ -93,6 +93,9 @@ class Step:
         for name in set(before.shapes) - set(before.formulas):
             self.was(name)
         for name in set(after.shapes) - set(after.formulas) - set(self.new):
+            if name in self.zeros - set(before.shapes):  # a new one, of which nothing else is said
+                self.new[name] = np.zeros(world.shape(after, name), dtype=int).astype(object)
+                continue
             same = name in self.old and before.shapes[name] == after.shapes[name]
             require(same, f"tensor {name} has no definition, or other sizes than before")
             self.new[name] = self.old[name]

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cortico.verify.recheck.arrays import Ball, Ledger, Wanted, apart, placed, sizes_of
+from cortico.verify.recheck.arrays import Ball, Ledger, Wanted, apart, sizes_of
 from cortico.verify.recheck.book import Book
 from cortico.verify.recheck.chain import Chain, Given
 from cortico.verify.recheck.forms import printable
 from cortico.verify.recheck.networks import parse_network
+from cortico.verify.recheck.placing import placed
 from cortico.verify.recheck.text import UnableError, require
 
 #: The type of numbers in the text of a circuit, which the text of a network has not.

@@ -1,6 +1,7 @@
 """The re-check of whole models: true certificates hold, what is changed in one or in its folder does not."""
 
 import json
+import re
 
 import pytest
 
@@ -145,6 +146,15 @@ def step(old, new, **more):
     return forge
 
 
+def wider_norm(found):
+    """A norm of 7 features at the end of a stream of 6, in the spec and in the network."""
+    spec("stack", "norm", "model", value=7)(found)
+    block = re.search(r"block norm\n(  .*\n|\n)+", found["lowered"])[0]
+    wider = block.replace("block norm", "block wide").replace("6", "7")
+    found["lowered"] = found["lowered"].replace("node norm : norm", "node norm : wide")
+    found["lowered"] = found["lowered"].rstrip() + "\n\n" + wider
+
+
 FIRST = ("stack", "layers", 0, "steps", 0)
 FORGED = {
     "wire from the wrong level": (
@@ -200,6 +210,7 @@ FORGED = {
     ),
     "one level more": (spec("stack", "layers", 0, "times", value=3), WIRES),
     "no final norm": (lambda found: found["spec"]["stack"].pop("norm"), WIRES),
+    "a norm that is wider than the stream": (wider_norm, WIRES),
     "a word of its own": (spec("stack", "depth", value=2), "the certificate"),
 }
 
