@@ -4,6 +4,8 @@ import hashlib
 import json
 from functools import cache
 
+import pytest
+
 from cortico.model_pipeline import compile_model
 from cortico.spec.model_weights import random_model
 from cortico.verify.certificate import model_certificate_text
@@ -41,3 +43,8 @@ def rehashed(found, folder):
 def claim_of(found, begins):
     """The first claim that begins so."""
     return next(c for c in found["claims"] if c["claim"].startswith(begins))
+
+
+def some(names, *first):
+    """Names, of which the first run with `make test` and the others with `make rest`."""
+    return [n if n in first else pytest.param(n, marks=pytest.mark.full) for n in names]
