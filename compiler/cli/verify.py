@@ -62,7 +62,8 @@ def execute(arguments: Arguments) -> int:
         raise SpecError("give a source to verify, or --check with a certificate")
     compiled = (PathKind.COMPILED, PathKind.MODEL)
     if kind_of(arguments.source, (*compiled, *SOURCES)) in compiled:
-        refuse_options_of_specs(arguments, "tokens", "passes", "output", "latex")
+        others = ("tokens", "passes", "output", "latex", "layers", "architecture")
+        refuse_options_of_specs(arguments, *others)
         return _verify_folder(arguments.source)
     if is_model(arguments.source, arguments):
         return _verify_model(arguments.source, arguments)

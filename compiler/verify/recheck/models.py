@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from cortico.verify.recheck.arrays import read_tensors
 from cortico.verify.recheck.blocks import BOOKS
-from cortico.verify.recheck.chain import STEPS, Chain, Once, computes
+from cortico.verify.recheck.chain import STEPS, Chain, Given, Once, computes
 from cortico.verify.recheck.claims import CLAIMS, OfPass, check_claims
 from cortico.verify.recheck.files import (
     NETWORK,
@@ -91,8 +91,12 @@ class ModelCertificate:
         block = self.network.lines[self.network.nodes[path][0]]
         begins = bare(passes["before"]) == bare("\n".join(block))
         require(begins, f"the passes of {path} do not begin with its block")
-        arrays = lambda: self.numbers.of(path)  # noqa: E731
+        arrays = partial(self.arrays, path)
         return Chain(passes["before"], passes["steps"], self.chance, arrays, self.once)
+
+    def arrays(self, path: str) -> Given:
+        """The numbers of a node before its passes, and after them."""
+        return self.numbers.of(path)
 
     def report(self, folder: Path | None, weights: Mapping[str, Any] | None) -> Report:
         """All findings."""
