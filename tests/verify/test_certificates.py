@@ -218,8 +218,9 @@ def test_the_spec_of_rotary_embedding_shows_in_the_numbers(tmp_path, style, rota
         return status(report, "the stored numbers"), status(report, "rotary")
 
     assert numbers(found) == ("re-checked", "re-checked")
-    found["spec"]["rotary"]["base"] = 500.0
-    assert numbers(found)[0] == "WRONG"
+    for base in (500.0, 100.0000001):
+        found["spec"]["rotary"]["base"] = base
+        assert numbers(found)[0] == "WRONG"
     found["spec"]["rotary"]["base"] = 100.0
     found["spec"]["rotary"]["style"] = {"half_split": "interleaved"}.get(style, "half_split")
     assert numbers(found)[0] == "WRONG"

@@ -129,10 +129,10 @@ def chain(found, path="layer[0].attention"):
 
 
 def step(old, new, **more):
-    """A forgery of the last step of an attention."""
+    """A forgery of the last step of an attention, the second of two that went through the same."""
 
     def forge(found):
-        last = chain(found)["steps"][-1]
+        last = chain(found, "layer[1].attention")["steps"][-1]
         assert old in last["after"]
         last["after"] = last["after"].replace(old, new)
         last.update(more)
@@ -181,6 +181,10 @@ FORGED = {
         text("+ branch[i, m]", "+ 2.0 * branch[i, m]"),
         "layer[0].attention_residual and 3 more: the circuit computes the residual",
     ),
+    "an input that is a mask": (
+        text("input branch (n, 6)", "input branch (n, 6) mask"),
+        "layer[0].attention_residual and 3 more: the circuit computes the residual",
+    ),
     "another function": (
         text("pyramidal_it gelu", "pyramidal_it gelu_tanh"),
         "layer[0].feed_forward and 1 more: the circuit computes",
@@ -214,6 +218,10 @@ FORGED_PASSES = {
     "a step under a forged fact": (
         step("W_V[h, c, m]", "0.0 * W_V[h, c, m]", facts=[{"kind": "zero", "old": "W_V"}]),
         "fold-constants keeps",
+    ),
+    "a step without its fact": (
+        step("W_K_v2", "W_K_v2", facts=[]),
+        "fold-constants keeps the output of layer[1].attention",
     ),
     "a step that is called approximate": (
         lambda found: chain(found)["steps"][0].update(approximate=True),
@@ -270,7 +278,12 @@ FORGED_PASSES = {
 }
 
 
-SAMPLE = ("wire from the wrong level", "levels swapped", "a step that doubles", "a claim upgraded")
+SAMPLE = (
+    "wire from the wrong level",
+    "levels swapped",
+    "a step without its fact",
+    "a claim upgraded",
+)
 SAMPLE += ("another block at a node", "no mask", "another eps")
 
 
