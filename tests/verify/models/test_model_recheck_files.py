@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from cortico.verify.recheck import examine, recheck
@@ -40,9 +41,12 @@ def begins(text, found):
 
 
 def changed(folder, change):
-    """The numbers of the folder, changed."""
+    """The numbers of the folder, changed; each then stored under its own name."""
     path = folder / "network.safetensors"
     arrays = load_file(path)
+    with safe_open(path, "np") as file:
+        tied = json.loads((file.metadata() or {}).get("tied", "{}"))
+    arrays |= {name: arrays[first] for name, first in tied.items()}
     change(arrays)
     save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path)
 
