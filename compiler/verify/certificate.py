@@ -60,6 +60,7 @@ def model_certificate(verification: ModelVerification, files: Mapping[str, str])
         "files": dict(files),
         "emitted": record_of(verification.target) if verification.target else None,
         "lowered": print_network(verification.network),
+        "across": list(verification.across),
         "passes": list(map(_passed, verification.passed)),
         "claims": [claim.record() for claim in verification.claims],
     }

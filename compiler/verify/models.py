@@ -78,6 +78,7 @@ class ModelVerification(Claims):
     network: Network = field(repr=False)
     claims: tuple[Claim, ...]
     passed: tuple[Passed, ...] = field(default=(), repr=False)
+    across: tuple[str, ...] = ()  #: passes across wires that changed anything, which come before
     target: Backend | None = field(default=None, repr=False)
 
 
@@ -112,7 +113,8 @@ def verify_model(
         progress(stage)
         claims += make(subject)
     _require_agreement(claims)
-    return ModelVerification(spec, network, tuple(claims), subject.passed, target)
+    wide = tuple(step.name for step in across if step.changed)
+    return ModelVerification(spec, network, tuple(claims), subject.passed, wide, target)
 
 
 class _Subject(Subject):

@@ -43,6 +43,7 @@ FORM = Table(
         "files": Each(str, dict),
         "lowered": str,
         "emitted": EMITTED,
+        "across": Each(str),
         "passes": Each(Table({"nodes": Each(str), "before": str, "steps": STEPS})),
         "claims": CLAIMS,
     }
@@ -70,6 +71,9 @@ class ModelCertificate:
         fit(certificate, FORM, "it")
         for name in ("passes", "claims", "files"):
             require(len(certificate[name]) <= MOST, f"it has too many {name}")
+        if certificate["across"]:
+            wide = printable(", ".join(certificate["across"]))
+            raise UnableError(f"passes across wires are not re-checked: {wide}")
         self.certificate, self.chance, self.once = certificate, Chance(TIMES * ALL), Once()
         self.model = Model(certificate["spec"])
         self.network = parse_network(certificate["lowered"])

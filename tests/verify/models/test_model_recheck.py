@@ -7,6 +7,7 @@ import pytest
 
 from cortico.ir.text import save_network
 from cortico.lowering import lower_model
+from cortico.verify.certificate import model_certificate_text
 from cortico.verify.recheck import examine
 from tests.verify.certificates import status
 from tests.verify.models.certificates import (
@@ -73,6 +74,14 @@ def test_approximate_passes_are_believed(tmp_path):
     report = examine(found, tmp_path)
     changes = [f for f in report.findings if " changes the output of layer[1].feed" in f.what]
     assert [f.status for f in changes] == ["not re-checked"] and report.wrong == []
+
+
+def test_passes_across_wires_are_not_looked_at():
+    """Nothing of such a certificate is said to hold."""
+    found = json.loads(model_certificate_text(compiled("gpt", "fold-norm").verification, {}))
+    assert found["across"] == ["fold-norm"]
+    report = examine(found, None, weights("gpt"))
+    assert report.code == 3 and [f.status for f in report.findings] == ["not re-checked"]
 
 
 # ---- wrong networks --------------------------------------------------------------------------------
