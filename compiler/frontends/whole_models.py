@@ -65,7 +65,7 @@ def read_model(
     head = model.head(config, architecture)
     decoded = decoder_tokens or tokens
     numbers: dict[str | None, int | None] = {"decoder": decoded, "cross": decoded}
-    families = parts_of_model(family, config)
+    families = {part: f for part, f in parts_of_model(family, config).items() if model.has(part)}
     reader = _Reader(found, replace(config, tokens=tokens), model, head, families, numbers)
     spec, weights = reader.read(sentences)
     given_model(spec, weights)
@@ -103,10 +103,8 @@ class _Reader:
         spec = self.sized(self.spec(specs, sentences, taker))
         weights = dict(self.weights(spec, attentions, taker))
         if spec.readout is not None and spec.readout.tied:
-            names = [
-                self.at("readout", taker) + name for name in self.names("readout")[MATRIX].names
-            ]
-            if taker.own_matrix(names, weights[table_path(spec)][TABLE]):
+            matrix, at = self.names("readout")[MATRIX], self.at("readout", taker)
+            if taker.own_matrix(at, matrix, weights[table_path(spec)][TABLE]):
                 spec = replace(spec, readout=replace(spec.readout, tied=False))
                 weights = dict(self.weights(spec, attentions, taker))
         taker.refuse_rest(self.model.ignored)
@@ -195,11 +193,12 @@ class _Reader:
 
     def names(self, block: str) -> Names:
         """Where the weights of a block are, in the head or in the model."""
-        return {**self.model.table(self.config), **self.head.tensors}.get(block, {})
+        tables = {**self.model.table(self.config), **self.head.table(self.config)}
+        return tables.get(block, {})
 
     def at(self, block: str, taker: Taker) -> str:
         """What stands before these names."""
-        return taker.outer if block in self.head.tensors else taker.inner
+        return taker.outer if block in self.head.table(self.config) else taker.inner
 
 
 def _without_number(path: str) -> tuple[str, int]:
@@ -212,7 +211,9 @@ def _part(path: str, families: Mapping[str | None, Family]) -> str | None:
     """Which part of the model an attention belongs to."""
     if None in families:
         return None
-    return "cross" if path.endswith("cross_attention") else path.split(".")[0]
+    if path.endswith("cross_attention"):
+        return "cross"
+    return "encoder" if path.startswith("encoder.") else "decoder"
 
 
 def _ends(spec: ModelSpec, tokens: int) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def _title(kind):
 
 
 def outputs_of_case(case):
-    return outputs_of(case.build().double(), **case.more)
+    return outputs_of(case.build().double(), **case.arguments)
 
 
 def test_the_experiments_notice_what_matters():

@@ -243,7 +243,7 @@ def test_how_t5_scales(tmp_path, changes):
     spec, weights = read_model(tmp_path, **case.read)
     assert spec.readout.logits.scale == 1.0 and not model.config.scale_decoder_outputs
     found = forward(spec, weights, TOKENS, decoder=TOKENS[: case.read["decoder_tokens"]])
-    assert relative(found["logits"], outputs_of(model, **case.more)["logits"]) < 1e-10
+    assert relative(found["logits"], outputs_of(model, **case.arguments)["logits"]) < 1e-10
 
 
 def test_files_of_which_no_whole_model_is_read(tmp_path):
