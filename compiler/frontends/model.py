@@ -213,8 +213,8 @@ class Model:
     def head(self, config: Config, architecture: str | None) -> Head:
         """What is added to the states. SpecError for a class that is not read, and where none is named."""
         only = next(iter(self.heads)) if len(self.heads) == 1 else None
-        kind = architecture or only or _architecture(config)
-        if kind in self.heads:
+        kind = architecture or _architecture(config) or only
+        if kind is not None and kind in self.heads:
             return self.heads[kind]
         what = f"architectures = {shown(config.values.get('architectures'))}"
         what = what if architecture is None else f"architecture = {shown(architecture)}"
@@ -224,9 +224,11 @@ class Model:
         )
 
 
-def _architecture(config: Config) -> str:
-    """The class of which config.json says that the model is."""
+def _architecture(config: Config) -> str | None:
+    """The class of which config.json says that the model is; None where it says nothing."""
     match config.values.get("architectures"):
+        case None:
+            return None
         case [str(kind)]:
             return kind
     return ""

@@ -13,8 +13,8 @@ from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
 from cortico.frontends.model import (
     PATCHES,
-    STATES,
     Attentions,
+    Head,
     Model,
     Table,
     embedding,
@@ -67,7 +67,8 @@ def tower_of(config: Config, part: str | None, ignore: Collection[str]) -> Confi
     whole = WHOLE_KEYS.resolve(config, ignore)
     key, kind = of_part(config, part, TOWERS)
     table = whole.table(key) or Config(f"{config.source}: {key}", {})
-    return Config(table.source, {"model_type": kind, **table.values})
+    said = {"architectures": config.values.get("architectures")}
+    return Config(table.source, {"model_type": kind, **table.values, **said})
 
 
 #: quick_gelu is x sigmoid(1.702 x), which is silu(1.702 x) / 1.702: the maps around it are scaled.
@@ -97,9 +98,7 @@ def text_tensors(config: Config) -> Table:
         scales = {"W_in": SLOPE, "b_in": SLOPE, "W_out": 1 / SLOPE}
         inner = {name: replace(how, scaled=scales.get(name, 1.0)) for name, how in inner.items()}
     return {
-        "embedding": embedding(
-            f"{place}token_embedding", positions=f"{place}position_embedding"
-        ),
+        "embedding": embedding(f"{place}token_embedding", positions=f"{place}position_embedding"),
         "layer.pre_attention_norm": norm(f"{layer}layer_norm1"),
         "layer.pre_feed_forward_norm": norm(f"{layer}layer_norm2"),
         "layer.feed_forward": inner,
@@ -107,10 +106,12 @@ def text_tensors(config: Config) -> Table:
     }
 
 
+#: What stands beside the reader of texts in a file of both towers, or behind it.
+OTHERS = ("vision_model.", "visual_projection.", "text_projection.", "logit_scale")
 TEXT_MODEL = Model(
     stack=text_stack,
     tensors=text_tensors,
-    heads=heads("CLIPText", Model=STATES),
+    heads=heads("CLIPText", Model=Head(ignored=OTHERS)),
     read={
         "max_position_embeddings": 77,
         "intermediate_size": 2048,

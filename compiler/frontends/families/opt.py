@@ -146,9 +146,7 @@ def tensors(config: Config) -> Table:
         return TENSORS
     size = config.size("hidden_size")
     tokens, own = ("embed_tokens.weight",), both - size
-    places = Part(
-        ("embed_positions.weight",), skipped=ROWS_BEFORE, first=own, count=size
-    )
+    places = Part(("embed_positions.weight",), skipped=ROWS_BEFORE, first=own, count=size)
     return {
         **TENSORS,
         "embedding": {"W_token": Part(tokens, count=own), "W_position": places},

@@ -43,7 +43,9 @@ def outputs_of(model, keep=None, **arguments):
         if getattr(found, key, None) is not None
     }
     if model.config.model_type == "clip_text_model":
-        del given["sentence"]  # the state of the first token that ends a text, which no circuit looks for
+        del given[
+            "sentence"
+        ]  # the state of the first token that ends a text, which no circuit looks for
     return {name: tensor[0].double().numpy() for name, tensor in given.items()}
 
 
