@@ -154,16 +154,16 @@ def both(live, own):
     return own if live is None else live if own is None else live & own
 
 
-def attend_last(query, key, value, scale, least=None, most=None, live=None, sinks=()):
+def attend_last(query, key, value, scale, least=None, most=None, live=None, bias=None, sinks=()):
     """`attend` of the last tokens: the last row is the last column, and so on upwards."""
     rows, columns = query.shape[-2], key.shape[-2]
     if live is None and rows == columns:
-        return attend(query, key, value, scale, least, most, sinks=sinks)
+        return attend(query, key, value, scale, least, most, bias=bias, sinks=sinks)
     if (rows, least) == (1, 0):
         least = None  # of a last row, no column comes later
     if (least, most) != (None, None):
         live = both(live, within(rows, columns, least, most, query.device, columns - rows))
-    return attend(query, key, value, scale, live=live, sinks=sinks)
+    return attend(query, key, value, scale, live=live, bias=bias, sinks=sinks)
 
 
 def past_product(query, key, value, chunk=64):

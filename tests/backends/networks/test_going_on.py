@@ -122,10 +122,21 @@ def test_only_the_last_token_is_read_out(name, kind):
     assert state["tokens"] == sum(PARTS)
 
 
-@pytest.mark.parametrize("name", ["alibi", "linear", "encoder", "translator"])
+@pytest.mark.parametrize("name", ["encoder", "translator"])
 def test_what_cannot_go_on_has_no_step(name, kind):
-    if (kind, name) != (Numpy, "alibi"):
-        assert "step" not in made(kind, name).file
+    assert "step" not in made(kind, name).file
+
+
+def test_a_memory_is_of_one_size(kind):
+    """What linear attention keeps does not grow with the tokens, and lies in the state alone."""
+    each, model, state, sizes = case("linear"), made(kind, "linear"), None, []
+    for part in parts(each.inputs):
+        state, _ = model.step(state, part)
+        kept = [own for own in state.values() if not isinstance(own, int)]
+        sizes.append([array.shape for own in kept for array in own.values()])
+    assert sizes == [[(2, 4, 4, 4)] * 2] * len(PARTS)
+    with pytest.raises(ValueError, match="past keeps less than 2 tokens"):
+        model.step({"tokens": 2}, part)
 
 
 def test_padding_may_come_and_go(kind):
