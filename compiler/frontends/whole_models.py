@@ -167,7 +167,10 @@ class _Reader:
         assert given is not None
         tokens = self.numbers.get(part, self.config.tokens)
         for layer in range(family.count(given, self.found.ignore)):
-            yield family.read(given, tensors, layer, self.found.prefix, self.found.ignore, tokens)
+            where = _path(part if self.model.encoder else None, part, layer)
+            yield family.read(
+                given, tensors, layer, self.found.prefix, self.found.ignore, tokens, where
+            )
             place = "".join(family.placed(self.config, tensors, layer, self.found.prefix))
             elsewhere = tuple(place + each for each in family.ignored)
             inside = {name for name in tensors if name.startswith(place)}
@@ -214,6 +217,12 @@ def _part(path: str, families: Mapping[str | None, Family]) -> str | None:
     if path.endswith("cross_attention"):
         return "cross"
     return "encoder" if path.startswith("encoder.") else "decoder"
+
+
+def _path(stack: str | None, part: str | None, layer: int) -> str:
+    """Where the attention of a layer stands, in a stack that has a name where there are two."""
+    before = "" if stack is None else "encoder." if stack == "encoder" else "decoder."
+    return f"{before}layer[{layer}].{'cross_attention' if part == 'cross' else 'attention'}"
 
 
 def _ends(spec: ModelSpec, tokens: int) -> dict[str, Any]:

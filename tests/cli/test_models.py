@@ -169,6 +169,11 @@ def test_a_model_spec_is_compiled_too(cortico, home, tiny):
         ("generate tiny --text the --temperature -1", "temperature must be zero or a positive"),
         ("generate tiny --text the --top-k 0", "top_k must be a positive integer"),
         ("generate tiny", "--text"),
+        ("compile tiny --layers 2-1", "layers 2-1 of .* do not exist, layers: 0-2"),
+        (
+            "generate tiny --text the --count 13",
+            "'tiny' has positions for 12 tokens, found 1 of the text and 13 to write",
+        ),
         ("run tiny --text the", "is a checkpoint folder, expected a compiled folder"),
     ],
 )

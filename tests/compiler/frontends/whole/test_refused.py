@@ -134,6 +134,16 @@ TENSORS = {
         lose("model.layers.1.mlp.up_proj.weight"),
         "(layer[1].feed_forward):\n  - no tensor 'model.layers.1.mlp.up_proj.weight'",
     ),
+    "lost in attention": (
+        "llama",
+        lose("model.layers.1.self_attn.o_proj.weight"),
+        "(layer[1].attention):\n  - no tensor 'model.layers.1.self_attn.o_proj.weight'",
+    ),
+    "lost in cross attention": (
+        "bart",
+        lose("model.decoder.layers.0.encoder_attn.v_proj.weight"),
+        "(decoder.layer[0].cross_attention):\n  - no tensor 'model.decoder.layers.0.encoder_attn",
+    ),
     "lost at the end": (
         "llama",
         lose("lm_head.weight"),
