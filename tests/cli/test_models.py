@@ -214,3 +214,17 @@ def test_nan_deep_in_a_stack_is_found(cortico, home, tiny):
     save_file(tensors, "tiny/model.safetensors")
     code, _, errors = cortico("compile", "tiny", "-o", "made")
     assert code == 2 and "layer[2].pre_feed_forward_norm: shift has 1 of 16 numbers" in errors
+
+
+def test_nan_in_a_compiled_model_is_found(cortico, home, tiny):
+    """Of a network whose file was changed: what it would write looks like words."""
+    ok(cortico("compile", "tiny", "-o", "made"))
+    tensors = load_file("made/network.safetensors")
+    (name,) = (n for n in tensors if n.startswith("layer[1].feed_forward.W_out"))
+    tensors[name].flat[0] = np.inf
+    save_file(tensors, "made/network.safetensors")
+    for command in (("run", "made"), ("generate", "made")):
+        code, _, errors = cortico(
+            *command, "--text", "the", *["--count", 2] * (command[0] != "run")
+        )
+        assert code == 2 and "layer[1].feed_forward: W_out" in errors, errors
