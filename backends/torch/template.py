@@ -49,9 +49,15 @@ def linear(matrices, biases):
     return layer
 
 
+def copied(array):
+    """A copy as a tensor. PyTorch reads no array of NumPy that lies backwards."""
+    backwards = any(step < 0 for step in getattr(array, "strides", None) or ())
+    return torch.asarray(array.copy() if backwards else array, copy=True)
+
+
 def exact(numbers):
     """The bits of float64 numbers: `module.to(dtype)` leaves integers alone."""
-    return torch.asarray(numbers, copy=True).double().view(torch.int64)
+    return copied(numbers).double().view(torch.int64)
 
 
 def as_tensors(weights, shapes, dtype):
@@ -61,7 +67,7 @@ def as_tensors(weights, shapes, dtype):
         raise ValueError(f"weights are missing: {', '.join(missing)}")
     sizes, tensors = {}, {}
     for name, shape in shapes.items():
-        tensors[name] = checked(name, torch.asarray(weights[name], copy=True), shape, sizes)
+        tensors[name] = checked(name, copied(weights[name]), shape, sizes)
     if dtype is None and tensors:
         dtype = torch.promote_types(max(tensors.values(), key=torch.numel).dtype, torch.float32)
     return {name: tensor.to(dtype) for name, tensor in tensors.items()}

@@ -17,7 +17,7 @@ from cortico.backends.arrays.network.template import (
     logits_of,
     weights_at,
 )
-from cortico.backends.torch.template import attend_last, load_weights, past_product
+from cortico.backends.torch.template import attend_last, copied, load_weights, past_product
 
 #: What an emitted file says of itself.
 CONSTANTS: Any = ...
@@ -35,7 +35,7 @@ def ready(weights, dtype):
     expect_all(weights)
     if dtype is None:
         largest = max(weights.values(), key=lambda weight: math.prod(weight.shape))
-        kind = torch.asarray(largest.reshape(-1)[:1], copy=True).dtype
+        kind = copied(largest.reshape(-1)[:1]).dtype
         dtype = torch.promote_types(kind, torch.float32)
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ValueError(f"dtype must be one of floats, such as torch.float32, found {dtype}")

@@ -5,99 +5,17 @@ import functools
 import numpy as np
 import pytest
 
-from cortico.backends import get_backend
-from cortico.ir.text.networks import stored_arrays
+from tests.backends.networks.emitted import PARTS, Numpy, Torch, parts
 from tests.backends.networks.models import CAUSAL, VOCABULARY, WRITERS, case, network
-
-#: Numbers of tokens that come at once, seven in all.
-PARTS = (3, 1, 1, 2)
-
-
-class Numpy:
-    """The emitted NumPy file of a model, in double precision."""
-
-    def __init__(self, name):
-        self.file = emitted("numpy", name)
-        self.how = {"weights": stored_arrays(network(name)), "dtype": np.float64}
-
-    def __call__(self, inputs, **how):
-        return several(self.file["model"](**inputs, **how, **self.how))
-
-    def step(self, state, inputs, **how):
-        first, *others = inputs.values()
-        names = [*inputs][1:]
-        how |= dict(zip(names, others, strict=True))
-        state, given = self.file["step"](state, first, **how, **self.how)
-        return state, several(given)
-
-    def generate(self, tokens, count, **how):
-        return list(self.file["generate"](tokens, count, **how, **self.how))
-
-    def draws(self, logits, temperature, count):
-        random = np.random.default_rng(0)
-        return [self.file["draw"](logits, temperature, None, random) for _ in range(count)]
-
-
-class Torch(Numpy):
-    """The emitted PyTorch file."""
-
-    def __init__(self, name):
-        torch = pytest.importorskip("torch")
-        self.as_tensor = functools.partial(torch.asarray, copy=True)
-        self.file = emitted("torch", name)
-        self.model = self.file["Model"](stored_arrays(network(name)), dtype=torch.float64)
-
-    def __call__(self, inputs, **how):
-        given = {name: self.as_tensor(array) for name, array in inputs.items()}
-        return several(self.model(**given, **how))
-
-    def step(self, state, inputs, **how):
-        first, *others = map(self.as_tensor, inputs.values())
-        how |= dict(zip([*inputs][1:], others, strict=True))
-        state, given = self.file["step"](self.model, state, first, **how)
-        return state, several(given)
-
-    def generate(self, tokens, count, **how):
-        return list(self.file["generate"](self.model, tokens, count, **how))
-
-    def draws(self, logits, temperature, count):
-        import torch
-
-        random = torch.Generator().manual_seed(0)
-        logits = self.as_tensor(logits)
-        return [self.file["draw"](logits, temperature, None, random) for _ in range(count)]
-
-
-def several(given):
-    given = given if isinstance(given, tuple) else (given,)
-    return [np.asarray(each.detach() if hasattr(each, "detach") else each) for each in given]
-
-
-@functools.cache
-def emitted(backend, name):
-    target = get_backend(backend)
-    namespace = {"__name__": "model", "__file__": "nowhere/model.py"}
-    exec(compile(target.network_source(network(name)), "model.py", "exec"), namespace)
-    return namespace
-
 
 @functools.cache
 def made(kind, name):
-    return kind(name)
+    return kind(network(name))
 
 
 @pytest.fixture(params=[Numpy, Torch])
 def kind(request):
     return request.param
-
-
-def parts(inputs, sizes=PARTS):
-    """Inputs of so many tokens at a time: ids and 0/1 are over tokens last, vectors last but one."""
-    start = 0
-    for size in sizes:
-        own = slice(start, start + size)
-        yield {n: a[..., own, :] if a.dtype.kind == "f" else a[..., own] for n, a in inputs.items()}
-        start += size
 
 
 @pytest.mark.parametrize("name", CAUSAL)
@@ -124,7 +42,7 @@ def test_only_the_last_token_is_read_out(name, kind):
 
 @pytest.mark.parametrize("name", ["encoder", "translator"])
 def test_what_cannot_go_on_has_no_step(name, kind):
-    assert "step" not in made(kind, name).file
+    assert not made(kind, name).steps
 
 
 def test_a_memory_is_of_one_size(kind):
