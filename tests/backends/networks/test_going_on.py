@@ -8,6 +8,7 @@ import pytest
 from tests.backends.networks.emitted import PARTS, Numpy, Torch, parts
 from tests.backends.networks.models import CAUSAL, VOCABULARY, WRITERS, case, network
 
+
 @functools.cache
 def made(kind, name):
     return kind(network(name))
