@@ -262,6 +262,9 @@ CASES = {
     "albert both heads": bert("AlbertForPreTraining", embedding_size=16),
     "bart": Whole("BartForConditionalGeneration", BART),
     "bart states": Whole("BartModel", BART | {"scale_embedding": True}),
+    "mbart": Whole("MBartForConditionalGeneration", BART | {"scale_embedding": True}),
+    "pegasus": Whole("PegasusForConditionalGeneration", BART),
+    "pegasus states": Whole("PegasusModel", BART | {"activation_function": "relu"}),
     "marian": Whole("MarianMTModel", BART | {"scale_embedding": True}),
     "marian two tables": Whole(
         "MarianMTModel",
