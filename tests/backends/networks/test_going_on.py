@@ -5,8 +5,13 @@ import functools
 import numpy as np
 import pytest
 
+from cortico.backends.numpy.past import can_go_on
+from cortico.backends.numpy.plan import Entry, plan
+from cortico.backends.torch.network.block import BlockFile
+from cortico.ir.rewrite import symbolic
+from cortico.lowering import lower
 from tests.backends.networks.emitted import PARTS, Numpy, Torch, parts
-from tests.backends.networks.models import CAUSAL, VOCABULARY, WRITERS, case, network
+from tests.backends.networks.models import CAUSAL, VOCABULARY, WRITERS, attention, case, network
 
 
 @functools.cache
@@ -44,6 +49,24 @@ def test_only_the_last_token_is_read_out(name, kind):
 @pytest.mark.parametrize("name", ["encoder", "translator"])
 def test_what_cannot_go_on_has_no_step(name, kind):
     assert not made(kind, name).steps
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mask": "none", "soft_cap": 0.8},
+        {"mask": "bidirectional_window", "window": 2, "soft_cap": 0.8},
+        {"mask": "none", "position_bias": "alibi"},
+        {"mask": "none", "kernel": "linear"},
+        {"mask": "none", "kernel": "linear", "soft_cap": 0.8},
+    ],
+    ids=str,
+)
+def test_what_hears_later_tokens_cannot_go_on(options):
+    """Whatever the operations in which its tokens meet."""
+    circuit = symbolic(lower(attention(**options)))
+    assert not can_go_on(plan(circuit, on_ranks=False, entry=Entry(goes_on=True)))
+    assert not BlockFile(circuit, "Attention", "attention").can_go_on
 
 
 def test_a_memory_is_of_one_size(kind):
