@@ -7,6 +7,23 @@ from cortico.backends import get_backend
 from cortico.ir.text.networks import stored_arrays
 
 
+def emitted(backend, network):
+    """What the emitted file of a network defines; made once."""
+    _, found = _MADE.setdefault((backend, id(network)), (network, {}))
+    return found or found.update(_definitions(backend, network)) or found
+
+
+#: A network, which is kept so that its id stays its own, and what its file defines.
+_MADE = {}
+
+
+def _definitions(backend, network):
+    source = get_backend(backend).network_source(network)
+    namespace = {"__name__": "model", "__file__": "nowhere/model.py"}
+    exec(compile(source, "model.py", "exec"), namespace)
+    return namespace
+
+
 class Numpy:
     """The emitted NumPy file of a network, in double precision unless told."""
 
@@ -14,14 +31,8 @@ class Numpy:
 
     def __init__(self, network, dtype="float64"):
         self.network, self.dtype = network, dtype
-        self.file = self.emitted()
+        self.file = emitted(self.backend, network)
         self.how = {"weights": stored_arrays(network), "dtype": np.dtype(dtype).type}
-
-    def emitted(self):
-        source = get_backend(self.backend).network_source(self.network)
-        namespace = {"__name__": "model", "__file__": "nowhere/model.py"}
-        exec(compile(source, "model.py", "exec"), namespace)
-        return namespace
 
     @property
     def steps(self):
@@ -55,7 +66,7 @@ class Torch(Numpy):
         torch = pytest.importorskip("torch")
         self.network, self.kind = network, getattr(torch, dtype)
         self.as_tensor = lambda array: torch.asarray(np.array(array))
-        self.file = self.emitted()
+        self.file = emitted(self.backend, network)
         self.model = self.file["Model"](stored_arrays(network), dtype=self.kind)
 
     def __call__(self, inputs, **how):
