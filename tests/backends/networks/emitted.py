@@ -9,8 +9,10 @@ from cortico.ir.text.networks import stored_arrays
 
 def emitted(backend, network):
     """What the emitted file of a network defines; made once."""
-    _, found = _MADE.setdefault((backend, id(network)), (network, {}))
-    return found or found.update(_definitions(backend, network)) or found
+    key = backend, id(network)
+    if key not in _MADE:
+        _MADE[key] = network, _definitions(backend, network)
+    return _MADE[key][1]
 
 
 #: A network, which is kept so that its id stays its own, and what its file defines.
