@@ -26,10 +26,13 @@ def plain(name: str) -> str:
 
 
 class Names:
-    """Hands out identifiers, each once. `reserved` are taken from the start."""
+    """Hands out identifiers, each once. `reserved` are taken from the start.
+
+    `super` is never handed out: Python reads `__class__` where that name is.
+    """
 
     def __init__(self, reserved: Iterable[str] = ()) -> None:
-        self._taken = {*keyword.kwlist, *keyword.softkwlist, *reserved}
+        self._taken = {*keyword.kwlist, *keyword.softkwlist, "super", *reserved}
 
     def fresh(self, name: str) -> str:
         """A Python identifier close to `name` that nothing else uses."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from cortico.backends.numpy.network import emit_network
 from cortico.frontends.tokenizer import encode, read_tokenizer
 from cortico.frontends.whole_models import WholeModel, read_model
 from cortico.ir import InputKind
+from cortico.ir.analysis.inputs import within_tables
 from cortico.ir.arguments import kind
 from cortico.ir.errors import SpecError, named
 from cortico.ir.fields import MOST, number, whole
@@ -49,6 +51,7 @@ class Writer:
             )
         self._generate, self._dtype = code["generate"], np.dtype(dtype).type
         self._weights = code["pack"](stored_arrays(network), self._dtype)
+        self._name, self._room = named(network.name), _room(network)
 
     @kind
     def write(
@@ -63,9 +66,14 @@ class Writer:
         """Pieces of what follows `text`: up to `count` tokens, until a special token would come.
 
         Each token is the likeliest at a temperature of 0, else drawn from softmax(logits / temperature), of
-        the `top_k` likeliest where that is given.
+        the `top_k` likeliest where that is given. SpecError when there are more tokens than positions.
         """
         (prompt,), _ = encode(self.tokenizer, [text], self.vocabulary)
+        if len(prompt) + count - 1 > self._room:
+            raise SpecError(
+                f"{self._name} has positions for {self._room:,} tokens, found {len(prompt):,} of the text and "
+                f"{count:,} to write"
+            )
         drawn = self._generate(
             prompt,
             count,
@@ -94,6 +102,12 @@ class Writer:
                 continue
             yield text[len(told) :]
             told = text
+
+
+def _room(network: Network) -> int:
+    """How many tokens a network has learned positions for."""
+    sizes = (within_tables(c, dict.fromkeys(c.symbols, SIZE)).values() for c in network.blocks)
+    return min(itertools.chain(*sizes), default=SIZE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -191,7 +191,8 @@ def _built(
         return kind(**values)
     except SpecError as error:
         # what does not fit together stands one a line, under a headline that the caller replaces
-        faults.extend(("", line.removeprefix("  - ")) for line in str(error).split("\n")[1:])
+        where = f"{path.removesuffix('.')}:" if path else ""
+        faults.extend((where, line.removeprefix("  - ")) for line in str(error).split("\n")[1:])
         return None
 
 

@@ -235,10 +235,11 @@ class PastProduct:
 
     now: str
     past: str
+    kept: str = ""  #: under which name earlier calls left the memory, where tokens go on
 
     def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
         parts = self.matrices(write, result, operands)
-        return self.shaped(write, write.past_product(*parts), result, operands)
+        return self.shaped(write, write.past_product(*parts, kept=self.kept), result, operands)
 
     def matrices(
         self,

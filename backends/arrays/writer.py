@@ -5,6 +5,7 @@ This is NumPy's; other libraries override what they call differently.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ class Writer:
     library = "np"
     language = "numpy"  #: the column of transfer functions
     attend_arguments: tuple[str, ...] = ()  #: further arguments of the helper `attend`
+    past_arguments: tuple[str, ...] = ()  #: and of `past_product`
 
     def __init__(self, sizes: Mapping[str, str]) -> None:
         self.sizes = sizes
@@ -139,9 +141,16 @@ class Writer:
         """A division that gives zero where the divisor is zero: a helper of the emitted file."""
         return f"divide({numerator}, {divisor})"
 
-    def past_product(self, query: str, key: str, value: str) -> str:
-        """Σ over the past of (query · key) value: a helper of the emitted file."""
-        return f"past_product({query}, {key}, {value})"
+    def past_product(self, *parts: str, kept: str = "") -> str:
+        """Σ over the past of (query · key) value: a helper of the emitted file.
+
+        With `kept`, what earlier calls left in `past` under that name is in the sum, too.
+        """
+        arguments = ", ".join([*parts, *self.past_arguments])
+        if not kept:
+            return f"past_product({arguments})"
+        name = json.dumps(kept, ensure_ascii=False)
+        return f"past_product_behind(past, {name}, start, {arguments})"
 
     @property
     def infinity(self) -> str:

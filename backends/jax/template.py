@@ -61,8 +61,10 @@ def token_numbers(name, array, count):
 
 
 def precision_of(*weights):
-    """The precision of all weights, at least float32."""
-    return jnp.result_type(jnp.float32, *(getattr(each, "dtype", float) for each in weights)).type
+    """The precision of the largest weight, at least float32."""
+    kinds = [jnp.result_type(getattr(each, "dtype", float)) for each in weights]
+    sizes = [(np.size(each), kind.itemsize) for each, kind in zip(weights, kinds)]
+    return jnp.result_type(jnp.float32, kinds[sizes.index(max(sizes))]).type
 
 
 def shard(mesh, weights):
@@ -120,7 +122,7 @@ def past_product(query, key, value, chunk=64):
 def attend_window(query, key, value, scale, least, most, live=None, mesh=None):
     """`attend` where a row hears only columns near it: a block of rows is given these columns alone."""
     rows, width = query.shape[-2], BLOCK + most - least
-    if mesh is not None or key.shape[-2] != rows or least < 0 or rows <= 2 * width:
+    if mesh is not None or key.shape[-2] != rows or not 0 <= least <= most or rows <= 2 * width:
         return attend(query, key, value, scale, least, most, live, mesh=mesh)
     exists = jnp.ones((1, 1, rows), bool) if live is None else live
     columns = [window_columns(part, most) for part in (key, value, exists.mT)]

@@ -195,6 +195,7 @@ def _no_longer_read(
 
 def _lines(file: Plan, statement: Statement) -> Iterator[str]:
     write = file.ranks.write if file.ranks.is_inner(statement) else file.write
+    statement = past.going_on(file, statement)
     yield from statement_lines(file.ranks.with_bias_once(statement), write)
     yield from file.ranks.meeting_line(statement)
 

@@ -17,6 +17,8 @@ class ThreadedWriter(Writer):
     `slices` are the Python names of a rank's slice of some axes.
     """
 
+    past_arguments = ("threads",)
+
     def __init__(self, sizes: Mapping[str, str], slices: Mapping[str, str] | None = None) -> None:
         super().__init__(sizes)
         self._slices = slices or {}
@@ -24,9 +26,6 @@ class ThreadedWriter(Writer):
     def positions(self, axis: str) -> str:
         own = self._slices.get(axis)
         return f"np.arange({own}.start, {own}.stop)" if own else super().positions(axis)
-
-    def past_product(self, query: str, key: str, value: str) -> str:
-        return f"past_product({query}, {key}, {value}, threads)"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Tokens that come after others: what tiles read of earlier tokens is kept, and positions go on from there.
 
-A circuit can go on when no query hears a later token, and tokens meet nowhere but in its tiles. Then what the
-tiles read of a token (its key and its value) stays as it is when more tokens come.
+A circuit can go on when no query hears a later token, and tokens meet nowhere but in its tiles and in sums over
+the past. Then what the tiles read of a token (its key and its value) stays as it is when more tokens come, and of
+a sum one memory is kept, of any number of tokens.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from cortico.backends.arrays.going_on import one_token_will_do, with_memory
+from cortico.backends.arrays.operations import PastSum
+from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
+from cortico.backends.numpy.operations import Part
 from cortico.backends.numpy.plan import Plan
-from cortico.backends.numpy.streaming import one_token_will_do
 from cortico.backends.numpy.tiling import Tile
 from cortico.ir import Extent, Role
 
@@ -22,12 +26,13 @@ NEW = "new"
 def can_go_on(plan: Plan) -> bool:
     """Whether the tokens of a call can come after others."""
     tile, tokens = plan.tiling.tile, plan.tokens
-    if plan.sized_later or plan.recalls or not all(isinstance(c, str) for c in _clocks(plan)):
+    if plan.sized_later or not all(isinstance(clock, str) for clock in _clocks(plan)):
         return False
     apart = [*plan.tiling.before, *plan.tiling.after]
     return (
         len(_clocks(plan)) <= 1
-        and all(one_token_will_do(statement, tokens) for statement in apart)
+        and all(one_token_will_do(statement, tokens, Part) for statement in apart)
+        and not any(isinstance(statement.operation, PastSum) for statement in apart)
         and all(tokens & {*result.axes} for result in plan.packing.results)
         and (tile is None or _has_one_way(tile, tokens))
     )
@@ -35,7 +40,8 @@ def can_go_on(plan: Plan) -> bool:
 
 def keeps_tokens(plan: Plan) -> bool:
     """Whether the function has the argument `past`."""
-    return plan.entry.goes_on and plan.tiling.tile is not None and can_go_on(plan)
+    meets = plan.tiling.tile is not None or plan.recalls
+    return plan.entry.goes_on and meets and can_go_on(plan)
 
 
 def counts_tokens(plan: Plan) -> bool:
@@ -50,9 +56,14 @@ def arguments(plan: Plan) -> list[str]:
 
 def slice_lines(plan: Plan) -> Iterator[str]:
     """The line that says where the tokens of the call stand."""
-    if counts_tokens(plan):
+    if counts_tokens(plan) and (plan.tiling.tile or _has_positions(plan)):
         (clock,) = _clocks(plan)
         yield f"{NEW} = slice(start, start + sizes[{json.dumps(clock)}])  # the tokens of this call"
+
+
+def going_on(plan: Plan, statement: Statement) -> Statement:
+    """A statement outside tiles, where the tokens of a call come after others."""
+    return with_memory(statement) if keeps_tokens(plan) else statement
 
 
 def kept_lines(plan: Plan, tile: Tile) -> Iterator[str]:

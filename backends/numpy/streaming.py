@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cortico.backends.arrays.file import assignment
-from cortico.backends.arrays.operations import PastProduct, PastSum, Reread
+from cortico.backends.arrays.going_on import one_token_will_do
+from cortico.backends.arrays.operations import PastProduct, PastSum
 from cortico.backends.arrays.program import Statement
-from cortico.backends.arrays.variables import Variable, axes_of
+from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.numpy.operations import Part
 from cortico.backends.numpy.plan import Plan
@@ -62,21 +63,8 @@ def _can_stream(plan: Plan) -> bool:
         and len(clocks) == 1
         and all(sum(side in clocks for side in tensor.shape) <= 1 for tensor in plan.circuit.inputs)
         and all(tokens & {*result.axes} for result in plan.packing.results)
-        and all(one_token_will_do(s, tokens) for s in statements)
+        and all(one_token_will_do(s, tokens, Part) for s in statements)
     )
-
-
-def one_token_will_do(statement: Statement, tokens: frozenset[str]) -> bool:
-    """Whether a statement does with each token what it would do if there were no other."""
-    variables = (statement.result, *statement.operands)
-    if any(len(tokens & {*variable.axes}) > 1 for variable in variables):
-        return False
-    if isinstance(statement.operation, PastProduct | PastSum | Part):
-        return True
-    if isinstance(statement.operation, Reread):  # of the same token, whatever it is called
-        return all(len(tokens & {*v.axes}) == 1 for v in variables) or not statement.lost & tokens
-    met = tokens & axes_of(statement.operands)
-    return bool(statement.operands) and met == tokens & {*statement.result.axes}
 
 
 class _StepCode:

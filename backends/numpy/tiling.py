@@ -10,21 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cortico.backends.arrays.operations import (
-    Add,
-    Contract,
-    Divide,
-    Inside,
-    Multiply,
-    Numbers,
-    Peak,
-    Reorder,
-    Scale,
-    Select,
-    ShiftedExponential,
-)
+from cortico.backends.arrays.outside import summed_inside
 from cortico.backends.arrays.program import Statement
-from cortico.backends.arrays.variables import Variable, axes_of
+from cortico.backends.arrays.variables import Variable
 from cortico.backends.numpy.operations import Own, Part, Project
 from cortico.ir import Bound, Extent
 from cortico.ir.domain import conjunction
@@ -153,7 +141,7 @@ class _Region:
 
     def _bounds(self) -> tuple[Bound, ...]:
         """The bounds that leave each row some columns: they cut these short in a tile."""
-        bounds = conjunction(_summed_inside(self._inner, self._rows, self._columns))
+        bounds = conjunction(summed_inside(self._inner, self._rows, self._columns))
         regular = self._square and all(bound.offset >= 0 for bound in bounds)
         return bounds if regular else ()
 
@@ -200,62 +188,3 @@ class _Region:
         read = {o.code for s in self._all if s.result.code not in inner for o in s.operands}
         read |= {result.code for result in self._results}
         return [s.result for s in self._inner if s.result.code in read]
-
-
-@dataclass(frozen=True)
-class _Outside:
-    """What an array is outside some bounds."""
-
-    zero: frozenset[Bound] = frozenset()
-    silent: frozenset[Bound] = frozenset()  #: minus infinity: the exponent of zero
-
-    def within(self, axes: Iterable[str]) -> _Outside:
-        known = {*axes}
-        kept = (
-            frozenset(b for b in bounds if {b.left, b.right} <= known)
-            for bounds in (self.zero, self.silent)
-        )
-        return _Outside(*kept)
-
-
-def _summed_inside(statements: Iterable[Statement], rows: str, columns: str) -> frozenset[Bound]:
-    """The bounds on rows and columns outside which all that is summed over the columns is nothing."""
-    outside: dict[str, _Outside] = {}
-    summed: list[frozenset[Bound]] = []
-    for statement in statements:
-        result, operands = statement.result, statement.operands
-        parts = [outside.get(v.code, _Outside()) for v in operands]
-        outside[result.code] = _outside(statement, parts).within(result.axes)
-        if columns in axes_of(operands) - {*result.axes}:
-            wide = [part for v, part in zip(operands, parts, strict=True) if columns in v.axes]
-            if isinstance(statement.operation, Peak):
-                summed.append(frozenset.intersection(*(part.silent for part in wide)))
-            else:
-                summed.append(_union(*(part.zero for part in wide)))
-    common = frozenset.intersection(*summed) if summed else frozenset[Bound]()
-    return frozenset(b for b in common if {b.left, b.right} == {rows, columns})
-
-
-def _outside(statement: Statement, parts: Sequence[_Outside]) -> _Outside:
-    """The bounds outside which a result is zero, or the exponent of zero."""
-    zeros = [part.zero for part in parts]
-    match statement.operation:
-        case Inside(bounds=bounds):
-            return _Outside(zero=frozenset(bounds))
-        case Select(silent=True):
-            return _Outside(silent=_union(parts[0].silent, *zeros[1:]))
-        case Select() | Multiply() | Contract():
-            return _Outside(zero=_union(*zeros))
-        case Add():
-            return _Outside(zero=frozenset.intersection(*zeros))
-        case ShiftedExponential():
-            return _Outside(zero=parts[0].silent)
-        case Scale() | Divide() | Numbers():
-            return _Outside(zero=zeros[0])
-        case Reorder():
-            return parts[0]
-    return _Outside()
-
-
-def _union(*sets: frozenset[Bound]) -> frozenset[Bound]:
-    return frozenset().union(*sets)

@@ -90,8 +90,14 @@ class Recording:
         array = self.given[name]
         if isinstance(array, Array):
             is_ids = isinstance(tensor, Input) and tensor.kind is InputKind.TOKEN
-            return array if is_ids else array.astype(self.dtype)
+            return self._numbers(array, tensor.shape[-1]) if is_ids else array.astype(self.dtype)
         return self._stored(name, np.asarray(array, self.dtype))
+
+    def _numbers(self, ids: Array, count: Extent) -> Array:
+        """The same numbers of tokens; the graph stops at others. Gather counts negative ones from the end."""
+        names = self.helpers.names
+        assert isinstance(count, int)
+        return names.take(names.arange(count), names.where(ids > -1, ids, count), axis=0)
 
     def _placed(self, formula: Formula, tokens: Array | int) -> Array:
         """What a formula makes of the positions of so many tokens."""

@@ -46,7 +46,7 @@ def _called(entry: Any, weights: Arrays, inputs: Arrays, dtype: Any) -> tuple[An
     import torch
 
     module = entry(weights, dtype=getattr(torch, dtype.__name__))
-    given = {name: torch.asarray(array, copy=True) for name, array in inputs.items()}
+    given = {name: torch.asarray(array.copy()) for name, array in inputs.items()}
     with torch.no_grad():
         result = module(**given)
     several = result if isinstance(result, tuple) else (result,)

@@ -124,30 +124,19 @@ def _batched(statements: Iterable[Statement], names: Iterable[str]) -> Iterator[
         yield replace(statement, result=seen(statement.result), operands=operands)
 
 
-def attention_alone(
-    circuit: Circuit, statements: Collection[Statement], tokens: Collection[str]
-) -> Attend | None:
-    """The operation in which tokens meet, along axes that are `tokens`, where there is one. UnsupportedError
-    when they meet elsewhere, too."""
-    found = [s.operation for s in statements if isinstance(s.operation, Attend)]
-    if len(found) > 1:
-        raise _unsupported(circuit, f"{len(found)} {_KERNELS}")
-    if any(attend.biases for attend in found):
-        raise _unsupported(circuit, "a position bias of scores")
-    others = (s for s in statements if s.operation not in found)
-    if any(s.lost & {*tokens} or len({*tokens} & {*s.result.axes}) > 1 for s in others):
-        raise _unsupported(circuit, f"{len(found)} {_KERNELS}" if not found else _ELSEWHERE)
-    return found[0] if found else None
-
-
 def _only_attention(
     circuit: Circuit, statements: Collection[Statement], tokens: Collection[str]
 ) -> Attend:
-    """The same where there must be one."""
-    attend = attention_alone(circuit, statements, tokens)
-    if attend is None:
-        raise _unsupported(circuit, f"0 {_KERNELS}")
-    return attend
+    """The operation in which tokens meet, along axes that are `tokens`. UnsupportedError where that is not one."""
+    found = [s.operation for s in statements if isinstance(s.operation, Attend)]
+    others = [s for s in statements if s.operation not in found]
+    if len(found) != 1:
+        raise _unsupported(circuit, f"{len(found)} {_KERNELS}")
+    if found[0].biases:
+        raise _unsupported(circuit, "a position bias of scores")
+    if any(s.lost & {*tokens} or len({*tokens} & {*s.result.axes}) > 1 for s in others):
+        raise _unsupported(circuit, _ELSEWHERE)
+    return found[0]
 
 
 def _token(attend: Attend, tokens: Collection[str]) -> str:

@@ -49,9 +49,15 @@ def linear(matrices, biases):
     return layer
 
 
+def copied(array):
+    """A copy as a tensor. PyTorch reads no array of NumPy that lies backwards."""
+    backwards = any(step < 0 for step in getattr(array, "strides", None) or ())
+    return torch.asarray(array.copy() if backwards else array, copy=True)
+
+
 def exact(numbers):
     """The bits of float64 numbers: `module.to(dtype)` leaves integers alone."""
-    return torch.asarray(numbers, copy=True).double().view(torch.int64)
+    return copied(numbers).double().view(torch.int64)
 
 
 def as_tensors(weights, shapes, dtype):
@@ -61,7 +67,7 @@ def as_tensors(weights, shapes, dtype):
         raise ValueError(f"weights are missing: {', '.join(missing)}")
     sizes, tensors = {}, {}
     for name, shape in shapes.items():
-        tensors[name] = checked(name, torch.asarray(weights[name], copy=True), shape, sizes)
+        tensors[name] = checked(name, copied(weights[name]), shape, sizes)
     if dtype is None and tensors:
         dtype = torch.promote_types(max(tensors.values(), key=torch.numel).dtype, torch.float32)
     return {name: tensor.to(dtype) for name, tensor in tensors.items()}
@@ -154,16 +160,16 @@ def both(live, own):
     return own if live is None else live if own is None else live & own
 
 
-def attend_last(query, key, value, scale, least=None, most=None, live=None, sinks=()):
+def attend_last(query, key, value, scale, least=None, most=None, live=None, bias=None, sinks=()):
     """`attend` of the last tokens: the last row is the last column, and so on upwards."""
     rows, columns = query.shape[-2], key.shape[-2]
     if live is None and rows == columns:
-        return attend(query, key, value, scale, least, most, sinks=sinks)
+        return attend(query, key, value, scale, least, most, bias=bias, sinks=sinks)
     if (rows, least) == (1, 0):
         least = None  # of a last row, no column comes later
     if (least, most) != (None, None):
         live = both(live, within(rows, columns, least, most, query.device, columns - rows))
-    return attend(query, key, value, scale, live=live, sinks=sinks)
+    return attend(query, key, value, scale, live=live, bias=bias, sinks=sinks)
 
 
 def past_product(query, key, value, chunk=64):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,13 +164,28 @@ def _of_checkpoint(source: Path, arguments: LayerArguments) -> tuple[ModelSpec, 
 
 
 def read_network(folder: Path) -> Network:
-    """The network of a compiled model. An error in its files is the user's input: SpecError."""
+    """The network of a compiled model. An error in its files, NaN too, is the user's input: SpecError."""
     from cortico.files.names import NETWORK
     from cortico.ir import CircuitError, SpecError
+    from cortico.ir.errors import bullet_list
     from cortico.ir.text import load_network
 
     kind_of(folder, (PathKind.MODEL,))
     try:
-        return load_network(folder / NETWORK)
+        network = load_network(folder / NETWORK)
     except CircuitError as error:
         raise SpecError(str(error)) from None
+    wrong = [*_not_finite(network)]
+    if wrong:
+        raise SpecError(f"weights of {str(folder)!r} are wrong:{bullet_list(wrong)}")
+    return network
+
+
+def _not_finite(network: Network) -> Iterator[str]:
+    """A line for each array with numbers that are none, as no spec is given such."""
+    import numpy as np
+
+    for node in network:
+        for name, array in node.values.items():
+            if not np.isfinite(array).all():
+                yield f"{node.path}: {name} has numbers that are NaN or infinite"

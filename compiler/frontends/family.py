@@ -96,22 +96,24 @@ class Family:
         prefix: str | None = None,
         ignore: Collection[str] = (),
         tokens: int | None = None,
+        where: str = "",
     ) -> Attention:
-        """The attention of a layer. SpecError for what is missing, wrong or not understood.
+        """The attention of a layer. SpecError for what is missing, wrong or not understood, that says `where`.
 
         `tokens`: how many there are. A family with a bias by distance needs it, and a rope by length.
         """
+        where = where or f"layer {layer}"
         resolved = replace(self.keys.resolve(config, ignore), tokens=tokens)
         spec, computed = self.describe(resolved, layer)
         model, place = self.placed(resolved, tensors, layer, prefix)
-        scoped = tensors.scoped(model + place, f"layer {layer}")
+        scoped = tensors.scoped(model + place, where)
         vectors = self._vectors(spec)
         names = (name for stored in vectors.values() for name in stored)
         weights = self.maps.take(spec, scoped, (*self.ignored, *names))
         weights = stretched(spec, weights | computed | self._others(spec, vectors, scoped))
         if self.distances is None:
             return spec, weights
-        table, stored = self.distances(resolved), tensors.scoped(model, f"layer {layer}")
+        table, stored = self.distances(resolved), tensors.scoped(model, where)
         return _with_bias(spec, weights, table, stored, tokens)
 
     def _vectors(self, spec: AttentionSpec) -> dict[str, dict[str, tuple[int, ...]]]:

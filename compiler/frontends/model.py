@@ -42,7 +42,6 @@ HARMLESS = words(
 #: Why whole models of a family are not read.
 EXPERTS = "the feed-forward blocks of {} are a mixture of experts, which no spec has"
 PATCHES = "{} hears patches of images, and whole models hear tokens"
-SOUND = "{} hears sound, and whole models hear tokens"
 
 #: The attention of each layer of a stack.
 Attentions = Sequence[AttentionSpec]
@@ -54,7 +53,7 @@ class Stored:
 
     names: under which it may stand; those that a file has are of one tensor.
     transposed: as (in, out), like GPT-2's `Conv1D`.
-    added: to each of its numbers.
+    added: to each of its numbers; scaled: what each is multiplied by.
     skipped: rows before those that count.
     part, parts: it is one of several of the same size, one below the other.
     row: a vector that stands as a matrix of one row.
@@ -64,6 +63,7 @@ class Stored:
     names: tuple[str, ...]
     transposed: bool = False
     added: float = 0.0
+    scaled: float = 1.0
     skipped: int = 0
     part: int = 0
     parts: int = 1
@@ -76,11 +76,13 @@ class Stored:
         return whole[::-1] if self.transposed else whole
 
     def weight(self, array: np.ndarray, wanted: tuple[int, ...]) -> np.ndarray:
-        """The weight, of this shape, of the tensor in the file; a view, but where something is added."""
+        """The weight, of this shape, of the tensor in the file; a view, but where numbers are changed."""
         first = self.skipped + self.part * wanted[0]
         stored = array[0] if self.row else array.T if self.transposed else array
         found = stored[first : first + wanted[0]]
-        return found.astype(np.float64) + self.added if self.added else found
+        if self.added or self.scaled != 1.0:
+            return found.astype(np.float64) * self.scaled + self.added
+        return found
 
 
 #: Weight of a block to how it is stored.
@@ -152,10 +154,14 @@ class Head:
     from there or within the model, of what its `forward` does not use.
     """
 
-    readout: Callable[[Config], Readout] | None = None
+    readout: Callable[[Config], Readout | None] | None = None
     sentence: Callable[[Config], Sentence] | None = None  #: where the file has its tensors
-    tensors: Table = field(default_factory=dict)
+    tensors: Table | Callable[[Config], Table] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+
+    def table(self, config: Config) -> Table:
+        """Where its tensors are."""
+        return self.tensors(config) if callable(self.tensors) else self.tensors
 
 
 STATES = Head()
@@ -173,7 +179,8 @@ class Model:
     heads: classes that are read, as `architectures` of config.json names them.
     read, harmless, fixed: keys, as `Keys` has them, beside those that attention reads.
     ignored: patterns (`fnmatch`) of tensors of the model that do not matter.
-    parts: whose attentions `stack` is given; `encoder` is given those of the part of that name.
+    parts: whose attentions `stack` is given; `encoder` is given those of the part of that name. Without it,
+        cross attention hears states that are given.
     """
 
     stack: Callable[..., Stack]
@@ -185,6 +192,10 @@ class Model:
     ignored: tuple[str, ...] = ()
     encoder: Callable[..., Stack] | None = None
     parts: tuple[str | None, ...] = (None,)
+
+    def has(self, part: str | None) -> bool:
+        """Whether attentions of this part are read."""
+        return part in self.parts or (self.encoder is not None and part == "encoder")
 
     def keys(self, of_attention: Keys) -> Keys:
         """All keys of the family's config.json."""
@@ -202,8 +213,8 @@ class Model:
     def head(self, config: Config, architecture: str | None) -> Head:
         """What is added to the states. SpecError for a class that is not read, and where none is named."""
         only = next(iter(self.heads)) if len(self.heads) == 1 else None
-        kind = architecture or only or _architecture(config)
-        if kind in self.heads:
+        kind = architecture or _architecture(config) or only
+        if kind is not None and kind in self.heads:
             return self.heads[kind]
         what = f"architectures = {shown(config.values.get('architectures'))}"
         what = what if architecture is None else f"architecture = {shown(architecture)}"
@@ -213,9 +224,11 @@ class Model:
         )
 
 
-def _architecture(config: Config) -> str:
-    """The class of which config.json says that the model is."""
+def _architecture(config: Config) -> str | None:
+    """The class of which config.json says that the model is; None where it says nothing."""
     match config.values.get("architectures"):
+        case None:
+            return None
         case [str(kind)]:
             return kind
     return ""

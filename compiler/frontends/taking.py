@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import numpy as np
 
-from cortico.frontends.model import Names
+from cortico.frontends.model import Names, Stored
 from cortico.frontends.tensors import Tensors
 from cortico.ir.errors import SpecError, bullet_list
 from cortico.spec.weights import Shapes
@@ -58,13 +58,13 @@ class Taker:
         self.taken.update(counted)
         return arrays
 
-    def own_matrix(self, names: Iterable[str], table: np.ndarray) -> bool:
-        """Whether the file has a matrix under one of these names that is not this table.
+    def own_matrix(self, prefix: str, matrix: Stored, table: np.ndarray) -> bool:
+        """Whether the file has this matrix behind a prefix, and it is not the table.
 
         Beside it, transformers does not tie the two, whatever config.json says. An equal one is taken.
         """
-        there = [name for name in names if name in self.tensors]
-        if there and not np.array_equal(self.tensors[there[0]], table):
+        there = [prefix + name for name in matrix.names if prefix + name in self.tensors]
+        if there and not _equal(self.tensors[there[0]], matrix, table):
             return True
         self.taken.update(there)
         return False
@@ -86,3 +86,9 @@ class Taker:
 
     def _is_ignored(self, name: str) -> bool:
         return name.startswith(self.ignored)
+
+
+def _equal(stored: np.ndarray, matrix: Stored, table: np.ndarray) -> bool:
+    shape = tuple(map(int, table.shape))
+    fits = stored.shape == matrix.shape(shape)
+    return fits and np.array_equal(matrix.weight(stored, shape), table)

@@ -65,7 +65,7 @@ def read_model(
     head = model.head(config, architecture)
     decoded = decoder_tokens or tokens
     numbers: dict[str | None, int | None] = {"decoder": decoded, "cross": decoded}
-    families = parts_of_model(family, config)
+    families = {part: f for part, f in parts_of_model(family, config).items() if model.has(part)}
     reader = _Reader(found, replace(config, tokens=tokens), model, head, families, numbers)
     spec, weights = reader.read(sentences)
     given_model(spec, weights)
@@ -103,10 +103,8 @@ class _Reader:
         spec = self.sized(self.spec(specs, sentences, taker))
         weights = dict(self.weights(spec, attentions, taker))
         if spec.readout is not None and spec.readout.tied:
-            names = [
-                self.at("readout", taker) + name for name in self.names("readout")[MATRIX].names
-            ]
-            if taker.own_matrix(names, weights[table_path(spec)][TABLE]):
+            matrix, at = self.names("readout")[MATRIX], self.at("readout", taker)
+            if taker.own_matrix(at, matrix, weights[table_path(spec)][TABLE]):
                 spec = replace(spec, readout=replace(spec.readout, tied=False))
                 weights = dict(self.weights(spec, attentions, taker))
         taker.refuse_rest(self.model.ignored)
@@ -169,7 +167,10 @@ class _Reader:
         assert given is not None
         tokens = self.numbers.get(part, self.config.tokens)
         for layer in range(family.count(given, self.found.ignore)):
-            yield family.read(given, tensors, layer, self.found.prefix, self.found.ignore, tokens)
+            where = _path(part if self.model.encoder else None, part, layer)
+            yield family.read(
+                given, tensors, layer, self.found.prefix, self.found.ignore, tokens, where
+            )
             place = "".join(family.placed(self.config, tensors, layer, self.found.prefix))
             elsewhere = tuple(place + each for each in family.ignored)
             inside = {name for name in tensors if name.startswith(place)}
@@ -195,11 +196,12 @@ class _Reader:
 
     def names(self, block: str) -> Names:
         """Where the weights of a block are, in the head or in the model."""
-        return {**self.model.table(self.config), **self.head.tensors}.get(block, {})
+        tables = {**self.model.table(self.config), **self.head.table(self.config)}
+        return tables.get(block, {})
 
     def at(self, block: str, taker: Taker) -> str:
         """What stands before these names."""
-        return taker.outer if block in self.head.tensors else taker.inner
+        return taker.outer if block in self.head.table(self.config) else taker.inner
 
 
 def _without_number(path: str) -> tuple[str, int]:
@@ -212,7 +214,15 @@ def _part(path: str, families: Mapping[str | None, Family]) -> str | None:
     """Which part of the model an attention belongs to."""
     if None in families:
         return None
-    return "cross" if path.endswith("cross_attention") else path.split(".")[0]
+    if path.endswith("cross_attention"):
+        return "cross"
+    return "encoder" if path.startswith("encoder.") else "decoder"
+
+
+def _path(stack: str | None, part: str | None, layer: int) -> str:
+    """Where the attention of a layer stands, in a stack that has a name where there are two."""
+    before = "" if stack is None else "encoder." if stack == "encoder" else "decoder."
+    return f"{before}layer[{layer}].{'cross_attention' if part == 'cross' else 'attention'}"
 
 
 def _ends(spec: ModelSpec, tokens: int) -> dict[str, Any]:

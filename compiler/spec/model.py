@@ -17,7 +17,7 @@ from typing import Annotated
 
 from cortico.ir.errors import SpecError, bullet_list, named
 from cortico.ir.fields import MOST, Record, number, settle
-from cortico.spec.attention import AttentionSpec, PositionBias, Size
+from cortico.spec.attention import AttentionSpec, Microcircuit, PositionBias, Size
 from cortico.spec.blocks import Dense, Embedding, FeedForward, Norm, Pooling, Way
 
 #: Any block of a model that a layer can hold.
@@ -195,6 +195,8 @@ def _wrong_branch(branch: Branch, step: Step, width: int, where: str) -> Iterato
             yield from _unequal(f"{here}: a norm", norm.model, width)
     if branch.attention is not None and branch.attention.position_bias is PositionBias.INPUT:
         yield f"{here}: position_bias = input has no place in a model"
+    if branch.attention is not None and branch.attention.microcircuit is Microcircuit.MEMORY:
+        yield f"{here}: microcircuit = memory has no place in a model: its tokens are in time, the stream's in space"
     if branch.attention is not None and branch.attention.values:
         yield f"{here}: values has no place in a model"
 

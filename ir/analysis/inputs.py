@@ -144,17 +144,24 @@ def as_rates(circuit: Circuit, inputs: Arrays) -> dict[str, np.ndarray]:
 
 
 def precision(circuit: Circuit, inputs: Arrays, weights: Arrays) -> type[np.floating[Any]]:
-    """float32 where all inputs of rates are, else float64.
+    """`precision_of` for a circuit: weights of rotations are angles, and do not decide."""
+    exact = angles(circuit)
+    return precision_of(circuit, inputs, (weights[n] for n in weights if n not in exact))
 
-    Without such inputs the weights decide, but for those of rotations, which are angles: float32 where none
-    is float64.
+
+def precision_of(
+    taking: Taking, inputs: Arrays, weights: Iterable[np.ndarray]
+) -> type[np.floating[Any]]:
+    """float32 where all inputs of rates are; without such inputs where the largest of the weights is no float64.
+
+    Passes fold factors into some weights, which are float64 then, and make no weight larger.
     """
-    rates = [t.name for t in circuit.inputs if t.kind is InputKind.RATE]
+    rates = [t.name for t in taking.inputs if t.kind is InputKind.RATE]
     if rates:
         single = all(inputs[name].dtype == np.float32 for name in rates)
     else:
-        decide = [weights[name] for name in weights if name not in angles(circuit)]
-        single = bool(decide) and all(array.dtype.name in FLOATS[:2] for array in decide)
+        wide = ((array.size, array.dtype.name not in FLOATS[:2]) for array in weights)
+        single = not max(wide, default=(0, True))[1]
     return np.float32 if single else np.float64
 
 

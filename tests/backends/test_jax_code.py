@@ -15,6 +15,7 @@ from cortico import UnsupportedError
 from cortico.backends import get_backend
 from cortico.backends.jax import compile_function, emit_function
 from cortico.backends.reference import ReferenceBackend
+from cortico.ir.text import parse_circuit, print_circuit
 from cortico.learning import differentiate, gradient_circuit
 from cortico.lowering import lower
 from cortico.pipeline import compile_attention
@@ -53,6 +54,14 @@ def tokens(*shape, seed=0):
 def test_golden_code(name, golden):
     case = CASE[name]
     golden(emit_function(lower(case.spec, case.weights)), f"{name}.jax.py.txt")
+
+
+def test_a_window_that_no_column_is_in():
+    """Of one token columns must be behind it and far ahead: there are none, however many tokens there are."""
+    spec = AttentionSpec(8, 2, mask=Mask.CAUSAL)
+    text = print_circuit(lower(spec)).replace("j - i <= 0", "i - j <= -300 and j - i <= 0")
+    found = function_of(parse_circuit(text))(random_weights(spec, 0), tokens(3, 8))
+    np.testing.assert_array_equal(found, np.zeros((3, 8)))
 
 
 @pytest.mark.slow

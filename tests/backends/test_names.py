@@ -16,6 +16,7 @@ from cortico.backends.arrays.backend import argument_names
 from cortico.backends.names import MarkedNames, Names, settled
 from cortico.backends.reference import ReferenceBackend
 from cortico.ir import CellClass, CircuitBuilder, Compartment, Region, Role, TensorRef, Weight
+from cortico.ir.rewrite import rename
 from cortico.lowering import lower
 from tests.cases import CASES
 from tests.covering import first
@@ -127,3 +128,13 @@ def test_arguments_are_read_off_the_text():
     assert found["numpy"] == {"self": "self", "weights": "weights_2", "jnp": "jnp"}
     assert found["jax"] == {"self": "self", "weights": "weights_2", "jnp": "jnp_2"}
     assert found["torch"]["self"] == "self_2"
+
+
+@pytest.mark.parametrize("backend", EMITTERS[:3])
+def test_a_tensor_called_super(backend):
+    """Python reads `__class__` in a function where that name is, which nothing defines there."""
+    case = CASE["llama"]
+    circuit = rename(lower(case.spec, case.weights), tensors={"W_Q": "super"})
+    found = get_backend(backend).run(circuit, case.inputs)["y"]
+    expected = ReferenceBackend().run(circuit, case.inputs)["y"]
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
@@ -202,6 +203,11 @@ def test_a_model_spec_is_compiled_too(cortico, home, tiny):
         ("generate tiny --text the --temperature -1", "temperature must be zero or a positive"),
         ("generate tiny --text the --top-k 0", "top_k must be a positive integer"),
         ("generate tiny", "--text"),
+        ("compile tiny --layers 2-1", "layers 2-1 of .* do not exist, layers: 0-2"),
+        (
+            "generate tiny --text the --count 13",
+            "'tiny' has positions for 12 tokens, found 1 of the text and 13 to write",
+        ),
         ("run tiny --text the", "is a checkpoint folder, expected a compiled folder"),
     ],
 )
@@ -242,3 +248,19 @@ def test_nan_deep_in_a_stack_is_found(cortico, home, tiny):
     save_file(tensors, "tiny/model.safetensors")
     code, _, errors = cortico("compile", "tiny", "-o", "made")
     assert code == 2 and "layer[2].pre_feed_forward_norm: shift has 1 of 16 numbers" in errors
+
+
+def test_nan_in_a_compiled_model_is_found(cortico, home, tiny):
+    """Of a network whose file was changed: what it would write looks like words."""
+    ok(cortico("compile", "tiny", "-o", "made"))
+    tensors = load_file("made/network.safetensors")
+    with safe_open("made/network.safetensors", "np") as file:
+        metadata = file.metadata()  # says which are the same
+    (name,) = (n for n in tensors if n.startswith("layer[1].feed_forward.W_out"))
+    tensors[name].flat[0] = np.inf
+    save_file(tensors, "made/network.safetensors", metadata)
+    for command in (("run", "made"), ("generate", "made")):
+        code, _, errors = cortico(
+            *command, "--text", "the", *["--count", 2] * (command[0] != "run")
+        )
+        assert code == 2 and "layer[1].feed_forward: W_out" in errors, errors

@@ -52,6 +52,43 @@ def test_interrupted_compile(home, folder, module, name):
     assert tree(home) == before
 
 
+MODEL = """\
+[stack]
+model = 8
+embedding = { vocabulary = 9, model = 8 }
+layers = [{ steps = [{ branches = [{ attention = { model = 8, mask = "causal" } }] }] }]
+[readout]
+logits = { model = 8, output = 9 }
+"""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("cortico.model_pipeline", "run_on_blocks"), ("cortico.model_pipeline", "save_network")],
+)
+def test_interrupted_compile_of_a_model(home, module, name):
+    Path("model.toml").write_text(MODEL)
+    before = tree(home)
+    arguments = ("compile", "model.toml", "-o", "new/folder", "--random-weights", "0")
+    assert interrupted(arguments, module, name) == (130, INTERRUPTED)
+    assert tree(home) == before
+
+
+@pytest.mark.full
+def test_interrupted_while_it_writes(home, cortico):
+    """What was written stays on the screen; the error is one line."""
+    from tokenizers import Tokenizer, models
+
+    Path("model.toml").write_text(MODEL)
+    assert cortico("compile", "model.toml", "-o", "model", "--random-weights", "0")[0] == 0
+    words = Tokenizer(models.WordLevel({f"w{k}": k for k in range(9)}, unk_token="w0"))
+    words.save("model/tokenizer.json")
+    arguments = ("generate", "model", "--text", "w3", "--count", "5")
+    found = interrupted(arguments, "cortico.cli.console", "printable", when="result != 'w3'")
+    assert found == (130, INTERRUPTED)
+
+
 @pytest.mark.slow
 def test_interrupt_while_files_move_waits(home, cortico):
     """All files are of one run, also when Ctrl-C comes after the first has moved."""

@@ -182,6 +182,15 @@ def test_weights_that_do_not_fit_are_named_by_path(change, message):
         lower_model(gpt(), weights)
 
 
+def test_a_block_whose_tokens_are_in_time_has_no_place_in_a_model():
+    memory = AttentionSpec(8, 2, mask="causal", kernel="linear", microcircuit="memory")
+    step = Step((Branch(attention=memory),))
+    with pytest.raises(
+        SpecError, match=r"layer\[0\].attention: microcircuit = memory has no place"
+    ):
+        ModelSpec(Stack(8, (Layer((step,)),)))
+
+
 def test_blocks_by_themselves_are_lowered_too():
     assert lower(Residual(4, branches=2)).outputs[0].source.name == "stream"
     with pytest.raises(SpecError, match="weights of 'norm' are wrong"):

@@ -90,12 +90,15 @@ def test_as_the_embedding_of_pytorch(backend, dtype, batch):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_one_wide_weight_makes_all_double(backend):
+@pytest.mark.parametrize(("wide", "dtype"), [("W_E", np.float64), ("position_table", np.float32)])
+def test_the_largest_weight_decides(backend, wide, dtype):
+    """Passes fold factors into others, which are float64 then."""
     rng = np.random.default_rng(0)
     given = weights(rng, np.float32)
-    given["W_E"] = given["W_E"].astype(float)
+    assert given["W_E"].size > given["position_table"].size
+    given[wide] = given[wide].astype(float)
     found = get_backend(backend).run(CIRCUIT, {"tokens": np.array([1, 2])}, given)
-    assert found["y"].dtype == np.float64
+    assert found["y"].dtype == dtype
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -205,8 +208,9 @@ def test_an_onnx_graph_refuses_tokens_outside_its_table():
     (tokens,) = session.get_inputs()
     assert (tokens.name, tokens.type, tokens.shape) == ("tokens", "tensor(int64)", ["batch", "n"])
     session.run(None, {"tokens": np.array([[VOCABULARY - 1]])})
-    with pytest.raises(Exception, match="out of data bounds"):
-        session.run(None, {"tokens": np.array([[VOCABULARY]])})
+    for outside in (VOCABULARY, -1):
+        with pytest.raises(Exception, match="out of data bounds"):
+            session.run(None, {"tokens": np.array([[outside]])})
 
 
 # ---- memory --------------------------------------------------------------------------------------------

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.names import Names
-from cortico.ir import InputKind
-from cortico.ir.analysis.inputs import Arrays, angles, given_inputs, stored_values
+from cortico.ir.analysis.inputs import (
+    Arrays,
+    angles,
+    given_inputs,
+    precision_of,
+    stored_values,
+)
 from cortico.ir.errors import SpecError
 from cortico.ir.network import Network
 from cortico.ir.network.sizes import Sizes, resolved, shapes_of_ports, sizes_of_nodes
-from cortico.ir.tensors import FLOATS
 from cortico.ir.text.networks import stored_arrays
 
 #: Arguments of emitted functions that are no inputs.
@@ -56,7 +60,7 @@ class GivenNetwork:
             inputs,
             {names[name]: array for name, array in inputs.items()},
             weights,
-            _precision(network, inputs),
+            precision_of(network, inputs, _weights(network)),
             symbols,
             {output.name: len(shapes[output.source]) for output in network.outputs},
         )
@@ -90,20 +94,6 @@ def _numbers(sizes: Sizes, symbols: Mapping[str, int]) -> dict[str, int]:
     """Symbols of a node to numbers."""
     found = {symbol: resolved((side,), symbols)[0] for symbol, side in sizes.items()}
     return {symbol: side for symbol, side in found.items() if isinstance(side, int)}
-
-
-def _precision(network: Network, inputs: Arrays) -> type[np.floating[Any]]:
-    """float32 where all inputs of rates are; without such inputs where the largest weight is no float64.
-
-    Passes fold factors into some weights, which are float64 then, and make no weight larger.
-    """
-    rates = [t.name for t in network.inputs if t.kind is InputKind.RATE]
-    if rates:
-        single = all(inputs[name].dtype.name == "float32" for name in rates)
-    else:
-        largest = max(_weights(network), key=lambda array: array.size, default=None)
-        single = largest is not None and largest.dtype.name in FLOATS[:2]
-    return np.float32 if single else np.float64
 
 
 def _weights(network: Network) -> Iterator[np.ndarray]:

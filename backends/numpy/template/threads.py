@@ -65,6 +65,21 @@ def past_product(query, key, value, threads):
     return result if stack else result[0]
 
 
+def past_product_behind(past, name, start, query, key, value, threads):
+    """`past_product` with what `past` keeps of `start` earlier tokens: a memory, Σ_j key_j value_j, under a name."""
+    found = past_product(query, key, value, threads)
+    if past is None:
+        return found
+    if start and name not in past:
+        raise ValueError(f"past keeps less than {start} tokens")
+    memory = key.swapaxes(-2, -1) @ value
+    if start:
+        found = found + query @ past[name]
+        memory = past[name] + memory
+    past[name] = memory
+    return found
+
+
 def slices(sizes, count):
     """Axes of `sizes` cut into parts of at most `count` indices, or of one: a slice of each axis."""
     if not sizes:

@@ -22,14 +22,14 @@ def precision(*rates):
 
 
 def precision_of(weights, *angles):
-    """float32 where all weights are, or float16; else float64. Those called `angles` do not count."""
+    """That of the largest weight, at least float32. Those called `angles` do not count."""
     if isinstance(weights, tuple):  # what `pack` gives has one precision, but for angles
         return (
             np.float32 if np.float32 in [np.asarray(each).dtype for each in weights] else np.float64
         )
-    kinds = [np.asarray(weight).dtype for name, weight in weights.items() if name not in angles]
-    sizes = [kind.itemsize for kind in kinds if kind.kind == "f"]
-    return np.float32 if sizes and max(sizes) <= 4 else np.float64
+    arrays = [np.asarray(weight) for name, weight in weights.items() if name not in angles]
+    sizes = [(array.size, array.itemsize) for array in arrays if array.dtype.kind == "f"]
+    return np.float32 if sizes and max(sizes)[1] <= 4 else np.float64
 
 
 def checked(name, array, shape, sizes, dtype, own=...):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 
 from cortico.backends.arrays.attend import Attend
-from cortico.backends.arrays.file import ALL_ONES
+from cortico.backends.arrays.file import ALL_ONES, statement_lines
+from cortico.backends.arrays.going_on import Meeting, meeting, with_memory
+from cortico.backends.arrays.operations import PastProduct
 from cortico.backends.arrays.program import Statement
+from cortico.backends.arrays.variables import Variable
+from cortico.backends.arrays.writer import Writer
 from cortico.backends.torch.emitter import ModuleFile
-from cortico.backends.torch.recalling import attention_alone
+from cortico.backends.torch.writer import TorchWriter
 from cortico.ir import Circuit, Role
-from cortico.ir.errors import UnsupportedError
 from cortico.ir.tensors import Shape
 
 
@@ -28,25 +33,26 @@ class BlockFile(ModuleFile):
 
     @property
     def can_go_on(self) -> bool:
-        """Whether no query hears a later token, and tokens meet nowhere but in one attention."""
+        """Whether no query hears a later token, and tokens meet where what is read of them can be kept."""
+        return self.meeting is not None
+
+    @cached_property
+    def meeting(self) -> Meeting | None:
+        """How tokens meet, where they may come after others."""
         clocks = {axis.extent for axis in self.axes if axis.role is Role.COLUMN}
         sized = any(isinstance(side, str) for p in self.plain for side in p.shape)
         everywhere = all(self.tokens & {*result.axes} for result in self.results)
         if sized or not everywhere or len(clocks) != 1 or not isinstance(next(iter(clocks)), str):
-            return False
-        try:
-            attend = attention_alone(self.circuit, self.found, self.tokens)
-        except UnsupportedError:
-            return False
-        return attend is None or (
-            any(b.left == attend.column and b.offset <= 0 for b in attend.bounds)
-            and all(self.tokens & {*gate.axes} == {attend.column} for gate in attend.gates)
-        )
+            return None
+        return meeting(self.found, self.tokens)
 
     @property
     def keeps(self) -> bool:
         """Whether `forward` takes what is kept of earlier tokens."""
-        return self.goes_on and self.attend is not None
+        if not self.goes_on or self.meeting is None:
+            return False
+        recalls = any(isinstance(s.operation, PastProduct) for s in self.found)
+        return recalls or bool(self.meeting.rows)
 
     @property
     def counts(self) -> bool:
@@ -121,9 +127,46 @@ class BlockFile(ModuleFile):
         return next(name for name, code in self.names.items() if code == variable)
 
     def lines(self, statement: Statement) -> list[str]:
-        operation = statement.operation
-        if not self.keeps or not isinstance(operation, Attend):
+        if not self.keeps or self.meeting is None:
             return super().lines(statement)
+        if isinstance(statement.operation, Attend):
+            return self._attending(statement, statement.operation)
+        if not self.meeting.has(statement):
+            return super().lines(with_memory(statement))
+        behind = [*self._kept(statement)]
+        operands = tuple(replace(o, code=self._all.get(o.code, o.code)) for o in statement.operands)
+        statement = self._with_numbers(replace(statement, operands=operands))
+        return [*behind, *statement_lines(statement, self._pairs)]
+
+    @cached_property
+    def _all(self) -> dict[str, str]:
+        """What is read at columns to the name of that with earlier tokens in front, once it has one."""
+        return {}
+
+    @cached_property
+    def _pairs(self) -> Writer:
+        """Expressions on arrays over pairs: rows are the tokens of this call, columns are all."""
+        assert self.meeting is not None
+        stop = f"(start + {self._tokens})"
+        rows, columns = self.meeting.rows, self.meeting.columns
+        return PairWriter({**self.sizes, columns: stop}, {rows: f"start, {stop}"})
+
+    def _kept(self, statement: Statement) -> Iterator[str]:
+        """Lines that put what a statement reads at columns behind what was read of earlier tokens."""
+        assert self.meeting is not None
+        own = {v.code for v in self.meeting.kept} - {*self._all}
+        for variable in statement.operands:
+            if variable.code in own:
+                self._all[variable.code] = name = self.program.names.fresh(f"{variable.code}_all")
+                yield f"{name} = {self._behind(variable)}"
+
+    def _behind(self, variable: Variable) -> str:
+        assert self.meeting is not None
+        axis = variable.axes.index(self.meeting.columns) - len(variable.axes)
+        name = json.dumps(variable.code, ensure_ascii=False)
+        return f"kept_behind(past, {name}, {variable.code}, start, {axis})"
+
+    def _attending(self, statement: Statement, operation: Attend) -> list[str]:
         query, *both = operation.arrays(self.write)
         kept = [
             f'kept_behind(past, "{name}", {code}, start)'
@@ -137,3 +180,15 @@ class BlockFile(ModuleFile):
             *(f"# {text}" for text in statement.comments),
             f"{statement.result.code} = {code}  # [{axes}]",
         ]
+
+
+class PairWriter(TorchWriter):
+    """Expressions where some axes begin later: `spans` are code for the first index and the one after the last."""
+
+    def __init__(self, sizes: Mapping[str, str], spans: Mapping[str, str]) -> None:
+        super().__init__(sizes)
+        self._spans = spans
+
+    def positions(self, axis: str) -> str:
+        span = self._spans.get(axis)
+        return f"torch.arange({span}, device=device)" if span else super().positions(axis)

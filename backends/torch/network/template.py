@@ -17,7 +17,7 @@ from cortico.backends.arrays.network.template import (
     logits_of,
     weights_at,
 )
-from cortico.backends.torch.template import attend_last, load_weights
+from cortico.backends.torch.template import attend_last, copied, load_weights, past_product
 
 #: What an emitted file says of itself.
 CONSTANTS: Any = ...
@@ -35,7 +35,7 @@ def ready(weights, dtype):
     expect_all(weights)
     if dtype is None:
         largest = max(weights.values(), key=lambda weight: math.prod(weight.shape))
-        kind = torch.asarray(largest.reshape(-1)[:1], copy=True).dtype
+        kind = copied(largest.reshape(-1)[:1]).dtype
         dtype = torch.promote_types(kind, torch.float32)
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ValueError(f"dtype must be one of floats, such as torch.float32, found {dtype}")
@@ -102,6 +102,21 @@ def kept_flags(past, name, flags, start, count):
     if name not in past:
         past[name] = like.new_ones((*like.shape[:-1], start))
     return kept_behind(past, name, flags, start, axis=-1)
+
+
+def past_product_behind(past, name, start, query, key, value):
+    """`past_product` with what `past` keeps of `start` earlier tokens: a memory, Σ_j key_j value_j, under a name."""
+    found = past_product(query, key, value)
+    if past is None:
+        return found
+    if start and name not in past:
+        raise ValueError(f"past keeps less than {start} tokens")
+    memory = key.mT @ value
+    if start:
+        found = found + query @ past[name]
+        memory = past[name] + memory
+    past[name] = memory
+    return found
 
 
 def attend_behind(query, key, value, scale, inner, **options):

@@ -8,7 +8,7 @@ from typing import Any
 
 from cortico.frontends.config import Config
 from cortico.frontends.families.options import EVERY_BIAS
-from cortico.frontends.families.stacks import logits, plain, post_norm, stacked
+from cortico.frontends.families.stacks import logits, plain, post_norm, pre_norm, stacked
 from cortico.frontends.family import Attention, Describe, Family
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
@@ -77,21 +77,25 @@ def describe(stack: str, bias: Bias, **seen: Any) -> Describe:
     return described
 
 
-def stack_of(side: str) -> Callable[..., Stack]:
-    """The encoder, or the decoder: sums are normed, and in BART tokens, too."""
+def stack_of(side: str, normed: bool = True, before: bool = False) -> Callable[..., Stack]:
+    """The encoder, or the decoder: sums are normed, and in BART tokens, too (`normed`).
 
-    def stack(config: Config, *attentions: Attentions, normed: bool = True) -> Stack:
+    `before`: what blocks hear is normed in place of sums, and what the last layer gives.
+    """
+
+    def stack(config: Config, *attentions: Attentions) -> Stack:
         own = Norm(config.size("d_model"), shift=True)
         hidden = config.size(f"{side}_ffn_dim")
-        layer = post_norm(own, plain(config, hidden, "activation_function", "d_model"))
+        arrange = pre_norm if before else post_norm
         scale = math.sqrt(own.model) if config.flag("scale_embedding") else 1.0
         return stacked(
             config,
-            layer,
+            arrange(own, plain(config, hidden, "activation_function", "d_model")),
             *attentions,
             scale=scale,
             positions=config.size("max_position_embeddings"),
             embedding_norm=own if normed else None,
+            norm=own if before else None,
         )
 
     return stack
@@ -106,16 +110,21 @@ def tensors(side: str, positions: Stored, shared: bool = True) -> dict[str, Name
     """Where the encoder or the decoder has the tensors of its blocks; the table of tokens may be of both."""
     tokens = (f"{side}.embed_tokens.weight", *(["shared.weight"] if shared else []))
     layer = f"{side}.layers.{{layer}}."
+    norms = {
+        "attention": norm(f"{layer}self_attn_layer_norm"),
+        "cross_attention": norm(f"{layer}encoder_attn_layer_norm"),
+        "feed_forward": norm(f"{layer}final_layer_norm"),
+    }
     return {
         f"{side}.embedding": {
             "W_token": Stored(tokens),
             "W_position": positions,
         },
         f"{side}.embedding_norm": norm(f"{side}.layernorm_embedding"),
-        f"{side}.layer.attention_norm": norm(f"{layer}self_attn_layer_norm"),
-        f"{side}.layer.cross_attention_norm": norm(f"{layer}encoder_attn_layer_norm"),
         f"{side}.layer.feed_forward": feed_forward(f"{layer}fc1", f"{layer}fc2"),
-        f"{side}.layer.feed_forward_norm": norm(f"{layer}final_layer_norm"),
+        f"{side}.norm": norm(f"{side}.layer_norm"),
+        **{f"{side}.layer.{block}_norm": own for block, own in norms.items()},
+        **{f"{side}.layer.pre_{block}_norm": own for block, own in norms.items()},
     }
 
 

@@ -7,10 +7,22 @@ from dataclasses import replace
 
 from cortico.frontends.config import Config
 from cortico.frontends.families.options import EVERY_BIAS, encoder
+from cortico.frontends.families.stacks import activation, layer_norm, pre_norm, stacked
 from cortico.frontends.family import Attention, Family, of_part
 from cortico.frontends.keys import Keys, words
 from cortico.frontends.maps import Separate
-from cortico.spec import Mask
+from cortico.frontends.model import (
+    PATCHES,
+    Attentions,
+    Head,
+    Model,
+    Table,
+    embedding,
+    feed_forward,
+    heads,
+    norm,
+)
+from cortico.spec import FeedForward, Mask, Stack
 
 HARMLESS = words(
     "intermediate_size projection_dim hidden_act layer_norm_eps attention_dropout dropout "
@@ -55,10 +67,64 @@ def tower_of(config: Config, part: str | None, ignore: Collection[str]) -> Confi
     whole = WHOLE_KEYS.resolve(config, ignore)
     key, kind = of_part(config, part, TOWERS)
     table = whole.table(key) or Config(f"{config.source}: {key}", {})
-    return Config(table.source, {"model_type": kind, **table.values})
+    said = {"architectures": config.values.get("architectures")}
+    return Config(table.source, {"model_type": kind, **table.values, **said})
 
 
-def _tower(name: str, kind: str, keys: Keys, prefix: str) -> Family:
+#: quick_gelu is x sigmoid(1.702 x), which is silu(1.702 x) / 1.702: the maps around it are scaled.
+QUICK, SLOPE = "quick_gelu", 1.702
+
+
+def text_stack(config: Config, attentions: Attentions) -> Stack:
+    """Norms before and at the end, learned positions."""
+    quick = config.values["hidden_act"] == QUICK
+    own = layer_norm(config, "layer_norm_eps")
+    hidden = FeedForward(
+        config.size("hidden_size"),
+        config.size("intermediate_size"),
+        "silu" if quick else activation(config, "hidden_act"),
+        bias_in=True,
+        bias_out=True,
+    )
+    positions = config.size("max_position_embeddings")
+    return stacked(config, pre_norm(own, hidden), attentions, positions=positions, norm=own)
+
+
+def text_tensors(config: Config) -> Table:
+    """Where a reader of texts has the tensors of its blocks."""
+    layer, place = "encoder.layers.{layer}.", "embeddings."
+    inner = feed_forward(f"{layer}mlp.fc1", f"{layer}mlp.fc2")
+    if config.values["hidden_act"] == QUICK:
+        scales = {"W_in": SLOPE, "b_in": SLOPE, "W_out": 1 / SLOPE}
+        inner = {name: replace(how, scaled=scales.get(name, 1.0)) for name, how in inner.items()}
+    return {
+        "embedding": embedding(f"{place}token_embedding", positions=f"{place}position_embedding"),
+        "layer.pre_attention_norm": norm(f"{layer}layer_norm1"),
+        "layer.pre_feed_forward_norm": norm(f"{layer}layer_norm2"),
+        "layer.feed_forward": inner,
+        "norm": norm("final_layer_norm"),
+    }
+
+
+#: What stands beside the reader of texts in a file of both towers, or behind it.
+OTHERS = ("vision_model.", "visual_projection.", "text_projection.", "logit_scale")
+TEXT_MODEL = Model(
+    stack=text_stack,
+    tensors=text_tensors,
+    heads=heads("CLIPText", Model=Head(ignored=OTHERS)),
+    read={
+        "max_position_embeddings": 77,
+        "intermediate_size": 2048,
+        "hidden_act": QUICK,
+        "layer_norm_eps": 1e-5,
+    },
+    harmless=words("projection_dim"),
+    fixed={"add_cross_attention": False},
+    ignored=("embeddings.position_ids",),
+)
+
+
+def _tower(name: str, kind: str, keys: Keys, prefix: str, model: Model | str) -> Family:
     return Family(
         name=name,
         model_types=(kind,),
@@ -67,8 +133,11 @@ def _tower(name: str, kind: str, keys: Keys, prefix: str) -> Family:
         maps=Separate("q_proj", "k_proj", "v_proj", "out_proj"),
         place="encoder.layers.{layer}.self_attn.",
         prefixes=("", prefix),
+        model=model,
     )
 
 
-TEXT = _tower("CLIP, texts", "clip_text_model", TEXT_KEYS, "text_model.")
-VISION = _tower("CLIP, images", "clip_vision_model", VISION_KEYS, "vision_model.")
+TEXT = _tower("CLIP, texts", "clip_text_model", TEXT_KEYS, "text_model.", TEXT_MODEL)
+VISION = _tower(
+    "CLIP, images", "clip_vision_model", VISION_KEYS, "vision_model.", PATCHES.format("CLIP")
+)

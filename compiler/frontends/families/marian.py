@@ -35,7 +35,7 @@ def stack_of(side: str) -> Callable[..., Stack]:
     """BART's, each with the number of tokens that it knows."""
 
     def stack(config: Config, *attentions: Attentions) -> Stack:
-        return bart.stack_of(side)(_of_side(config, side), *attentions, normed=False)
+        return bart.stack_of(side, normed=False)(_of_side(config, side), *attentions)
 
     return stack
 

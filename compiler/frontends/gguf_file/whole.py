@@ -62,7 +62,7 @@ def with_whole(family: Family, config: Config, tensors: Tensors) -> Family:
     def stack(resolved: Config, attentions: Attentions) -> Stack:
         return own.stack(as_json(resolved), attentions)
 
-    def read_out(resolved: Config) -> Readout:
+    def read_out(resolved: Config) -> Readout | None:
         causal = own.heads[_causal(own)].readout
         assert causal is not None
         return causal(as_json(resolved))

@@ -111,15 +111,29 @@ SPECS = {
         decoder(attention(rotary=True, qk_norm=True, sink=True), name="normed"),
         decoder(attention(key_padding=True, rotary=True), name="padded"),
         decoder(attention(position_bias="alibi"), name="alibi"),
-        decoder(attention(kernel="linear"), name="linear"),
+        decoder(attention(soft_cap=0.8, kv_heads=2, rotary=True), name="capped"),
+        decoder(attention(mask="window", window=3, soft_cap=0.8, sink=True), name="capped near"),
+        decoder(attention(kernel="linear", rotary=True, key_padding=True), name="linear"),
+        decoder(attention(kernel="linear", kv_heads=2), name="grouped linear"),
+        decoder(attention(kernel="linear", position_bias="alibi"), name="linear alibi"),
         parallel(),
         translator(),
         vectors(),
     )
 }
 #: Those of which every token hears earlier ones alone, in every backend that goes on.
-CAUSAL = ["llama", "gpt", "window", "normed", "padded", "parallel", "vectors"]
-WRITERS = [name for name in CAUSAL if name != "vectors"]
+CAUSAL = [name for name in SPECS if name not in ("encoder", "translator")]
+WRITERS = [
+    "llama",
+    "gpt",
+    "window",
+    "normed",
+    "padded",
+    "parallel",
+    "alibi",
+    "capped",
+    "grouped linear",
+]
 
 
 @dataclass(frozen=True)

@@ -5,99 +5,23 @@ import functools
 import numpy as np
 import pytest
 
-from cortico.backends import get_backend
-from cortico.ir.text.networks import stored_arrays
-from tests.backends.networks.models import CAUSAL, VOCABULARY, WRITERS, case, network
-
-#: Numbers of tokens that come at once, seven in all.
-PARTS = (3, 1, 1, 2)
-
-
-class Numpy:
-    """The emitted NumPy file of a model, in double precision."""
-
-    def __init__(self, name):
-        self.file = emitted("numpy", name)
-        self.how = {"weights": stored_arrays(network(name)), "dtype": np.float64}
-
-    def __call__(self, inputs, **how):
-        return several(self.file["model"](**inputs, **how, **self.how))
-
-    def step(self, state, inputs, **how):
-        first, *others = inputs.values()
-        names = [*inputs][1:]
-        how |= dict(zip(names, others, strict=True))
-        state, given = self.file["step"](state, first, **how, **self.how)
-        return state, several(given)
-
-    def generate(self, tokens, count, **how):
-        return list(self.file["generate"](tokens, count, **how, **self.how))
-
-    def draws(self, logits, temperature, count):
-        random = np.random.default_rng(0)
-        return [self.file["draw"](logits, temperature, None, random) for _ in range(count)]
-
-
-class Torch(Numpy):
-    """The emitted PyTorch file."""
-
-    def __init__(self, name):
-        torch = pytest.importorskip("torch")
-        self.as_tensor = functools.partial(torch.asarray, copy=True)
-        self.file = emitted("torch", name)
-        self.model = self.file["Model"](stored_arrays(network(name)), dtype=torch.float64)
-
-    def __call__(self, inputs, **how):
-        given = {name: self.as_tensor(array) for name, array in inputs.items()}
-        return several(self.model(**given, **how))
-
-    def step(self, state, inputs, **how):
-        first, *others = map(self.as_tensor, inputs.values())
-        how |= dict(zip([*inputs][1:], others, strict=True))
-        state, given = self.file["step"](self.model, state, first, **how)
-        return state, several(given)
-
-    def generate(self, tokens, count, **how):
-        return list(self.file["generate"](self.model, tokens, count, **how))
-
-    def draws(self, logits, temperature, count):
-        import torch
-
-        random = torch.Generator().manual_seed(0)
-        logits = self.as_tensor(logits)
-        return [self.file["draw"](logits, temperature, None, random) for _ in range(count)]
-
-
-def several(given):
-    given = given if isinstance(given, tuple) else (given,)
-    return [np.asarray(each.detach() if hasattr(each, "detach") else each) for each in given]
-
-
-@functools.cache
-def emitted(backend, name):
-    target = get_backend(backend)
-    namespace = {"__name__": "model", "__file__": "nowhere/model.py"}
-    exec(compile(target.network_source(network(name)), "model.py", "exec"), namespace)
-    return namespace
+from cortico.backends.numpy.past import can_go_on
+from cortico.backends.numpy.plan import Entry, plan
+from cortico.backends.torch.network.block import BlockFile
+from cortico.ir.rewrite import symbolic
+from cortico.lowering import lower
+from tests.backends.networks.emitted import PARTS, Numpy, Torch, parts
+from tests.backends.networks.models import CAUSAL, VOCABULARY, WRITERS, attention, case, network
 
 
 @functools.cache
 def made(kind, name):
-    return kind(name)
+    return kind(network(name))
 
 
 @pytest.fixture(params=[Numpy, Torch])
 def kind(request):
     return request.param
-
-
-def parts(inputs, sizes=PARTS):
-    """Inputs of so many tokens at a time: ids and 0/1 are over tokens last, vectors last but one."""
-    start = 0
-    for size in sizes:
-        own = slice(start, start + size)
-        yield {n: a[..., own, :] if a.dtype.kind == "f" else a[..., own] for n, a in inputs.items()}
-        start += size
 
 
 @pytest.mark.parametrize("name", CAUSAL)
@@ -122,10 +46,39 @@ def test_only_the_last_token_is_read_out(name, kind):
     assert state["tokens"] == sum(PARTS)
 
 
-@pytest.mark.parametrize("name", ["alibi", "linear", "encoder", "translator"])
+@pytest.mark.parametrize("name", ["encoder", "translator"])
 def test_what_cannot_go_on_has_no_step(name, kind):
-    if (kind, name) != (Numpy, "alibi"):
-        assert "step" not in made(kind, name).file
+    assert not made(kind, name).steps
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mask": "none", "soft_cap": 0.8},
+        {"mask": "bidirectional_window", "window": 2, "soft_cap": 0.8},
+        {"mask": "none", "position_bias": "alibi"},
+        {"mask": "none", "kernel": "linear"},
+        {"mask": "none", "kernel": "linear", "soft_cap": 0.8},
+    ],
+    ids=str,
+)
+def test_what_hears_later_tokens_cannot_go_on(options):
+    """Whatever the operations in which its tokens meet."""
+    circuit = symbolic(lower(attention(**options)))
+    assert not can_go_on(plan(circuit, on_ranks=False, entry=Entry(goes_on=True)))
+    assert not BlockFile(circuit, "Attention", "attention").can_go_on
+
+
+def test_a_memory_is_of_one_size(kind):
+    """What linear attention keeps does not grow with the tokens, and lies in the state alone."""
+    each, model, state, sizes = case("linear"), made(kind, "linear"), None, []
+    for part in parts(each.inputs):
+        state, _ = model.step(state, part)
+        kept = [own for own in state.values() if not isinstance(own, int)]
+        sizes.append([array.shape for own in kept for array in own.values()])
+    assert sizes == [[(2, 4, 4, 4)] * 2] * len(PARTS)
+    with pytest.raises(ValueError, match="past keeps less than 2 tokens"):
+        model.step({"tokens": 2}, part)
 
 
 def test_padding_may_come_and_go(kind):

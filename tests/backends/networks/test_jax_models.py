@@ -6,8 +6,8 @@ import pytest
 from cortico import get_backend
 from cortico.ir.text import save_network
 from cortico.ir.text.networks import stored_arrays
+from tests.backends.networks.emitted import emitted
 from tests.backends.networks.models import case, network
-from tests.backends.networks.test_going_on import emitted
 
 jax = pytest.importorskip("jax")
 
@@ -15,11 +15,11 @@ jax = pytest.importorskip("jax")
 def test_gradients_are_pytorchs():
     torch = pytest.importorskip("torch")
     weights, tokens = stored_arrays(network("llama")), case("llama").inputs["tokens"]
-    model = emitted("jax", "llama")["model"]
+    model = emitted("jax", network("llama"))["model"]
     with jax.enable_x64(True):
         found = jax.jit(jax.grad(lambda w: (model(w, tokens)[1] ** 2).sum()))(weights)
     separate = {name: array.copy() for name, array in weights.items()}
-    other = emitted("torch", "llama")["Model"](separate)
+    other = emitted("torch", network("llama"))["Model"](separate)
     (other(torch.asarray(tokens, copy=True))[1] ** 2).sum().backward()
     for path in ("embedding", "layer[0].attention", "layer[1].feed_forward", "readout"):
         block = next(m for m in other.modules() if getattr(m, "path", None) == path)
@@ -31,7 +31,7 @@ def test_what_is_missing_is_named_by_its_path():
     weights = stored_arrays(network("llama"))
     del weights["layer[1].attention.W_K"], weights["attention:frequencies"]
     with pytest.raises(ValueError, match=r"missing: layer\[1\].attention.W_K, attention:freq"):
-        emitted("jax", "llama")["model"](weights, np.arange(3))
+        emitted("jax", network("llama"))["model"](weights, np.arange(3))
 
 
 def test_weights_are_read_from_the_file_beside(tmp_path):

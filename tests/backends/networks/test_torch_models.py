@@ -8,14 +8,14 @@ from cortico.ir.text import save_network
 from cortico.ir.text.networks import stored_arrays
 from cortico.lowering import lower_model
 from cortico.spec.model_weights import random_model
+from tests.backends.networks.emitted import emitted
 from tests.backends.networks.models import SPECS, case, network
-from tests.backends.networks.test_going_on import emitted
 
 torch = pytest.importorskip("torch")
 
 
 def model_of(name, **how):
-    return emitted("torch", name)["Model"](stored_arrays(network(name)), **how)
+    return emitted("torch", network(name))["Model"](stored_arrays(network(name)), **how)
 
 
 def inputs_of(name):
@@ -37,7 +37,7 @@ def test_a_tied_readout_is_the_table_of_tokens():
     both = model.embedding.W_token.grad
     apart = dict(stored_arrays(network("llama")))
     apart["readout.W"] = apart["readout.W"].copy()
-    other = emitted("torch", "llama")["Model"](apart)
+    other = emitted("torch", network("llama"))["Model"](apart)
     assert other.readout.read.weight is not other.embedding.W_token
     other(torch.arange(5))[1].sum().backward()
     close(both, (other.embedding.W_token.grad + other.readout.read.weight.grad).numpy())
@@ -78,13 +78,13 @@ def test_what_is_missing_is_named_by_its_path():
     weights = stored_arrays(network("llama"))
     del weights["layer[1].attention.W_K"], weights["attention:frequencies"]
     with pytest.raises(ValueError, match=r"missing: layer\[1\].attention.W_K, attention:freq"):
-        emitted("torch", "llama")["Model"](weights)
+        emitted("torch", network("llama"))["Model"](weights)
 
 
 def test_given_arrays_are_left_alone():
     weights = stored_arrays(network("llama"))
     before = weights["embedding.W_token"].copy()
-    model = emitted("torch", "llama")["Model"](weights)
+    model = emitted("torch", network("llama"))["Model"](weights)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
@@ -144,7 +144,7 @@ def test_gradients_reach_what_is_kept():
 
 def test_a_step_copies_only_what_is_new():
     model, tokens = model_of("llama"), inputs_of("llama")["tokens"]
-    step = emitted("torch", "llama")["step"]
+    step = emitted("torch", network("llama"))["step"]
     state, _ = step(model, None, tokens[:, :4])
     state, _ = step(model, state, tokens[:, 4:5])
     place = state["layer[1].attention"]["key"].data_ptr()
@@ -154,7 +154,7 @@ def test_a_step_copies_only_what_is_new():
 
 
 def test_a_batch_stays_as_large_as_it_began():
-    model, step = model_of("llama"), emitted("torch", "llama")["step"]
+    model, step = model_of("llama"), emitted("torch", network("llama"))["step"]
     state, _ = step(model, None, torch.zeros(2, 3, dtype=int))
     with pytest.raises(
         ValueError, match=r"past keeps key of shape \(2, 2, 3, 4\), found \(5, 2, 1"

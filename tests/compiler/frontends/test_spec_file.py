@@ -1,6 +1,7 @@
 """Spec files: the three formats, the round trip, and errors that help."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 
 from cortico.frontends import read_spec, spec_from_mapping, spec_to_json, spec_to_mapping
+from cortico.frontends.spec_file import read_model_spec
 from cortico.ir.errors import SpecError
 from cortico.lowering import lower
 from cortico.spec import (
@@ -131,6 +133,16 @@ def test_problems_of_the_spec_itself_are_listed(tmp_path):
     assert "model = 10 does not divide into heads = 3" in text
     assert "window = 2 does not fit" in text
     assert text.count("\n") == 2
+
+
+def test_problems_of_a_block_of_a_model_say_where_it_is(tmp_path):
+    attention = {"attention": {"model": 10, "heads": 3}}
+    layers = [{"steps": [{"branches": [attention]}]}]
+    file = tmp_path / "model.json"
+    file.write_text(json.dumps({"stack": {"model": 10, "layers": layers}}))
+    where = "stack.layers[0].steps[0].branches[0].attention: model = 10 does not divide into heads"
+    with pytest.raises(SpecError, match=re.escape(where)):
+        read_model_spec(file)
 
 
 @pytest.mark.parametrize("value", ["true", "'8'", "8.0", "[8]", "null", "1.5e3"])

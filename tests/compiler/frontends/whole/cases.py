@@ -12,6 +12,8 @@ from tests.compiler.frontends.families.recipes import GROUPED
 
 #: Of models of two stacks, tokens of the second.
 N, N_DECODED, VOCABULARY = 7, 5, 40
+#: Vectors that a decoder hears whose encoder is not read.
+CONTEXT = np.random.default_rng(3).standard_normal((N + 2, 16))
 TOKENS = np.array([2, 31, 5, 5, 17, 39, 8])
 KEEP = np.array([True, True, True, True, True, False, False])
 SIZES = {
@@ -46,6 +48,27 @@ class Whole:
         if not self.config_class().is_encoder_decoder:
             return {}
         return {"decoder_input_ids": torch.tensor(TOKENS[:N_DECODED])[None]}
+
+    @property
+    def arguments(self):
+        """Those of a call of transformers, of one text."""
+        given = {"input_ids": torch.tensor(TOKENS)[None], **self.more}
+        if self.hears_vectors:
+            name = "input_ids" if self.cls.endswith("CausalLM") else "decoder_input_ids"
+            return {"encoder_outputs": (torch.tensor(CONTEXT)[None],), name: given["input_ids"]}
+        return given
+
+    @property
+    def hears_vectors(self):
+        """Whether it is a decoder that is given the states of an encoder that hears sound."""
+        return self.config_class.model_type == "whisper"
+
+    @property
+    def inputs(self):
+        """Those of the model that is read, by name."""
+        if self.hears_vectors:
+            return {"tokens": TOKENS, "context": CONTEXT}
+        return {"tokens": TOKENS, **({"decoder": TOKENS[:N_DECODED]} if self.more else {})}
 
     def build(self):
         """The model, in float32, with weights large enough that every block matters."""
@@ -91,6 +114,13 @@ BART = {
     "vocab_size": VOCABULARY,
     "max_position_embeddings": 16,
     "pad_token_id": 1,
+}
+
+
+WHISPER = {k: v for k, v in BART.items() if k != "max_position_embeddings"} | {
+    "num_mel_bins": 5,
+    "max_source_positions": 8,
+    "max_target_positions": 16,
 }
 
 
@@ -166,6 +196,12 @@ CASES = {
         "OPTModel",
         OPT | {"layer_norm_elementwise_affine": False, "enable_bias": False},
     ),
+    "opt narrow tokens": Whole(
+        "OPTForCausalLM", OPT | {"do_layer_norm_before": False, "word_embed_proj_dim": 10}
+    ),
+    "opt wide tokens": Whole(
+        "OPTForCausalLM", OPT | {"word_embed_proj_dim": 18, "tie_word_embeddings": False}
+    ),
     "opt without a last norm": Whole("OPTModel", OPT | {"_remove_final_layer_norm": True}),
     "bloom": Whole("BloomForCausalLM", BLOOM, tolerance=1e-8),  # its constant has eight digits
     "mpt": Whole("MptForCausalLM", MPT),
@@ -178,7 +214,13 @@ CASES = {
     "gemma": llama("Gemma", **GEMMA),
     "gemma gelu": llama("Gemma", hidden_act="gelu", **GEMMA),
     "gemma2": llama("Gemma2", sliding_window=3, **GEMMA2),
-    "gemma2 capped": llama("Gemma2", sliding_window=3, final_logit_softcapping=0.7, **GEMMA2),
+    "gemma2 capped": llama(
+        "Gemma2",
+        sliding_window=3,
+        final_logit_softcapping=0.7,
+        attn_logit_softcapping=0.9,
+        **GEMMA2,
+    ),
     "gemma3": llama("Gemma3", sliding_window=3, **GEMMA2),
     "gemma3 states": llama("Gemma3Text", "Model", sliding_window=3, **GEMMA2),
     "phi": llama("Phi"),
@@ -220,11 +262,19 @@ CASES = {
     "albert both heads": bert("AlbertForPreTraining", embedding_size=16),
     "bart": Whole("BartForConditionalGeneration", BART),
     "bart states": Whole("BartModel", BART | {"scale_embedding": True}),
+    "mbart": Whole("MBartForConditionalGeneration", BART | {"scale_embedding": True}),
+    "pegasus": Whole("PegasusForConditionalGeneration", BART),
+    "pegasus states": Whole("PegasusModel", BART | {"activation_function": "relu"}),
     "marian": Whole("MarianMTModel", BART | {"scale_embedding": True}),
     "marian two tables": Whole(
         "MarianMTModel",
         BART | {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": 44},
     ),
+    "whisper": Whole("WhisperForConditionalGeneration", WHISPER),
+    "whisper states": Whole("WhisperModel", WHISPER | {"activation_function": "relu"}),
+    "whisper decoder": Whole("WhisperForCausalLM", WHISPER | {"scale_embedding": True}),
+    "clip": bert("CLIPTextModel"),
+    "clip gelu": bert("CLIPTextModel", hidden_act="gelu", layer_norm_eps=0.1),
     "t5": t5("T5"),
     "t5 gated": t5("T5", feed_forward_proj="gated-gelu", tie_word_embeddings=False),
     "mt5": t5("MT5"),

@@ -12,7 +12,7 @@ from cortico.frontends.whole_models import read_model
 from cortico.ir.errors import SpecError
 from tests.compiler.frontends.families.cases import CASES as OF_ATTENTION
 from tests.compiler.frontends.families.models import build, relative
-from tests.compiler.frontends.whole.cases import CASES, TOKENS
+from tests.compiler.frontends.whole.cases import CASES, PLAIN, TOKENS
 from tests.compiler.frontends.whole.test_whole_models import outputs_of, save
 from tests.model_oracle import forward
 
@@ -48,7 +48,21 @@ KEYS = {
         "architectures = ['BertForTokenClassification'] is not read as a whole model; expected one of "
         "BertModel, BertForMaskedLM",
     ),
-    "width of tables": ("opt", {"word_embed_proj_dim": 8}, "word_embed_proj_dim must be 16"),
+    "states of another width": (
+        "opt narrow tokens",
+        {"architectures": ["OPTModel"]},
+        "word_embed_proj_dim must be 16 for states; logits are read with architecture='OPTForCausalLM'",
+    ),
+    "width of tables": (
+        "opt narrow tokens",
+        {"word_embed_proj_dim": 8},
+        "(embedding):\n  - tensor 'model.decoder.embed_tokens.weight' has shape (40, 10), expected (40, 8)",
+    ),
+    "both towers": (
+        "clip",
+        {"architectures": ["CLIPModel"]},
+        "'CLIPModel'] is not read as a whole",
+    ),
     "residuals": (
         "bloom",
         {"apply_residual_connection_post_layernorm": True},
@@ -94,8 +108,7 @@ FAMILIES = {
     "gpt-oss": "the feed-forward blocks of GPT-OSS are a mixture of experts, which no spec has",
     "vit": "ViT hears patches of images, and whole models hear tokens",
     "dinov2": "DINOv2 hears patches of images, and whole models hear tokens",
-    "whisper cross": "Whisper hears sound, and whole models hear tokens",
-    "clip text": "whole models of family CLIP, texts are not read yet",
+    "clip vision": "CLIP hears patches of images, and whole models hear tokens",
 }
 
 
@@ -120,6 +133,16 @@ TENSORS = {
         "llama",
         lose("model.layers.1.mlp.up_proj.weight"),
         "(layer[1].feed_forward):\n  - no tensor 'model.layers.1.mlp.up_proj.weight'",
+    ),
+    "lost in attention": (
+        "llama",
+        lose("model.layers.1.self_attn.o_proj.weight"),
+        "(layer[1].attention):\n  - no tensor 'model.layers.1.self_attn.o_proj.weight'",
+    ),
+    "lost in cross attention": (
+        "bart",
+        lose("model.decoder.layers.0.encoder_attn.v_proj.weight"),
+        "(decoder.layer[0].cross_attention):\n  - no tensor 'model.decoder.layers.0.encoder_attn",
     ),
     "lost at the end": (
         "llama",
@@ -216,6 +239,20 @@ def test_what_is_left_out(tmp_path):
         read_model(tmp_path, ignore="clx.")
 
 
+def test_the_reader_of_texts_among_both_towers(tmp_path):
+    """The architecture that is asked for leaves the other tower out; without it the file is refused."""
+    texts, images = PLAIN["clip_text_model"].options, {"image_size": 8, "patch_size": 4}
+    images |= {k: v for k, v in texts.items() if k in transformers.CLIPVisionConfig().to_dict()}
+    config = transformers.CLIPConfig(text_config=texts, vision_config=images)
+    model = transformers.CLIPModel(config).eval()
+    model.save_pretrained(tmp_path)
+    with pytest.raises(SpecError, match="is not read as a whole model; expected one of CLIPTextM"):
+        read_model(tmp_path)
+    spec, weights = read_model(tmp_path, architecture="CLIPTextModel")
+    found = forward(spec, weights, TOKENS)["states"]
+    assert relative(found, outputs_of(model.text_model.double())["states"]) < 1e-10
+
+
 def logits_of(model):
     return outputs_of(model.eval().double())["logits"]
 
@@ -243,7 +280,7 @@ def test_how_t5_scales(tmp_path, changes):
     spec, weights = read_model(tmp_path, **case.read)
     assert spec.readout.logits.scale == 1.0 and not model.config.scale_decoder_outputs
     found = forward(spec, weights, TOKENS, decoder=TOKENS[: case.read["decoder_tokens"]])
-    assert relative(found["logits"], outputs_of(model, **case.more)["logits"]) < 1e-10
+    assert relative(found["logits"], outputs_of(model, **case.arguments)["logits"]) < 1e-10
 
 
 def test_files_of_which_no_whole_model_is_read(tmp_path):
