@@ -65,10 +65,15 @@ class CellGroup:
     comes_and_goes: bool  #: some cells exist at some presentations only
     own_lines: tuple[str, ...] = ()  #: further lines of the equations, as of biases that learn
     own_names: tuple[str, ...] = ()  #: entries of the namespace that these lines need
+    waits: bool = False  #: cells are silent until they are let go
 
 
 def cell_groups(
-    circuit: Circuit, plan: Schedule, names: Names, plastic: frozenset[str] | None = None
+    circuit: Circuit,
+    plan: Schedule,
+    names: Names,
+    plastic: frozenset[str] | None = None,
+    waits: bool = False,
 ) -> tuple[CellGroup, ...]:
     """The groups of a circuit, with names that `names` has not given out.
 
@@ -84,7 +89,7 @@ def cell_groups(
     stem_of = {
         p.name: stem for stem, group in zip(stems, members.values(), strict=True) for p in group
     }
-    grouping = _Grouping(circuit, plan, names, stem_of, plastic or frozenset())
+    grouping = _Grouping(circuit, plan, names, stem_of, plastic or frozenset(), waits)
     return tuple(
         grouping.group(stem, tuple(group))
         for stem, group in zip(stems, members.values(), strict=True)
@@ -125,6 +130,7 @@ class _Grouping:
     names: Names
     stem_of: dict[str, str]
     plastic: frozenset[str]
+    waits: bool
 
     def group(self, stem: str, populations: tuple[Population, ...]) -> CellGroup:
         first = populations[0]
@@ -135,6 +141,7 @@ class _Grouping:
             first.transfer,
             tuple(self.current(stem, populations, c) for c in first.compartments),
             any(_partly(self.circuit, p) for p in populations),
+            waits=self.waits,
         )
 
     def current(
@@ -191,7 +198,7 @@ def equations(group: CellGroup, spiking: bool = False) -> list[str]:
     With `spiking`, r follows its target only while the network is calibrated; then it is what the
     spikes of the group's somas leave behind.
     """
-    alive = "alive(t, i)*" if group.comes_and_goes else ""
+    alive = "alive(t, i)*" * group.comes_and_goes + "int(t >= onset)*" * group.waits
     transfer = TRANSFERS[group.transfer].brian2
     assert transfer is not None, "the backend refuses such a circuit"
     target = alive + transfer.format(x=_fires(group.currents))
@@ -204,6 +211,7 @@ def equations(group: CellGroup, spiking: bool = False) -> list[str]:
             "resting : 1 (constant)",
             "tau : second (constant)",
         ]
+    lines += ["onset : second (constant)"] * group.waits
     for current in group.currents:
         lines += _current_lines(current)
     return [*lines, *group.own_lines]

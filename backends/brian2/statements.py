@@ -28,6 +28,8 @@ def cells(coder: Coder, group: CellGroup) -> Iterator[str]:
     yield from namespace(_named(coder, group))
     yield ")"
     yield f"{group.name}.tau = cells.tau(tau)"
+    if group.waits:
+        yield f"{group.name}.onset = cells.onset(wait, dt)"
     if coder.spiking:
         yield f"{group.name}.calibrating = 1"
     for current in group.currents:
@@ -55,6 +57,8 @@ def _numbered(coder: Coder, population: Population) -> Iterator[str]:
     where = coder.where(restrict(population.domain, space))
     arguments = coder.space_axes(population) or ["np.arange(1)"]
     arguments += [f"tau={time.value:g}", *([f"where={where}"] if where else [])]
+    if coder.before:
+        arguments.append(f"after={coder.before[population.name]}")
     place = f"{population.region.value} [{', '.join(population.axes)}]"
     yield f"{coder.populations[population.name]} = cells.add({', '.join(arguments)})  # {place}"
 

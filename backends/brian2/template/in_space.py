@@ -42,9 +42,13 @@ def of_cells(group, cells):
     return group.r[:][cells[cells >= 0]]
 
 
-def settle(network, populations, target, dt, part, depth, tolerance, duration):
-    """Run until no rate moves any more, or for `duration` ms. C++ runs for a time known beforehand."""
+def settle(network, populations, target, dt, part, depth, tolerance, duration, wait=0):
+    """Run until no rate moves any more, or for `duration` ms. C++ runs for a time known beforehand.
+
+    The last cells are let go after `wait` steps for each of the cells before them.
+    """
     steps, course = settling_steps(depth, part, tolerance), Course(populations, part * tolerance)
+    steps, least = steps + (depth - 1) * wait, max(depth, (depth - 1) * wait + 1)
     if duration is not None:
         start(network, target, duration)
     elif target == "cpp_standalone":
@@ -52,7 +56,7 @@ def settle(network, populations, target, dt, part, depth, tolerance, duration):
         start(network, target, 2 * steps * dt)
         course.end()
     else:
-        watching = NetworkOperation(course.watch(network, depth), when="end")
+        watching = NetworkOperation(course.watch(network, least), when="end")
         network.add(watching)
         start(network, target, 20 * steps * dt)
         network.remove(watching)
@@ -96,9 +100,9 @@ class Course:
             parts += [m / size if size else np.inf for m, size in zip(moved, least) if m]
         self.moved = max(parts, default=0.0)
 
-    def watch(self, network, depth):
+    def watch(self, network, least):
         """What is done after each step: end the run when a signal has passed all cells, and none moves."""
-        left = iter(range(depth, -1, -1))
+        left = iter(range(least, -1, -1))
 
         def look():
             self.step()

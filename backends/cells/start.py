@@ -1,0 +1,26 @@
+"""How a network of many blocks starts: cell after cell, as signals come, and not all cells at once.
+
+A norm or a softmax divides what it hears by a pool that hears the same later. While a first signal passes, what
+is divided is there before what divides, and a norm of 1e-6 = √eps makes a million of it. In one attention nothing
+but a sum is behind that; in a stack norms, products and exponentials are, and overflow. So a cell of a network
+stays silent until those that it hears are close to rest. When all are let go the equations are those of the
+circuit: what it settles to is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from cortico.ir import Circuit, Population
+from cortico.ir.rewrite import longest_chains
+
+
+def units_before(circuit: Circuit, units: Callable[[Population], int]) -> Mapping[str, int]:
+    """Population to the most units that a signal passes before it; empty where all cells start at once.
+
+    A cell of a population is so many `units` one after another.
+    """
+    if not any(population.path for population in circuit.populations):
+        return {}
+    chains = longest_chains(circuit, units)
+    return {p.name: chains[p.name] - units(p) for p in circuit.populations}
