@@ -20,6 +20,7 @@ from cortico.backends.annarchy.running import require_annarchy, run_script
 from cortico.backends.cells.backend import CellBackend
 from cortico.backends.cells.coder import Coder
 from cortico.backends.cells.script import drive, time_constant
+from cortico.backends.cells.start import slowest
 from cortico.ir import Circuit, Population
 from cortico.ir.analysis.inputs import Arrays
 
@@ -36,7 +37,7 @@ class AnnarchyBackend(CellBackend[Options]):
     exponentials = ("SILENT", "np.finfo(float).max")
     template = "cortico.backends.annarchy.template"
     Options = Options
-    physiology = reuses = settles_by_depth = True
+    physiology = reuses = settles_by_depth = waits = True
 
     def arguments(self) -> dict[str, object]:
         return {**super().arguments(), "folder": "."}
@@ -57,6 +58,12 @@ class AnnarchyBackend(CellBackend[Options]):
         for compartment in population.compartments:
             if compartment.drive:
                 yield f"{compartment.name}_drive={drive(coder, compartment)}"
+
+    def onset(self, circuit: Circuit, after: int) -> str:
+        return f"onset=onset(network, {after}, {slowest(circuit)})"
+
+    def started(self, circuit: Circuit, last: int) -> Iterator[str]:
+        yield f"run_until(network, onset(network, {last}, {slowest(circuit)}))"
 
     def source(self, circuit: Circuit) -> str:
         return super().source(with_plain_names(circuit))

@@ -17,7 +17,9 @@ class Coder(CellCoder):
 
     plan: Schedule
     options: Options
-    before: Mapping[str, int] = field(default_factory=dict)  #: the cells before a population, where these wait
+    before: Mapping[str, int] = field(
+        default_factory=dict
+    )  #: the cells before a population, where these wait
 
     @property
     def spiking(self) -> bool:

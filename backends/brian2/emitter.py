@@ -12,7 +12,7 @@ from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.results import finish
 from cortico.backends.brian2.schedule import schedule, time_axes
 from cortico.backends.brian2.statements import cells, synapses
-from cortico.backends.cells.start import units_before
+from cortico.backends.cells.start import slowest, units_before
 from cortico.backends.cells.statements import (
     bind,
     function,
@@ -23,7 +23,6 @@ from cortico.backends.cells.statements import (
 )
 from cortico.ir import Circuit
 from cortico.ir.analysis.dimensions import dimensions
-from cortico.ir.physiology import cell_type
 
 #: What the statements of a network use of Brian2.
 IMPORTS = "from brian2 import Network, NetworkOperation, NeuronGroup, Synapses, linked_var, ms\n"
@@ -136,7 +135,6 @@ def _start(coder: Coder) -> Iterator[str]:
 
 def prepared(circuit: Circuit) -> Iterator[str]:
     """Lines that choose target and step, and say what part of its way the slowest cell moves in one."""
-    times = [cell_type(p.region, p.cell_class).membrane_time.value for p in circuit.populations]
     yield "prepare(target, dt)"
-    yield f"slowest = {max(times)} if tau is None else tau"
+    yield f"slowest = {slowest(circuit)} if tau is None else tau"
     yield 'part = dt / slowest if method == "euler" else 1 - np.exp(-dt / slowest)  # moved in a step'

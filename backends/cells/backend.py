@@ -113,6 +113,7 @@ class CellBackend(ScriptBackend[Kind]):
     #: Of which size an e^x is exact in the simulator, as code.
     exponentials = ("TINY", "np.finfo(float).max")
     settles_by_depth = False  #: whether `settle` is told {chain}
+    waits = False  #: whether cells of a network of blocks are let go one after another, by `after`
 
     def arguments(self) -> dict[str, object]:
         """The arguments of the script's class `Network`, with their defaults."""
@@ -129,6 +130,14 @@ class CellBackend(ScriptBackend[Kind]):
     def cell(self, coder: Coder, population: Population) -> Iterator[str]:
         """What `network.population` is told of cells."""
         return dendrites(coder, population)
+
+    def onset(self, circuit: Circuit, after: int) -> str:
+        """What `network.population` is told of cells that are let go behind so many units."""
+        return f"after={after}"
+
+    def started(self, circuit: Circuit, last: int) -> Iterator[str]:
+        """Statements that come before a network settles whose last cells are let go behind so many units."""
+        yield from ()
 
     def values(self, circuit: Circuit) -> str:
         """The values that `template` wants the script to have: `TRANSFERS`, by name."""

@@ -12,7 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from cortico.ir import Circuit, Population
+from cortico.ir.physiology import cell_type
 from cortico.ir.rewrite import longest_chains
+
+
+def in_order(circuit: Circuit) -> bool:
+    """Whether cells are let go one after another: those of a network's blocks are."""
+    return any(population.path for population in circuit.populations)
+
+
+def slowest(circuit: Circuit) -> float:
+    """The longest membrane time constant, in ms."""
+    times = (cell_type(p.region, p.cell_class).membrane_time for p in circuit.populations)
+    return max(time.value for time in times)
 
 
 def units_before(circuit: Circuit, units: Callable[[Population], int]) -> Mapping[str, int]:
@@ -20,7 +32,7 @@ def units_before(circuit: Circuit, units: Callable[[Population], int]) -> Mappin
 
     A cell of a population is so many `units` one after another.
     """
-    if not any(population.path for population in circuit.populations):
+    if not in_order(circuit):
         return {}
     chains = longest_chains(circuit, units)
     return {p.name: chains[p.name] - units(p) for p in circuit.populations}

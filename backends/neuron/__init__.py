@@ -32,7 +32,7 @@ class NeuronBackend(CellBackend[Options]):
     exponentials = ("TINY", "np.exp(699)")  # beyond 700, NEURON's exp stays at e^700
     template = "cortico.backends.neuron.template"
     Options = Options
-    physiology = settles_by_depth = True
+    physiology = settles_by_depth = waits = True
 
     def arguments(self) -> dict[str, object]:
         return {name: value for name, value in super().arguments().items() if name != "ranks"}
