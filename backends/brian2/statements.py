@@ -106,6 +106,8 @@ def synapses(
     yield "pre, post, weight = join("
     for projection in pathway.projections:
         yield f"    {edges(coder, projection)},  # {projection.name}"
+    small = coder.options.precision == "float32" and not coder.in_time
+    yield from ["    precision=np.float32,"] * small
     yield ")"
     yield f"{pathway.name} = Synapses("
     yield f"    {pre},"
@@ -115,6 +117,7 @@ def synapses(
     yield f'    name="{pathway.name}",'
     table = '"weight_at": timing.table(weight)'
     yield from namespace([table] if pathway.in_time else [])
+    yield from ['    dtype={"w": np.float32},'] * small
     yield ")"
     constant = "weight[0]" if coder.in_time else "weight"
     values = "k=np.arange(len(pre))" if pathway.in_time else f"w={constant}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 TINY = 1e-290  # rates that are smaller have lost digits
-CLOSE = 1e-2  # of its way that a cell may lack when those that hear it are let go
+CLOSE = 0.1  # of its way that a cell may lack when those that hear it are let go
 INPUTS: Any = ...  #: of each, its argument of `simulate`, and the number of axes of one example
 simulate: Any = ...  #: makes the network for one example
 

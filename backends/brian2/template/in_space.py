@@ -21,15 +21,18 @@ def over_cells(size, *parts):
 
 
 def edges(pre, post, weight, where=True):
-    """The synapses of a projection: numbers of both cells, and the weight."""
+    """The synapses of a projection: numbers of both cells, as Brian2 holds them, and the weight."""
+    pre, post = (np.asarray(cells, np.int32) for cells in (pre, post))
     pre, post, weight, where = np.broadcast_arrays(pre, post, weight, where)
     exists = where & (pre >= 0) & (post >= 0)
     return pre[exists], post[exists], weight[exists]
 
 
-def join(*projections):
-    """The synapses of all projections, one after another."""
-    return (np.concatenate(parts) for parts in zip(*projections))
+def join(*projections, precision=np.float64):
+    """The synapses of all projections, one after another; weights in this precision."""
+    pre, post, weight = zip(*projections)
+    weight = [np.asarray(each, precision) for each in weight]
+    return tuple(map(np.concatenate, (pre, post, weight)))
 
 
 def rates_of(group, cells):
