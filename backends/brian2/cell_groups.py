@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from cortico.backends.brian2.schedule import Schedule, Write, time_axes
+from cortico.backends.brian2.schedule import Schedule, Write, schedule, time_axes
 from cortico.backends.names import Names
 from cortico.ir import Circuit, Compartment, Effect, Population, Projection
 from cortico.ir.transfer import TRANSFERS
@@ -94,6 +94,15 @@ def cell_groups(
         grouping.group(stem, tuple(group))
         for stem, group in zip(stems, members.values(), strict=True)
     )
+
+
+def largest_object(circuit: Circuit) -> int:
+    """The most synapses that one Synapses holds, of a circuit whose sizes are numbers."""
+    count_of = circuit.counts().synapses_of
+    groups = cell_groups(circuit, schedule(circuit), Names())
+    pathways = (pathway for g in groups for current in g.currents for pathway in current.pathways)
+    counts = (sum(int(count_of[p.name]) for p in pathway.projections) for pathway in pathways)
+    return max(counts, default=0)
 
 
 def _kind(circuit: Circuit, plan: Schedule, population: Population) -> object:

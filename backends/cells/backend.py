@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from cortico.backends.cells.coder import Coder
-from cortico.backends.cells.estimate import Estimate, estimate, free_memory
+from cortico.backends.cells.estimate import COSTS, Estimate, estimate, free_memory
 from cortico.backends.cells.script import axes_in_time, dendrites, emit_cell_script
 from cortico.backends.cells.statements import option_lines
 from cortico.backends.extras import require_extra
@@ -61,9 +61,14 @@ class ScriptBackend(ABC, Generic[Kind]):
         """UnsupportedError, in one line, when the simulator or what it needs is missing."""
         require_extra(self.name, self.name, self.title)
 
+    def steps(self, circuit: Circuit) -> float | None:
+        """How many steps the network of a circuit takes whose sizes are numbers; None where that is not known."""
+        return None
+
     def estimate(self, circuit: Circuit, symbols: Mapping[str, int]) -> Estimate | None:
         """What the network takes where symbols have these sizes; None where that was never measured."""
-        return estimate(self.name, self.title, circuit, symbols)
+        cost, sized = COSTS.get(self.name), circuit.bind(**symbols) if symbols else circuit
+        return cost and estimate(cost, self.title, sized, self.steps(sized))
 
     def outputs(
         self, files: Mapping[str, str], inputs: Arrays, weights: Arrays

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from cortico.backends.cells.template import CLOSE, settling_steps
 from cortico.ir import Circuit, Population
 from cortico.ir.physiology import cell_type
-from cortico.ir.rewrite import longest_chains
+from cortico.ir.rewrite import longest_chain, longest_chains
 
 
 def in_order(circuit: Circuit) -> bool:
@@ -25,6 +26,16 @@ def slowest(circuit: Circuit) -> float:
     """The longest membrane time constant, in ms."""
     times = (cell_type(p.region, p.cell_class).membrane_time for p in circuit.populations)
     return max(time.value for time in times)
+
+
+def steps_to_settle(
+    circuit: Circuit, units: Callable[[Population], int], part: float, tolerance: float
+) -> int:
+    """Steps until a network is at rest in which a unit goes `part` of its way in a step, as its script counts them."""
+    chain = longest_chain(circuit, units)
+    wait = settling_steps(1, part, CLOSE) if in_order(circuit) else 0
+    settling: int = settling_steps(chain, part, tolerance)
+    return settling + (chain - 1) * wait
 
 
 def units_before(circuit: Circuit, units: Callable[[Population], int]) -> Mapping[str, int]:

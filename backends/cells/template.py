@@ -1,4 +1,7 @@
-"""What scripts for simulators have in common. Never imported: `cortico.backends.linking` copies what is used."""
+"""What scripts for simulators have in common: `cortico.backends.linking` copies what is used.
+
+Imported by `start` alone, which counts steps as scripts do.
+"""
 
 import argparse
 from pathlib import Path

@@ -1,5 +1,7 @@
 """What a network takes is told before it is built: exact counts, and a refusal where memory would not hold it."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -47,16 +49,32 @@ def test_counts_are_those_of_the_network():
     assert {"neurons": told.neurons, "synapses": told.synapses} == made_by_the_script(
         circuit, inputs
     )
-    assert told.bytes == 151e6 + 39 * told.synapses
+    assert told.bytes == 151e6 + 250 * told.neurons + 16 * told.synapses + 36 * largest(circuit)
+
+
+def largest(circuit):
+    """Synapses of the largest Synapses that the script makes, of ends and compartments by name."""
+    groups, counts = {}, circuit.bind(n=3).counts().synapses_of
+    kinds = {p.name: kind_of(circuit, p.name) for p in circuit.populations}
+    for each in circuit.projections:
+        groups.setdefault((kinds[each.pre], kinds[each.post], each.compartment), []).append(each)
+    return max(sum(counts[p.name] for p in found) for found in groups.values())
+
+
+def kind_of(circuit, name):
+    """Cells of one class that have one equation share a group."""
+    population = circuit.population(name)
+    parts = tuple((c.name, c.effect) for c in population.compartments)
+    return population.cell_class, population.transfer, parts
 
 
 def test_what_does_not_fit_is_refused_with_the_numbers(monkeypatch):
     circuit, inputs = small()
     told = get_backend("brian2").estimate(circuit, {"n": 3})
-    monkeypatch.setattr(running, "free_memory", lambda: 151e6 + 39 * told.synapses - 1)
+    monkeypatch.setattr(running, "free_memory", lambda: told.bytes - 1)
     wrong = (
         rf"the Brian2 network would have {told.neurons:,} neurons and {told.synapses:,} synapses and need about "
-        r"0\.15 GB, 0\.15 GB are free; fewer tokens"
+        r"0\.15 GB and [0-9]+ (s|min), 0\.15 GB are free; fewer tokens"
     )
     with pytest.raises(UnsupportedError, match=wrong):
         get_runner("brian2").run(circuit, inputs)
@@ -78,6 +96,14 @@ def test_the_option_is_checked():
 def test_large_numbers_are_in_words():
     told = sizes.Estimate("Brian2", 1_339_444, 117_000_000, 9.3e9)
     assert str(told) == "1.34 million neurons, 117 million synapses, about 9.3 GB"
+    long = sizes.Estimate("Nengo", 6_010, 117, 1.63e12, 4.4e6)
+    assert str(long) == "6,010 neurons, 117 synapses, about 1,600 GB and 1,200 h"
+    assert [sizes.time_in_words(s) for s in (0.01, 119, 130, 7100)] == [
+        "1 s",
+        "120 s",
+        "2.2 min",
+        "120 min",
+    ]
     with pytest.raises(UnsupportedError, match=r"117 million synapses and need about 9\.3 GB, 3"):
         told.require_room(3.1e9)
     told.require_room(9.4e9)
@@ -86,7 +112,7 @@ def test_large_numbers_are_in_words():
 def test_progress_tells_of_simulators_alone():
     circuit, inputs = small()
     told = forecast(get_backend("brian2"), lambda: circuit, inputs)
-    assert told.startswith(": ") and told.endswith(" synapses, about 0.15 GB")
+    assert re.fullmatch(r": .* synapses, about 0\.15 GB and [0-9]+ (s|min)", told)
     assert forecast(get_backend("numpy"), lambda: circuit, inputs) == ""
 
 
