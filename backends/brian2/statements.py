@@ -106,7 +106,7 @@ def synapses(
     yield "pre, post, weight = join("
     for projection in pathway.projections:
         yield f"    {edges(coder, projection)},  # {projection.name}"
-    small = coder.options.precision == "float32" and not coder.in_time
+    small = _small(coder, pathway)
     yield from ["    precision=np.float32,"] * small
     yield ")"
     yield f"{pathway.name} = Synapses("
@@ -122,6 +122,12 @@ def synapses(
     constant = "weight[0]" if coder.in_time else "weight"
     values = "k=np.arange(len(pre))" if pathway.in_time else f"w={constant}"
     yield f"connect({pathway.name}, pre, post, {values})"
+
+
+def _small(coder: Coder, pathway: Pathway) -> bool:
+    """Whether synapses hold their weights in 4 bytes; gains, as of means, stay as exact as rates are."""
+    given = all(projection.weight.gain.is_one for projection in pathway.projections)
+    return given and coder.options.precision == "float32" and not coder.in_time
 
 
 def edges(coder: Coder, projection: Projection, weight: str | None = None) -> str:

@@ -12,6 +12,7 @@ from cortico.backends.cells import backend as running
 from cortico.backends.cells import estimate as sizes
 from cortico.backends.cells.backend import forecast
 from cortico.ir import UnsupportedError
+from tests.backends.brian2.simulation import SYNCHRONOUS
 from tests.backends.networks.models import case
 
 
@@ -39,7 +40,7 @@ def made_by_the_script(circuit, inputs):
 
     names |= {"numbered": counted_cells, "connect": counted_synapses}
     weights = {p.name: p.values for p in circuit.parameters if p.values is not None}
-    names["simulate"](**inputs, weights=weights, duration=0.5)
+    names["simulate"](**inputs, weights=weights, **SYNCHRONOUS)
     return found
 
 
@@ -84,7 +85,7 @@ def test_what_does_not_fit_is_refused_with_the_numbers(monkeypatch):
 def test_size_any_builds_it_all_the_same(monkeypatch):
     circuit, inputs = small()
     monkeypatch.setattr(running, "free_memory", lambda: 0.0)
-    found = get_runner("brian2", size="any", duration=1.0).run(circuit, inputs)
+    found = get_runner("brian2", size="any", **SYNCHRONOUS).run(circuit, inputs)
     assert found["states"].shape == (3, 16)
 
 

@@ -53,6 +53,11 @@ def settle(network, populations, target, dt, part, depth, tolerance, duration, w
     steps, course = settling_steps(depth, part, tolerance), Course(populations, part * tolerance)
     steps, least = steps + (depth - 1) * wait, max(depth, (depth - 1) * wait + 1)
     if duration is not None:
+        if duration < (depth - 1) * wait * dt:
+            raise ValueError(
+                f"duration is {duration} ms, expected more than {(depth - 1) * wait * dt:g} ms, when the "
+                "last cells are let go"
+            )
         start(network, target, duration)
     elif target == "cpp_standalone":
         network.add(*course.at(2 * steps * dt - dt))
