@@ -9,7 +9,7 @@ from cortico.backends.brian2.coder import Coder
 from cortico.backends.brian2.schedule import time_axes
 from cortico.backends.cells.roles import role_of
 from cortico.backends.cells.statements import called
-from cortico.ir import TRANSFERS, Population, Projection
+from cortico.ir import TRANSFERS, Circuit, Population, Projection, Weight
 from cortico.ir.domain import restrict
 from cortico.ir.physiology import cell_type
 
@@ -125,9 +125,16 @@ def synapses(
 
 
 def _small(coder: Coder, pathway: Pathway) -> bool:
-    """Whether synapses hold their weights in 4 bytes; gains, as of means, stay as exact as rates are."""
-    given = all(projection.weight.gain.is_one for projection in pathway.projections)
-    return given and coder.options.precision == "float32" and not coder.in_time
+    """Whether synapses hold their weights in 4 bytes: those that are given; what is computed stays exact."""
+    if coder.options.precision == "float64" or coder.in_time:
+        return False
+    return all(_is_given(coder.circuit, projection.weight) for projection in pathway.projections)
+
+
+def _is_given(circuit: Circuit, weight: Weight) -> bool:
+    """Whether a weight is an entry of an array as it is, or one: no gain, as of a mean, and no rotation."""
+    tensor = weight.tensor and circuit.tensor(weight.tensor.name)
+    return weight.gain.is_one and getattr(tensor, "formula", None) is None
 
 
 def edges(coder: Coder, projection: Projection, weight: str | None = None) -> str:
