@@ -67,8 +67,10 @@ class ScriptBackend(ABC, Generic[Kind]):
 
     def estimate(self, circuit: Circuit, symbols: Mapping[str, int]) -> Estimate | None:
         """What the network takes where symbols have these sizes; None where that was never measured."""
-        cost, sized = COSTS.get(self.name), circuit.bind(**symbols) if symbols else circuit
-        return cost and estimate(cost, self.title, sized, self.steps(sized))
+        if self.name not in COSTS:
+            return None
+        sized = circuit.bind(**symbols) if symbols else circuit
+        return estimate(COSTS[self.name], self.title, sized, self.steps(sized))
 
     def outputs(
         self, files: Mapping[str, str], inputs: Arrays, weights: Arrays

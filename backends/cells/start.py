@@ -17,6 +17,9 @@ from cortico.ir.physiology import cell_type
 from cortico.ir.rewrite import longest_chain, longest_chains
 
 
+_settling: Callable[[int, float, float], int] = settling_steps
+
+
 def in_order(circuit: Circuit) -> bool:
     """Whether cells are let go one after another: those of a network's blocks are."""
     return any(population.path for population in circuit.populations)
@@ -33,9 +36,8 @@ def steps_to_settle(
 ) -> int:
     """Steps until a network is at rest in which a unit goes `part` of its way in a step, as its script counts them."""
     chain = longest_chain(circuit, units)
-    wait = settling_steps(1, part, CLOSE) if in_order(circuit) else 0
-    settling: int = settling_steps(chain, part, tolerance)
-    return settling + (chain - 1) * wait
+    wait = _settling(1, part, CLOSE) if in_order(circuit) else 0
+    return _settling(chain, part, tolerance) + (chain - 1) * wait
 
 
 def units_before(circuit: Circuit, units: Callable[[Population], int]) -> Mapping[str, int]:

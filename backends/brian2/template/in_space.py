@@ -30,9 +30,9 @@ def edges(pre, post, weight, where=True):
 
 def join(*projections, precision=np.float64):
     """The synapses of all projections, one after another; weights in this precision."""
-    pre, post, weight = zip(*projections)
-    weight = [np.asarray(each, precision) for each in weight]
-    return tuple(map(np.concatenate, (pre, post, weight)))
+    pre, post, weights = zip(*projections)
+    held = [np.asarray(weight, precision) for weight in weights]
+    return tuple(map(np.concatenate, (pre, post, held)))
 
 
 def rates_of(group, cells):
