@@ -1,10 +1,11 @@
-"""Memory and time of networks in each simulator, and the bytes of a neuron and of a synapse that follow from them.
+"""Memory and processor time of networks in each simulator, and the bytes and seconds that follow from them.
 
     PYTHONPATH=. python benchmarks/simulator_memory.py brian2 nengo nest neuron
 
 A network of an attention runs in a process of its own, once small, once with many neurons and once with many
 synapses. What the largest process took more than the small one, over what it has more, are the constants of
-`cortico.backends.cells.estimate`.
+`cortico.backends.cells.estimate`. For Brian2 also one Synapses by itself: bytes of a synapse while it is made, while
+it runs, and afterwards, with weights of eight bytes and of four.
 """
 
 import json
@@ -12,7 +13,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,21 +24,50 @@ SMALL = ((4, 2), (4, 4), (8, 2))
 #: The memory of Nengo grows with the square of a population's dendrites: `estimate` says how it was read off.
 #: The same for those that hold a synapse in few bytes.
 LARGE = {"brian2": ((8, 4), (8, 40), (160, 4))}
+ALONE = 20_000_000  #: synapses of the one that is made by itself
 
 
 def measure(backend: str, model: int, tokens: int) -> tuple[float, ...]:
-    """Neurons, synapses, the most bytes that the simulator's process held, and seconds."""
+    """Neurons, synapses, the most bytes that the simulator's process held, and its seconds of the processor."""
     from cortico import AttentionSpec, lower, random_weights
     from cortico.backends import get_runner
 
     spec = AttentionSpec(model, 2)
     circuit = lower(spec, random_weights(spec, 0))
     x = np.random.default_rng(0).standard_normal((tokens, model))
-    started = time.perf_counter()
     get_runner(backend).run(circuit, {"x": x})
     counts = circuit.bind(n=tokens).counts()
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    return counts.neurons, counts.synapses, peak, time.perf_counter() - started
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return counts.neurons, counts.synapses, used.ru_maxrss * 1024, used.ru_utime + used.ru_stime
+
+
+def alone(precision: str, synapses: int) -> dict[str, float]:
+    """Bytes of a synapse of Brian2, and nanoseconds of the processor that it takes to make and in a step."""
+    import time
+
+    from brian2 import Network, NeuronGroup, Synapses, defaultclock, ms, prefs
+
+    from benchmarks.common import resident
+
+    prefs.codegen.target = "numpy"
+    defaultclock.dt = 10 * ms
+    cells = NeuronGroup(20_000, "dr/dt = (-r + a) / (10*ms) : 1\na : 1", method="euler")
+    rng = np.random.default_rng(0)
+    ends = rng.integers(0, cells.N, (2, synapses), dtype=np.int32)
+    weights, before, begun = np.ones(synapses, precision), resident("VmRSS"), time.process_time()
+    model = "w : 1 (constant)\na_post = w*r_pre : 1 (summed)"
+    made = Synapses(cells, cells, model, dtype={"w": np.dtype(precision).type})
+    made.connect(i=ends[0], j=ends[1])
+    made.w = weights
+    found = {"held": resident("VmRSS") - before, "made": resident("VmHWM") - before}
+    building, network = time.process_time() - begun, Network(cells, made)
+    network.run(10 * ms)
+    begun = time.process_time()
+    network.run(10 * ms)
+    seconds = {"ns to build": building, "ns a step": time.process_time() - begun}
+    return {n: b / synapses for n, b in found.items()} | {
+        n: 1e9 * s / synapses for n, s in seconds.items()
+    }
 
 
 def constants(rows: list[list[float]]) -> np.ndarray:
@@ -49,17 +78,20 @@ def constants(rows: list[list[float]]) -> np.ndarray:
 
 def main() -> None:
     """Print what was measured, a line for each backend; of the first two without arguments."""
+    small = os.environ.get("SMOKE")
     for backend in sys.argv[1:] or ["brian2", "nengo"]:
-        sizes = SMALL if os.environ.get("SMOKE") else LARGE.get(backend, SIZES)
-        rows = [json.loads(in_process(backend, *each)) for each in sizes]
+        sizes = SMALL if small else LARGE.get(backend, SIZES)
+        rows = [json.loads(in_process("measure", backend, *each)) for each in sizes]
         print(backend, rows, constants(rows).round().tolist(), flush=True)
+        for precision in ("float64", "float32") if backend == "brian2" else ():
+            print(precision, in_process("alone", precision, 1000 if small else ALONE), flush=True)
 
 
-def in_process(backend: str, *sizes: int) -> str:
-    """What a process of its own prints: the peak of its children is of one simulator."""
+def in_process(function: str, *given: object) -> str:
+    """What a function gives in a process of its own: the peak of its children is of one simulator."""
     code = (
-        f"import json; from benchmarks.simulator_memory import measure; "
-        f"print(json.dumps(measure({backend!r}, *{sizes})))"
+        f"import json; from benchmarks.simulator_memory import {function}; "
+        f"print(json.dumps({function}(*{given})))"
     )
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -67,7 +99,7 @@ def in_process(backend: str, *sizes: int) -> str:
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[1],
-    ).stdout
+    ).stdout.strip()
 
 
 if __name__ == "__main__":
