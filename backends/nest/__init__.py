@@ -14,6 +14,9 @@ __all__ = ["NestBackend", "Options"]
 #: Units that a signal passes in a product (negative, quotient, sum) and in a quotient.
 _PRODUCT, _QUOTIENT = 3, 2
 
+#: The same in transfer functions that are circuits of units: behind a negative, and in a sigmoid and a product.
+_CIRCUITS = {"sqrt": 2, "silu": 1 + _PRODUCT}
+
 #: What is left to products after a step: a quarter, whatever the step (HEADROOM of the script).
 _LEAST_LEFT = 0.25
 
@@ -42,4 +45,4 @@ class NestBackend(CellBackend[Options]):
         factors = len(effects) - divisors
         computed = _PRODUCT * max(factors - 1, 0) + _QUOTIENT * divisors
         own = 1 if computed and population.transfer != "identity" else 0
-        return 1 + computed + own
+        return 1 + computed + _CIRCUITS.get(population.transfer, own)
