@@ -58,17 +58,17 @@ class Cost:
 #: By simulator, and by target of Brian2. NEURON, NEST and ANNarchy: `python benchmarks/simulator_scale.py`, two equations
 #: for neurons and synapses each; Brian2 and Nengo: `python benchmarks/simulator_memory.py brian2 nengo`, paces of
 #: Brian2 `python benchmarks/brian2_speed.py`. A synapse of Brian2 has two numbers of cells and a weight (16 bytes, 12
-#: with precision=float32), and `connect` takes 36 more while it makes those of a Synapses; in C++ they are in two
-#: processes. A population of Nengo is one ensemble with as many dimensions as dendrites, and holds a square matrix of
+#: with precision=float32), and `connect` takes 36 more while it makes those of a Synapses; in C++ Python and the
+#: program hold 90 together. A population of Nengo is one ensemble with as many dimensions as dendrites, and holds a square matrix of
 #: these, beside which the rest is lost. A neuron is several units of NEST (23 to 34 kB) and sections of NEURON.
 COSTS: Mapping[str, Cost] = {
     "brian2 numpy": Cost(151e6, 250.0, 16.0, Pace(3.0, 1e-6, 9e-8, 5e-3, 5e-8, 9e-9), making=36.0),
     "brian2 cython": Cost(
         200e6, 250.0, 16.0, Pace(90.0, 1e-6, 9e-8, 2e-3, 5e-8, 3e-9), making=36.0
     ),
-    "brian2 cpp_standalone": Cost(250e6, 500.0, 48.0, Pace(60.0, 1e-6, 2e-7, 1e-4, 5e-8, 3e-9)),
+    "brian2 cpp_standalone": Cost(150e6, 250.0, 90.0, Pace(60.0, 1e-6, 2e-7, 1e-4, 5e-8, 3e-9)),
     "brian2 fast": Cost(151e6, 250.0, 0.0, Pace(3.0, 1e-6, 0.0, 5e-3, 5e-8, 1e-9)),
-    "neuron": Cost(100e6, 7.5e3, 774.0, Pace(3.0, 6e-5, 7e-6, 0.0, 6e-7, 7e-8)),
+    "neuron": Cost(100e6, 7.5e3, 774.0, Pace(10.0, 6e-5, 7e-6, 0.0, 6e-7, 7e-8)),
     "nest": Cost(97e6, 27e3, 70.0, Pace(1.0, 1.5e-4, 3e-7, 0.0, 2.2e-6, 1.8e-8)),
     "annarchy": Cost(100e6, 311.0, 54.0, Pace(25.0, 0.0, 4e-6, 0.0, 3e-9, 9e-10)),
     "nengo": Cost(85e6, 0.0, 0.0, Pace(1.0, 0.0, 2e-6), pair=13.0),

@@ -16,7 +16,6 @@ from cortico.ir import Circuit, Population
 from cortico.ir.physiology import cell_type
 from cortico.ir.rewrite import longest_chain, longest_chains
 
-
 _settling: Callable[[int, float, float], int] = settling_steps
 
 

@@ -45,7 +45,9 @@ SMALLEST = np.exp(-60.0)  # what is left of the way there stays below it
 DAMPING = 0.9
 NEVER = np.inf  # ms: the time constant of a unit that waits
 BLOCK = 1_000_000  # synapses handed to NEST at once
-TRANSFERS: Any = ...  # transfer function to a model of NEST and its parameters, or to a method of Network
+TRANSFERS: Any = (
+    ...
+)  # transfer function to a model of NEST and its parameters, or to a method of Network
 
 
 class Network:

@@ -1,6 +1,8 @@
 """What a network takes is told before it is built: exact counts, and a refusal where memory would not hold it."""
 
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from cortico.backends.cells.backend import forecast
 from cortico.ir import UnsupportedError
 from tests.backends.brian2.simulation import SYNCHRONOUS
 from tests.backends.networks.models import case
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 def small():
@@ -123,16 +127,35 @@ def test_free_memory_is_some():
 
 
 @pytest.mark.parametrize(
-    ("backend", "model", "tokens", "measured"),
+    ("backend", "options", "model", "tokens", "measured"),
     [
-        ("brian2", 160, 4, 215_498_752),
-        ("nest", 8, 24, 469_663_744),
-        ("nengo", 8, 24, 3_815_026_688),
-        ("nengo", 64, 4, 259_158_016),
+        ("brian2", {}, 160, 4, 215_498_752),
+        ("brian2", {"target": "cpp_standalone"}, 256, 5, 756_703_232),
+        ("nest", {}, 8, 24, 469_663_744),
+        ("nengo", {}, 8, 24, 3_815_026_688),
+        ("nengo", {}, 64, 4, 259_158_016),
     ],
 )
-def test_the_constants_are_near_what_processes_held(backend, model, tokens, measured):
-    """Figures of benchmarks/simulator_memory.py."""
+def test_the_constants_are_near_what_processes_held(backend, options, model, tokens, measured):
+    """Figures of benchmarks/simulator_memory.py; in C++, of Python and the program together."""
     spec = AttentionSpec(model, 2)
-    told = get_backend(backend).estimate(lower(spec), {"n": tokens})
+    told = get_backend(backend, **options).estimate(lower(spec), {"n": tokens})
     assert 0.8 < told.bytes / measured < 1.25
+
+
+@pytest.mark.parametrize("engine", ["neuron", "nest", "annarchy"])
+@pytest.mark.parametrize("shape", ["whole", "thin"])
+def test_the_constants_are_near_what_was_measured_at_scale(engine, shape):
+    """Figures of benchmarks/simulator_scale.py: many synapses to a neuron, and few."""
+    rows = json.loads((RESULTS / "simulator_scale.json").read_text(encoding="utf-8"))[engine][
+        "rows"
+    ]
+    (row,) = (r for r in rows if (r["shape"], r["workers"]) == (shape, 1))
+    cost, neurons, synapses = sizes.COSTS[engine], row["neurons"], row["synapses"]
+    held = cost.neuron * neurons + cost.synapse * synapses
+    assert 0.75 < held / (row["bytes_per_synapse"] * synapses) < 1.33
+    built = cost.pace.seconds(neurons, synapses, 0)
+    outside = 0 if engine == "annarchy" else cost.pace.start  # its compiler is within
+    assert 0.6 < (built - outside) / row["build_s"] < 1.7
+    step = (cost.pace.seconds(neurons, synapses, 1) - built) * 1e9
+    assert 0.75 < step / (row["ns_per_synapse"] * synapses) < 1.33
