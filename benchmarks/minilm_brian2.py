@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 from common import SMOKE, machine, resident, say_if_busy, sized, verdict, write_results
-from networks import minilm
-
+from whole_models import minilm
 from cortico.backends.brian2 import Brian2Backend, load_simulate
+from cortico.lowering import lower_model
 from cortico.passes.restrict_vocabulary import restrict_vocabulary
 
 TEXT = "The thalamus relays signals."  #: ten tokens
@@ -84,11 +84,10 @@ class Clock:
 
 def measure(count: int, target: str, precision: str) -> Found:
     """Build, run, compare."""
-    network, theirs = minilm()
-    ids = tokens_of_text(count)
-    wanted, given = expected(theirs, ids), {"tokens": ids, "types": np.zeros_like(ids)}
-    del theirs
-    made = restrict_vocabulary(network, given)
+    subject, ids = minilm(threads=1), tokens_of_text(count)
+    wanted, given = expected(subject.theirs, ids), {"tokens": ids, "types": np.zeros_like(ids)}
+    made = restrict_vocabulary(lower_model(subject.spec, subject.weights), given)
+    del subject
     circuit, inputs = made.network.flatten().bind(n=count), made.renumbered(given)
     backend = Brian2Backend(target=target, precision=precision, method="euler", dt=10.0, tau=10.0)
     told = backend.estimate(circuit, {})
