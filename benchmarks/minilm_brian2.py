@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 from common import SMOKE, machine, resident, say_if_busy, sized, verdict, write_results
 from whole_models import minilm
+
 from cortico.backends.brian2 import Brian2Backend, load_simulate
 from cortico.lowering import lower_model
 from cortico.passes.restrict_vocabulary import restrict_vocabulary
