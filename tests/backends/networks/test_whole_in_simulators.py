@@ -162,10 +162,9 @@ def test_neuron_in_time():
 
 @NEST.needs
 @pytest.mark.cross
-@pytest.mark.parametrize("name", ["llama", "t5"])
-def test_nest(name):
+def test_nest():
     """Roots are units that hear themselves, silu a product with a sigmoid."""
-    assert worst(NEST.settle(*example(name)[:2]), name) < 1e-9
+    assert worst(NEST.settle(*example("llama")[:2]), "llama") < 1e-9
 
 
 def test_nest_refuses_an_error_function_alone():
