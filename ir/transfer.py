@@ -142,7 +142,7 @@ _ENTRIES = (
         brian2="sqrt(clip({x}, 0, inf))",
         annarchy="sqrt(pos({x}))",
         neuron="f = 0\nif (x > 0) {\n    f = sqrt(x)\n}",
-        nest=None,
+        nest='"root"',
         latex="{x}^{{1/2}}",
         everywhere=True,
     ),
@@ -323,7 +323,7 @@ _ENTRIES = (
         brian2="(({x}) * exp(clip({x}, -inf, 0)) / (1 + exp(-abs({x}))))",
         annarchy="({x}) * exp(-pos(-({x}))) / (1.0 + exp(-pos({x}) - pos(-({x}))))",
         neuron="f = exp(-fabs(x))\nif (x < 0) {\n    f = x * f / (1 + f)\n} else {\n    f = x / (1 + f)\n}",
-        nest=None,
+        nest='"gated"',
         latex=r"\operatorname{{silu}}{x}",
     ),
     Transfer(  # So et al., Primer, arXiv 2109.08668

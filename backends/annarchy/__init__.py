@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -20,6 +21,7 @@ from cortico.backends.annarchy.running import require_annarchy, run_script
 from cortico.backends.cells.backend import CellBackend
 from cortico.backends.cells.coder import Coder
 from cortico.backends.cells.script import drive, time_constant
+from cortico.backends.cells.start import slowest, steps_to_settle
 from cortico.ir import Circuit, Population
 from cortico.ir.analysis.inputs import Arrays
 
@@ -36,7 +38,7 @@ class AnnarchyBackend(CellBackend[Options]):
     exponentials = ("SILENT", "np.finfo(float).max")
     template = "cortico.backends.annarchy.template"
     Options = Options
-    physiology = reuses = settles_by_depth = True
+    physiology = reuses = settles_by_depth = waits = True
 
     def arguments(self) -> dict[str, object]:
         return {**super().arguments(), "folder": "."}
@@ -57,6 +59,16 @@ class AnnarchyBackend(CellBackend[Options]):
         for compartment in population.compartments:
             if compartment.drive:
                 yield f"{compartment.name}_drive={drive(coder, compartment)}"
+
+    def steps(self, circuit: Circuit) -> int:
+        part = 1 - math.exp(-self.options.dt / (self.options.tau or slowest(circuit)))
+        return steps_to_settle(circuit, self.units, part, self.options.tolerance)
+
+    def onset(self, circuit: Circuit, after: int) -> str:
+        return f"onset=onset(network, {after}, {slowest(circuit)})"
+
+    def started(self, circuit: Circuit, last: int) -> Iterator[str]:
+        yield f"run_until(network, onset(network, {last}, {slowest(circuit)}))"
 
     def source(self, circuit: Circuit) -> str:
         return super().source(with_plain_names(circuit))

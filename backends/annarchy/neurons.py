@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from cortico.backends.cells.script import normalised_first
+from cortico.backends.cells.start import in_order
 from cortico.ir import TRANSFERS, Circuit, Compartment, Effect, Population
 from cortico.ir.rewrite import rename
 
@@ -39,7 +40,8 @@ def definitions(circuit: Circuit) -> str:
 def arguments(circuit: Circuit, population: Population) -> str:
     """Arguments of `ann.Neuron`: parameters, and equations to which the rate r is the answer."""
     driven = [f"{c.name}_drive = 0.0" for c in population.compartments if c.drive]
-    parameters = _block("parameters", ["tau = 10.0 : population", *driven])
+    waits = ["onset = 0.0"] * in_order(circuit)
+    parameters = _block("parameters", ["tau = 10.0 : population", *waits, *driven])
     return parameters + _block("equations", _equations(circuit, population))
 
 
@@ -61,7 +63,11 @@ def _equations(circuit: Circuit, population: Population) -> Iterator[str]:
     product = factors[0] if len(factors) == 1 else " * ".join(map(_factor, factors))
     transfer = TRANSFERS[population.transfer].annarchy
     assert transfer is not None, "the backend refuses such a circuit"
-    yield f"tau * dr/dt + r = {transfer.format(x=product)} : exponential"
+    goal = transfer.format(x=product)
+    if in_order(circuit):
+        yield f"goal = if t < onset: 0.0 else: {goal}"
+        goal = "goal"
+    yield f"tau * dr/dt + r = {goal} : exponential"
 
 
 def _divides(compartment: Compartment) -> bool:

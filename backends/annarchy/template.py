@@ -31,6 +31,7 @@ import numpy as np
 from scipy.sparse import csc_matrix
 
 from cortico.backends.cells.template import (
+    CLOSE,
     by_cell,
     command_line,
     numbered,
@@ -50,6 +51,21 @@ def main():
     network = Network(**options)
     results = [simulate(**example, weights=weights, network=network) for example in examples]
     np.savez(output, **stacked(results, batch))
+
+
+def onset(network, after, slowest):
+    """When cells are let go behind `after` others, each of which comes close to rest first: in ms."""
+    part = 1 - np.exp(-network.dt / (network.tau or slowest))
+    steps = after * settling_steps(1, part, CLOSE)
+    return network.network.time + (steps - 0.25) * network.dt
+
+
+def run_until(network, time):
+    """Let all cells go, the last at this time."""
+    if network.cells:
+        if not network.compiled:
+            network.compile()
+        network.network.simulate(np.ceil((time - network.network.time) / network.dt) * network.dt)
 
 
 class Network:

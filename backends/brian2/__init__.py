@@ -6,14 +6,18 @@ share a NeuronGroup, `statements` and `results` write the script around them, `t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
+from cortico.backends.brian2.cell_groups import largest_object
 from cortico.backends.brian2.emitter import emit_script
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.running import load_simulate, require_brian2
 from cortico.backends.brian2.schedule import unscheduled
 from cortico.backends.cells.backend import ScriptBackend
-from cortico.backends.cells.estimate import Estimate, estimate
+from cortico.backends.cells.estimate import COSTS, Estimate, estimate
+from cortico.backends.cells.start import slowest, steps_to_settle
 from cortico.backends.script_parts import unwritable
 from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit
@@ -37,11 +41,27 @@ class Brian2Backend(ScriptBackend[Options]):
     def source(self, circuit: Circuit) -> str:
         return emit_script(circuit, self.options)
 
-    def estimate(self, circuit: Circuit, symbols: Mapping[str, int]) -> Estimate | None:
+    def steps(self, circuit: Circuit) -> float | None:
+        """As the script counts them; None for tokens one after another, and for spikes."""
+        options = self.options
+        if any(axis.in_time for axis in circuit.axes) or options.cells == "lif":
+            return None
+        if options.duration is not None:
+            return options.duration / options.dt
+        times = options.dt / (options.tau or slowest(circuit))
+        part = times if options.method == "euler" else 1 - math.exp(-times)
+        steps = steps_to_settle(circuit, lambda _: 1, part, options.tolerance)
+        return steps * (2 if options.target == "cpp_standalone" else 1)
+
+    def estimate(self, circuit: Circuit, symbols: Mapping[str, int]) -> Estimate:
         """In the fast form synapses are no objects: they take the bytes of their weights."""
-        name = "brian2 fast" if self.options.form == "fast" else self.name
-        cells = 1 + self.options.neurons if self.options.cells == "lif" else 1
-        return estimate(name, self.title, circuit, symbols, cells)
+        options, sized = self.options, circuit.bind(**symbols) if symbols else circuit
+        fast = options.form == "fast"
+        cost = COSTS[f"brian2 {'fast' if fast else options.target}"]
+        if options.precision == "float32" and not fast:
+            cost = replace(cost, synapse=cost.synapse - 4)
+        cells = 1 + options.neurons if options.cells == "lif" else 1
+        return estimate(cost, self.title, sized, self.steps(sized), cells, largest_object(sized))
 
     def require(self) -> None:
         require_brian2(self.options.target)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from cortico.backends.brian2.schedule import Schedule, Write, time_axes
+from cortico.backends.brian2.schedule import Schedule, Write, schedule, time_axes
 from cortico.backends.names import Names
 from cortico.ir import Circuit, Compartment, Effect, Population, Projection
 from cortico.ir.transfer import TRANSFERS
@@ -65,10 +65,15 @@ class CellGroup:
     comes_and_goes: bool  #: some cells exist at some presentations only
     own_lines: tuple[str, ...] = ()  #: further lines of the equations, as of biases that learn
     own_names: tuple[str, ...] = ()  #: entries of the namespace that these lines need
+    waits: bool = False  #: cells are silent until they are let go
 
 
 def cell_groups(
-    circuit: Circuit, plan: Schedule, names: Names, plastic: frozenset[str] | None = None
+    circuit: Circuit,
+    plan: Schedule,
+    names: Names,
+    plastic: frozenset[str] | None = None,
+    waits: bool = False,
 ) -> tuple[CellGroup, ...]:
     """The groups of a circuit, with names that `names` has not given out.
 
@@ -84,11 +89,20 @@ def cell_groups(
     stem_of = {
         p.name: stem for stem, group in zip(stems, members.values(), strict=True) for p in group
     }
-    grouping = _Grouping(circuit, plan, names, stem_of, plastic or frozenset())
+    grouping = _Grouping(circuit, plan, names, stem_of, plastic or frozenset(), waits)
     return tuple(
         grouping.group(stem, tuple(group))
         for stem, group in zip(stems, members.values(), strict=True)
     )
+
+
+def largest_object(circuit: Circuit) -> int:
+    """The most synapses that one Synapses holds, of a circuit whose sizes are numbers."""
+    count_of = circuit.counts().synapses_of
+    groups = cell_groups(circuit, schedule(circuit), Names())
+    pathways = (pathway for g in groups for current in g.currents for pathway in current.pathways)
+    counts = (sum(int(count_of[p.name]) for p in pathway.projections) for pathway in pathways)
+    return max(counts, default=0)
 
 
 def _kind(circuit: Circuit, plan: Schedule, population: Population) -> object:
@@ -125,6 +139,7 @@ class _Grouping:
     names: Names
     stem_of: dict[str, str]
     plastic: frozenset[str]
+    waits: bool
 
     def group(self, stem: str, populations: tuple[Population, ...]) -> CellGroup:
         first = populations[0]
@@ -135,6 +150,7 @@ class _Grouping:
             first.transfer,
             tuple(self.current(stem, populations, c) for c in first.compartments),
             any(_partly(self.circuit, p) for p in populations),
+            waits=self.waits,
         )
 
     def current(
@@ -191,7 +207,7 @@ def equations(group: CellGroup, spiking: bool = False) -> list[str]:
     With `spiking`, r follows its target only while the network is calibrated; then it is what the
     spikes of the group's somas leave behind.
     """
-    alive = "alive(t, i)*" if group.comes_and_goes else ""
+    alive = "alive(t, i)*" * group.comes_and_goes + "int(t >= onset)*" * group.waits
     transfer = TRANSFERS[group.transfer].brian2
     assert transfer is not None, "the backend refuses such a circuit"
     target = alive + transfer.format(x=_fires(group.currents))
@@ -204,6 +220,7 @@ def equations(group: CellGroup, spiking: bool = False) -> list[str]:
             "resting : 1 (constant)",
             "tau : second (constant)",
         ]
+    lines += ["onset : second (constant)"] * group.waits
     for current in group.currents:
         lines += _current_lines(current)
     return [*lines, *group.own_lines]

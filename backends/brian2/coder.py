@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.schedule import Schedule, time_axes
@@ -16,6 +17,9 @@ class Coder(CellCoder):
 
     plan: Schedule
     options: Options
+    before: Mapping[str, int] = field(
+        default_factory=dict
+    )  #: the cells before a population, where these wait
 
     @property
     def spiking(self) -> bool:

@@ -12,6 +12,7 @@ from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.results import finish
 from cortico.backends.brian2.schedule import schedule, time_axes
 from cortico.backends.brian2.statements import cells, synapses
+from cortico.backends.cells.start import slowest, units_before
 from cortico.backends.cells.statements import (
     bind,
     function,
@@ -22,7 +23,6 @@ from cortico.backends.cells.statements import (
 )
 from cortico.ir import Circuit
 from cortico.ir.analysis.dimensions import dimensions
-from cortico.ir.physiology import cell_type
 
 #: What the statements of a network use of Brian2.
 IMPORTS = "from brian2 import Network, NetworkOperation, NeuronGroup, Synapses, linked_var, ms\n"
@@ -45,7 +45,9 @@ _TOKEN_BY_TOKEN = "Each token stays until what it drives is within `tolerance` o
 
 def emit_script(circuit: Circuit, options: Options) -> str:
     """A standalone Python script that imports brian2 and numpy and runs `circuit`."""
-    coder = Coder.of(circuit, plan=schedule(circuit), options=options)
+    in_time = any(axis.in_time for axis in circuit.axes)
+    before = {} if in_time else units_before(circuit, lambda population: 1)
+    coder = Coder.of(circuit, plan=schedule(circuit), options=options, before=before)
     templates = (NETWORK, TIME if coder.in_time else SPACE, SPIKING)
     return put_together(
         coder, templates, [IMPORTS, _simulate(coder, options)], _flags(coder, options)
@@ -67,7 +69,7 @@ def _flags(coder: Coder, options: Options) -> str:
 def _simulate(coder: Coder, options: Options) -> str:
     """The function that builds the network, runs it and reads its outputs."""
     circuit = coder.circuit
-    groups = cell_groups(circuit, coder.plan, coder.names)
+    groups = cell_groups(circuit, coder.plan, coder.names, waits=bool(coder.before))
     body = [*bind(coder), "", *_grid(coder), "", *_start(coder), ""]
     for group in groups:
         body += [*cells(coder, group), ""]
@@ -122,6 +124,9 @@ def _longest(coder: Coder, phase: int) -> str:
 def _start(coder: Coder) -> Iterator[str]:
     """Lines that choose target and step, and how long settling takes."""
     yield from prepared(coder.circuit)
+    if coder.before:
+        yield "# Cells are let go one after another, so that no pool divides before it has heard."
+        yield "wait = settling_steps(1, part, CLOSE)"
     if coder.in_time:
         found = depth(coder.circuit, coder.plan)
         chains = f"{found.through}, {found.before_write}, {found.after_write}"
@@ -130,7 +135,6 @@ def _start(coder: Coder) -> Iterator[str]:
 
 def prepared(circuit: Circuit) -> Iterator[str]:
     """Lines that choose target and step, and say what part of its way the slowest cell moves in one."""
-    times = [cell_type(p.region, p.cell_class).membrane_time.value for p in circuit.populations]
     yield "prepare(target, dt)"
-    yield f"slowest = {max(times)} if tau is None else tau"
+    yield f"slowest = {slowest(circuit)} if tau is None else tau"
     yield 'part = dt / slowest if method == "euler" else 1 - np.exp(-dt / slowest)  # moved in a step'

@@ -24,7 +24,8 @@ class Options(SizedOptions):
     more than `tolerance` (relative to the largest). A circuit with axes in time takes no `duration`: each
     token stays until what it drives has settled.
 
-    `form="synapses"` makes each synapse, `"fast"` takes products of arrays instead.
+    `form="synapses"` makes each synapse, `"fast"` takes products of arrays instead. With
+    `precision="float32"` synapses hold their weights in 4 bytes: nothing is lost of weights that are stored so.
 
     `cells="lif"` puts `neurons` leaky integrate-and-fire cells in place of each rate unit. They fire at up
     to `peak` Hz, their synapses decay in `synapse` ms, and they run for `duration` ms (1000 when not
@@ -42,6 +43,7 @@ class Options(SizedOptions):
     tolerance: Annotated[float, _POSITIVE, Help("stop when nothing moves more")] = 1e-9
     duration: Annotated[float, _POSITIVE, Help("run for so many ms instead")] | None = None
     form: Literal["synapses", "fast"] = "synapses"
+    precision: Literal["float64", "float32"] = "float64"
     cells: Literal["rate", "lif"] = "rate"
     neurons: Annotated[
         int,
@@ -82,6 +84,12 @@ class Options(SizedOptions):
 
     def of_script(self, in_time: bool) -> dict[str, object]:
         """What the script takes as arguments, with its defaults."""
-        left_out = {"form", "cells", "size", *(() if self.cells == "lif" else marks(Options, Only))}
+        left_out = {
+            "form",
+            "precision",
+            "cells",
+            "size",
+            *(() if self.cells == "lif" else marks(Options, Only)),
+        }
         left_out |= {"duration"} if in_time else set()
         return {name: value for name, value in vars(self).items() if name not in left_out}

@@ -37,7 +37,8 @@ def finish(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
         chain = depth(circuit, coder.plan).through
         yield "network = Network(groups, synapses, list(monitors.values()))"
         lasting = "None" if coder.spiking else "duration"
-        yield f"settle(network, populations, target, dt, part, {chain}, tolerance, {lasting})"
+        given = ["network", "populations", "target", "dt", "part", f"{chain}", "tolerance", lasting]
+        yield f"settle({', '.join([*given, *['wait'] * bool(coder.before)])})"
         yield from range_check(
             circuit,
             lambda name: f'of_cells(*populations["{name}"])',

@@ -9,7 +9,7 @@ from cortico.backends.brian2.coder import Coder
 from cortico.backends.brian2.schedule import time_axes
 from cortico.backends.cells.roles import role_of
 from cortico.backends.cells.statements import called
-from cortico.ir import TRANSFERS, Population, Projection
+from cortico.ir import TRANSFERS, Circuit, Population, Projection, Weight
 from cortico.ir.domain import restrict
 from cortico.ir.physiology import cell_type
 
@@ -28,6 +28,8 @@ def cells(coder: Coder, group: CellGroup) -> Iterator[str]:
     yield from namespace(_named(coder, group))
     yield ")"
     yield f"{group.name}.tau = cells.tau(tau)"
+    if group.waits:
+        yield f"{group.name}.onset = cells.onset(wait, dt)"
     if coder.spiking:
         yield f"{group.name}.calibrating = 1"
     for current in group.currents:
@@ -55,6 +57,8 @@ def _numbered(coder: Coder, population: Population) -> Iterator[str]:
     where = coder.where(restrict(population.domain, space))
     arguments = coder.space_axes(population) or ["np.arange(1)"]
     arguments += [f"tau={time.value:g}", *([f"where={where}"] if where else [])]
+    if coder.before:
+        arguments.append(f"after={coder.before[population.name]}")
     place = f"{population.region.value} [{', '.join(population.axes)}]"
     yield f"{coder.populations[population.name]} = cells.add({', '.join(arguments)})  # {place}"
 
@@ -102,6 +106,8 @@ def synapses(
     yield "pre, post, weight = join("
     for projection in pathway.projections:
         yield f"    {edges(coder, projection)},  # {projection.name}"
+    small = _small(coder, pathway)
+    yield from ["    precision=np.float32,"] * small
     yield ")"
     yield f"{pathway.name} = Synapses("
     yield f"    {pre},"
@@ -111,10 +117,24 @@ def synapses(
     yield f'    name="{pathway.name}",'
     table = '"weight_at": timing.table(weight)'
     yield from namespace([table] if pathway.in_time else [])
+    yield from ['    dtype={"w": np.float32},'] * small
     yield ")"
     constant = "weight[0]" if coder.in_time else "weight"
     values = "k=np.arange(len(pre))" if pathway.in_time else f"w={constant}"
     yield f"connect({pathway.name}, pre, post, {values})"
+
+
+def _small(coder: Coder, pathway: Pathway) -> bool:
+    """Whether synapses hold their weights in 4 bytes: those that are given; what is computed stays exact."""
+    if coder.options.precision == "float64" or coder.in_time:
+        return False
+    return all(_is_given(coder.circuit, projection.weight) for projection in pathway.projections)
+
+
+def _is_given(circuit: Circuit, weight: Weight) -> bool:
+    """Whether a weight is an entry of an array as it is, or one: no gain, as of a mean, and no rotation."""
+    tensor = weight.tensor and circuit.tensor(weight.tensor.name)
+    return weight.gain.is_one and getattr(tensor, "formula", None) is None
 
 
 def edges(coder: Coder, projection: Projection, weight: str | None = None) -> str:

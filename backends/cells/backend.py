@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from cortico.backends.cells.coder import Coder
-from cortico.backends.cells.estimate import Estimate, estimate, free_memory
+from cortico.backends.cells.estimate import COSTS, Estimate, estimate, free_memory
 from cortico.backends.cells.script import axes_in_time, dendrites, emit_cell_script
 from cortico.backends.cells.statements import option_lines
 from cortico.backends.extras import require_extra
@@ -61,9 +61,16 @@ class ScriptBackend(ABC, Generic[Kind]):
         """UnsupportedError, in one line, when the simulator or what it needs is missing."""
         require_extra(self.name, self.name, self.title)
 
+    def steps(self, circuit: Circuit) -> float | None:
+        """How many steps the network of a circuit takes whose sizes are numbers; None where that is not known."""
+        return None
+
     def estimate(self, circuit: Circuit, symbols: Mapping[str, int]) -> Estimate | None:
         """What the network takes where symbols have these sizes; None where that was never measured."""
-        return estimate(self.name, self.title, circuit, symbols)
+        if self.name not in COSTS:
+            return None
+        sized = circuit.bind(**symbols) if symbols else circuit
+        return estimate(COSTS[self.name], self.title, sized, self.steps(sized))
 
     def outputs(
         self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
@@ -113,6 +120,7 @@ class CellBackend(ScriptBackend[Kind]):
     #: Of which size an e^x is exact in the simulator, as code.
     exponentials = ("TINY", "np.finfo(float).max")
     settles_by_depth = False  #: whether `settle` is told {chain}
+    waits = False  #: whether cells of a network of blocks are let go one after another, by `after`
 
     def arguments(self) -> dict[str, object]:
         """The arguments of the script's class `Network`, with their defaults."""
@@ -129,6 +137,14 @@ class CellBackend(ScriptBackend[Kind]):
     def cell(self, coder: Coder, population: Population) -> Iterator[str]:
         """What `network.population` is told of cells."""
         return dendrites(coder, population)
+
+    def onset(self, circuit: Circuit, after: int) -> str:
+        """What `network.population` is told of cells that are let go behind so many units."""
+        return f"after={after}"
+
+    def started(self, circuit: Circuit, last: int) -> Iterator[str]:
+        """Statements that come before a network settles whose last cells are let go behind so many units."""
+        yield from ()
 
     def values(self, circuit: Circuit) -> str:
         """The values that `template` wants the script to have: `TRANSFERS`, by name."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortico.backends.cells.coder import Coder
 from cortico.backends.cells.roles import role_of
+from cortico.backends.cells.start import units_before
 from cortico.backends.cells.statements import (
     bind,
     called,
@@ -69,9 +70,12 @@ def _simulate(coder: Coder, engine: CellBackend[Any], chain: int) -> str:
         _network(engine),
         "",
     ]
+    before = units_before(circuit, engine.units) if engine.waits else {}
     for population in circuit.order:
-        body += [*_population(coder, engine, population), *_synapses(coder, population), ""]
+        after = before.get(population.name)
+        body += [*_population(coder, engine, population, after), *_synapses(coder, population), ""]
     body += [
+        *(engine.started(circuit, max(before.values())) if before else ()),
         f"rates = network.settle({chain if engine.settles_by_depth else ''})",
         *range_check(circuit, lambda name: _of_cells(coder, name), *engine.exponentials),
         "return {",
@@ -93,8 +97,10 @@ def _network(engine: CellBackend[Any]) -> str:
     return f"network = network or {made}" if engine.reuses else f"network = {made}"
 
 
-def _population(coder: Coder, engine: CellBackend[Any], population: Population) -> Iterator[str]:
-    """Statements that make the cells of a population."""
+def _population(
+    coder: Coder, engine: CellBackend[Any], population: Population, after: int | None
+) -> Iterator[str]:
+    """Statements that make the cells of a population, which may be let go after so many others."""
     effects = [compartment.effect for compartment in population.compartments]
     arguments = [
         f'"{population.name}"',
@@ -103,6 +109,8 @@ def _population(coder: Coder, engine: CellBackend[Any], population: Population) 
     ]
     where = coder.where(population.domain)
     arguments += [f"where={where}"] * bool(where)
+    if after is not None:
+        arguments.append(engine.onset(coder.circuit, after))
     yield f"# {role_of(population.cell_class, population.transfer, effects)}"
     name = coder.populations[population.name]
     yield from called(f"{name} = network.population(", arguments, ")")

@@ -1,4 +1,7 @@
-"""What scripts for simulators have in common. Never imported: `cortico.backends.linking` copies what is used."""
+"""What scripts for simulators have in common: `cortico.backends.linking` copies what is used.
+
+Imported by `start` alone, which counts steps as scripts do.
+"""
 
 import argparse
 from pathlib import Path
@@ -7,6 +10,7 @@ from typing import Any
 import numpy as np
 
 TINY = 1e-290  # rates that are smaller have lost digits
+CLOSE = 0.1  # of its way that a cell may lack when those that hear it are let go
 INPUTS: Any = ...  #: of each, its argument of `simulate`, and the number of axes of one example
 simulate: Any = ...  #: makes the network for one example
 

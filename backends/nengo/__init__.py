@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cortico.backends.cells.backend import CellBackend
 from cortico.backends.nengo.options import Options
+from cortico.ir import Circuit
 
 __all__ = ["NengoBackend", "Options"]
 
@@ -20,4 +21,9 @@ class NengoBackend(CellBackend[Options]):
     lacks = "which is infinite at 0, where Nengo asks it first"
     template = "cortico.backends.nengo.template"
     Options = Options
+
+    def steps(self, circuit: Circuit) -> int | None:
+        """One where it is exact."""
+        return 1 if self.options.neurons == "direct" else None
+
     remarks_what_it_prints = True

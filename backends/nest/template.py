@@ -9,10 +9,11 @@ products and quotients are what such neurons settle to:
     reciprocal   X' = 1 - X - X b/s                  settles to 1 / (1 + b/s)
     quotient     X' = a (1 - X/c) - X (d - a/c)      settles to a / d
     product      quotient of a by the reciprocal of b, which is a + a b/s; a soma takes a away and scales by s
+    root         X' = x (1 - X/c) + X x/c - X X      settles to the root of x
     exponential  e^110 / (1 + e^(110 - x))           is e^x but for a part e^(x - 110) of it
 
 A quotient gets a by a positive weight, and -a/c by a negative one, as excitation and inhibition are told
-apart by the sign of the weight. c is the largest |a/d| of the population, s is 4 times the largest |b|.
+apart by the sign of the weight. c is the largest |a/d| or root of the population, s is 4 times the largest |b|.
 
 The units of the whole network are made first and wait. They are let go stage by stage, when what they
 hear has settled, so that c, s and the time constant of what is divided (it is proportional to |d|) can be
@@ -44,7 +45,9 @@ SMALLEST = np.exp(-60.0)  # what is left of the way there stays below it
 DAMPING = 0.9
 NEVER = np.inf  # ms: the time constant of a unit that waits
 BLOCK = 1_000_000  # synapses handed to NEST at once
-TRANSFERS: Any = ...  # transfer function to a model of NEST and its parameters
+TRANSFERS: Any = (
+    ...
+)  # transfer function to a model of NEST and its parameters, or to a method of Network
 
 
 class Network:
@@ -72,7 +75,8 @@ class Network:
         first = self.somas.size
         numbers, count = numbered(first, axes, where)
         place = np.maximum(numbers[axes] - first, -1)
-        plain = len(multiply) == 1 and not divide
+        own = transfer == "identity" or not isinstance(TRANSFERS[transfer], str)
+        plain = len(multiply) == 1 and not divide and own
         if count:
             drives = {
                 d: by_cell(place, count, values) for d, values in {**multiply, **divide}.items()
@@ -141,11 +145,40 @@ class Network:
             factors.append(self.quotient(factors.pop(0), sums[name]))
         while len(factors) > 1:
             factors.append(self.product(factors.pop(0), factors.pop()))
-        if transfer == "identity":
-            return factors[0]
-        fired = self.sums(np.zeros(count), transfer)
-        self.wire(factors[0], fired, 1.0)
+        return factors[0] if transfer == "identity" else self.fired(factors[0], transfer)
+
+    def fired(self, x, transfer):
+        """Units that fire transfer(x)."""
+        made = TRANSFERS[transfer]
+        if isinstance(made, str):
+            return getattr(self, made)(x)
+        fired = self.sums(np.zeros(len(x)), transfer)
+        self.wire(x, fired, 1.0)
         return fired
+
+    def root(self, x):
+        """Units that fire the root of x, by hearing themselves: 0 where x is not positive."""
+        largest = functools.cache(lambda: np.sqrt(self.rates(x).max(initial=0.0)) or 1.0)
+        minus = self.create("lin_rate_ipn", len(x), lambda: {"tau": self.tau, "g": 1 / largest()})
+        fixed = {"lambda": 0.0, "mult_coupling": True, "theta_in": 0.0, "g_in": 1.0}
+        left = 1 - self.damped / 2  # from 0 they start at half of the pace
+        root = self.create("lin_rate_ipn", len(x), lambda: self.rooted(x, largest()), left, **fixed)
+        for source, weight in ((x, 1.0), (minus, -1.0), (root, -1.0)):
+            self.wire(source, root, weight)
+        self.wire(x, minus, -1.0)
+        return root
+
+    def rooted(self, units, largest):
+        """Parameters of roots: as fast as others, waiting for ever where there is none."""
+        x = self.rates(units)
+        tau = np.where(x > 0, 2 * np.sqrt(np.maximum(x, 0.0)) * self.dt / self.damped, NEVER)
+        return [{"tau": t, "g_ex": 1 / largest, "theta_ex": largest} for t in tau.tolist()]
+
+    def gated(self, x):
+        """Units that fire x / (1 + e^-x): x times a sigmoid."""
+        share = self.create("sigmoid_rate_ipn", len(x), beta=1.0, g=1.0)
+        self.wire(x, share, 1.0)
+        return self.product(x, share)
 
     def quotient(self, a, d):
         """Units that fire a / d."""

@@ -13,6 +13,7 @@ import numpy as np
 from cortico.backends.cells.backend import CellBackend
 from cortico.backends.cells.coder import Coder
 from cortico.backends.cells.script import area_and_time, dendrites
+from cortico.backends.cells.start import slowest, steps_to_settle
 from cortico.backends.neuron.mechanisms import function_numbers, mechanisms
 from cortico.backends.neuron.options import Options
 from cortico.backends.neuron.running import require_neuron, run_script
@@ -32,7 +33,7 @@ class NeuronBackend(CellBackend[Options]):
     exponentials = ("TINY", "np.exp(699)")  # beyond 700, NEURON's exp stays at e^700
     template = "cortico.backends.neuron.template"
     Options = Options
-    physiology = settles_by_depth = True
+    physiology = settles_by_depth = waits = True
 
     def arguments(self) -> dict[str, object]:
         return {name: value for name, value in super().arguments().items() if name != "ranks"}
@@ -52,6 +53,11 @@ class NeuronBackend(CellBackend[Options]):
         if factors == 1 and not divisors and population.transfer == "identity":
             return 1
         return 2 + max(factors - 2, divisors - 1, 0)
+
+    def steps(self, circuit: Circuit) -> int:
+        dt = self.options.dt
+        part = dt / (dt + (self.options.tau or slowest(circuit)))
+        return steps_to_settle(circuit, self.units, part, self.options.tolerance)
 
     def emit(self, circuit: Circuit) -> Mapping[str, str]:
         return {**super().emit(circuit), **mechanisms(circuit)}

@@ -42,7 +42,14 @@ if __name__ == "__main__" and os.environ.setdefault(
     os.environ.setdefault("OMPI_MCA_ess_singleton_isolated", "1")
     nrn.nrnmpi_init()
 
-from cortico.backends.cells.template import by_cell, command_line, numbered, settling_steps, stacked
+from cortico.backends.cells.template import (
+    CLOSE,
+    by_cell,
+    command_line,
+    numbered,
+    settling_steps,
+    stacked,
+)
 
 pc = nrn.ParallelContext()  # knows how many processes there are: one without MPI
 TRANSFERS: Any = ...  # transfer function to its number in dendritic_product.mod
@@ -65,7 +72,7 @@ class Cell:
 
     def __init__(self, name, tau, transfer, drives, divide):
         self.name, self.leak = name, 1e-3 / tau  # S/cm2
-        self.sections = []
+        self.sections, self.products = [], []
         self.dendrites = {
             dendrite: self.section(dendrite, drive) for dendrite, drive in drives.items()
         }
@@ -101,6 +108,7 @@ class Cell:
         voltages = [factor(0.5)._ref_v for factor in factors]
         membrane._ref_a, membrane._ref_b = [*voltages, one, one][:2]
         membrane._ref_d = divisors[0](0.5)._ref_v if divisors else one
+        self.products.append(membrane)
         return made
 
     def synapse(self, dendrite, weight):
@@ -117,19 +125,34 @@ class Network:
         self.tau, self.tolerance = tau, tolerance
         self.size, self.slowest = 0, 0.0
         self.cells, self.synapses, self.sections = {}, [], {}
+        self.waiting = {}  # compartments before a population whose somas wait for them
         pc.gid_clear()
         pc.set_maxstep(10 * dt)
         nrn.dt = dt
 
     def population(
-        self, name, *axes, tau, area=(), transfer="identity", multiply={}, divide={}, where=True
+        self,
+        name,
+        *axes,
+        tau,
+        area=(),
+        transfer="identity",
+        multiply={},
+        divide={},
+        where=True,
+        after=None,
     ):
-        """Make a cell per index at which one exists; returns their numbers, -1 where there is none."""
+        """Make a cell per index at which one exists; returns their numbers, -1 where there is none.
+
+        Somas that compute are let go when `after` compartments, and then the cell's dendrites, have settled.
+        """
         first = self.size
         numbers, count = numbered(first, axes, where)
         self.size += count
         tau = self.tau or tau
         self.slowest = max(self.slowest, tau)
+        if after is not None:
+            self.waiting[name] = after + 1
         place = np.maximum(numbers[axes] - first, -1)
         owners = by_cell(place, count, area_number(area) if area else numbers[axes]) % pc.nhost()
         drives = {d: by_cell(place, count, given) for d, given in {**multiply, **divide}.items()}
@@ -142,7 +165,7 @@ class Network:
 
     def add(self, number, population, cell):
         """Keep a cell, and give its rate to whoever has a synapse from this number."""
-        self.cells[number] = cell
+        self.cells[number], cell.population = cell, population
         pc.source_var(cell.soma(0.5)._ref_v, number, sec=cell.soma)
         for place, section in enumerate(cell.sections):
             self.sections.setdefault((population, place), []).append(section)
@@ -160,15 +183,24 @@ class Network:
 
     def settle(self, chain):
         """Run until every compartment is at rest; returns the rates by number, 0 for number -1."""
+        part = nrn.dt / (nrn.dt + self.slowest)  # of its way that a compartment goes in a step
         pc.setup_transfer()
         nrn.finitialize(0)
-        part = nrn.dt / (nrn.dt + self.slowest)  # of its way that a compartment goes in a step
+        for _ in range(self.let_go(settling_steps(1, part, CLOSE))):
+            nrn.fadvance()
         for _ in range(20 * settling_steps(chain, part, self.tolerance) // chain + 1):
             for _ in range(chain):
                 nrn.fadvance()
             if self.distance() <= part * self.tolerance:
                 return self.rates()
         raise RuntimeError(f"not settled after {nrn.t} ms")
+
+    def let_go(self, wait):
+        """Say when somas are let go, if each compartment before them takes so many steps; the last step."""
+        for cell in self.cells.values():
+            for membrane in cell.products:
+                membrane.onset = (self.waiting.get(cell.population, 0) * wait - 0.25) * nrn.dt
+        return max(self.waiting.values(), default=0) * wait
 
     def distance(self):
         """The longest way of a compartment in the next step, over the largest voltage of its kind."""

@@ -174,6 +174,20 @@ def test_divisors_of_all_sizes_in_one_population(engine):
     np.testing.assert_allclose(found, 3.0, rtol=1e-9)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_roots_of_all_sizes_in_one_population(engine):
+    """Of 0, too, which in NEST is not let go."""
+    builder = CircuitBuilder("roots")
+    builder.axis("a", Role.FEATURE, "n")
+    drive = (Weight(TensorRef(builder.input("x", ("n",)), ("a",))),)
+    parts = [Compartment("x", drive=drive)]
+    builder.population("cell", ("a",), Region.L5, CellClass.PV, parts, "sqrt")
+    builder.output("y", "cell", ("a",))
+    x = np.array([0.0, 1e-12, 2.0, 1e9])
+    found = engine.settle(builder.build(), {"x": x})["y"]
+    np.testing.assert_allclose(found, np.sqrt(x), rtol=1e-12)
+
+
 @NEURON.needs
 def test_a_small_divisor_does_not_slow_a_cell():
     """In steps of 0.5 ms, within the time that a chain of its length may take."""

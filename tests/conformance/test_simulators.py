@@ -56,13 +56,6 @@ def test_settles_to_the_textbook(simulator, case):
     """A tenth of them: all are measured in test_support.py."""
     circuit, example = lower(case.spec, case.weights), second_example(case)
     lacks = [f"axis {axis.name!r} is in time" for axis in circuit.axes if axis.in_time]
-    if simulator is NEST:
-        roots = [p.name for p in circuit.populations if p.transfer == "sqrt"]
-        assert len(roots) == (2 if case.spec.qk_norm else 0)
-        lacks += [
-            f"population {name!r} has the transfer function sqrt, which no rate neuron of NEST has"
-            for name in roots
-        ]
     assert simulator.backend().unsupported(circuit) == lacks
     if not lacks:
         found = simulator.settle(circuit, example)["y"]

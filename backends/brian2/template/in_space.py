@@ -21,15 +21,18 @@ def over_cells(size, *parts):
 
 
 def edges(pre, post, weight, where=True):
-    """The synapses of a projection: numbers of both cells, and the weight."""
+    """The synapses of a projection: numbers of both cells, as Brian2 holds them, and the weight."""
+    pre, post = (np.asarray(cells, np.int32) for cells in (pre, post))
     pre, post, weight, where = np.broadcast_arrays(pre, post, weight, where)
     exists = where & (pre >= 0) & (post >= 0)
     return pre[exists], post[exists], weight[exists]
 
 
-def join(*projections):
-    """The synapses of all projections, one after another."""
-    return (np.concatenate(parts) for parts in zip(*projections))
+def join(*projections, precision=np.float64):
+    """The synapses of all projections, one after another; weights in this precision."""
+    pre, post, weights = zip(*projections)
+    held = [np.asarray(weight, precision) for weight in weights]
+    return tuple(map(np.concatenate, (pre, post, held)))
 
 
 def rates_of(group, cells):
@@ -42,17 +45,26 @@ def of_cells(group, cells):
     return group.r[:][cells[cells >= 0]]
 
 
-def settle(network, populations, target, dt, part, depth, tolerance, duration):
-    """Run until no rate moves any more, or for `duration` ms. C++ runs for a time known beforehand."""
+def settle(network, populations, target, dt, part, depth, tolerance, duration, wait=0):
+    """Run until no rate moves any more, or for `duration` ms. C++ runs for a time known beforehand.
+
+    The last cells are let go after `wait` steps for each of the cells before them.
+    """
     steps, course = settling_steps(depth, part, tolerance), Course(populations, part * tolerance)
+    steps, least = steps + (depth - 1) * wait, max(depth, (depth - 1) * wait + 1)
     if duration is not None:
+        if duration < (depth - 1) * wait * dt:
+            raise ValueError(
+                f"duration is {duration} ms, expected more than {(depth - 1) * wait * dt:g} ms, when the "
+                "last cells are let go"
+            )
         start(network, target, duration)
     elif target == "cpp_standalone":
         network.add(*course.at(2 * steps * dt - dt))
         start(network, target, 2 * steps * dt)
         course.end()
     else:
-        watching = NetworkOperation(course.watch(network, depth), when="end")
+        watching = NetworkOperation(course.watch(network, least), when="end")
         network.add(watching)
         start(network, target, 20 * steps * dt)
         network.remove(watching)
@@ -96,9 +108,9 @@ class Course:
             parts += [m / size if size else np.inf for m, size in zip(moved, least) if m]
         self.moved = max(parts, default=0.0)
 
-    def watch(self, network, depth):
+    def watch(self, network, least):
         """What is done after each step: end the run when a signal has passed all cells, and none moves."""
-        left = iter(range(depth, -1, -1))
+        left = iter(range(least, -1, -1))
 
         def look():
             self.step()

@@ -43,25 +43,33 @@ def main():
 
 
 class Cells:
-    """Numbers the cells of a NeuronGroup, population by population, and keeps their time constants."""
+    """Numbers the cells of a NeuronGroup, population by population; what is known of each when it starts."""
 
     def __init__(self):
-        self.taus = []
+        self.taus, self.after = [], []
 
     @property
     def size(self):
         """How many there are; a group without any gets one that nobody hears, as Brian2 wants."""
         return len(self.taus) or 1
 
-    def add(self, *axes, tau, where=True):
-        """Numbers of a population's cells, an array over its axes; -1 where there is no cell."""
+    def add(self, *axes, tau, where=True, after=0):
+        """Numbers of a population's cells, an array over its axes; -1 where there is no cell.
+
+        They hear of what comes in by way of `after` others.
+        """
         numbers, count = numbered(len(self.taus), axes, where)
         self.taus += [tau] * count
+        self.after += [after] * count
         return numbers
 
     def tau(self, same=None):
         """Membrane time constants, or one for all."""
         return np.array(self.taus or [1.0] if same is None else [float(same)] * self.size) * ms
+
+    def onset(self, wait, dt):
+        """When cells are let go, if each waits so many steps for those that it hears."""
+        return (np.array(self.after or [0]) * wait - 0.5) * dt * ms
 
 
 def error_function():

@@ -227,7 +227,11 @@ def test_models_of_nest_are_right(name):
     if TRANSFERS[name].nest is None:
         return
     bend = 60.0 if name == "exp" else 0.0
-    model, given = eval(TRANSFERS[name].nest, {"np": np, "EXPONENT": bend})
+    made = eval(TRANSFERS[name].nest, {"np": np, "EXPONENT": bend})
+    if isinstance(made, str):  # a circuit of units, which tests/conformance/test_transfers.py runs
+        assert (name, made) in {("sqrt", "root"), ("silu", "gated")}
+        return
+    model, given = made
     formulas = {
         "lin_rate_ipn": lambda h: h,
         "threshold_lin_rate_ipn": lambda h: np.minimum(np.maximum(h, 0), np.inf),
