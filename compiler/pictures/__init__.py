@@ -18,8 +18,10 @@ from cortico.files.writing import replacing_files
 from cortico.ir import Circuit, SpecError
 from cortico.ir.errors import near_name
 from cortico.ir.limits import DRAWN_POPULATIONS, DRAWN_PROJECTIONS
+from cortico.ir.network import Network
 from cortico.passes import Step
 from cortico.pictures.areas import areas_scene
+from cortico.pictures.hierarchy import hierarchy_scene
 from cortico.pictures.laminar import laminar_scene
 from cortico.pictures.microcolumn import microcolumn_scene
 from cortico.pictures.paint import paint, require_format
@@ -40,6 +42,11 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "activity": "rates on one input, and the attention that they carry",
         "counts": "neurons and synapses before and after every pass",
     }
+)
+
+#: Those of whole models.
+KINDS_OF_MODELS: Mapping[str, str] = MappingProxyType(
+    {"hierarchy": "levels and blocks of a whole model, and the wires between them"}
 )
 
 #: Size of a symbolic axis where a picture needs numbers and nothing gave one.
@@ -67,6 +74,20 @@ def draw(
     require_drawable(circuit)
     with replacing_files(path.parent, force=force) as staging:
         _draw(circuit, kind, staging / path.name, activity, tokens, steps)
+
+
+def draw_network(
+    network: Network, path: Path, sizes: Mapping[str, int] | None = None, *, force: bool = False
+) -> None:
+    """Write the hierarchy of a network to an .svg, .png or .pdf file, with counts for `sizes` by symbol.
+
+    SpecError as `draw` has it, and for more blocks than there is room for; CircuitError for symbols that
+    there are not.
+    """
+    require_format(path)
+    scene = hierarchy_scene(network, sizes)
+    with replacing_files(path.parent, force=force) as staging:
+        paint(scene, staging / path.name)
 
 
 def _draw(

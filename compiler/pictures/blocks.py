@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from cortico.ir import CellClass, Circuit
 from cortico.ir.network import Network
 from cortico.ir.network.sizes import resolved, sizes_of_nodes
-from cortico.ir.rewrite import map_axes, map_parameters, with_values
+from cortico.ir.rewrite import map_axes, map_parameters
+from cortico.passes import Step
 from cortico.pictures.glyphs import cell
 from cortico.pictures.grid import BANDS, band_of
 from cortico.pictures.scene import Mark, Point, Shape, Words, box, elided
@@ -95,14 +96,29 @@ def block_of(flat: Circuit, path: str) -> Block:
     return Block(elided(name, _MOST), tuple(elided(line, _MOST) for line in lines), cells, heads)
 
 
-def block_circuit(network: Network, path: str, values: bool = True) -> Circuit:
-    """The circuit of a block with the network's symbols for its own, called by its path.
+def block_circuit(
+    network: Network, path: str, sizes: Mapping[str, int] | None = None
+) -> Circuit:
+    """The circuit of a block with the network's symbols for its own, called by its path, without its numbers.
 
-    With its numbers, if there are any and `values` is not unset. CircuitError where there is no such block.
+    `sizes` are numbers for symbols of the network. CircuitError where there is no such block.
     """
-    node = network[path]
-    sizes = sizes_of_nodes(network)[path]
-    circuit = with_values(node.circuit, node.values) if values else node.circuit
+    return _placed(network, path, network[path].circuit, sizes or {})
+
+
+def placed_step(
+    network: Network, path: str, step: Step, sizes: Mapping[str, int] | None = None
+) -> Step:
+    """The same for the circuits before and after a pass of a block."""
+    before, after = (_placed(network, path, c, sizes or {}) for c in (step.before, step.after))
+    return replace(step, before=before, after=after)
+
+
+def _placed(network: Network, path: str, circuit: Circuit, numbers: Mapping[str, int]) -> Circuit:
+    sizes = {
+        own: numbers.get(extent, extent) if isinstance(extent, str) else extent
+        for own, extent in sizes_of_nodes(network)[path].items()
+    }
     circuit = map_axes(circuit, lambda a: replace(a, extent=resolved((a.extent,), sizes)[0]))
     circuit = map_parameters(circuit, lambda p: replace(p, shape=resolved(p.shape, sizes)))
     inputs = (replace(t, shape=resolved(t.shape, sizes)) for t in circuit.inputs)
