@@ -51,7 +51,9 @@ def _draw_block(
 
     assert arguments.node is not None
     if arguments.kind == "hierarchy":
-        raise SpecError("--kind hierarchy is of the whole model, --node of one block: give one of them")
+        raise SpecError(
+            "--kind hierarchy is of the whole model, --node of one block: give one of them"
+        )
     circuit = _circuit(model.network, arguments.node, sizes)
     if arguments.learning:
         circuit = differentiate(circuit).circuit
@@ -86,6 +88,7 @@ def _activity(arguments: Arguments, network: Network) -> tuple[Activity, list[st
     """What the block does on the input, and the names of the tokens."""
     from cortico.experiment.networks import observe_network
 
+    assert arguments.node is not None
     inputs, tokens = read_example(arguments, network)
     seen = next(s for node, s in observe_network(network, inputs) if node.path == arguments.node)
     return replace(seen, circuit=replace(seen.circuit, name=arguments.node)), tokens

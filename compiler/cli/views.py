@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.models import LayerArguments, is_model, read_model_source, read_network
@@ -15,7 +14,6 @@ from cortico.cli.subjects import ExampleArguments, default_passes
 if TYPE_CHECKING:
     import numpy as np
 
-    from cortico.experiment.activity import Activity
     from cortico.ir.network import Network
     from cortico.passes import Step
     from cortico.spec import ModelSpec
@@ -59,7 +57,9 @@ def read_view(
     spec, weights = read_model_source(arguments.source, arguments, progress)
     passes = default_passes(arguments.passes)
     made = compile_model(spec, weights, passes=passes, progress=progress, verify=verify)
-    return Model(made.network, spec, made.steps, made.verification.claims if made.verification else ())
+    return Model(
+        made.network, spec, made.steps, made.verification.claims if made.verification else ()
+    )
 
 
 def checked_sizes(network: Network, bind: Sequence[tuple[str, int]]) -> dict[str, int]:

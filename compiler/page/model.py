@@ -40,6 +40,8 @@ _SCRIPTS = ("common.js", "stage.js", "model.js")
 #: What a click on an area does.
 _MORE = " An area of the second picture leads to its layers."
 
+_SCALE = 1.2  #: pixels for a point of the picture of the model, with room for a scroll bar
+
 _NO_STEPS = "<p>Read from a compiled model, which does not say what its passes did.</p>"
 _NO_SPEC = "<p>Read from a compiled model: its spec is in spec.json beside it.</p>"
 
@@ -62,12 +64,15 @@ def model_page_html(page: ModelPage) -> str:
     for each in audits.values():
         require_drawable(each.circuit)
     levels = quantity(len(network.levels), "level")
-    picture = svg(hierarchy_scene(network, page.sizes), "model", "Levels and blocks of the model")
+    scene = hierarchy_scene(network, page.sizes)
     return Template(asset("model.html")).substitute(
         title=escape(one_line(network.name)),
-        size=escape(f"{levels}, {size_of(flat)}, {quantity(flat.counts().parameters, 'parameter')}"),
+        size=escape(
+            f"{levels}, {size_of(flat)}, {quantity(flat.counts().parameters, 'parameter')}"
+        ),
         style=asset("page.css"),
-        hierarchy=picture,
+        width=round(_SCALE * scene.width),
+        hierarchy=svg(scene, "model", "Levels and blocks of the model"),
         blocks="\n".join(_block(page, name, found) for name, found in audits.items()),
         tables="\n".join(map(table_html, (level_table(network), block_table(network, page.steps)))),
         proof=proof_html(page.claims),

@@ -19,14 +19,18 @@ from cortico.report.words import number, quantity
 
 def drawn_circuits(network: Network, sizes: Mapping[str, int]) -> dict[str, Circuit]:
     """Each distinct circuit by its name, with the network's sizes where all that share it have the same."""
-    every = sizes_of_nodes(network)
     found = {}
     for circuit, nodes in network.blocks.items():
-        first, *others = (every[node.path] for node in nodes)
-        shared = all(other == first for other in others)
-        placed = block_circuit(network, nodes[0].path, sizes) if shared else circuit
+        alike = _has_one_size(network, nodes)
+        placed = block_circuit(network, nodes[0].path, sizes) if alike else circuit
         found[network.block_names[circuit]] = replace(placed, name=network.block_names[circuit])
     return found
+
+
+def _has_one_size(network: Network, nodes: Sequence[Node]) -> bool:
+    """Whether the symbols of nodes that share a circuit are the same in the network."""
+    first, *others = (sizes_of_nodes(network)[node.path] for node in nodes)
+    return all(other == first for other in others)
 
 
 def model_data(network: Network, sizes: Mapping[str, int], audits: Mapping[str, Audit]) -> Record:
@@ -39,7 +43,9 @@ def model_data(network: Network, sizes: Mapping[str, int], audits: Mapping[str, 
         "levels": {level.path: _level(flat, level.path, level.nodes) for level in network.levels},
         "nodes": {node.path: _node(network, flat, node) for node in network.nodes},
         "drawn": {path: first for run in runs(network) for path, first in run.drawn.items()},
-        "blocks": {n: page_data(a.circuit, a, None, ()) | _layers(a.circuit) for n, a in audits.items()},
+        "blocks": {
+            n: page_data(a.circuit, a, None, ()) | _layers(a.circuit) for n, a in audits.items()
+        },
     }
 
 
@@ -62,12 +68,15 @@ def _counts(flat: Circuit, nodes: Iterable[Node]) -> Record:
 
 
 def _node(network: Network, flat: Circuit, node: Node) -> Record:
-    sizes = sizes_of_nodes(network)[node.path]
+    alike = _has_one_size(network, network.blocks[node.circuit])
+    sizes = {} if alike else sizes_of_nodes(network)[node.path]
     return {
         "block": network.block_names[node.circuit],
         "level": level_of(node.path),
         "sizes": [f"{own} = {extent}" for own, extent in sizes.items() if own != extent],
-        "hears": [[t.name, *_end(network.source_of[Port(t.name, node.path)])] for t in node.circuit.inputs],
+        "hears": [
+            [t.name, *_end(network.source_of[Port(t.name, node.path)])] for t in node.circuit.inputs
+        ],
         "feeds": list(_feeds(network, node.path)),
         **_counts(flat, (node,)),
     }

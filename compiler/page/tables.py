@@ -21,7 +21,9 @@ SIGNS = {"supported": "✓", "contested": "~", "unsupported": "?", "contradicted
 def table_html(table: Table, of: str = "") -> str:
     """A report table; its title, with `of` behind it, is the caption."""
     words = len(table.header) - table.numeric
-    return _table(table.title + of, table.header, ([escape(c) for c in r] for r in table.rows), words)
+    return _table(
+        table.title + of, table.header, ([escape(c) for c in r] for r in table.rows), words
+    )
 
 
 def circuit_tables(audit: Audit, of: str = "") -> str:

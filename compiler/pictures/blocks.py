@@ -96,9 +96,7 @@ def block_of(flat: Circuit, path: str) -> Block:
     return Block(elided(name, _MOST), tuple(elided(line, _MOST) for line in lines), cells, heads)
 
 
-def block_circuit(
-    network: Network, path: str, sizes: Mapping[str, int] | None = None
-) -> Circuit:
+def block_circuit(network: Network, path: str, sizes: Mapping[str, int] | None = None) -> Circuit:
     """The circuit of a block with the network's symbols for its own, called by its path, without its numbers.
 
     `sizes` are numbers for symbols of the network. CircuitError where there is no such block.
@@ -115,14 +113,12 @@ def placed_step(
 
 
 def _placed(network: Network, path: str, circuit: Circuit, numbers: Mapping[str, int]) -> Circuit:
-    sizes = {
-        own: numbers.get(extent, extent) if isinstance(extent, str) else extent
-        for own, extent in sizes_of_nodes(network)[path].items()
-    }
+    sizes = sizes_of_nodes(network)[path]
     circuit = map_axes(circuit, lambda a: replace(a, extent=resolved((a.extent,), sizes)[0]))
     circuit = map_parameters(circuit, lambda p: replace(p, shape=resolved(p.shape, sizes)))
     inputs = (replace(t, shape=resolved(t.shape, sizes)) for t in circuit.inputs)
-    return replace(circuit, name=path, inputs=tuple(inputs))
+    placed = replace(circuit, name=path, inputs=tuple(inputs))
+    return placed.bind(**{s: n for s, n in numbers.items() if s in placed.symbols})
 
 
 def _rule(start: Point, length: float) -> Mark:

@@ -216,8 +216,7 @@ def _joined(
 
 def _stack(path: str) -> str:
     """What a path has before its level, or before its last name."""
-    level = level_of(path)
-    return (level or path).rpartition(".")[0] + ("" if level else "")
+    return (level_of(path) or path).rpartition(".")[0]
 
 
 def _kind(circuit: Circuit, name: str) -> Kind:

@@ -79,11 +79,12 @@ function crumbs() {
 }
 
 function counts({ neurons, synapses, parameters }) {
-  return element("ul", { class: "plain" }, ...[neurons, `${synapses} onto them`, parameters].map((words) => element("li", {}, words)));
+  return element("p", {}, [neurons, `${synapses} onto them, with those of wires`, parameters].join("; "));
 }
 
 function list(title, items) {
-  return items.length ? [element("h4", {}, title), element("ul", {}, ...items.map((item) => element("li", {}, ...item)))] : [];
+  if (!items.length) return [];
+  return [element("div", {}, element("h4", {}, title), element("ul", {}, ...items.map((item) => element("li", {}, ...item))))];
 }
 
 /** Links to what stands beside each other, such as levels, in one line. */
@@ -93,13 +94,12 @@ function chips(title, addresses, words, current) {
     if (address === current) made.setAttribute("aria-current", "true");
     return made;
   });
-  return [element("h4", {}, title), element("p", { class: "chips" }, ...items)];
+  return [element("p", { class: "chips" }, element("span", {}, title), ...items)];
 }
 
 function modelWords() {
   const outside = Object.keys(data.nodes).filter((path) => !data.nodes[path].level);
   return [
-    element("h3", {}, data.name),
     element("p", {}, `Hears ${data.inputs.join(", ")}; gives ${Object.keys(data.outputs).join(", ")}.`),
     ...list("Levels", Object.entries(data.levels).map(([path, { neurons }]) => [link(path, path), ` ${neurons}`])),
     ...list("Blocks between them", outside.map(blockItem)),
@@ -118,7 +118,6 @@ function levelWords() {
   const stack = level.slice(0, level.lastIndexOf("["));
   const others = Object.keys(data.levels).filter((path) => path.slice(0, path.lastIndexOf("[")) === stack);
   return [
-    element("h3", {}, level),
     counts(data.levels[level]),
     ...chips("Levels", others, others.map((path) => path.slice(path.lastIndexOf("[") + 1, -1)), level),
     ...list("Blocks", data.levels[level].nodes.map(blockItem)),
@@ -131,13 +130,12 @@ function nodeWords() {
   const { areas } = data.blocks[block];
   const same = placesOf(data.drawn[node] || node);
   return [
-    element("h3", {}, node),
-    element("p", {}, "Its circuit is ", element("code", {}, block), sizes.length ? `, where ${sizes.join(", ")}` : "", "; it is shown below."),
+    element("p", {}, "Its circuit is ", element("code", {}, block), sizes.length ? `, where ${sizes.join(", ")}` : "", "."),
     counts(data.nodes[node]),
     ...(same.length > 1 ? chips("The same in", same, same.map((path) => data.nodes[path].level), node) : []),
     ...(areas[0] ? chips("Areas", areas.map(areaAddress), areas, null) : []),
-    ...list("Hears", hears.map(([input, path, name]) => [`${input} from `, path ? link(`${path}.${name}`, path) : `input ${name}`])),
-    ...list("Feeds", feeds.map(([output, path, name]) => [`${output} to `, path ? link(`${path}.${name}`, path) : `output ${name}`])),
+    element("div", { class: "pairs" }, ...list("Hears", hears.map(([input, path, name]) => [`${input} from `, path ? link(`${path}.${name}`, path) : `input ${name}`])),
+      ...list("Feeds", feeds.map(([output, path, name]) => [`${output} to `, path ? link(`${path}.${name}`, path) : `output ${name}`]))),
     ...(areas[0] ? [] : layerWords("Layers")),
   ];
 }
@@ -149,7 +147,6 @@ function areaAddress(area) {
 function areaWords() {
   const { areas } = data.blocks[data.nodes[here.node].block];
   return [
-    element("h3", {}, areaAddress(here.area)),
     ...chips("Areas", areas.map(areaAddress), areas, areaAddress(here.area)),
     ...layerWords("Layers of the area, with its neurons"),
   ];
@@ -174,6 +171,6 @@ function showCell(block, name) {
 addEventListener("hashchange", () => {
   const before = here.node;
   render();
-  if (here.node && here.node !== before) walk.scrollIntoView({ block: "nearest" });
+  if (here.node !== before) bringIntoView(byId("place"));
 });
 render();

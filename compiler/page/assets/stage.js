@@ -1,6 +1,6 @@
 /* Pictures of a circuit: what lights up, what is said of it, tabs and zoom. A page may hold several. */
 
-const READABLE = 1.1; // pixels for a point of a picture, at least
+const READABLE = 1.1; // pixels for a point of a picture, at least, where data-readable says nothing else
 const NATURAL = 1.4;
 
 /** What can be pointed at in a picture. */
@@ -162,6 +162,7 @@ function stage(root, record, actions) {
 
   /* ---- zoom and pan: the box scrolls, so the browser's own keys and gestures work ---- */
 
+  const readable = Number(root.dataset.readable || READABLE);
   let zoom = 1;
   let dragged = false;
 
@@ -172,7 +173,7 @@ function stage(root, record, actions) {
   /** Pixels of the picture at zoom 1: as wide as the box, but readable. */
   function naturalWidth(view) {
     const width = Number(view.querySelector("svg").dataset.width);
-    return Math.max(READABLE * width, Math.min(NATURAL * width, view.clientWidth - 2));
+    return Math.max(readable * width, Math.min(NATURAL * width, view.clientWidth - 2));
   }
 
   function setZoom(value) {
