@@ -78,7 +78,7 @@ def _check(arguments: Arguments) -> None:
 
     require_format(arguments.output)
     require_matplotlib()
-    kinds = [*KINDS, *KINDS_OF_MODELS]
+    kinds = list(dict.fromkeys([*KINDS, *KINDS_OF_MODELS]))
     kind, given = arguments.kind, arguments.input is not None or arguments.sentence is not None
     if kind is not None and kind not in kinds:
         known = ", ".join(kinds)

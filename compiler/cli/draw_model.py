@@ -24,22 +24,37 @@ def draw_model(arguments: Arguments, progress: Callable[[str], None]) -> None:
         _check_whole(arguments)
     model = read_view(arguments, progress)
     sizes = checked_sizes(model.network, arguments.bind)
-    if arguments.node is None:
+    if arguments.node is not None:
+        _draw_block(arguments, model, sizes, progress)
+    elif arguments.kind == "activity":
+        _draw_attention(arguments, model.network, progress)
+    else:
         progress(f"drawing {arguments.output}")
         draw_network(model.network, arguments.output, sizes, force=arguments.force)
-    else:
-        _draw_block(arguments, model, sizes, progress)
 
 
 def _check_whole(arguments: Arguments) -> None:
     from cortico.ir import SpecError
+    from cortico.pictures import KINDS_OF_MODELS
 
     arguments.refuse("a whole model: give one block by --node", "learning")
-    if arguments.kind not in (None, "hierarchy"):
+    if arguments.kind not in (None, *KINDS_OF_MODELS):
         raise SpecError(
             f"--kind {arguments.kind} draws one block of a model: add --node PATH, such as "
             "--node 'layer[0].attention'"
         )
+
+
+def _draw_attention(
+    arguments: Arguments, network: Network, progress: Callable[[str], None]
+) -> None:
+    from cortico.experiment.networks import observe_network
+    from cortico.pictures import draw_attention
+
+    inputs, tokens = read_example(arguments, network)
+    progress("running the model")
+    seen = observe_network(network, inputs)
+    draw_attention(network.name, seen, arguments.output, tokens, force=arguments.force)
 
 
 def _draw_block(

@@ -103,4 +103,4 @@ def _block(page: ModelPage, name: str, found: Audit) -> str:
 
 
 def _link(node: Node) -> str:
-    return f'<a href="#{escape(node.path)}">{escape(node.path)}</a>'
+    return f'<a href="#/{escape(node.path)}">{escape(node.path)}</a>'

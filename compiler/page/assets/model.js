@@ -1,4 +1,4 @@
-/* Walking through a model: where one is stands in the address, such as #layer[3].attention.area[5]. */
+/* Walking through a model: where one is stands in the address, such as #/layer[3].attention.area[5]. */
 
 const walk = byId("walk");
 const here = { level: null, node: null, area: null };
@@ -12,12 +12,12 @@ for (const name of Object.keys(data.blocks)) {
 const model = stage(byId("model"), {}, { block: openBlock, level: (level) => go(level) });
 
 function go(address) {
-  location.hash = address;
+  location.hash = `/${address}`;
 }
 
 /** What the address names; levels and blocks go by their paths. */
 function read() {
-  const address = decodeURIComponent(location.hash.slice(1));
+  const address = decodeURIComponent(location.hash.slice(2));
   const [, place, area] = /^(.*?)(?:\.area\[([0-9,]+)\])?$/.exec(address);
   const node = place in data.nodes ? place : null;
   const level = node ? data.nodes[node].level : place in data.levels ? place : null;
@@ -44,7 +44,7 @@ function openArea(name) {
 /* ---- what is shown ---- */
 
 function render() {
-  Object.assign(here, read());
+  if (location.hash.startsWith("#/")) Object.assign(here, read());
   const { level, node, area } = here;
   walk.replaceChildren(crumbs(), ...(area !== null ? areaWords() : node ? nodeWords() : level ? levelWords() : modelWords()));
   walk.scrollTop = 0;
@@ -65,7 +65,7 @@ function mark() {
 }
 
 function link(words, address) {
-  return element("a", { href: `#${address}` }, words);
+  return element("a", { href: `#/${address}` }, words);
 }
 
 function crumbs() {
@@ -169,6 +169,7 @@ function showCell(block, name) {
 }
 
 addEventListener("hashchange", () => {
+  if (!location.hash.startsWith("#/")) return; // a section of the page
   const before = here.node;
   render();
   if (here.node !== before) bringIntoView(byId("place"));
