@@ -72,7 +72,7 @@ def model_page_html(page: ModelPage) -> str:
         ),
         style=asset("page.css"),
         width=round(_SCALE * scene.width),
-        hierarchy=svg(scene, "model", "Levels and blocks of the model"),
+        hierarchy=svg(scene, "map", "Levels and blocks of the model"),
         blocks="\n".join(_block(page, name, found) for name, found in audits.items()),
         tables="\n".join(map(table_html, (level_table(network), block_table(network, page.steps)))),
         proof=proof_html(page.claims),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 from cortico.ir import Circuit
 from cortico.ir.errors import SpecError
@@ -21,6 +23,7 @@ from cortico.pictures.wires import branches, wire
 from cortico.report.words import one_line, quantity
 
 _NARROWEST = 316.0
+_CLEAR = 5.0  #: between words and wires
 _LABEL, _FRAME = 24, 40  #: characters of the name of an input, and of a frame
 
 
@@ -99,13 +102,30 @@ class _Hierarchy:
         marks: list[Mark] = [
             box(left + off, top + off, right + off, bottom + off, PAPER, RULE) for off in sheets
         ]
+        marks += self._words(frame, top + 14)
+        return Group(f"level{'s' * frame.is_outer}-{frame.levels[0]}", tuple(marks), _name(frame))
+
+    def _words(self, frame: Frame, y: float) -> Iterator[Words]:
+        """The name of a frame, and how often it stands there: between the wires that come down."""
         first, last = self.layout.columns[frame.column]
-        marks.append(Words((first, top + 14), _name(frame), 8.5, INK, bold=True, mono=True))
-        if frame.times > 1:
-            words = f"{frame.times} times" if frame.is_outer else f"{frame.times} equal levels"
-            marks.append(Words((last, top + 14), words, 8, GREY, anchor="end"))
-        kind = "levels" if frame.is_outer else "level"
-        return Group(f"{kind}-{frame.levels[0].path}", tuple(marks), _name(frame))
+        crossing = sorted(x for x in self._down(y) if first < x < last)
+        gaps = list(pairwise([first - _CLEAR, *crossing, last + _CLEAR]))
+        name = Words((0, y), _name(frame), 8.5, INK, bold=True, mono=True)
+        left = _fitting(gaps, name.width)[0] + _CLEAR
+        yield replace(name, at=(left, y))
+        words = f"{frame.times} times" if frame.is_outer else f"{frame.times} equal levels"
+        note = Words((0, y), words, 8, GREY, anchor="end")
+        rest = [(max(a, left + name.width), b) for a, b in gaps if b > left + name.width]
+        right = _fitting(rest[::-1], note.width)
+        if frame.times > 1 and right[1] - right[0] >= note.width + 2 * _CLEAR:
+            yield replace(note, at=(right[1] - _CLEAR, y))
+
+    def _down(self, y: float) -> Iterator[float]:
+        """Where wires run down at a height."""
+        for net, target in self.plan.wires:
+            for (x, above), (_, below) in pairwise(self.layout.path(net, target)):
+                if min(above, below) <= y <= max(above, below):
+                    yield x
 
     def _wires(self) -> Iterator[Group]:
         """A group for each wire, then the dots where they part."""
@@ -117,6 +137,12 @@ class _Hierarchy:
             yield Group(f"wire-{number}", tuple(wire(points, net.kind)), f"{ends}, {net.kind}")
         dots = [dot for net, those in paths.items() for dot in branches(those, net.kind)]
         yield Group("branches", tuple(dots))
+
+
+def _fitting(gaps: Sequence[tuple[float, float]], width: float) -> tuple[float, float]:
+    """The first gap that has room for words, else the widest."""
+    wide = (gap for gap in gaps if gap[1] - gap[0] >= width + 2 * _CLEAR)
+    return next(wide, max(gaps, key=lambda gap: gap[1] - gap[0], default=(0.0, 0.0)))
 
 
 def _labels(network: Network, sizes: Mapping[str, int]) -> Iterator[tuple[str, Block]]:
@@ -134,7 +160,7 @@ def _named(name: str, shape: Shape) -> Block:
 
 def _name(frame: Frame) -> str:
     """`layer[0 … 5]`."""
-    first, last = frame.levels[0].path, frame.levels[-1].path
+    first, last = frame.levels[0], frame.levels[-1]
     if first == last:
         return elided(first, _FRAME)
     return elided(f"{first.removesuffix(']')} … {last.rpartition('[')[2]}", _FRAME)

@@ -23,6 +23,7 @@ _LEAST = 16.0  #: height of a channel without tracks
 _SIDE = 12.0  #: between boxes and the lanes beside them
 _BESIDE = 20.0  #: between two boxes of a row, and between two columns
 _PORT = 12.0  #: from one wire to the next, onto one box
+_APART = 3.0  #: at least, between wires up and down of a channel
 _INSET = (2.0, 5.0)  #: of a frame, and of one within another, from the end of the lanes
 
 Size = tuple[float, float]  #: width and height
@@ -146,8 +147,17 @@ class Layout:
         xs, left, width = [self._exit(n) for n in nets], self._left(target), self.sizes[target][0]
         inside = left + _PORT <= xs[0] and xs[-1] <= left + width - _PORT
         if not inside or any(b - a < _PORT for a, b in pairwise(xs)):
-            xs = _spread(left + width / 2, len(nets))
+            xs = self._beside_exits(_spread(left + width / 2, len(nets)), nets, target)
         return xs[nets.index(net)]
+
+    def _beside_exits(self, xs: list[float], nets: list[Net], target: str) -> list[float]:
+        """The places, moved where another net would come down from the row above on the same line."""
+        row = self.plan.places[target].row - 1
+        above = {n for n, _ in self.plan.wires if self.plan.places[n.source].row == row}
+        pairs = [(k, self._exit(other)) for k, net in enumerate(nets) for other in above - {net}]
+        moved = ([x + _APART * off for x in xs] for off in (0, 1, -1, 2, -2, 3, -3))
+        free = (each for each in moved if all(abs(each[k] - x) >= _APART for k, x in pairs))
+        return next(free, xs)
 
     def _at_side(self, net: Net, target: str) -> bool:
         """Whether a wire comes by a lane to a box that stands beside it."""

@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from cortico.ir.circuit import Circuit
-from cortico.ir.network import Level, Network, Port
+from cortico.ir.network import Network, Port
 from cortico.ir.paths import level_of
 from cortico.ir.population import Effect
 from cortico.pictures.repeats import runs
@@ -41,7 +41,7 @@ class Net(NamedTuple):
 class Frame:
     """Levels around rows of a column."""
 
-    levels: tuple[Level, ...]  #: all that are drawn here
+    levels: tuple[str, ...]  #: all that are drawn here
     times: int  #: how many groups of them are drawn as one
     column: int
     first: int
@@ -161,7 +161,7 @@ class Plan:
 
     def _join_frames(self) -> None:
         """Frames of runs in place of, or around, those of their levels."""
-        alone, self.frames = {f.levels[0].path: f for f in self.frames}, []
+        alone, self.frames = {f.levels[0]: f for f in self.frames}, []
         for run in self.runs:
             inner = [alone[level.path] for level in run.groups[0].levels if level.path in alone]
             if inner:
@@ -185,7 +185,7 @@ class Plan:
             self.places[key] = Place(*where, taken[where])
             taken[where] += 1
 
-    def _segments(self, column: int) -> list[tuple[Level | None, list[str]]]:
+    def _segments(self, column: int) -> list[tuple[str | None, list[str]]]:
         """Levels, and what stands between them, one below the other; blocks in the order in which they run."""
         here = [path for path in self._ordered if self._column[path] == column]
         parts: dict[str, list[str]] = {}
@@ -199,19 +199,20 @@ class Plan:
             order = list(TopologicalSorter(before).static_order())
         except CycleError:  # a block hears a level, and the level it: there are no frames
             return [(None, here)]
-        levels = {level.path: level for level in self.network.levels}
         return [
             segment
-            for is_level, those in groupby(order, key=lambda part: part in levels)
-            for segment in _joined(is_level, [(levels.get(part), parts[part]) for part in those])
+            for is_level, those in groupby(order, key=lambda part: part == level_of(part))
+            for segment in _joined(is_level, [(part, parts[part]) for part in those])
         ]
 
 
 def _joined(
-    are_levels: bool, segments: list[tuple[Level | None, list[str]]]
-) -> list[tuple[Level | None, list[str]]]:
+    are_levels: bool, segments: list[tuple[str, list[str]]]
+) -> list[tuple[str | None, list[str]]]:
     """Each level by itself, but blocks between two levels together."""
-    return segments if are_levels else [(None, [path for _, paths in segments for path in paths])]
+    return (
+        [*segments] if are_levels else [(None, [path for _, paths in segments for path in paths])]
+    )
 
 
 def _stack(path: str) -> str:

@@ -9,42 +9,65 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from cortico.ir import Circuit
-from cortico.ir.network import Level, Network, Port
+from cortico.ir.network import Network, Node, Port, Wire
+from cortico.ir.paths import level_of
+
+#: So many kinds of levels may take turns.
+_MOST_KINDS = 12
+
 
 #: What feeds an input: `own` or `before`, with the port as that group calls it, or the port itself.
 _Source = tuple[str, str]
+
+
+class _Wires:
+    """The wires of a network by the block that they end at, and who hears a block."""
+
+    def __init__(self, network: Network) -> None:
+        self.onto: dict[str, list[Wire]] = {}
+        self.readers: dict[str, set[str]] = {}
+        for wire in network.wires:
+            self.onto.setdefault(wire.target.path, []).append(wire)
+            self.readers.setdefault(wire.source.path, set()).add(wire.target.path)
+        for output in network.outputs:
+            self.readers.setdefault(output.source.path, set()).add("")
+
+
+class Members(NamedTuple):
+    """A level by its path, and its blocks."""
+
+    path: str
+    nodes: list[Node]
 
 
 @dataclass(frozen=True)
 class Group:
     """Some levels that follow each other; blocks are called by the number of the level in it."""
 
-    network: Network
-    levels: tuple[Level, ...]
+    levels: tuple[Members, ...]
 
     @cached_property
     def names(self) -> dict[str, str]:
         """The path of each block to what it is called in the group."""
         return {
-            node.path: f"{k}{node.path.removeprefix(level.path)}"
-            for k, level in enumerate(self.levels)
-            for node in level.nodes
+            node.path: f"{k}{node.path.removeprefix(path)}"
+            for k, (path, nodes) in enumerate(self.levels)
+            for node in nodes
         }
 
     @cached_property
     def blocks(self) -> list[tuple[str, Circuit]]:
         """What stands where."""
-        return [(name, self.network[path].circuit) for path, name in self.names.items()]
+        nodes = (node for level in self.levels for node in level.nodes)
+        return [(self.names[node.path], node.circuit) for node in nodes]
 
-    def hears(self, before: Group | None) -> dict[str, _Source]:
+    def hears(self, wires: _Wires, before: Group | None) -> dict[str, _Source]:
         """What feeds each input of each block."""
-        return {
-            self._called(wire.target): self._source(wire.source, before)
-            for wire in self.network.wires
-            if wire.target.path in self.names
-        }
+        own = (wire for path in self.names for wire in wires.onto.get(path, ()))
+        return {self._called(wire.target): self._source(wire.source, before) for wire in own}
 
     def _source(self, port: Port, before: Group | None) -> _Source:
         if port.path in self.names:
@@ -56,11 +79,10 @@ class Group:
     def _called(self, port: Port) -> str:
         return f"{self.names[port.path]}.{port.name}"
 
-    def feeds_only(self, after: Group) -> bool:
-        """Whether nothing else hears it."""
-        heard = (w.target.path for w in self.network.wires if w.source.path in self.names)
-        read = any(output.source.path in self.names for output in self.network.outputs)
-        return not read and all(path in self.names or path in after.names for path in heard)
+    def feeds_only(self, wires: _Wires, after: Group) -> bool:
+        """Whether nothing else hears it, nor is it an output of the network."""
+        heard = (path for own in self.names for path in wires.readers.get(own, ()))
+        return all(path in self.names or path in after.names for path in heard)
 
 
 @dataclass(frozen=True)
@@ -70,8 +92,9 @@ class Run:
     groups: tuple[Group, ...]
 
     @property
-    def levels(self) -> tuple[Level, ...]:
-        return tuple(level for group in self.groups for level in group.levels)
+    def levels(self) -> tuple[str, ...]:
+        """The paths of all levels."""
+        return tuple(level.path for group in self.groups for level in group.levels)
 
     @cached_property
     def drawn(self) -> dict[str, str]:
@@ -82,43 +105,48 @@ class Run:
 
 def runs(network: Network) -> Iterator[Run]:
     """All levels of a network, in order, with as many as can be in runs."""
+    wires = _Wires(network)
     for levels in _stacks(network):
         while levels:
-            found = [_longest(network, levels, p) for p in range(1, len(levels) // 2 + 1)]
-            found = found or [Run((Group(network, levels[:1]),))]
-            best = max(found, key=lambda run: len(run.levels) - len(run.groups[0].levels))
-            if len(best.groups) == 1:
-                best = Run((Group(network, levels[:1]),))
+            periods = range(1, min(len(levels) // 2, _MOST_KINDS) + 1)
+            found = [_longest(wires, levels, period) for period in periods]
+            alone = Run((Group(levels[:1]),))
+            best = max([alone, *found], key=lambda run: len(run.levels) - len(run.groups[0].levels))
             yield best
             levels = levels[len(best.levels) :]
 
 
-def _stacks(network: Network) -> Iterator[tuple[Level, ...]]:
+def _stacks(network: Network) -> Iterator[tuple[Members, ...]]:
     """Levels under one name: `layer`, or `encoder.layer` and `decoder.layer`."""
-    stacks: dict[str, list[Level]] = {}
-    for level in network.levels:
-        stacks.setdefault(level.path.rpartition("[")[0], []).append(level)
-    yield from map(tuple, stacks.values())
+    stacks: dict[str, dict[str, Members]] = {}
+    for node in network.nodes:
+        path = level_of(node.path)
+        if path is not None:
+            stack = stacks.setdefault(path.rpartition("[")[0], {})
+            stack.setdefault(path, Members(path, [])).nodes.append(node)
+    for levels in stacks.values():
+        yield tuple(levels.values())
 
 
-def _longest(network: Network, levels: Sequence[Level], period: int) -> Run:
+def _longest(wires: _Wires, levels: Sequence[Members], period: int) -> Run:
     """The run of groups of so many levels that begins here."""
-    starts = range(0, len(levels) - period + 1, period)
-    groups = [Group(network, tuple(levels[k : k + period])) for k in starts]
-    count = 1
-    while count < len(groups) and _goes_on(groups, count):
-        count += 1
-    return Run(tuple(groups[:count]))
+    groups = [Group(tuple(levels[:period]))]
+    for start in range(period, len(levels) - period + 1, period):
+        groups.append(Group(tuple(levels[start : start + period])))
+        if not _goes_on(wires, groups):
+            return Run(tuple(groups[:-1]))
+    return Run(tuple(groups))
 
 
-def _goes_on(groups: Sequence[Group], count: int) -> bool:
-    """Whether the group after the first `count` is equal to them."""
-    *_, last, following = groups[: count + 1]
-    if last.blocks != following.blocks or not last.feeds_only(following):
+def _goes_on(wires: _Wires, groups: Sequence[Group]) -> bool:
+    """Whether the last group is equal to those before it."""
+    *others, last, following = groups
+    if last.blocks != following.blocks or not last.feeds_only(wires, following):
         return False
-    ours = last.hears(groups[count - 2] if count > 1 else None)
-    theirs = following.hears(last)
-    return _as_first(ours, theirs) if count == 1 else ours == theirs
+    theirs = following.hears(wires, last)
+    if others:
+        return last.hears(wires, others[-1]) == theirs
+    return _as_first(last.hears(wires, None), theirs)
 
 
 def _as_first(first: dict[str, _Source], second: dict[str, _Source]) -> bool:
