@@ -21,7 +21,7 @@ from cortico.files.writing import write_text
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir.network import Network, Node
 from cortico.page.data import json_text
-from cortico.page.model_data import drawn_circuits, model_data
+from cortico.page.model_data import ModelData
 from cortico.page.stage import asset, stage_html
 from cortico.page.svg import svg
 from cortico.page.tables import audit_html, circuit_tables, passes_html, proof_html, table_html
@@ -59,8 +59,8 @@ class ModelPage:
 
 def model_page_html(page: ModelPage) -> str:
     """The whole page as one text. SpecError for a network, or a circuit of it, that is too large to draw."""
-    network, flat = page.network, page.network.flatten().bind(**page.sizes)
-    audits = {name: audit(c) for name, c in drawn_circuits(network, page.sizes).items()}
+    network, known = page.network, ModelData(page.network, page.sizes)
+    audits = {name: audit(circuit) for name, circuit in known.circuits.items()}
     for each in audits.values():
         require_drawable(each.circuit)
     levels = quantity(len(network.levels), "level")
@@ -68,7 +68,7 @@ def model_page_html(page: ModelPage) -> str:
     return Template(asset("model.html")).substitute(
         title=escape(one_line(network.name)),
         size=escape(
-            f"{levels}, {size_of(flat)}, {quantity(flat.counts().parameters, 'parameter')}"
+            f"{levels}, {size_of(known.flat)}, {quantity(known.flat.counts().parameters, 'parameter')}"
         ),
         style=asset("page.css"),
         width=round(_SCALE * scene.width),
@@ -77,7 +77,7 @@ def model_page_html(page: ModelPage) -> str:
         tables="\n".join(map(table_html, (level_table(network), block_table(network, page.steps)))),
         proof=proof_html(page.claims),
         spec=_NO_SPEC if page.spec is None else f"<pre>{escape(spec_to_json(page.spec))}</pre>",
-        data=json_text(model_data(network, page.sizes, audits)),
+        data=json_text(known.record(audits)),
         script="\n".join(map(asset, _SCRIPTS)),
     )
 

@@ -85,6 +85,7 @@ def test_the_keyboard(open_model):
     assert browser.run("location.hash") == "#/layer[0].attention.area[3]"
 
 
+@pytest.mark.full
 def test_what_wires_join(open_model):
     browser = open_model("translator", "#/decoder.layer[1].cross_attention")
     assert "context from encoder.norm.y" in walk(browser)
@@ -101,16 +102,19 @@ def test_sections_are_no_places(open_model):
     assert shown(browser) == ["block-attention"]
 
 
+@pytest.mark.full
 def test_an_address_of_nothing(open_model):
     browser = open_model(address="#/layer[9].attention.area[77]")
     assert shown(browser) == [] and "Levels" in walk(browser)
 
 
+@pytest.mark.full
 def test_names_are_text(open_model):
     browser = open_model("vectors", title=HOSTILE)
     assert browser.run("window.hacked") is None and browser.all("img") == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("width", [400, 1280])
 def test_nothing_is_wider_than_the_window(open_model, width):
     browser = open_model("translator", "#/decoder.layer[1].cross_attention.area[1]", width)
