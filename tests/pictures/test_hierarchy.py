@@ -201,6 +201,9 @@ def test_levels_that_take_turns_are_in_a_frame():
         for name, at in (("levels-layer[0]", 2), ("level-layer[0]", 0), ("level-layer[1]", 0))
     )
     assert outer[1] < first[1] < first[3] < second[1] < second[3] < outer[3]
+    for level, frame in (("layer[0]", first), ("layer[1]", second)):  # room for its name
+        tops = [top for path, (_, top, *_) in boxes(found).items() if path.startswith(level)]
+        assert frame[1] + 20 < min(tops)
 
 
 def test_symbols_stay_without_sizes():

@@ -40,6 +40,7 @@ def paths(*numbers):
         ([A, A, B, B, B], [(paths(0), 2), (paths(2), 3)]),
         ([A, B, A, B], [(paths(0, 1), 2)]),
         ([A, A, B] * 3, [(paths(0, 1, 2), 3)]),
+        ([A, A, A, B] * 2, [(paths(0, 1, 2, 3), 2)]),
         ([C, A, B, A, B, A], [(paths(0), 1), (paths(1, 2), 2), (paths(5), 1)]),
     ],
 )
@@ -78,6 +79,17 @@ def chain(count, sources=None, outputs=()):
     joined += [(f"layer[{count - 1}].r.y", "last.x"), ("w", "last.branch")]
     given_out = {"y": "last.y"} | {f"y_{k}": f"layer[{k}].r.y" for k in outputs}
     return network("chain", inputs, [*nodes, *extra], joined, given_out)
+
+
+def test_equal_levels_of_two_stacks_are_two_runs():
+    names = ("lower.layer[0]", "lower.layer[1]", "upper.layer[0]", "upper.layer[1]")
+    block, stream, joined = lower(Residual(4)), "x", []
+    for name in names:
+        joined += [(stream, f"{name}.r.x"), ("u", f"{name}.r.branch")]
+        stream = f"{name}.r.y"
+    inputs = [Input(name, ("n", 4)) for name in ("x", "u")]
+    of = network("two", inputs, [Node(f"{name}.r", block) for name in names], joined, {"y": stream})
+    assert found(of) == [([names[0]], 2), ([names[2]], 2)]
 
 
 def test_what_levels_hear_counts():
