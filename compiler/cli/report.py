@@ -77,7 +77,7 @@ def _write_model(arguments: Arguments, progress: Callable[[str], None]) -> None:
         claims = _certified(arguments.source)
     sizes = checked_sizes(model.network, arguments.bind)
     progress(f"writing {arguments.output}")
-    page = ModelPage(model.network, model.spec, model.steps, claims, sizes)
+    page = ModelPage(model.network, model.spec, model.steps, model.across, claims, sizes)
     write_model_page(page, arguments.output, force=arguments.force)
 
 

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 
 from cortico.cli.models import LayerArguments, is_model, read_model_source, read_network
 from cortico.cli.paths import CIRCUITS, SOURCES, PathKind, kind_of
-from cortico.cli.sources import refuse_options_of_specs
+from cortico.cli.sources import OF_CHECKPOINTS, OF_SPECS
 from cortico.cli.subjects import ExampleArguments, default_passes
 
 if TYPE_CHECKING:
     import numpy as np
 
     from cortico.ir.network import Network
-    from cortico.passes import Step
+    from cortico.passes import NetworkStep, Step
     from cortico.spec import ModelSpec
     from cortico.verify.claims import Claim
+
+_OF_MODELS = ("layers", "architecture")
 
 
 class ViewArguments(LayerArguments, ExampleArguments):
@@ -31,6 +33,7 @@ class Model:
     network: Network
     spec: ModelSpec | None = None
     steps: Mapping[str, Sequence[Step]] = field(default_factory=dict)  #: by path
+    across: Sequence[NetworkStep] = ()
     claims: tuple[Claim, ...] = ()
 
 
@@ -38,7 +41,7 @@ def is_whole(arguments: ViewArguments) -> bool:
     """Whether the source is a whole model. SpecError for one that is nothing to draw, and options of the other."""
     kind = kind_of(arguments.source, (PathKind.MODEL, *CIRCUITS, *SOURCES))
     if kind in CIRCUITS:
-        arguments.refuse("a compiled circuit", "layers", "architecture")
+        arguments.refuse("a compiled circuit", *_OF_MODELS)
         return False
     return kind is PathKind.MODEL or is_model(arguments.source, arguments)
 
@@ -48,8 +51,8 @@ def read_view(
 ) -> Model:
     """The network of a compiled folder, or of a source that is compiled. SpecError for what does not fit."""
     if kind_of(arguments.source, (PathKind.MODEL, *SOURCES)) is PathKind.MODEL:
-        refused = ("tokens", "passes", "layers", "architecture")
-        refuse_options_of_specs(arguments, *refused, what="a compiled model")
+        refused = (*OF_CHECKPOINTS, *OF_SPECS, *_OF_MODELS, "tokens", "passes")
+        arguments.refuse("a compiled model", *refused)
         progress(f"reading {arguments.source}")
         return Model(read_network(arguments.source))
     from cortico.model_pipeline import compile_model
@@ -57,9 +60,8 @@ def read_view(
     spec, weights = read_model_source(arguments.source, arguments, progress)
     passes = default_passes(arguments.passes)
     made = compile_model(spec, weights, passes=passes, progress=progress, verify=verify)
-    return Model(
-        made.network, spec, made.steps, made.verification.claims if made.verification else ()
-    )
+    claims = made.verification.claims if made.verification else ()
+    return Model(made.network, spec, made.steps, made.across, claims)
 
 
 def checked_sizes(network: Network, bind: Sequence[tuple[str, int]]) -> dict[str, int]:

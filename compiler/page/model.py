@@ -25,11 +25,11 @@ from cortico.page.model_data import ModelData
 from cortico.page.stage import asset, stage_html
 from cortico.page.svg import svg
 from cortico.page.tables import audit_html, circuit_tables, passes_html, proof_html, table_html
-from cortico.passes import Step
+from cortico.passes import NetworkStep, Step
 from cortico.pictures import require_drawable
 from cortico.pictures.hierarchy import hierarchy_scene
 from cortico.pictures.titles import size_of
-from cortico.report.networks import block_table, level_table
+from cortico.report.networks import network_tables
 from cortico.report.words import one_line, quantity
 from cortico.spec import ModelSpec
 from cortico.verify.claims import Claim
@@ -53,6 +53,7 @@ class ModelPage:
     network: Network
     spec: ModelSpec | None = None
     steps: Mapping[str, Sequence[Step]] = field(default_factory=dict)
+    across: Sequence[NetworkStep] = ()  #: passes across wires
     claims: Sequence[Claim] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)  #: numbers for symbols
 
@@ -74,7 +75,7 @@ def model_page_html(page: ModelPage) -> str:
         width=round(_SCALE * scene.width),
         hierarchy=svg(scene, "map", "Levels and blocks of the model"),
         blocks="\n".join(_block(page, name, found) for name, found in audits.items()),
-        tables="\n".join(map(table_html, (level_table(network), block_table(network, page.steps)))),
+        tables="\n".join(map(table_html, network_tables(network, page.steps, page.across))),
         proof=proof_html(page.claims),
         spec=_NO_SPEC if page.spec is None else f"<pre>{escape(spec_to_json(page.spec))}</pre>",
         data=json_text(known.record(audits)),

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 from cortico.ir import CellClass, Circuit
 from cortico.ir.network import Network
-from cortico.ir.network.sizes import resolved, sizes_of_nodes
-from cortico.ir.rewrite import map_axes, map_parameters
+from cortico.ir.network.sizes import sizes_of_nodes, with_sizes
 from cortico.passes import Step
 from cortico.pictures.glyphs import cell
 from cortico.pictures.grid import BANDS, band_of
@@ -113,11 +112,7 @@ def placed_step(
 
 
 def _placed(network: Network, path: str, circuit: Circuit, numbers: Mapping[str, int]) -> Circuit:
-    sizes = sizes_of_nodes(network)[path]
-    circuit = map_axes(circuit, lambda a: replace(a, extent=resolved((a.extent,), sizes)[0]))
-    circuit = map_parameters(circuit, lambda p: replace(p, shape=resolved(p.shape, sizes)))
-    inputs = (replace(t, shape=resolved(t.shape, sizes)) for t in circuit.inputs)
-    placed = replace(circuit, name=path, inputs=tuple(inputs))
+    placed = replace(with_sizes(circuit, sizes_of_nodes(network)[path]), name=path)
     return placed.bind(**{s: n for s, n in numbers.items() if s in placed.symbols})
 
 
