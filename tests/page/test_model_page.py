@@ -42,6 +42,13 @@ def test_levels_blocks_and_wires(name):
     }
     wires = {(w.source.path, w.source.name, w.target.path, w.target.name) for w in network.wires}
     assert hears == wires and feeds == {wire for wire in wires if wire[0]}
+    given = {
+        (source, name, output)
+        for source, node in data["nodes"].items()
+        for name, path, output in node["feeds"]
+        if not path
+    }
+    assert given == {(o.source.path, o.source.name, o.name) for o in network.outputs}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -115,6 +122,7 @@ def test_sizes_of_what_stands_in_two_stacks():
     assert "n_decoder" in nodes["decoder.norm"]["neurons"]
     assert nodes["decoder.layer[0].cross_attention"]["sizes"] == []
     bound = data_of(html_of("translator", n=5, n_decoder=3))
+    assert any("·n" in p["neurons"] for p in bound["blocks"]["norm"]["populations"].values())
     relay = dict(bound["blocks"]["cross_attention"]["thalamus"])
     assert (
         relay["relay"] == str(3 * 16) and "n" not in bound["nodes"]["decoder.norm"]["neurons"][:3]
