@@ -169,7 +169,6 @@ function showCell(block, name) {
 }
 
 addEventListener("hashchange", () => {
-  if (!location.hash.startsWith("#/")) return; // a section of the page
   const before = here.node;
   render();
   if (here.node !== before) bringIntoView(byId("place"));
