@@ -1,4 +1,4 @@
-"""Write a page to explore a circuit: pictures, attention on an input, anatomy, passes, proofs."""
+"""Write a page to explore a circuit or a whole model: pictures, attention on an input, anatomy, passes, proofs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import argument
 from cortico.cli.outputs import ForceArguments
-from cortico.cli.subjects import (
-    ExampleArguments,
-    Subject,
-    bound_steps,
-    read_activity,
-    read_subject,
-)
+from cortico.cli.subjects import Subject, bound_steps, read_activity, read_subject
+from cortico.cli.views import ViewArguments, checked_sizes, is_whole, read_view
 from cortico.files.names import CERTIFICATE
 
 if TYPE_CHECKING:
@@ -24,7 +19,10 @@ if TYPE_CHECKING:
     from cortico.verify.claims import Claim
 
 
-class Arguments(ForceArguments, ExampleArguments):
+_NOT_AGAIN = "--verify is for a spec or a checkpoint; `cortico verify` checks a folder"
+
+
+class Arguments(ForceArguments, ViewArguments):
     """What the page is about, and where to write it."""
 
     verify: bool = argument(
@@ -38,14 +36,12 @@ class Arguments(ForceArguments, ExampleArguments):
 def execute(arguments: Arguments) -> int:
     """Write the page."""
     from cortico.cli.console import console, print_line, stages
-    from cortico.page import write_page
     from cortico.report.words import one_line
 
     with stages() as progress:
         _check(arguments)
-        page = _page(arguments, progress)
-        progress(f"writing {arguments.output}")
-        write_page(page, arguments.output, force=arguments.force)
+        write = _write_model if is_whole(arguments) else _write_circuit
+        write(arguments, progress)
     size = f"{arguments.output.stat().st_size:,} bytes"
     print_line(f"written to {one_line(str(arguments.output))}: {size}", console())
     return 0
@@ -56,6 +52,33 @@ def _check(arguments: Arguments) -> None:
 
     if arguments.output.suffix.lower() not in (".html", ".htm"):
         raise SpecError(f"output {str(arguments.output)!r} must end in .html")
+
+
+def _write_circuit(arguments: Arguments, progress: Callable[[str], None]) -> None:
+    from cortico.page import write_page
+
+    page = _page(arguments, progress)
+    progress(f"writing {arguments.output}")
+    write_page(page, arguments.output, force=arguments.force)
+
+
+def _write_model(arguments: Arguments, progress: Callable[[str], None]) -> None:
+    from cortico.ir import SpecError
+    from cortico.page.model import ModelPage, write_model_page
+
+    arguments.refuse(
+        "the page of a whole model: `cortico draw` shows activity", "input", "sentence"
+    )
+    model = read_view(arguments, progress, verify=arguments.verify)
+    claims = model.claims
+    if model.spec is None:
+        if arguments.verify:
+            raise SpecError(_NOT_AGAIN)
+        claims = _certified(arguments.source)
+    sizes = checked_sizes(model.network, arguments.bind)
+    progress(f"writing {arguments.output}")
+    page = ModelPage(model.network, model.spec, model.steps, model.across, claims, sizes)
+    write_model_page(page, arguments.output, force=arguments.force)
 
 
 def _page(arguments: Arguments, progress: Callable[[str], None]) -> Page:
@@ -91,10 +114,15 @@ def _claims(arguments: Arguments, subject: Subject) -> tuple[Claim, ...]:
 
     if subject.compilation and subject.compilation.verification:
         return subject.compilation.verification.claims
-    certificate = arguments.source / CERTIFICATE
     if subject.compilation is None and arguments.verify:
-        raise SpecError("--verify is for a spec or a checkpoint; `cortico verify` checks a folder")
-    return _read_claims(certificate) if certificate.is_file() else ()
+        raise SpecError(_NOT_AGAIN)
+    return _certified(arguments.source)
+
+
+def _certified(folder: Path) -> tuple[Claim, ...]:
+    """What the certificate in a folder says, if there is one."""
+    path = folder / CERTIFICATE
+    return _read_claims(path) if path.is_file() else ()
 
 
 def _read_claims(path: Path) -> tuple[Claim, ...]:

@@ -8,7 +8,7 @@ from html import escape
 from cortico.pictures.scene import Disc, Group, Mark, Scene, Shape, Words
 
 #: First part of the id of a group that can be chosen, to the attribute that names what it is.
-_CHOOSABLE = ("population", "projection", "area")
+_CHOOSABLE = ("population", "projection", "area", "block", "level")
 
 
 def svg(scene: Scene, view: str, label: str) -> str:

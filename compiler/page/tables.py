@@ -18,15 +18,17 @@ from cortico.verify.claims import Claim
 SIGNS = {"supported": "✓", "contested": "~", "unsupported": "?", "contradicted": "✗"}
 
 
-def table_html(table: Table) -> str:
-    """A report table; its title is the caption."""
+def table_html(table: Table, of: str = "") -> str:
+    """A report table; its title, with `of` behind it, is the caption."""
     words = len(table.header) - table.numeric
-    return _table(table.title, table.header, ([escape(c) for c in r] for r in table.rows), words)
+    return _table(
+        table.title + of, table.header, ([escape(c) for c in r] for r in table.rows), words
+    )
 
 
-def circuit_tables(audit: Audit) -> str:
-    """Cells and pathways, each with counts: the text alternative of the pictures."""
-    return "\n".join(map(table_html, report_tables(audit.circuit)))
+def circuit_tables(audit: Audit, of: str = "") -> str:
+    """Cells and pathways, each with counts: the text alternative of the pictures. Titles end with `of`."""
+    return "\n".join(table_html(table, of) for table in report_tables(audit.circuit))
 
 
 def spec_html(spec: AttentionSpec | None) -> str:
@@ -45,11 +47,11 @@ def _flat(mapping: object, path: str = "") -> Iterator[tuple[str, object]]:
         yield from _flat(value, f"{path}.{key}" if path else str(key))
 
 
-def passes_html(steps: Sequence[Step]) -> str:
+def passes_html(steps: Sequence[Step], of: str = "") -> str:
     """What each pass changed."""
     if not any(step.changed for step in steps):
         return "<p>No pass changed this circuit.</p>"
-    return table_html(pass_table(steps))
+    return table_html(pass_table(steps), of)
 
 
 def proof_html(claims: Sequence[Claim]) -> str:
@@ -69,15 +71,15 @@ def proof_html(claims: Sequence[Claim]) -> str:
 # ---- anatomy -------------------------------------------------------------------------------------
 
 
-def audit_html(audit: Audit) -> str:
+def audit_html(audit: Audit, of: str = "") -> str:
     """Findings by projection, numbers beside published ones, and the publications."""
     findings = _table(
-        "Pathways beside published ones",
+        f"Pathways beside published ones{of}",
         ("projection", "verdict", "what is published", "sources"),
         (row for p in audit.circuit.projections for row in _finding_rows(audit.of(p.name))),
         4,
     )
-    return "\n".join((findings, _measures(audit.measures), _bibliography(audit.references)))
+    return "\n".join((findings, _measures(audit.measures, of), _bibliography(audit.references)))
 
 
 def _finding_rows(findings: Iterable[Finding]) -> Iterator[Sequence[str]]:
@@ -90,7 +92,7 @@ def _finding_rows(findings: Iterable[Finding]) -> Iterator[Sequence[str]]:
         yield (name, verdict_html(finding.verdict), statement, sources)
 
 
-def _measures(measures: Sequence[Measure]) -> str:
+def _measures(measures: Sequence[Measure], of: str) -> str:
     if not measures:
         return ""
     rows = (
@@ -104,7 +106,7 @@ def _measures(measures: Sequence[Measure]) -> str:
         for m in measures
     )
     header = ("of", "found", "published", "verdict", "what it says")
-    return _table("Numbers beside published ones", header, rows, 5)
+    return _table(f"Numbers beside published ones{of}", header, rows, 5)
 
 
 def verdict_html(verdict: str) -> str:

@@ -9,17 +9,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from cortico.experiment.activity import Activity
 from cortico.files.writing import replacing_files
 from cortico.ir import Circuit, SpecError
-from cortico.ir.errors import near_name
+from cortico.ir.errors import named, near_name
 from cortico.ir.limits import DRAWN_POPULATIONS, DRAWN_PROJECTIONS
+from cortico.ir.network import Network, Node
 from cortico.passes import Step
 from cortico.pictures.areas import areas_scene
+from cortico.pictures.hierarchy import hierarchy_scene
 from cortico.pictures.laminar import laminar_scene
 from cortico.pictures.microcolumn import microcolumn_scene
 from cortico.pictures.paint import paint, require_format
@@ -39,6 +41,14 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "matrix": "synapses from every population to every compartment",
         "activity": "rates on one input, and the attention that they carry",
         "counts": "neurons and synapses before and after every pass",
+    }
+)
+
+#: Those of whole models.
+KINDS_OF_MODELS: Mapping[str, str] = MappingProxyType(
+    {
+        "hierarchy": "levels and blocks of a whole model, and the wires between them",
+        "activity": "the attention of every area of every level on one input",
     }
 )
 
@@ -67,6 +77,43 @@ def draw(
     require_drawable(circuit)
     with replacing_files(path.parent, force=force) as staging:
         _draw(circuit, kind, staging / path.name, activity, tokens, steps)
+
+
+def draw_network(
+    network: Network, path: Path, sizes: Mapping[str, int] | None = None, *, force: bool = False
+) -> None:
+    """Write the hierarchy of a network to an .svg, .png or .pdf file, with counts for `sizes` by symbol.
+
+    SpecError as `draw` has it, and for more blocks than there is room for; CircuitError for symbols that
+    there are not.
+    """
+    require_format(path)
+    scene = hierarchy_scene(network, sizes)
+    with replacing_files(path.parent, force=force) as staging:
+        paint(scene, staging / path.name)
+
+
+def draw_attention(
+    name: str,
+    seen: Iterable[tuple[Node, Activity]],
+    path: Path,
+    tokens: Sequence[str] = (),
+    *,
+    force: bool = False,
+) -> None:
+    """Write the attention of all blocks of a network that have one, as `observe_network` saw them on one input.
+
+    SpecError as `draw` has it, and where no block has a gate for pairs of tokens.
+    """
+    from cortico.pictures.attention import draw_attention
+
+    require_format(path)
+    maps = [(node.path, activity.attention) for node, activity in seen]
+    found = [(where, each) for where, each in maps if each is not None]
+    if not found:
+        raise SpecError(f"{named(name)} has no block with a gate for pairs of tokens")
+    with replacing_files(path.parent, force=force) as staging:
+        draw_attention(name, found, staging / path.name, tokens)
 
 
 def _draw(

@@ -12,10 +12,11 @@ import numpy as np
 
 from cortico.experiment.activity import Activity
 from cortico.ir import Circuit, Population, Role
+from cortico.pictures.canvas import MOST_LABELS, Canvas, name_rows
 from cortico.pictures.grid import BANDS, band_of
 from cortico.pictures.paint import new_figure, save
 from cortico.pictures.scene import elided, text_width
-from cortico.pictures.style import GREY, RULE
+from cortico.pictures.style import GREY
 from cortico.report.words import one_line
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 MOST_AREAS = 4  #: how many are drawn
 _PANEL, _GAP, _ROW, _MARGIN, _HEAD = 92.0, 14.0, 118.0, 16.0, 72.0
 _STRIP = 14.0  #: width of the picture of one number for each token
-_COLOURS = "cividis"  #: told apart by colour-blind readers, brighter for more, also in grey
-_MOST_LABELS, _MOST_NAME = 16, 26
+_MOST_NAME = 26
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,8 @@ class _Page:
         left: float,
         tokens: Sequence[str],
     ) -> None:
-        self.figure, self.circuit, self.areas = figure, circuit, areas
+        self.canvas, self.circuit, self.areas = Canvas(figure), circuit, areas
         self.left, self.tokens = left, tokens
-        self.width, self.height = (72 * side for side in figure.get_size_inches())
 
     def title(self) -> None:
         name = elided(one_line(self.circuit.name), 60)
@@ -102,20 +101,9 @@ class _Page:
 
     def _picture(self, row: _Row, values: np.ndarray, x: float, top: float, number: int) -> None:
         width = _PANEL if row.axes[1] else _STRIP
-        axes = self._axes(x, top, width)
-        axes.set_gid(row.id if number == 0 else f"{row.id}-{number}")
         low, high = float(values.min()), float(values.max())
-        axes.imshow(
-            values,
-            cmap=_COLOURS,
-            vmin=low if high > low else low - 1,
-            vmax=high,
-            aspect="auto",
-            interpolation="none",
-        )
-        axes.spines[:].set_color(RULE)
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes = self.canvas.rates(values, x, top, (width, _ROW - 30), low)
+        axes.set_gid(row.id if number == 0 else f"{row.id}-{number}")
         if number == 0:
             self._name_rows(axes, row.axes[0], len(values))
         words = f"{low:.2g} … {high:.2g}" if high > low else f"{low:.2g}"
@@ -124,32 +112,14 @@ class _Page:
             self._text(x + width, top + _ROW - 22, f"{row.axes[1]} →", fontsize=6.5, ha="right")
 
     def _name_rows(self, axes: Axes, axis: str, size: int) -> None:
-        words = self._labels(axis, size)
-        if words:
-            axes.set_yticks(range(size), words, parse_math=False)
-            axes.tick_params(axis="y", labelsize=5, length=0, pad=1)
+        is_token = axis in _column_axes(self.circuit)
+        if is_token and len(self.tokens) == size <= MOST_LABELS:
+            name_rows(axes, self.tokens, 5)
         elif axis:
             axes.set_ylabel(f"{axis} ↓", fontsize=6.5, labelpad=2, rotation=0, ha="right")
 
-    def _labels(self, axis: str, size: int) -> list[str]:
-        known = len(self.tokens) == size <= _MOST_LABELS
-        is_token = axis in _column_axes(self.circuit)
-        return [elided(one_line(t), 9) for t in self.tokens] if known and is_token else []
-
-    def _axes(self, x: float, top: float, width: float) -> Axes:
-        height = _ROW - 30
-        return self.figure.add_axes(
-            (
-                x / self.width,
-                1 - (top + height) / self.height,
-                width / self.width,
-                height / self.height,
-            )
-        )
-
     def _text(self, x: float, y: float, words: str, **style: Any) -> None:
-        across, up = float(x / self.width), float(1 - y / self.height)
-        self.figure.text(across, up, words, parse_math=False, **style)
+        self.canvas.text(x, y, words, **style)
 
 
 # ---- rows ----------------------------------------------------------------------------------------

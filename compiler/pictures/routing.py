@@ -7,8 +7,9 @@ tracks; others never run on the same line, and none crosses a cell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cortico.ir import Circuit, Projection
 from cortico.pictures.grid import Grid, Slot
@@ -20,6 +21,7 @@ _LEAST = 12.0  #: width of a channel without tracks
 _CROWD = 0.15  #: how much a wire in the same channel counts, in half columns
 
 Tracks = Mapping[Net, int]
+Wire = TypeVar("Wire", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ def route(
     `wide` keeps a track for every net along the whole of a column, where many cells stand side by side.
     """
     ways = tuple(_ways(circuit, grid, circuit.projections if projections is None else projections))
-    rows = [_pack(_row_spans(ways, k, wide)) for k in range(len(grid.bands) + 1)]
-    columns = [_pack(_column_spans(ways, k)) for k in range(grid.columns + 1)]
+    rows = [pack(_row_spans(ways, k, wide)) for k in range(len(grid.bands) + 1)]
+    columns = [pack(_column_spans(ways, k)) for k in range(grid.columns + 1)]
     return Routes(ways, tuple(rows), tuple(columns))
 
 
@@ -218,10 +220,10 @@ def _span(turns: Sequence[_Turn]) -> Span:
     return Span(min(places), max(places), sum(lean for _, lean in turns) / len(turns))
 
 
-def _pack(spans: Mapping[Net, Span]) -> dict[Net, int]:
+def pack(spans: Mapping[Wire, Span]) -> dict[Wire, int]:
     """A track for each net, as few as can be; those that lean to one side stand there."""
     tracks: list[list[Span]] = []
-    found: dict[Net, int] = {}
+    found: dict[Wire, int] = {}
     for net, span in sorted(spans.items(), key=lambda item: (item[1].lean, item[1].low)):
         free = (k for k, taken in enumerate(tracks) if all(_apart(span, s) for s in taken))
         found[net] = next(free, len(tracks))

@@ -19,9 +19,9 @@ def test_every_kind(cortico, home, kind):
     assert text.startswith("<?xml") and words.get(kind, "superficial") in text
 
 
-@pytest.mark.parametrize("source", ["out", "out/circuit.cortico", "bare", "bert"])
+@pytest.mark.parametrize("source", ["out", "out/circuit.cortico", "bare", "bert --layer 0"])
 def test_every_source(cortico, home, source):
-    assert cortico("draw", source, "-o", "a.svg")[0] == 0
+    assert cortico("draw", *source.split(), "-o", "a.svg")[0] == 0
     assert "projection-query" in (home / "a.svg").read_text()
 
 
@@ -52,9 +52,15 @@ def test_passes_sizes_and_learning(cortico, home):
         (["ok.toml", "-o", "a.svg", "--bind", "k=3"], "no symbolic size 'k'"),
         (["ok.toml", "-o", "a.svg", "--kind", "activity", "-i", "x.npy"], "has no values"),
         (
-            ["bert", "-o", "a.svg", "--kind", "activity", "--sentence", "Hm"],
+            ["bert", "--layer", "0", "-o", "a.svg", "--kind", "activity", "--sentence", "Hm"],
             "has no tokenizer.json",
         ),
+        (
+            ["ok.toml", "-o", "a.svg", "--node", "layer[0].attention"],
+            "--node does not apply to one circuit",
+        ),
+        (["out", "-o", "a.svg", "--kind", "hierarchy"], "of a whole model, this is one circuit"),
+        (["out", "-o", "a.svg", "--layers", "0-1"], "--layers does not apply"),
         (["lost.toml", "-o", "a.svg"], "lost.toml"),
         (["ok.toml", "-o", "ok.toml/a.svg"], "is no folder"),
     ],

@@ -14,9 +14,9 @@ def written(home):
     return (home / "page.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("source", ["out", "bert", "out/circuit.cortico"])
+@pytest.mark.parametrize("source", ["out", "bert --layer 0", "out/circuit.cortico"])
 def test_every_source(cortico, home, source):
-    code, printed, errors = cortico("report", source, "-i", "x.npy", "-o", "page.html")
+    code, printed, errors = cortico("report", *source.split(), "-i", "x.npy", "-o", "page.html")
     assert (code, errors) == (0, "") and printed.startswith("written to page.html: ")
     data = data_of(written(home))
     assert np.shape(data["activity"]["attention"]["values"]) == (2, 5, 5)
