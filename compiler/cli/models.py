@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: Options that say that one attention of a checkpoint is meant.
 _OF_ONE = ("layer", "part", "heads", "cross")
-_OF_MODELS = ("layers", "architecture")
+OF_MODELS = ("layers", "architecture")
 
 
 class LayerArguments(SpecArguments):
@@ -50,7 +50,7 @@ class ModelArguments(LayerArguments, SourceArguments):
 def is_model(source: Path, arguments: LayerArguments) -> bool:
     """Whether a whole model is meant. SpecError for options that contradict each other, and for other files."""
     kind = kind_of(source, SOURCES)
-    one, whole = [*arguments.given(*_OF_ONE)], [*arguments.given(*_OF_MODELS)]
+    one, whole = [*arguments.given(*_OF_ONE)], [*arguments.given(*OF_MODELS)]
     if kind is PathKind.SPEC:
         from cortico.frontends.spec_file import read_any_spec
         from cortico.spec import ModelSpec
@@ -59,9 +59,9 @@ def is_model(source: Path, arguments: LayerArguments) -> bool:
     else:
         found = not one and kind is not PathKind.ONNX and _has_config(source, kind)
     if one:
-        arguments.refuse(f"one attention, which {one[0]} asks for", *_OF_MODELS)
+        arguments.refuse(f"one attention, which {one[0]} asks for", *OF_MODELS)
     if whole and not found:
-        arguments.refuse("one attention", *_OF_MODELS)
+        arguments.refuse("one attention", *OF_MODELS)
     return found
 
 
@@ -106,19 +106,25 @@ def read_whole(
     source = arguments.source
     kind = kind_of(source, (PathKind.MODEL, *CIRCUITS, *SOURCES))
     if kind is PathKind.MODEL:
-        arguments.refuse("a compiled model", *OF_CHECKPOINTS, *OF_SPECS, *_OF_MODELS, "passes")
-        progress(f"reading {source}")
-        return read_network(source)
+        return read_compiled(source, arguments, progress)
     if kind in CIRCUITS:
-        arguments.refuse("a compiled circuit", *_OF_MODELS)
+        arguments.refuse("a compiled circuit", *OF_MODELS)
         return None
     if not is_model(source, arguments):
         return None
-    from cortico.lowering import lower_model
-    from cortico.passes import as_passes, run_on_blocks
+    from cortico.model_pipeline import compile_model
 
     spec, weights = _read_model_source(source, arguments, progress)
-    return run_on_blocks(lower_model(spec, weights), as_passes(passes), None, progress)[0]
+    return compile_model(spec, weights, passes, progress=progress).network
+
+
+def read_compiled(
+    folder: Path, arguments: LayerArguments, progress: Callable[[str], None]
+) -> Network:
+    """The network of a compiled folder. SpecError for options that say how to compile one."""
+    arguments.refuse("a compiled model", *OF_CHECKPOINTS, *OF_SPECS, *OF_MODELS, "passes")
+    progress(f"reading {folder}")
+    return read_network(folder)
 
 
 def number_range(text: str, option: str) -> tuple[int, int]:

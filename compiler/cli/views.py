@@ -6,9 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cortico.cli.models import LayerArguments, is_model, read_model_source, read_network
+from cortico.cli.models import (
+    OF_MODELS,
+    LayerArguments,
+    is_model,
+    read_compiled,
+    read_model_source,
+)
 from cortico.cli.paths import CIRCUITS, SOURCES, PathKind, kind_of
-from cortico.cli.sources import OF_CHECKPOINTS, OF_SPECS
 from cortico.cli.subjects import ExampleArguments, default_passes
 
 if TYPE_CHECKING:
@@ -18,8 +23,6 @@ if TYPE_CHECKING:
     from cortico.passes import NetworkStep, Step
     from cortico.spec import ModelSpec
     from cortico.verify.claims import Claim
-
-_OF_MODELS = ("layers", "architecture")
 
 
 class ViewArguments(LayerArguments, ExampleArguments):
@@ -41,7 +44,7 @@ def is_whole(arguments: ViewArguments) -> bool:
     """Whether the source is a whole model. SpecError for one that is nothing to draw, and options of the other."""
     kind = kind_of(arguments.source, (PathKind.MODEL, *CIRCUITS, *SOURCES))
     if kind in CIRCUITS:
-        arguments.refuse("a compiled circuit", *_OF_MODELS)
+        arguments.refuse("a compiled circuit", *OF_MODELS)
         return False
     return kind is PathKind.MODEL or is_model(arguments.source, arguments)
 
@@ -51,10 +54,8 @@ def read_view(
 ) -> Model:
     """The network of a compiled folder, or of a source that is compiled. SpecError for what does not fit."""
     if kind_of(arguments.source, (PathKind.MODEL, *SOURCES)) is PathKind.MODEL:
-        refused = (*OF_CHECKPOINTS, *OF_SPECS, *_OF_MODELS, "tokens", "passes")
-        arguments.refuse("a compiled model", *refused)
-        progress(f"reading {arguments.source}")
-        return Model(read_network(arguments.source))
+        arguments.refuse("a compiled model", "tokens")
+        return Model(read_compiled(arguments.source, arguments, progress))
     from cortico.model_pipeline import compile_model
 
     spec, weights = read_model_source(arguments.source, arguments, progress)

@@ -195,6 +195,15 @@ def test_synapses_of_a_model_spec(cortico, llama):
     assert written("drawn.parquet", llama) == pytest.approx(by_hand(llama, 0)["value"])
 
 
+def test_a_model_spec_takes_passes_across_wires(cortico, home):
+    Path("gpt.json").write_text(spec_to_json(SPECS["gpt"]))
+    given = ("gpt.json", "--random-weights", "0", *SIZES, "-o", "s.parquet", "--force")
+    plain = ok(cortico("synapses", *given))
+    folded = ok(cortico("synapses", *given, "--passes", "fold-norm,default"))
+    assert folded != plain
+    assert "fold-norm" in cortico("audit", "gpt.json", "--passes", "default,fold-norm")[2]
+
+
 def test_names_within_a_block_are_those_of_all_blocks(cortico, llama):
     printed = ok(cortico("synapses", "llama", *SIZES, "--onto", "pool"))
     counts = llama.bind(n=TOKENS).counts().synapses_of
