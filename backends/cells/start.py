@@ -11,12 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cortico.backends.cells.template import CLOSE, settling_steps
 from cortico.ir import Circuit, Population
 from cortico.ir.physiology import cell_type
 from cortico.ir.rewrite import longest_chain, longest_chains
-
-_settling: Callable[[int, float, float], int] = settling_steps
 
 
 def in_order(circuit: Circuit) -> bool:
@@ -34,9 +31,13 @@ def steps_to_settle(
     circuit: Circuit, units: Callable[[Population], int], part: float, tolerance: float
 ) -> int:
     """Steps until a network is at rest in which a unit goes `part` of its way in a step, as its script counts them."""
+    # here: who emits a script reads its template, and need not import it
+    from cortico.backends.cells.template import CLOSE, settling_steps
+
     chain = longest_chain(circuit, units)
-    wait = _settling(1, part, CLOSE) if in_order(circuit) else 0
-    return _settling(chain, part, tolerance) + (chain - 1) * wait
+    wait: int = settling_steps(1, part, CLOSE) if in_order(circuit) else 0
+    steps: int = settling_steps(chain, part, tolerance)
+    return steps + (chain - 1) * wait
 
 
 def units_before(circuit: Circuit, units: Callable[[Population], int]) -> Mapping[str, int]:

@@ -50,9 +50,9 @@ def test_compiled_and_run(cortico, home, backend, file):
 
 
 def test_what_a_backend_lacks_is_said_by_path(cortico, home):
-    Path("tiny.toml").write_text(SPEC)
+    Path("tiny.toml").write_text(SPEC.replace("tanh", "gelu"))
     code, _, errors = cortico(
         "compile", "tiny.toml", "--random-weights", 1, "--backend", "nest", "-o", "made"
     )
-    assert code == 1 and "layer[0].pre_attention_norm" in errors and "sqrt" in errors
+    assert code == 1 and "layer[0].feed_forward" in errors and "gelu" in errors
     assert not Path("made").exists()

@@ -46,8 +46,8 @@ def test_on_two_ranks_the_script_asks_for_threads(tmp_path, monkeypatch):
         )
 
 
-def test_sqrt_is_refused():
+def test_erf_is_refused():
     circuit = lower(CASE["one_head"].spec)
-    population = dataclasses.replace(circuit.populations[-1], transfer="sqrt")
+    population = dataclasses.replace(circuit.populations[-1], transfer="erf")
     circuit = dataclasses.replace(circuit, populations=(*circuit.populations[:-1], population))
-    assert any("sqrt" in line for line in get_backend("nest").unsupported(circuit))
+    assert any("erf" in line for line in get_backend("nest").unsupported(circuit))

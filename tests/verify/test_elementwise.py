@@ -104,7 +104,6 @@ WRONG = {
     "another kernel": ("softmax", {"kernel": Kernel.LINEAR}),
     "no scale": ("softmax", {"scale": 1.0}),
     "a scale that is off in its last digit": ("scaled", {"scale": 0.30000000000000004}),
-    "no sink": ("sink", {"sink": False}),
     "an extra source": ("softmax", {"extra_source": True}),
     "another window": ("window", {"window": 2}),
 }
