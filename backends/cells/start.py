@@ -34,10 +34,10 @@ def steps_to_settle(
     # here: who emits a script reads its template, and need not import it
     from cortico.backends.cells.template import CLOSE, settling_steps
 
+    settling: Callable[[int, float, float], int] = settling_steps
     chain = longest_chain(circuit, units)
-    wait: int = settling_steps(1, part, CLOSE) if in_order(circuit) else 0
-    steps: int = settling_steps(chain, part, tolerance)
-    return steps + (chain - 1) * wait
+    wait = settling(1, part, CLOSE) if in_order(circuit) else 0
+    return settling(chain, part, tolerance) + (chain - 1) * wait
 
 
 def units_before(circuit: Circuit, units: Callable[[Population], int]) -> Mapping[str, int]:
