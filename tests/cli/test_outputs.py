@@ -158,7 +158,7 @@ def test_the_same_commands_write_the_same_bytes(home):
 # ---- what ends early -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", first(1, [signal.SIGTERM, signal.SIGHUP]))
 @pytest.mark.parametrize("folder", ["out", "new/folder"])
 def test_a_signal_leaves_nothing_behind(home, folder, number):
     before = tree(home)
@@ -313,7 +313,7 @@ NEEDING = [
 
 @pytest.mark.parametrize(
     ("command", "library"),
-    first(6, NEEDING),
+    first(3, NEEDING),
     ids=lambda value: " ".join([value] if isinstance(value, str) else value),
 )
 def test_a_missing_library_has_one_exit_code(home, command, library):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import START, start, tree
+from tests.covering import first
 
 #: Says "now" and waits when the function `{name}` of `{module}` is done.
 SLOW = """
@@ -39,7 +40,7 @@ def interrupted(arguments, module, name, seconds=60, when="True"):
     return process.returncode, errors
 
 
-@pytest.mark.parametrize("folder", ["out", "new/folder"])
+@pytest.mark.parametrize("folder", first(1, ["out", "new/folder"]))
 @pytest.mark.parametrize(
     ("module", "name"),
     [("cortico.backends.numpy", "emit_source"), ("cortico.pipeline", "save_circuit")],
@@ -126,9 +127,10 @@ COMMANDS = [
     ("run", "out", "-i", "x.npy"),
     ("backends",),
 ]
+FEW = [c if c[0] == "compile" else pytest.param(c, marks=pytest.mark.full) for c in COMMANDS]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", FEW, ids=" ".join)
 def test_reader_leaves(home, command):
     """As in `cortico show out | head -1`: no message, and nothing half written."""
     left, right = os.pipe()
@@ -142,7 +144,7 @@ def test_reader_leaves(home, command):
         assert (home / "again" / "report.md").exists()
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", FEW, ids=" ".join)
 def test_full_disk_behind_stdout(home, command):
     with Path("/dev/full").open("w") as full:
         process = start(*command, stdout=full)
@@ -152,7 +154,7 @@ def test_full_disk_behind_stdout(home, command):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("closed", first(1, [">&- 2>&-", ">&-", "2>&-"]))
 def test_closed_outputs(home, closed):
     for command in ("show out", "compile ok.toml -o again"):
         shell = f'exec "$0" -c "$1" {command} {closed}'
@@ -160,7 +162,7 @@ def test_closed_outputs(home, closed):
         assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_terminal_without_greek(home):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     for command in ((*COMMANDS[0], "--population", "relay"), *COMMANDS, ("compile", "-h")):

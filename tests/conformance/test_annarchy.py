@@ -25,7 +25,7 @@ CASE = {case.name: case for case in CASES}
 
 
 @ANNARCHY.needs
-@pytest.mark.slow
+@pytest.mark.full
 def test_many_options_at_once():
     """Grouped heads, a window, padding, biases: a batch on one compiled network."""
     case = CASE["softmax-mask_window-padded-grouped-biased"]

@@ -58,9 +58,9 @@ def after(passes, *quick):
 @pytest.mark.parametrize(
     ("passes", "case"),
     [
-        *after("default", "gpt2", "everything", "one_head"),
-        *after("default,serialize", "one_head", "cross_grouped_table"),
-        *after("default,split-sign", "matrix_values", "qwen2"),
+        *after("default", "everything"),
+        *after("default,serialize", "one_head"),
+        *after("default,split-sign", "qwen2"),
     ],
 )
 def test_after_passes(case, passes):
@@ -132,7 +132,7 @@ def random(spec):
 
 
 @pytest.mark.parametrize("form", ["synapses", "fast"])
-@pytest.mark.parametrize("in_time", first(2, ["ij", "", "i", "j"]))
+@pytest.mark.parametrize("in_time", first(1, ["ij", "", "i", "j"]))
 def test_bounds_on_synapses(form, in_time):
     """A causal memory stores j <= i: between cells side by side, or as queries or tokens pass."""
     case = CASE["memory_causal_biased_padded"]

@@ -19,7 +19,7 @@ from tests.covering import first
 from tests.ir.test_reading_at_other_axes import SPECS, attention, by_hand, numbers
 
 SIMULATORS = [
-    ("brian2", {}),
+    pytest.param("brian2", {}, marks=pytest.mark.full),
     ("brian2", {"form": "fast"}),
     ("nest", {}),
     ("neuron", {}),
@@ -129,7 +129,7 @@ def test_emitted_numpy_reads_a_view_and_streams():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", first(1, ["brian2", "nest", "neuron", "nengo"]))
+@pytest.mark.parametrize("name", first(1, ["nengo", "brian2", "nest", "neuron"]))
 def test_two_layers_settle(name):
     pytest.importorskip(name)
     x, weights = numbers(10)

@@ -120,7 +120,7 @@ COMPILING = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("backend", [pytest.param(name, marks=MARKS[name]) for name in COMPILING])
 def test_simulators_that_compile(backend):
     """All functions in one circuit, where x is positive."""

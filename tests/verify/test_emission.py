@@ -46,7 +46,7 @@ def test_right_code_is_right_in_every_call(case):
     assert found.calls >= 25
 
 
-@pytest.mark.parametrize("name", ["normed", "olmo2"])
+@pytest.mark.parametrize("name", first(1, ["normed", "olmo2"]))
 def test_large_weights_take_the_branches_that_large_rates_do_not(name):
     """A norm makes the same scores of them; and no exponent is large where scores are capped."""
     assert check_calls(*both(compiled(name))).unreached == ()
@@ -128,12 +128,12 @@ def test_what_is_wrong_in_other_functions_is_found(what):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("right", "wrong"),
-    [
-        ("return total(memory, product)", "return product"),
+    first(1, [
         ("state[\"position\"] = np.asarray(position + 1)", "state[\"position\"] = np.asarray(position)"),
+        ("return total(memory, product)", "return product"),
         ("return state, output", "return state, 2 * output"),
         ("np.array([position])", "np.array([0])"),
-    ],
+    ]),
 )  # fmt: skip
 def test_one_token_at_a_time_is_checked(right, wrong):
     circuit = compiled("rotary_linear_causal")

@@ -33,7 +33,7 @@ from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
 from cortico.spec.weights import random_weights
 from tests.backends.brian2.simulation import SYNCHRONOUS, relative_error, second_example, simulate
 from tests.cases import CASES
-from tests.covering import every_pair
+from tests.covering import every_pair, first
 
 CASE = {case.name: case for case in CASES}
 
@@ -97,37 +97,31 @@ def same(fixed, population, currents):
 # ---- names --------------------------------------------------------------------------------------------
 
 
+NAMES = [
+    ["lambda", "np", "dt", "t", "N"],  # Python's keyword, the script's names, Brian2's variables
+    ["volt", "exp", "xi", "i", "r"],
+    ["x", "cells", "Synapses", "None", "tau"],
+    ["timing", "class", "r_pre", "mV", "int"],
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "names",
-    [
-        [
-            "lambda",
-            "np",
-            "dt",
-            "t",
-            "N",
-        ],  # Python's keyword, the script's names, Brian2's variables
-        ["volt", "exp", "xi", "i", "r"],
-        ["x", "cells", "Synapses", "None", "tau"],
-        ["timing", "class", "r_pre", "mV", "int"],
-    ],
-)
-@pytest.mark.parametrize("title", ["plain", 'späte Köpfe """ \\ \n {x} %s \'π\''])
+@pytest.mark.parametrize("names", first(2, NAMES), ids=str)
+@pytest.mark.parametrize("title", first(1, ['späte Köpfe """ \\ \n {x} %s \'π\'', "plain"]))
 def test_any_name_runs(names, title):
-    first, second, axis, tensor, compartment = names
+    one, another, axis, tensor, compartment = names
     builder = CircuitBuilder(title)
     builder.axis(axis, Role.FEATURE, "n")
     source = builder.input(tensor, ("n",))
     builder.population(
-        first,
+        one,
         (axis,),
         Region.CORE,
         CellClass.RELAY,
         [Compartment(compartment, drive=(Weight(TensorRef(source, (axis,))),))],
     )
     builder.population(
-        second,
+        another,
         (axis,),
         Region.L5,
         CellClass.PT,
@@ -136,18 +130,18 @@ def test_any_name_runs(names, title):
             Compartment("other", drive=(Weight(TensorRef(source, (axis,))),)),
         ],
     )
-    builder.project("to", first, second, compartment)
-    builder.output("y", second, (axis,))
+    builder.project("to", one, another, compartment)
+    builder.output("y", another, (axis,))
     array = np.array([1.0, -2.0, 3.0])
     outputs, activity = simulate(
         builder.build(),
         {},
         **SYNCHRONOUS,
-        monitor=[second],
+        monitor=[another],
         **script_arguments(builder, tensor, array),
     )
     assert np.allclose(outputs["y"], array**2, rtol=0, atol=1e-12)
-    assert np.allclose(activity[second][-1], array**2, rtol=0, atol=1e-12)
+    assert np.allclose(activity[another][-1], array**2, rtol=0, atol=1e-12)
 
 
 def script_arguments(builder, tensor, array):
