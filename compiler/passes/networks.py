@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from cortico.ir import Circuit, CircuitError, PassError
 from cortico.ir.network import Network, Node, changed_parts, check_network
+from cortico.ir.tensors import memory
 from cortico.passes.base import NetworkPass, Pass
 from cortico.passes.manager import MeaningCheck, Step, run_passes
 from cortico.passes.sharing import Sharing, with_nodes
@@ -82,8 +83,8 @@ def run_on_blocks(
 ) -> tuple[Network, dict[str, list[Step]]]:
     """The network after all passes on each of its blocks with its numbers; and every step, by path.
 
-    A block without numbers of its own goes through them once for all nodes that share it. PassError as
-    `run_passes` has it.
+    A block goes through them once for all nodes that have it with the same arrays, or with none: what
+    nodes shared before (ALBERT's levels) they share after. PassError as `run_passes` has it.
     """
     work = _Work(passes, meaning)
     nodes = []
@@ -98,15 +99,15 @@ class _Work:
     passes: Sequence[Pass]
     meaning: MeaningCheck | None
     steps: dict[str, list[Step]] = field(default_factory=dict)
-    _done: dict[Circuit, tuple[Circuit, list[Step]]] = field(default_factory=dict)
+    _done: dict[object, tuple[Node, Circuit, list[Step]]] = field(default_factory=dict)
     _shared: Sharing = field(default_factory=Sharing)
 
     def after(self, node: Node) -> Node:
         """The node after all passes."""
-        if node.values:
-            circuit, self.steps[node.path] = run_passes(node.whole, self.passes, self.meaning)
-            return self._shared.node(node, circuit)
-        if node.circuit not in self._done:
-            self._done[node.circuit] = run_passes(node.circuit, self.passes, self.meaning)
-        circuit, self.steps[node.path] = self._done[node.circuit]
-        return node if circuit is node.circuit else Node(node.path, circuit)
+        key = node.circuit, frozenset((name, memory(array)) for name, array in node.values.items())
+        if key not in self._done:
+            self._done[key] = (node, *run_passes(node.whole, self.passes, self.meaning))
+        first, circuit, self.steps[node.path] = self._done[key]
+        if circuit is first.whole:
+            return node
+        return self._shared.node(node, circuit) if node.values else Node(node.path, circuit)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from cortico import compile_model
 from cortico.backends import get_backend
 from cortico.ir.text import save_network
 from cortico.ir.text.networks import stored_arrays
-from cortico.lowering import lower_model
 from cortico.spec.model_weights import random_model
 from tests.backends.networks.emitted import emitted
 from tests.backends.networks.models import SPECS, case, network
@@ -43,11 +43,12 @@ def test_a_tied_readout_is_the_table_of_tokens():
     close(both, (other.embedding.W_token.grad + other.readout.read.weight.grad).numpy())
 
 
-def test_levels_of_the_same_arrays_are_one_set_of_parameters():
-    """As in ALBERT: also what several weights are packed into."""
+@pytest.mark.parametrize("passes", ["none", "default"])
+def test_levels_of_the_same_arrays_are_one_set_of_parameters(passes):
+    """As in ALBERT: also what several weights are packed into, and what a pass made of them."""
     weights = random_model(SPECS["gpt"], 1)
     weights |= {path.replace("[0]", "[1]"): own for path, own in weights.items() if "[0]" in path}
-    made = lower_model(SPECS["gpt"], weights)
+    made = compile_model(SPECS["gpt"], weights, passes).network
     namespace = {"__name__": "model", "__file__": "nowhere/model.py"}
     exec(get_backend("torch").network_source(made), namespace)
     model = namespace["Model"](stored_arrays(made))
