@@ -63,7 +63,9 @@ class FileEntry:
 
 def _as_float(stored: np.ndarray, dtype: str) -> np.ndarray:
     if dtype == "BF16":
-        return (stored.astype(np.uint32) << 16).view(np.float32)
+        array = np.empty(stored.shape, np.float32)  # its own: a view of it keeps it in use
+        np.left_shift(stored, 16, out=array.view(np.uint32), dtype=np.uint32)
+        return array
     return stored.astype(np.float32) if dtype == "F16" else stored
 
 

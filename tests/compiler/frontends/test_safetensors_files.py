@@ -49,6 +49,14 @@ def test_values_are_exact(saved, name):
     np.testing.assert_array_equal(array, expected.numpy())
 
 
+@pytest.mark.parametrize("name", ["double", "single", "half", "brain"])
+def test_what_is_in_use_is_read_once(saved, name):
+    """Levels that share a tensor hold views of it: theirs must be the same numbers."""
+    tensors = open_tensors(saved[0])
+    view = tensors[name].reshape(-1, 1)
+    assert np.shares_memory(view, tensors[name])
+
+
 @pytest.mark.parametrize(
     ("name", "dtype"), [("whole", "I64"), ("flag", "BOOL"), ("eight", "F8_E4M3")]
 )
