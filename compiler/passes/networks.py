@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cortico.ir import Circuit, CircuitError, PassError
+from cortico.ir import Circuit, CircuitError, PassError, Unfold
 from cortico.ir.network import Network, Node, changed_parts, check_network
 from cortico.ir.tensors import memory
 from cortico.passes.base import NetworkPass, Pass
@@ -84,14 +84,37 @@ def run_on_blocks(
     """The network after all passes on each of its blocks with its numbers; and every step, by path.
 
     A block goes through them once for all nodes that have it with the same arrays, or with none: what
-    nodes shared before (ALBERT's levels) they share after. PassError as `run_passes` has it.
+    nodes shared before (ALBERT's levels) they share after. PassError as `run_passes` has it, and where a pass
+    puts tokens in time which the stream has in space.
     """
     work = _Work(passes, meaning)
     nodes = []
     for node in given.nodes:
         progress(f"running passes on {node.path}")
         nodes.append(work.after(node))
-    return with_nodes(given, nodes), work.steps
+    made = with_nodes(given, nodes)
+    _require_joined(made, work.steps)
+    return made, work.steps
+
+
+def _require_joined(made: Network, steps: Mapping[str, Sequence[Step]]) -> None:
+    """Refuse a block with axes in time whose wires do not have them there."""
+    unfolded = ((path, step) for path, taken in steps.items() for step in taken if _unfolds(step))
+    path, step = next(unfolded, ("", None))
+    if step is None:
+        return
+    try:
+        made.flatten()
+    except CircuitError:
+        raise PassError(
+            f"pass {step.name} has no place here: it puts tokens of {path} in time, the stream's are in space"
+        ) from None
+
+
+def _unfolds(step: Step) -> bool:
+    return any(
+        axis.unfold is Unfold.TIME for axis in step.after.axes if axis not in step.before.axes
+    )
 
 
 @dataclass
