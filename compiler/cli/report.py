@@ -120,12 +120,28 @@ def _claims(arguments: Arguments, subject: Subject) -> tuple[Claim, ...]:
 
 
 def _certified(folder: Path) -> tuple[Claim, ...]:
-    """What the certificate in a folder says, if there is one."""
+    """What the certificate in a folder says, if there is one. SpecError when it is of other files than are there."""
+    from cortico.files.writing import sha256
+    from cortico.ir import SpecError
+    from cortico.ir.errors import clipped
+
     path = folder / CERTIFICATE
-    return _read_claims(path) if path.is_file() else ()
+    if not path.is_file():
+        return ()
+    files, claims = _read_certificate(path)
+    plain = (each for each in folder.iterdir() if each.name in files and each.is_file())
+    found = {each.name: sha256(each) for each in plain}
+    other = sorted(name for name, digest in files.items() if found.get(name) != digest)
+    if other:
+        raise SpecError(
+            f"{str(path)!r} is of other files: {clipped(', '.join(other), 200)} differ from what it was written for; "
+            "compile anew with --verify, or take the certificate away"
+        )
+    return claims
 
 
-def _read_claims(path: Path) -> tuple[Claim, ...]:
+def _read_certificate(path: Path) -> tuple[dict[str, str], tuple[Claim, ...]]:
+    """The digests of files and the claims of a certificate."""
     from cortico.ir import SpecError
     from cortico.ir.errors import clipped
     from cortico.ir.limits import JSON_BYTES
@@ -134,12 +150,14 @@ def _read_claims(path: Path) -> tuple[Claim, ...]:
     from cortico.verify.known import Known
 
     try:
-        written = json.loads(read_bytes(path, JSON_BYTES))["claims"]
-        texts = [text for c in written for text in (c["claim"], c["detail"], *c["given"])]
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError("claims must be texts")
-        return tuple(
-            Claim(c["claim"], Known(c["verdict"]), c["detail"], tuple(c["given"])) for c in written
+        written = json.loads(read_bytes(path, JSON_BYTES))
+        files, claims = dict(written["files"]), written["claims"]
+        texts = [text for c in claims for text in (c["claim"], c["detail"], *c["given"])]
+        if not all(isinstance(text, str) for text in (*texts, *files)):
+            raise TypeError("claims and names of files must be texts")
+        read = (
+            Claim(c["claim"], Known(c["verdict"]), c["detail"], tuple(c["given"])) for c in claims
         )
+        return files, tuple(read)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SpecError(f"{str(path)!r} is no certificate: {clipped(str(error), 200)}") from None

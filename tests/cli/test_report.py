@@ -1,5 +1,6 @@
 """`cortico report`: pages from every kind of source, and what it refuses."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -39,12 +40,23 @@ def test_proofs(cortico, home):
 
 def test_the_claims_of_a_certificate(cortico, home):
     claim = {"claim": "it <is> right", "verdict": "checked exactly", "detail": "d", "given": ["g"]}
-    (home / "out" / "certificate.json").write_text(json.dumps({"claims": [claim]}))
+    digest = hashlib.sha256((home / "out" / "circuit.cortico").read_bytes()).hexdigest()
+    written_for = {"files": {"circuit.cortico": digest}, "claims": [claim]}
+    (home / "out" / "certificate.json").write_text(json.dumps(written_for))
     assert cortico("report", "out", "-o", "page.html")[0] == 0
     assert "it &lt;is&gt; right" in written(home) and "d; given g" in written(home)
     (home / "out" / "certificate.json").write_text('{"claims": 3}')
     code, _, errors = cortico("report", "out", "-o", "page.html")
     assert code == 2 and "is no certificate" in errors
+
+
+def test_claims_about_other_files_are_refused(cortico, home):
+    names = {"circuit.cortico": "0" * 64, "gone.py": "0" * 64}
+    text = json.dumps({"files": names, "claims": []})
+    (home / "out" / "certificate.json").write_text(text)
+    code, _, errors = cortico("report", "out", "-o", "page.html")
+    assert code == 2 and "is of other files: circuit.cortico, gone.py differ" in errors
+    assert not (home / "page.html").exists()
 
 
 @pytest.mark.slow
