@@ -24,27 +24,33 @@ def gpt2():
         n_embd=HEADS * FEATURES, n_head=HEADS, n_layer=LEVELS, vocab_size=40, n_positions=16
     )
     torch.manual_seed(0)
-    return (
-        transformers.GPT2LMHeadModel._from_config(config, attn_implementation="eager")
-        .double()
-        .eval()
-    )
+    model = transformers.GPT2LMHeadModel._from_config(config, attn_implementation="eager")
+    for block in model.transformer.h:  # the library draws no biases
+        torch.nn.init.normal_(block.attn.c_attn.bias)
+    return model.double().eval()
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
+def lowered(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gpt2")
     gpt2().save_pretrained(folder)
-    return run_on_blocks(lower_model(*read_model(folder)), as_passes("default"))[0]
+    return lower_model(*read_model(folder))
 
 
-def ablated(level, heads):
-    """Logits of transformers where a hook takes what some heads of a level give to its output map."""
+@pytest.fixture(scope="module")
+def network(lowered):
+    return run_on_blocks(lowered, as_passes("default"))[0]
+
+
+def ablated(level, heads, biased=False):
+    """Logits of transformers where a hook takes what some heads of a level give to its output map, or all but the bias of the values."""
+    bias = gpt2().transformer.h[level].attn.c_attn.bias[2 * HEADS * FEATURES :]
 
     def without(module, given):
         x = given[0].clone()
         for head in heads:
-            x[..., head * FEATURES : (head + 1) * FEATURES] = 0
+            own = slice(head * FEATURES, (head + 1) * FEATURES)
+            x[..., own] = bias[own] if biased else 0
         return (x,)
 
     hook = gpt2().transformer.h[level].attn.c_proj.register_forward_pre_hook(without)
@@ -56,14 +62,20 @@ def ablated(level, heads):
 
 
 @pytest.mark.parametrize(("level", "heads"), [(0, [0]), (1, [2]), (2, [1, 3])])
-def test_an_ablated_head_is_that_of_transformers(network, level, heads):
+def test_an_ablated_head_is_that_of_transformers(lowered, level, heads):
     areas = ",".join(map(str, heads))
-    lesioned = lesion_network(network, f"layer:L5@level={level},area={areas}")
-    found = run_network(lesioned, {"tokens": IDS})["logits"]
-    expected = ablated(level, heads)
-    np.testing.assert_allclose(found, expected, atol=1e-10)
-    whole = run_network(network, {"tokens": IDS})["logits"]
-    assert np.abs(found - whole).max() > 1e-3  # and it matters
+    for passes in ("none", "share-relays,fold-constants"):
+        made, _ = run_on_blocks(lowered, as_passes(passes))
+        lesioned = lesion_network(made, f"layer:L5@level={level},area={areas}")
+        found = run_network(lesioned, {"tokens": IDS})["logits"]
+        np.testing.assert_allclose(found, ablated(level, heads), atol=1e-10)
+        whole = run_network(made, {"tokens": IDS})["logits"]
+        assert np.abs(found - whole).max() > 1e-3  # and it matters
+
+
+def test_the_bias_of_values_stays_where_a_pass_has_moved_it(network):
+    found = run_network(lesion_network(network, "layer:L5@level=1,area=2"), {"tokens": IDS})
+    np.testing.assert_allclose(found["logits"], ablated(1, [2], biased=True), atol=1e-10)
 
 
 def test_all_levels_are_cut_where_none_is_named(network):
