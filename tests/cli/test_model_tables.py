@@ -309,3 +309,17 @@ def test_diff_of_models(cortico, llama):
     assert code == 1
     assert "norm_gain" in printed and "at most 0.25 apart" in " ".join(printed.split())
     assert "layer_" not in printed
+
+
+# ---- passes ----------------------------------------------------------------------------------------
+
+
+def test_passes_across_wires_run_before_a_table(cortico, llama):
+    passes = ("--random-weights", 0, "--passes", "fold-norm,default")
+    ok(cortico("compile", "llama.json", *passes, "-o", "folded"))
+    for command in (("audit", "--json"), ("synapses", *SIZES, "-o")):
+        ok(cortico(command[0], "llama.json", *passes, *command[1:], "here.parquet"))
+        ok(cortico(command[0], "folded", *command[1:], "before.parquet"))
+        assert Path("here.parquet").read_bytes() == Path("before.parquet").read_bytes()
+        for name in ("here.parquet", "before.parquet"):
+            Path(name).unlink()
