@@ -6,7 +6,7 @@ pairs of them alone. Then what is read of a token there (its key and its value) 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from cortico.backends.arrays.attend import Attend
@@ -38,6 +38,51 @@ def with_memory(statement: Statement) -> Statement:
     if not isinstance(operation, PastProduct):
         return statement
     return replace(statement, operation=replace(operation, kept=statement.result.code))
+
+
+@dataclass(frozen=True)
+class Once:
+    """The statements that read nothing but what is heard once, and their results that others read."""
+
+    statements: tuple[Statement, ...]
+    kept: tuple[Variable, ...]
+
+
+def computed_once(
+    statements: Iterable[Statement], once: Collection[str], results: Iterable[Variable]
+) -> Once:
+    """What a program computes of the inputs `once` alone."""
+    statements, known, found = [*statements], {*once}, list[Statement]()
+    for statement in statements:
+        heard = {operand.code for operand in statement.operands if operand.batched}
+        if heard and heard <= known:
+            found.append(statement)
+            known.add(statement.result.code)
+    others = (s for s in statements if s not in found)
+    read = {o.code for s in others for o in s.operands} | {result.code for result in results}
+    return Once(tuple(found), tuple(s.result for s in found if s.result.code in read))
+
+
+def once_lines(kept: Iterable[str], lines: Iterable[str]) -> Iterator[str]:
+    """`lines` as they run in the first call: in later ones what they compute is `kept`, if anything is."""
+    kept = [*kept]
+    if kept:
+        names = ", ".join(kept)
+        yield "if start:"
+        yield f"    {names}{',' * (len(kept) == 1)} = heard_before(past, start)"
+        yield "else:"
+        yield from (f"    {line}" for line in lines)
+        yield f"    keep_once(past, {names})"
+
+
+def each_alone(statements: Iterable[Statement], tokens: frozenset[str], *taken_apart: type) -> bool:
+    """Whether a program does with each of `tokens` what it would do if there were no other, wherever it stands."""
+    return all(
+        one_token_will_do(statement, tokens, *taken_apart)
+        and not isinstance(statement.operation, (PastProduct, PastSum))
+        and not (isinstance(statement.operation, Attend) and statement.operation.bounds)
+        for statement in statements
+    )
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,9 @@ class Run:
 class Levels:
     """The program of a network: its runs."""
 
-    def __init__(self, network: Network) -> None:
-        self.network = network
+    def __init__(self, network: Network, apart: Collection[str] = ()) -> None:
+        """Nodes at the paths `apart` are in no group with others."""
+        self.network, self._apart = network, apart
 
     @cached_property
     def order(self) -> tuple[Node, ...]:
@@ -75,7 +76,9 @@ class Levels:
         """All groups in their order."""
         found = [
             (path or "", tuple(nodes))
-            for path, nodes in groupby(self.order, key=lambda node: level_of(node.path))
+            for (path, _), nodes in groupby(
+                self.order, key=lambda node: (level_of(node.path), node.path in self._apart)
+            )
         ]
         return tuple(self._group(path, nodes) for path, nodes in found)
 

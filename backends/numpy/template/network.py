@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from cortico.backends.arrays.network.template import PATHS, expect_all, logits_of, weights_at
+from cortico.backends.arrays.network.template import (
+    PATHS,
+    expect_all,
+    logits_of,
+    next_tokens,
+    weights_at,
+    without_once,
+)
 from cortico.backends.template import load_weights
 
 #: What an emitted file says of itself.
@@ -40,17 +47,23 @@ def stored(dtype):
 # ---- one token after another
 
 
-def step(state, tokens, **how):
+def step(state, tokens, /, **how):
     """The state after more tokens, and what `model` gives for them; the state before the first is None.
 
     A state goes on once: what it keeps is in the next one, too. `how` are arguments of `model`.
     """
     state = {"tokens": 0} if state is None else state
-    return state, model(tokens, past=state, **how)
+    return state, model(**next_tokens(tokens, how), past=state)
+
+
+def keep_once(past, *arrays):
+    """Keep what is heard once, if anything is kept; other calls may write where the arrays lie."""
+    if past is not None:
+        past["once"] = tuple(None if each is None else np.copy(each) for each in arrays)
 
 
 def generate(
-    tokens, count, *, temperature=0.0, top_k=None, seed=None, stop=(), threads=None, **how
+    tokens, count, /, *, temperature=0.0, top_k=None, seed=None, stop=(), threads=None, **how
 ):
     """Up to `count` tokens after `tokens`, one after another, drawn from softmax(logits / temperature).
 
@@ -67,6 +80,7 @@ def generate(
         if token in stop:
             return
         yield token
+        how = without_once(how)
         tokens = np.array([token])
 
 

@@ -15,7 +15,9 @@ from cortico.backends.arrays.network.template import (
     PATHS,
     expect_all,
     logits_of,
+    next_tokens,
     weights_at,
+    without_once,
 )
 from cortico.backends.torch.template import attend_last, copied, load_weights, past_product
 
@@ -126,17 +128,25 @@ def attend_behind(query, key, value, scale, inner, **options):
     return attend_last(query, key, value, scale, **options)
 
 
+def keep_once(past, *arrays):
+    """Keep what is heard once, if anything is kept; others may write where the arrays lie."""
+    if past is not None:
+        past["once"] = tuple(
+            None if each is None else torch.as_tensor(each).clone() for each in arrays
+        )
+
+
 @torch.no_grad()
-def step(model, state, tokens, **how):
+def step(model, state, tokens, /, **how):
     """The state after more tokens, and what the model gives for them; the state before the first is None.
 
     A state goes on once: what it keeps is in the next one, too. `how` are arguments of the model.
     """
     state = {"tokens": 0} if state is None else state
-    return state, model(tokens, past=state, **how)
+    return state, model(**next_tokens(tokens, how), past=state)
 
 
-def generate(model, tokens, count, *, temperature=0.0, top_k=None, seed=None, stop=(), **how):
+def generate(model, tokens, count, /, *, temperature=0.0, top_k=None, seed=None, stop=(), **how):
     """Up to `count` tokens after `tokens`, one after another, drawn from softmax(logits / temperature).
 
     At a temperature of 0 each is the most likely one; `top_k` leaves so many to draw from. It ends before
@@ -156,6 +166,7 @@ def generate(model, tokens, count, *, temperature=0.0, top_k=None, seed=None, st
         if token in stop:
             return
         yield token
+        how = without_once(how)
         tokens = torch.tensor([token], device=device)
 
 
