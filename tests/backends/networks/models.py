@@ -122,7 +122,7 @@ SPECS = {
     )
 }
 #: Those of which every token hears earlier ones alone, in every backend that goes on.
-CAUSAL = [name for name in SPECS if name not in ("encoder", "translator")]
+CAUSAL = [name for name in SPECS if name != "encoder"]
 WRITERS = [
     "llama",
     "gpt",

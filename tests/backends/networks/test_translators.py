@@ -1,0 +1,129 @@
+"""Models of two stacks that write, against transformers: its greedy tokens, and the logits of each step."""
+
+import functools
+import tempfile
+
+import numpy as np
+import pytest
+import torch
+
+from cortico.frontends.whole_models import read_model
+from cortico.model_pipeline import compile_model
+from tests.backends.networks.emitted import Numpy, Torch
+from tests.compiler.frontends.families.models import relative
+from tests.compiler.frontends.whole.cases import CASES, CONTEXT, TOKENS, N
+
+START, COUNT = 3, 9
+KEEP = np.arange(N) < np.array([[N], [4], [6]])
+IDS = np.where(KEEP, np.stack([TOKENS, TOKENS[::-1], TOKENS % 7 + 9]), 1)
+ONCE = {"tokens": IDS, "keep": KEEP}
+
+
+@functools.cache
+def loaded(name):
+    """The model of transformers in double precision, and the network that is read of its file."""
+    model = CASES[name].build()
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return model.double(), compile_model(*read_model(folder)).network
+
+
+@functools.cache
+def made(kind, name):
+    return kind(loaded(name)[1])
+
+
+@pytest.fixture(params=[Numpy, Torch])
+def kind(request):
+    return request.param
+
+
+def greedy(name, **heard):
+    """What transformers writes (text, token) with the start token in front, and its logits for all at once."""
+    model = loaded(name)[0]
+    tokens = model.generate(
+        **heard,
+        max_new_tokens=COUNT,
+        min_new_tokens=COUNT,
+        do_sample=False,
+        num_beams=1,
+        decoder_start_token_id=START,
+        eos_token_id=None,
+        forced_eos_token_id=None,
+        forced_bos_token_id=None,
+    )
+    with torch.no_grad():
+        logits = model(**heard, decoder_input_ids=tokens[:, :-1]).logits
+    return tokens.numpy(), logits.numpy()
+
+
+def of_texts():
+    return {"input_ids": torch.tensor(IDS), "attention_mask": torch.tensor(KEEP).long()}
+
+
+@pytest.mark.parametrize("name", ["bart", "marian", "mbart", "pegasus"])
+def test_padded_texts_are_written_as_by_transformers(name, kind):
+    model, (tokens, expected) = made(kind, name), greedy(name, **of_texts())
+    state, found, last = None, [], np.full((len(IDS), 1), START)
+    for k in range(COUNT):
+        once = {} if state else ONCE
+        state, (*_, logits) = model.step(state, {"decoder_tokens": last, **once})
+        found.append(logits[:, 0])
+        last = logits.argmax(-1)
+        np.testing.assert_array_equal(last[:, 0], tokens[:, k + 1])
+    assert relative(np.stack(found, 1), expected) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["bart", "marian"])
+def test_generate_is_that_of_transformers(name, kind):
+    model, (tokens, _) = made(kind, name), greedy(name, **of_texts())
+    for row, ids, keep in zip(tokens.tolist(), IDS, KEEP, strict=True):
+        heard = {"tokens": model.array(ids), "keep": model.array(keep)}
+        assert model.generate([START], COUNT, **heard) == row[1:]
+        alone = {"tokens": model.array(ids[keep])}
+        assert (
+            model.generate([START], COUNT, stop=row[5:6], **alone) == row[1 : row.index(row[5], 1)]
+        )
+        assert model.generate(row[:4], COUNT - 3, **alone) == row[4:]
+
+
+def test_whisper_writes_what_it_is_given_states_of(kind):
+    model, reference = made(kind, "whisper"), loaded("whisper")[0]
+    tokens = [START]
+    for _ in range(5):
+        given = {"encoder_outputs": (torch.tensor(CONTEXT)[None],)}
+        with torch.no_grad():
+            logits = reference(**given, decoder_input_ids=torch.tensor([tokens])).logits
+        tokens.append(int(logits[0, -1].argmax()))
+    assert model.generate([START], 5, context=model.array(CONTEXT)) == tokens[1:]
+
+
+def test_a_state_keeps_what_was_heard(kind):
+    """Later calls compute nothing of it again, and arrays that were given may be used for other things."""
+    model, heard = made(kind, "bart"), {n: a.copy() for n, a in ONCE.items()}
+    first, second = np.array([[START]] * 3), np.array([[5]] * 3)
+    state, _ = model.step(None, {"decoder_tokens": first, **heard})
+    kept = kept_once(state)
+    assert [len(each) for each in kept] == [2, 2]  # states and padding; values and keys
+    heard["keep"][:], heard["tokens"][:] = True, 0
+    state, (*_, found) = model.step(state, {"decoder_tokens": second})
+    assert all(a is b for a, b in zip(sum(kept, ()), sum(kept_once(state), ()), strict=True))
+    *_, expected = model({"decoder_tokens": np.hstack([first, second]), **ONCE})
+    np.testing.assert_allclose(found[:, 0], expected[:, 1], rtol=1e-10, atol=1e-10)
+
+
+def kept_once(state):
+    own = (each for each in state.values() if isinstance(each, dict))
+    return [state["once"], *(each["once"] for each in own if "once" in each)]
+
+
+def test_what_is_heard_once_comes_in_the_first_call(kind):
+    model, last = made(kind, "bart"), {"decoder_tokens": np.array([START])}
+    one = {"tokens": IDS[0]}
+    with pytest.raises(ValueError, match="tokens: expected in the first call"):
+        model.step(None, last)
+    state, _ = model.step(None, last | one)
+    with pytest.raises(ValueError, match="keep: expected in the first call alone, 1 tokens came"):
+        model.step(state, last | {"keep": KEEP[0]})
+    with pytest.raises(ValueError, match="past keeps less than 2 tokens"):
+        model.step({"tokens": 2}, last)
