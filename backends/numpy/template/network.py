@@ -63,12 +63,22 @@ def keep_once(past, *arrays):
 
 
 def generate(
-    tokens, count, /, *, temperature=0.0, top_k=None, seed=None, stop=(), threads=None, **how
+    tokens,
+    count,
+    /,
+    *,
+    temperature=0.0,
+    top_k=None,
+    seed=None,
+    stop=(),
+    never=(),
+    threads=None,
+    **how,
 ):
     """Up to `count` tokens after `tokens`, one after another, drawn from softmax(logits / temperature).
 
     At a temperature of 0 each is the most likely one; `top_k` leaves so many to draw from. It ends before a
-    token of `stop`. `how` are arguments of `model`.
+    token of `stop`; none of `never` is drawn. `how` are arguments of `model`.
     """
     if temperature < 0 or (top_k is not None and top_k < 1):
         raise ValueError(f"temperature and top_k must not be negative: {temperature}, {top_k}")
@@ -76,7 +86,9 @@ def generate(
     tokens = np.atleast_1d(np.asarray(tokens))
     for _ in range(count):
         state, given = step(state, tokens, only_last=True, threads=threads, work=work, **how)
-        token = draw(logits_of(given)[-1].astype(np.float64), temperature, top_k, random)
+        logits = logits_of(given)[-1].astype(np.float64)
+        logits[list(never)] = -np.inf
+        token = draw(logits, temperature, top_k, random)
         if token in stop:
             return
         yield token

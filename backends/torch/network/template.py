@@ -146,11 +146,13 @@ def step(model, state, tokens, /, **how):
     return state, model(**next_tokens(tokens, how), past=state)
 
 
-def generate(model, tokens, count, /, *, temperature=0.0, top_k=None, seed=None, stop=(), **how):
+def generate(
+    model, tokens, count, /, *, temperature=0.0, top_k=None, seed=None, stop=(), never=(), **how
+):
     """Up to `count` tokens after `tokens`, one after another, drawn from softmax(logits / temperature).
 
     At a temperature of 0 each is the most likely one; `top_k` leaves so many to draw from. It ends before
-    a token of `stop`. `how` are arguments of the model.
+    a token of `stop`; none of `never` is drawn. `how` are arguments of the model.
     """
     if temperature < 0 or (top_k is not None and top_k < 1):
         raise ValueError(f"temperature and top_k must not be negative: {temperature}, {top_k}")
@@ -162,7 +164,9 @@ def generate(model, tokens, count, /, *, temperature=0.0, top_k=None, seed=None,
         raise ValueError(f"tokens must be one text, found shape {tuple(tokens.shape)}")
     for _ in range(count):
         state, given = step(model, state, tokens, only_last=True, **how)
-        token = draw(logits_of(given)[-1].double().cpu(), temperature, top_k, random)
+        logits = logits_of(given)[-1].double().cpu()
+        logits[list(never)] = -math.inf
+        token = draw(logits, temperature, top_k, random)
         if token in stop:
             return
         yield token
