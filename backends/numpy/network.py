@@ -118,9 +118,7 @@ class _File(NetworkFile):
         yield "`weights` maps `path.name` to arrays, or is what `pack` gives; by default they are read from the file"
         yield "beside this one, once for each `dtype`. `threads` share the work, by default one per core; `work` is a"
         yield "dictionary in which memory is kept for the next call, one call at a time."
-        if self.goes_on:
-            yield "`past` is a dictionary in which is kept what later tokens read of these: tokens come after those of"
-            yield "earlier calls with it. `only_last` reads out the last token alone."
+        yield from self.about_past
         if self.is_masked:
             yield ALL_ONES
         yield '"""'

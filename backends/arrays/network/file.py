@@ -145,6 +145,16 @@ class NetworkFile(ABC):
             yield f"GOES_ON = {json.dumps(self.given[self.going[0].name])}"
             yield f"ONCE = {json.dumps([self.given[t.name] for t in self.once.inputs])}"
 
+    @property
+    def about_past(self) -> Iterator[str]:
+        """Lines of a docstring on `past` and `only_last`."""
+        if self.goes_on:
+            yield "`past` is a dictionary in which is kept what later tokens read of these: tokens come after those of"
+            yield "earlier calls with it. `only_last` reads out the last token alone."
+        if self.goes_on and self.once.inputs:
+            names = " and ".join(f"`{self.given[t.name]}`" for t in self.once.inputs)
+            yield f"What is computed of {names} is kept, too: in later calls None stands there."
+
     def number_of_tokens(self) -> str:
         """Code for how many tokens there are in a call."""
         first = self.going[0]

@@ -155,9 +155,7 @@ class _File(NetworkFile):
         yield f'    """{", ".join(self.outputs)}, for inputs with any batch axes in front.'
         if self.goes_on or self.is_masked:
             yield ""
-        if self.goes_on:
-            yield "    `past` is a dictionary in which is kept what later tokens read of these: tokens come after those of"
-            yield "    earlier calls with it. `only_last` reads out the last token alone."
+        yield from (f"    {line}" for line in self.about_past)
         if self.is_masked:
             yield f"    {ALL_ONES}"
         yield '    """'

@@ -2,14 +2,21 @@
 
 import functools
 import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from cortico.frontends.whole_models import read_model
+from cortico.ir import Input
+from cortico.ir.network import Node, Port
+from cortico.ir.network import network as build
+from cortico.lowering import lower
 from cortico.model_pipeline import compile_model
+from cortico.spec.weights import random_weights
 from tests.backends.networks.emitted import Numpy, Torch
+from tests.backends.networks.models import WIDTH, attention, case, network
 from tests.compiler.frontends.families.models import relative
 from tests.compiler.frontends.whole.cases import CASES, CONTEXT, TOKENS, N
 
@@ -127,3 +134,44 @@ def test_what_is_heard_once_comes_in_the_first_call(kind):
         model.step(state, last | {"keep": KEEP[0]})
     with pytest.raises(ValueError, match="past keeps less than 2 tokens"):
         model.step({"tokens": 2}, last)
+
+
+# ---- what is heard once is found along wires -------------------------------------------------------
+
+
+def renamed(made, names):
+    """A network whose inputs have other names."""
+
+    def port(source):
+        return source if source.path else Port(names[source.name])
+
+    return replace(
+        made,
+        inputs=tuple(replace(tensor, name=names[tensor.name]) for tensor in made.inputs),
+        wires=tuple(replace(wire, source=port(wire.source)) for wire in made.wires),
+    )
+
+
+def test_names_say_nothing(kind):
+    names = {"tokens": "decoder_tokens", "keep": "tokens", "decoder_tokens": "keep"}
+    inputs, expected = case("translator").inputs, case("translator").expected["logits"]
+    model = kind(renamed(network("translator"), names))
+    heard = {names[name]: inputs[name] for name in ("tokens", "keep")}
+    state, _ = model.step(None, {"keep": inputs["decoder_tokens"][:, :4]} | heard)
+    _, (*_, found) = model.step(state, {"keep": inputs["decoder_tokens"][:, 4:]})
+    np.testing.assert_allclose(found, expected[:, 4:], rtol=1e-10, atol=1e-10)
+
+
+def reader(both):
+    """A decoder that hears what is made of other tokens, which hear it, too, or themselves."""
+    spec = attention(mask="none", cross=True)
+    nodes = [Node(path, lower(spec), random_weights(spec, 0)) for path in ("heard", "last")]
+    wires = [("y", "heard.x"), ("x" if both else "y", "heard.context")]
+    wires += [("x", "last.x"), ("heard.y", "last.context")]
+    inputs = [Input("x", ("n", WIDTH)), Input("y", ("m", WIDTH))]
+    return build("reader", inputs, nodes, wires, {"z": "last.y"})
+
+
+def test_an_encoder_that_hears_the_decoder_is_not_heard_once(kind):
+    assert kind(reader(False)).steps
+    assert not kind(reader(True)).steps
