@@ -57,8 +57,8 @@ class Writer:
         code = definitions(emit_network(network), "model.py")
         if "generate" not in code:
             raise SpecError(
-                f"{named(network.name)} writes no text: expected logits for token ids alone, and no token "
-                "that hears later ones"
+                f"{named(network.name)} writes no text: expected logits for any number of token ids alone, and "
+                "no token that hears later ones"
             )
         self._heard, self._ends = _heard_of_texts(network), ends
         self.answers = bool(self._heard)  #: to a text, in place of going on from it

@@ -51,15 +51,15 @@ def refused(answer, message):
 def test_what_it_writes_is_what_transformers_writes(cortico, tiny):
     ok(cortico("compile", "tiny", "-o", "made"))
     written = set()
-    for text in ("the cortex hears", "cells fire", "sing", "fire the cells sing"):
+    sources = {"the cortex hears": "made", "cells fire": "tiny", "fire the cells sing": "made"}
+    for text, source in sources.items():  # compiled before, and in memory
         ids = torch.tensor([[WORDS.index(word) for word in text.split()]])
         found = tiny.generate(
             input_ids=ids, max_new_tokens=9, do_sample=False, num_beams=1
         )  # begins and ends with others
         expected = [WORDS[token] for token in found[0].tolist() if token > 2]
-        for source in ("made", "tiny"):  # compiled before, and in memory
-            printed = ok(cortico("generate", source, "--text", text, "--count", 7))
-            assert printed.split() == expected
+        printed = ok(cortico("generate", source, "--text", text, "--count", 7))
+        assert printed.split() == expected
         written.add(tuple(expected))
     assert len(written) > 1
 

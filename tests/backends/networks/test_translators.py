@@ -68,7 +68,10 @@ def of_texts():
     return {"input_ids": torch.tensor(IDS), "attention_mask": torch.tensor(KEEP).long()}
 
 
-@pytest.mark.parametrize("name", ["bart", "marian", "mbart", "pegasus"])
+@pytest.mark.parametrize(
+    "name",
+    ["bart", "marian", *(pytest.param(n, marks=pytest.mark.full) for n in ("mbart", "pegasus"))],
+)
 def test_padded_texts_are_written_as_by_transformers(name, kind):
     model, (tokens, expected) = made(kind, name), greedy(name, **of_texts())
     state, found, last = None, [], np.full((len(IDS), 1), START)
