@@ -6,7 +6,7 @@ pairs of them alone. Then what is read of a token there (its key and its value) 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cortico.backends.arrays.attend import Attend
@@ -42,25 +42,39 @@ def with_memory(statement: Statement) -> Statement:
 
 @dataclass(frozen=True)
 class Once:
-    """The statements that read nothing but what is heard once, and their results that others read."""
+    """A program in three parts: what reads no input, what reads nothing but inputs heard once, and all others.
 
+    `kept` are results of the second that others read.
+    """
+
+    constants: tuple[Statement, ...]
     statements: tuple[Statement, ...]
+    others: tuple[Statement, ...]
     kept: tuple[Variable, ...]
+
+    def lines(self, text: Callable[[Statement], Iterable[str]]) -> Iterator[str]:
+        """The text of all statements, where later calls have what is kept."""
+        yield from (line for statement in self.constants for line in text(statement))
+        lines = (line for statement in self.statements for line in text(statement))
+        yield from once_lines((variable.code for variable in self.kept), lines)
+        yield from (line for statement in self.others for line in text(statement))
 
 
 def computed_once(
-    statements: Iterable[Statement], once: Collection[str], results: Iterable[Variable]
+    statements: Sequence[Statement], once: Collection[str], results: Iterable[Variable]
 ) -> Once:
-    """What a program computes of the inputs `once` alone."""
-    statements, known, found = [*statements], {*once}, list[Statement]()
+    """What a program computes of the inputs `once` alone; `results` are read outside."""
+    known, found = {*once}, list[Statement]()
     for statement in statements:
         heard = {operand.code for operand in statement.operands if operand.batched}
         if heard and heard <= known:
             found.append(statement)
             known.add(statement.result.code)
-    others = (s for s in statements if s not in found)
+    constants = tuple(s for s in statements if found and not s.result.batched)
+    others = tuple(s for s in statements if s not in found and s not in constants)
     read = {o.code for s in others for o in s.operands} | {result.code for result in results}
-    return Once(tuple(found), tuple(s.result for s in found if s.result.code in read))
+    kept = tuple(s.result for s in found if s.result.code in read)
+    return Once(constants, tuple(found), others, kept)
 
 
 def once_lines(kept: Iterable[str], lines: Iterable[str]) -> Iterator[str]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from cortico.backends.arrays.file import ALL_ONES, TEMPLATE, statement_lines
-from cortico.backends.arrays.going_on import once_lines
 from cortico.backends.arrays.operations import Gather, OneHot, Transfer
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
@@ -160,12 +159,7 @@ def _read_sizes(file: Plan) -> Iterator[str]:
 
 def _program(file: Plan) -> Iterator[str]:
     """The statements before the tiles, the tile, and the statements after."""
-    once = past.once(file)
-    lines = (line for statement in once.statements for line in _lines(file, statement))
-    yield from once_lines((variable.code for variable in once.kept), lines)
-    for statement in file.tiling.before:
-        if statement not in once.statements:
-            yield from _lines(file, statement)
+    yield from past.once(file).lines(lambda statement: _lines(file, statement))
     after, results, tile = file.tiling.after, file.packing.results, file.tiling.tile
     if tile:
         yield from _batch(file, tile)
@@ -193,8 +187,7 @@ def _no_longer_read(
 ) -> Iterator[str]:
     """The line that lets go of large arrays after the tiles, before others are made."""
     read = {v.code for v in results} | {o.code for s in after for o in s.operands}
-    own = (s for s in file.tiling.before if s not in past.once(file).statements)
-    made = [s.result for s in own if isinstance(s.operation, Project | Part)]
+    made = [s.result for s in past.once(file).others if isinstance(s.operation, Project | Part)]
     done = [v.code for v in made if v.batched and v.code not in read]
     if done and after:
         yield f"del {', '.join(done)}"

@@ -62,11 +62,10 @@ def _hears_each_alone(plan: Plan) -> bool:
 
 def once(plan: Plan) -> Once:
     """What is computed in the first call alone."""
-    if not (plan.entry.goes_on and plan.entry.once and can_go_on(plan)):
-        return Once((), ())
+    goes_on = plan.entry.goes_on and can_go_on(plan)
+    names = [plan.names[name] for name in plan.entry.once if goes_on]
     tile, after = plan.tiling.tile, plan.tiling.after
     read = [o for s in (*(tile.statements if tile else ()), *after) for o in s.operands]
-    names = [plan.names[name] for name in plan.entry.once]
     return computed_once(plan.tiling.before, names, [*read, *plan.packing.results])
 
 

@@ -16,7 +16,6 @@ from cortico.backends.arrays.going_on import (
     computed_once,
     each_alone,
     meeting,
-    once_lines,
     with_memory,
 )
 from cortico.backends.arrays.operations import PastProduct
@@ -126,12 +125,7 @@ class BlockFile(ModuleFile):
             yield from super()._body()
             return
         yield from self._prologue()
-        first = self.once.statements
-        lines = (line for statement in first for line in self.lines(statement))
-        yield from once_lines((variable.code for variable in self.once.kept), lines)
-        for statement in self.statements:
-            if statement not in first:
-                yield from self.lines(statement)
+        yield from self.once.lines(self.lines)
         yield f"return {', '.join(self.returned(self.results))}"
 
     def _prologue(self) -> Iterator[str]:
