@@ -12,11 +12,12 @@ from cortico.frontends.whole_models import read_model
 from cortico.ir import Input
 from cortico.ir.network import Node, Port
 from cortico.ir.network import network as build
-from cortico.lowering import lower
+from cortico.lowering import lower, lower_model
 from cortico.model_pipeline import compile_model
+from cortico.spec.model_weights import random_model
 from cortico.spec.weights import random_weights
-from tests.backends.networks.emitted import Numpy, Torch
-from tests.backends.networks.models import WIDTH, attention, case, network
+from tests.backends.networks.emitted import Numpy, Torch, parts
+from tests.backends.networks.models import WIDTH, attention, case, case_of, network, translator
 from tests.compiler.frontends.families.models import relative
 from tests.compiler.frontends.whole.cases import CASES, CONTEXT, TOKENS, N
 
@@ -137,6 +138,29 @@ def test_what_is_heard_once_comes_in_the_first_call(kind):
         model.step(state, last | {"keep": KEEP[0]})
     with pytest.raises(ValueError, match="past keeps less than 2 tokens"):
         model.step({"tokens": 2}, last)
+
+
+CROSS = [
+    {"kernel": "linear"},
+    {"kernel": "linear", "qk_norm": True},
+    {"sink": True, "bias": True},
+    {"qk_norm": True, "kv_heads": 2},
+    {"extra_source": True},
+    {"soft_cap": 0.8, "kv_heads": 2},
+    {"key_padding": False, "soft_cap": 0.8},
+]
+
+
+@pytest.mark.parametrize("options", CROSS, ids=str)
+def test_all_kinds_of_cross_attention_go_on(options, kind):
+    spec = translator(**options)
+    each = case_of(lower_model(spec, random_model(spec, 1)))
+    model, state, found = kind(each.network), None, []
+    for part in parts(each.inputs):
+        state, (*_, logits) = model.step(state, part)
+        found.append(logits)
+    expected = each.expected["logits"]
+    np.testing.assert_allclose(np.concatenate(found, 1), expected, rtol=1e-10, atol=1e-10)
 
 
 # ---- what is heard once is found along wires -------------------------------------------------------
