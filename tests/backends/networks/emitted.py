@@ -71,7 +71,7 @@ class Torch(Numpy):
     def __init__(self, network, dtype="float64"):
         torch = pytest.importorskip("torch")
         self.network, self.kind = network, getattr(torch, dtype)
-        self.as_tensor = lambda array: torch.asarray(np.array(array))
+        self.as_tensor = lambda a: a if torch.is_tensor(a) else torch.asarray(np.array(a))
         self.file = emitted(self.backend, network)
         self.model = self.file["Model"](stored_arrays(network), dtype=self.kind)
 

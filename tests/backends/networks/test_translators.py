@@ -12,6 +12,7 @@ from cortico.frontends.whole_models import read_model
 from cortico.ir import Input
 from cortico.ir.network import Node, Port
 from cortico.ir.network import network as build
+from cortico.ir.text import parse_circuit
 from cortico.lowering import lower, lower_model
 from cortico.model_pipeline import compile_model
 from cortico.spec.model_weights import random_model
@@ -111,7 +112,7 @@ def test_whisper_writes_what_it_is_given_states_of(kind):
 
 def test_a_state_keeps_what_was_heard(kind):
     """Later calls compute nothing of it again, and arrays that were given may be used for other things."""
-    model, heard = made(kind, "bart"), {n: a.copy() for n, a in ONCE.items()}
+    model, heard = made(kind, "bart"), {n: model.array(a) for n, a in ONCE.items()}
     first, second = np.array([[START]] * 3), np.array([[5]] * 3)
     state, _ = model.step(None, {"decoder_tokens": first, **heard})
     kept = kept_once(state)
@@ -202,3 +203,48 @@ def reader(both):
 def test_an_encoder_that_hears_the_decoder_is_not_heard_once(kind):
     assert kind(reader(False)).steps
     assert not kind(reader(True)).steps
+
+
+BY_POSITION = """\
+cortico circuit 1
+name "by position"
+
+axis i : column n
+axis j : column k
+axis m : model 16
+
+input x (n, 16)
+input context (k, 16)
+parameter W_position (12, 16)
+parameter position (n, 16) = rows(W_position)
+
+population source [i, m] thalamus.core relay
+  driver multiplies x[i, m]
+population heard [j, m] thalamus.core relay
+  driver multiplies context[j, m]
+population sum [i, m] cortex.L5 pyramidal_pt
+  basal multiplies position[i, m]
+
+projection own source -> sum.basal weight 1.0
+projection other heard -> sum.basal weight 1.0
+
+output y = sum[i, m]
+"""
+
+
+@pytest.mark.parametrize("placed", [False, True])
+def test_a_block_that_hears_once_and_reads_positions_has_no_step(kind, placed):
+    text, values = BY_POSITION, {"W_position": np.ones((12, WIDTH))}
+    if not placed:
+        lines = (line for line in text.splitlines() if "parameter" not in line)
+        text, values = "\n".join(lines).replace("multiplies position[i, m]", "multiplies"), {}
+    node = Node("sum", parse_circuit(text), values)
+    inputs = [Input("x", ("n", WIDTH)), Input("y", ("m", WIDTH))]
+    wires = [("x", "sum.x"), ("y", "sum.context")]
+    made = kind(build("sums", inputs, [node], wires, {"z": "sum.y"}))
+    assert made.steps is not placed
+
+
+def test_a_table_for_one_number_of_tokens_has_no_step(kind, tmp_path):
+    CASES["t5"].build().save_pretrained(tmp_path)
+    assert not kind(compile_model(*read_model(tmp_path, **CASES["t5"].read)).network).steps
