@@ -112,7 +112,8 @@ def test_whisper_writes_what_it_is_given_states_of(kind):
 
 def test_a_state_keeps_what_was_heard(kind):
     """Later calls compute nothing of it again, and arrays that were given may be used for other things."""
-    model, heard = made(kind, "bart"), {n: model.array(a) for n, a in ONCE.items()}
+    model = made(kind, "bart")
+    heard = {name: model.array(array) for name, array in ONCE.items()}
     first, second = np.array([[START]] * 3), np.array([[5]] * 3)
     state, _ = model.step(None, {"decoder_tokens": first, **heard})
     kept = kept_once(state)
