@@ -60,14 +60,15 @@ class Writer:
                 f"{named(network.name)} writes no text: expected logits for any number of token ids alone, and "
                 "no token that hears later ones"
             )
-        self._heard, self._ends = _heard_of_texts(network), ends
+        self._heard = _heard_of_texts(network)
         self.answers = bool(self._heard)  #: to a text, in place of going on from it
+        self._ends = ends if self.answers else UNKNOWN
         if self.answers and not ends.begin:
             raise SpecError(
                 f"{named(network.name)}: its decoder begins with a token that nothing here says: expected "
                 "decoder_start_token_id"
             )
-        _within_vocabulary(network, (*ends.begin, *ends.stop, *ends.never))
+        _require_known(network, self._ends)
         self._generate, self._dtype = code["generate"], np.dtype(dtype).type
         self._weights = code["pack"](stored_arrays(network), self._dtype)
         self._name, self._room = named(network.name), _room(network)
@@ -140,13 +141,14 @@ def _hears_more(network: Network, others: Sequence[str]) -> SpecError:
     )
 
 
-def _within_vocabulary(network: Network, tokens: Iterable[int]) -> None:
-    """SpecError for ids that a network has no token for."""
-    wrong = sorted(token for token in tokens if token >= vocabulary_of(network))
+def _require_known(network: Network, ends: Ends) -> None:
+    """SpecError for ids that no token has that a network writes."""
+    once = heard_once(network).inputs
+    written = [t for t in network.inputs if t.kind is InputKind.TOKEN and t not in once]
+    size = int(written[0].shape[-1])
+    wrong = sorted(token for token in (*ends.begin, *ends.stop, *ends.never) if token >= size)
     if wrong:
-        raise SpecError(
-            f"{named(network.name)} has {vocabulary_of(network):,} tokens, found the token {wrong[0]}"
-        )
+        raise SpecError(f"{named(network.name)} writes {size:,} tokens, found the token {wrong[0]}")
 
 
 def _room(network: Network) -> int:

@@ -45,7 +45,7 @@ class _File(NetworkFile):
         #: The plan of each distinct block; what numbers a circuit has are weights in the file.
         self.plans = self._plans(goes_on=True)
         moving = [self.plans[circuit] for circuit in self.once.blocks]
-        self.goes_on = self.starts_once and all(map(can_go_on, moving))
+        self.goes_on = all(map(can_go_on, moving))
         if not self.goes_on:
             self.plans = self._plans(goes_on=False)
 

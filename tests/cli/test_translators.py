@@ -64,6 +64,19 @@ def test_what_it_writes_is_what_transformers_writes(cortico, tiny):
     assert len(written) > 1
 
 
+def edit(**keys):
+    for file in map(Path, ("tiny/config.json", "tiny/generation_config.json")):
+        file.write_text(json.dumps(json.loads(file.read_text()) | keys))
+
+
+def test_it_ends_where_the_checkpoint_says(cortico, tiny):
+    command = ("generate", "tiny", "--text", "fire the cells sing", "--count", 7)
+    words = ok(cortico(*command)).split()
+    other = next(word for word in words if word != words[0])
+    edit(eos_token_id=[2, WORDS.index(other)])
+    assert ok(cortico(*command)).split() == words[: words.index(other)]
+
+
 def test_too_many_tokens_are_refused(cortico, tiny):
     answer = cortico("generate", "tiny", "--text", "the " * 13, "--count", 2)
     refused(answer, "has positions for 12 tokens, found 13 of the text and 2 to write")
@@ -76,11 +89,10 @@ def test_too_many_tokens_are_refused(cortico, tiny):
     [
         ("decoder_start_token_id", None, "expected decoder_start_token_id"),
         ("decoder_start_token_id", "x", "decoder_start_token_id must be a token id, found 'x'"),
-        ("eos_token_id", [2, 99], "has 10 tokens, found the token 99"),
+        ("eos_token_id", [2, 99], "writes 10 tokens, found the token 99"),
         ("bad_words_ids", [[1, 2]], "bad_words_ids must list words of one token each"),
     ],
 )
 def test_ends_that_are_not_understood(cortico, tiny, key, value, message):
-    for file in map(Path, ("tiny/config.json", "tiny/generation_config.json")):
-        file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    edit(**{key: value})
     refused(cortico("generate", "tiny", "--text", "the"), message)

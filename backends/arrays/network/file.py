@@ -132,12 +132,6 @@ class NetworkFile(ABC):
         """Whether a node hears tokens that may come after others."""
         return self.goes_on and node.path not in self.once.nodes
 
-    @property
-    def starts_once(self) -> bool:
-        """Whether all that is heard once is computed before anything else."""
-        order = [run.first.nodes[0].path in self.once.nodes for run in self.levels.runs]
-        return self.once.fits and order == sorted(order, reverse=True)
-
     def tables_of_tokens(self) -> Iterator[str]:
         """Lines that say which arguments are of tokens that go on, and which are heard once."""
         if self.goes_on:

@@ -5,7 +5,6 @@ It is found along wires from the inputs, whatever these are called.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -43,24 +42,14 @@ class HeardOnce:
 
     @cached_property
     def blocks(self) -> dict[Circuit, frozenset[str]]:
-        """Of blocks that other nodes have, the inputs that hear this alone: what all of these nodes agree on."""
-        return {circuit: frozenset.intersection(*found) for circuit, found in self._blocks.items()}
-
-    @property
-    def fits(self) -> bool:
-        """Whether nodes with the same block hear the same once."""
-        return all(len(found) == 1 for found in self._blocks.values())
-
-    @cached_property
-    def _blocks(self) -> dict[Circuit, set[frozenset[str]]]:
-        found: dict[Circuit, set[frozenset[str]]] = {}
+        """Of blocks that other nodes have, the inputs that hear this alone, at all of these nodes."""
+        found: dict[Circuit, frozenset[str]] = {}
         for node in self.network.nodes:
             if node.path not in self.nodes:
-                found.setdefault(node.circuit, set()).add(frozenset(self._heard(node)))
+                sources = self._sources(node).items()
+                heard = frozenset(name for name, source in sources if source in self.ports)
+                found[node.circuit] = found.get(node.circuit, heard) & heard
         return found
-
-    def _heard(self, node: Node) -> Iterator[str]:
-        yield from (name for name, source in self._sources(node).items() if source in self.ports)
 
     def _sources(self, node: Node) -> dict[str, Port]:
         """What feeds each input of a node."""

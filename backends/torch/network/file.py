@@ -55,7 +55,7 @@ class _File(NetworkFile):
             for circuit, name in self.functions.items()
         }
         moving = [self.blocks[circuit] for circuit in once]
-        self.goes_on = self.starts_once and all(block.can_go_on for block in moving)
+        self.goes_on = all(block.can_go_on for block in moving)
         for block in moving:
             block.goes_on = self.goes_on
         self.attributes = self._attributes()

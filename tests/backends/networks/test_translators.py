@@ -97,6 +97,8 @@ def test_generate_is_that_of_transformers(name, kind):
             model.generate([START], COUNT, stop=row[5:6], **alone) == row[1 : row.index(row[5], 1)]
         )
         assert model.generate(row[:4], COUNT - 3, **alone) == row[4:]
+        logits = model({"tokens": ids[keep], "decoder_tokens": np.array([START])})[-1][0]
+        assert model.generate([START], 1, never=row[1:2], **alone) == [np.argsort(logits)[-2]]
 
 
 def test_whisper_writes_what_it_is_given_states_of(kind):
@@ -189,6 +191,18 @@ def test_names_say_nothing(kind):
     state, _ = model.step(None, {"keep": inputs["decoder_tokens"][:, :4]} | heard)
     _, (*_, found) = model.step(state, {"keep": inputs["decoder_tokens"][:, 4:]})
     np.testing.assert_allclose(found, expected[:, 4:], rtol=1e-10, atol=1e-10)
+
+
+def test_the_order_of_nodes_says_nothing(kind):
+    """What is heard once runs first, wherever it is declared."""
+    made, each = network("translator"), case("translator")
+    first = sorted(made.nodes, key=lambda node: node.path != "decoder.embedding")
+    assert first[0] is not made.nodes[0]
+    model, state = kind(replace(made, nodes=tuple(first))), None
+    for part in parts(each.inputs):
+        state, (*_, logits) = model.step(state, part)
+    expected = each.expected["logits"][:, -2:]
+    np.testing.assert_allclose(logits, expected, rtol=1e-10, atol=1e-10)
 
 
 def reader(both):
