@@ -30,8 +30,11 @@ SIZES = {
 @pytest.fixture
 def tiny(home):
     """A checkpoint folder of BART, which begins with its end token, with a tokenizer of words."""
-    torch.manual_seed(3)
+    torch.manual_seed(44)
     model = transformers.BartForConditionalGeneration(transformers.BartConfig(**SIZES)).eval()
+    for name, p in model.named_parameters():
+        if name.endswith("norm.weight"):  # else it writes one word again and again
+            p.data = torch.randn_like(p)
     model.generation_config.forced_bos_token_id = 0
     model.generation_config.bad_words_ids = [[9]]
     model.save_pretrained("tiny")
