@@ -11,8 +11,11 @@ import numpy as np
 
 from cortico.backends import run_network
 from cortico.backends.arrays.backend import definitions
+from cortico.backends.arrays.network.once import heard_once
+from cortico.backends.arrays.network.running import argument_names
 from cortico.backends.numpy import require_scipy
 from cortico.backends.numpy.network import emit_network
+from cortico.frontends.generation import UNKNOWN, Ends
 from cortico.frontends.tokenizer import encode, read_tokenizer
 from cortico.frontends.whole_models import WholeModel, read_model
 from cortico.ir import InputKind
@@ -37,18 +40,35 @@ _Seed = Annotated[int, whole(0, SIZE - 1, "an integer from 0 on")]
 class Writer:
     """A network that gives logits for token ids, on its emitted NumPy code, and the tokenizer of its ids.
 
-    SpecError when a network cannot write: a token of it hears later ones, or it gives no logits.
+    Where it has an encoder, that hears the text, and `ends` says how what is written begins and ends.
+    SpecError when a network cannot write: a token of it hears later ones, it gives no logits, or hears more than
+    a text; and where it is not known with which tokens its decoder begins.
     """
 
-    def __init__(self, network: Network, tokenizer: Tokenizer, dtype: Any = np.float32) -> None:
+    def __init__(
+        self,
+        network: Network,
+        tokenizer: Tokenizer,
+        dtype: Any = np.float32,
+        ends: Ends = UNKNOWN,
+    ) -> None:
         self.tokenizer, self.vocabulary = tokenizer, vocabulary_of(network)
         require_scipy(network.blocks)
         code = definitions(emit_network(network), "model.py")
         if "generate" not in code:
             raise SpecError(
-                f"{named(network.name)} writes no text: expected logits for token ids alone, and no token "
-                "that hears later ones"
+                f"{named(network.name)} writes no text: expected logits for any number of token ids alone, and "
+                "no token that hears later ones"
             )
+        self._heard = _heard_of_texts(network)
+        self.answers = bool(self._heard)  #: to a text, in place of going on from it
+        self._ends = ends if self.answers else UNKNOWN
+        if self.answers and not ends.begin:
+            raise SpecError(
+                f"{named(network.name)}: its decoder begins with a token that nothing here says: expected "
+                "decoder_start_token_id"
+            )
+        _require_known(network, self._ends)
         self._generate, self._dtype = code["generate"], np.dtype(dtype).type
         self._weights = code["pack"](stored_arrays(network), self._dtype)
         self._name, self._room = named(network.name), _room(network)
@@ -63,29 +83,32 @@ class Writer:
         seed: _Seed | None = None,
         threads: _Count | None = None,
     ) -> Iterator[str]:
-        """Pieces of what follows `text`: up to `count` tokens, until a special token would come.
+        """Pieces of what follows `text`, or answers it: up to `count` tokens, until one would come that ends it.
 
         Each token is the likeliest at a temperature of 0, else drawn from softmax(logits / temperature), of
         the `top_k` likeliest where that is given. SpecError when there are more tokens than positions.
         """
         (prompt,), _ = encode(self.tokenizer, [text], self.vocabulary)
-        if len(prompt) + count - 1 > self._room:
+        first = np.array(self._ends.begin) if self.answers else prompt
+        if max(len(prompt), len(first) + count - 1) > self._room:
             raise SpecError(
                 f"{self._name} has positions for {self._room:,} tokens, found {len(prompt):,} of the text and "
                 f"{count:,} to write"
             )
         drawn = self._generate(
-            prompt,
+            first,
             count,
             temperature=temperature,
             top_k=top_k,
             seed=seed,
-            stop=self._special(),
+            stop=(self.answers and self._ends.stop) or self._special(),
+            never=self._ends.never,
             weights=self._weights,
             dtype=self._dtype,
             threads=threads,
+            **dict.fromkeys(self._heard, prompt),
         )
-        return self._pieces([int(token) for token in prompt], drawn)
+        return self._pieces([int(token) for token in first], drawn)
 
     def _special(self) -> frozenset[int]:
         """Tokens that are no text, such as the end of one."""
@@ -102,6 +125,30 @@ class Writer:
                 continue
             yield text[len(told) :]
             told = text
+
+
+def _heard_of_texts(network: Network) -> list[str]:
+    """The argument of the ids that are heard once, if there is one. SpecError for others that must be given."""
+    wanted = [t for t in heard_once(network).inputs if not t.optional]
+    if [t.kind for t in wanted] not in ([], [InputKind.TOKEN]):
+        raise _hears_more(network, [t.name for t in wanted])
+    return [argument_names(network)[t.name] for t in wanted]
+
+
+def _hears_more(network: Network, others: Sequence[str]) -> SpecError:
+    return SpecError(
+        f"{named(network.name)} also hears {', '.join(others)}, which a text does not give: give all in an .npz file"
+    )
+
+
+def _require_known(network: Network, ends: Ends) -> None:
+    """SpecError for ids that no token has that a network writes."""
+    once = heard_once(network).inputs
+    written = [t for t in network.inputs if t.kind is InputKind.TOKEN and t not in once]
+    size = int(written[0].shape[-1])
+    wrong = sorted(token for token in (*ends.begin, *ends.stop, *ends.never) if token >= size)
+    if wrong:
+        raise SpecError(f"{named(network.name)} writes {size:,} tokens, found the token {wrong[0]}")
 
 
 def _room(network: Network) -> int:
@@ -185,10 +232,7 @@ def text_inputs(
     others = [t.name for t in network.inputs if not t.optional and t.shape[0] != ids[0].shape[0]]
     others += [t.name for t in network.inputs if t.kind is InputKind.RATE and t.name not in others]
     if others:
-        raise SpecError(
-            f"{named(network.name)} also hears {', '.join(others)}, which a text does not give: give all in "
-            "an .npz file"
-        )
+        raise _hears_more(network, others)
     masks = {t.name: keep for t in network.inputs if t.kind is InputKind.MASK}
     types = {tensor.name: np.zeros_like(tokens) for tensor in ids[1:]}
     return {ids[0].name: tokens} | types | masks

@@ -6,7 +6,7 @@ pairs of them alone. Then what is read of a token there (its key and its value) 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cortico.backends.arrays.attend import Attend
@@ -38,6 +38,65 @@ def with_memory(statement: Statement) -> Statement:
     if not isinstance(operation, PastProduct):
         return statement
     return replace(statement, operation=replace(operation, kept=statement.result.code))
+
+
+@dataclass(frozen=True)
+class Once:
+    """A program in three parts: what reads no input, what reads nothing but inputs heard once, and all others.
+
+    `kept` are results of the second that others read.
+    """
+
+    constants: tuple[Statement, ...]
+    statements: tuple[Statement, ...]
+    others: tuple[Statement, ...]
+    kept: tuple[Variable, ...]
+
+    def lines(self, text: Callable[[Statement], Iterable[str]]) -> Iterator[str]:
+        """The text of all statements, where later calls have what is kept."""
+        yield from (line for statement in self.constants for line in text(statement))
+        lines = (line for statement in self.statements for line in text(statement))
+        yield from once_lines((variable.code for variable in self.kept), lines)
+        yield from (line for statement in self.others for line in text(statement))
+
+
+def computed_once(
+    statements: Sequence[Statement], once: Collection[str], results: Iterable[Variable]
+) -> Once:
+    """What a program computes of the inputs `once` alone; `results` are read outside."""
+    known, found = {*once}, list[Statement]()
+    for statement in statements:
+        heard = {operand.code for operand in statement.operands if operand.batched}
+        if heard and heard <= known:
+            found.append(statement)
+            known.add(statement.result.code)
+    constants = tuple(s for s in statements if found and not s.result.batched)
+    others = tuple(s for s in statements if s not in found and s not in constants)
+    read = {o.code for s in others for o in s.operands} | {result.code for result in results}
+    kept = tuple(s.result for s in found if s.result.code in read)
+    return Once(constants, tuple(found), others, kept)
+
+
+def once_lines(kept: Iterable[str], lines: Iterable[str]) -> Iterator[str]:
+    """`lines` as they run in the first call: in later ones what they compute is `kept`, if anything is."""
+    kept = [*kept]
+    if kept:
+        names = ", ".join(kept)
+        yield "if start:"
+        yield f"    {names}{',' * (len(kept) == 1)} = heard_before(past, start)"
+        yield "else:"
+        yield from (f"    {line}" for line in lines)
+        yield f"    keep_once(past, {names})"
+
+
+def each_alone(statements: Iterable[Statement], tokens: frozenset[str], *taken_apart: type) -> bool:
+    """Whether a program does with each of `tokens` what it would do if there were no other, wherever it stands."""
+    return all(
+        one_token_will_do(statement, tokens, *taken_apart)
+        and not isinstance(statement.operation, (PastProduct, PastSum))
+        and not (isinstance(statement.operation, Attend) and statement.operation.bounds)
+        for statement in statements
+    )
 
 
 @dataclass(frozen=True)

@@ -55,16 +55,18 @@ class Run:
 class Levels:
     """The program of a network: its runs."""
 
-    def __init__(self, network: Network) -> None:
-        self.network = network
+    def __init__(self, network: Network, apart: Collection[str] = ()) -> None:
+        """Nodes at the paths `apart` hear no others: they come first, and are in no group with others."""
+        self.network, self._apart = network, apart
 
     @cached_property
     def order(self) -> tuple[Node, ...]:
-        """The nodes as they are declared, where that is an order in which they can run."""
+        """Those apart, then all others: as they are declared, where that is an order in which they can run."""
         place = {node.path: k for k, node in enumerate(self.network.nodes)}
         wires = (w for w in self.network.wires if w.source.path)
         runs = all(place[w.source.path] < place[w.target.path] for w in wires)
-        return self.network.nodes if runs else self.network.order
+        order = self.network.nodes if runs else self.network.order
+        return tuple(sorted(order, key=lambda node: node.path not in self._apart))
 
     def source(self, node: Node, name: str) -> Port:
         """What feeds an input of a block."""
@@ -75,7 +77,9 @@ class Levels:
         """All groups in their order."""
         found = [
             (path or "", tuple(nodes))
-            for path, nodes in groupby(self.order, key=lambda node: level_of(node.path))
+            for (path, _), nodes in groupby(
+                self.order, key=lambda node: (level_of(node.path), node.path in self._apart)
+            )
         ]
         return tuple(self._group(path, nodes) for path, nodes in found)
 

@@ -98,9 +98,10 @@ def _docstring(file: Plan) -> Iterator[str]:
             "layers, one call at a time."
         )
     if past.counts_tokens(file):
+        read = " and ".join(sorted(file.entry.once)) or "them"
         yield (
             "`start` is how many tokens came before"
-            + "; `past` is a dictionary in which what is read of them is kept.\n"
+            + f"; `past` is a dictionary in which what is read of {read} is kept.\n"
             * past.keeps_tokens(file)
         )
     if file.shared:
@@ -158,12 +159,11 @@ def _read_sizes(file: Plan) -> Iterator[str]:
 
 def _program(file: Plan) -> Iterator[str]:
     """The statements before the tiles, the tile, and the statements after."""
-    for statement in file.tiling.before:
-        yield from _lines(file, statement)
+    yield from past.once(file).lines(lambda statement: _lines(file, statement))
     after, results, tile = file.tiling.after, file.packing.results, file.tiling.tile
     if tile:
         yield from _batch(file, tile)
-        yield from past.kept_lines(file, tile) if past.keeps_tokens(file) else ()
+        yield from past.kept_lines(file, tile) if past.goes_behind(file) else ()
         code = _tile_code(file, tile)
         yield from code.lines(shown(after, results))
         whole = code.exported()
@@ -177,7 +177,7 @@ def _program(file: Plan) -> Iterator[str]:
 
 def _tile_code(file: Plan, tile: Tile) -> TileCode:
     sizes, own_rows = file.ranks.write.sizes, file.ranks.own_rows
-    if past.keeps_tokens(file):
+    if past.goes_behind(file):
         sizes, own_rows = {**sizes, tile.columns: f"{past.NEW}.stop"}, past.NEW
     return TileCode(tile, file.program, sizes, own_rows)
 
@@ -187,7 +187,7 @@ def _no_longer_read(
 ) -> Iterator[str]:
     """The line that lets go of large arrays after the tiles, before others are made."""
     read = {v.code for v in results} | {o.code for s in after for o in s.operands}
-    made = [s.result for s in file.tiling.before if isinstance(s.operation, Project | Part)]
+    made = [s.result for s in past.once(file).others if isinstance(s.operation, Project | Part)]
     done = [v.code for v in made if v.batched and v.code not in read]
     if done and after:
         yield f"del {', '.join(done)}"

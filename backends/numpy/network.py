@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from cortico.backends.arrays.file import ALL_ONES
-from cortico.backends.arrays.levels import Call
+from cortico.backends.arrays.levels import Call, Run
 from cortico.backends.arrays.network.file import (
     NETWORK_TEMPLATE,
     LevelCode,
@@ -44,15 +44,20 @@ class _File(NetworkFile):
         super().__init__(network, (_TEMPLATE, NETWORK_TEMPLATE, *TEMPLATES), own)
         #: The plan of each distinct block; what numbers a circuit has are weights in the file.
         self.plans = self._plans(goes_on=True)
-        self.goes_on = all(map(can_go_on, self.plans.values()))
+        moving = [self.plans[circuit] for circuit in self.once.blocks]
+        self.goes_on = all(map(can_go_on, moving))
         if not self.goes_on:
             self.plans = self._plans(goes_on=False)
 
     def _plans(self, goes_on: bool) -> dict[Circuit, Plan]:
-        return {
-            circuit: plan(symbolic(circuit), on_ranks=False, entry=Entry(name, f"_{name}", goes_on))
+        blocks = self.once.blocks
+        entries = {
+            circuit: Entry(
+                name, f"_{name}", goes_on and circuit in blocks, blocks.get(circuit, frozenset())
+            )
             for circuit, name in self.functions.items()
         }
+        return {c: plan(symbolic(c), on_ranks=False, entry=entry) for c, entry in entries.items()}
 
     def has_weights(self, circuit: Circuit) -> bool:
         return bool(packed_names(self.plans[circuit]))
@@ -67,7 +72,8 @@ class _File(NetworkFile):
         )
         blocks = ["\n".join(functions(file)) for file in self.plans.values()]
         listed = f"OUTPUTS = {json.dumps(self.outputs)}"
-        own = [head, scipy, *self.tables(), listed, *self._model(), *self._pack(), *blocks]
+        tables = [*self.tables(), listed, *self.tables_of_tokens()]
+        own = [head, scipy, *tables, *self._model(), *self._pack(), *blocks]
         offers = ["step", *["generate"] * self.writes] if self.goes_on else []
         return link(settled("\n".join(own)), _TEMPLATE, NETWORK_TEMPLATE, *TEMPLATES, offers=offers)
 
@@ -90,7 +96,8 @@ class _File(NetworkFile):
         whole = [*self._docstring(), *self._prologue(), *body, *self._epilogue(), result]
         yield textwrap.indent("\n".join(whole), "    ")
         for code in lines[1]:
-            yield f"def {code.name}({', '.join(code.heard)}, *, level, {', '.join(self._how)}):"
+            how = self._how(code.run)
+            yield f"def {code.name}({', '.join(code.heard)}, *, level, {', '.join(how)}):"
             text = "\n".join([code.about, *code.lines, f"return {', '.join(code.given)}"])
             yield textwrap.indent(text, "    ")
 
@@ -100,10 +107,10 @@ class _File(NetworkFile):
         yield from ("past=None", "only_last=False") if self.goes_on else ()
         yield from ("threads=None", "work=None")
 
-    @property
-    def _how(self) -> list[str]:
-        """What functions of levels pass on."""
-        return ["weights", *["start", "past"] * self.goes_on, "threads", "work"]
+    def _how(self, run: Run) -> list[str]:
+        """What the function of some levels passes on."""
+        moves = self.moves(run.first.nodes[0])
+        return ["weights", *["start", "past"] * moves, "threads", "work"]
 
     def _docstring(self) -> Iterator[str]:
         yield f'"""{", ".join(self.outputs)} of the network.'
@@ -111,9 +118,7 @@ class _File(NetworkFile):
         yield "`weights` maps `path.name` to arrays, or is what `pack` gives; by default they are read from the file"
         yield "beside this one, once for each `dtype`. `threads` share the work, by default one per core; `work` is a"
         yield "dictionary in which memory is kept for the next call, one call at a time."
-        if self.goes_on:
-            yield "`past` is a dictionary in which is kept what later tokens read of these: tokens come after those of"
-            yield "earlier calls with it. `only_last` reads out the last token alone."
+        yield from self.about_past
         if self.is_masked:
             yield ALL_ONES
         yield '"""'
@@ -135,12 +140,13 @@ class _File(NetworkFile):
         circuit, file = call.node.circuit, self.plans[call.node.circuit]
         given = self.passed(call, file.names)
         given += [f"weights=weights[{path}]"] * self.has_weights(circuit)
-        given += ["start=start"] * counts_tokens(file)
-        given += [f"past=past_at(past, {path})"] * keeps_tokens(file)
+        moves = self.moves(call.node)
+        given += ["start=start"] * (moves and counts_tokens(file))
+        given += [f"past=past_at(past, {path})"] * (moves and keeps_tokens(file))
         given += ["threads=threads", "work=work"] * file.has_threads
         return f"{', '.join(call.results.values())} = {self.functions[circuit]}({', '.join(given)})"
 
     def level_lines(self, code: LevelCode, results: str, arguments: str) -> Iterator[str]:
-        how = ", ".join(f"{each}={each}" for each in self._how)
+        how = ", ".join(f"{each}={each}" for each in self._how(code.run))
         yield f"for level in {paths_of(code.run)}:"
         yield f"    {results} = {code.name}({arguments}, level=level, {how})"

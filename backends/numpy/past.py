@@ -10,7 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from cortico.backends.arrays.going_on import one_token_will_do, with_memory
+from cortico.backends.arrays.going_on import (
+    Once,
+    computed_once,
+    each_alone,
+    one_token_will_do,
+    with_memory,
+)
 from cortico.backends.arrays.operations import PastSum
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
@@ -28,6 +34,8 @@ def can_go_on(plan: Plan) -> bool:
     tile, tokens = plan.tiling.tile, plan.tokens
     if plan.sized_later or not all(isinstance(clock, str) for clock in _clocks(plan)):
         return False
+    if plan.entry.once:
+        return _hears_each_alone(plan)
     apart = [*plan.tiling.before, *plan.tiling.after]
     return (
         len(_clocks(plan)) <= 1
@@ -38,10 +46,38 @@ def can_go_on(plan: Plan) -> bool:
     )
 
 
+def _hears_each_alone(plan: Plan) -> bool:
+    """Whether tokens meet nowhere but with what is heard once."""
+    others = {side for t in plan.circuit.inputs if t.name in plan.entry.once for side in t.shape}
+    going = frozenset(axis.name for axis in plan.axes if axis.extent in _clocks(plan) - others)
+    tile = plan.tiling.tile
+    inner = tile.statements if tile else ()
+    return (
+        not plan.formulas
+        and all(going & {*result.axes} for result in plan.packing.results)
+        and not (tile and (tile.columns in going or tile.bounds))
+        and each_alone([*plan.tiling.before, *inner, *plan.tiling.after], going, Part)
+    )
+
+
+def once(plan: Plan) -> Once:
+    """What is computed in the first call alone."""
+    goes_on = plan.entry.goes_on and can_go_on(plan)
+    names = [plan.names[name] for name in plan.entry.once if goes_on]
+    tile, after = plan.tiling.tile, plan.tiling.after
+    read = [o for s in (*(tile.statements if tile else ()), *after) for o in s.operands]
+    return computed_once(plan.tiling.before, names, [*read, *plan.packing.results])
+
+
+def goes_behind(plan: Plan) -> bool:
+    """Whether tokens of a call meet those of earlier ones."""
+    meets = plan.tiling.tile is not None or plan.recalls
+    return plan.entry.goes_on and meets and not plan.entry.once and can_go_on(plan)
+
+
 def keeps_tokens(plan: Plan) -> bool:
     """Whether the function has the argument `past`."""
-    meets = plan.tiling.tile is not None or plan.recalls
-    return plan.entry.goes_on and meets and can_go_on(plan)
+    return goes_behind(plan) or bool(once(plan).kept)
 
 
 def counts_tokens(plan: Plan) -> bool:
@@ -56,14 +92,14 @@ def arguments(plan: Plan) -> list[str]:
 
 def slice_lines(plan: Plan) -> Iterator[str]:
     """The line that says where the tokens of the call stand."""
-    if counts_tokens(plan) and (plan.tiling.tile or _has_positions(plan)):
+    if counts_tokens(plan) and not plan.entry.once and (plan.tiling.tile or _has_positions(plan)):
         (clock,) = _clocks(plan)
         yield f"{NEW} = slice(start, start + sizes[{json.dumps(clock)}])  # the tokens of this call"
 
 
 def going_on(plan: Plan, statement: Statement) -> Statement:
     """A statement outside tiles, where the tokens of a call come after others."""
-    return with_memory(statement) if keeps_tokens(plan) else statement
+    return with_memory(statement) if goes_behind(plan) else statement
 
 
 def kept_lines(plan: Plan, tile: Tile) -> Iterator[str]:

@@ -23,6 +23,7 @@ class Entry:
     goes_on: bool = (
         False  #: tokens may come after those of earlier calls, where the circuit can do that
     )
+    once: frozenset[str] = frozenset()  #: inputs that do not go on: the same in all calls
 
     @property
     def pack(self) -> str:

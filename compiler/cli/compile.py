@@ -113,13 +113,15 @@ def _attention(arguments: Arguments, progress: Callable[[str], None]) -> _Made:
 
 
 def _model(arguments: Arguments, progress: Callable[[str], None]) -> _Made:
+    from cortico.frontends.generation import ends_file
     from cortico.frontends.tokenizer import tokenizer_file
     from cortico.model_pipeline import compile_model
     from cortico.report.networks import network_tables
 
     spec, weights = read_model_source(arguments.source, arguments, progress)
     chosen = (arguments.passes, read_backend(arguments), progress, arguments.verify)
-    made = compile_model(spec, weights, *chosen, tokenizer_file(arguments.source))
+    documents = tokenizer_file(arguments.source) | ends_file(arguments.source)
+    made = compile_model(spec, weights, *chosen, documents)
     tables = network_tables(made.network, made.steps, made.across)
     return _Made(made, made.network.counts(), tables, made.steps)
 

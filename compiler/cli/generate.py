@@ -21,7 +21,10 @@ class Arguments(ModelArguments):
         help="a folder written by `cortico compile`, a checkpoint folder or a .gguf file"
     )
     text: str = argument(
-        "--text", required=True, metavar="TEXT", help="what the model goes on from"
+        "--text",
+        required=True,
+        metavar="TEXT",
+        help="what the model goes on from, or what its encoder hears",
     )
     count: int = argument(
         "--count", default=64, metavar="N", help="most tokens that are written (default: 64)"
@@ -48,6 +51,7 @@ def execute(arguments: Arguments) -> int:
     import sys
 
     from cortico.cli.console import printable, stages
+    from cortico.frontends.generation import read_ends
     from cortico.frontends.tokenizer import read_tokenizer
     from cortico.texts import Writer
 
@@ -55,7 +59,7 @@ def execute(arguments: Arguments) -> int:
         tokenizer = read_tokenizer(arguments.source)
         network = _network(arguments, progress)
         progress("making weights ready")
-        writer = Writer(network, tokenizer, arguments.precision)
+        writer = Writer(network, tokenizer, arguments.precision, read_ends(arguments.source))
         pieces = writer.write(
             arguments.text,
             arguments.count,
@@ -63,7 +67,7 @@ def execute(arguments: Arguments) -> int:
             arguments.top_k,
             arguments.seed,
         )
-    for piece in (arguments.text, *pieces):
+    for piece in ("" if writer.answers else arguments.text, *pieces):
         sys.stdout.write(printable(piece))
         sys.stdout.flush()
     sys.stdout.write("\n")

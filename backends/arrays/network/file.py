@@ -10,13 +10,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from cortico.backends.arrays.going_on import once_lines
 from cortico.backends.arrays.levels import Call, Levels, Run, calls, letter
+from cortico.backends.arrays.network.once import heard_once
 from cortico.backends.arrays.network.running import argument_names
 from cortico.backends.names import Names
 from cortico.backends.script_parts import port_lines
 from cortico.backends.templates import template
-from cortico.ir import Circuit, InputKind
-from cortico.ir.network import Network, Port
+from cortico.ir import Circuit, Input, InputKind
+from cortico.ir.network import Network, Node, Port
 from cortico.ir.network.sizes import shapes_of_ports
 
 #: What all of these files carry.
@@ -44,7 +46,8 @@ class NetworkFile(ABC):
 
     def __init__(self, network: Network, templates: Iterable[str], taken: Iterable[str]) -> None:
         """`taken` are names that the file has beside those of its `templates`."""
-        self.network, self.levels = network, Levels(network)
+        self.network, self.once = network, heard_once(network)
+        self.levels = Levels(network, self.once.nodes)
         self.names = Names(name for each in templates for name in template(each).definitions)
         #: Inputs to what they are called as arguments.
         self.given = argument_names(network)
@@ -117,12 +120,38 @@ class NetworkFile(ABC):
     @property
     def writes(self) -> bool:
         """Whether it gives logits for token ids, of which the next token can be drawn."""
-        ids = [t.kind for t in self.network.inputs if not t.optional]
+        ids = [t.kind for t in self.going if not t.optional]
         return ids == [InputKind.TOKEN] and "logits" in self.outputs
+
+    @property
+    def going(self) -> list[Input]:
+        """Inputs over the tokens that may come part by part."""
+        return [tensor for tensor in self.network.inputs if tensor not in self.once.inputs]
+
+    def moves(self, node: Node) -> bool:
+        """Whether a node hears tokens that may come after others."""
+        return self.goes_on and node.path not in self.once.nodes
+
+    def tables_of_tokens(self) -> Iterator[str]:
+        """Lines that say which arguments are of tokens that go on, and which are heard once."""
+        if self.goes_on:
+            yield "#: The argument whose tokens may come part by part, and those that are heard in the first call alone."
+            yield f"GOES_ON = {json.dumps(self.given[self.going[0].name])}"
+            yield f"ONCE = {json.dumps([self.given[t.name] for t in self.once.inputs])}"
+
+    @property
+    def about_past(self) -> Iterator[str]:
+        """Lines of a docstring on `past` and `only_last`."""
+        if self.goes_on:
+            yield "`past` is a dictionary in which is kept what later tokens read of these: tokens come after those of"
+            yield "earlier calls with it. `only_last` reads out the last token alone."
+        if self.goes_on and self.once.inputs:
+            names = " and ".join(f"`{self.given[t.name]}`" for t in self.once.inputs)
+            yield f"What is computed of {names} is kept, too: in later calls None stands there."
 
     def number_of_tokens(self) -> str:
         """Code for how many tokens there are in a call."""
-        first = self.network.inputs[0]
+        first = self.going[0]
         axis = -1 if first.kind is InputKind.TOKEN else -2
         return f"{self.shape}({self.given[first.name]})[{axis}]"
 
@@ -173,6 +202,8 @@ class NetworkFile(ABC):
         for k, run in enumerate(runs):
             later = {port for after in runs[k + 1 :] for g in after.groups for port in g.heard}
             ends = k == len(runs) - 1
+            if run is self._first_moving:
+                body = [*self._hearing(body, variables)]
             if len(run.groups) == 1:
                 body += self._last_token(run, variables) if ends else []
                 for call in calls(self.levels, run.first.nodes, variables, later | outputs):
@@ -185,6 +216,26 @@ class NetworkFile(ABC):
                 body += self.only_last(name)
         given = ", ".join(variables[output.source] for output in self.network.outputs)
         return [*body, f"return {given}"], levels
+
+    @property
+    def _first_moving(self) -> Run | None:
+        """The first run whose tokens go on, where something is heard once."""
+        moving = (run for run in self.levels.runs if self.moves(run.first.nodes[0]))
+        return next(moving, None) if self.once.inputs else None
+
+    def _hearing(self, body: list[str], variables: Mapping[Port, str]) -> Iterator[str]:
+        """`body`, which computes what is heard once, in the first call; in others its results are at hand."""
+        wanted, optional = (
+            ", ".join(f'"{name}": {name}' for name in names)
+            for names in (
+                [self.given[t.name] for t in self.once.inputs if t.optional is kind]
+                for kind in (False, True)
+            )
+        )
+        wires = (w for w in self.network.wires if w.target.path not in self.once.nodes)
+        read = (wire.source for wire in wires if wire.source in self.once.ports)
+        yield f"expect_once(start, {{{wanted}}}, {{{optional}}})"
+        yield from once_lines(dict.fromkeys(variables[port] for port in read), body)
 
     def _last_token(self, run: Run, variables: dict[Port, str]) -> Iterator[str]:
         """Lines that leave the last token alone before what reads out, where that is by itself."""

@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from cortico.backends.arrays.network.template import PATHS, expect_all, logits_of, weights_at
+from cortico.backends.arrays.network.template import (
+    PATHS,
+    expect_all,
+    logits_of,
+    next_tokens,
+    weights_at,
+    without_once,
+)
 from cortico.backends.template import load_weights
 
 #: What an emitted file says of itself.
@@ -40,22 +47,38 @@ def stored(dtype):
 # ---- one token after another
 
 
-def step(state, tokens, **how):
+def step(state, tokens, /, **how):
     """The state after more tokens, and what `model` gives for them; the state before the first is None.
 
     A state goes on once: what it keeps is in the next one, too. `how` are arguments of `model`.
     """
     state = {"tokens": 0} if state is None else state
-    return state, model(tokens, past=state, **how)
+    return state, model(**next_tokens(tokens, how), past=state)
+
+
+def keep_once(past, *arrays):
+    """Keep what is heard once, if anything is kept; other calls may write where the arrays lie."""
+    if past is not None:
+        past["once"] = tuple(None if each is None else np.copy(each) for each in arrays)
 
 
 def generate(
-    tokens, count, *, temperature=0.0, top_k=None, seed=None, stop=(), threads=None, **how
+    tokens,
+    count,
+    /,
+    *,
+    temperature=0.0,
+    top_k=None,
+    seed=None,
+    stop=(),
+    never=(),
+    threads=None,
+    **how,
 ):
     """Up to `count` tokens after `tokens`, one after another, drawn from softmax(logits / temperature).
 
     At a temperature of 0 each is the most likely one; `top_k` leaves so many to draw from. It ends before a
-    token of `stop`. `how` are arguments of `model`.
+    token of `stop`; none of `never` is drawn. `how` are arguments of `model`.
     """
     if temperature < 0 or (top_k is not None and top_k < 1):
         raise ValueError(f"temperature and top_k must not be negative: {temperature}, {top_k}")
@@ -63,10 +86,13 @@ def generate(
     tokens = np.atleast_1d(np.asarray(tokens))
     for _ in range(count):
         state, given = step(state, tokens, only_last=True, threads=threads, work=work, **how)
-        token = draw(logits_of(given)[-1].astype(np.float64), temperature, top_k, random)
+        logits = logits_of(given)[-1].astype(np.float64)
+        logits[list(never)] = -np.inf
+        token = draw(logits, temperature, top_k, random)
         if token in stop:
             return
         yield token
+        how = without_once(how)
         tokens = np.array([token])
 
 

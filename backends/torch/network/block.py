@@ -10,24 +10,33 @@ from functools import cached_property
 
 from cortico.backends.arrays.attend import Attend
 from cortico.backends.arrays.file import ALL_ONES, statement_lines
-from cortico.backends.arrays.going_on import Meeting, meeting, with_memory
+from cortico.backends.arrays.going_on import (
+    Meeting,
+    Once,
+    computed_once,
+    each_alone,
+    meeting,
+    with_memory,
+)
 from cortico.backends.arrays.operations import PastProduct
 from cortico.backends.arrays.program import Statement
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 from cortico.backends.torch.emitter import ModuleFile
 from cortico.backends.torch.writer import TorchWriter
-from cortico.ir import Circuit, Role
+from cortico.ir import Circuit, Extent, Role
 from cortico.ir.tensors import Shape
 
 
 class BlockFile(ModuleFile):
     """The class of one block. With `goes_on`, its tokens may come after those of earlier calls."""
 
-    def __init__(self, circuit: Circuit, name: str, block: str) -> None:
-        """`name` is that of the class, `block` what the file of weights calls it."""
+    def __init__(
+        self, circuit: Circuit, name: str, block: str, once: frozenset[str] = frozenset()
+    ) -> None:
+        """`name` is that of the class, `block` what the file of weights calls it; inputs `once` do not go on."""
         super().__init__(circuit)
-        self.name, self.block = name, block
+        self.name, self.block, self.heard = name, block, once
         self.state = replace(self.state, shapes=f'SHAPES["{block}"]')
         self.goes_on = False
 
@@ -39,12 +48,28 @@ class BlockFile(ModuleFile):
     @cached_property
     def meeting(self) -> Meeting | None:
         """How tokens meet, where they may come after others."""
-        clocks = {axis.extent for axis in self.axes if axis.role is Role.COLUMN}
+        clocks = self._clocks
+        going = frozenset(axis.name for axis in self.axes if axis.extent in clocks)
         sized = any(isinstance(side, str) for p in self.plain for side in p.shape)
-        everywhere = all(self.tokens & {*result.axes} for result in self.results)
+        everywhere = all(going & {*result.axes} for result in self.results)
         if sized or not everywhere or len(clocks) != 1 or not isinstance(next(iter(clocks)), str):
             return None
+        if self.heard:
+            alone = not self.formulas and each_alone(self.found, going)
+            return Meeting() if alone else None
         return meeting(self.found, self.tokens)
+
+    @property
+    def _clocks(self) -> set[Extent]:
+        """The numbers of tokens that may come after others."""
+        others = {side for t in self.circuit.inputs if t.name in self.heard for side in t.shape}
+        return {axis.extent for axis in self.axes if axis.role is Role.COLUMN} - others
+
+    @cached_property
+    def once(self) -> Once:
+        """What is computed in the first call alone."""
+        names = [self.names[name] for name in self.heard]
+        return computed_once(self.statements, names, self.results)
 
     @property
     def keeps(self) -> bool:
@@ -52,7 +77,7 @@ class BlockFile(ModuleFile):
         if not self.goes_on or self.meeting is None:
             return False
         recalls = any(isinstance(s.operation, PastProduct) for s in self.found)
-        return recalls or bool(self.meeting.rows)
+        return recalls or bool(self.meeting.rows) or bool(self.once.kept)
 
     @property
     def counts(self) -> bool:
@@ -90,15 +115,24 @@ class BlockFile(ModuleFile):
             yield ""
         yield from [f"    {ALL_ONES}"] * bool(self.gates)
         if self.counts:
-            yield f"    `start` tokens came before{'; `past` keeps what is read of them' * self.keeps}."
+            read = " and ".join(sorted(self.heard)) or "them"
+            yield f"    `start` tokens came before{f'; `past` keeps what is read of {read}' * self.keeps}."
         yield '    """'
         yield from (f"    {line}" for line in self._body())
+
+    def _body(self) -> Iterator[str]:
+        if not self.keeps or not self.heard:
+            yield from super()._body()
+            return
+        yield from self._prologue()
+        yield from self.once.lines(self.lines)
+        yield f"return {', '.join(self.returned(self.results))}"
 
     def _prologue(self) -> Iterator[str]:
         yield from super()._prologue()
         if self.keeps:
             yield "past = past_at(past, self.path)"
-        if self.keeps and self.attend:
+        if self.keeps and self.attend and not self.heard:
             for gate in self.attend.gates:
                 yield f'{gate.code} = kept_flags(past, "{self._plain(gate.code)}", {gate.code}, start, {self._tokens})'
 
@@ -120,14 +154,14 @@ class BlockFile(ModuleFile):
     @property
     def _tokens(self) -> str:
         """Code for how many tokens there are in a call."""
-        (clock,) = {axis.extent for axis in self.axes if axis.role is Role.COLUMN}
+        (clock,) = self._clocks
         return f'sizes["{clock}"]'
 
     def _plain(self, variable: str) -> str:
         return next(name for name, code in self.names.items() if code == variable)
 
     def lines(self, statement: Statement) -> list[str]:
-        if not self.keeps or self.meeting is None:
+        if not self.keeps or self.heard or self.meeting is None:
             return super().lines(statement)
         if isinstance(statement.operation, Attend):
             return self._attending(statement, statement.operation)

@@ -44,12 +44,19 @@ class _File(NetworkFile):
     def __init__(self, network: Network) -> None:
         super().__init__(network, _TEMPLATES, ["Model", "SHAPES", "OUTPUTS"])
         #: The module of each distinct block; what numbers a circuit has are weights in the file.
+        once = self.once.blocks
         self.blocks = {
-            circuit: BlockFile(symbolic(circuit), name, network.block_names[circuit])
+            circuit: BlockFile(
+                symbolic(circuit),
+                name,
+                network.block_names[circuit],
+                once.get(circuit, frozenset()),
+            )
             for circuit, name in self.functions.items()
         }
-        self.goes_on = all(block.can_go_on for block in self.blocks.values())
-        for block in self.blocks.values():
+        moving = [self.blocks[circuit] for circuit in once]
+        self.goes_on = all(block.can_go_on for block in moving)
+        for block in moving:
             block.goes_on = self.goes_on
         self.attributes = self._attributes()
 
@@ -84,6 +91,7 @@ class _File(NetworkFile):
 
     def _more_tables(self) -> Iterator[str]:
         yield f"OUTPUTS = {json.dumps(self.outputs)}"
+        yield from self.tables_of_tokens()
         files = {name: self.blocks[circuit] for circuit, name in self.with_weights.items()}
         shapes = {name: {p.name: p.shape for p in file.plain} for name, file in files.items()}
         made = {name: file.state.made_of() for name, file in files.items()}
@@ -147,9 +155,7 @@ class _File(NetworkFile):
         yield f'    """{", ".join(self.outputs)}, for inputs with any batch axes in front.'
         if self.goes_on or self.is_masked:
             yield ""
-        if self.goes_on:
-            yield "    `past` is a dictionary in which is kept what later tokens read of these: tokens come after those of"
-            yield "    earlier calls with it. `only_last` reads out the last token alone."
+        yield from (f"    {line}" for line in self.about_past)
         if self.is_masked:
             yield f"    {ALL_ONES}"
         yield '    """'
@@ -165,14 +171,16 @@ class _File(NetworkFile):
     def call(self, call: Call, path: str) -> str:
         block = self.blocks[call.node.circuit]
         given = self.passed(call, block.names)
-        given += [*["start=start"] * block.counts, *["past=past"] * block.keeps]
+        moves = self.moves(call.node)
+        given += ["start=start"] * (moves and block.counts)
+        given += ["past=past"] * (moves and block.keeps)
         function = f"self.{self.attributes[call.node.path]}"
         return f"{', '.join(call.results.values())} = {function}({', '.join(given)})"
 
     # ---- levels ----------------------------------------------------------------------------------
 
     def level_lines(self, code: LevelCode, results: str, arguments: str) -> Iterator[str]:
-        how = ", start=start, past=past" * self.goes_on
+        how = ", start=start, past=past" * self.moves(code.run.first.nodes[0])
         yield f"for level in self.{self.lists[id(code.run)]}:"
         yield f"    {results} = level({arguments}{how})"
 
@@ -186,7 +194,7 @@ class _File(NetworkFile):
             path = f'f"{{level}}.{group.name(node)}"'
             yield f"    {self._made(node.path, node.circuit, path)}"
         yield ""
-        how = ["*", "start", "past"] * self.goes_on
+        how = ["*", "start", "past"] * self.moves(group.nodes[0])
         yield f"def forward({', '.join(['self', *code.heard, *how])}):"
         yield from (f"    {line}" for line in code.lines)
         yield f"    return {', '.join(code.given)}"

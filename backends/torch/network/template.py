@@ -15,7 +15,9 @@ from cortico.backends.arrays.network.template import (
     PATHS,
     expect_all,
     logits_of,
+    next_tokens,
     weights_at,
+    without_once,
 )
 from cortico.backends.torch.template import attend_last, copied, load_weights, past_product
 
@@ -126,21 +128,31 @@ def attend_behind(query, key, value, scale, inner, **options):
     return attend_last(query, key, value, scale, **options)
 
 
+def keep_once(past, *arrays):
+    """Keep what is heard once, if anything is kept; others may write where the arrays lie."""
+    if past is not None:
+        past["once"] = tuple(
+            None if each is None else torch.as_tensor(each).clone() for each in arrays
+        )
+
+
 @torch.no_grad()
-def step(model, state, tokens, **how):
+def step(model, state, tokens, /, **how):
     """The state after more tokens, and what the model gives for them; the state before the first is None.
 
     A state goes on once: what it keeps is in the next one, too. `how` are arguments of the model.
     """
     state = {"tokens": 0} if state is None else state
-    return state, model(tokens, past=state, **how)
+    return state, model(**next_tokens(tokens, how), past=state)
 
 
-def generate(model, tokens, count, *, temperature=0.0, top_k=None, seed=None, stop=(), **how):
+def generate(
+    model, tokens, count, /, *, temperature=0.0, top_k=None, seed=None, stop=(), never=(), **how
+):
     """Up to `count` tokens after `tokens`, one after another, drawn from softmax(logits / temperature).
 
     At a temperature of 0 each is the most likely one; `top_k` leaves so many to draw from. It ends before
-    a token of `stop`. `how` are arguments of the model.
+    a token of `stop`; none of `never` is drawn. `how` are arguments of the model.
     """
     if temperature < 0 or (top_k is not None and top_k < 1):
         raise ValueError(f"temperature and top_k must not be negative: {temperature}, {top_k}")
@@ -152,10 +164,13 @@ def generate(model, tokens, count, *, temperature=0.0, top_k=None, seed=None, st
         raise ValueError(f"tokens must be one text, found shape {tuple(tokens.shape)}")
     for _ in range(count):
         state, given = step(model, state, tokens, only_last=True, **how)
-        token = draw(logits_of(given)[-1].double().cpu(), temperature, top_k, random)
+        logits = logits_of(given)[-1].double().cpu()
+        logits[list(never)] = -math.inf
+        token = draw(logits, temperature, top_k, random)
         if token in stop:
             return
         yield token
+        how = without_once(how)
         tokens = torch.tensor([token], device=device)
 
 

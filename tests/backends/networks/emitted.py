@@ -51,7 +51,11 @@ class Numpy:
         state, given = self.file["step"](state, first, **how, **self.how)
         return state, several(given)
 
-    def generate(self, tokens, count, **how):
+    def array(self, array):
+        """As its users have one."""
+        return np.array(array)
+
+    def generate(self, tokens, count, /, **how):
         return list(self.file["generate"](tokens, count, **how, **self.how))
 
     def draws(self, logits, temperature, count):
@@ -67,7 +71,7 @@ class Torch(Numpy):
     def __init__(self, network, dtype="float64"):
         torch = pytest.importorskip("torch")
         self.network, self.kind = network, getattr(torch, dtype)
-        self.as_tensor = lambda array: torch.asarray(np.array(array))
+        self.as_tensor = lambda a: a if torch.is_tensor(a) else torch.asarray(np.array(a))
         self.file = emitted(self.backend, network)
         self.model = self.file["Model"](stored_arrays(network), dtype=self.kind)
 
@@ -81,7 +85,10 @@ class Torch(Numpy):
         state, given = self.file["step"](self.model, state, first, **how)
         return state, several(given)
 
-    def generate(self, tokens, count, **how):
+    def array(self, array):
+        return self.as_tensor(array)
+
+    def generate(self, tokens, count, /, **how):
         return list(self.file["generate"](self.model, tokens, count, **how))
 
     def draws(self, logits, temperature, count):
@@ -102,9 +109,18 @@ PARTS = (3, 1, 1, 2)
 
 
 def parts(inputs, sizes=PARTS):
-    """Inputs of so many tokens at a time: ids and 0/1 are over tokens last, vectors last but one."""
-    start = 0
+    """Inputs of so many tokens at a time: ids and 0/1 are over tokens last, vectors last but one.
+
+    What a second stack hears of the first comes with the first part alone.
+    """
+    first = "decoder_tokens" if "decoder_tokens" in inputs else next(iter(inputs))
+    once = {name for name in inputs if name == "context" or (first == "decoder_tokens" != name)}
+    going, start = {first: inputs[first]} | inputs, 0
     for size in sizes:
         own = slice(start, start + size)
-        yield {n: a[..., own, :] if a.dtype.kind == "f" else a[..., own] for n, a in inputs.items()}
+        yield {
+            n: a if n in once else a[..., own, :] if a.dtype.kind == "f" else a[..., own]
+            for n, a in going.items()
+            if not (start and n in once)
+        }
         start += size

@@ -79,10 +79,10 @@ def parallel():
     return ModelSpec(stack, readout=Readout(LOGITS), name="parallel")
 
 
-def translator():
-    """Encoder and decoder, which hears it by cross attention."""
+def translator(**options):
+    """Encoder and decoder, which hears it by cross attention with some options."""
     inner = Layer((before(attention(mask="none", key_padding=True)), before(PLAIN)), 2)
-    cross = attention(mask="none", cross=True, key_padding=True)
+    cross = attention(**{"mask": "none", "cross": True, "key_padding": True} | options)
     outer = Layer((before(attention()), before(cross), before(PLAIN)), 2)
     table = Embedding(VOCABULARY, WIDTH, positions=12)
     return ModelSpec(
@@ -122,7 +122,7 @@ SPECS = {
     )
 }
 #: Those of which every token hears earlier ones alone, in every backend that goes on.
-CAUSAL = [name for name in SPECS if name not in ("encoder", "translator")]
+CAUSAL = [name for name in SPECS if name != "encoder"]
 WRITERS = [
     "llama",
     "gpt",
@@ -153,7 +153,11 @@ def network(name):
 @functools.cache
 def case(name, batch=(2,), tokens=TOKENS):
     """Inputs of a batch; of padding at least the first token exists."""
-    made, rng = network(name), np.random.default_rng(0)
+    return case_of(network(name), batch, tokens)
+
+
+def case_of(made, batch=(2,), tokens=TOKENS):
+    rng = np.random.default_rng(0)
     inputs = {}
     for tensor in made.inputs:
         shape = (*batch, *(s if isinstance(s, int) else tokens for s in tensor.given))

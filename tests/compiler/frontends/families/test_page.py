@@ -130,7 +130,8 @@ def whole(errors):
         "number, of all these models of a family. `equations` are those of the blocks, and the circuits are held to them to "
         "1e-12; the other columns are of emitted code. Padded are batches of two texts of unequal length, in NumPy and "
         "PyTorch: behind a text, and before it where a model is told which tokens exist. `past` is `step`, in "
-        "parts of 3, 1, 1 and 2 tokens, against one pass of transformers and against its cache. Bounds are "
+        "parts of 3, 1, 1 and 2 tokens, of a decoder that hears an encoder 2, 1 and 2, against one pass of transformers and "
+        "against its cache. Bounds are "
         f"{bounds}; of Bloom 1e-08, as its gelu has √(2/π) to eight digits. "
         "`python -m pytest tests/compiler/frontends/whole/test_errors.py` measures them again.",
         lined(measured),

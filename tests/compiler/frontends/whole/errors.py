@@ -8,7 +8,7 @@ import torch
 
 from cortico.frontends.whole_models import read_model
 from cortico.model_pipeline import compile_model
-from tests.backends.networks.emitted import Numpy, Torch, parts
+from tests.backends.networks.emitted import PARTS, Numpy, Torch, parts
 from tests.compiler.frontends.families.models import exact_positions, no_rounding, relative
 from tests.compiler.frontends.whole.cases import CONTEXT, N_DECODED, TOKENS, N, with_frequencies
 
@@ -70,9 +70,14 @@ class Compared:
         assert len(going_on) == 2
         inputs, whole = self.batch(np.ones((2, N), bool))
         errors = [self.error_of_parts(code, inputs, whole) for code in going_on]
-        cached = self.cached(inputs["tokens"])
+        cached = self.cached(inputs)
         errors += [self.error_of_parts(code, inputs, cached) for code in going_on if cached]
         yield "past", max(errors)
+
+    @property
+    def sizes(self):
+        """Of the parts: of a model of two stacks, of the second."""
+        return (2, 1, 2) if any(t.name == "decoder_tokens" for t in self.network.inputs) else PARTS
 
     def batch(self, keep):
         """Inputs of two texts, of which some tokens exist, and what transformers makes of them, by name."""
@@ -115,14 +120,23 @@ class Compared:
         pairs = ((name, getattr(found, key, None)) for name in names for key in names[name])
         return {n: y.double().numpy() for n, y in pairs if y is not None and n in ours}
 
-    def cached(self, ids):
+    def cached(self, inputs):
         """The same as transformers' own cache makes them part by part; nothing where it has none."""
         if self.model.config.model_type == "clip_text_model":
             return {}
         cache, given = None, []
-        for part in parts({"tokens": ids}):
-            tokens = torch.tensor(part["tokens"].copy())
-            found = self.run(input_ids=tokens, past_key_values=cache, use_cache=True)
+        whole = {n: torch.tensor(a.copy()) for n, a in inputs.items()}
+        for part in parts(inputs, self.sizes):
+            own = {n: torch.tensor(a.copy()) for n, a in part.items()}
+            arguments = {"input_ids": own.get("tokens")}
+            if "decoder_tokens" in own:
+                tokens = {"decoder_input_ids": own["decoder_tokens"]}
+                arguments = {"input_ids": whole["tokens"], **tokens}
+            elif self.case.hears_vectors and self.model.config.is_encoder_decoder:
+                arguments = {"decoder_input_ids": own["tokens"]}
+            if self.case.hears_vectors:
+                arguments["encoder_outputs"] = (whole["context"],)
+            found = self.run(**arguments, past_key_values=cache, use_cache=True)
             cache = found.past_key_values
             given.append(self.named(found))
         return {name: np.concatenate([each[name] for each in given], 1) for name in given[0]}
@@ -137,7 +151,7 @@ class Compared:
 
     def error_of_parts(self, code, inputs, expected):
         outputs, state, found = [output.name for output in self.network.outputs], None, []
-        for part in parts(inputs):
+        for part in parts(inputs, self.sizes):
             state, given = code.step(state, part)
             found.append(given)
         whole = dict(
