@@ -8,7 +8,7 @@ from dataclasses import replace
 from cortico.backends.arrays.variables import Variable
 from cortico.backends.arrays.writer import Writer
 
-#: Sums over fewer terms than this are written as products and a sum: matrix products would be tiny.
+#: Sums over fewer terms than this are written out: matrix products would be tiny, and PyTorch sums short axes slowly.
 _FEWEST_TERMS = 4
 
 
@@ -62,8 +62,16 @@ class TorchWriter(Writer):
         summed = [axis for axis in first.axes if axis in second.axes and axis not in onto]
         sides = [self.sizes[axis] for axis in summed]
         if len(summed) == 1 and sides[0].isdigit() and int(sides[0]) < _FEWEST_TERMS:
-            axes = (*onto, *summed)
-            batched = first.batched or second.batched
-            product = Variable(f"({self.product((first, second), axes)})", axes, batched)
-            return self.sum(replace(product, batched=batched), onto), onto
+            terms = [
+                self.product([_entry(each, summed[0], k) for each in (first, second)], onto)
+                for k in range(int(sides[0]))
+            ]
+            return " + ".join(terms), onto
         return super().contracted(first, second, onto)
+
+
+def _entry(variable: Variable, axis: str, number: int) -> Variable:
+    """A variable at one place of an axis."""
+    place = variable.axes.index(axis) - len(variable.axes)
+    axes = tuple(each for each in variable.axes if each != axis)
+    return replace(variable, code=f"{variable.code}.select({place}, {number})", axes=axes)
