@@ -17,7 +17,7 @@ from cortico.verify.recheck.files import CIRCUIT, NUMBERS, check_files, is_spec,
 from cortico.verify.recheck.forms import EMITTED, Each, Table, fit, printable, read_json, read_text
 from cortico.verify.recheck.models import ModelCertificate
 from cortico.verify.recheck.placing import frequencies, placed
-from cortico.verify.recheck.report import Finding, Report, attempt
+from cortico.verify.recheck.report import WRONG, Finding, Report, attempt
 from cortico.verify.recheck.text import UnableError, require
 from cortico.verify.recheck.textbook import Textbook
 from cortico.verify.recheck.world import ALL, Chance
@@ -68,7 +68,13 @@ def examine(certificate: Any, folder: Path | None = None, weights: Weights | Non
         return "can be read"
 
     found = attempt("the certificate", understand)
-    return read[0].report(folder, weights) if read else Report((found,))
+    if read:
+        return read[0].report(folder, weights)
+    if found.status == WRONG or folder is None:
+        return Report((found,))
+    # one that is well formed, and says what cannot be looked at: its files must still be its own
+    readers = is_spec(certificate["spec"])
+    return Report((found, *check_files(certificate["files"], folder, readers, must=readers)))
 
 
 class Certificate:

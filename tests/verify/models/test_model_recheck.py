@@ -84,6 +84,15 @@ def test_passes_across_wires_are_not_looked_at():
     assert report.code == 3 and [f.status for f in report.findings] == ["not re-checked"]
 
 
+def test_files_of_a_certificate_that_is_not_looked_at_are_its_own(tmp_path):
+    found = written(tmp_path, "gpt", "fold-norm")
+    assert examine(found, tmp_path).code == 3
+    with (tmp_path / "network.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x00")
+    assert examine(found, tmp_path).wrong == ["file network.safetensors: has changed"]
+
+
 # ---- wrong networks --------------------------------------------------------------------------------
 
 
