@@ -48,10 +48,11 @@ def draw_all(folder: Path) -> Iterator[Path]:
         ("activity", bound, "activity"),
     ):
         path = folder / f"{name}.svg"
-        draw(circuit, kind, path, activity=activity, tokens=tokens, steps=compilation.steps)
+        seen_there = {"activity": activity, "tokens": tokens, "steps": compilation.steps}
+        draw(circuit, kind, path, **seen_there, force=True)
         yield path
     path = folder / "hierarchy.svg"
-    draw_network(compile_model(*read_model(model_folder())).network, path)
+    draw_network(compile_model(*read_model(model_folder())).network, path, force=True)
     yield path
 
 

