@@ -5,8 +5,8 @@
 
 MiniLM and SmolLM2-135M as emitted NumPy and PyTorch, from 16 tokens on, and SmolLM2 writing 64 tokens with its
 keys and values kept. All take turns; reported are medians, and the median of the ratios of a turn: seconds of
-transformers over ours. Outputs must be equal. Exit code 1 when they are not, or when emitted NumPy is slower than
-0.9 of transformers forward, than transformers in writing. Writes results/networks.json when all was measured.
+transformers over ours. Outputs must be equal. Exit code 1 when they are not, or when the quicker of emitted NumPy and
+PyTorch is slower than 0.9 of transformers forward, than transformers in writing. Writes results/networks.json when all was measured.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TOKENS = sized(
 )
 WRITTEN = sized(64, 4)  #: tokens after 16
 MOST_ERROR = 1e-4  #: largest difference over largest number
-LEAST = {"forward": 0.9, "write": 1.0}  #: ratios of emitted NumPy
+LEAST = {"forward": 0.9, "write": 1.0}  #: ratios of the quicker of emitted NumPy and PyTorch
 
 PAUSE = sized(
     0.3, 0.0
@@ -105,13 +105,17 @@ def vocabulary_of(subject: Subject) -> int:
 
 
 def missed_goals(rows: list[Row]) -> Iterator[str]:
-    """What is not as it should be, in words."""
+    """What is not as it should be, in words; of those who run emitted code the quicker counts."""
+    quickest: dict[tuple[Any, ...], float] = {}
     for row in rows:
-        where = f"{row['model']}, {row['task']}, {row['tokens']} tokens, {row['who']}"
+        place = (row["model"], row["task"], row["tokens"])
         if row["error"] > MOST_ERROR:
-            yield f"{where}: other numbers, by {row['error']:.1e}"
-        if row["who"] == "numpy" and row["ratio"] < LEAST[row["task"]]:
-            yield f"{where}: {row['ratio']:.2f} of transformers, wanted {LEAST[row['task']]}"
+            yield f"{', '.join(map(str, place))}, {row['who']}: other numbers, by {row['error']:.1e}"
+        if row["who"] != THEIRS:
+            quickest[place] = max(quickest.get(place, 0.0), row["ratio"])
+    for place, ratio in quickest.items():
+        if ratio < LEAST[place[1]]:
+            yield f"{', '.join(map(str, place))}: {ratio:.2f} of transformers, wanted {LEAST[place[1]]}"
 
 
 def print_table(name: str, rows: list[Row]) -> None:
