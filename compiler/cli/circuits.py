@@ -47,15 +47,20 @@ def read_circuit(path: Path, sizes: Mapping[str, int] | None = None) -> Circuit:
         raise SpecError(str(error)) from None
 
 
-def read_flat(path: Path, sizes: Mapping[str, int] | None = None) -> Circuit:
+def read_flat(path: Path) -> Circuit:
     """The same; of the folder of a compiled model its flat circuit, in which names begin with paths."""
-    from cortico.ir import CircuitError, SpecError
-
     if not is_compiled_model(path):
-        return read_circuit(path, sizes)
+        return read_circuit(path)
     from cortico.cli.models import read_network
 
+    return read_network(path).flatten()
+
+
+def bound(circuit: Circuit, sizes: Mapping[str, int]) -> Circuit:
+    """The circuit with numbers for symbols. SpecError for those that it has not, as `--bind` named them."""
+    from cortico.ir import CircuitError, SpecError
+
     try:
-        return read_network(path).flatten().bind(**(sizes or {}))
+        return circuit.bind(**sizes)
     except CircuitError as error:
         raise SpecError(str(error)) from None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortico.cli.arguments import argument
-from cortico.cli.circuits import BindArguments, read_flat
+from cortico.cli.circuits import BindArguments, bound, read_flat
 
 if TYPE_CHECKING:
     from cortico.ir import Circuit
@@ -42,10 +42,11 @@ def execute(arguments: Arguments) -> int:
 
 def _read_both(first: Path, second: Path, sizes: Mapping[str, int]) -> tuple[Circuit, Circuit]:
     """Both circuits; a size is bound in those that have its symbol, of which there must be one."""
-    symbols = [set(read_flat(path).symbols) for path in (first, second)]
-    nowhere = {symbol for symbol in sizes if not any(symbol in own for own in symbols)}
-    circuits = [
-        read_flat(path, {s: n for s, n in sizes.items() if s in own | nowhere})
-        for path, own in zip((first, second), symbols, strict=True)
-    ]
-    return circuits[0], circuits[1]
+    both = read_flat(first), read_flat(second)
+    nowhere = {symbol for symbol in sizes if not any(symbol in own.symbols for own in both)}
+
+    def sized(circuit: Circuit) -> Circuit:
+        own = {s: n for s, n in sizes.items() if s in {*circuit.symbols, *nowhere}}
+        return bound(circuit, own)
+
+    return sized(both[0]), sized(both[1])

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from string import Template
 
 from cortico.anatomy import Audit
 from cortico.anatomy.markdown import summary
@@ -21,12 +20,12 @@ from cortico.experiment.activity import Activity
 from cortico.files.writing import write_text
 from cortico.ir import Circuit
 from cortico.page.data import json_text, page_data
-from cortico.page.stage import asset, stage_html
+from cortico.page.frame import framed
+from cortico.page.stage import stage_html
 from cortico.page.tables import audit_html, circuit_tables, passes_html, proof_html, spec_html
 from cortico.passes import Step
 from cortico.pictures import require_drawable
 from cortico.pictures.titles import area_count, size_of
-from cortico.report.words import one_line
 from cortico.spec import AttentionSpec
 from cortico.verify.claims import Claim
 
@@ -54,20 +53,18 @@ def page_html(page: Page) -> str:
     """The whole page as one text. SpecError for a circuit that is too large to draw."""
     circuit = page.circuit
     require_drawable(circuit)
-    return Template(asset("page.html")).substitute(
-        title=escape(one_line(circuit.name)),
-        size=escape(f"{area_count(circuit)}, {size_of(circuit)}"),
-        style=asset("page.css"),
-        stage=stage_html(circuit, _MORE),
-        circuit=circuit_tables(page.audit),
-        spec=spec_html(page.spec),
-        passes=passes_html(page.steps),
-        summary=escape(summary(page.audit)),
-        audit=audit_html(page.audit),
-        proof=proof_html(page.claims),
-        data=json_text(page_data(circuit, page.audit, page.activity, page.tokens)),
-        script="\n".join(map(asset, _SCRIPTS)),
-    )
+    places = {
+        "size": escape(f"{area_count(circuit)}, {size_of(circuit)}"),
+        "stage": stage_html(circuit, _MORE),
+        "circuit": circuit_tables(page.audit),
+        "spec": spec_html(page.spec),
+        "passes": passes_html(page.steps),
+        "summary": escape(summary(page.audit)),
+        "audit": audit_html(page.audit),
+        "proof": proof_html(page.claims),
+    }
+    data = json_text(page_data(circuit, page.audit, page.activity, page.tokens))
+    return framed(circuit.name, "page.html", places, data, _SCRIPTS)
 
 
 def write_page(page: Page, path: Path, *, force: bool = False) -> None:

@@ -21,8 +21,9 @@ from cortico.files.writing import write_text
 from cortico.frontends.spec_file import spec_to_json
 from cortico.ir.network import Network, Node
 from cortico.page.data import json_text
+from cortico.page.frame import asset, framed
 from cortico.page.model_data import ModelData
-from cortico.page.stage import asset, stage_html
+from cortico.page.stage import stage_html
 from cortico.page.svg import svg
 from cortico.page.tables import audit_html, circuit_tables, passes_html, proof_html, table_html
 from cortico.passes import NetworkStep, Step
@@ -30,7 +31,7 @@ from cortico.pictures import require_drawable
 from cortico.pictures.hierarchy import hierarchy_scene
 from cortico.pictures.titles import size_of
 from cortico.report.networks import network_tables
-from cortico.report.words import one_line, quantity
+from cortico.report.words import quantity
 from cortico.spec import ModelSpec
 from cortico.verify.claims import Claim
 
@@ -66,21 +67,18 @@ def model_page_html(page: ModelPage) -> str:
         require_drawable(each.circuit)
     levels = quantity(len(network.levels), "level")
     scene = hierarchy_scene(network, page.sizes)
-    return Template(asset("model.html")).substitute(
-        title=escape(one_line(network.name)),
-        size=escape(
+    places = {
+        "size": escape(
             f"{levels}, {size_of(known.flat)}, {quantity(known.flat.counts().parameters, 'parameter')}"
         ),
-        style=asset("page.css"),
-        width=round(_SCALE * scene.width),
-        hierarchy=svg(scene, "map", "Levels and blocks of the model"),
-        blocks="\n".join(_block(page, name, found) for name, found in audits.items()),
-        tables="\n".join(map(table_html, network_tables(network, page.steps, page.across))),
-        proof=proof_html(page.claims),
-        spec=_NO_SPEC if page.spec is None else f"<pre>{escape(spec_to_json(page.spec))}</pre>",
-        data=json_text(known.record(audits)),
-        script="\n".join(map(asset, _SCRIPTS)),
-    )
+        "width": round(_SCALE * scene.width),
+        "hierarchy": svg(scene, "map", "Levels and blocks of the model"),
+        "blocks": "\n".join(_block(page, name, found) for name, found in audits.items()),
+        "tables": "\n".join(map(table_html, network_tables(network, page.steps, page.across))),
+        "proof": proof_html(page.claims),
+        "spec": _NO_SPEC if page.spec is None else f"<pre>{escape(spec_to_json(page.spec))}</pre>",
+    }
+    return framed(network.name, "model.html", places, json_text(known.record(audits)), _SCRIPTS)
 
 
 def write_model_page(page: ModelPage, path: Path, *, force: bool = False) -> None:

@@ -71,13 +71,9 @@ class ModelData:
         }
 
     def _levels(self) -> Iterator[tuple[str, Record]]:
-        levels: dict[str, list[Node]] = {}
-        for node in self.network.nodes:
-            path = level_of(node.path)
-            if path is not None:
-                levels.setdefault(path, []).append(node)
-        for path, nodes in levels.items():
-            yield path, {"nodes": [node.path for node in nodes], **self._counts(nodes)}
+        for level in self.network.levels:
+            paths = [node.path for node in level.nodes]
+            yield level.path, {"nodes": paths, **self._counts(level.nodes)}
 
     def _node(self, node: Node) -> Record:
         block, sizes = self.network.block_names[node.circuit], self._sizes[node.path].items()

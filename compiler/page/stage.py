@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from html import escape
-from importlib.resources import files
 from string import Template
 
 from cortico.ir import Circuit
+from cortico.page.frame import asset
 from cortico.page.svg import svg
 from cortico.pictures import SCENES
 
@@ -16,11 +16,6 @@ VIEWS = {
     "areas": ("All areas", "All areas, and what joins them and the thalamus"),
     "microcolumn": ("One microcolumn", "The cells of one microcolumn"),
 }
-
-
-def asset(name: str) -> str:
-    """The text of a file of `assets/`."""
-    return (files("cortico.page") / "assets" / name).read_text(encoding="utf-8")
 
 
 def stage_html(circuit: Circuit, more: str, name: str = "") -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from cortico.ir import Circuit
 from cortico.ir.counts import Count
 from cortico.ir.network import Network
 from cortico.ir.options import OptionSet
+
+_Stage = TypeVar("_Stage", bound=Circuit | Network)
 
 #: Size assumed for a symbolic axis when a pass weighs costs.
 NOMINAL_SIZE = 1024
@@ -81,9 +83,9 @@ class NetworkPass(AnyPass):
         return {}
 
 
-def last(circuit: Circuit, stages: Iterator[Circuit]) -> Circuit:
-    """The last of several stages; `circuit` itself when there are none."""
-    return deque([circuit, *stages], maxlen=1).pop()
+def last(given: _Stage, stages: Iterator[_Stage]) -> _Stage:
+    """The last of several stages of a circuit or a network; `given` itself when there are none."""
+    return deque([given, *stages], maxlen=1).pop()
 
 
 def nominal(circuit: Circuit) -> Circuit:

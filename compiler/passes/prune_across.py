@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +13,7 @@ from cortico.ir.analysis.axes import output_axes, read_alike
 from cortico.ir.network import Network, Node, Port, Wire, network
 from cortico.ir.paths import prefix
 from cortico.ir.rewrite import joined_axes, map_populations, readings
-from cortico.passes.base import NetworkPass
+from cortico.passes.base import NetworkPass, last
 from cortico.passes.dead_indices import cut, may_cut, silent_along, unheard_along
 from cortico.passes.naming import named_apart
 from cortico.passes.prune_dead import NOTHING, silent_populations, without_effectless
@@ -39,7 +38,7 @@ class PruneAcross(NetworkPass):
     name = "prune-across"
 
     def run(self, network: Network) -> Network:
-        return deque([network, *self.stages(network)], maxlen=1).pop()
+        return last(network, self.stages(network))
 
     def stages(self, network: Network) -> Iterator[Network]:
         changed = True

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cortico.ir import CellClass, Circuit
-from cortico.ir.network import Network
-from cortico.ir.network.sizes import sizes_of_nodes, with_sizes
+from cortico.ir.network import Network, placed
 from cortico.passes import Step
 from cortico.pictures.glyphs import cell
 from cortico.pictures.grid import BANDS, band_of
@@ -112,8 +111,8 @@ def placed_step(
 
 
 def _placed(network: Network, path: str, circuit: Circuit, numbers: Mapping[str, int]) -> Circuit:
-    placed = replace(with_sizes(circuit, sizes_of_nodes(network)[path]), name=path)
-    return placed.bind(**{s: n for s, n in numbers.items() if s in placed.symbols})
+    found = placed(network, path, circuit)
+    return found.bind(**{s: n for s, n in numbers.items() if s in found.symbols})
 
 
 def _rule(start: Point, length: float) -> Mark:

@@ -19,7 +19,12 @@ def circuit_at(made: Network, path: str) -> Circuit:
 
     CircuitError where there is no such node.
     """
-    return replace(with_sizes(made[path].whole, sizes_of_nodes(made)[path]), name=path)
+    return placed(made, path, made[path].whole)
+
+
+def placed(made: Network, path: str, circuit: Circuit) -> Circuit:
+    """A circuit of the node at a path, as a pass has it or without numbers, called and sized as `circuit_at` does."""
+    return replace(with_sizes(circuit, sizes_of_nodes(made)[path]), name=path)
 
 
 def part_up_to(made: Network, path: str) -> Network:
