@@ -67,7 +67,7 @@ def interpret(
     circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None
 ) -> dict[str, np.ndarray]:
     """The rates of every population (float64, over its axes) for one example without batch axes."""
-    interpreter = _interpreter(circuit, inputs, parameters)
+    interpreter = interpreter_of(circuit, inputs, parameters)
     with np.errstate(over="ignore", invalid="ignore"):
         rates = interpreter.rates()
         if _are_held(interpreter, rates) or not _are_finite(interpreter.tensors):
@@ -75,7 +75,7 @@ def interpret(
         return WideInterpreter(circuit, interpreter.sizes, interpreter.tensors).rates()
 
 
-def _are_held(interpreter: _Interpreter, rates: Arrays) -> bool:
+def _are_held(interpreter: Interpreter, rates: Arrays) -> bool:
     """Whether floats hold all rates: none is infinite, and no exponential lost digits or became 0."""
     if not _are_finite(rates):
         return False
@@ -95,20 +95,23 @@ def currents(
     parameters: Arrays | None = None,
 ) -> dict[str, np.ndarray]:
     """The current of every compartment of a population, over its axes, at rates from `interpret`."""
-    interpreter = _interpreter(circuit, inputs, parameters)
+    interpreter = interpreter_of(circuit, inputs, parameters)
     interpreter.computed = dict(rates)
     return {c.name: interpreter.current(population, c) for c in population.compartments}
 
 
-def _interpreter(circuit: Circuit, inputs: Arrays, parameters: Arrays | None) -> _Interpreter:
+def interpreter_of(circuit: Circuit, inputs: Arrays, parameters: Arrays | None) -> Interpreter:
+    """An interpreter of one example without batch axes, whose inputs are checked."""
     inputs, symbols = given_inputs(circuit, inputs)
     given = as_rates(circuit, all_live(circuit, inputs, symbols))
     tensors = {**parameter_values(circuit, symbols, parameters), **given}
     tensors = {name: np.asarray(array, dtype=np.float64) for name, array in tensors.items()}
-    return _Interpreter(circuit, circuit.sizes(symbols), tensors)
+    return Interpreter(circuit, circuit.sizes(symbols), tensors)
 
 
-class _Interpreter:
+class Interpreter:
+    """The rates of a circuit; `computed` is what a population hands on, by name. `tensors` are float64."""
+
     def __init__(self, circuit: Circuit, sizes: dict[str, int], tensors: Arrays) -> None:
         self.circuit, self.sizes, self.tensors = circuit, sizes, tensors
         self.computed: dict[str, np.ndarray] = {}
@@ -147,9 +150,13 @@ class _Interpreter:
             total = total + self.synaptic(population, projection)
         return total
 
+    def handed_on(self, projection: Projection) -> np.ndarray:
+        """The rates that arrive at the synapses of a projection, over the axes of its source."""
+        return self.computed[projection.pre]
+
     def synaptic(self, post: Population, projection: Projection) -> np.ndarray:
         pre = self.circuit.heard(projection)
-        rate = (self.computed[pre.name], pre.axes)
+        rate = (self.handed_on(projection), pre.axes)
         return self.summed(post.axes, [rate], projection.weight, projection.domain)
 
     def summed(

@@ -15,7 +15,15 @@ from cortico.ir.errors import (
     UnsupportedError,
 )
 from cortico.ir.invariants import check
-from cortico.ir.population import Compartment, Effect, Population, Projection
+from cortico.ir.population import (
+    Compartment,
+    Delay,
+    DelayUnit,
+    Effect,
+    Integration,
+    Population,
+    Projection,
+)
 from cortico.ir.regions import CellClass, Region
 from cortico.ir.tensors import (
     Formula,
@@ -38,6 +46,8 @@ __all__ = [
     "CircuitError",
     "Compartment",
     "CorticoError",
+    "Delay",
+    "DelayUnit",
     "Domain",
     "Effect",
     "Extent",
@@ -45,6 +55,7 @@ __all__ = [
     "Gain",
     "Input",
     "InputKind",
+    "Integration",
     "Output",
     "Parameter",
     "PassError",

@@ -11,7 +11,7 @@ from cortico.ir.axes import Axis, Extent, Role, Unfold
 from cortico.ir.circuit import Circuit, Output
 from cortico.ir.domain import EVERYWHERE, Domain
 from cortico.ir.invariants import check
-from cortico.ir.population import Compartment, Population, Projection
+from cortico.ir.population import Compartment, Delay, Integration, Population, Projection
 from cortico.ir.regions import CellClass, Region
 from cortico.ir.tensors import Formula, Input, InputKind, Parameter, TensorRef, Weight
 
@@ -67,10 +67,20 @@ class CircuitBuilder:
         compartments: Sequence[Compartment],
         transfer: str = "identity",
         domain: Domain = EVERYWHERE,
+        integrates: Integration | None = None,
     ) -> str:
         """Add a population; returns its name."""
         self._populations.append(
-            Population(name, tuple(axes), region, cell_class, tuple(compartments), transfer, domain)
+            Population(
+                name,
+                tuple(axes),
+                region,
+                cell_class,
+                tuple(compartments),
+                transfer,
+                domain,
+                integrates=integrates,
+            )
         )
         return name
 
@@ -83,11 +93,12 @@ class CircuitBuilder:
         compartment: str,
         weight: Weight = Weight(),
         domain: Domain = EVERYWHERE,
+        delay: Delay | None = None,
     ) -> str:
         """Add a projection, from a population or from one read at other axes; returns its name."""
         source = TensorRef(pre, ()) if isinstance(pre, str) else pre
         ends = (source.name, post, compartment)
-        self._projections.append(Projection(name, *ends, weight, domain, source.axes))
+        self._projections.append(Projection(name, *ends, weight, domain, source.axes, delay))
         return name
 
     @kind

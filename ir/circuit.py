@@ -121,15 +121,44 @@ class Circuit:
 
     @cached_property
     def order(self) -> tuple[Population, ...]:
-        """Populations so that each comes after all that project to it. CircuitError on a cycle."""
-        sorter = TopologicalSorter(
-            {p.name: [q.pre for q in self.projections_onto(p.name)] for p in self.populations}
-        )
+        """Populations so that each comes after all that project to it.
+
+        CircuitError for a circuit that lives in time: its rates are not made one after another. What it is
+        at rest is another circuit (`cortico.ir.analysis.rest.at_rest`).
+        """
+        if self.lives_in_time:
+            kinds = [f"{p.name} integrates" for p in self.populations if p.integrates]
+            kinds += [f"{p.name} has a delay" for p in self.projections if p.delay]
+            listed = clipped(", ".join(kinds), _LONGEST)
+            raise CircuitError(f"circuit {named(self.name)} lives in time: {listed}")
+        return self._sorted(self.projections, "has a cycle")
+
+    @cached_property
+    def order_in_time(self) -> tuple[Population, ...]:
+        """The same where what a population hears from before does not count. CircuitError on a cycle without delay."""
+        at_once = [p for p in self.projections if not self.is_from_before(p)]
+        return self._sorted(at_once, "has a cycle in which nothing has a delay or integrates")
+
+    def _sorted(self, projections: Iterable[Projection], problem: str) -> tuple[Population, ...]:
+        before: dict[str, list[str]] = {p.name: [] for p in self.populations}
+        for projection in projections:
+            before[projection.post].append(projection.pre)
         try:
-            return tuple(self._populations[name] for name in sorter.static_order())
+            return tuple(self._populations[n] for n in TopologicalSorter(before).static_order())
         except CycleError as error:
             loop = clipped(" -> ".join(error.args[1]), _LONGEST)
-            raise CircuitError(f"circuit {named(self.name)} has a cycle: {loop}") from None
+            raise CircuitError(f"circuit {named(self.name)} {problem}: {loop}") from None
+
+    def is_from_before(self, projection: Projection) -> bool:
+        """Whether what a projection brings was there before: it has a delay, or its source integrates."""
+        return (
+            projection.delay is not None or self.population(projection.pre).integrates is not None
+        )
+
+    @cached_property
+    def lives_in_time(self) -> bool:
+        """Whether it has delays or cells that integrate: then its rates depend on what was before."""
+        return any(p.integrates for p in self.populations) or any(p.delay for p in self.projections)
 
     # ---- sizes ---------------------------------------------------------------------------------
 

@@ -12,8 +12,9 @@ from cortico.ir.axes import Extent
 from cortico.ir.circuit import Circuit
 from cortico.ir.domain import Domain, coupled_axes, restrict
 from cortico.ir.errors import CircuitError, bullet_list, named, near_name, shown
-from cortico.ir.limits import AXES, COMPARTMENTS, SIZE
+from cortico.ir.limits import AXES, COMPARTMENTS, LONGEST_DELAY, SIZE
 from cortico.ir.paths import PATH, prefix
+from cortico.ir.population import DelayUnit
 from cortico.ir.regions import CellClass, Region
 from cortico.ir.tensors import (
     FLOATS,
@@ -347,12 +348,41 @@ def compartments_receive_something(circuit: Circuit) -> Violations:
                 yield f"compartment {population.name}.{compartment.name} receives nothing"
 
 
-def graph_is_acyclic(circuit: Circuit) -> Violations:
-    """Each population can be computed from those before it."""
+def cycles_have_delays(circuit: Circuit) -> Violations:
+    """Each population can be computed from those before it, and from what was before."""
     try:
-        _ = circuit.order
+        _ = circuit.order_in_time
     except CircuitError as error:
         yield str(error)
+
+
+def times_are_positive(circuit: Circuit) -> Violations:
+    """Delays and paces of integration are positive numbers, steps whole ones, and starts finite."""
+    for projection in circuit.projections:
+        delay = projection.delay
+        if delay is None:
+            continue
+        whole = delay.unit is not DelayUnit.STEPS or delay.amount == math.floor(delay.amount)
+        if not 0 < delay.amount <= LONGEST_DELAY or not whole:
+            kind = "a whole number of steps" if delay.unit is DelayUnit.STEPS else "a number of ms"
+            yield (
+                f"projection {projection.name!r} has delay {delay.amount} {delay.unit}, expected {kind} "
+                f"above 0 and up to {LONGEST_DELAY:,}"
+            )
+    for population in circuit.populations:
+        own = population.integrates
+        if own and not (0 < own.rate < math.inf and math.isfinite(own.start)):
+            yield (
+                f"population {population.name!r} integrates {own.rate} per ms from {own.start}, expected a "
+                "positive finite number, and a finite one"
+            )
+
+
+def time_is_of_one_kind(circuit: Circuit) -> Violations:
+    """Tokens one after another are presented until all is at rest: no delays and no integrating cells meet them."""
+    clock = [axis.name for axis in circuit.axes if axis.in_time]
+    if clock and circuit.lives_in_time:
+        yield f"axes {', '.join(clock)} unfold in time, where cells neither integrate nor hear with delays"
 
 
 #: Rules in groups; each group may rely on the groups before it.
@@ -376,6 +406,8 @@ RULES: tuple[tuple[Rule, ...], ...] = (
         outputs_read_populations,
         domains_fit_axes,
         compartments_receive_something,
-        graph_is_acyclic,
+        times_are_positive,
+        time_is_of_one_kind,
+        cycles_have_delays,
     ),
 )

@@ -32,6 +32,8 @@ TABLE_NUMBERS = 2**28
 AXES = 24
 #: Compartments of a population.
 COMPARTMENTS = 64
+#: A delay is at most so many ms, or steps: each is kept by whoever hears it.
+LONGEST_DELAY = 10_000
 #: The exponent of a size in a gain is at most this, and so is its denominator.
 EXPONENT = 16
 

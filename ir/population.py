@@ -31,11 +31,43 @@ class Compartment:
 
 
 @dataclass(frozen=True)
+class Integration:
+    """Cells that integrate: `dr/dt = rate · φ(I)`, from `start` on; φ(I) is what they would fire else.
+
+    `rate` is a number per ms. At rest their I is where φ is 0, whatever they were before.
+    """
+
+    rate: float
+    start: float = 0.0
+
+
+class DelayUnit(StrEnum):
+    """What a delay is counted in."""
+
+    MS = "ms"
+    STEPS = "steps"  #: of the clock of a run, one at least
+
+
+@dataclass(frozen=True)
+class Delay:
+    """How long a spike travels: what a cell hears is what its source handed on that long before."""
+
+    amount: float
+    unit: DelayUnit = DelayUnit.MS
+
+    def __str__(self) -> str:
+        number = int(self.amount) if self.unit is DelayUnit.STEPS else self.amount
+        return f"{number} {self.unit}"
+
+
+@dataclass(frozen=True)
 class Population:
     """Neurons of one cell class in one region, one per index tuple of `axes` inside `domain`.
 
     `rate = transfer(Π multiplying compartments / Π dividing compartments)`. Division by zero gives
     zero, so that factors and divisors may be applied in any order.
+
+    With `integrates` the cells integrate what would be their rate.
 
     `path` is that of the block of a network to which it belongs, such as `layer[3].attention`.
     """
@@ -48,6 +80,7 @@ class Population:
     transfer: str = "identity"
     domain: Domain = EVERYWHERE
     path: str = ""
+    integrates: Integration | None = None
 
     def compartment(self, name: str) -> Compartment:
         """The compartment called `name`. KeyError when there is none."""
@@ -67,6 +100,8 @@ class Projection:
 
     `at` are the axes that `pre` is read at, in the order of its own: `relay` over [i, m] read at (j, m)
     is relay[j, m], keys of source tokens. Empty: its own. `Circuit.heard` is the population so read.
+
+    `delay` is how long a signal takes; None is the shortest time that a run knows.
     """
 
     name: str
@@ -76,6 +111,7 @@ class Projection:
     weight: Weight = Weight()
     domain: Domain = EVERYWHERE
     at: tuple[str, ...] = ()
+    delay: Delay | None = None
 
     def plain(self, pre: Population) -> Projection:
         """The same, without the axes that it reads `pre` at where they are its own."""

@@ -20,7 +20,15 @@ from cortico.ir.errors import CircuitError
 from cortico.ir.invariants import check
 from cortico.ir.limits import EXPONENT, TEXT_BYTES
 from cortico.ir.paths import PATH
-from cortico.ir.population import Compartment, Effect, Population, Projection
+from cortico.ir.population import (
+    Compartment,
+    Delay,
+    DelayUnit,
+    Effect,
+    Integration,
+    Population,
+    Projection,
+)
 from cortico.ir.regions import CellClass, Region
 from cortico.ir.tensors import FLOATS, Formula, Gain, Input, InputKind, Parameter, TensorRef, Weight
 from cortico.ir.text.line import Line, lines_of
@@ -224,11 +232,14 @@ def _read_population(line: Line, draft: Draft) -> None:
     region = Region(line.one_of(Region, "a region"))
     cell_class = CellClass(line.one_of(CellClass, "a cell class"))
     transfer = "identity"
-    if not line.at_end and not line.sees("at", "where"):
-        transfer = line.name("a transfer function, 'at' or 'where'")
+    if not line.at_end and not line.sees("integrates", "at", "where"):
+        transfer = line.name("a transfer function, 'integrates', 'at' or 'where'")
+    integrates = _integration(line) if line.accept("integrates") else None
     path = line.take(PATH, "a path such as layer[3].attention") if line.accept("at") else ""
     domain = _where(line)
-    draft.populations.append(Population(name, axes, region, cell_class, (), transfer, domain, path))
+    draft.populations.append(
+        Population(name, axes, region, cell_class, (), transfer, domain, path, integrates)
+    )
     draft.compartments.append([])
 
 
@@ -249,7 +260,9 @@ def _read_projection(line: Line, draft: Draft) -> None:
     line.expect(".")
     compartment = line.name("the name of a compartment")
     weight = _weight(line) if line.accept("weight") else Weight()
-    draft.projections.append(Projection(name, pre, post, compartment, weight, _where(line), at))
+    delay = _delay(line) if line.accept("delay") else None
+    ends = (pre, post, compartment)
+    draft.projections.append(Projection(name, *ends, weight, _where(line), at, delay))
 
 
 def _read_output(line: Line, draft: Draft) -> None:
@@ -284,6 +297,22 @@ def read_string(line: Line) -> str:
         return str(json.loads(text))
     except ValueError:
         line.complain(f"{text} is no JSON string")
+
+
+def _number(line: Line, what: str) -> float:
+    return float(line.take(_NUMBER, what))
+
+
+def _integration(line: Line) -> Integration:
+    rate = _number(line, "a number per ms")
+    line.expect("per")
+    line.expect("ms")
+    return Integration(rate, _number(line, "the rate at the start") if line.accept("from") else 0.0)
+
+
+def _delay(line: Line) -> Delay:
+    amount = _number(line, "a delay such as 1.5 ms or 2 steps")
+    return Delay(amount, DelayUnit(line.one_of(DelayUnit, "the unit of a delay")))
 
 
 def _extent(line: Line) -> Extent:
