@@ -131,15 +131,15 @@ class Circuit:
             kinds += [f"{p.name} has a delay" for p in self.projections if p.delay]
             listed = clipped(", ".join(kinds), _LONGEST)
             raise CircuitError(f"circuit {named(self.name)} lives in time: {listed}")
-        return self._sorted(self.projections, "has a cycle")
+        return self._sorted(self.projections, "")
 
     @cached_property
     def order_in_time(self) -> tuple[Population, ...]:
         """The same where what a population hears from before does not count. CircuitError on a cycle without delay."""
         at_once = [p for p in self.projections if not self.is_from_before(p)]
-        return self._sorted(at_once, "has a cycle in which nothing has a delay or integrates")
+        return self._sorted(at_once, ", in which nothing has a delay or integrates")
 
-    def _sorted(self, projections: Iterable[Projection], problem: str) -> tuple[Population, ...]:
+    def _sorted(self, projections: Iterable[Projection], remark: str) -> tuple[Population, ...]:
         before: dict[str, list[str]] = {p.name: [] for p in self.populations}
         for projection in projections:
             before[projection.post].append(projection.pre)
@@ -147,7 +147,7 @@ class Circuit:
             return tuple(self._populations[n] for n in TopologicalSorter(before).static_order())
         except CycleError as error:
             loop = clipped(" -> ".join(error.args[1]), _LONGEST)
-            raise CircuitError(f"circuit {named(self.name)} {problem}: {loop}") from None
+            raise CircuitError(f"circuit {named(self.name)} has a cycle: {loop}{remark}") from None
 
     def is_from_before(self, projection: Projection) -> bool:
         """Whether what a projection brings was there before: it has a delay, or its source integrates."""

@@ -6,7 +6,9 @@
 
 For softmax a mask cell per microcolumn exponentiates the summed scores, and a PV pool per head and
 query divides the deep cells: deep = mask · value / pool. The paper gives the linear circuit; mask
-cell and pool are its softmax extension. Scores with a soft cap have a cell per microcolumn that saturates,
+cell and pool are its softmax extension. With `normalisation = "feedback"` the pool does not divide: it
+integrates Σ_j mask - 1 and is subtracted from the scores, so that mask cells settle to the softmax itself
+(`cortico.ir.analysis.rest` has the algebra). Scores with a soft cap have a cell per microcolumn that saturates,
 capped = tanh(score / cap), under a constant shunt. Cell classes and the layer of the pool are our assumptions.
 
 An extra source token has a microcolumn per head and query, whose key and value are constant drive:
@@ -17,7 +19,16 @@ An extra source token has a microcolumn per head and query, whose key and value 
 
 from __future__ import annotations
 
-from cortico.ir import CellClass, Circuit, Compartment, Effect, Gain, Region, Weight
+from cortico.ir import (
+    CellClass,
+    Circuit,
+    Compartment,
+    Effect,
+    Gain,
+    Integration,
+    Region,
+    Weight,
+)
 from cortico.lowering.content import (
     bring_content,
     keep_relay,
@@ -31,7 +42,7 @@ from cortico.lowering.content import (
     value_weight,
 )
 from cortico.lowering.streams import Streams, reads
-from cortico.spec import AttentionSpec, Kernel, PositionBias
+from cortico.spec import AttentionSpec, Kernel, Normalisation, PositionBias
 from cortico.spec.weights import Weights
 
 
@@ -111,6 +122,16 @@ def _softmax_cells(streams: Streams, scores: str, gain: Gain) -> str:
     b.project(name, scores, gates, "basal", Weight(gain=gain))
     if streams.spec.key_padding:
         gates = _gated_mask(streams, gates)
+    if streams.spec.normalisation is Normalisation.FEEDBACK:
+        _feedback_pool(streams, gates)
+    else:
+        _dividing_pool(streams, gates)
+    return gates
+
+
+def _dividing_pool(streams: Streams, gates: str) -> None:
+    """The PV pool of all mask cells of a query; it divides the deep cells."""
+    axes, b = streams.axes, streams.builder
     pool = b.population(
         "pool", (*axes.head, axes.query), Region.L5, CellClass.PV, [Compartment("soma")]
     )
@@ -119,7 +140,31 @@ def _softmax_cells(streams: Streams, scores: str, gain: Gain) -> str:
         sink = Compartment("basal", drive=(reads("sink", *axes.head),))
         b.population("sink", axes.head, Region.L23, CellClass.IT, [sink], transfer="exp")
         b.project("pool_sink", "sink", pool, "soma")
-    return gates
+
+
+def _feedback_pool(streams: Streams, gates: str) -> None:
+    """The PV pool that integrates how far the mask cells of a query are from 1 together, and inhibits them.
+
+    It stays as it is where a query has no source token at all: what says how many there are, over itself, is 0.
+    """
+    axes, b, spec = streams.axes, streams.builder, streams.spec
+    may_be_alone = spec.key_padding and not (spec.sink or spec.extra_source)
+    own, less = (*axes.head, axes.query), Weight(gain=Gain(-1.0))
+    parts = [Compartment("soma", drive=(less,))]
+    if may_be_alone:
+        parts += [Compartment("live"), Compartment("shunt", Effect.DIVIDES)]
+    pace = Integration(float(spec.feedback.rate), float(spec.feedback.start))
+    pool = b.population("pool", own, Region.L23, CellClass.PV, parts, "tanh", integrates=pace)
+    b.project("pool_mask", gates, pool, "soma")
+    b.project("inhibition", pool, "mask", "basal", less)
+    if may_be_alone:
+        for name, part in (("live", "live"), ("live_shunt", "shunt")):
+            b.project(name, "matrix_keep", pool, part, domain=streams.domain)
+    if spec.sink:
+        sink = Compartment("basal", drive=(reads("sink", *axes.head),))
+        b.population("sink", own, Region.L23, CellClass.IT, [sink], transfer="exp")
+        b.project("inhibition_sink", pool, "sink", "basal", less)
+        b.project("pool_sink", "sink", pool, "soma")
 
 
 def _gated_mask(streams: Streams, mask: str) -> str:
@@ -142,13 +187,14 @@ def _deep_cells(streams: Streams, gates: str, lateral: Gain = Gain()) -> None:
     """L5 cells, one per microcolumn and value feature: value (basal) gated by the mask (apical)."""
     axes, b, spec = streams.axes, streams.builder, streams.spec
     linear = spec.kernel is Kernel.LINEAR
+    shunted = not linear and spec.normalisation is Normalisation.DIVISION
     compartments = [
         Compartment("basal", drive=value_drive(streams)),
         Compartment("apical", drive=_position_bias(streams) if linear else ()),
     ]
     if linear and spec.key_padding:
         compartments.append(Compartment("tuft"))
-    if not linear:
+    if shunted:
         compartments.append(Compartment("shunt", Effect.DIVIDES))
     deep = b.population(
         "deep",
@@ -162,26 +208,31 @@ def _deep_cells(streams: Streams, gates: str, lateral: Gain = Gain()) -> None:
     b.project("gate", gates, deep, "apical", Weight(gain=lateral))
     if linear and spec.key_padding:
         b.project("keep", keep_relay(streams), deep, "tuft")
-    if not linear:
+    if shunted:
         b.project("shunt", "pool", deep, "shunt")
 
 
 def _extra_column(streams: Streams) -> None:
     """The microcolumns of a source token that no relay brings; no mask and no padding hides it."""
     axes, b, spec = streams.axes, streams.builder, streams.spec
-    own, shunted = (*axes.head, axes.query), spec.kernel is Kernel.SOFTMAX
+    own, softmax = (*axes.head, axes.query), spec.kernel is Kernel.SOFTMAX
+    feedback = softmax and spec.normalisation is Normalisation.FEEDBACK
+    shunted = softmax and not feedback
     key = Compartment("apical", drive=(reads("extra_K", *axes.group, *axes.key),))
     parts = [key, Compartment("basal", drive=query_drive(streams))]
     scores = b.population("extra_superficial", (*own, *axes.key), Region.L23, CellClass.IT, parts)
     b.project("extra_query", streams.query_relay, scores, "basal", query_weight(streams))
     gates, lateral = scores, score_gain(streams)
-    if shunted:
+    if softmax:
         gates = b.population(
             "extra_mask", own, Region.L23, CellClass.IT, [Compartment("basal")], transfer="exp"
         )
         b.project("extra_score", scores, gates, "basal", Weight(gain=lateral))
         b.project("pool_extra", gates, "pool", "soma")
         lateral = Gain()
+    if feedback:
+        less = Weight(gain=Gain(-1.0))
+        b.project("inhibition_extra", "pool", "extra_mask", "basal", less)
     value = Compartment("basal", drive=(reads("extra_V", *axes.group, axes.value),))
     parts = [value, Compartment("apical"), *[Compartment("shunt", Effect.DIVIDES)] * shunted]
     deep = b.population("extra_deep", (*own, axes.value), Region.L5, CellClass.PT, parts)

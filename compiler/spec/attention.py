@@ -63,6 +63,15 @@ class RotaryStyle(StrEnum):
     INTERLEAVED = "interleaved"  #: feature 2p with feature 2p + 1 (GPT-J, RoFormer)
 
 
+class Normalisation(StrEnum):
+    """How inhibition makes a softmax of the exponentials of scores."""
+
+    DIVISION = "division"  #: a pool of all of them divides the deep cells
+    FEEDBACK = (
+        "feedback"  #: a pool integrates how far their sum is from 1, and is subtracted from scores
+    )
+
+
 class PositionBias(StrEnum):
     """An additive bias of the scores that depends on positions."""
 
@@ -176,6 +185,22 @@ class Bias(Record):
 
 
 @dataclass(frozen=True)
+class Feedback(Record):
+    """The pool of `normalisation = "feedback"`: m' = rate · tanh(Σ mask - 1) per ms, from m = start on.
+
+    What is settled to depends on neither. No mask cell fires above 1 on the way where m starts above all scores
+    by the logarithm of their number, and cells are prospective.
+    """
+
+    rate: Annotated[float, number(1e-6, 1e6, "a positive number per ms")] = 1.0
+    start: Annotated[float, number(-MOST, MOST, "a finite number")] = 20.0
+
+    if TYPE_CHECKING:
+
+        def __init__(self, rate: Number = ..., start: Number = ...) -> None: ...
+
+
+@dataclass(frozen=True)
 class Thalamus(Record):
     """Which thalamic class carries what. The paper's text does not settle it: it is a setting."""
 
@@ -221,6 +246,8 @@ class AttentionSpec(Record):
         None  #: tokens of the context; symbol `n_context` by default
     )
     kernel: Kernel = Kernel.SOFTMAX
+    normalisation: Normalisation = Normalisation.DIVISION
+    feedback: Annotated[Feedback, Switch(Feedback, Feedback)] = field(default_factory=Feedback)
     mask: Mask = Mask.NONE
     window: Size | None = (
         None  #: tokens of the sliding window to one side, the query's own included
@@ -258,6 +285,8 @@ class AttentionSpec(Record):
             tokens: Whole | str = ...,
             context_tokens: Whole | str | None = ...,
             kernel: Kernel | str = ...,
+            normalisation: Normalisation | str = ...,
+            feedback: Feedback | Table = ...,
             mask: Mask | str = ...,
             window: Whole | None = ...,
             key_padding: Flag = ...,
@@ -350,6 +379,11 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
         yield "position_bias = table needs numbers for tokens (and context_tokens), not symbols"
     if spec.sink and spec.kernel is not Kernel.SOFTMAX:
         yield f"sink joins the softmax, but kernel = {spec.kernel}"
+    if spec.normalisation is Normalisation.FEEDBACK:
+        if spec.kernel is not Kernel.SOFTMAX:
+            yield f"normalisation = feedback makes a softmax, but kernel = {spec.kernel}"
+    elif spec.feedback != Feedback():
+        yield "feedback tells of a pool that integrates: set normalisation = feedback"
     if spec.extra_source:
         yield from _not_for_an_extra_source(spec)
     if spec.microcircuit is Microcircuit.MEMORY:

@@ -8,7 +8,7 @@ where compartments multiply and subtract where they divide, and every output mus
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from cortico.ir.analysis import once
@@ -59,13 +59,23 @@ class _MixedDegreesError(Exception):
 
 
 def _shift_cancels(circuit: Circuit, group: ShiftGroup) -> bool:
+    degrees = scaling_degrees(circuit, group, [p.name for p in circuit.populations])
+    return all(degrees.get(output.source.name) == 0 for output in circuit.outputs)
+
+
+def scaling_degrees(circuit: Circuit, group: ShiftGroup, among: Collection[str]) -> dict[str, int]:
+    """The degree in which each population `among` those of a circuit scales with the cells of a group.
+
+    `among` holds with each population those that it hears. Empty where a sum has terms that scale differently.
+    """
     degrees: dict[str, int] = {}
     try:
         for population in circuit.order:
-            degrees[population.name] = _degree(circuit, population, group, degrees)
+            if population.name in among:
+                degrees[population.name] = _degree(circuit, population, group, degrees)
     except _MixedDegreesError:
-        return False
-    return all(degrees[output.source.name] == 0 for output in circuit.outputs)
+        return {}
+    return degrees
 
 
 def _degree(

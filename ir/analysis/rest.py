@@ -1,0 +1,295 @@
+"""What a circuit that lives in time is at rest: a feed-forward circuit whose populations fire the same.
+
+Delays do not matter where nothing moves. A pool that integrates is at rest where its I is 0. One kind of loop has a
+rest that is known for all sizes, softmax by feedback inhibition:
+
+    mask_j = e^(s_j - m)        dm/dt = rate · φ(Σ_j mask_j - 1),    φ(x) = 0 at x = 0 only
+
+At rest Σ_j e^(s_j) e^(-m) = 1, which one m solves where the sum S of all e^(s_j) is positive: e^(-m) = 1 / S, and
+so mask_j = e^(s_j) / S. It is stable: near rest, cells with a membrane time τ obey λ² + λ/τ + rate/τ = 0, whose
+roots have negative real parts for every rate > 0, and prospective ones λ = -rate. This is our derivation; Granier &
+Senn have no softmax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from cortico.ir.analysis import once
+from cortico.ir.analysis.signs import Signs
+from cortico.ir.analysis.softmax import ShiftGroup, scaling_degrees
+from cortico.ir.circuit import Circuit
+from cortico.ir.errors import CircuitError, clipped, named
+from cortico.ir.population import Compartment, Effect, Population, Projection
+from cortico.ir.rewrite import (
+    fresh,
+    leading_to,
+    map_populations,
+    map_projections,
+    names_in,
+    reachable_from,
+    replace_population,
+)
+from cortico.ir.tensors import Gain, Weight
+
+#: Transfer functions that are 0 at 0 and nowhere else: strictly increasing ones.
+ZERO_AT_ZERO = frozenset({"identity", "tanh", "erf"})
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """A pool that integrates, and the exponential cells that it inhibits until they sum to 1."""
+
+    pool: str
+    members: tuple[str, ...]
+    between: tuple[
+        str, ...
+    ]  #: members, and cells that bring their sum to the pool, each after those it hears
+
+
+@once
+def at_rest(circuit: Circuit) -> Circuit:
+    """The feed-forward circuit with the same rates at rest; `circuit` itself where it does not live in time.
+
+    Members of a loop are divided by the sum of what they would be without it; the pool itself is left out, unless
+    something else hears it or it is an output: then it is the logarithm of that sum. CircuitError for loops
+    whose rest is not known.
+    """
+    if not circuit.lives_in_time:
+        return circuit
+    found = feedback_loops(circuit)
+    resting = map_projections(opened(circuit, found), lambda p: replace(p, delay=None))
+    for loop in found:
+        resting = _divided(resting, loop)
+    try:
+        _ = resting.order
+    except CircuitError:
+        raise CircuitError(
+            f"circuit {named(circuit.name)} has a loop whose rest is not known in closed form: "
+            f"{_loop(circuit)}"
+        ) from None
+    return resting
+
+
+def feedback_loops(circuit: Circuit) -> list[Feedback]:
+    """The loops of a circuit that make a softmax. CircuitError for cells that integrate something else."""
+    pools = [p for p in circuit.populations if p.integrates]
+    members = {pool.name: _members(circuit, pool) for pool in pools}
+    plain = _opened(circuit, members)
+    plain = map_projections(plain, lambda p: replace(p, delay=None))
+    try:
+        _ = plain.order
+    except CircuitError:
+        raise CircuitError(
+            f"circuit {named(circuit.name)} has a loop whose rest is not known in closed form: "
+            f"{_loop(circuit)}"
+        ) from None
+    return [_feedback(circuit, plain, pool, members[pool.name]) for pool in pools]
+
+
+def opened(circuit: Circuit, loops: list[Feedback]) -> Circuit:
+    """The circuit in which the pools of loops sum what they hear, and nothing hears them as inhibition."""
+    return _opened(circuit, {loop.pool: loop.members for loop in loops})
+
+
+def _loop(circuit: Circuit) -> str:
+    """Populations of one loop, for an error."""
+    for population in circuit.populations:
+        after = {q.post for q in circuit.projections_from(population.name)}
+        if population.name in reachable_from(circuit, after):
+            ways = set(reachable_from(circuit, after)) & set(leading_to(circuit, [population.name]))
+            return clipped(", ".join(sorted(ways)), 200)
+    return "none"
+
+
+# ---- finding --------------------------------------------------------------------------------------
+
+
+def _unknown(pool: Population, problem: str) -> CircuitError:
+    return CircuitError(
+        f"population {pool.name!r} integrates, and its rest is not known in closed form: {problem}"
+    )
+
+
+def _members(circuit: Circuit, pool: Population) -> tuple[str, ...]:
+    """The exponential cells from whose argument the pool is subtracted."""
+    found = []
+    for projection in circuit.projections_from(pool.name):
+        cells = circuit.population(projection.post)
+        if not _subtracts(pool, projection, cells):
+            continue
+        found.append(cells.name)
+    if not found or len(set(found)) < len(found):
+        raise _unknown(pool, "expected exponential cells that hear it once each, with weight -1")
+    return tuple(found)
+
+
+def _subtracts(pool: Population, projection: Projection, cells: Population) -> bool:
+    """Whether a projection takes what a pool fires from the argument of exponential cells."""
+    return (
+        cells.transfer == "exp"
+        and cells.integrates is None
+        and len(cells.compartments) == 1
+        and cells.compartments[0].effect is Effect.MULTIPLIES
+        and set(pool.axes) <= set(cells.axes)
+        and projection.weight == Weight(gain=Gain(-1.0))
+        and not projection.domain
+        and not projection.at
+    )
+
+
+def _feedback(
+    circuit: Circuit, plain: Circuit, pool: Population, members: tuple[str, ...]
+) -> Feedback:
+    """The loop of a pool, held against what must be true of it; `plain` is the circuit with loops opened."""
+    if pool.transfer not in ZERO_AT_ZERO:
+        raise _unknown(pool, f"{pool.transfer} is 0 elsewhere than at 0, or nowhere")
+    if pool.domain:
+        raise _unknown(pool, "it has a cell for some indices only")
+    soma, *others = pool.compartments
+    if soma.effect is not Effect.MULTIPLIES or soma.drive != (Weight(gain=Gain(-1.0)),):
+        raise _unknown(pool, f"{soma.name} must multiply, and be driven by -1 alone")
+    before = set(leading_to(plain, [p.pre for p in plain.projections_onto(pool.name, soma.name)]))
+    behind = set(reachable_from(plain, members))
+    between = tuple(p.name for p in plain.order if p.name in before & behind)
+    if not set(members) <= before:
+        raise _unknown(pool, "it does not hear all cells that it inhibits")
+    group = ShiftGroup(pool.name, members, pool.axes)
+    among = [*leading_to(plain, [pool.name])]
+    if scaling_degrees(plain, group, among).get(pool.name) != 1:
+        raise _unknown(pool, "what it hears is not their sum, each as often as it fires")
+    if pool.name not in Signs(plain).positive:
+        raise _unknown(pool, "what it hears may be negative")
+    if others and not _is_there(circuit, pool, others, between):
+        raise _unknown(
+            pool, f"{', '.join(c.name for c in others)} do not say whether it hears anything"
+        )
+    return Feedback(pool.name, members, between)
+
+
+def _is_there(
+    circuit: Circuit, pool: Population, others: list[Compartment], between: tuple[str, ...]
+) -> bool:
+    """Whether two compartments are 1 where a pool hears something, and 0 where all that it hears is gated away.
+
+    Both hear what gates the cells that it hears, at the same places, and one divides by it.
+    """
+    effects = [c.effect for c in others]
+    if effects != [Effect.MULTIPLIES, Effect.DIVIDES] or any(c.drive for c in others):
+        return False
+    heard = circuit.projections_onto(pool.name, pool.compartments[0].name)
+    counts = [circuit.projections_onto(pool.name, c.name) for c in others]
+    if [len(heard), *map(len, counts)] != [1, 1, 1]:
+        return False
+    gated = heard[0].pre
+    gates = [p for p in circuit.projections_onto(gated) if p.pre not in between]
+    parts = len(circuit.population(gated).compartments)
+    where = set(circuit.synapse_domain(heard[0]))
+    return (
+        len(gates) == 1
+        and len(circuit.projections_onto(gated)) == parts == 2
+        and not heard[0].at
+        and all(
+            (count.pre, count.weight, count.at) == (gates[0].pre, gates[0].weight, gates[0].at)
+            and set(circuit.synapse_domain(count)) == where
+            for (count,) in counts
+        )
+    )
+
+
+# ---- what it is at rest ---------------------------------------------------------------------------
+
+
+def _opened(circuit: Circuit, members: dict[str, tuple[str, ...]]) -> Circuit:
+    inhibition = {
+        p.name for p in circuit.projections if p.pre in members and p.post in members[p.pre]
+    }
+    others = {(name, c.name) for name in members for c in circuit.population(name).compartments[1:]}
+
+    def sums(population: Population) -> Population:
+        if population.name not in members:
+            return population
+        soma = replace(population.compartments[0], drive=())
+        return replace(population, compartments=(soma,), transfer="identity", integrates=None)
+
+    kept = tuple(
+        p
+        for p in circuit.projections
+        if p.name not in inhibition and (p.post, p.compartment) not in others
+    )
+    return replace(map_populations(circuit, sums), projections=kept)
+
+
+def _divided(circuit: Circuit, loop: Feedback) -> Circuit:
+    """The opened circuit whose members are divided by the sum of what they are without the loop.
+
+    Cells between members and pool are there twice: as they are without the loop, which the sum hears, and as
+    they are at rest.
+    """
+    names = _Names(circuit)
+    free = {name: names.fresh(f"{name}_free") for name in loop.between}
+    total = names.fresh(f"{loop.pool}_total")
+    pool = circuit.population(loop.pool)
+    populations: list[Population] = []
+    for population in circuit.populations:
+        if population.name in free:
+            populations.append(replace(population, name=free[population.name]))
+        if population.name in loop.members:
+            parts = (Compartment("basal"), Compartment("shunt", Effect.DIVIDES))
+            population = replace(population, compartments=parts, transfer="identity")
+        if population.name == loop.pool:
+            populations.append(replace(population, name=total))
+            parts = (Compartment("soma"),)
+            population = replace(population, compartments=parts, transfer="log")
+        populations.append(population)
+    projections = [
+        each
+        for projection in circuit.projections
+        for each in _rewired(projection, loop, free, total, names)
+    ]
+    for member in loop.members:
+        ends = (member, "basal")
+        projections.append(Projection(names.fresh(f"{member}_at_rest"), free[member], *ends))
+        name = names.fresh(f"{member}_divided")
+        projections.append(Projection(name, total, member, "shunt"))
+    name = names.fresh(f"{loop.pool}_at_rest")
+    projections.append(Projection(name, total, loop.pool, "soma"))
+    found = replace(circuit, populations=tuple(populations), projections=tuple(projections))
+    return _without_unheard(found, pool.name)
+
+
+def _rewired(
+    projection: Projection, loop: Feedback, free: dict[str, str], total: str, names: _Names
+) -> Iterator[Projection]:
+    """What becomes of a projection: it ends on cells without the loop, at rest, or on both."""
+    pre, post = projection.pre, projection.post
+    if post == loop.pool:
+        yield replace(projection, pre=free.get(pre, pre), post=total)
+    elif post in free:
+        copy = projection.name if post in loop.members else names.fresh(f"{projection.name}_free")
+        yield replace(projection, name=copy, pre=free.get(pre, pre), post=free[post])
+        if post not in loop.members:
+            yield projection
+    else:
+        yield projection
+
+
+def _without_unheard(circuit: Circuit, name: str) -> Circuit:
+    """The circuit without a population that nothing hears and no output reads."""
+    if circuit.projections_from(name) or any(o.source.name == name for o in circuit.outputs):
+        return circuit
+    kept = tuple(p for p in circuit.projections if p.post != name)
+    return replace(replace_population(circuit, name), projections=kept)
+
+
+class _Names:
+    """Names that nothing in a circuit has, each given once."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self._circuit, self._given = circuit, set[str]()
+
+    def fresh(self, name: str) -> str:
+        found = fresh(name, names_in(self._circuit) | self._given)
+        self._given.add(found)
+        return found
