@@ -20,7 +20,9 @@ hear has settled, so that c, s and the time constant of what is divided (it is p
 set to what arrives. Where b is zero the
 scale of a product is zero; where d is zero a unit is not let go: x / 0 is 0. A signal passes at
 most {chain} units; each stage runs as long as its own chain of units needs for `tolerance`, at a part
-1 - exp(-dt / tau) of the way in a step. These units are steps of a computation, so tau is one number and
+1 - exp(-dt / tau) of the way in a step. Then it is held at its rates. Units that went on would jitter in
+their last digits for ever, and a product, the difference of two large signals that come one after another,
+makes several jitters of one: a chain of many would make a large error of it. These units are steps of a computation, so tau is one number and
 not a cell's.
 
 The rates settle to multihead attention: Granier & Senn, Multihead self-attention in cortico-thalamic
@@ -43,7 +45,7 @@ LARGEST = np.exp(EXPONENT - 23)  # up to here its rates are exact, but for 1e-10
 SMALLEST = np.exp(-60.0)  # what is left of the way there stays below it
 # Of the part that others go: at full steps what is divided would jitter by a rounding
 DAMPING = 0.9
-NEVER = np.inf  # ms: the time constant of a unit that waits
+NEVER = np.inf  # ms: the time constant of a unit that waits, or is held
 BLOCK = 1_000_000  # synapses handed to NEST at once
 TRANSFERS: Any = (
     ...
@@ -244,7 +246,7 @@ class Network:
     # ---- stages
 
     def run(self):
-        """Run until the units let go since the last run lack no more than `tolerance` of their way."""
+        """Run until the units let go since the last run lack no more than `tolerance` of their way; hold them."""
         steps = {}
         for stage, left in self.left.items():  # each comes to rest after those that it hears
             own = np.log(self.tolerance) / np.log(max(left, 1e-9)) + 1
@@ -252,6 +254,8 @@ class Network:
                 (steps.get(heard, 0) for heard in self.heard[stage]), default=0
             )
         nest.Simulate(np.ceil(2 + max(steps.values(), default=0)) * self.dt)
+        held = [unit for stage in self.left for unit in self.stages[stage][0].tolist()]
+        nest.NodeCollection(held).set({"tau": NEVER})
         self.left = {}
 
     def rates(self, units):

@@ -2,11 +2,21 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from cortico.backends import get_backend, get_runner
 from cortico.backends.script_running import run_in_folder
-from cortico.ir import UnsupportedError
+from cortico.ir import (
+    CellClass,
+    CircuitBuilder,
+    Compartment,
+    Region,
+    Role,
+    TensorRef,
+    UnsupportedError,
+    Weight,
+)
 from cortico.lowering import lower
 from tests.backends.brian2.simulation import second_example
 from tests.backends.simulators import MPI, NEST
@@ -51,3 +61,24 @@ def test_erf_is_refused():
     population = dataclasses.replace(circuit.populations[-1], transfer="erf")
     circuit = dataclasses.replace(circuit, populations=(*circuit.populations[:-1], population))
     assert any("erf" in line for line in get_backend("nest").unsupported(circuit))
+
+
+def powers(most):
+    """A chain of products: cell x[k] fires x to the power k + 1."""
+    b = CircuitBuilder("powers")
+    b.axis("i", Role.FEATURE, "n")
+    b.input("x", ("n",))
+    cell, x = (("i",), Region.L5, CellClass.PT), (Weight(TensorRef("x", ("i",))),)
+    b.population("x0", *cell, [Compartment("c", drive=x)])
+    for k in range(1, most):
+        b.population(f"x{k}", *cell, [Compartment("c"), Compartment("x", drive=x)])
+        b.project(f"on{k}", f"x{k - 1}", f"x{k}", "c")
+    b.output("y", f"x{most - 1}", ("i",))
+    return b.build()
+
+
+def test_a_long_chain_of_products_keeps_its_digits():
+    """A product makes several jitters of one: units that were not held were 2e-6 apart."""
+    x = np.random.default_rng(0).uniform(0.8, 1.2, 12)
+    found = NEST.settle(powers(16), {"x": x})["y"]
+    assert relative_error(found, x**16) < 1e-13

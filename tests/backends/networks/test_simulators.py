@@ -96,7 +96,7 @@ def without_norms():
 @pytest.mark.slow
 def test_nest_settles_without_norms():
     circuit, inputs, expected = without_norms()
-    assert worst(NEST.settle(circuit, inputs), expected) < 1e-8
+    assert worst(NEST.settle(circuit, inputs), expected) < 1e-13
 
 
 def test_nest_refuses_an_error_function_by_the_path():

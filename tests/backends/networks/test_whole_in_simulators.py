@@ -161,10 +161,13 @@ def test_neuron_in_time():
 
 
 @NEST.needs
-@pytest.mark.cross
-def test_nest():
-    """Roots are units that hear themselves, silu a product with a sigmoid."""
-    assert worst(NEST.settle(*example("llama")[:2]), "llama") < 1e-9
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("llama", marks=pytest.mark.cross), pytest.param("t5", marks=pytest.mark.full)],
+)
+def test_nest(name):
+    """Roots are units that hear themselves, silu a product with a sigmoid. Units that were not held lost eight digits."""
+    assert worst(NEST.settle(*example(name)[:2]), name) < 1e-13
 
 
 def test_nest_refuses_an_error_function_alone():
