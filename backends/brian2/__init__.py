@@ -1,7 +1,7 @@
 """The Brian2 backend: one standalone script that runs the circuit in time.
 
-`schedule` says when tokens that come one after another are presented, `cell_groups` which populations
-share a NeuronGroup, `statements` and `results` write the script around them, `template` has what it carries.
+`cell_groups` says which populations share a NeuronGroup, `statements` and `results` write the script around
+them, `template` has what it carries.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from cortico.backends.brian2.cell_groups import largest_object
 from cortico.backends.brian2.emitter import emit_script
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.running import load_simulate, require_brian2
-from cortico.backends.brian2.schedule import unscheduled
 from cortico.backends.cells.backend import ScriptBackend
 from cortico.backends.cells.estimate import COSTS, Estimate, estimate
+from cortico.backends.cells.in_time.course import unpresented
 from cortico.backends.cells.start import slowest, steps_to_settle
 from cortico.backends.script_parts import unwritable
 from cortico.backends.transfers import unspelled
@@ -68,7 +68,7 @@ class Brian2Backend(ScriptBackend[Options]):
 
 
 def _unsupported(circuit: Circuit, options: Options) -> Iterator[str]:
-    yield from unscheduled(circuit)
+    yield from unpresented(circuit, options.token_ms, options.dt)
     if any(axis.in_time for axis in circuit.axes):
         for name, value in (("form", "fast"), ("cells", "lif")):
             if getattr(options, name) == value:

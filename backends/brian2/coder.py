@@ -1,4 +1,4 @@
-"""Python text for pieces of a circuit some of whose axes may be in time."""
+"""Python text for pieces of a circuit, with the options of a Brian2 simulation."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cortico.backends.brian2.options import Options
-from cortico.backends.brian2.schedule import Schedule, time_axes
-from cortico.backends.cells.coder import Coder as CellCoder
+from cortico.backends.cells.in_time.coder import TimeCoder
 from cortico.ir import Population
 
 
 @dataclass(frozen=True)
-class Coder(CellCoder):
-    """Writes pieces of a circuit, and knows when its tokens are presented."""
+class Coder(TimeCoder):
+    """Writes pieces of a circuit, and knows what was chosen of the simulation."""
 
-    plan: Schedule
     options: Options
     before: Mapping[str, int] = field(
         default_factory=dict
@@ -24,15 +22,6 @@ class Coder(CellCoder):
     @property
     def spiking(self) -> bool:
         return self.options.cells == "lif"
-
-    @property
-    def in_time(self) -> bool:
-        return any(axis.in_time for axis in self.circuit.axes)
-
-    def space_axes(self, population: Population) -> list[str]:
-        """Names of the axes that number the cells of a population."""
-        time = time_axes(self.circuit, population.axes)
-        return [self.axes[axis] for axis in population.axes if axis not in time]
 
     def cells(self, population: Population) -> str:
         """The numbers of a population's cells at the indices of the grid: `deep[h, i, j, c]`."""

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup, cell_groups
 from cortico.backends.brian2.coder import Coder
-from cortico.backends.brian2.depth import depth
 from cortico.backends.brian2.fast import currents
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.results import finish
-from cortico.backends.brian2.schedule import schedule, time_axes
 from cortico.backends.brian2.statements import cells, synapses
+from cortico.backends.cells.in_time.depth import depth
+from cortico.backends.cells.in_time.schedule import schedule
 from cortico.backends.cells.start import slowest, units_before
 from cortico.backends.cells.statements import (
     bind,
@@ -22,7 +22,6 @@ from cortico.backends.cells.statements import (
     weights_option,
 )
 from cortico.ir import Circuit
-from cortico.ir.analysis.dimensions import dimensions
 
 #: What the statements of a network use of Brian2.
 IMPORTS = "from brian2 import Network, NetworkOperation, NeuronGroup, Synapses, linked_var, ms\n"
@@ -31,6 +30,7 @@ _FOLDER = "cortico.backends.brian2.template"
 NETWORK, SPACE, TIME, SPIKING = (
     f"{_FOLDER}.{file}" for file in ("network", "in_space", "in_time", "spiking")
 )
+COURSE = "cortico.backends.cells.in_time.template"
 
 _DOC = '''\
 """Build the network for one example and run it.
@@ -40,7 +40,9 @@ steps and the population's axes) with the times `t_ms`. Times are in ms; `tau` s
 time constants. {lasting}
 """'''
 _UNTIL_SETTLED = "Without `duration` it runs until no rate moves more than `tolerance`."
-_TOKEN_BY_TOKEN = "Each token stays until what it drives is within `tolerance` of rest."
+_TOKEN_BY_TOKEN = (
+    "Each token stays until what it drives is within `tolerance` of rest, or for `token_ms`."
+)
 
 
 def emit_script(circuit: Circuit, options: Options) -> str:
@@ -48,7 +50,7 @@ def emit_script(circuit: Circuit, options: Options) -> str:
     in_time = any(axis.in_time for axis in circuit.axes)
     before = {} if in_time else units_before(circuit, lambda population: 1)
     coder = Coder.of(circuit, plan=schedule(circuit), options=options, before=before)
-    templates = (NETWORK, TIME if coder.in_time else SPACE, SPIKING)
+    templates = (NETWORK, *((TIME, COURSE) if coder.in_time else (SPACE,)), SPIKING)
     return put_together(
         coder, templates, [IMPORTS, _simulate(coder, options)], _flags(coder, options)
     )
@@ -70,7 +72,7 @@ def _simulate(coder: Coder, options: Options) -> str:
     """The function that builds the network, runs it and reads its outputs."""
     circuit = coder.circuit
     groups = cell_groups(circuit, coder.plan, coder.names, waits=bool(coder.before))
-    body = [*bind(coder), "", *_grid(coder), "", *_start(coder), ""]
+    body = [*bind(coder), "", *coder.presentations(), "", *_start(coder), ""]
     for group in groups:
         body += [*cells(coder, group), ""]
     body += [*_wiring(coder, groups), ""]
@@ -92,33 +94,7 @@ def _wiring(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
                 yield ""
 
 
-# ---- indices and presentations -----------------------------------------------------------------------
-
-
-def _grid(coder: Coder) -> Iterator[str]:
-    """Lines that make the index of each axis an array along a dimension of its own."""
-    space = [axis.name for axis in coder.circuit.axes if not axis.in_time]
-    yield from coder.grid(space, leading=int(coder.in_time))  # the first is the presentation
-    if coder.in_time:
-        yield "# Tokens come one after another. These axes hold the token at each presentation."
-        yield f"passes = [{', '.join(_longest(coder, phase) for phase in coder.plan.phases)}]"
-    others = len(set(dimensions(coder.circuit, space).values()))
-    for axis in coder.circuit.axes:
-        if axis.in_time:
-            yield f"{coder.axes[axis.name]} = presented({coder.size(axis.extent)}, passes, {others})"
-
-
-def _longest(coder: Coder, phase: int) -> str:
-    """The number of presentations in a phase: the most tokens that any of its populations has."""
-    circuit = coder.circuit
-    axes = [
-        axis
-        for population in circuit.populations
-        if coder.plan.phase_of[population.name] == phase
-        for axis in time_axes(circuit, population.axes)
-    ]
-    sizes = list(dict.fromkeys(coder.size(circuit.axis(axis).extent) for axis in axes))
-    return f"max({', '.join(sizes)})" if len(sizes) > 1 else "".join(sizes) or "1"
+# ---- the start ---------------------------------------------------------------------------------------
 
 
 def _start(coder: Coder) -> Iterator[str]:
@@ -130,7 +106,8 @@ def _start(coder: Coder) -> Iterator[str]:
     if coder.in_time:
         found = depth(coder.circuit, coder.plan)
         chains = f"{found.through}, {found.before_write}, {found.after_write}"
-        yield f"timing = Timing(dt, part, tolerance, {chains})"
+        yield f"course = presentation_course(dt, part, tolerance, {chains}, token_ms)"
+        yield "timing = Timing(dt, *course)"
 
 
 def prepared(circuit: Circuit) -> Iterator[str]:

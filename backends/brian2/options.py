@@ -22,7 +22,7 @@ class Options(SizedOptions):
     `tau` replaces all membrane time constants by one; with `method="euler"` and `dt` equal to it a step
     is one synchronous update of all cells. Without `duration` the network runs until no rate moves by
     more than `tolerance` (relative to the largest). A circuit with axes in time takes no `duration`: each
-    token stays until what it drives has settled.
+    token stays for `token_ms`, or until what it drives has settled.
 
     `form="synapses"` makes each synapse, `"fast"` takes products of arrays instead. With
     `precision="float32"` synapses hold their weights in 4 bytes: nothing is lost of weights that are stored so.
@@ -42,6 +42,7 @@ class Options(SizedOptions):
     )
     tolerance: Annotated[float, _POSITIVE, Help("stop when nothing moves more")] = 1e-9
     duration: Annotated[float, _POSITIVE, Help("run for so many ms instead")] | None = None
+    token_ms: Annotated[float, _POSITIVE, Help("each token stays for so many ms")] | None = None
     form: Literal["synapses", "fast"] = "synapses"
     precision: Literal["float64", "float32"] = "float64"
     cells: Literal["rate", "lif"] = "rate"
@@ -91,5 +92,5 @@ class Options(SizedOptions):
             "size",
             *(() if self.cells == "lif" else marks(Options, Only)),
         }
-        left_out |= {"duration"} if in_time else set()
+        left_out.add("duration" if in_time else "token_ms")
         return {name: value for name, value in vars(self).items() if name not in left_out}

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup, Pathway, cell_groups
 from cortico.backends.brian2.coder import Coder
-from cortico.backends.brian2.depth import depth
 from cortico.backends.brian2.emitter import IMPORTS, NETWORK, TIME, prepared
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.plastic_statements import (
@@ -17,8 +16,9 @@ from cortico.backends.brian2.plastic_statements import (
     with_biases,
 )
 from cortico.backends.brian2.plasticity import Course, Plasticity
-from cortico.backends.brian2.schedule import schedule
 from cortico.backends.brian2.statements import cells, synapses
+from cortico.backends.cells.in_time.depth import depth
+from cortico.backends.cells.in_time.schedule import schedule
 from cortico.backends.cells.statements import (
     bind,
     function,

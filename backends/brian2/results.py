@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup
 from cortico.backends.brian2.coder import Coder
-from cortico.backends.brian2.depth import depth
-from cortico.backends.brian2.schedule import time_axes
+from cortico.backends.cells.in_time.depth import depth
+from cortico.backends.cells.in_time.schedule import time_axes
 from cortico.backends.cells.statements import range_check
 from cortico.ir import Output
 
@@ -66,18 +66,10 @@ def _value(coder: Coder, output: Output) -> str:
     if coder.spiking:
         rates = f'rates["{name}"]'
     if coder.in_time:
-        first, count = _when(coder, name, time)
+        first, count = coder.when(name)
         cells = coder.populations[name]
         rates = f'sampled(ends["{name}"], {cells}, {first}, {count})' + "[0]" * (not time)
     if len(axes) == len(time):
         rates += "[..., 0]"  # one cell, which is no axis of the output
     order = tuple(axes.index(axis) for axis in output.source.axes)
     return rates if order == tuple(range(len(order))) else f"{rates}.transpose{order}"
-
-
-def _when(coder: Coder, population: str, time: tuple[str, ...]) -> tuple[str, str]:
-    """The first presentation at which a population's rates count, and how many do."""
-    if not time:
-        return "sum(passes) - 1", "1"
-    phase = coder.plan.phase_of[population]
-    return f"sum(passes[:{phase}])", coder.size(coder.circuit.axis(time[0]).extent)

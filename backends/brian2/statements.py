@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup, Current, Pathway, equations
 from cortico.backends.brian2.coder import Coder
-from cortico.backends.brian2.schedule import time_axes
+from cortico.backends.cells.in_time.schedule import time_axes
 from cortico.backends.cells.roles import role_of
 from cortico.backends.cells.statements import called
 from cortico.ir import TRANSFERS, Circuit, Population, Projection, Weight
@@ -71,8 +71,7 @@ def _named(coder: Coder, group: CellGroup) -> Iterator[str]:
             drives = ", ".join(_drives(coder, group, current))
             yield f'"drive_{name}_at": timing.table(over_cells(cells.size, {drives}))'
         if current.write:
-            size = coder.size(coder.circuit.axis(current.write.axis).extent)
-            first = f"sum(passes[:{current.write.phase}])"
+            first, size = coder.written(current.write)
             yield f'"write_{name}": timing.gate({first}, {size})'
     if any(current.write for current in group.currents):
         yield '"write_time": timing.open * dt * ms'
@@ -140,9 +139,8 @@ def _is_given(circuit: Circuit, weight: Weight) -> bool:
 def edges(coder: Coder, projection: Projection, weight: str | None = None) -> str:
     """Code for the synapses of a projection, with its weight or another number for each."""
     circuit = coder.circuit
-    bounds = [b for b in projection.domain if len(time_axes(circuit, (b.left, b.right))) < 2]
     ends = (circuit.heard(projection), circuit.population(projection.post))
-    where = coder.where(bounds)
+    where = coder.where(coder.in_one_token(projection.domain))
     weight = coder.weight(projection.weight) if weight is None else weight
     return f"edges({', '.join([*map(coder.cells, ends), weight, *filter(None, [where])])})"
 

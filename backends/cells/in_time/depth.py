@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from cortico.backends.brian2.schedule import Schedule
-from cortico.ir import Circuit, Projection
+from cortico.backends.cells.in_time.schedule import Schedule
+from cortico.ir import Circuit, Population, Projection
 from cortico.ir.rewrite import longest_chains, reachable_from
 
 
@@ -18,16 +19,18 @@ class Depth:
     after_write: int
 
 
-def depth(circuit: Circuit, plan: Schedule) -> Depth:
-    """The depths of a circuit; without memories all of it is `through`."""
+def depth(
+    circuit: Circuit, plan: Schedule, units: Callable[[Population], int] = lambda population: 1
+) -> Depth:
+    """The depths of a circuit whose cells are so many `units`; without memories all of it is `through`."""
     writes = [p for p in circuit.projections if p.name in plan.writes]
 
     def at_once(projection: Projection) -> bool:
         return projection.name not in plan.writes
 
     behind = set(reachable_from(circuit, (p.post for p in writes), at_once))
-    whole = longest_chains(circuit, lambda p: 1, at_once)
-    after = longest_chains(circuit, lambda p: p.name in behind, at_once)
+    whole = longest_chains(circuit, units, at_once)
+    after = longest_chains(circuit, lambda p: units(p) * (p.name in behind), at_once)
     return Depth(
         max(whole.values()),
         max((whole[p.pre] for p in writes), default=0),
