@@ -10,6 +10,8 @@ import numpy as np
 
 from cortico.backends.cells.coder import Coder
 from cortico.backends.cells.estimate import COSTS, Estimate, estimate, free_memory
+from cortico.backends.cells.in_time.course import unpresented
+from cortico.backends.cells.in_time.script import emit_script_in_time
 from cortico.backends.cells.script import axes_in_time, dendrites, emit_cell_script
 from cortico.backends.cells.statements import option_lines
 from cortico.backends.extras import require_extra
@@ -108,13 +110,18 @@ class CellBackend(ScriptBackend[Kind]):
         rates = network.settle()
 
     `numbers` holds a number for each cell, over the population's axes, and -1 where there is none; `rates` has
-    a rate for each number, and 0 for -1. Its docstring heads the script, with places for {title}, {tensors} and
+    a rate for each number, and 0 for -1. `template_in_time` is one with a subclass `NetworkInTime`: drives, weights
+    and `where` of synapses may have a presentation as their first axis, populations are told when cells are `alive`
+    and synapses in which presentations they are `stored`, and `settle(presentations)` gives the rates at the end of
+    each, and which cells are there. The docstring of `template` heads the script, with places for {title}, {tensors} and
     {chain}, the most cells that a signal passes.
     """
 
     language = ""  #: the column of the table of transfer functions, where that is not called as the backend
     lacks: str  #: what is said of a transfer function that the simulator cannot have
     template: str
+    #: A module with a class `NetworkInTime`, to which tokens are presented one after another; None refuses these.
+    template_in_time: str | None = None
     physiology = False  #: whether cells have their membrane time constants
     reuses = False  #: whether one network serves all examples of a batch
     #: Of which size an e^x is exact in the simulator, as code.
@@ -124,7 +131,12 @@ class CellBackend(ScriptBackend[Kind]):
 
     def arguments(self) -> dict[str, object]:
         """The arguments of the script's class `Network`, with their defaults."""
-        return {name: value for name, value in vars(self.options).items() if name != "size"}
+        others = {"size", "token_ms"}
+        return {name: value for name, value in vars(self.options).items() if name not in others}
+
+    def arguments_in_time(self) -> dict[str, object]:
+        """Those that `NetworkInTime` has beside these."""
+        return {name: value for name, value in vars(self.options).items() if name == "token_ms"}
 
     def flags(self) -> str:
         """Lines that add options to the `parser` of the command line."""
@@ -152,9 +164,19 @@ class CellBackend(ScriptBackend[Kind]):
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         missing = unspelled(circuit, self.language or self.name, self.lacks)
-        return [*axes_in_time(circuit), *crowded(circuit), *missing, *unwritable(circuit)]
+        return [*self._untimely(circuit), *crowded(circuit), *missing, *unwritable(circuit)]
+
+    def _untimely(self, circuit: Circuit) -> Iterator[str]:
+        """What of axes in time cannot be."""
+        if self.template_in_time is None:
+            yield from axes_in_time(circuit)
+            return
+        options = vars(self.options)
+        yield from unpresented(circuit, options.get("token_ms"), options["dt"], self.units)
 
     def source(self, circuit: Circuit) -> str:
+        if any(axis.in_time for axis in circuit.axes):
+            return emit_script_in_time(circuit, self)
         return emit_cell_script(circuit, self)
 
 

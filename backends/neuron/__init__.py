@@ -31,7 +31,8 @@ class NeuronBackend(CellBackend[Options]):
     title = "NEURON"
     lacks = "which no mechanism of NEURON settles to"
     exponentials = ("TINY", "np.exp(699)")  # beyond 700, NEURON's exp stays at e^700
-    template = "cortico.backends.neuron.template"
+    template = "cortico.backends.neuron.template.network"
+    template_in_time = "cortico.backends.neuron.template.in_time"
     Options = Options
     physiology = settles_by_depth = waits = True
 
@@ -54,7 +55,10 @@ class NeuronBackend(CellBackend[Options]):
             return 1
         return 2 + max(factors - 2, divisors - 1, 0)
 
-    def steps(self, circuit: Circuit) -> int:
+    def steps(self, circuit: Circuit) -> int | None:
+        """As the script counts them; None for tokens one after another."""
+        if any(axis.in_time for axis in circuit.axes):
+            return None
         dt = self.options.dt
         part = dt / (dt + (self.options.tau or slowest(circuit)))
         return steps_to_settle(circuit, self.units, part, self.options.tolerance)

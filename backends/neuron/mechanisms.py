@@ -11,6 +11,7 @@ from cortico.backends.transfers import brought
 from cortico.ir import TRANSFERS, Circuit
 
 FILES = ("dendritic_product.mod", "rate_synapse.mod")
+STORING = "storing_synapse.mod"  #: where tokens come one after another
 
 
 def function_numbers(circuit: Circuit | None) -> dict[str, int]:
@@ -20,12 +21,14 @@ def function_numbers(circuit: Circuit | None) -> dict[str, int]:
 
 
 def mechanisms(circuit: Circuit | None = None) -> dict[str, str]:
-    """File name to text of the mechanisms; a circuit may add transfer functions to those that all have."""
+    """File name to text of the mechanisms; a circuit may add transfer functions to those that all have,
+    and synapses that store."""
     folder, numbers = resources.files("cortico.backends.neuron"), function_numbers(circuit)
     names = ", ".join(f"{number} {name}" for name, number in numbers.items())
     filled = {"@NAMES@": names, "@BRANCHES@": _branches(numbers)}
     found = {}
-    for file in FILES:
+    in_time = circuit is not None and any(axis.in_time for axis in circuit.axes)
+    for file in (*FILES, *[STORING] * in_time):
         text = folder.joinpath(file).read_text(encoding="utf-8")
         found[file] = functools.reduce(lambda t, pair: t.replace(*pair), filled.items(), text)
     return found

@@ -14,7 +14,8 @@ class Options(SizedOptions):
     """How a network is integrated (backward Euler). Times in ms; SpecError for what cannot be.
 
     `tau` replaces all membrane time constants by one. The network runs until no compartment is further
-    from rest than `tolerance`, over the largest voltage of its kind. `ranks` is the number of MPI
+    from rest than `tolerance`, over the largest voltage of its kind. With axes in time each token
+    stays for `token_ms`, or until all compartments lack no more than `tolerance` of their way. `ranks` is the number of MPI
     processes of a run.
     """
 
@@ -28,4 +29,7 @@ class Options(SizedOptions):
     tolerance: Annotated[
         float, number(1e-13, 1), Help("stop when nothing is further from rest")
     ] = 1e-10
+    token_ms: (
+        Annotated[float, number(1e-6, 1e9), Help("each token stays for so many ms")] | None
+    ) = None
     ranks: Annotated[int, whole(1, 10**6)] = 1

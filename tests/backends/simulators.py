@@ -17,7 +17,7 @@ from cortico.backends import get_backend
 from cortico.backends.neuron import mechanisms
 from cortico.backends.neuron.running import compiled
 from cortico.backends.script_running import run_in_folder
-from cortico.ir import TRANSFERS
+from cortico.ir import TRANSFERS, Unfold
 from tests.backends.toy_simulator import ToyBackend
 from tests.ir.circuits import attention
 
@@ -111,7 +111,10 @@ def all_functions():
     (first, *_) = attention().populations
     names = [name for name, transfer in TRANSFERS.items() if transfer.neuron is not None]
     populations = (replace(first, name=f"p_{name}", transfer=name) for name in names)
-    return replace(attention(), populations=tuple(populations))
+    axes = tuple(
+        replace(axis, unfold=Unfold.TIME) for axis in attention().axes
+    )  # and for what is stored
+    return replace(attention(), axes=axes, populations=tuple(populations))
 
 
 @functools.cache

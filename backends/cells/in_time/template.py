@@ -32,6 +32,25 @@ def edges(pre, post, weight, where=True):
     return pre[0][exists], post[0][exists], np.where(where, weight, 0.0)[:, exists]
 
 
+def there_at(presentations, parts):
+    """Whether a cell is there at each presentation (rows): an array over numbers, the last of which is -1.
+
+    `parts` have the same of each population, or one row for all presentations.
+    """
+    rows = [np.broadcast_to(part, (presentations, part.shape[1])) for part in parts]
+    return np.concatenate([*rows, np.zeros((presentations, 1))], axis=1) > 0
+
+
+def sampled(found, numbers, first, count):
+    """What is found at `count` presentations from `first` on: an array over these and a population's axes."""
+    return found[first : first + count, numbers]
+
+
+def rates_there(rates, there, *where):
+    """Sampled rates of the cells that are there, one after another."""
+    return sampled(rates, *where)[sampled(there, *where)]
+
+
 def presentation_course(dt, part, tolerance, through, before, after, token_ms=None):
     """Steps of a presentation: before the gate of memories opens, while it is open, after it has closed.
 

@@ -1,0 +1,1 @@
+"""What emitted NEURON scripts carry. Never imported: `cortico.backends.linking` copies what is used."""

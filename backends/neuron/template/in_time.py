@@ -1,0 +1,96 @@
+"""A NEURON model to which tokens are presented one after another."""
+
+import numpy as np
+from neuron import h as nrn
+
+from cortico.backends.cells.in_time.template import (
+    edges,
+    over_cells,
+    presentation_course,
+    there_at,
+)
+from cortico.backends.neuron.template.network import AREA, Network, pc
+
+
+class NetworkInTime(Network):
+    """Cells and synapses whose drives and weights change with the token, and synapses that store.
+
+    `chains` are the most compartments that a signal passes: in all, up to what is stored, from a memory on. A
+    token stays until all has settled, or for `token_ms`.
+    """
+
+    def __init__(self, dt, tau, tolerance, token_ms, chains):
+        super().__init__(dt, tau, tolerance)
+        self.token_ms, self.chains = token_ms, chains
+        self.alive, self.drives, self.weights, self.gates = [], [], [], []
+
+    def population(self, name, *axes, multiply={}, divide={}, alive=True, **known):
+        """Make a cell per index; what drives it, and whether it is `alive`, may depend on the presentation."""
+        silent = (dict.fromkeys(drives, 0.0) for drives in (multiply, divide))
+        first = self.size
+        numbers = super().population(
+            name, *axes, **dict(zip(("multiply", "divide"), silent)), **known
+        )
+        count, place = self.size - first, np.maximum(numbers[axes] - first, -1)
+        self.alive.append(over_cells(count, (place, alive)))
+        for dendrite, values in {**multiply, **divide}.items():
+            for number, own in enumerate(over_cells(count, (place, values)).T, first):
+                if number in self.cells:
+                    leak = self.cells[number].dendrites[dendrite](0.5).fastpas
+                    self.drives.append((leak, own.tolist()))
+        return numbers
+
+    def connect(self, pre, post, dendrite, weight, where=True, stored=None):
+        """Make synapses; those `stored` integrate in so many presentations from a first one on."""
+        pre, post, weights = edges(pre, post, weight, where)
+        for source, target, own in zip(pre.tolist(), post.tolist(), weights.T):
+            if target not in self.cells:
+                continue
+            cell = self.cells[target]
+            if stored:
+                synapse = nrn.StoringSynapse(cell.dendrites[dendrite](0.5))
+                self.gates.append((synapse, *stored))
+            else:
+                synapse = nrn.RateSynapse(cell.dendrites[dendrite](0.5))
+            self.weights.append((synapse, (own * cell.leak * AREA / 100).tolist()))  # uS
+            pc.target_var(synapse, synapse._ref_r, source)
+            self.synapses.append(synapse)
+
+    def settle(self, presentations):
+        """Present token after token; returns the rates at the end of each, and which cells are there.
+
+        Both have a row for each presentation and a column for each number, the last for -1.
+        """
+        part = nrn.dt / (nrn.dt + self.slowest)  # of its way that a compartment goes in a step
+        course = presentation_course(nrn.dt, part, self.tolerance, *self.chains, self.token_ms)
+        pc.setup_transfer()
+        nrn.finitialize(0)
+        rates = np.array([self.present(number, *course) for number in range(presentations)])
+        there = there_at(presentations, self.alive)
+        return np.where(there, rates, 0.0), there
+
+    def present(self, number, before, opens, after):
+        """The rates after a presentation: what is stored settles, the gates open, what reads it settles."""
+        for leak, values in self.drives:
+            leak.e = values[number % len(values)]
+        for synapse, values in self.weights:
+            synapse.w = values[number % len(values)]
+        writing = [
+            synapse for synapse, first, count in self.gates if first <= number < first + count
+        ]
+        self.advance(before)
+        for synapse in writing:
+            synapse.gate = 1 / opens  # all of what is stored of a token
+        self.advance(opens)
+        for synapse in writing:
+            synapse.gate = 0
+        self.advance(after)
+        rates = self.rates()
+        if not np.isfinite(rates).all():
+            raise FloatingPointError("a voltage is NaN or infinite")
+        return rates
+
+    def advance(self, steps):
+        """Run for so many steps."""
+        for _ in range(steps):
+            nrn.fadvance()
