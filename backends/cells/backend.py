@@ -112,7 +112,7 @@ class CellBackend(ScriptBackend[Kind]):
     `numbers` holds a number for each cell, over the population's axes, and -1 where there is none; `rates` has
     a rate for each number, and 0 for -1. `template_in_time` is one with a subclass `NetworkInTime`: drives, weights
     and `where` of synapses may have a presentation as their first axis, populations are told when cells are `alive`
-    and synapses in which presentations they are `stored`, and `settle(presentations)` gives the rates at the end of
+    and in which presentations compartments store (`stores`), synapses whether they are `stored`, and `settle(presentations)` gives the rates at the end of
     each, and which cells are there. The docstring of `template` heads the script, with places for {title}, {tensors} and
     {chain}, the most cells that a signal passes.
     """
@@ -122,6 +122,9 @@ class CellBackend(ScriptBackend[Kind]):
     template: str
     #: A module with a class `NetworkInTime`, to which tokens are presented one after another; None refuses these.
     template_in_time: str | None = None
+    memory_units = (
+        0  #: how many units a signal passes between what is stored and a cell that hears it
+    )
     physiology = False  #: whether cells have their membrane time constants
     reuses = False  #: whether one network serves all examples of a batch
     #: Of which size an e^x is exact in the simulator, as code.

@@ -28,12 +28,16 @@ class NestBackend(CellBackend[Options]):
     summary = "a NEST script: built-in rate neurons that settle to attention"
     title = "NEST"
     lacks = "which no rate neuron of NEST has"
-    template = "cortico.backends.nest.template"
+    template = "cortico.backends.nest.template.network"
+    template_in_time = "cortico.backends.nest.template.in_time"
+    memory_units = 1
     exponentials = ("SMALLEST", "LARGEST")
     Options = Options
 
-    def steps(self, circuit: Circuit) -> float:
-        """A stage after another, each as long as `tolerance` takes."""
+    def steps(self, circuit: Circuit) -> float | None:
+        """A stage after another, each as long as `tolerance` takes; None for tokens one after another."""
+        if any(axis.in_time for axis in circuit.axes):
+            return None
         left = math.exp(-self.options.dt / self.options.tau)
         each = 1 + math.log(self.options.tolerance) / math.log(max(left, _LEAST_LEFT))
         return each * longest_chain(circuit, self.units)

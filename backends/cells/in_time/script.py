@@ -37,6 +37,11 @@ def emit_script_in_time(circuit: Circuit, engine: CellBackend[Any]) -> str:
         TimeCoder.of(circuit, plan=schedule(circuit)),
         longest_chain(circuit, engine.units),
     )
+
+    def units(population: Population) -> int:
+        return engine.units(population) + engine.memory_units * any(_stores(coder, population))
+
+    chain = longest_chain(circuit, units)
     own = [engine.values(circuit), _simulate(coder, engine)]
     flags = weights_option(circuit) + engine.flags()
     flags += option_lines(engine.Options, engine.arguments_in_time())
@@ -94,12 +99,21 @@ def _population(
         *([f"where={where}"] if where else []),
         *([f"alive={alive}"] if alive else []),
     ]
-    onto = circuit.projections_onto(population.name)
-    stores = any(projection.name in coder.plan.writes for projection in onto)
+    stores = dict(_stores(coder, population))
+    if stores:
+        windows = (f'"{name}": ({first}, {count})' for name, (first, count) in stores.items())
+        arguments.append(f"stores={{{', '.join(windows)}}}")
     effects = [compartment.effect for compartment in population.compartments]
     place = f"{population.region.value} [{', '.join(population.axes)}]"
-    yield f"# {role_of(population.cell_class, population.transfer, effects, stores)}: {place}"
+    yield f"# {role_of(population.cell_class, population.transfer, effects, bool(stores))}: {place}"
     yield from called(f"{coder.populations[population.name]} = network.population(", arguments, ")")
+
+
+def _stores(coder: TimeCoder, population: Population) -> Iterator[tuple[str, tuple[str, str]]]:
+    """The compartments that store, and when: all that one stores is stored in one phase of one axis."""
+    for projection in coder.circuit.projections_onto(population.name):
+        if projection.name in coder.plan.writes:
+            yield projection.compartment, coder.written(coder.plan.writes[projection.name])
 
 
 def _synapses(coder: TimeCoder, projection: Projection) -> Iterator[str]:
@@ -115,9 +129,8 @@ def _synapses(coder: TimeCoder, projection: Projection) -> Iterator[str]:
     where = coder.where(coder.in_one_token(circuit.synapse_domain(projection)))
     if where:
         yield f"where={where}"
-    write = coder.plan.writes.get(projection.name)
-    if write is not None:
-        yield f"stored=({', '.join(coder.written(write))})"
+    if projection.name in coder.plan.writes:
+        yield "stored=True"
 
 
 def _sampled(coder: TimeCoder, population: str) -> str:

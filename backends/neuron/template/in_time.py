@@ -24,8 +24,11 @@ class NetworkInTime(Network):
         self.token_ms, self.chains = token_ms, chains
         self.alive, self.drives, self.weights, self.gates = [], [], [], []
 
-    def population(self, name, *axes, multiply={}, divide={}, alive=True, **known):
-        """Make a cell per index; what drives it, and whether it is `alive`, may depend on the presentation."""
+    def population(self, name, *axes, multiply={}, divide={}, alive=True, stores={}, **known):
+        """Make a cell per index; what drives it, and whether it is `alive`, may depend on the presentation.
+
+        `stores`: of dendrites that store, the first presentation in which they do, and in how many.
+        """
         silent = (dict.fromkeys(drives, 0.0) for drives in (multiply, divide))
         first = self.size
         numbers = super().population(
@@ -33,6 +36,9 @@ class NetworkInTime(Network):
         )
         count, place = self.size - first, np.maximum(numbers[axes] - first, -1)
         self.alive.append(over_cells(count, (place, alive)))
+        for number in range(first, self.size):
+            if number in self.cells:
+                self.cells[number].stores = stores
         for dendrite, values in {**multiply, **divide}.items():
             for number, own in enumerate(over_cells(count, (place, values)).T, first):
                 if number in self.cells:
@@ -40,8 +46,8 @@ class NetworkInTime(Network):
                     self.drives.append((leak, own.tolist()))
         return numbers
 
-    def connect(self, pre, post, dendrite, weight, where=True, stored=None):
-        """Make synapses; those `stored` integrate in so many presentations from a first one on."""
+    def connect(self, pre, post, dendrite, weight, where=True, stored=False):
+        """Make the synapses between cells that exist, those that are `stored` or those that act at once."""
         pre, post, weights = edges(pre, post, weight, where)
         for source, target, own in zip(pre.tolist(), post.tolist(), weights.T):
             if target not in self.cells:
@@ -49,7 +55,7 @@ class NetworkInTime(Network):
             cell = self.cells[target]
             if stored:
                 synapse = nrn.StoringSynapse(cell.dendrites[dendrite](0.5))
-                self.gates.append((synapse, *stored))
+                self.gates.append((synapse, *cell.stores[dendrite]))
             else:
                 synapse = nrn.RateSynapse(cell.dendrites[dendrite](0.5))
             self.weights.append((synapse, (own * cell.leak * AREA / 100).tolist()))  # uS

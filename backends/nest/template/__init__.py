@@ -1,0 +1,1 @@
+"""What emitted NEST scripts carry. Never imported: `cortico.backends.linking` copies what is used."""
