@@ -97,28 +97,34 @@ class NetworkInTime(Network):
         if len(weights) == 1:
             self.wire(sources, targets, weights[0])
         else:
-            self.weights.append((self.changing(sources, targets), weights))
+            self.change(sources, targets, weights)
 
-    def changing(self, pre, post):
-        """Synapses whose weights change, a model of their own; in the order of `pre` and `post`."""
+    def change(self, pre, post, weights):
+        """Synapses whose weights change, which are a model of their own; a row for each presentation."""
         self.heard[self.stage_of(post[0])].add(self.stage_of(pre[0]))
         name = f"changing_{len(self.weights)}"
         nest.CopyModel("rate_connection_delayed", name)
         delays = np.full(len(pre), self.dt)
         synapses = {"synapse_model": name, "weight": np.zeros(len(pre)), "delay": delays}
         nest.Connect(pre, post, "one_to_one", synapses)
-        made = nest.GetConnections(synapse_model=name)
-        places = np.lexsort((post, pre))
-        return made, places[np.argsort(np.lexsort((made.target, made.source)))]
+        self.weights.append((name, weights[:, np.lexsort((post, pre))]))
 
     def settle(self, presentations):
         """Present token after token; returns the rates at the end of each, and which cells are there.
 
         Both have a row for each presentation and a column for each number, the last for -1.
         """
+        nest.Simulate(self.dt)  # all wait; NEST puts its synapses in order, which stays
+        self.weights = [self.in_order(*each) for each in self.weights]
         rates = np.array([self.present(number) for number in range(presentations)])
         there = there_at(presentations, self.alive)
         return np.where(there, rates, 0.0), there
+
+    def in_order(self, name, weights):
+        """The synapses of a model, and their weights in the same order, from those by source and target."""
+        made = nest.GetConnections(synapse_model=name)
+        ends = np.atleast_1d(made.target), np.atleast_1d(made.source)
+        return made, weights[:, np.argsort(np.lexsort(ends))]
 
     def present(self, number):
         """The rates after a presentation."""
@@ -126,8 +132,8 @@ class NetworkInTime(Network):
         for units, name, values in self.drives:
             own = values[number % len(values)].tolist()
             nest.NodeCollection(units.tolist()).set({name: own if len(own) > 1 else own[0]})
-        for (made, places), values in self.weights:
-            made.set(weight=values[number % len(values)][places].tolist())
+        for made, values in self.weights:
+            made.set(weight=values[number % len(values)].tolist())
         if number:
             self.silence()
         return super().settle()
