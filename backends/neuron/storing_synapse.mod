@@ -1,7 +1,8 @@
 COMMENT
 A synapse that stores: while its gate is open it integrates w * r, where r is the presynaptic rate, and the current
 into the postsynaptic compartment is what it has stored. The gate is the part of a presentation's worth that is
-let in at a step; it is closed while 0. ParallelContext.target_var brings r, from this process or another.
+let in at a step; it is closed while 0. What is stored stays when voltages are initialised.
+ParallelContext.target_var brings r, from this process or another, at every step.
 ENDCOMMENT
 
 NEURON {
@@ -26,10 +27,6 @@ PARAMETER {
 ASSIGNED {
     i (nA)
     stored (nA)
-}
-
-INITIAL {
-    stored = 0
 }
 
 BEFORE BREAKPOINT {

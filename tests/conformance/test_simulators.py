@@ -113,13 +113,11 @@ def test_any_circuit_in_space(simulator, circuit, seed, tokens):
 
 
 @settings(
-    max_examples=25,
+    max_examples=10,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 @given(circuit=circuits(), seed=st.integers(0, 9), tokens=st.integers(1, 4))
-@pytest.mark.parametrize(
-    "simulator", [pytest.param(s, marks=s.needs, id=s.name) for s in IN_TIME]
-)
+@pytest.mark.parametrize("simulator", [pytest.param(s, marks=s.needs, id=s.name) for s in IN_TIME])
 def test_any_circuit_in_time(simulator, circuit, seed, tokens):
     """Drives, weights and cells that change with the token, memories of any axis, further passes."""
     assume(any(axis.in_time for axis in circuit.axes))

@@ -77,6 +77,8 @@ class NetworkInTime(Network):
 
     def present(self, number, before, opens, after):
         """The rates after a presentation: what is stored settles, the gates open, what reads it settles."""
+        if self.token_ms is None:  # else a divisor that should be 0 would fall and never be
+            nrn.finitialize(0)
         for leak, values in self.drives:
             leak.e = values[number % len(values)]
         for synapse, values in self.weights:
