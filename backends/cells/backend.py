@@ -112,7 +112,7 @@ class CellBackend(ScriptBackend[Kind]):
     `numbers` holds a number for each cell, over the population's axes, and -1 where there is none; `rates` has
     a rate for each number, and 0 for -1. `template_in_time` is one with a subclass `NetworkInTime`: drives, weights
     and `where` of synapses may have a presentation as their first axis, populations are told when cells are `alive`
-    and in which presentations compartments store (`stores`), synapses whether they are `stored`, and `settle(presentations)` gives the rates at the end of
+    and in which presentations compartments store (`stores`), synapses whether they are `stored`, and `settle_each(presentations)` gives the rates at the end of
     each, and which cells are there. The docstring of `template` heads the script, with places for {title}, {tensors} and
     {chain}, the most cells that a signal passes.
     """

@@ -35,9 +35,10 @@ def _too_short(
     # here: who emits a script reads its template, and need not import it
     from cortico.backends.cells.in_time.template import presentation_course
 
+    course: Callable[..., list[int]] = presentation_course
     chains = depth(circuit, schedule(circuit), units)
     try:
         given = chains.through, chains.before_write, chains.after_write
-        presentation_course(dt, 1.0, 1e-9, *given, token_ms)
+        course(dt, 1.0, 1e-9, *given, token_ms)
     except ValueError as error:
         yield str(error)

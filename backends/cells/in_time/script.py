@@ -65,7 +65,7 @@ def _simulate(coder: TimeCoder, engine: CellBackend[Any]) -> str:
             body += called("network.connect(", [*_synapses(coder, projection)], ")")
         body.append("")
     body += [
-        "rates, there = network.settle(sum(passes))",
+        "rates, there = network.settle_each(sum(passes))",
         *range_check(circuit, lambda name: _of_cells(coder, name), *engine.exponentials),
         "return {",
         *(f'    "{output.name}": {_value(coder, output)},' for output in circuit.outputs),

@@ -109,7 +109,7 @@ class NetworkInTime(Network):
         nest.Connect(pre, post, "one_to_one", synapses)
         self.weights.append((name, weights[:, np.lexsort((post, pre))]))
 
-    def settle(self, presentations):
+    def settle_each(self, presentations):
         """Present token after token; returns the rates at the end of each, and which cells are there.
 
         Both have a row for each presentation and a column for each number, the last for -1.

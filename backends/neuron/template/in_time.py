@@ -62,13 +62,16 @@ class NetworkInTime(Network):
             pc.target_var(synapse, synapse._ref_r, source)
             self.synapses.append(synapse)
 
-    def settle(self, presentations):
+    def settle_each(self, presentations):
         """Present token after token; returns the rates at the end of each, and which cells are there.
 
         Both have a row for each presentation and a column for each number, the last for -1.
         """
         part = nrn.dt / (nrn.dt + self.slowest)  # of its way that a compartment goes in a step
-        course = presentation_course(nrn.dt, part, self.tolerance, *self.chains, self.token_ms)
+        through, before, after = self.chains
+        course = presentation_course(
+            nrn.dt, part, self.tolerance, through, before, after, self.token_ms
+        )
         pc.setup_transfer()
         nrn.finitialize(0)
         rates = np.array([self.present(number, *course) for number in range(presentations)])
