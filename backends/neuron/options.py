@@ -15,7 +15,7 @@ class Options(SizedOptions):
 
     `tau` replaces all membrane time constants by one. The network runs until no compartment is further
     from rest than `tolerance`, over the largest voltage of its kind. With axes in time each token
-    stays for `token_ms`, or until all compartments lack no more than `tolerance` of their way. `ranks` is the number of MPI
+    stays for `token_ms`, or until that holds. `ranks` is the number of MPI
     processes of a run.
     """
 

@@ -131,12 +131,6 @@ class _Neuron(Simulator):
         load_neuron()
         return super().load(circuit)
 
-    def settle(self, circuit, inputs, weights=None):
-        """Tokens that come one after another stay until far less is left than products make more of."""
-        in_time = any(axis.in_time for axis in circuit.axes)
-        stays = {"tolerance": 1e-13} if in_time else {}
-        return self.simulate(circuit, inputs, weights, **self.exactly, **stays)
-
 
 NEURON = _Neuron("neuron", 1e-12, missing(["neuron"], ["g++"]), {"dt": 1e8})
 

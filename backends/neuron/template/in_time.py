@@ -74,6 +74,7 @@ class NetworkInTime(Network):
         )
         pc.setup_transfer()
         nrn.finitialize(0)
+        self.moves = part * self.tolerance  # by so much at most in a step, who is at rest
         rates = np.array([self.present(number, *course) for number in range(presentations)])
         there = there_at(presentations, self.alive)
         return np.where(there, rates, 0.0), there
@@ -89,17 +90,28 @@ class NetworkInTime(Network):
         writing = [
             synapse for synapse, first, count in self.gates if first <= number < first + count
         ]
-        self.advance(before)
+        self.rest(before)
         for synapse in writing:
             synapse.gate = 1 / opens  # all of what is stored of a token
         self.advance(opens)
         for synapse in writing:
             synapse.gate = 0
-        self.advance(after)
+        self.rest(after)
         rates = self.rates()
         if not np.isfinite(rates).all():
             raise FloatingPointError("a voltage is NaN or infinite")
         return rates
+
+    def rest(self, steps):
+        """Run for so many steps, and on until all is at rest where a token stays until then."""
+        self.advance(steps)
+        if self.token_ms is not None or not steps:
+            return
+        for _ in range(20):
+            if self.distance() <= self.moves:
+                return
+            self.advance(steps)
+        raise RuntimeError(f"not settled after {nrn.t} ms")
 
     def advance(self, steps):
         """Run for so many steps."""
