@@ -140,6 +140,8 @@ def test_a_course(part, before, after, beside, token):
     if token is not None:
         assert sum(course) == token
         return
+    same = presentation_course(0.5, part, 1e-9, *given_chains, sum(course) * 0.5)
+    assert same == course, "phases share a time as they share that in which all settles"
     assert lacking(before * stores, part, course[0]) <= 1e-9
     assert lacking(after * stores, part, course[2]) <= 1e-9
     assert lacking(through, part, sum(course)) <= 1e-9
@@ -177,9 +179,7 @@ def test_nest_has_no_time_of_a_token():
         get_backend("nest", token_ms=50.0)
 
 
-@pytest.mark.parametrize(
-    "simulator", [pytest.param(s, marks=s.needs, id=s.name) for s in (NEURON, NEST)]
-)
+@pytest.mark.parametrize("simulator", (NEURON, NEST), ids=lambda s: s.name)
 def test_two_axes_on_one_clock_are_refused(simulator):
     circuit = lower(CASE["one_head"].spec)
     axes = tuple(
@@ -188,6 +188,55 @@ def test_two_axes_on_one_clock_are_refused(simulator):
     )
     reasons = simulator.backend().unsupported(dataclasses.replace(circuit, axes=axes))
     assert "population 'superficial' has two axes in time, i and j, on one clock" in reasons
+
+
+ENGINES = [pytest.param(s, marks=s.needs, id=s.name) for s in (NEURON, NEST)]
+
+
+@pytest.mark.parametrize("simulator", ENGINES)
+@pytest.mark.parametrize("name", ["softmax-mask_causal-padded", "linear-mask_causal-padded"])
+def test_cells_that_are_there_for_some_tokens_only(simulator, name):
+    """Token j comes while queries are side by side: later ones alone hear it, by weights that change."""
+    circuit = lower(CASE[name].spec, CASE[name].weights)
+    axes = (
+        dataclasses.replace(a, unfold=Unfold.TIME) if a.name == "j" else a for a in circuit.axes
+    )
+    circuit, example = dataclasses.replace(circuit, axes=tuple(axes)), second_example(CASE[name])
+    assert error(simulator, circuit, example) < 1e-11
+
+
+@pytest.mark.parametrize("simulator", ENGINES)
+def test_a_divisor_that_is_zero_for_a_later_token(simulator):
+    divided = """
+cortico circuit 1
+name "divided"
+
+axis i : column n in time
+
+input x (n)
+input keep (n) mask
+
+population cell [i] cortex.L5 pyramidal_pt
+  basal multiplies x[i]
+  shunt divides keep[i]
+
+output y = cell[i]
+"""
+    given = {"x": X, "keep": np.array([1.0, 0.0, 1.0, 0.0])}
+    assert error(simulator, parse_circuit(divided), given) < 1e-12
+    assert simulator.settle(parse_circuit(divided), given)["y"][1] == 0
+
+
+@pytest.mark.parametrize("simulator", ENGINES)
+def test_tokens_of_very_different_size(simulator):
+    """What is set to the rates that arrive is set anew."""
+    sized = np.array([1e-3, 2e3, -1e-2, 50.0])
+    assert error(simulator, GATED, {"x": sized}) < 1e-11
+
+
+def error(simulator, circuit, example):
+    expected = get_runner("reference").run(circuit, example)["y"]
+    return relative_error(simulator.settle(circuit, example)["y"], expected)
 
 
 @NEURON.needs
