@@ -114,7 +114,7 @@ class NetworkInTime(Network):
 
         Both have a row for each presentation and a column for each number, the last for -1.
         """
-        nest.Simulate(self.dt)  # all wait; NEST puts its synapses in order, which stays
+        # behind the last Connect, each of which puts synapses in order anew
         self.weights = [self.in_order(*each) for each in self.weights]
         rates = np.array([self.present(number) for number in range(presentations)])
         there = there_at(presentations, self.alive)
