@@ -25,6 +25,7 @@ from cortico.ir.analysis.inputs import (
     given_inputs,
     parameter_values,
 )
+from cortico.ir.analysis.rest import at_rest
 from cortico.ir.arguments import kind
 from cortico.ir.domain import Domain, mask
 from cortico.ir.transfer import TRANSFERS
@@ -66,7 +67,11 @@ class ReferenceBackend:
 def interpret(
     circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None
 ) -> dict[str, np.ndarray]:
-    """The rates of every population (float64, over its axes) for one example without batch axes."""
+    """The rates of every population (float64, over its axes) for one example without batch axes.
+
+    Those at rest, of a circuit that lives in time; CircuitError where its rest is not known (`at_rest`).
+    """
+    circuit = at_rest(circuit)
     interpreter = interpreter_of(circuit, inputs, parameters)
     with np.errstate(over="ignore", invalid="ignore"):
         rates = interpreter.rates()

@@ -66,7 +66,7 @@ class Course(OptionSet):
 
     def steps(self, name: str) -> int:
         """A time in steps. SpecError where it is no whole number of them."""
-        time = getattr(self, name)
+        time: float = getattr(self, name)
         if round(time / self.dt) < 1 or abs(time / self.dt - round(time / self.dt)) > 1e-6:
             raise SpecError(
                 f"{name} = {time:g} ms is no whole number of steps of dt = {self.dt:g} ms"

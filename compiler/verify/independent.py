@@ -18,6 +18,7 @@ import numpy as np
 from cortico.backends import Backend
 from cortico.backends.numpy import NumpyBackend
 from cortico.ir import Circuit, Gain, UnsupportedError
+from cortico.ir.analysis.rest import at_rest
 from cortico.ir.rewrite import weights_of
 from cortico.lowering import layouts, lower
 from cortico.spec import (
@@ -54,6 +55,7 @@ EXACTLY, NUMERICALLY = "checked exactly", "compared numerically"
 class Subject:
     """What is checked: a spec and its weights, the circuit before and after all passes, what is written.
 
+    Both circuits are those at rest; `living` is the one that `target` was given, where it lives in time.
     `change` is what approximate passes changed as measured (relative; None where it was not measured).
     `target` wrote `files`, if anything is written.
     """
@@ -65,6 +67,7 @@ class Subject:
     change: float | None = 0.0
     target: Backend | None = None
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    living: Circuit | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def identity_testing(subject: Subject) -> Finding:
 def elementwise_sympy(subject: Subject) -> Finding:
     """The circuit of a tiny spec with the same options against the textbook, in SymPy symbols."""
     spec = tiny(subject.spec)
-    found = elementwise.check_elementwise(spec, lower(spec))
+    found = elementwise.check_elementwise(spec, at_rest(lower(spec)))
     if found.too_large:
         raise UnsupportedError(found.text)
     size = f"{spec.tokens} tokens"
@@ -213,7 +216,8 @@ def numpy_called(subject: Subject) -> Finding:
 def written(subject: Subject) -> Finding:
     """What another backend writes, run by that backend."""
     assert subject.target is not None
-    found = emission.beside_the_reference(subject.circuit, subject.target, subject.files)
+    circuit = subject.living or subject.circuit
+    found = emission.beside_the_reference(circuit, subject.target, subject.files)
     return Finding(found[0], NUMERICALLY, found[1])
 
 
