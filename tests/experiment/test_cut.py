@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cortico import AttentionSpec, CircuitError, SpecError, get_backend, get_runner, lower
-from cortico.backends.reference import ReferenceBackend, _Interpreter, interpret
+from cortico.backends.reference import Interpreter, ReferenceBackend, interpret
 from cortico.experiment import lesion, lesions
 from cortico.experiment.cut import divided_by
 from cortico.experiment.targets import read_target
@@ -27,7 +27,7 @@ NAMES = (
 PICKED = [case for case in CASES if case.name in NAMES]
 
 
-class Scaled(_Interpreter):
+class Scaled(Interpreter):
     """The reference interpreter, with factors of rates and of synaptic currents."""
 
     rate_factors: dict = {}  # noqa: RUF012
