@@ -106,6 +106,19 @@ def _special() -> dict[str, AttentionSpec]:
         "sink": replace(soft, sink=True),
         "sink_causal_padded": replace(soft, sink=True, mask=Mask.CAUSAL, key_padding=True),
         "sink_window_grouped": replace(llama, sink=True, mask=Mask.WINDOW, window=3),
+        "semi_saturated": replace(soft, semi_saturation=0.5),
+        "semi_saturated_padded": replace(
+            soft, semi_saturation=2.0, mask=Mask.CAUSAL, key_padding=True, bias=BIASED
+        ),
+        "semi_saturated_llama": replace(
+            llama, semi_saturation=0.25, mask=Mask.WINDOW, window=3, sink=True
+        ),
+        "semi_saturated_extra_source": replace(
+            soft, semi_saturation=1.5, extra_source=True, sink=True, bias=BIASED
+        ),
+        "semi_saturated_cross": replace(
+            cross, semi_saturation=0.75, key_padding=True, soft_cap=0.9
+        ),
         "extra_source": replace(soft, extra_source=True),
         "extra_source_causal_padded": replace(
             soft, extra_source=True, mask=Mask.CAUSAL, key_padding=True, bias=BIASED

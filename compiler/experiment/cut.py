@@ -3,8 +3,9 @@
     rate' = s · rate     for the cells of a lesion, s = 0 when they are silenced
     w'    = s · w        for its synapses
 
-This holds for every transfer function: a silenced cell with rate exp(I) has rate 0, not exp(0) = 1. What
-divides by silenced cells gives 0, as x/0 is 0 in a circuit (`docs/ir.md`); it is not released.
+This holds for every transfer function: a silenced cell with rate exp(I) has rate 0, not exp(0) = 1. What is
+divided by silenced cells alone gives 0, as x/0 is 0 in a circuit (`docs/ir.md`); it is not released. Where a
+constant divides too (`semi_saturation` of a spec), it is left: rates rise by (sigma + pool) / sigma.
 """
 
 from __future__ import annotations
@@ -62,14 +63,23 @@ def lesions(circuit: Circuit, cuts: Iterable[tuple[Target | str, float]]) -> Cir
     return result
 
 
-def divided_by(circuit: Circuit, target: Target) -> tuple[str, ...]:
-    """The populations that are divided by cells of `target`: silencing it gives them 0."""
+def divided_by(circuit: Circuit, target: Target) -> dict[str, bool]:
+    """The populations that are divided by cells of `target`, and whether a constant divides them, too.
+
+    Silencing the target releases those with a constant in every such compartment, and gives the others 0.
+    """
     if target.kind is Kind.PROJECTION:
         own = target.projections(circuit)
     else:
         cells = {p.name for p in target.populations(circuit)}
         own = tuple(p for p in circuit.projections if p.pre in cells)
-    return tuple(dict.fromkeys(p.post for p in own if circuit.divides(p)))
+    found: dict[str, bool] = {}
+    for projection in own:
+        if circuit.divides(projection):
+            name = projection.post
+            drive = circuit.population(name).compartment(projection.compartment).drive
+            found[name] = found.get(name, True) and bool(drive)
+    return found
 
 
 # ---- cells ---------------------------------------------------------------------------------------

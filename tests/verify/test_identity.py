@@ -74,6 +74,7 @@ def test_evaluation_is_that_of_the_reference_backend(case):
         case.spec,
         kernel=Kernel.LINEAR,
         sink=False,
+        semi_saturation=0.0,
         rotary=None,
         qk_norm=None,
         soft_cap=None,

@@ -51,6 +51,7 @@ FORM = Table(
         ),
         "position_bias?": ("none", "alibi", "table", "input"),
         "sink?": bool,
+        "semi_saturation?": float,
         "extra_source?": bool,
         "thalamus?": Table(dict.fromkeys(("query?", "key?", "value?"), _NUCLEI)),
         "microcircuit?": ("mask", "memory"),
@@ -111,6 +112,9 @@ def _check_together(s: defaultdict[str, Any]) -> None:
     others = s["context"] or s["context_tokens"] or s["values"]
     require(cross or not others, "context and values are for cross attention")
     require(not s["sink"] or s["kernel"] != "linear", "sink is for softmax")
+    sigma = s["semi_saturation"] or 0.0
+    require(not sigma or 1e-30 <= sigma <= 1e30, "semi_saturation must be 0, or 1e-30 to 1e30")
+    require(not sigma or s["kernel"] != "linear", "semi_saturation is for softmax")
     unturned = not (
         s["qk_norm"] is not None or s["rotary"] is not None or s["soft_cap"] is not None
     )
