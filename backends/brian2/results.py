@@ -12,7 +12,6 @@ from cortico.backends.cells.recording import recorder
 from cortico.backends.cells.statements import range_check
 from cortico.ir import Output
 
-
 #: Lines for holes of the templates, which hand somas to who records their spikes.
 WATCHING = {"spikes": "network.recorder.watch(network)\n"}
 

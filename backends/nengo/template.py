@@ -239,10 +239,9 @@ class Recorder:
                 cells = network.cells_of(numbers[0])
                 places, period = numbers - cells.first, self.interval / 1e3
                 self.courses[name] = nengo.Probe(cells.output[places], sample_every=period)
-        somas = [each.neurons for each in model.ensembles]  # in a spiking model one for each cell
-        if not any(isinstance(each.neuron_type, nengo.Direct) for each in somas):
-            for name, (_, numbers) in self.spikes.items():
-                self.fired[name] = [nengo.Probe(somas[number]) for number in numbers]
+        if not any(isinstance(each.neuron_type, nengo.Direct) for each in model.ensembles):
+            for name, (_, numbers) in self.spikes.items():  # there is an ensemble for each cell
+                self.fired[name] = [nengo.Probe(model.ensembles[n].neurons) for n in numbers]
 
     def read(self, simulator):
         """Keep what the probes of a model have."""
