@@ -2,13 +2,15 @@
 
 Format: https://github.com/BlueBrain/sonata-extension, and the SONATA developer guide, "spike file" and "report
 file" (Dai et al. 2020, doi 10.1371/journal.pcbi.1007696). Population and node ids are those of the SONATA backend,
-which are `circuit.neurons()`'s. Rates are float64 without a unit ("1"). SONATA has no words for spikes of several
-somas that carry one cell: datasets of our own beside `node_ids` say which soma fired, and which cells were
-recorded, so that silent ones are known. `circuit.cortico` has the populations, without weights.
+which are `circuit.neurons()`'s. Rates have no unit ("1"). `data` is float32, which libsonata wants; `exact`, a
+dataset of our own beside it, is float64, and is what is read back. SONATA has no words for spikes of several
+somas that carry one cell: others beside `node_ids` say which soma fired, and which cells were
+recorded, so that silent ones are known. `recorded.cortico` has the populations, without weights.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from cortico.backends.recordings.values import Rates, Recording, Spikes
 from cortico.backends.sonata.hdf5 import new_file
 from cortico.backends.sonata.types import NODE_POPULATION
 from cortico.ir import Circuit, SpecError
+from cortico.ir.arguments import kind
 from cortico.ir.errors import clipped
 from cortico.ir.reading import require_file
 from cortico.ir.text import load_circuit, save_circuit
@@ -27,7 +30,7 @@ from cortico.ir.text import load_circuit, save_circuit
 if TYPE_CHECKING:
     import h5py
 
-RATES, SPIKES, TEXT = "rates.h5", "spikes.h5", "circuit.cortico"
+FILES = RATES, SPIKES, TEXT = "rates.h5", "spikes.h5", "recorded.cortico"
 
 #: How spikes are sorted, as SONATA numbers it: 0 none, 1 by id, 2 by time.
 _BY_TIME = 2
@@ -47,8 +50,10 @@ def write_recording(recording: Recording, folder: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_recording(folder: Path) -> Recording:
+@kind
+def read_recording(folder: str | os.PathLike[str]) -> Recording:
     """The recording in a folder. SpecError for a folder that has none, or whose files say something else."""
+    folder = Path(folder)
     require_library("a recording", "h5py", "hdf5")
     found = [name for name in (RATES, SPIKES) if (folder / name).is_file()]
     if not found:
@@ -73,12 +78,15 @@ def _write_rates(rates: Rates, path: Path) -> None:
     start = float(rates.times[0]) if len(rates.times) else 0.0
     with new_file(path) as (file, check):
         group = file.create_group(f"report/{NODE_POPULATION}")
-        data = group.create_dataset("data", data=rates.values)
+        with np.errstate(over="ignore"):  # beyond float32 a rate is infinite to others
+            data = group.create_dataset("data", data=rates.values.astype(np.float32))
         data.attrs["units"] = "1"
+        group["exact"] = rates.values
         mapping = group.create_group("mapping")
         ids = mapping.create_dataset("node_ids", data=rates.cells.astype(np.uint64))
         ids.attrs["sorted"] = np.uint8(1)
         mapping["index_pointer"] = np.arange(count + 1, dtype=np.uint64)  # one element a cell
+        mapping["index_pointers"] = mapping["index_pointer"]  # as libsonata calls them
         mapping["element_ids"] = np.zeros(count, np.uint32)
         stop = start + len(rates.times) * rates.interval
         time = mapping.create_dataset("time", data=[start, stop, rates.interval])
@@ -121,13 +129,13 @@ def _read(path: Path, reader: Any, circuit: Circuit) -> Any:
 
 def _read_rates(file: h5py.File, circuit: Circuit) -> Rates:
     group = file[f"report/{NODE_POPULATION}"]
-    cells, values = _ids(group["mapping/node_ids"], circuit), _numbers(group["data"], 2)
+    cells, values = _ids(group["mapping/node_ids"], circuit), _numbers(group["exact"], 2)
     start, stop, interval = _numbers(group["mapping/time"], 1).tolist()
     if values.shape[1] != len(cells):
-        raise ValueError(f"data has {values.shape[1]} columns, {len(cells)} node_ids")
+        raise ValueError(f"exact has {values.shape[1]} columns, {len(cells)} node_ids")
     if not interval > 0 or abs((stop - start) / interval - len(values)) > 0.5:
         raise ValueError(
-            f"data has {len(values)} rows, time has {start:g} to {stop:g} by {interval:g} ms"
+            f"exact has {len(values)} rows, time has {start:g} to {stop:g} by {interval:g} ms"
         )
     if (np.diff(cells) <= 0).any():
         raise ValueError("node_ids are not ascending")
