@@ -42,7 +42,7 @@ class Spikes:
 
     def trains(self) -> dict[tuple[int, int], np.ndarray]:
         """The spike times in ms of every soma that was recorded, by id of its cell and number."""
-        found = {}
+        found: dict[tuple[int, int], np.ndarray] = {}
         order = np.lexsort((self.times, self.somas, self.cells))
         keys = np.stack([self.cells, self.somas])[:, order]
         times = self.times[order]
@@ -104,7 +104,9 @@ class Recording:
         indices = view.indices(owner, self.rates.cells[places])
         if places.size:
             values = self.rates.values[:, places]
-            found[:, *(indices[axis] for axis in axes)] = values if axes else values[:, 0]
+            found[(slice(None), *(indices[axis] for axis in axes))] = (
+                values if axes else values[:, 0]
+            )
         return found
 
     def spikes_of(self, cell: int) -> list[np.ndarray]:

@@ -97,10 +97,7 @@ def _paint(
         canvas.text(_MARGIN, 38, words, color=GREY)
         top = _HEAD
         for panel in panels:
-            share = (left, height - top - panel.height, _WIDTH, panel.height)
-            axes = figure.add_axes(
-                tuple(a / b for a, b in zip(share, (width, height) * 2, strict=True))
-            )
+            axes = canvas.axes(left, top, (_WIDTH, panel.height))
             axes.set_gid(f"population-{panel.population.name}")
             _frame(axes, last=panel is panels[-1], label=label)
             panel.draw(axes)

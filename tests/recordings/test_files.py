@@ -83,6 +83,7 @@ def test_there_and_back(tmp_path):
         found.spikes_of(0)
 
 
+@pytest.mark.slow
 def test_spikes_of_a_simulator_are_those_it_has(tmp_path):
     """Brian2: trains of all somas, a refractory time apart, and as many as the mean rate says."""
     backend = get_runner("brian2", cells="lif", neurons=4, duration=100.0, spikes="core,relay[a=1]")

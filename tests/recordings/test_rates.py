@@ -89,6 +89,7 @@ def test_cells_have_their_names_where_axes_tied_by_a_bound_stand_apart(name):
     assert np.isnan(whole[0, :, 1]).all() and np.isfinite(whole[3]).all()
 
 
+@pytest.mark.slow
 def test_what_is_recorded_changes_no_output():
     """Random numbers of spiking networks are drawn as without."""
     inputs = {"x": X}
