@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -104,9 +105,8 @@ class Recording:
         indices = view.indices(owner, self.rates.cells[places])
         if places.size:
             values = self.rates.values[:, places]
-            found[(slice(None), *(indices[axis] for axis in axes))] = (
-                values if axes else values[:, 0]
-            )
+            where: tuple[Any, ...] = (slice(None), *(indices[axis] for axis in axes))
+            found[where] = values if axes else values[:, 0]
         return found
 
     def spikes_of(self, cell: int) -> list[np.ndarray]:
