@@ -142,7 +142,12 @@ class CellBackend(ScriptBackend[Kind]):
         rates = network.settle()
 
     `numbers` holds a number for each cell, over the population's axes, and -1 where there is none; `rates` has
-    a rate for each number, and 0 for -1. Its docstring heads the script, with places for {title}, {tensors} and
+    a rate for each number, and 0 for -1. Where something is recorded there is a class `Recorder`, made before the
+    network runs, whose `arrays()` gives what was (`recordings/template.py`):
+
+        recorder = Recorder(network, interval, {"deep": chosen(deep, …)}, {})
+
+    The docstring of the template heads the script, with places for {title}, {tensors} and
     {chain}, the most cells that a signal passes.
     """
 
