@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cortico.backends import backend_names, get_backend, get_runner, run_network
+    from cortico.backends.recordings import read_recording
     from cortico.experiment.freezing import freeze
     from cortico.files.synapse_table import write_synapses
     from cortico.frontends import (
@@ -98,6 +99,7 @@ _HOME = {
     "random_weights": "cortico.spec.weights",
     "read_checkpoint": "cortico.frontends",
     "read_model": "cortico.frontends",
+    "read_recording": "cortico.backends.recordings",
     "read_spec": "cortico.frontends",
     "replace_attention": "cortico.live",
     "required_shapes": "cortico.spec.weights",
@@ -145,6 +147,7 @@ __all__ = [
     "random_weights",
     "read_checkpoint",
     "read_model",
+    "read_recording",
     "read_spec",
     "replace_attention",
     "required_shapes",

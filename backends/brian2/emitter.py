@@ -9,7 +9,7 @@ from cortico.backends.brian2.coder import Coder
 from cortico.backends.brian2.depth import depth
 from cortico.backends.brian2.fast import currents
 from cortico.backends.brian2.options import Options
-from cortico.backends.brian2.results import finish
+from cortico.backends.brian2.results import WATCHING, finish
 from cortico.backends.brian2.schedule import schedule, time_axes
 from cortico.backends.brian2.statements import cells, synapses
 from cortico.backends.cells.start import slowest, units_before
@@ -28,8 +28,8 @@ from cortico.ir.analysis.dimensions import dimensions
 IMPORTS = "from brian2 import Network, NetworkOperation, NeuronGroup, Synapses, linked_var, ms\n"
 
 _FOLDER = "cortico.backends.brian2.template"
-NETWORK, SPACE, TIME, SPIKING = (
-    f"{_FOLDER}.{file}" for file in ("network", "in_space", "in_time", "spiking")
+NETWORK, SPACE, TIME, SPIKING, RECORDING = (
+    f"{_FOLDER}.{file}" for file in ("network", "in_space", "in_time", "spiking", "recording")
 )
 
 _DOC = '''\
@@ -48,10 +48,10 @@ def emit_script(circuit: Circuit, options: Options) -> str:
     in_time = any(axis.in_time for axis in circuit.axes)
     before = {} if in_time else units_before(circuit, lambda population: 1)
     coder = Coder.of(circuit, plan=schedule(circuit), options=options, before=before)
-    templates = (NETWORK, TIME if coder.in_time else SPACE, SPIKING)
-    return put_together(
-        coder, templates, [IMPORTS, _simulate(coder, options)], _flags(coder, options)
-    )
+    templates = (NETWORK, TIME if coder.in_time else SPACE, SPIKING, RECORDING)
+    own = [IMPORTS, _simulate(coder, options)]
+    hooks = {name: lines * options.records for name, lines in WATCHING.items()}
+    return put_together(coder, templates, own, _flags(coder, options), hooks=hooks)
 
 
 def _flags(coder: Coder, options: Options) -> str:

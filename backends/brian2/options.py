@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from cortico.backends.cells.estimate import SizedOptions
+from cortico.backends.cells.recording import RECORDED, RecordingOptions
 from cortico.ir import SpecError
 from cortico.ir.options import Help, Only, hints, marks, number, whole
 
@@ -16,7 +16,7 @@ _POSITIVE = number(1e-12, 1e9, "a positive number")
 
 
 @dataclass(frozen=True)
-class Options(SizedOptions):
+class Options(RecordingOptions):
     """How a network is integrated. Times in ms; SpecError for what cannot be.
 
     `tau` replaces all membrane time constants by one; with `method="euler"` and `dt` equal to it a step
@@ -72,6 +72,14 @@ class Options(SizedOptions):
             raise SpecError("cells=lif of backend brian2 runs on target numpy or cython, not C++")
 
     @property
+    def spiking(self) -> bool:
+        return self.cells == "lif"
+
+    @property
+    def to_spike(self) -> str:
+        return "cells=lif has spikes"
+
+    @property
     def compiles(self) -> bool:
         """Whether the network can be a C++ program, which no Python function takes part in."""
         return self.form == "synapses" and self.cells == "rate"
@@ -89,6 +97,7 @@ class Options(SizedOptions):
             "precision",
             "cells",
             "size",
+            *RECORDED,
             *(() if self.cells == "lif" else marks(Options, Only)),
         }
         left_out |= {"duration"} if in_time else set()

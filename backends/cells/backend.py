@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from cortico.backends.cells.coder import Coder
 from cortico.backends.cells.estimate import COSTS, Estimate, estimate, free_memory
+from cortico.backends.cells.recording import RecordingOptions, require_one
 from cortico.backends.cells.script import axes_in_time, dendrites, emit_cell_script
 from cortico.backends.cells.statements import option_lines
 from cortico.backends.extras import require_extra
 from cortico.backends.protocol import Backend
+from cortico.backends.recordings.values import Recording, taken_out
 from cortico.backends.script_parts import unwritable
 from cortico.backends.script_running import run_and_listen
 from cortico.backends.transfers import function_table, unspelled
@@ -37,10 +40,12 @@ class ScriptBackend(ABC, Generic[Kind]):
         None  #: a pattern of lines that tell a waiting user how far the simulator is
     )
     remarks_what_it_prints = False
+    watching: Mapping[str, str] = MappingProxyType({})  #: lines for holes of templates, to record
 
     def __init__(self, **options: object) -> None:
         self.options = self.Options.of(options)
         self.remarks: tuple[str, ...] = ()
+        self.recording: Recording | None = None  #: of the last run, where something is recorded
 
     @property
     def script(self) -> str:
@@ -55,7 +60,19 @@ class ScriptBackend(ABC, Generic[Kind]):
         """The text of the script."""
 
     def emit(self, circuit: Circuit) -> Mapping[str, str]:
+        if self.recorded:
+            self.recorded.require_cells(circuit)
         return {self.script: self.source(circuit)}
+
+    @property
+    def recorded(self) -> RecordingOptions | None:
+        """The options that say what is recorded; None where nothing is."""
+        options = self.options
+        return options if isinstance(options, RecordingOptions) and options.records else None
+
+    def hooks(self) -> dict[str, str]:
+        """The lines for holes of templates: those that record, or none."""
+        return {name: lines * bool(self.recorded) for name, lines in self.watching.items()}
 
     def require(self) -> None:
         """UnsupportedError, in one line, when the simulator or what it needs is missing."""
@@ -91,11 +108,28 @@ class ScriptBackend(ABC, Generic[Kind]):
         """Output name to float64 array; the examples of a batch are simulated one after another."""
         self.require()
         inputs, symbols = given_inputs(circuit, inputs)
+        sized = self._require_recordable(circuit, inputs, symbols)
         expected = self.estimate(circuit, symbols)
         if expected and getattr(self.options, "size", "checked") == "checked":
             expected.require_room(free_memory())
         weights = stored_values(circuit, symbols, parameters)
-        return self.outputs(self.emit(circuit), inputs, weights)
+        outputs = self.outputs(self.emit(circuit), inputs, weights)
+        if sized is None:
+            return outputs
+        outputs, self.recording = taken_out(sized, outputs)
+        return outputs
+
+    def _require_recordable(
+        self, circuit: Circuit, inputs: Arrays, symbols: Mapping[str, int]
+    ) -> Circuit | None:
+        """The circuit with its sizes, where something of it is recorded. SpecError for what cannot be."""
+        self.recording = None
+        if self.recorded is None:
+            return None
+        require_one(inputs, circuit)
+        sized = circuit.bind(**{s: n for s, n in symbols.items() if s in circuit.symbols})
+        self.recorded.require_cells(sized)
+        return sized
 
 
 class CellBackend(ScriptBackend[Kind]):
@@ -108,7 +142,12 @@ class CellBackend(ScriptBackend[Kind]):
         rates = network.settle()
 
     `numbers` holds a number for each cell, over the population's axes, and -1 where there is none; `rates` has
-    a rate for each number, and 0 for -1. Its docstring heads the script, with places for {title}, {tensors} and
+    a rate for each number, and 0 for -1. Where something is recorded there is a class `Recorder`, made before the
+    network runs, whose `arrays()` gives what was (`recordings/template.py`):
+
+        recorder = Recorder(network, interval, {"deep": chosen(deep, …)}, {})
+
+    The docstring of the template heads the script, with places for {title}, {tensors} and
     {chain}, the most cells that a signal passes.
     """
 
@@ -124,7 +163,8 @@ class CellBackend(ScriptBackend[Kind]):
 
     def arguments(self) -> dict[str, object]:
         """The arguments of the script's class `Network`, with their defaults."""
-        return {name: value for name, value in vars(self.options).items() if name != "size"}
+        options = self.options
+        return options.of_simulation() if isinstance(options, RecordingOptions) else vars(options)
 
     def flags(self) -> str:
         """Lines that add options to the `parser` of the command line."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cortico.backends.cells.coder import Coder
+from cortico.backends.cells.recording import recorder
 from cortico.backends.cells.roles import role_of
 from cortico.backends.cells.start import units_before
 from cortico.backends.cells.statements import (
@@ -30,7 +31,9 @@ def emit_cell_script(circuit: Circuit, engine: CellBackend[Any]) -> str:
     coder, chain = Coder.of(circuit), longest_chain(circuit, engine.units)
     own = [engine.values(circuit), _simulate(coder, engine, chain)]
     flags = weights_option(circuit) + engine.flags()
-    return put_together(coder, (engine.template,), own, flags, engine.physiology, chain=chain)
+    return put_together(
+        coder, (engine.template,), own, flags, engine.physiology, engine.hooks(), chain=chain
+    )
 
 
 def axes_in_time(circuit: Circuit) -> Iterator[str]:
@@ -74,12 +77,15 @@ def _simulate(coder: Coder, engine: CellBackend[Any], chain: int) -> str:
     for population in circuit.order:
         after = before.get(population.name)
         body += [*_population(coder, engine, population, after), *_synapses(coder, population), ""]
+    record = [*recorder(coder, engine.options, "network")]
     body += [
+        *record,
         *(engine.started(circuit, max(before.values())) if before else ()),
         f"rates = network.settle({chain if engine.settles_by_depth else ''})",
         *range_check(circuit, lambda name: _of_cells(coder, name), *engine.exponentials),
         "return {",
         *(f'    "{o.name}": {_value(coder, o)},' for o in circuit.outputs),
+        *["    **recorder.arrays(),"] * bool(record),
         "}",
     ]
     given = engine.arguments() | ({"network": None} if engine.reuses else {})
