@@ -69,6 +69,11 @@ class Subject:
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     living: Circuit | None = None
 
+    @property
+    def written(self) -> Circuit:
+        """The circuit of which `target` wrote files."""
+        return self.living or self.circuit
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -202,22 +207,21 @@ def _only_moved(subject: Subject) -> bool:
 def numpy_exactly(subject: Subject) -> Finding:
     """The emitted NumPy text on exact numbers."""
     assert isinstance(subject.target, NumpyBackend)
-    holds, detail = emission.exactly(subject.circuit, subject.target)
+    holds, detail = emission.exactly(subject.written, subject.target)
     return Finding(holds, EXACTLY, detail)
 
 
 def numpy_called(subject: Subject) -> Finding:
     """The emitted NumPy text in floats, in every way that users call it."""
     assert isinstance(subject.target, NumpyBackend)
-    holds, detail = emission.in_all_calls(subject.circuit, subject.target)
+    holds, detail = emission.in_all_calls(subject.written, subject.target)
     return Finding(holds, NUMERICALLY, detail)
 
 
 def written(subject: Subject) -> Finding:
     """What another backend writes, run by that backend."""
     assert subject.target is not None
-    circuit = subject.living or subject.circuit
-    found = emission.beside_the_reference(circuit, subject.target, subject.files)
+    found = emission.beside_the_reference(subject.written, subject.target, subject.files)
     return Finding(found[0], NUMERICALLY, found[1])
 
 

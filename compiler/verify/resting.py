@@ -46,7 +46,7 @@ def _solved() -> bool:
     )
     rest = sympy.solve(total * sympy.exp(-m) - 1, m)
     fires = sympy.simplify(sympy.exp(score - sympy.log(total)) - sympy.exp(score) / total)
-    return bool(rest == [sympy.log(total)] and fires == 0
+    return bool(rest == [sympy.log(total)] and fires == 0)
 
 
 def _stable() -> bool:

@@ -71,6 +71,20 @@ def at_rest(circuit: Circuit) -> Circuit:
     return resting
 
 
+@once
+def outputs_at_rest(circuit: Circuit) -> Circuit:
+    """The same with those populations only that outputs depend on: what a program of arrays computes."""
+    if not circuit.lives_in_time:
+        return circuit
+    resting = at_rest(circuit)
+    needed = set(leading_to(resting, [o.source.name for o in resting.outputs]))
+    return replace(
+        resting,
+        populations=tuple(p for p in resting.populations if p.name in needed),
+        projections=tuple(p for p in resting.projections if p.post in needed),
+    )
+
+
 def feedback_loops(circuit: Circuit) -> list[Feedback]:
     """The loops of a circuit that make a softmax. CircuitError for cells that integrate something else."""
     pools = [p for p in circuit.populations if p.integrates]
