@@ -1,4 +1,4 @@
-"""Delays in steps of a clock."""
+"""Delays in ms, and in steps of a clock."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ def delays_in_steps(circuit: Circuit, dt: float) -> Mapping[str, int]:
     SpecError for a delay that is shorter than a step, or no whole number of steps.
     """
     return {p.name: _steps(p, dt) for p in circuit.projections}
+
+
+def delay_in_ms(projection: Projection) -> float | None:
+    """The delay of a projection in ms; None where it has none. SpecError for one in steps: no clock runs here."""
+    delay = projection.delay
+    if delay is not None and delay.unit is DelayUnit.STEPS:
+        raise SpecError(
+            f"projection {projection.name!r} has a delay of {delay}, which are no ms before a run: give ms"
+        )
+    return delay and delay.amount
 
 
 def _steps(projection: Projection, dt: float) -> int:

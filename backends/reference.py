@@ -37,6 +37,7 @@ class ReferenceBackend:
     """Interprets a circuit in float64; every other backend is tested against it."""
 
     name = "reference"
+    in_time = True
     summary = "direct interpreter that defines what a circuit means (slow)"
 
     def unsupported(self, circuit: Circuit) -> list[str]:
