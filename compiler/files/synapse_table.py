@@ -149,7 +149,11 @@ def _parquet(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
     with ParquetWriter(
         path,
         schema,
-        use_dictionary=["compartment", "projection", *["delay"] * bool(delays)],  # coding weights would double the time
+        use_dictionary=[
+            "compartment",
+            "projection",
+            *["delay"] * bool(delays),
+        ],  # coding weights would double the time
         column_encoding=dict.fromkeys(("pre", "post"), "DELTA_BINARY_PACKED"),
     ) as table:
         yield write
