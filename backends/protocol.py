@@ -23,7 +23,8 @@ Progress = Callable[[str], None]
 class Backend(Protocol):
     """A target of circuits. It is an `Emitter`, an `Exporter` or a `Runner` as well, or several of them.
 
-    A backend first says what it cannot express; its other methods may then rely on it.
+    A backend first says what it cannot express; its other methods may then rely on it. One that takes circuits
+    that live in time has an attribute `in_time` that is true.
     """
 
     name: str
@@ -160,9 +161,16 @@ def _unable(backend: Backend, wanted: str) -> UnsupportedError:
     return UnsupportedError(f"backend {backend.name!r} cannot {wanted}{instead}: {backend.summary}")
 
 
+def obstacles(backend: Backend, circuit: Circuit) -> list[str]:
+    """Everything in `circuit` that `backend` cannot express; what lives in time where it knows no time."""
+    if circuit.lives_in_time and not getattr(backend, "in_time", False):
+        return [f"{part}: it computes rates one after another" for part in circuit.living_in_time]
+    return backend.unsupported(circuit)
+
+
 def require_support(backend: Backend, circuit: Circuit) -> None:
     """Raise one UnsupportedError that lists everything `backend` cannot express."""
-    problems = backend.unsupported(circuit)
+    problems = obstacles(backend, circuit)
     if problems:
         raise UnsupportedError(
             f"backend {backend.name!r} cannot express circuit {circuit.name!r}:{bullet_list(problems)}"
@@ -184,7 +192,7 @@ def require_network_support(backend: Backend, network: Network) -> None:
     problems = [
         f"{network.blocks[circuit][0].path}: {problem}"
         for circuit in network.blocks
-        for problem in backend.unsupported(circuit)
+        for problem in obstacles(backend, circuit)
     ]
     if problems:
         raise UnsupportedError(

@@ -18,6 +18,7 @@ from cortico.experiment.targets import Kind, Target, read_target
 from cortico.ir import (
     TRANSFERS,
     Circuit,
+    CircuitError,
     Compartment,
     Gain,
     Parameter,
@@ -28,6 +29,8 @@ from cortico.ir import (
     Weight,
     check,
 )
+from cortico.ir.analysis.readers import is_output
+from cortico.ir.errors import clipped, named
 from cortico.ir.rewrite import (
     fresh,
     fresh_name,
@@ -35,6 +38,9 @@ from cortico.ir.rewrite import (
     replace_population,
     replace_projections,
 )
+
+#: Characters of a list of names in an error.
+_LONGEST = 1000
 
 
 def lesion(circuit: Circuit, target: Target | str, factor: float = 0.0) -> Circuit:
@@ -86,10 +92,20 @@ def divided_by(circuit: Circuit, target: Target) -> dict[str, bool]:
 
 
 def _scaled_rate(circuit: Circuit, name: str, target: Target, factor: float) -> Circuit:
-    """The rate of a population times `factor`; outputs and synapses read it under its own name."""
+    """The rate of a population times `factor`; outputs and synapses read it under its own name.
+
+    Of a circuit that lives in time, where cells that follow others lag behind them, all synapses of the population.
+    """
     population = circuit.population(name)
+    scales = TRANSFERS[population.transfer].homogeneous and not population.integrates
+    if circuit.lives_in_time and not scales:
+        if is_output(circuit, name):
+            raise _lagging(circuit, f"the output {name}")
+        for projection in circuit.projections_from(name):
+            circuit = _scaled_synapses(circuit, projection.name, target, factor)
+        return circuit
     circuit, weight = _factor(circuit, population.name, population.axes, target, factor)
-    if TRANSFERS[population.transfer].homogeneous:
+    if scales:
         free = fresh("lesion", {part.name for part in population.compartments})
         part = Compartment(free, drive=(weight,))
         scaled = replace(population, compartments=(*population.compartments, part))
@@ -112,6 +128,8 @@ def _scaled_synapses(circuit: Circuit, name: str, target: Target, factor: float)
     if target.areas is None:
         weight = replace(projection.weight, gain=Gain(factor) * projection.weight.gain)
         return replace_projections(circuit, [projection], [replace(projection, weight=weight)])
+    if circuit.lives_in_time:
+        raise _lagging(circuit, f"synapses {name} of some areas")
     axes = circuit.synapse_axes(projection)
     circuit, weight = _factor(circuit, projection.name, axes, target, factor)
     pre, heard = circuit.population(projection.pre), circuit.heard(projection)
@@ -121,6 +139,14 @@ def _scaled_synapses(circuit: Circuit, name: str, target: Target, factor: float)
     moved = replace(projection, pre=follower.name, at=())
     circuit = replace_projections(circuit, [projection], [moved])
     return _with_link(circuit, pre.name, follower.name, projection.at)
+
+
+def _lagging(circuit: Circuit, what: str) -> CircuitError:
+    living = clipped(", ".join(circuit.living_in_time), _LONGEST)
+    return CircuitError(
+        f"a lesion of {what} needs cells that follow others, and would lag behind them in circuit "
+        f"{named(circuit.name)}, which lives in time: {living}"
+    )
 
 
 # ---- parts ---------------------------------------------------------------------------------------

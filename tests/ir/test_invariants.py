@@ -135,7 +135,9 @@ CASES = {
     "compartment superficial.apical receives nothing": lambda c: replace(
         c, projections=tuple(p for p in c.projections if p.name != "key")
     ),
-    "has a cycle: ": lambda c: with_projection(c, "key", pre="deep", weight=Weight()),
+    "has a cycle in which nothing has a delay or integrates: ": lambda c: with_projection(
+        c, "key", pre="deep", weight=Weight()
+    ),
 }
 
 
@@ -161,6 +163,6 @@ def test_all_violations_are_in_one_error():
 
 @pytest.mark.slow
 @settings(max_examples=25)
-@given(circuits())
+@given(circuits() | circuits(living=True))
 def test_random_circuits_are_whole(circuit):
     check(circuit)
