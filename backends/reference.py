@@ -57,8 +57,8 @@ _FIRST, _LAST = 1_000, 128_000
 class ReferenceBackend:
     """Interprets a circuit in float64; every other backend is tested against it.
 
-    A circuit that lives in time, or any circuit with an option (`Options`), runs in time: for `duration`, with
-    `token_ms` on one stimulus after another, or until it has settled. What it gives are its rates at the end, with
+    A circuit whose rest is not known in closed form, or any circuit with an option (`Options`), runs in time: for
+    `duration`, with `token_ms` on one stimulus after another, or until it has settled. What it gives are its rates at the end, with
     `token_ms` at the end of each stimulus.
     """
 
@@ -101,7 +101,7 @@ class ReferenceBackend:
 
     def _rates(self, circuit: Circuit, one: Arrays, parameters: Arrays | None) -> Arrays:
         """The rates of one example; those at the end of a run in time."""
-        if not circuit.lives_in_time and self.options == Options():
+        if self.options == Options() and _has_known_rest(circuit):
             return interpret(circuit, one, parameters)
         from cortico.backends.trajectory import run_in_time  # it interprets as this file does
 
@@ -137,6 +137,13 @@ class ReferenceBackend:
         if not all(np.isfinite(rates).all() for rates in ran.rates.values()):
             raise CircuitError(f"circuit {named(circuit.name)} {ran.told}")
         return {name: array[1:] for name, array in ran.outputs.items()}
+
+
+def _has_known_rest(circuit: Circuit) -> bool:
+    try:
+        return at_rest(circuit) is not None
+    except CircuitError:
+        return False
 
 
 def interpret(

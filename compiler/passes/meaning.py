@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -216,7 +216,7 @@ class _Trial:
         mine = {name: array for name, array in self._given.items() if name in names}
         with np.errstate(all="ignore"):
             if circuit.lives_in_time:
-                course = {"duration": _DURATION, "dt": fitting_step(circuit)}
+                course: dict[str, Any] = {"duration": _DURATION, "dt": fitting_step(circuit)}
                 return run_in_time(circuit, inputs, mine, **course).outputs
             return get_runner(self._backend).run(circuit, inputs, mine)
 

@@ -135,9 +135,7 @@ CASES = {
     "compartment superficial.apical receives nothing": lambda c: replace(
         c, projections=tuple(p for p in c.projections if p.name != "key")
     ),
-    "has a cycle in which nothing has a delay or integrates: ": lambda c: with_projection(
-        c, "key", pre="deep", weight=Weight()
-    ),
+    "has a cycle: ": lambda c: with_projection(c, "key", pre="deep", weight=Weight()),
 }
 
 

@@ -72,7 +72,7 @@ def test_equal_where_delays_and_integration_are():
 # ---- rules -----------------------------------------------------------------------------------------
 
 MESSAGES = {
-    "has a cycle in which nothing has a delay or integrates: core -> trn -> core": lambda: (
+    "has a cycle: core -> trn -> core, in which nothing has a delay or integrates": lambda: (
         with_delay(None)
     ),
     "projection 'back' has delay 0.0 ms, expected a number of ms above 0": lambda: with_delay(
