@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
-from cortico.backends.course import ROUNDING
 from cortico.ir import Circuit, DelayUnit, Projection, SpecError
 from cortico.ir.errors import named
 
@@ -16,6 +15,18 @@ def delays_in_steps(circuit: Circuit, dt: float) -> Mapping[str, int]:
     SpecError for a delay that is shorter than a step, or no whole number of steps.
     """
     return {p.name: _steps(p, dt) for p in circuit.projections}
+
+
+def in_steps(what: str, time: float, dt: float) -> int:
+    """A time in ms as a number of steps. SpecError that says `what` where it is no whole number of them."""
+    # here: who emits a script reads its template, and need not import it
+    from cortico.backends.cells.template_in_time import whole_steps
+
+    try:
+        steps: int = whole_steps(what, time, dt)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    return steps
 
 
 def delay_in_ms(projection: Projection) -> float | None:
@@ -47,10 +58,5 @@ def _steps(projection: Projection, dt: float) -> int:
     delay = projection.delay
     if delay is None:
         return 1
-    steps = delay.amount if delay.unit is DelayUnit.STEPS else delay.amount / dt
-    if round(steps) < 1 or abs(steps - round(steps)) > ROUNDING:
-        raise SpecError(
-            f"projection {projection.name!r} has a delay of {delay}, expected a whole number of steps of "
-            f"dt = {dt:g} ms"
-        )
-    return round(steps)
+    time = delay.amount * dt if delay.unit is DelayUnit.STEPS else delay.amount
+    return in_steps(f"projection {projection.name!r} has a delay of {delay}", time, dt)

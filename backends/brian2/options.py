@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from cortico.backends.cells.recording import RECORDED, RecordingOptions
+from cortico.backends.cells.timed import TimedOptions
 from cortico.ir import SpecError
 from cortico.ir.options import Help, Only, hints, marks, number, whole
 
@@ -16,7 +16,7 @@ _POSITIVE = number(1e-12, 1e9, "a positive number")
 
 
 @dataclass(frozen=True)
-class Options(RecordingOptions):
+class Options(TimedOptions):
     """How a network is integrated. Times in ms; SpecError for what cannot be.
 
     `tau` replaces all membrane time constants by one; with `method="euler"` and `dt` equal to it a step
@@ -41,7 +41,6 @@ class Options(RecordingOptions):
         None
     )
     tolerance: Annotated[float, _POSITIVE, Help("stop when nothing moves more")] = 1e-9
-    duration: Annotated[float, _POSITIVE, Help("run for so many ms instead")] | None = None
     form: Literal["synapses", "fast"] = "synapses"
     precision: Literal["float64", "float32"] = "float64"
     cells: Literal["rate", "lif"] = "rate"
@@ -96,9 +95,13 @@ class Options(RecordingOptions):
             "form",
             "precision",
             "cells",
-            "size",
-            *RECORDED,
+            *hints(TimedOptions),
             *(() if self.cells == "lif" else marks(Options, Only)),
         }
-        left_out |= {"duration"} if in_time else set()
-        return {name: value for name, value in vars(self).items() if name not in left_out}
+        found: dict[str, object] = {}
+        for name, value in vars(self).items():
+            if name not in left_out:
+                found[name] = value
+            if name == "tolerance" and not in_time:
+                found["duration"] = self.duration
+        return found

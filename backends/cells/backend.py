@@ -14,6 +14,7 @@ from cortico.backends.cells.estimate import COSTS, Estimate, estimate, free_memo
 from cortico.backends.cells.recording import RecordingOptions, require_one
 from cortico.backends.cells.script import axes_in_time, dendrites, emit_cell_script
 from cortico.backends.cells.statements import option_lines
+from cortico.backends.cells.timed import is_timed, steps_in_time, without_time
 from cortico.backends.extras import require_extra
 from cortico.backends.protocol import Backend
 from cortico.backends.recordings.values import Recording, taken_out
@@ -87,7 +88,9 @@ class ScriptBackend(ABC, Generic[Kind]):
         if self.name not in COSTS:
             return None
         sized = circuit.bind(**symbols) if symbols else circuit
-        return estimate(COSTS[self.name], self.title, sized, self.steps(sized))
+        timed = is_timed(sized, self.options)
+        steps = steps_in_time(self.options) if timed else self.steps(sized)
+        return estimate(COSTS[self.name], self.title, sized, steps)
 
     def outputs(
         self, files: Mapping[str, str], inputs: Arrays, weights: Arrays
@@ -149,11 +152,16 @@ class CellBackend(ScriptBackend[Kind]):
 
     The docstring of the template heads the script, with places for {title}, {tensors} and
     {chain}, the most cells that a signal passes.
+
+    `template_in_time` is such a module for networks that run in time: what its `Network` does is told in
+    `cortico.backends.cells.template_in_time`, and there is no {chain}.
     """
 
     language = ""  #: the column of the table of transfer functions, where that is not called as the backend
     lacks: str  #: what is said of a transfer function that the simulator cannot have
     template: str
+    template_in_time: str | None = None  #: None where no script runs in time
+    step_ms = "dt"  #: code for the step of the clock in ms
     physiology = False  #: whether cells have their membrane time constants
     reuses = False  #: whether one network serves all examples of a batch
     #: Of which size an e^x is exact in the simulator, as code.
@@ -165,6 +173,10 @@ class CellBackend(ScriptBackend[Kind]):
         """The arguments of the script's class `Network`, with their defaults."""
         options = self.options
         return options.of_simulation() if isinstance(options, RecordingOptions) else vars(options)
+
+    def times(self) -> dict[str, object]:
+        """Further arguments of one that runs in time."""
+        return {name: getattr(self.options, name, None) for name in ("duration", "token_ms")}
 
     def flags(self) -> str:
         """Lines that add options to the `parser` of the command line."""
@@ -191,7 +203,9 @@ class CellBackend(ScriptBackend[Kind]):
         return function_table(circuit, self.language or self.name)
 
     def unsupported(self, circuit: Circuit) -> list[str]:
-        missing = unspelled(circuit, self.language or self.name, self.lacks)
+        missing = [*unspelled(circuit, self.language or self.name, self.lacks)]
+        if self.template_in_time is None:
+            missing += without_time(circuit, self.options, self.title)
         return [*axes_in_time(circuit), *crowded(circuit), *missing, *unwritable(circuit)]
 
     def source(self, circuit: Circuit) -> str:

@@ -21,6 +21,7 @@ class NengoBackend(CellBackend[Options]):
     summary = "a Nengo model: exact, or ensembles of spiking neurons (neurons=lif)"
     title = "Nengo"
     lacks = "which is infinite at 0, where Nengo asks it first"
+    step_ms = "1000 * dt"
     template = "cortico.backends.nengo.template"
     Options = Options
 

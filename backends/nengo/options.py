@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from cortico.backends.cells.recording import RecordingOptions
+from cortico.backends.cells.timed import TimedOptions
 from cortico.ir.options import Help, Only, number, whole
 
 _SPIKING = Only("neurons", "lif")
 
 
 @dataclass(frozen=True)
-class Options(RecordingOptions):
+class Options(TimedOptions):
     """How a model is run. Times in seconds, as Nengo has them; SpecError for what cannot be.
 
     `neurons="direct"` computes exactly, in one step. `"lif"` represents the compartments of each cell by

@@ -1,0 +1,121 @@
+"""What scripts of networks that run in time have in common: `cortico.backends.linking` copies what is used.
+
+Imported by `cortico.backends.clock` alone, which counts steps as scripts do.
+
+A template of a simulator has a class `Network(…, duration, token_ms, prospective)`, used as
+
+    numbers = network.population("core", h, i, …, integrates=(rate, start))
+    network.connect(core[h, i], reticular[h], "basal", w, delay=steps)
+    rates = network.run()
+
+Delays are in steps, one where a projection has none. The last line runs for a stimulus, for the duration, or until the network is at rest, and gives what each cell
+hands on then, by number. The network is called so again for the next stimulus: then `population` drives the
+cells that are there anew, and `connect` does nothing.
+Where something is recorded there is a `Recorder`, as without time; what it records is what cells hand on.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from cortico.backends.cells.template import command_line, stacked
+
+ROUNDING = 1e-6  # of a step, by which a time may miss a whole number of them
+STRETCH = (
+    10  # membrane time constants, and parts of a run, in which nothing may move that is at rest
+)
+PATIENCE = 200  # such stretches after which a network that still moves is given up
+Network: Any = ...
+simulate: Any = ...
+
+
+def main():
+    """Run each example from silence, or one stimulus after another on one network; write what comes out."""
+    batch, examples, output, options = command_line()
+    weights = options.pop("weights")
+    require_one_stream(batch, options["duration"], options["token_ms"])
+    network, results = None, []
+    for example in examples:
+        if network is None or options["token_ms"] is None:
+            network = Network(**options)
+        results.append(simulate(**example, weights=weights, **options, network=network))
+    np.savez(output, **stacked(results, batch))
+
+
+def require_one_stream(batch, duration, token_ms):
+    """ValueError where inputs that change have no axis of time, or more than one, or do not fill the duration."""
+    if token_ms is None:
+        return
+    if len(batch) != 1:
+        found = f"{len(batch)} such axes" if batch else "none"
+        raise ValueError(f"token_ms needs inputs with one first axis, which is time; found {found}")
+    if duration is not None and abs(duration - batch[0] * token_ms) > ROUNDING * token_ms:
+        raise ValueError(
+            f"duration is {duration:g} ms, but {batch[0]} stimuli of {token_ms:g} ms take "
+            f"{batch[0] * token_ms:g} ms: leave it out"
+        )
+
+
+def whole_steps(what, time, dt):
+    """A time in ms as a number of steps; ValueError that says `what` where there is no such number."""
+    steps = time / dt
+    if round(steps) < 1 or abs(steps - round(steps)) > ROUNDING:
+        raise ValueError(f"{what}, expected a whole number of steps of dt = {dt:g} ms")
+    return round(steps)
+
+
+def delays_in_steps(delays, dt):
+    """Projection to the steps that a signal takes, from times in ms."""
+    return {
+        name: whole_steps(f"projection {name!r} has a delay of {time:g} ms", time, dt)
+        for name, time in delays.items()
+    }
+
+
+def steps_of_run(duration, token_ms, dt):
+    """The steps of a run, or of a stimulus; None for one until rest."""
+    for name, time in (("token_ms", token_ms), ("duration", duration)):
+        if time is not None:
+            return whole_steps(f"{name} is {time:g} ms", time, dt)
+    return None
+
+
+def require_finite(rates):
+    """FloatingPointError for rates, arrays by population, that are NaN or infinite."""
+    for name, now in rates.items():
+        if not np.isfinite(now).all():
+            raise FloatingPointError(
+                f"{name} has a rate that is NaN or infinite: does a loop diverge, does something divide by "
+                "nearly nothing on the way, or is dt too long?"
+            )
+
+
+class Rest:
+    """Tells when a network is at rest. One rule for all simulators.
+
+    It is when no rate has moved by more than `tolerance`, of the largest of its population, for as long as the
+    longest delay and ten membrane time constants take, and for the last tenth of the run.
+    """
+
+    def __init__(self, tolerance, delay, tau, dt):
+        """`delay` is the longest in steps, `tau` the longest membrane time constant in ms."""
+        self.tolerance, self.dt = tolerance, dt
+        self.stretch = delay + int(np.ceil(STRETCH * tau / dt))
+        self.longest = PATIENCE * self.stretch  # steps after which it is given up
+        self.last, self.name, self.base = 0, "", {}
+
+    def has_come(self, step, rates):
+        """Whether rates, arrays by population after so many steps, are at rest; RuntimeError when they never are."""
+        require_finite(rates)
+        for name, now in rates.items():
+            before, size = self.base.get(name), np.abs(now).max(initial=0.0)
+            if before is None or np.abs(now - before).max(initial=0.0) > self.tolerance * size:
+                self.base[name], self.last, self.name = np.array(now), step, name
+        if step - self.last >= max(self.stretch, step // STRETCH):
+            return True
+        if step >= self.longest:
+            raise RuntimeError(
+                f"not at rest after {step * self.dt:g} ms: rates of {self.name} still move by more than "
+                f"{self.tolerance:g} of the largest; does it oscillate? duration says how long to run"
+            )
+        return False
