@@ -30,7 +30,7 @@ _MOST_NEURONS = 1_000_000
 _SCALES = (1.0, 1e-2, 1e-4)
 
 #: Ms of what circuits that live in time do, which is compared all along.
-_DURATION = 100
+_DURATION = 50
 
 #: Inputs are moved by this, relative, to see how much rounding an output suffers.
 _NUDGE = 2.0**-40
