@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from cortico import AttentionSpec, CorticoError, PassError, compile_attention, export_circuit
 from cortico.anatomy import audit
+from cortico.anatomy.suggestions import pass_alternatives
 from cortico.backends import Runner, backend_names, get_backend, require_support
 from cortico.backends.sonata.reading import read_sonata
 from cortico.backends.trajectory import run_in_time
@@ -34,10 +35,18 @@ from cortico.ir.text import print_circuit
 from cortico.learning import differentiate
 from cortico.learning.online import presented
 from cortico.learning.untied import untie
-from cortico.passes import PASSES, compare_meaning, parse_passes, run_across, run_passes
+from cortico.passes import (
+    PASSES,
+    compare_meaning,
+    parse_passes,
+    run_across,
+    run_on_blocks,
+    run_passes,
+)
 from cortico.passes.registry import NETWORK_PASSES
 from cortico.pictures import draw
 from cortico.report.difference import circuit_differences
+from cortico.report.networks import block_table
 from cortico.report.summary import equation, pass_table, pathway_table
 from cortico.verify.recheck.text import parse as recheck_text
 from tests.in_time.circuits import SETTLED, W, X, delayed, leaking, trn_loop
@@ -160,6 +169,18 @@ def test_a_pipeline_leaves_out_what_does_not_hold_and_says_so():
         run_passes(circuit, parse_passes("default,fold-constants"))
     feed_forward = compile_attention(AttentionSpec(4))
     assert not any(step.left_out for step in feed_forward.steps)
+
+
+def test_a_pipeline_leaves_out_what_does_not_hold_for_a_block_only():
+    """The other block, which lives without time, goes through all of it."""
+    plain = replace(delayed(), projections=(replace(delayed().projections[0], delay=None),))
+    nodes = [Node("a", delayed()), Node("b", plain)]
+    made = network("n", delayed().inputs, nodes, [("x", "a.x"), ("a.y", "b.x")], {"y": "b.y"})
+    after, steps = run_on_blocks(made, parse_passes("default"))
+    assert after["a"].circuit.lives_in_time and not any(step.left_out for step in steps["b"])
+    assert sum(bool(step.left_out) for step in steps["a"]) == 5
+    rows = block_table(after, steps).rows
+    assert [("left out: drop-softmax-shift" in row[1]) for row in rows] == [True, False]
 
 
 @pytest.mark.parametrize("kind", NETWORK_PASSES, ids=lambda kind: kind.name)
@@ -314,8 +335,10 @@ def with_begun(circuit, start):
 
 
 @living
-def test_the_audit_takes_loops(name):
-    assert audit(CIRCUITS[name]()).measures
+def test_the_audit_takes_loops_and_suggests_what_holds_for_them(name):
+    circuit = CIRCUITS[name]()
+    assert audit(circuit).measures
+    assert not list(pass_alternatives(circuit))
 
 
 # ---- lesions ---------------------------------------------------------------------------------------
