@@ -105,19 +105,23 @@ class Watch:
     def _judge(self, step: int, rates: Arrays) -> None:
         quarter = min(3, 4 * (step - self.begin) // max(1, self.steps))
         for name, now in rates.items():
-            base, before = self._base.get(name), self._before.get(name)
-            if before is not now:
-                limit = self.tolerance * self._largest[name]
-                if base is None or np.abs(now - base).max(initial=0.0) > limit:
-                    self._base[name] = now
-                    self.last_move = step if base is not None else self.last_move
+            before = self._before.get(name, now)
+            if before is not now or name not in self._base:
+                self._note_move(step, name, now)
             if before is not now or name not in self._quarters[quarter].low:
                 self._quarters[quarter].note(name, now)
-            if quarter == 3 and before is not None and before is not now and self.steps >= 8:
-                known = self._crossings.get(name)
-                if known is None:
-                    known = self._crossings[name] = _Crossings.of(self._quarters[2].middle(name))
-                known.note(step, before, now)
+            if quarter == 3 and before is not now and name in self._quarters[2].low:
+                self._crossed(name).note(step, before, now)
+
+    def _note_move(self, step: int, name: str, now: np.ndarray) -> None:
+        base = self._base.setdefault(name, now)
+        if np.abs(now - base).max(initial=0.0) > self.tolerance * self._largest[name]:
+            self._base[name], self.last_move = now, step
+
+    def _crossed(self, name: str) -> _Crossings:
+        if name not in self._crossings:
+            self._crossings[name] = _Crossings.of(self._quarters[2].middle(name))
+        return self._crossings[name]
 
     @property
     def has_settled(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,7 +30,7 @@ _MOST_NEURONS = 1_000_000
 _SCALES = (1.0, 1e-2, 1e-4)
 
 #: Ms of what circuits that live in time do, which is compared all along.
-_DURATION = 100
+_DURATION = 50.0
 
 #: Inputs are moved by this, relative, to see how much rounding an output suffers.
 _NUDGE = 2.0**-40
@@ -216,8 +216,8 @@ class _Trial:
         mine = {name: array for name, array in self._given.items() if name in names}
         with np.errstate(all="ignore"):
             if circuit.lives_in_time:
-                course: dict[str, Any] = {"duration": _DURATION, "dt": fitting_step(circuit)}
-                return run_in_time(circuit, inputs, mine, **course).outputs
+                dt = fitting_step(circuit)
+                return run_in_time(circuit, inputs, mine, duration=_DURATION, dt=dt).outputs
             return get_runner(self._backend).run(circuit, inputs, mine)
 
     def differences(self) -> tuple[float, float]:

@@ -79,3 +79,31 @@ SETTLED = {
     "delayed": (delayed, W @ X),
     "leaking": (leaking, W @ X),
 }
+
+
+def looped(gain, delay=TWO_MS, transfer="identity", drive="x"):
+    """One cell that hears itself, `delay` later, times `gain`; and `x`, or nothing."""
+    builder = CircuitBuilder("loop")
+    builder.axis("m", Role.MODEL, 1)
+    builder.input("x", (1,))
+    weight = Weight(TensorRef("x", ("m",)), Gain(1.0 if drive == "x" else 0.0))
+    parts = [Compartment("basal", drive=(weight,))]
+    builder.population("cell", ["m"], Region.L23, CellClass.IT, parts, transfer)
+    builder.project("back", "cell", "cell", "basal", Weight(gain=Gain(gain)), delay=delay)
+    builder.output("y", "cell", ["m"])
+    return builder.build()
+
+
+def chain(depth):
+    """Cells one behind the other, the first of which hears `x`."""
+    builder = CircuitBuilder("chain")
+    builder.axis("m", Role.MODEL, 1)
+    builder.input("x", (1,))
+    drive = (Weight(TensorRef("x", ("m",))),)
+    for k in range(depth):
+        parts = [Compartment("basal", drive=() if k else drive)]
+        builder.population(f"p{k}", ["m"], Region.L23, CellClass.IT, parts)
+        if k:
+            builder.project(f"to_{k}", f"p{k - 1}", f"p{k}", "basal")
+    builder.output("y", f"p{depth - 1}", ["m"])
+    return builder.build()
