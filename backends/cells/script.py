@@ -48,7 +48,7 @@ def _script_in_time(circuit: Circuit, engine: CellBackend[Any]) -> str:
     assert engine.template_in_time is not None, "the backend refuses such a circuit"
     require_delays(circuit, engine.options)
     coder = Coder.of(circuit)
-    own = [engine.values(circuit), _run_in_time(coder, engine)]
+    own = [engine.values(circuit), _new_network(engine), _run_in_time(coder, engine)]
     flags = weights_option(circuit) + engine.flags() + option_lines(TimedOptions, engine.times())
     templates = (engine.template_in_time, *IN_TIME)
     return put_together(coder, templates, own, flags, engine.physiology, engine.hooks())
@@ -110,18 +110,23 @@ def _simulate(coder: Coder, engine: CellBackend[Any], chain: int) -> str:
     return function("simulate", parameters(coder, given), body)
 
 
+def _new_network(engine: CellBackend[Any]) -> str:
+    names = [*engine.arguments(), *engine.times()]
+    made = [*(f"{name}={name}" for name in names), f"prospective={engine.options.prospective}"]
+    body = ['"""The network, which has no cells yet."""', *called("return Network(", made, ")")]
+    return function("new_network", "".join(f"    {name},\n" for name in names), body)
+
+
 def _run_in_time(coder: Coder, engine: CellBackend[Any]) -> str:
     circuit = coder.circuit
-    times = {name: name for name in (*engine.arguments(), *engine.times())}
-    made = [f"{name}={name}" for name in times]
-    made += [f"prospective={engine.options.prospective}"]
+    given = {**engine.arguments(), **engine.times()}
     body = [
         '"""Run the network for one example or stimulus; returns the outputs by name, as they are then."""',
         *bind(coder),
         *_delays(coder, engine),
         "",
         *coder.grid([axis.name for axis in circuit.axes]),
-        f"network = network or Network({', '.join(made)})",
+        f"network = network or new_network({', '.join(given)})",
         "",
     ]
     for population in circuit.populations:
@@ -138,8 +143,7 @@ def _run_in_time(coder: Coder, engine: CellBackend[Any]) -> str:
         *["    **recorder.arrays(),"] * bool(record),
         "}",
     ]
-    given = {**engine.arguments(), **engine.times(), "network": None}
-    return function("simulate", parameters(coder, given), body)
+    return function("simulate", parameters(coder, {**given, "network": None}), body)
 
 
 def _delays(coder: Coder, engine: CellBackend[Any]) -> Iterator[str]:

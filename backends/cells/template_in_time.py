@@ -25,7 +25,7 @@ STRETCH = (
     10  # membrane time constants, and parts of a run, in which nothing may move that is at rest
 )
 PATIENCE = 200  # such stretches after which a network that still moves is given up
-Network: Any = ...
+new_network: Any = ...  #: the network, which has no cells yet
 simulate: Any = ...
 
 
@@ -37,7 +37,7 @@ def main():
     network, results = None, []
     for example in examples:
         if network is None or options["token_ms"] is None:
-            network = Network(**options)
+            network = new_network(**options)
         results.append(simulate(**example, weights=weights, **options, network=network))
     np.savez(output, **stacked(results, batch))
 
