@@ -13,6 +13,7 @@ from cortico.spec import (
     Kernel,
     Mask,
     Microcircuit,
+    Normalisation,
     NormKind,
     NormOver,
     Nucleus,
@@ -92,6 +93,7 @@ def _special() -> dict[str, AttentionSpec]:
     numbered = replace(soft, tokens=TOKENS)
     llama = replace(soft, heads=4, kv_heads=2, key_features=4, mask=Mask.CAUSAL, rotary=Rotary())
     cross = replace(soft, cross=True, context=6, name="cross")
+    fed_back = replace(soft, normalisation=Normalisation.FEEDBACK)
     return {
         "one_head": replace(soft, heads=1),
         "one_feature": replace(soft, heads=8),
@@ -118,6 +120,20 @@ def _special() -> dict[str, AttentionSpec]:
         ),
         "semi_saturated_cross": replace(
             cross, semi_saturation=0.75, key_padding=True, soft_cap=0.9
+        ),
+        "feedback": replace(fed_back, mask=Mask.CAUSAL),
+        "feedback_padded": replace(fed_back, key_padding=True, mask=Mask.CAUSAL, bias=BIASED),
+        "feedback_llama": replace(
+            llama, normalisation=Normalisation.FEEDBACK, sink=True, mask=Mask.WINDOW, window=3
+        ),
+        "feedback_extra_source": replace(
+            fed_back, extra_source=True, key_padding=True, position_bias=PositionBias.INPUT
+        ),
+        "feedback_cross": replace(
+            cross, normalisation=Normalisation.FEEDBACK, soft_cap=0.9, output=5
+        ),
+        "feedback_normed": replace(
+            fed_back, qk_norm=QueryKeyNorm(eps=0.25), position_bias=PositionBias.ALIBI
         ),
         "extra_source": replace(soft, extra_source=True),
         "extra_source_causal_padded": replace(

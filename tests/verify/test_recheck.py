@@ -346,6 +346,6 @@ def test_distances_do_not_add_up_by_chance():
 
 @pytest.mark.parametrize("sigma", [1e-31, -0.5, 1e31])
 def test_a_semi_saturation_out_of_range(sigma):
-    read_spec({"model": 8, "semi_saturation": 0.5})
+    read_spec({"model": 8, "heads": 2, "semi_saturation": 0.5})
     with pytest.raises(ValueError, match="semi_saturation must be 0, or"):
-        read_spec({"model": 8, "semi_saturation": sigma})
+        read_spec({"model": 8, "heads": 2, "semi_saturation": sigma})
