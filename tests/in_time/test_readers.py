@@ -326,6 +326,11 @@ def test_signs_hold_on_the_way_round_a_loop():
     driven = replace(circuit, populations=(replace(core, compartments=(one,)), trn))
     assert Signs(replace(driven, projections=(down, excited))).positive == {"core", "trn"}
     assert Signs(driven).positive == frozenset()
+    below = replace(trn.compartments[0], drive=(replace(ZERO, gain=Gain(-1.0)),))
+    falling = replace(
+        driven, populations=(driven.populations[0], replace(trn, compartments=(below,)))
+    )
+    assert Signs(replace(falling, projections=(down, excited))).positive == frozenset()
     twins = (core.compartments[0], replace(core.compartments[0], name="twin", drive=()))
     heard = tuple(
         replace(down, name=part, post="square", compartment=part, delay=Delay(late))
