@@ -31,7 +31,6 @@ from cortico.ir import (
 )
 from cortico.ir.analysis.signs import Signs
 from cortico.ir.network import Node, network
-from cortico.ir.text import print_circuit
 from cortico.learning import differentiate
 from cortico.learning.online import presented
 from cortico.learning.untied import untie
@@ -48,7 +47,6 @@ from cortico.pictures import draw
 from cortico.report.difference import circuit_differences
 from cortico.report.networks import block_table
 from cortico.report.summary import equation, pass_table, pathway_table
-from cortico.verify.recheck.text import parse as recheck_text
 from tests.in_time.circuits import SETTLED, W, X, delayed, leaking, trn_loop
 
 CIRCUITS = {name: make for name, (make, _) in SETTLED.items()}
@@ -292,9 +290,8 @@ def test_pictures_are_drawn(name, kind, tmp_path):
         lambda c: freeze(c, {"x": X}),
         differentiate,
         presented,
-        lambda c: recheck_text(print_circuit(c)),
     ],
-    ids=["freeze", "differentiate", "presented", "recheck"],
+    ids=["freeze", "differentiate", "presented"],
 )
 def test_what_asks_for_rates_one_after_another_refuses(name, ask):
     circuit = CIRCUITS[name]()
@@ -326,6 +323,11 @@ def test_signs_hold_on_the_way_round_a_loop():
     driven = replace(circuit, populations=(replace(core, compartments=(one,)), trn))
     assert Signs(replace(driven, projections=(down, excited))).positive == {"core", "trn"}
     assert Signs(driven).positive == frozenset()
+    below = replace(trn.compartments[0], drive=(replace(ZERO, gain=Gain(-1.0)),))
+    falling = replace(
+        driven, populations=(driven.populations[0], replace(trn, compartments=(below,)))
+    )
+    assert Signs(replace(falling, projections=(down, excited))).positive == frozenset()
     twins = (core.compartments[0], replace(core.compartments[0], name="twin", drive=()))
     heard = tuple(
         replace(down, name=part, post="square", compartment=part, delay=Delay(late))
