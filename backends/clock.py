@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from cortico.ir import Circuit, DelayUnit, Projection, SpecError
@@ -20,13 +20,13 @@ def delays_in_steps(circuit: Circuit, dt: float) -> Mapping[str, int]:
 def in_steps(what: str, time: float, dt: float) -> int:
     """A time in ms as a number of steps. SpecError that says `what` where it is no whole number of them."""
     # here: who emits a script reads its template, and need not import it
-    from cortico.backends.cells.template_in_time import whole_steps
+    from cortico.backends.template import whole_steps
 
+    count: Callable[[str, float, float], int] = whole_steps
     try:
-        steps: int = whole_steps(what, time, dt)
+        return count(what, time, dt)
     except ValueError as error:
         raise SpecError(str(error)) from None
-    return steps
 
 
 def delay_in_ms(projection: Projection) -> float | None:

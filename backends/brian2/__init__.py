@@ -32,6 +32,7 @@ class Brian2Backend(ScriptBackend[Options]):
     """Emits a Brian2 script, and runs it in a process of its own."""
 
     name = "brian2"
+    in_time = True
     summary = "a Brian2 script: a network of rate units that settles to attention"
     title = "Brian2"
     Options = Options

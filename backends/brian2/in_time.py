@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from cortico.backends.brian2.options import Options
+from cortico.backends.brian2 import options as brian2
 from cortico.backends.cells.backend import CellBackend
 from cortico.backends.cells.coder import Coder
 from cortico.backends.cells.script import dendrites, time_constant
@@ -13,7 +13,7 @@ from cortico.backends.transfers import of_circuit
 from cortico.ir import Circuit, Population
 
 
-class InTime(CellBackend[Options]):
+class InTime(CellBackend[brian2.Options]):
     """Writes the script of a network that runs in time."""
 
     name = "brian2"
@@ -21,10 +21,10 @@ class InTime(CellBackend[Options]):
     title = "Brian2"
     lacks = "which networks of Brian2 do not settle to"
     template_in_time = "cortico.backends.brian2.template_in_time"
-    Options = Options
+    Options = brian2.Options
     physiology = True
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: brian2.Options) -> None:
         super().__init__()
         self.options = options
 
@@ -46,7 +46,7 @@ class InTime(CellBackend[Options]):
         return f"TRANSFERS = {json.dumps(found)}  # in Brian2's language, of x\n"
 
 
-def unsupported_in_time(circuit: Circuit, options: Options) -> Iterator[str]:
+def unsupported_in_time(circuit: Circuit, options: brian2.Options) -> Iterator[str]:
     """What a network that runs in time does not have of what others have."""
     for axis in circuit.axes:
         if axis.in_time:

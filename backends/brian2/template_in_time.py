@@ -40,7 +40,8 @@ class Network:
         self.target, self.method, self.dt, self.tau = target, method, dt, tau
         self.tolerance, self.prospective = tolerance, prospective
         self.numbers, self.cells, self.size = {}, {}, 0
-        self.made, self.watchers = None, []
+        self.made: Any = None
+        self.watchers = []
 
     def population(
         self,
@@ -193,16 +194,16 @@ class Cells:
             return
         self.line = NeuronGroup(
             self.count * self.longest,
-            "x : 1\nmoved : 1\nbefore : 1 (linked)\nnew : 1 (linked)",
+            "x : 1\nmoved : 1\nbefore : 1 (linked)\narrives : 1 (linked)",
             namespace={"count": self.count},
         )
         places = np.arange(self.line.N)
         self.line.before = linked_var(self.line, "x", index=np.maximum(places - self.count, 0))
-        self.line.new = linked_var(self.group, "handed", index=places % self.count)
+        self.line.arrives = linked_var(self.group, "handed", index=places % self.count)
         self.line.x = self.integrates[1] if self.integrates else 0.0
         self.line.run_regularly("moved = before", when="end", order=0)
         self.line.run_regularly(
-            "x = new*int(i < count) + moved*int(i >= count)", when="end", order=1
+            "x = arrives*int(i < count) + moved*int(i >= count)", when="end", order=1
         )
         yield self.line
 

@@ -14,7 +14,13 @@ from cortico.backends.cells.estimate import COSTS, Estimate, estimate, free_memo
 from cortico.backends.cells.recording import RecordingOptions, require_one
 from cortico.backends.cells.script import axes_in_time, dendrites, emit_cell_script
 from cortico.backends.cells.statements import option_lines
-from cortico.backends.cells.timed import is_timed, steps_in_time, without_time
+from cortico.backends.cells.timed import (
+    TimedOptions,
+    is_timed,
+    require_stream,
+    steps_in_time,
+    without_time,
+)
 from cortico.backends.extras import require_extra
 from cortico.backends.protocol import Backend
 from cortico.backends.recordings.values import Recording, taken_out
@@ -88,8 +94,11 @@ class ScriptBackend(ABC, Generic[Kind]):
         if self.name not in COSTS:
             return None
         sized = circuit.bind(**symbols) if symbols else circuit
-        timed = is_timed(sized, self.options)
-        steps = steps_in_time(self.options) if timed else self.steps(sized)
+        options = self.options
+        if isinstance(options, TimedOptions) and is_timed(sized, options):
+            steps = steps_in_time(options)
+        else:
+            steps = self.steps(sized)
         return estimate(COSTS[self.name], self.title, sized, steps)
 
     def outputs(
@@ -111,6 +120,8 @@ class ScriptBackend(ABC, Generic[Kind]):
         """Output name to float64 array; the examples of a batch are simulated one after another."""
         self.require()
         inputs, symbols = given_inputs(circuit, inputs)
+        if isinstance(self.options, TimedOptions):
+            require_stream(self.options, circuit, inputs)
         sized = self._require_recordable(circuit, inputs, symbols)
         expected = self.estimate(circuit, symbols)
         if expected and getattr(self.options, "size", "checked") == "checked":

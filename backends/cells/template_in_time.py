@@ -1,7 +1,5 @@
 """What scripts of networks that run in time have in common: `cortico.backends.linking` copies what is used.
 
-Imported by `cortico.backends.clock` alone, which counts steps as scripts do.
-
 A template of a simulator has a class `Network(…, duration, token_ms, prospective)`, used as
 
     numbers = network.population("core", h, i, …, integrates=(rate, start))
@@ -19,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from cortico.backends.cells.template import command_line, stacked
+from cortico.backends.template import whole_steps
 
-ROUNDING = 1e-6  # of a step, by which a time may miss a whole number of them
 STRETCH = (
     10  # membrane time constants, and parts of a run, in which nothing may move that is at rest
 )
@@ -33,7 +31,7 @@ def main():
     """Run each example from silence, or one stimulus after another on one network; write what comes out."""
     batch, examples, output, options = command_line()
     weights = options.pop("weights")
-    require_one_stream(batch, options["duration"], options["token_ms"])
+    require_one_stream([batch], options["duration"], options["token_ms"])
     network, results = None, []
     for example in examples:
         if network is None or options["token_ms"] is None:
@@ -42,26 +40,25 @@ def main():
     np.savez(output, **stacked(results, batch))
 
 
-def require_one_stream(batch, duration, token_ms):
-    """ValueError where inputs that change have no axis of time, or more than one, or do not fill the duration."""
+def require_one_stream(leading, duration, token_ms):
+    """ValueError where inputs that change have no axis of time, others too, or do not fill the duration.
+
+    `leading` are the shapes of the axes that inputs have beyond those of one stimulus.
+    """
     if token_ms is None:
         return
-    if len(batch) != 1:
-        found = f"{len(batch)} such axes" if batch else "none"
-        raise ValueError(f"token_ms needs inputs with one first axis, which is time; found {found}")
-    if duration is not None and abs(duration - batch[0] * token_ms) > ROUNDING * token_ms:
+    found = sorted({axes for axes in leading if axes})
+    if len(found) != 1 or len(found[0]) != 1:
         raise ValueError(
-            f"duration is {duration:g} ms, but {batch[0]} stimuli of {token_ms:g} ms take "
-            f"{batch[0] * token_ms:g} ms: leave it out"
+            "token_ms needs inputs with one first axis, which is time and as long in all; found "
+            f"{', '.join(map(str, found)) or 'none'}"
         )
-
-
-def whole_steps(what, time, dt):
-    """A time in ms as a number of steps; ValueError that says `what` where there is no such number."""
-    steps = time / dt
-    if round(steps) < 1 or abs(steps - round(steps)) > ROUNDING:
-        raise ValueError(f"{what}, expected a whole number of steps of dt = {dt:g} ms")
-    return round(steps)
+    (count,) = found[0]
+    if duration is not None and not np.isclose(duration, count * token_ms):
+        raise ValueError(
+            f"duration is {duration:g} ms, but {count} stimuli of {token_ms:g} ms take "
+            f"{count * token_ms:g} ms: leave it out"
+        )
 
 
 def delays_in_steps(delays, dt):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
 from cortico.backends.cells.recording import RecordingOptions
 from cortico.backends.clock import delays_in_steps, in_steps
 from cortico.ir import Circuit, SpecError
+from cortico.ir.analysis.inputs import Arrays
 from cortico.ir.options import Help, OptionSet, number
 
 #: The options that ask for a run in time.
@@ -34,6 +35,10 @@ class TimedOptions(RecordingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.prospective and self.spiking:
+            raise SpecError(
+                f"option prospective of {self.owner} is for rate cells: cells that spike hand on spikes"
+            )
         for name in ("token_ms", "duration"):
             time = getattr(self, name)
             if time is not None:
@@ -78,3 +83,17 @@ def require_delays(circuit: Circuit, options: TimedOptions) -> None:
 def steps_in_time(options: TimedOptions) -> float | None:
     """The steps of a run in time; None where nobody can know."""
     return None if options.duration is None else options.duration / options.step_ms
+
+
+def require_stream(options: TimedOptions, circuit: Circuit, inputs: Arrays) -> None:
+    """SpecError for inputs that are no stream where `token_ms` is given: they have one first axis, which is time."""
+    # here: who emits a script reads its template, and need not import it
+    from cortico.backends.cells.template_in_time import require_one_stream
+
+    require: Callable[..., None] = require_one_stream
+    axes = {tensor.name: len(tensor.given) for tensor in circuit.inputs}
+    leading = [a.shape[: max(a.ndim - axes[name], 0)] for name, a in inputs.items()]
+    try:
+        require(leading, options.duration, options.token_ms)
+    except ValueError as error:
+        raise SpecError(str(error)) from None

@@ -52,23 +52,29 @@ class Living:
 
     def expected(self, dt: float = DT, **options: object) -> np.ndarray:
         """Output y at the end of the run, or of each stimulus, by the loop."""
+        course, each = self.course(dt, **options), self._steps(dt)
+        return course[each::each] if "token_ms" in self.options else course[-1]
+
+    def course(self, dt: float = DT, **options: object) -> np.ndarray:
+        """Output y at the beginning and after each step."""
         told = {**self.options, **options}
-        stream = told.get("token_ms")
-        stimuli = list(self.inputs["x"]) if stream else [self.inputs["x"]]
-        steps = round((stream or told["duration"]) / dt)
-        past, found = Past(self, dt, bool(told.get("prospective"))), []
+        stimuli = self.inputs["x"] if "token_ms" in told else self.inputs["x"][None]
+        past = Past(self, dt, bool(told.get("prospective")))
         for x in stimuli:
-            for _ in range(steps):
+            for _ in range(self._steps(dt)):
                 past.step(self.by_hand(past, x))
-            found.append(past("out", 1))
-        return np.stack(found) if stream else found[0]
+        return np.stack([handed["out"] for handed in past.handed])
 
     def reference(self, dt: float = DT, **options: object) -> np.ndarray:
         """The same by the reference interpreter."""
-        told = {**self.options, **options}
-        every = {"every": told["token_ms"]} if "token_ms" in told else {}
-        found = run_in_time(self.circuit, self.inputs, dt=dt, **told, **every).outputs["y"]
-        return found[1:] if every else found[-1]
+        told = {**self.options, **options, "dt": dt, "every": dt}
+        found: np.ndarray = run_in_time(self.circuit, self.inputs, **told).outputs["y"]
+        return found
+
+    def _steps(self, dt: float) -> int:
+        time = self.options.get("token_ms", self.options.get("duration"))
+        assert isinstance(time, float)
+        return round(time / dt)
 
 
 class Past:
