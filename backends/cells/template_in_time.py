@@ -22,7 +22,7 @@ from cortico.backends.template import whole_steps
 STRETCH = (
     10  # membrane time constants, and parts of a run, in which nothing may move that is at rest
 )
-PATIENCE = 200  # such stretches after which a network that still moves is given up
+PATIENCE = 20  # such stretches after which a network that still moves is given up
 new_network: Any = ...  #: the network, which has no cells yet
 simulate: Any = ...
 

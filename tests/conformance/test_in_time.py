@@ -6,10 +6,18 @@ import pytest
 from cortico.backends import get_backend
 from cortico.backends.ending import Ending
 from cortico.backends.trajectory import run_in_time
+from cortico.lowering import lower
+from cortico.spec import Normalisation
+from tests.backends.brian2.simulation import second_example
+from tests.cases import CASES as TABLE
 from tests.conformance.in_time import DT, LIVING, excitation_and_inhibition
+from tests.conformance.test_backends import expected_output, relative_error
+from tests.covering import first
 
 #: Each simulator, its options, and how far it may be from the loop, of the largest rate.
 NEAR = {"brian2": ({"dt": DT}, 1e-11)}
+
+FEEDBACK = [case for case in TABLE if case.spec.normalisation is Normalisation.FEEDBACK]
 
 #: The circuits as they are meant, and each with the other kind of cells.
 CASES = [
@@ -39,7 +47,7 @@ def test_the_reference_does_what_loops_do(case, prospective):
 def test_the_pair_oscillates():
     """Or it would show little: an error of one step in a delay moves all that comes later."""
     pair = excitation_and_inhibition()
-    assert run_in_time(pair.circuit, pair.inputs, **pair.options).ending is Ending.OSCILLATES
+    assert run_in_time(pair.circuit, pair.inputs, duration=400.0).ending is Ending.OSCILLATES
 
 
 @pytest.mark.parametrize("name", NEAR)
@@ -58,3 +66,13 @@ def test_simulators_do_what_loops_do(name, case, prospective):
         course = case.course(prospective=prospective)[:-1]
         rates = backend.recording.rates_of("out")[: len(course)]
         assert parts_of(rates, course) < near
+
+
+@pytest.mark.parametrize("case", first(1, FEEDBACK))
+def test_softmax_by_feedback_comes_to_rest(case):
+    """Each simulator settles to softmax within what it states, on cells that are prospective."""
+    circuit, example = lower(case.spec, case.weights), second_example(case)
+    for name in NEAR:
+        pytest.importorskip(name)
+        found = get_backend(name, prospective=True, dt=0.1).run(circuit, example)["y"]
+        assert relative_error(found, expected_output(case)[1]) < 1e-9
