@@ -39,7 +39,7 @@ def test_the_reference_does_what_loops_do(case, prospective):
 def test_the_pair_oscillates():
     """Or it would show little: an error of one step in a delay moves all that comes later."""
     pair = excitation_and_inhibition()
-    assert run_in_time(pair.circuit, pair.inputs, **pair.options).ending is Ending.OSCILLATES
+    assert run_in_time(pair.circuit, pair.inputs, duration=400.0).ending is Ending.OSCILLATES
 
 
 @pytest.mark.parametrize("name", NEAR)
