@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from cortico.spec import AttentionSpec, Normalisation, NormKind
+from cortico.spec import AttentionSpec, NormKind
 from tests.cases import CASES, Case
 
 #: Fields that are numbers or hold some: `options` says what is particular about them.
@@ -28,10 +28,6 @@ NUMBERS = {
     *("values", "tokens", "context_tokens", "window", "scale", "rotary", "qk_norm", "soft_cap"),
     "semi_saturation",
 }
-
-
-#: Cases whose circuits do not live in time: those of `normalisation = "feedback"` do.
-FEED_FORWARD = tuple(c for c in CASES if c.spec.normalisation is Normalisation.DIVISION)
 
 
 def options(spec: AttentionSpec) -> dict[str, Hashable]:

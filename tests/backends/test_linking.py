@@ -14,7 +14,7 @@ from cortico.backends.templates import template
 from cortico.lowering import lower
 from tests.backends.simulators import CELL_BY_CELL
 from tests.cases import CASES
-from tests.covering import FEED_FORWARD, every_option
+from tests.covering import every_option
 
 ROOT = Path(__file__).parents[2]
 
@@ -302,7 +302,7 @@ def emitted(name, circuit, **options):
     return next(text for file, text in files.items() if file.endswith(".py"))
 
 
-@pytest.mark.parametrize("case", every_option(FEED_FORWARD, long=True))
+@pytest.mark.parametrize("case", every_option(long=True))
 def test_scripts_have_nothing_that_is_not_used(case):
     """Neither functions nor imports; and they import nothing of ours."""
     circuits = [lower(case.spec), lower(case.spec, case.weights)]

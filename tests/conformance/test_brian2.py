@@ -16,7 +16,7 @@ from cortico.pipeline import compile_attention
 from tests.backends.brian2.simulation import IN_TIME, SYNCHRONOUS, second_example, simulate
 from tests.cases import CASES
 from tests.conformance.test_backends import relative_error
-from tests.covering import FEED_FORWARD, covering, every_option, first
+from tests.covering import covering, every_option, first
 from tests.strategies import circuits, real_numbers
 
 CASE = {case.name: case for case in CASES}
@@ -30,7 +30,7 @@ def error(circuit, example, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", every_option(FEED_FORWARD, long=True))
+@pytest.mark.parametrize("case", every_option(long=True))
 def test_settles_to_the_reference(case):
     """In time. Steps as long as tau, which settle exactly, are measured for all in test_support.py."""
     circuit, example = lower(case.spec, case.weights), second_example(case)
@@ -89,7 +89,7 @@ def test_masked_pairs_of_tokens_that_are_all_in_time_are_refused(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", every_option(FEED_FORWARD, long=True))
+@pytest.mark.parametrize("case", every_option(long=True))
 def test_fast_form(case):
     """Products of arrays in place of synapses: the same trajectories."""
     passes = "default" if case.seed % 2 else "none"

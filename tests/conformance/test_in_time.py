@@ -7,17 +7,14 @@ from cortico.backends import get_backend
 from cortico.backends.ending import Ending
 from cortico.backends.trajectory import run_in_time
 from cortico.lowering import lower
-from cortico.spec import Normalisation
 from tests.backends.brian2.simulation import second_example
-from tests.cases import CASES as TABLE
+from tests.cases import LIVING as FEEDBACK
 from tests.conformance.in_time import DT, LIVING, excitation_and_inhibition
 from tests.conformance.test_backends import expected_output, relative_error
 from tests.covering import first
 
 #: Each simulator, its options, and how far it may be from the loop, of the largest rate.
 NEAR = {"brian2": ({"dt": DT}, 1e-11)}
-
-FEEDBACK = [case for case in TABLE if case.spec.normalisation is Normalisation.FEEDBACK]
 
 #: The circuits as they are meant, and each with the other kind of cells.
 CASES = [

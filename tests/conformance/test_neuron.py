@@ -8,14 +8,14 @@ from tests.backends.brian2.simulation import second_example
 from tests.backends.simulators import MPI, NEURON, needs_mpi
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
-from tests.covering import FEED_FORWARD, every_option
+from tests.covering import every_option
 
 pytestmark = NEURON.needs
 
 CASE = {case.name: case for case in CASES}
 
 
-@pytest.mark.parametrize("case", every_option(FEED_FORWARD, long=True))
+@pytest.mark.parametrize("case", every_option(long=True))
 def test_in_time(case):
     """Steps far shorter than the time constants, those of each class."""
     circuit, example = lower(case.spec, case.weights), second_example(case)

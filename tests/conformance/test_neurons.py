@@ -5,12 +5,13 @@ import pytest
 
 from cortico.lowering import lower
 from cortico.spec import AttentionSpec
+from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
-from tests.covering import FEED_FORWARD, every_case
+from tests.covering import every_case
 from tests.ir.test_graph import walk
 
 # A neuron has one rate per presentation step, which a graph of neurons does not show.
-IN_SPACE = [c for c in FEED_FORWARD if not any(axis.in_time for axis in lower(c.spec).axes)]
+IN_SPACE = [c for c in CASES if not any(axis.in_time for axis in lower(c.spec).axes)]
 
 
 @pytest.mark.parametrize("case", every_case(IN_SPACE))

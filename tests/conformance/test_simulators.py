@@ -17,7 +17,7 @@ from tests.backends.brian2.simulation import second_example
 from tests.backends.simulators import ANNARCHY, CELL_BY_CELL, IN_PROCESS, NENGO, NEST, NEURON, TOY
 from tests.cases import CASES
 from tests.conformance.test_backends import expected_output, relative_error
-from tests.covering import FEED_FORWARD, every_option, first
+from tests.covering import every_option, first
 from tests.strategies import circuits, real_numbers
 
 CASE = {case.name: case for case in CASES}
@@ -51,9 +51,9 @@ def error(simulator, circuit, example):
 @pytest.mark.parametrize(
     ("simulator", "case"),
     [
-        *on(NEST, every_option(FEED_FORWARD, long=True)),
-        *on(NEURON, every_option(FEED_FORWARD)),
-        *on(NENGO, every_option(FEED_FORWARD)),
+        *on(NEST, every_option(long=True)),
+        *on(NEURON, every_option()),
+        *on(NENGO, every_option()),
     ],
 )
 def test_settles_to_the_textbook(simulator, case):

@@ -15,7 +15,7 @@ from cortico.frontends import spec_to_mapping
 from tests.backends.brian2 import simulation as brian2
 from tests.backends.brian2.simulation import second_example
 from tests.backends.simulators import NENGO, NEST, NEURON, QUICK
-from tests.cases import CASES, Case
+from tests.cases import CASES, LIVING, Case
 from tests.conformance import annarchy_record
 from tests.conformance.test_backends import AT_ONCE, expected_output, relative_error
 from tests.covering import covering, every_option
@@ -80,7 +80,9 @@ def row_of(case: Case) -> str:
     return ", ".join(case.name.split("-")[:2]).replace("mask_", "mask = ")
 
 
-ROWS = {row: [c for c in CASES if row_of(c) == row] for row in dict.fromkeys(map(row_of, CASES))}
+#: Cases of the page.
+TABLE = (*CASES, *LIVING)
+ROWS = {row: [c for c in TABLE if row_of(c) == row] for row in dict.fromkeys(map(row_of, TABLE))}
 
 #: What is skipped, with a reason, where an engine is missing.
 MARKS = {simulator.name: simulator.needs for simulator in (NEURON, NEST, NENGO)}

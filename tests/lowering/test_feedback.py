@@ -11,7 +11,7 @@ from cortico.backends.trajectory import Ending, run_in_time
 from cortico.spec import Kernel, Microcircuit
 from cortico.spec.weights import random_weights
 from cortico.verify.resting import fastest_pace
-from tests.cases import CASES, Case
+from tests.cases import CASES, LIVING, Case
 from tests.covering import first
 from tests.oracle import textbook_attention
 
@@ -19,7 +19,7 @@ FEEDBACK = [
     Case(case.name, replace(case.spec, normalisation="feedback"))
     for case in CASES
     if case.spec.kernel is Kernel.SOFTMAX and not case.spec.semi_saturation
-]
+] + [*LIVING]
 
 
 def examples(case):

@@ -33,7 +33,7 @@ from cortico.spec import AttentionSpec, Kernel, Mask, Microcircuit
 from cortico.spec.weights import random_weights
 from tests.backends.brian2.simulation import SYNCHRONOUS, relative_error, second_example, simulate
 from tests.cases import CASES
-from tests.covering import FEED_FORWARD, every_pair, first
+from tests.covering import every_pair, first
 
 CASE = {case.name: case for case in CASES}
 
@@ -47,7 +47,7 @@ def test_golden_script(name, golden):
 # ---- the equations say what the circuit says -------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", every_pair(FEED_FORWARD))
+@pytest.mark.parametrize("case", every_pair())
 def test_fixed_point_of_the_equations(case):
     """Parsed back and solved for r, each group's equation is the rate of its populations."""
     circuit = lower(case.spec, case.weights)
