@@ -36,6 +36,7 @@ class GraphmlBackend:
     """Emits `circuit.graphml`."""
 
     name = "graphml"
+    in_time = True
     summary = "a GraphML file: a graph of populations, or of neurons (level=neuron)"
 
     def __init__(self, **options: object) -> None:

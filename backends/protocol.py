@@ -10,7 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from cortico.backends.extras import plugins
-from cortico.ir import Circuit, SpecError, UnsupportedError
+from cortico.ir import Circuit, CircuitError, SpecError, UnsupportedError
+from cortico.ir.analysis.rest import at_rest
 from cortico.ir.arguments import kind
 from cortico.ir.errors import bullet_list, near_name
 from cortico.ir.network import Network
@@ -23,7 +24,9 @@ Progress = Callable[[str], None]
 class Backend(Protocol):
     """A target of circuits. It is an `Emitter`, an `Exporter` or a `Runner` as well, or several of them.
 
-    A backend first says what it cannot express; its other methods may then rely on it.
+    A backend first says what it cannot express; its other methods may then rely on it. One that takes circuits
+    that live in time has an attribute `in_time` that is true; one that computes what they are at rest, where that is
+    known, has `at_rest`.
     """
 
     name: str
@@ -160,9 +163,21 @@ def _unable(backend: Backend, wanted: str) -> UnsupportedError:
     return UnsupportedError(f"backend {backend.name!r} cannot {wanted}{instead}: {backend.summary}")
 
 
+def obstacles(backend: Backend, circuit: Circuit) -> list[str]:
+    """Everything in `circuit` that `backend` cannot express; what lives in time where it knows no time."""
+    if circuit.lives_in_time and getattr(backend, "at_rest", False):
+        try:
+            return backend.unsupported(at_rest(circuit))
+        except CircuitError as error:
+            return [str(error)]
+    if circuit.lives_in_time and not getattr(backend, "in_time", False):
+        return [f"{part}: it computes rates one after another" for part in circuit.living_in_time]
+    return backend.unsupported(circuit)
+
+
 def require_support(backend: Backend, circuit: Circuit) -> None:
     """Raise one UnsupportedError that lists everything `backend` cannot express."""
-    problems = backend.unsupported(circuit)
+    problems = obstacles(backend, circuit)
     if problems:
         raise UnsupportedError(
             f"backend {backend.name!r} cannot express circuit {circuit.name!r}:{bullet_list(problems)}"
@@ -184,7 +199,7 @@ def require_network_support(backend: Backend, network: Network) -> None:
     problems = [
         f"{network.blocks[circuit][0].path}: {problem}"
         for circuit in network.blocks
-        for problem in backend.unsupported(circuit)
+        for problem in obstacles(backend, circuit)
     ]
     if problems:
         raise UnsupportedError(

@@ -12,12 +12,23 @@ or too small for a float, as exponentials of large scores, all is computed again
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cortico.backends.course import Options
+from cortico.backends.ending import Ending
 from cortico.backends.wide import WideInterpreter
-from cortico.ir import Circuit, Compartment, Effect, Population, Projection, TensorRef, Weight
+from cortico.ir import (
+    Circuit,
+    CircuitError,
+    Compartment,
+    Effect,
+    Population,
+    Projection,
+    TensorRef,
+    Weight,
+)
 from cortico.ir.analysis.inputs import (
     Arrays,
     all_live,
@@ -25,19 +36,39 @@ from cortico.ir.analysis.inputs import (
     given_inputs,
     parameter_values,
 )
+from cortico.ir.analysis.rest import at_rest
 from cortico.ir.arguments import kind
 from cortico.ir.domain import Domain, mask
+from cortico.ir.errors import named
+from cortico.ir.options import to_mapping
 from cortico.ir.transfer import TRANSFERS
+
+if TYPE_CHECKING:
+    from cortico.backends.trajectory import Trajectory
 
 #: Rates down to here have all digits, and their products some room.
 SMALLEST = 1e-200
 
 
+#: Steps of the first of the runs in which a circuit should settle, and of the last; each has twice as many as the one before.
+_FIRST, _LAST = 1_000, 128_000
+
+
 class ReferenceBackend:
-    """Interprets a circuit in float64; every other backend is tested against it."""
+    """Interprets a circuit in float64; every other backend is tested against it.
+
+    A circuit whose rest is not known in closed form, or any circuit with an option (`Options`), runs in time: for
+    `duration`, with `token_ms` on one stimulus after another, or until it has settled. What it gives are its rates at the end, with
+    `token_ms` at the end of each stimulus.
+    """
 
     name = "reference"
+    in_time = True
     summary = "direct interpreter that defines what a circuit means (slow)"
+
+    def __init__(self, **options: object) -> None:
+        self.options = Options.of(options)
+        self.remarks: tuple[str, ...] = ()
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         return []
@@ -49,24 +80,80 @@ class ReferenceBackend:
         inputs: Mapping[str, Any],
         parameters: Mapping[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Output name to float64 array; leading axes of the inputs beyond the declared are a batch."""
+        """Output name to float64 array; leading axes of the inputs beyond the declared are a batch.
+
+        CircuitError for a circuit that does not settle, where no duration is given.
+        """
+        self.remarks = ()
+        if self.options.token_ms is not None:
+            return self._stream(circuit, inputs, parameters)
         inputs, _ = given_inputs(circuit, inputs)
         batch = _batch_shape(circuit, inputs)
         results = []
         for index in np.ndindex(*batch):
             one = {name: _example(circuit, name, array, index) for name, array in inputs.items()}
-            rates = interpret(circuit, one, parameters)
+            rates = self._rates(circuit, one, parameters)
             results.append([ordered(circuit, output.source, rates) for output in circuit.outputs])
         return {
             output.name: np.stack([r[k] for r in results]).reshape((*batch, *results[0][k].shape))
             for k, output in enumerate(circuit.outputs)
         }
 
+    def _rates(self, circuit: Circuit, one: Arrays, parameters: Arrays | None) -> Arrays:
+        """The rates of one example; those at the end of a run in time."""
+        if self.options == Options() and _has_known_rest(circuit):
+            return interpret(circuit, one, parameters)
+        from cortico.backends.trajectory import run_in_time  # it interprets as this file does
+
+        course = to_mapping(self.options)
+        if self.options.duration is not None:
+            return self._last(run_in_time(circuit, one, parameters, **course))
+        steps, ending = _FIRST, None
+        while steps <= _LAST:
+            course["duration"] = steps * self.options.dt
+            ran = run_in_time(circuit, one, parameters, **course)
+            if ran.ending is Ending.SETTLED:
+                return self._last(ran)
+            if ran.ending is ending is not Ending.MOVES:
+                break
+            steps, ending = 2 * steps, ran.ending
+        raise CircuitError(
+            f"circuit {named(circuit.name)} does not settle: {ran.told}; give duration to have its rates then"
+        )
+
+    def _last(self, ran: Trajectory) -> Arrays:
+        self.remarks = (*self.remarks, ran.told)
+        return {name: rates[-1] for name, rates in ran.rates.items()}
+
+    def _stream(
+        self, circuit: Circuit, inputs: Mapping[str, Any], parameters: Arrays | None
+    ) -> dict[str, np.ndarray]:
+        """The outputs at the end of each stimulus, the first axis of all that changes."""
+        from cortico.backends.trajectory import run_in_time
+
+        course = to_mapping(self.options) | {"every": self.options.token_ms}
+        ran = run_in_time(circuit, inputs, parameters, **course)
+        self.remarks = (ran.told,)
+        if not all(np.isfinite(rates).all() for rates in ran.rates.values()):
+            raise CircuitError(f"circuit {named(circuit.name)} {ran.told}")
+        return {name: array[1:] for name, array in ran.outputs.items()}
+
+
+def _has_known_rest(circuit: Circuit) -> bool:
+    try:
+        return at_rest(circuit) is not None
+    except CircuitError:
+        return False
+
 
 def interpret(
     circuit: Circuit, inputs: Arrays, parameters: Arrays | None = None
 ) -> dict[str, np.ndarray]:
-    """The rates of every population (float64, over its axes) for one example without batch axes."""
+    """The rates of every population (float64, over its axes) for one example without batch axes.
+
+    Those at rest, of a circuit that lives in time; CircuitError where its rest is not known (`at_rest`).
+    """
+    circuit = at_rest(circuit)
     interpreter = interpreter_of(circuit, inputs, parameters)
     with np.errstate(over="ignore", invalid="ignore"):
         rates = interpreter.rates()

@@ -64,3 +64,11 @@ def rows(shape, table, name, of):
 def first(shape):
     """1 for the first token, 0 for others, shape (t,)."""
     return 1.0 * (np.arange(shape[0]) == 0)
+
+
+def whole_steps(what, time, dt):
+    """A time in ms as a number of steps; ValueError that says `what` where there is no such number."""
+    steps = time / dt
+    if round(steps) < 1 or abs(steps - round(steps)) > 1e-6:  # of a step, for roundings
+        raise ValueError(f"{what}, expected a whole number of steps of dt = {dt:g} ms")
+    return round(steps)

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from importlib import resources
 from itertools import groupby
 
+#: What modules and folders of templates are called: imports from these are links.
+_NAMES = frozenset(["template", "template_in_time"])
+
 #: The longest line of imports.
 _WIDTH = 100
 
@@ -79,7 +82,7 @@ class Template:
     def _add_imports(self, node: ast.Import | ast.ImportFrom) -> None:
         module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
         for alias in node.names:
-            if "template" in module.split("."):
+            if not _NAMES.isdisjoint(module.split(".")):
                 self.links[alias.name] = module
                 continue
             bound = alias.asname or alias.name.partition(".")[0]

@@ -15,71 +15,28 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
 from cortico.backends.clock import delays_in_steps
+from cortico.backends.course import Course
+from cortico.backends.ending import Ending, Watch
 from cortico.backends.reference import Interpreter, interpreter_of, ordered
 from cortico.ir import Circuit, CircuitError, Compartment, Population, Projection, SpecError
-from cortico.ir.analysis.inputs import Arrays
 from cortico.ir.arguments import kind
-from cortico.ir.options import OptionSet, number
+from cortico.ir.arrays import as_array
+from cortico.ir.domain import mask
 from cortico.ir.physiology import cell_type
-
-_TIME = number(1e-6, 1e9, "a positive number of ms")
-#: Of its duration, the last part of a run in which nothing moves that has settled.
-_LAST = 10
-#: How much the range of a rate may change from a quarter of a run to the next while it oscillates.
-_STEADY = 0.2
-
-
-class Ending(StrEnum):
-    """What a run has come to."""
-
-    SETTLED = "settled"
-    OSCILLATES = "oscillates"
-    DIVERGES = "diverges"
-    MOVES = "moves"  #: it has not settled yet, and does nothing regular
-
-
-@dataclass(frozen=True)
-class Course(OptionSet):
-    """How a circuit runs in time. Times in ms; SpecError for what cannot be.
-
-    `tau` is one membrane time constant for all cells, 0 for cells that are at once what they hear makes them;
-    by default each class has its own (`cell_types.csv`). With `token_ms` the first axis of inputs is time: each
-    stimulus stays so long, and `duration` is that of all. Rates are kept `every` so many ms. A circuit has
-    settled when no rate moves by more than `tolerance` of the largest of its population in the last tenth of a run.
-    """
-
-    owner = "run in time"
-
-    duration: Annotated[float, _TIME] | None = None
-    dt: Annotated[float, _TIME] = 0.1
-    tau: Annotated[float, number(0.0, 1e9, "0 or a positive number of ms")] | None = None
-    prospective: bool = False
-    token_ms: Annotated[float, _TIME] | None = None
-    every: Annotated[float, _TIME] | None = None
-    tolerance: Annotated[float, number(1e-15, 1.0, "a number from 1e-15 to 1")] = 1e-9
-
-    def steps(self, name: str) -> int:
-        """A time in steps. SpecError where it is no whole number of them."""
-        time = getattr(self, name)
-        if round(time / self.dt) < 1 or abs(time / self.dt - round(time / self.dt)) > 1e-6:
-            raise SpecError(
-                f"{name} = {time:g} ms is no whole number of steps of dt = {self.dt:g} ms"
-            )
-        return round(time / self.dt)
 
 
 @dataclass(frozen=True)
 class Trajectory:
     """What cells handed on at `times` (ms), and what that came to.
 
-    `rates` has an array per population, over times and its axes. `settled_ms` is when the last rate came to rest,
-    `period_ms` the period of the largest oscillation; None where that is not what happened.
+    `rates` has an array per population, over times and its axes. `ending` is what the last stimulus came to:
+    `settled_ms` is when the last rate came to rest, `period_ms` the period of the largest oscillation; None where
+    that is not what happened.
     """
 
     circuit: Circuit
@@ -88,6 +45,16 @@ class Trajectory:
     ending: Ending
     settled_ms: float | None = None
     period_ms: float | None = None
+
+    @property
+    def told(self) -> str:
+        """How it ended, in words."""
+        if self.settled_ms is not None:
+            return f"settled after {self.settled_ms:g} ms"
+        if self.period_ms is not None:
+            return f"oscillates with a period of {self.period_ms:.4g} ms"
+        end = f"{self.times[-1]:g} ms"
+        return f"diverges by {end}" if self.ending is Ending.DIVERGES else f"still moves at {end}"
 
     @property
     def outputs(self) -> dict[str, np.ndarray]:
@@ -120,19 +87,27 @@ def run_in_time(
     stimuli, steps = _stimuli(circuit, inputs, options)
     run = _Run(circuit, options, [interpreter_of(circuit, each, parameters) for each in stimuli])
     for name, rates in (start or {}).items():
-        run.begin(circuit.population(name), rates)
+        run.begin(_population(circuit, name), rates)
     return run.trajectory(steps)
+
+
+def _population(circuit: Circuit, name: str) -> Population:
+    try:
+        return circuit.population(name)
+    except CircuitError as error:
+        raise SpecError(f"start: {error}") from None
 
 
 def _stimuli(
     circuit: Circuit, inputs: Mapping[str, Any], options: Course
 ) -> tuple[list[dict[str, Any]], int]:
     """The inputs of each stimulus, and the steps of the whole run."""
-    if any(axis.in_time for axis in circuit.axes):
+    if circuit.presents_tokens:
         raise CircuitError(f"circuit {circuit.name!r} has tokens one after another: no run in time")
     if options.token_ms is None:
         if options.duration is None:
             raise SpecError("a run in time needs duration, or token_ms and inputs that change")
+        _refuse_batches(circuit, inputs)
         return [dict(inputs)], options.steps("duration")
     ranks = {tensor.name: len(tensor.given) for tensor in circuit.inputs}
     moving = {n: len(a) for n, a in inputs.items() if np.ndim(a) == ranks.get(n, np.ndim(a)) + 1}
@@ -142,7 +117,10 @@ def _stimuli(
             f"token_ms needs inputs with a first axis of time, all as long; found {found}"
         )
     count = next(iter(moving.values()))
+    if not count:
+        raise SpecError(f"{', '.join(moving)}: the first axis, which is time, has no entries")
     stimuli = [{n: a[k] if n in moving else a for n, a in inputs.items()} for k in range(count)]
+    _refuse_batches(circuit, stimuli[0])
     per_stimulus = options.steps("token_ms")
     if options.duration is not None and options.steps("duration") != count * per_stimulus:
         raise SpecError(
@@ -150,6 +128,16 @@ def _stimuli(
             f"{count * options.token_ms:g} ms: leave it out"
         )
     return stimuli, count * per_stimulus
+
+
+def _refuse_batches(circuit: Circuit, inputs: Mapping[str, Any]) -> None:
+    for tensor in circuit.inputs:
+        given, declared = np.ndim(inputs.get(tensor.name, 0)), len(tensor.given)
+        if given > declared:
+            raise SpecError(
+                f"input {tensor.name!r} has {given} axes, expected {declared}: a run in time takes one example, "
+                "and a first axis of time with token_ms"
+            )
 
 
 class _Run:
@@ -172,13 +160,17 @@ class _Run:
     def begin(self, population: Population, rates: Any) -> None:
         """Let a population begin with these rates, a number or an array over its axes."""
         shape = self.rates[population.name].shape
-        try:
-            begun = np.broadcast_to(np.asarray(rates, float), shape)
-        except ValueError:
-            found = np.shape(rates)
+        given = as_array(rates, f"start of {population.name!r}")
+        if given.shape not in ((), shape) or given.dtype.kind not in "iuf":
             raise SpecError(
-                f"start of {population.name!r} has shape {found}, expected {shape} or a number"
-            ) from None
+                f"start of {population.name!r} is {given.dtype} of shape {given.shape}, expected numbers of "
+                f"shape {shape}, or one number"
+            )
+        if not np.isfinite(given).all():
+            raise SpecError(
+                f"start of {population.name!r} has NaN or infinity, expected finite numbers"
+            )
+        begun = _of_cells(population, self.stimuli[0].sizes, np.broadcast_to(given, shape))
         self.rates[population.name] = begun
         past = self.past[population.name]
         past.extend([begun] * len(past))
@@ -205,20 +197,31 @@ class _Run:
         options = self.options
         every = options.steps("every") if options.every else max(1, round(1 / options.dt))
         per_stimulus = options.steps("token_ms") if options.token_ms else steps
-        kept, rest, done = [(0, self.now())], _Rest(options.tolerance, steps), 0
+        watch = Watch(
+            options.tolerance,
+            steps - per_stimulus,
+            per_stimulus,
+            max(self.delays.values(), default=1),
+        )
+        watch.note(0, self.now())
+        kept = {0: self.now()}
         with np.errstate(over="ignore", invalid="ignore"):
             for done in range(1, steps + 1):
                 self.step(self.listeners[(done - 1) // per_stimulus])
-                if done % every == 0 or done == steps:
-                    kept.append((done, self.now()))
-                if not rest.watch(done, self.now()):
-                    kept.append((done, self.now()))
+                goes_on = watch.note(done, self.now())
+                if done % every == 0 or done == steps or not goes_on:
+                    kept[done] = self.now()
+                if not goes_on:
                     break
-        times = np.array([step for step, _ in kept]) * options.dt
-        rates = {name: np.stack([each[name] for _, each in kept]) for name in self.rates}
-        ending, period = rest.ending(times, rates)
-        settled = rest.last_move * options.dt if ending is Ending.SETTLED else None
-        return Trajectory(self.circuit, times, rates, ending, settled, period)
+        return self._told(kept, watch)
+
+    def _told(self, kept: Mapping[int, dict[str, np.ndarray]], watch: Watch) -> Trajectory:
+        dt = self.options.dt
+        rates = {name: np.stack([each[name] for each in kept.values()]) for name in self.rates}
+        ending, period = watch.ending()
+        settled = watch.last_move * dt if ending is Ending.SETTLED else None
+        times = np.array(list(kept)) * dt
+        return Trajectory(self.circuit, times, rates, ending, settled, period and period * dt)
 
 
 def _part_of_way(population: Population, options: Course) -> float:
@@ -233,7 +236,12 @@ def _part_of_way(population: Population, options: Course) -> float:
 
 def _at_start(population: Population, sizes: Mapping[str, int]) -> np.ndarray:
     start = population.integrates.start if population.integrates else 0.0
-    return np.full([sizes[axis] for axis in population.axes], start)
+    return _of_cells(population, sizes, np.full([sizes[axis] for axis in population.axes], start))
+
+
+def _of_cells(population: Population, sizes: Mapping[str, int], rates: np.ndarray) -> np.ndarray:
+    """The rates of cells that exist, and 0 elsewhere."""
+    return np.where(mask(population.domain, population.axes, sizes), rates, 0.0)
 
 
 def _kept(old: np.ndarray, new: np.ndarray) -> np.ndarray:
@@ -282,55 +290,3 @@ class _Listener(Interpreter):
 
 def _same(old: list[np.ndarray], new: list[np.ndarray]) -> bool:
     return all(a is b for a, b in zip(old, new, strict=True))
-
-
-class _Rest:
-    """Watches a run: when it last moved, and what it comes to."""
-
-    def __init__(self, tolerance: float, steps: int) -> None:
-        self.tolerance, self.steps = tolerance, steps
-        self.last_move = 0
-        self.base: dict[str, np.ndarray] = {}
-
-    def watch(self, step: int, rates: Arrays) -> bool:
-        """Note what moved at a step; False when a rate is NaN or infinite, and nothing more can come of it."""
-        for name, now in rates.items():
-            before = self.base.get(name)
-            if before is now:
-                continue
-            size = np.abs(now).max(initial=0.0)
-            if not np.isfinite(size):
-                return False
-            if before is None or np.abs(now - before).max(initial=0.0) > self.tolerance * size:
-                self.base[name], self.last_move = now, step
-        return True
-
-    def ending(self, times: np.ndarray, rates: Arrays) -> tuple[Ending, float | None]:
-        if not all(np.isfinite(array).all() for array in rates.values()):
-            return Ending.DIVERGES, None
-        if self.last_move <= self.steps - self.steps // _LAST:
-            return Ending.SETTLED, None
-        flat = np.concatenate([array.reshape(len(times), -1) for array in rates.values()], axis=1)
-        quarter = max(2, len(times) // 4)
-        third, fourth = (
-            np.ptp(part, axis=0) for part in (flat[-2 * quarter : -quarter], flat[-quarter:])
-        )
-        cell = int(np.argmax(fourth))
-        if fourth[cell] > (1 + _STEADY) * third[cell]:
-            return Ending.DIVERGES, None
-        period = _period(times[-2 * quarter :], flat[-2 * quarter :, cell])
-        if period is not None and fourth[cell] >= (1 - _STEADY) * third[cell]:
-            return Ending.OSCILLATES, period
-        return Ending.MOVES, None
-
-
-def _period(times: np.ndarray, rates: np.ndarray) -> float | None:
-    """The mean time between upward crossings of the middle of the range; None for fewer than two periods."""
-    middle = (rates.max() + rates.min()) / 2
-    below, above = rates[:-1] - middle, rates[1:] - middle
-    places = np.flatnonzero((below < 0) & (above >= 0))
-    if len(places) < 3:
-        return None
-    parts = below[places] / (below[places] - above[places])
-    crossings = times[places] + parts * np.diff(times)[places]
-    return float((crossings[-1] - crossings[0]) / (len(crossings) - 1))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cortico.backends import backend_names, get_backend, get_runner, run_network
+    from cortico.backends.recordings import read_recording
     from cortico.experiment.freezing import freeze
     from cortico.files.synapse_table import write_synapses
     from cortico.frontends import (
@@ -43,10 +44,12 @@ if TYPE_CHECKING:
     from cortico.spec import (
         AttentionSpec,
         Bias,
+        Feedback,
         Kernel,
         Mask,
         Microcircuit,
         ModelSpec,
+        Normalisation,
         NormKind,
         NormOver,
         Nucleus,
@@ -67,11 +70,13 @@ _HOME = {
     "CircuitError": "cortico.ir.errors",
     "Compilation": "cortico.pipeline",
     "CorticoError": "cortico.ir.errors",
+    "Feedback": "cortico.spec",
     "Kernel": "cortico.spec",
     "Mask": "cortico.spec",
     "Microcircuit": "cortico.spec",
     "ModelSpec": "cortico.spec",
     "NormKind": "cortico.spec",
+    "Normalisation": "cortico.spec",
     "NormOver": "cortico.spec",
     "Nucleus": "cortico.spec",
     "PassError": "cortico.ir.errors",
@@ -98,6 +103,7 @@ _HOME = {
     "random_weights": "cortico.spec.weights",
     "read_checkpoint": "cortico.frontends",
     "read_model": "cortico.frontends",
+    "read_recording": "cortico.backends.recordings",
     "read_spec": "cortico.frontends",
     "replace_attention": "cortico.live",
     "required_shapes": "cortico.spec.weights",
@@ -114,12 +120,14 @@ __all__ = [
     "CircuitError",
     "Compilation",
     "CorticoError",
+    "Feedback",
     "Kernel",
     "Mask",
     "Microcircuit",
     "ModelSpec",
     "NormKind",
     "NormOver",
+    "Normalisation",
     "Nucleus",
     "PassError",
     "PositionBias",
@@ -145,6 +153,7 @@ __all__ = [
     "random_weights",
     "read_checkpoint",
     "read_model",
+    "read_recording",
     "read_spec",
     "replace_attention",
     "required_shapes",

@@ -127,9 +127,7 @@ class Circuit:
         at rest is another circuit (`cortico.ir.analysis.rest.at_rest`).
         """
         if self.lives_in_time:
-            kinds = [f"{p.name} integrates" for p in self.populations if p.integrates]
-            kinds += [f"{p.name} has a delay" for p in self.projections if p.delay]
-            listed = clipped(", ".join(kinds), _LONGEST)
+            listed = clipped(", ".join(self.living_in_time), _LONGEST)
             raise CircuitError(f"circuit {named(self.name)} lives in time: {listed}")
         return self._sorted(self.projections, "")
 
@@ -156,9 +154,21 @@ class Circuit:
         )
 
     @cached_property
+    def presents_tokens(self) -> bool:
+        """Whether it has axes in time: their tokens are presented one after another, each until all has settled."""
+        return any(axis.in_time for axis in self.axes)
+
+    @cached_property
     def lives_in_time(self) -> bool:
         """Whether it has delays or cells that integrate: then its rates depend on what was before."""
-        return any(p.integrates for p in self.populations) or any(p.delay for p in self.projections)
+        return bool(self.living_in_time)
+
+    @cached_property
+    def living_in_time(self) -> tuple[str, ...]:
+        """What makes it live in time, in words: each population that integrates, each projection with a delay."""
+        integrating = (f"{p.name} integrates" for p in self.populations if p.integrates)
+        delayed = (f"{p.name} has a delay" for p in self.projections if p.delay)
+        return (*integrating, *delayed)
 
     # ---- sizes ---------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import numpy as np
 from cortico.ir.circuit import Circuit
 from cortico.ir.errors import CircuitError, near_name
 from cortico.ir.neurons import NeuronBlock, NeuronView, SynapseBlock, WeightReader, require_small
-from cortico.ir.population import Compartment, Population
+from cortico.ir.population import Compartment, Population, Projection
 from cortico.ir.tensors import Weight
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def to_networkx(
     `level="population"`: nodes are names of populations, with region, cell_class, axes, transfer,
     domain, compartments and neurons (their number); edges have compartment, weight (text), domain,
     synapses (their number) and, from a population read at other axes, these (at). Sizes may be symbols.
+    What lives in time has `integrates` and `delay` as text, at either level.
 
     `level="neuron"`: nodes are neuron ids, with name, population, transfer, compartments (pairs of
     name and effect) and drive (compartment to a list of what it gets from outside: a number, or
@@ -59,6 +60,7 @@ def _of_populations(circuit: Circuit, limit: int) -> nx.MultiDiGraph[Any]:
             weight=str(projection.weight),
             domain=" and ".join(map(str, projection.domain)),
             **({"at": projection.at} if projection.at else {}),
+            **_delay(projection),
             synapses=counts.synapses_of[projection.name],
         )
     return graph
@@ -72,7 +74,16 @@ def _describe(circuit: Circuit, population: Population) -> dict[str, Any]:
         "transfer": population.transfer,
         "domain": " and ".join(map(str, population.domain)),
         "compartments": _effects(population),
+        **_integrates(population),
     }
+
+
+def _integrates(population: Population) -> dict[str, str]:
+    return {"integrates": str(population.integrates)} if population.integrates else {}
+
+
+def _delay(projection: Projection) -> dict[str, str]:
+    return {"delay": str(projection.delay)} if projection.delay else {}
 
 
 def _effects(population: Population) -> tuple[tuple[str, str], ...]:
@@ -108,6 +119,7 @@ def _nodes(view: NeuronView, block: NeuronBlock) -> Iterator[tuple[int, dict[str
                 "transfer": population.transfer,
                 "compartments": effects,
                 "drive": drive,
+                **_integrates(population),
             },
         )
 
@@ -136,7 +148,7 @@ def _edges(synapses: SynapseBlock) -> Iterator[tuple[int, int, dict[str, Any]]]:
     weights = [None] * len(pre) if weight is None else weight.tolist()
     for source, target, number in zip(pre, post, weights, strict=True):
         attributes = {"compartment": projection.compartment, "weight": number}
-        yield source, target, {**attributes, "projection": projection.name}
+        yield source, target, {**attributes, "projection": projection.name, **_delay(projection)}
 
 
 #: Level to the function that makes the graph.

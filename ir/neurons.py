@@ -109,10 +109,17 @@ class NeuronView:
         space = self._spaces[population.name]
         part = space.fix({axis: index for axis, index in fixed.items() if axis in space.axes})
         indices = part.unrank(np.arange(part.size))
-        return self._ids(population.name, indices, part.size)
+        return self.ids(population, indices, part.size)
+
+    def indices(self, population: Population, ids: np.ndarray) -> Indices:
+        """The indices, per axis in space, of neurons of a population."""
+        return self._spaces[population.name].unrank(ids - self.offset_of[population.name])
+
+    def ids(self, population: Population, indices: Indices, count: int) -> np.ndarray:
+        """Ids of `count` neurons at indices that exist (a population without axes has one for all of them)."""
+        return self._ids(population.name, indices, count)
 
     def _ids(self, population: str, indices: Indices, count: int) -> np.ndarray:
-        """Ids of neurons at `indices` (a population without axes has one neuron for all of them)."""
         ranks = self._spaces[population].rank(indices) + self.offset_of[population]
         return np.array(np.broadcast_to(ranks, (count,)), dtype=np.int64)
 

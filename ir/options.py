@@ -181,8 +181,9 @@ def from_text(hint: Any, text: str) -> object:
 
 
 def plain_value(text: str) -> object:
-    """A number or nothing where the text says so, else the text."""
-    return None if text.lower() == "none" else _number(text, (int, float))
+    """A number, true, false or nothing where the text says so, else the text."""
+    said = {"none": None, "true": True, "false": False}
+    return said[text.lower()] if text.lower() in said else _number(text, (int, float))
 
 
 def _number(text: str, kinds: Iterable[Callable[[str], object]]) -> object:

@@ -40,6 +40,9 @@ class Integration:
     rate: float
     start: float = 0.0
 
+    def __str__(self) -> str:
+        return f"{self.rate} per ms{f' from {self.start}' if self.start else ''}"
+
 
 class DelayUnit(StrEnum):
     """What a delay is counted in."""

@@ -13,6 +13,7 @@ from cortico.spec import (
     Kernel,
     Mask,
     Microcircuit,
+    Normalisation,
     NormKind,
     NormOver,
     Nucleus,
@@ -106,6 +107,19 @@ def _special() -> dict[str, AttentionSpec]:
         "sink": replace(soft, sink=True),
         "sink_causal_padded": replace(soft, sink=True, mask=Mask.CAUSAL, key_padding=True),
         "sink_window_grouped": replace(llama, sink=True, mask=Mask.WINDOW, window=3),
+        "semi_saturated": replace(soft, semi_saturation=0.5),
+        "semi_saturated_padded": replace(
+            soft, semi_saturation=2.0, mask=Mask.CAUSAL, key_padding=True, bias=BIASED
+        ),
+        "semi_saturated_llama": replace(
+            llama, semi_saturation=0.25, mask=Mask.WINDOW, window=3, sink=True
+        ),
+        "semi_saturated_extra_source": replace(
+            soft, semi_saturation=1.5, extra_source=True, sink=True, bias=BIASED
+        ),
+        "semi_saturated_cross": replace(
+            cross, semi_saturation=0.75, key_padding=True, soft_cap=0.9
+        ),
         "extra_source": replace(soft, extra_source=True),
         "extra_source_causal_padded": replace(
             soft, extra_source=True, mask=Mask.CAUSAL, key_padding=True, bias=BIASED
@@ -238,6 +252,27 @@ def _special() -> dict[str, AttentionSpec]:
     }
 
 
+def _living() -> dict[str, AttentionSpec]:
+    """Specs whose circuits live in time."""
+    fed_back = AttentionSpec(model=8, heads=2, normalisation=Normalisation.FEEDBACK)
+    llama = replace(
+        fed_back, heads=4, kv_heads=2, key_features=4, mask=Mask.CAUSAL, rotary=Rotary()
+    )
+    cross = replace(fed_back, cross=True, context=6, name="cross")
+    return {
+        "feedback": replace(fed_back, mask=Mask.CAUSAL),
+        "feedback_padded": replace(fed_back, key_padding=True, mask=Mask.CAUSAL, bias=BIASED),
+        "feedback_llama": replace(llama, sink=True, mask=Mask.WINDOW, window=3),
+        "feedback_extra_source": replace(
+            fed_back, extra_source=True, key_padding=True, position_bias=PositionBias.INPUT
+        ),
+        "feedback_cross": replace(cross, soft_cap=0.9, output=5),
+        "feedback_normed": replace(
+            fed_back, qk_norm=QueryKeyNorm(eps=0.25), position_bias=PositionBias.ALIBI
+        ),
+    }
+
+
 def _memory() -> dict[str, AttentionSpec]:
     """The memory circuit with each option that it takes."""
     plain = AttentionSpec(
@@ -278,3 +313,6 @@ def _memory() -> dict[str, AttentionSpec]:
 CASES: tuple[Case, ...] = tuple(
     Case(name, spec) for name, spec in {**_core(), **_special(), **_memory()}.items()
 )
+
+#: Cases whose circuits live in time, and are a softmax at rest.
+LIVING: tuple[Case, ...] = tuple(Case(name, spec) for name, spec in _living().items())

@@ -26,6 +26,7 @@ from tests.cases import CASES, Case
 NUMBERS = {
     *("name", "model", "heads", "kv_heads", "key_features", "value_features", "output", "context"),
     *("values", "tokens", "context_tokens", "window", "scale", "rotary", "qk_norm", "soft_cap"),
+    "semi_saturation",
 }
 
 
@@ -44,6 +45,7 @@ def options(spec: AttentionSpec) -> dict[str, Hashable]:
         "qk_norm": spec.qk_norm and spec.qk_norm.over,
         "layer norm": bool(spec.qk_norm and spec.qk_norm.kind is NormKind.LAYER),
         "soft_cap": spec.soft_cap is not None,
+        "semi_saturation": spec.semi_saturation > 0,
         "rotary": spec.rotary and (spec.rotary.style, spec.rotary.rotated is None),
     }
 

@@ -5,7 +5,7 @@
     and a; a layer norm has q - mean q in place of q
     s_hij = scale · q_hi·k_gj, or with a soft cap c: c tanh(s_hij / c)
     score_hij = s_hij + bias_hij                                  g = h // (heads per group)
-    p = softmax_j(score) or p = score, over the source tokens j that query i may see, else 0
+    p = exp(score) / (sigma + Σ_j exp(score)) or p = score, over the source tokens j that query i may see, else 0
     y_i = Σ_h W_O[h] Σ_j p_hij v_gj + b_O (+ x_i)
 
 An extra source token has key extra_K[g] and value extra_V[g], comes last, has no bias_hij, and all queries see it.
@@ -90,15 +90,17 @@ def visible(spec, i, j, keep):
 
 
 def mask_of_scores(spec, w, score, seen):
-    """p (h, i, j): exp(score) over its sum, the sink's exp(logit) in that sum; or the scores."""
+    """p (h, i, j): exp(score) over its sum, the sink's exp(logit) and sigma in that sum; or the scores."""
     if spec.kernel is Kernel.LINEAR:
         return np.where(seen, score, 0.0)
-    sink = w["sink"][:, None, None] if spec.sink else np.full((1, 1, 1), -np.inf)
+    none = np.full((1, 1, 1), -np.inf)
+    sink = w["sink"][:, None, None] if spec.sink else none
+    sigma = np.log(np.full((1, 1, 1), spec.semi_saturation)) if spec.semi_saturation else none
     logit = np.where(seen, score, -np.inf)
-    top = np.maximum(logit.max(axis=2, keepdims=True), sink)
+    top = np.maximum(np.maximum(logit.max(axis=2, keepdims=True), sink), sigma)
     top = np.where(np.isfinite(top), top, 0.0)  # no live source token, and no sink
     e = np.exp(logit - top)
-    total = e.sum(axis=2, keepdims=True) + np.exp(sink - top)
+    total = e.sum(axis=2, keepdims=True) + np.exp(sink - top) + np.exp(sigma - top)
     return np.divide(e, total, out=np.zeros_like(e), where=total > 0)
 
 

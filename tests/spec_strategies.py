@@ -68,6 +68,7 @@ def specs(draw, sizes=sizes, extents=extents, numbers=finite, microcircuits=micr
             rotary=draw(st.none() | st.builds(Rotary, numbers, st.sampled_from(RotaryStyle))),
             position_bias=draw(st.sampled_from(PositionBias)),
             sink=flags[5],
+            semi_saturation=draw(st.sampled_from([0.0, 0.0, 0.5, 3.0])),
             extra_source=flags[6],
             thalamus=Thalamus(*(draw(st.sampled_from(Nucleus)) for _ in range(3))),
             microcircuit=draw(microcircuits),

@@ -17,10 +17,13 @@ from cortico.ir import (
     Circuit,
     CircuitBuilder,
     Compartment,
+    Delay,
+    DelayUnit,
     Effect,
     Formula,
     Gain,
     InputKind,
+    Integration,
     Region,
     Role,
     TensorRef,
@@ -55,16 +58,28 @@ def subsets(items, least=0, most=4):
 
 
 @st.composite
-def circuits(draw, symbolic: bool = True, time: bool = True, most: int = 3) -> Circuit:
-    """A valid circuit of at most four axes of at most `most` indices each."""
-    return _Drawing(draw, symbolic, time, most).circuit()
+def circuits(
+    draw, symbolic: bool = True, time: bool = True, most: int = 3, living: bool = False
+) -> Circuit:
+    """A valid circuit of at most four axes of at most `most` indices each.
+
+    One that is `living` has populations that integrate, delays, and loops through these.
+    """
+    return _Drawing(draw, symbolic, time and not living, most, living).circuit()
+
+
+delays = st.one_of(
+    st.builds(Delay, st.floats(1e-3, 100)),
+    st.builds(Delay, st.integers(1, 50).map(float), st.just(DelayUnit.STEPS)),
+)
+integrations = st.builds(Integration, st.floats(1e-3, 10), st.floats(-20, 20))
 
 
 class _Drawing:
     """Draws one circuit, part by part."""
 
-    def __init__(self, draw, symbolic, time, most):
-        self.draw = draw
+    def __init__(self, draw, symbolic, time, most, living=False):
+        self.draw, self.living = draw, living
         self.builder = CircuitBuilder(draw(st.text(max_size=8)))
         self.tensors = 0
         self.extents, self.unfolds = {}, {}
@@ -97,24 +112,34 @@ class _Drawing:
         axes = shapes[number]
         compartments, projections = [], []
         for name in ("c0", "c1", "where")[: self.draw(st.integers(1, 3))]:
-            sources = self.draw(subsets(range(number), 0, 2))
+            heard = range(len(shapes) if self.living else number)
+            sources = self.draw(subsets(heard, 0, 2))
             for pre in sources:
                 at = self.reading(shapes[pre])
                 synapse_axes = [*axes, *(a for a in at or shapes[pre] if a not in axes)]
                 weight = self.weight(synapse_axes, with_inputs=False)
                 source = TensorRef(f"p{pre}", at)
-                projections.append((source, name, weight, self.domain(synapse_axes)))
+                late = self.living and (pre >= number or self.draw(st.booleans()))
+                delay = self.draw(delays) if late else None
+                projections.append((source, name, weight, self.domain(synapse_axes), delay))
             drives = self.draw(st.integers(0 if sources else 1, 2))
             drive = tuple(self.weight(axes, with_inputs=True) for _ in range(drives))
             compartments.append(Compartment(name, self.draw(st.sampled_from(Effect)), drive))
         transfer = self.draw(st.sampled_from(list(TRANSFERS)))
         region, cell_class = self.draw(homes)
         self.builder.population(
-            f"p{number}", axes, region, cell_class, compartments, transfer, self.domain(axes)
+            f"p{number}",
+            axes,
+            region,
+            cell_class,
+            compartments,
+            transfer,
+            self.domain(axes),
+            self.draw(st.none() | integrations) if self.living else None,
         )
-        for source, compartment, weight, domain in projections:
+        for source, compartment, *rest in projections:
             name = f"{source.name}_p{number}_{compartment}"
-            self.builder.project(name, source, f"p{number}", compartment, weight, domain)
+            self.builder.project(name, source, f"p{number}", compartment, *rest)
 
     def reading(self, own):
         """Other axes of the same sizes, or none: a domain at them ties no third axis."""

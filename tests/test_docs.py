@@ -252,6 +252,7 @@ Named pipelines:
 def pass_section(kind: type[AnyPass]) -> str:
     options = ", ".join(f"`{field.name} = {field.default!r}`" for field in fields(kind))
     lines = ["Exact." if kind.exact else "Approximate."]
+    lines[0] += " Holds for circuits that live in time." if kind.in_time else ""
     lines += ["Across the wires of a whole model."] if issubclass(kind, NetworkPass) else []
     lines += [f"Options: {options}."] if options else []
     lines += [f"Comes after {', '.join(kind.after)}."] if kind.after else []

@@ -1,5 +1,7 @@
 """The oracle against PyTorch in float64: scaled_dot_product_attention and nn.MultiheadAttention."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -83,6 +85,9 @@ def torch_attention(spec, weights, x, context, seen, extra=0.0, values=None):
     if spec.sink:  # a source token with zero key and value, whose score is the logit
         k, v = (torch.cat([t, torch.zeros_like(t[:, :1])], dim=1) for t in (k, v))
         added = torch.cat([added, w["sink"][:, None, None].expand(-1, len(x), 1)], dim=2)
+    if spec.semi_saturation:  # as a sink of which the exponential is known
+        k, v = (torch.cat([t, torch.zeros_like(t[:, :1])], dim=1) for t in (k, v))
+        added = torch.nn.functional.pad(added, (0, 1), value=math.log(spec.semi_saturation))
     out = scaled_dot_product_attention(
         q[None], k[None], v[None], attn_mask=added[None], scale=spec.scale, enable_gqa=True
     )[0]
@@ -165,6 +170,16 @@ CASES = {
     ),
     "multiquery": (AttentionSpec(D, 6, kv_heads=1), ALL, None),
     "sink": (AttentionSpec(D, 3, sink=True, mask=Mask.CAUSAL), COL <= ROW, None),
+    "semi-saturation": (
+        AttentionSpec(D, 6, kv_heads=2, semi_saturation=0.7, mask=Mask.CAUSAL),
+        COL <= ROW,
+        None,
+    ),
+    "semi-saturation, sink, extra source, padding": (
+        AttentionSpec(D, 3, semi_saturation=3.0, sink=True, extra_source=True, key_padding=True),
+        ALL & KEEP,
+        KEEP,
+    ),
     "extra source": (
         AttentionSpec(D, 6, kv_heads=2, extra_source=True, mask=Mask.CAUSAL, bias=EVERY),
         COL <= ROW,

@@ -38,6 +38,7 @@ from cortico import (
     write_synapses,
 )
 from cortico.backends import Runner, backend_names, get_backend
+from cortico.backends.recordings import Rates, Recording, write_recording
 from cortico.ir import Compartment, Role, TensorRef, Weight
 from cortico.spec import Branch, Embedding, Layer, Stack, Step
 from tests.oracle import textbook_attention
@@ -49,6 +50,9 @@ MODEL = ModelSpec(
     Stack(4, (Layer((Step((Branch(AttentionSpec(4, 2, mask="causal")),)),)),), Embedding(5, 4))
 )
 X = np.random.default_rng(0).standard_normal((3, 4))
+RECORDING = Recording(
+    CIRCUIT.bind(n=1), Rates(np.arange(2.0), 1.0, np.array([0]), np.zeros((2, 1)))
+)
 FUNCTIONS = {
     name: found
     for name in cortico.__all__
@@ -70,6 +74,8 @@ def valid_calls(folder):
     torch.save(torch.nn.MultiheadAttention(4, 2).state_dict(), folder / "a.pt")
     save_circuit(CIRCUIT, folder / "saved.cortico")
     small_model().save_pretrained(folder / "bert")
+    (folder / "recorded").mkdir(exist_ok=True)
+    write_recording(RECORDING, folder / "recorded")
     quiet = {"progress": lambda *stage: None, "force": True}
     return {
         "compile_attention": {
@@ -143,6 +149,7 @@ def valid_calls(folder):
             "part": None,
             "tokens": 3,
         },
+        "read_recording": {"folder": folder / "recorded"},
         "read_spec": {"path": folder / "spec.toml"},
         "required_shapes": {"spec": SPEC},
         "save_circuit": {"circuit": CIRCUIT, "path": folder / "a.cortico", "force": True},

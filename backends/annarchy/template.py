@@ -38,6 +38,7 @@ from cortico.backends.cells.template import (
     settling_steps,
     stacked,
 )
+from cortico.backends.recordings.template import recorded_rates
 
 FLAGS = "-O2 -march=native"  # of the C++ compiler
 SILENT = 1e-30  # rates that are smaller count as zero
@@ -160,3 +161,44 @@ class Network:
     def rates(self):
         """Those of each population now."""
         return [cells.r for _, cells in self.cells.values()]
+
+
+class Recorder:
+    """Stands before ANNarchy's network and reads the rates of chosen cells each so many ms, step by step."""
+
+    def __init__(self, network, interval, rates, spikes):
+        self.dt, self.interval, self.rates = network.dt, interval, rates
+        self.every, self.steps, self.times = round(interval / network.dt), 0, []
+        self.courses = {name: [] for name in rates}
+        self.places = {
+            name: (cells, rates[name][1] - first)
+            for name, (first, cells) in network.cells.items()
+            if name in rates
+        }
+        self.stepped = getattr(network.network, "stepped", network.network)  # of the last example
+        network.network = self
+
+    def __getattr__(self, name):
+        return getattr(self.stepped, name)
+
+    def simulate(self, duration):
+        """Run for so many ms."""
+        for _ in range(round(duration / self.dt)):
+            self.step()
+
+    def step(self):
+        """Run one step, and read rates where it is time to."""
+        self.stepped.step()
+        self.steps += 1
+        if self.steps % self.every == 0:
+            self.times.append(self.steps * self.dt)
+            for name, (cells, places) in self.places.items():
+                self.courses[name].append(np.array(cells.r)[places])
+
+    def arrays(self):
+        """What was recorded, by name."""
+        rates = {
+            name: np.reshape(course, (len(self.times), len(self.rates[name][1])))
+            for name, course in self.courses.items()
+        }
+        return recorded_rates(self.times, self.interval, rates, self.rates)

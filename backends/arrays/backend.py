@@ -24,6 +24,7 @@ _MOST_AXES = 52
 class ArrayBackend(ABC):
     """Emits one file, and runs the emitted text directly."""
 
+    at_rest = True
     name: str
     summary: str
     file: str  #: the name of the emitted file

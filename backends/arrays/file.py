@@ -16,6 +16,7 @@ from cortico.backends.script_parts import formula_call, sides_code, stores_weigh
 from cortico.ir import Circuit, Extent, Input, InputKind, Parameter, Role
 from cortico.ir.analysis.inputs import angles
 from cortico.ir.analysis.letters import axis_letters
+from cortico.ir.analysis.rest import outputs_at_rest
 from cortico.ir.rewrite import rename
 from cortico.ir.tensors import Shape
 
@@ -30,6 +31,7 @@ class ArrayFile:
     """The emitted file of one circuit, before it is text."""
 
     def __init__(self, circuit: Circuit, writer: type[Writer]) -> None:
+        circuit = outputs_at_rest(circuit)
         self.circuit, self.names = circuit, tensor_names(circuit)
         self.planner = Planner(rename(circuit, axes=axis_letters(circuit)))
         self.results = self.planner.outputs()

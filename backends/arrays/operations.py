@@ -122,11 +122,21 @@ class Select:
 class Peak:
     """The largest of the operands' entries over the axes that the result lacks; 0 where that is -inf."""
 
+    floored: bool = False  #: at least 0
+
     def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
         first, *others = (write.largest(operand, result.axes) for operand in operands)
         for other in others:
             first = write.maximum(first, other)
-        return f"finite({first})"
+        return f"finite({write.transfer('relu', first) if self.floored else first})"
+
+
+@dataclass(frozen=True)
+class Raised:
+    """exp(-peak), which constants are multiplied by that are added to shifted exponentials."""
+
+    def code(self, write: Writer, result: Variable, operands: Sequence[Variable]) -> str:
+        return write.exp(f"-{write.indexed(operands[0], result.axes)}")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from cortico.backends.arrays.operations import (
     OneHot,
     Ones,
     Peak,
+    Raised,
     Reorder,
     Reread,
     Select,
@@ -74,6 +75,7 @@ class Planner:
             for axis in circuit.axes
         }
         self.groups, self.silence = shift_groups(circuit), Silence(circuit)
+        self._raised: dict[str, Variable] = {}  #: exp(-peak) of each pool with constants beside it
         self.names = tensor_names(circuit)
         self.program.names.take(self.names.values())
         self._rates: dict[str, Product] = {}
@@ -172,7 +174,10 @@ class Planner:
         exponents = [self._exponent(member) for member in members]
         self.program.comment(f"softmax over {group.pool}: a shift by the largest exponent cancels")
         onto = in_order(axes_of(exponents) & {*group.axes}, group.axes)
-        peak = self.program.assign("peak", Peak(), onto, exponents)
+        # a constant beside the pool is multiplied by exp(-peak), which is no more than 1 if the peak is floored
+        peak = self.program.assign("peak", Peak(floored=bool(group.raised)), onto, exponents)
+        if group.raised:
+            self._raised[group.pool] = self.program.assign("raised", Raised(), onto, [peak])
         for member, exponent in zip(members, exponents, strict=True):
             self._describe(member)
             axes = in_order({*exponent.axes, *onto}, self.sizes)
@@ -201,6 +206,7 @@ class Planner:
     def current(self, population: Population, compartment: Compartment) -> Product:
         """The summed input of a compartment: a product where one will do, else one new array."""
         terms = [self._tensor(weight) for weight in compartment.drive]
+        terms = [term.times(self._factor(population, compartment)) for term in terms]
         synapses = self.circuit.projections_onto(population.name, compartment.name)
         terms += [self._synaptic(projection, population) for projection in synapses]
         if len(terms) == 1 and not self._must_sum(population, terms[0], synapses):
@@ -208,6 +214,15 @@ class Planner:
         name = synapses[0].name if len(synapses) == 1 else f"{population.name}_{compartment.name}"
         self._describe(population, compartment)
         return self._sum(name, terms, population)
+
+    def _factor(self, population: Population, compartment: Compartment) -> Product:
+        """What the constant drive of a compartment is multiplied by: as what it hears, if that is shifted."""
+        place = (population.name, compartment.name)
+        for member, group in self.groups.items():
+            if place in group.raised:
+                self.rate(self.circuit.population(member))
+                return Product(factors=(self._raised[group.pool],))
+        return Product()
 
     def _synaptic(self, projection: Projection, population: Population) -> Product:
         """What arrives through one projection, not yet summed over the axes that `population` lacks."""

@@ -12,12 +12,14 @@ from dataclasses import replace
 
 from cortico.backends.brian2.cell_groups import largest_object
 from cortico.backends.brian2.emitter import emit_script
+from cortico.backends.brian2.in_time import InTime, unsupported_in_time
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.running import load_simulate, require_brian2
 from cortico.backends.cells.backend import ScriptBackend
 from cortico.backends.cells.estimate import COSTS, Estimate, estimate
-from cortico.backends.cells.in_time.course import unpresented
+from cortico.backends.cells.presented.course import unpresented
 from cortico.backends.cells.start import slowest, steps_to_settle
+from cortico.backends.cells.timed import asked, steps_in_time
 from cortico.backends.script_parts import unwritable
 from cortico.backends.transfers import unspelled
 from cortico.ir import Circuit
@@ -30,6 +32,7 @@ class Brian2Backend(ScriptBackend[Options]):
     """Emits a Brian2 script, and runs it in a process of its own."""
 
     name = "brian2"
+    in_time = True
     summary = "a Brian2 script: a network of rate units that settles to attention"
     title = "Brian2"
     Options = Options
@@ -39,12 +42,16 @@ class Brian2Backend(ScriptBackend[Options]):
         return list(_unsupported(circuit, self.options))
 
     def source(self, circuit: Circuit) -> str:
+        if runs_in_time(circuit, self.options):
+            return InTime(self.options).source(circuit)
         return emit_script(circuit, self.options)
 
     def steps(self, circuit: Circuit) -> float | None:
         """As the script counts them; None for tokens one after another, and for spikes."""
         options = self.options
-        if any(axis.in_time for axis in circuit.axes) or options.cells == "lif":
+        if runs_in_time(circuit, options):
+            return steps_in_time(options)
+        if circuit.presents_tokens or options.cells == "lif":
             return None
         if options.duration is not None:
             return options.duration / options.dt
@@ -61,20 +68,34 @@ class Brian2Backend(ScriptBackend[Options]):
         if options.precision == "float32" and not fast:
             cost = replace(cost, synapse=cost.synapse - 4)
         cells = 1 + options.neurons if options.cells == "lif" else 1
-        return estimate(cost, self.title, sized, self.steps(sized), cells, largest_object(sized))
+        timed = runs_in_time(sized, options)
+        largest = int(sized.counts().synapses) if timed else largest_object(sized)
+        return estimate(cost, self.title, sized, self.steps(sized), cells, largest)
 
     def require(self) -> None:
         require_brian2(self.options.target)
 
 
+def runs_in_time(circuit: Circuit, options: Options) -> bool:
+    """Whether a script is one of a network that runs in time; others have a duration of their own."""
+    if circuit.presents_tokens:
+        return False
+    return circuit.lives_in_time or bool({"prospective", "token_ms"} & {*asked(options)})
+
+
 def _unsupported(circuit: Circuit, options: Options) -> Iterator[str]:
-    yield from unpresented(circuit, options.token_ms, options.dt)
-    if any(axis.in_time for axis in circuit.axes):
-        for name, value in (("form", "fast"), ("cells", "lif")):
-            if getattr(options, name) == value:
-                yield f"axes in time, which {name}={value} has not"
-        if options.duration is not None:
-            yield "axes in time, where duration does not apply: a token stays until all has settled"
+    if runs_in_time(circuit, options):
+        yield from unsupported_in_time(options)
+    elif circuit.presents_tokens:
+        yield from _unpresented(circuit, options)
     yield from crowded(circuit)
     yield from unspelled(circuit, "brian2", "which networks of Brian2 do not settle to")
     yield from unwritable(circuit)
+
+
+def _unpresented(circuit: Circuit, options: Options) -> Iterator[str]:
+    """What cannot be presented token by token."""
+    yield from unpresented(circuit, options, ["token_ms"])
+    for name, value in (("form", "fast"), ("cells", "lif")):
+        if getattr(options, name) == value:
+            yield f"axes in time, which {name}={value} has not"

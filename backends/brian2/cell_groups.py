@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from cortico.backends.cells.in_time.schedule import Schedule, Write, schedule, time_axes
+from cortico.backends.cells.presented.schedule import Schedule, Write, schedule, time_axes
 from cortico.backends.names import Names
 from cortico.ir import Circuit, Compartment, Effect, Population, Projection
 from cortico.ir.transfer import TRANSFERS

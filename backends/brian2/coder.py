@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cortico.backends.brian2.options import Options
-from cortico.backends.cells.in_time.coder import TimeCoder
+from cortico.backends.cells.presented.coder import TimeCoder
 from cortico.ir import Population
 
 

@@ -8,10 +8,10 @@ from cortico.backends.brian2.cell_groups import CellGroup, cell_groups
 from cortico.backends.brian2.coder import Coder
 from cortico.backends.brian2.fast import currents
 from cortico.backends.brian2.options import Options
-from cortico.backends.brian2.results import finish
+from cortico.backends.brian2.results import WATCHING, finish
 from cortico.backends.brian2.statements import cells, synapses
-from cortico.backends.cells.in_time.depth import depth
-from cortico.backends.cells.in_time.schedule import schedule
+from cortico.backends.cells.presented.depth import depth
+from cortico.backends.cells.presented.schedule import schedule
 from cortico.backends.cells.start import slowest, units_before
 from cortico.backends.cells.statements import (
     bind,
@@ -27,10 +27,10 @@ from cortico.ir import Circuit
 IMPORTS = "from brian2 import Network, NetworkOperation, NeuronGroup, Synapses, linked_var, ms\n"
 
 _FOLDER = "cortico.backends.brian2.template"
-NETWORK, SPACE, TIME, SPIKING = (
-    f"{_FOLDER}.{file}" for file in ("network", "in_space", "in_time", "spiking")
+NETWORK, SPACE, PRESENTED, SPIKING, RECORDING = (
+    f"{_FOLDER}.{file}" for file in ("network", "in_space", "presented", "spiking", "recording")
 )
-COURSE = "cortico.backends.cells.in_time.template"
+COURSE = "cortico.backends.cells.presented.template"
 
 _DOC = '''\
 """Build the network for one example and run it.
@@ -47,13 +47,14 @@ _TOKEN_BY_TOKEN = (
 
 def emit_script(circuit: Circuit, options: Options) -> str:
     """A standalone Python script that imports brian2 and numpy and runs `circuit`."""
-    in_time = any(axis.in_time for axis in circuit.axes)
+    in_time = circuit.presents_tokens
     before = {} if in_time else units_before(circuit, lambda population: 1)
     coder = Coder.of(circuit, plan=schedule(circuit), options=options, before=before)
-    templates = (NETWORK, *((TIME, COURSE) if coder.in_time else (SPACE,)), SPIKING)
-    return put_together(
-        coder, templates, [IMPORTS, _simulate(coder, options)], _flags(coder, options)
-    )
+    course = (PRESENTED, COURSE) if coder.in_time else (SPACE,)
+    templates = (NETWORK, *course, SPIKING, RECORDING)
+    own = [IMPORTS, _simulate(coder, options)]
+    hooks = {name: lines * options.records for name, lines in WATCHING.items()}
+    return put_together(coder, templates, own, _flags(coder, options), hooks=hooks)
 
 
 def _flags(coder: Coder, options: Options) -> str:

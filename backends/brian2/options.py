@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from cortico.backends.cells.estimate import SizedOptions
+from cortico.backends.cells.timed import TimedOptions
 from cortico.ir import SpecError
 from cortico.ir.options import Help, Only, hints, marks, number, whole
 
@@ -16,7 +16,7 @@ _POSITIVE = number(1e-12, 1e9, "a positive number")
 
 
 @dataclass(frozen=True)
-class Options(SizedOptions):
+class Options(TimedOptions):
     """How a network is integrated. Times in ms; SpecError for what cannot be.
 
     `tau` replaces all membrane time constants by one; with `method="euler"` and `dt` equal to it a step
@@ -41,8 +41,6 @@ class Options(SizedOptions):
         None
     )
     tolerance: Annotated[float, _POSITIVE, Help("stop when nothing moves more")] = 1e-9
-    duration: Annotated[float, _POSITIVE, Help("run for so many ms instead")] | None = None
-    token_ms: Annotated[float, _POSITIVE, Help("each token stays for so many ms")] | None = None
     form: Literal["synapses", "fast"] = "synapses"
     precision: Literal["float64", "float32"] = "float64"
     cells: Literal["rate", "lif"] = "rate"
@@ -73,6 +71,14 @@ class Options(SizedOptions):
             raise SpecError("cells=lif of backend brian2 runs on target numpy or cython, not C++")
 
     @property
+    def spiking(self) -> bool:
+        return self.cells == "lif"
+
+    @property
+    def to_spike(self) -> str:
+        return "cells=lif has spikes"
+
+    @property
     def compiles(self) -> bool:
         """Whether the network can be a C++ program, which no Python function takes part in."""
         return self.form == "synapses" and self.cells == "rate"
@@ -83,14 +89,20 @@ class Options(SizedOptions):
         every = get_args(hints(Options)["target"])
         return [each for each in every if self.compiles or each != "cpp_standalone"]
 
-    def of_script(self, in_time: bool) -> dict[str, object]:
+    def of_script(self, presented: bool) -> dict[str, object]:
         """What the script takes as arguments, with its defaults."""
         left_out = {
             "form",
             "precision",
             "cells",
-            "size",
+            *hints(TimedOptions),
             *(() if self.cells == "lif" else marks(Options, Only)),
         }
-        left_out.add("duration" if in_time else "token_ms")
-        return {name: value for name, value in vars(self).items() if name not in left_out}
+        found: dict[str, object] = {}
+        for name, value in vars(self).items():
+            if name not in left_out:
+                found[name] = value
+            if name == "tolerance":
+                timed = "token_ms" if presented else "duration"
+                found[timed] = vars(self)[timed]
+        return found

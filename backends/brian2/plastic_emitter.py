@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup, Pathway, cell_groups
 from cortico.backends.brian2.coder import Coder
-from cortico.backends.brian2.emitter import IMPORTS, NETWORK, TIME, prepared
+from cortico.backends.brian2.emitter import IMPORTS, NETWORK, PRESENTED, prepared
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.plastic_statements import (
     bias_values,
@@ -17,8 +17,8 @@ from cortico.backends.brian2.plastic_statements import (
 )
 from cortico.backends.brian2.plasticity import Course, Plasticity
 from cortico.backends.brian2.statements import cells, synapses
-from cortico.backends.cells.in_time.depth import depth
-from cortico.backends.cells.in_time.schedule import schedule
+from cortico.backends.cells.presented.depth import depth
+from cortico.backends.cells.presented.schedule import schedule
 from cortico.backends.cells.statements import (
     bind,
     function,
@@ -48,7 +48,7 @@ def emit_plastic_script(circuit: Circuit, plasticity: Plasticity, file: str) -> 
     coder = Coder.of(circuit, plan=schedule(circuit), options=Options())
     return put_together(
         coder,
-        (LEARNING, NETWORK, TIME),
+        (LEARNING, NETWORK, PRESENTED),
         [IMPORTS, _learn(coder, plasticity)],
         option_lines(Course, vars(Course())),
         file=quoted(file)[1:-1],

@@ -6,10 +6,14 @@ from collections.abc import Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup
 from cortico.backends.brian2.coder import Coder
-from cortico.backends.cells.in_time.depth import depth
-from cortico.backends.cells.in_time.schedule import time_axes
+from cortico.backends.cells.presented.depth import depth
+from cortico.backends.cells.presented.schedule import time_axes
+from cortico.backends.cells.recording import recorder
 from cortico.backends.cells.statements import range_check
 from cortico.ir import Output
+
+#: Lines for holes of the templates, which hand somas to who records their spikes.
+WATCHING = {"spikes": "network.recorder.watch(network)\n"}
 
 
 def finish(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
@@ -28,14 +32,17 @@ def finish(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
         yield f'    "{population.name}": {pair},'
     yield "}"
     yield "monitors = record(populations, monitor)"
+    record = [*recorder(coder, coder.options, "network, populations")]
     outputs = dict.fromkeys(output.source.name for output in circuit.outputs)
     if coder.in_time:
         yield f"ends = {{name: timing.sample(*populations[name]) for name in {list(outputs)}}}"
         yield "network = Network(groups, synapses, list(monitors.values()), list(ends.values()))"
+        yield from record
         yield "start(network, target, (sum(passes) * timing.steps + 1) * dt)"
     else:
         chain = depth(circuit, coder.plan).through
         yield "network = Network(groups, synapses, list(monitors.values()))"
+        yield from record
         lasting = "None" if coder.spiking else "duration"
         given = ["network", "populations", "target", "dt", "part", f"{chain}", "tolerance", lasting]
         yield f"settle({', '.join([*given, *['wait'] * bool(coder.before)])})"
@@ -53,6 +60,7 @@ def finish(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
     for output in circuit.outputs:
         yield f'    "{output.name}": {_value(coder, output)},'
     yield "}"
+    yield from ["outputs |= recorder.arrays()"] * bool(record)
     yield "return outputs, courses(monitors, populations)"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup, Current, Pathway, equations
 from cortico.backends.brian2.coder import Coder
-from cortico.backends.cells.in_time.schedule import time_axes
+from cortico.backends.cells.presented.schedule import time_axes
 from cortico.backends.cells.roles import role_of
 from cortico.backends.cells.statements import called
 from cortico.ir import TRANSFERS, Circuit, Population, Projection, Weight

@@ -6,31 +6,52 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cortico.backends.cells.coder import Coder
+from cortico.backends.cells.recording import recorder
 from cortico.backends.cells.roles import role_of
 from cortico.backends.cells.start import units_before
 from cortico.backends.cells.statements import (
     bind,
     called,
     function,
+    option_lines,
     parameters,
     put_together,
     range_check,
     weights_option,
 )
-from cortico.ir import Circuit, Compartment, Effect, Output, Population, Projection, Role
+from cortico.backends.cells.timed import TimedOptions, is_timed, require_delays
+from cortico.ir import Circuit, Compartment, DelayUnit, Effect, Output, Population, Projection, Role
 from cortico.ir.physiology import cell_type
 from cortico.ir.rewrite import longest_chain
 
 if TYPE_CHECKING:
     from cortico.backends.cells.backend import CellBackend
 
+#: What scripts in time may carry beside the template of a simulator.
+IN_TIME = ("cortico.backends.cells.template_in_time",)
+
 
 def emit_cell_script(circuit: Circuit, engine: CellBackend[Any]) -> str:
     """A standalone script for `circuit`, all of whose axes are in space."""
+    if is_timed(circuit, engine.options):
+        return _script_in_time(circuit, engine)
     coder, chain = Coder.of(circuit), longest_chain(circuit, engine.units)
     own = [engine.values(circuit), _simulate(coder, engine, chain)]
     flags = weights_option(circuit) + engine.flags()
-    return put_together(coder, (engine.template,), own, flags, engine.physiology, chain=chain)
+    return put_together(
+        coder, (engine.template,), own, flags, engine.physiology, engine.hooks(), chain=chain
+    )
+
+
+def _script_in_time(circuit: Circuit, engine: CellBackend[Any]) -> str:
+    """The same for a network that runs in time."""
+    assert engine.template_in_time is not None, "the backend refuses such a circuit"
+    require_delays(circuit, engine.options)
+    coder = Coder.of(circuit)
+    own = [engine.values(circuit), _new_network(engine), _run_in_time(coder, engine)]
+    flags = weights_option(circuit) + engine.flags() + option_lines(TimedOptions, engine.times())
+    templates = (engine.template_in_time, *IN_TIME)
+    return put_together(coder, templates, own, flags, engine.physiology, engine.hooks())
 
 
 def axes_in_time(circuit: Circuit) -> Iterator[str]:
@@ -74,16 +95,68 @@ def _simulate(coder: Coder, engine: CellBackend[Any], chain: int) -> str:
     for population in circuit.order:
         after = before.get(population.name)
         body += [*_population(coder, engine, population, after), *_synapses(coder, population), ""]
+    record = [*recorder(coder, engine.options, "network")]
     body += [
+        *record,
         *(engine.started(circuit, max(before.values())) if before else ()),
         f"rates = network.settle({chain if engine.settles_by_depth else ''})",
         *range_check(circuit, lambda name: _of_cells(coder, name), *engine.exponentials),
         "return {",
         *(f'    "{o.name}": {_value(coder, o)},' for o in circuit.outputs),
+        *["    **recorder.arrays(),"] * bool(record),
         "}",
     ]
     given = engine.arguments() | ({"network": None} if engine.reuses else {})
     return function("simulate", parameters(coder, given), body)
+
+
+def _new_network(engine: CellBackend[Any]) -> str:
+    names = [*engine.arguments(), *engine.times()]
+    made = [*(f"{name}={name}" for name in names), f"prospective={engine.options.prospective}"]
+    body = ['"""The network, which has no cells yet."""', *called("return Network(", made, ")")]
+    return function("new_network", "".join(f"    {name},\n" for name in names), body)
+
+
+def _run_in_time(coder: Coder, engine: CellBackend[Any]) -> str:
+    circuit = coder.circuit
+    given = {**engine.arguments(), **engine.times()}
+    body = [
+        '"""Run the network for one example or stimulus; returns the outputs by name, as they are then."""',
+        *bind(coder),
+        *_delays(coder, engine),
+        "",
+        *coder.grid([axis.name for axis in circuit.axes]),
+        f"network = network or new_network({', '.join(given)})",
+        "",
+    ]
+    for population in circuit.populations:
+        body += [*_population(coder, engine, population, None), ""]
+    for population in circuit.populations:
+        body += _synapses(coder, population)
+    record = [*recorder(coder, engine.options, "network")]
+    body += [
+        *record,
+        "rates = network.run()",
+        *range_check(circuit, lambda name: _of_cells(coder, name), *engine.exponentials),
+        "return {",
+        *(f'    "{o.name}": {_value(coder, o)},' for o in circuit.outputs),
+        *["    **recorder.arrays(),"] * bool(record),
+        "}",
+    ]
+    return function("simulate", parameters(coder, {**given, "network": None}), body)
+
+
+def _delays(coder: Coder, engine: CellBackend[Any]) -> Iterator[str]:
+    """Lines that say how many steps each delay takes."""
+    step = engine.step_ms
+    delayed = [(p.name, p.delay) for p in coder.circuit.projections if p.delay]
+    if delayed:
+        yield "delays = delays_in_steps({  # in ms"
+        for name, delay in delayed:
+            in_ms = f"{delay.amount:g} * {step}"
+            time = in_ms if delay.unit is DelayUnit.STEPS else repr(float(delay.amount))
+            yield f'    "{name}": {time},'
+        yield f"}}, {step})"
 
 
 def _of_cells(coder: Coder, population: str) -> str:
@@ -109,6 +182,9 @@ def _population(
     ]
     where = coder.where(population.domain)
     arguments += [f"where={where}"] * bool(where)
+    if population.integrates:
+        pace = population.integrates
+        arguments.append(f"integrates=({pace.rate!r}, {pace.start!r})")
     if after is not None:
         arguments.append(engine.onset(coder.circuit, after))
     yield f"# {role_of(population.cell_class, population.transfer, effects)}"
@@ -160,6 +236,8 @@ def _ends(coder: Coder, projection: Projection) -> Iterator[str]:
     yield coder.weight(projection.weight)
     if projection.domain:
         yield f"where={coder.where(projection.domain)}"
+    if projection.delay:
+        yield f'delay=delays["{projection.name}"]'
 
 
 def _value(coder: Coder, output: Output) -> str:

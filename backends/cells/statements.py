@@ -20,7 +20,11 @@ from cortico.ir.options import Help, alternatives, choices_of, hints, marks
 from cortico.ir.physiology import cell_type
 
 #: What all scripts may carry.
-_TEMPLATES = ("cortico.backends.cells.template", "cortico.backends.template")
+_TEMPLATES = (
+    "cortico.backends.cells.template",
+    "cortico.backends.recordings.template",
+    "cortico.backends.template",
+)
 
 _MAIN = 'if __name__ == "__main__":\n    main()\n'
 
@@ -34,12 +38,13 @@ def put_together(
     own: Iterable[str],
     options: str,
     physiology: bool = True,
+    hooks: Mapping[str, str] | None = None,
     **places: object,
 ) -> str:
     """The text of a script: what it has `own`, what that uses of the templates, and its options.
 
     The first template heads it, with `places` to fill; {tensors} says what there is of the circuit, with
-    `physiology` also of membrane time constants.
+    `physiology` also of membrane time constants. `hooks` are lines for holes of the templates.
     """
     circuit = coder.circuit
     facts = [*tensor_lines(circuit), *(_time_constants(circuit) if physiology else ())]
@@ -47,7 +52,7 @@ def put_together(
         title=quoted(circuit.name), tensors="\n".join(facts), **places
     )
     text = "\n".join([head, _inputs(coder), *own, _MAIN])
-    return settled(link(text, *templates, *_TEMPLATES, holes={"options": options}))
+    return settled(link(text, *templates, *_TEMPLATES, holes={"options": options, **(hooks or {})}))
 
 
 def function(name: str, parameters: str, lines: Iterable[str]) -> str:

@@ -5,6 +5,8 @@ What a spiking run prints says how far its rates were from exact ones: `NengoBac
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from cortico.backends.cells.backend import CellBackend
 from cortico.backends.nengo.options import Options
 from cortico.ir import Circuit
@@ -19,6 +21,7 @@ class NengoBackend(CellBackend[Options]):
     summary = "a Nengo model: exact, or ensembles of spiking neurons (neurons=lif)"
     title = "Nengo"
     lacks = "which is infinite at 0, where Nengo asks it first"
+    step_ms = "1000 * dt"
     template = "cortico.backends.nengo.template"
     Options = Options
 
@@ -27,3 +30,9 @@ class NengoBackend(CellBackend[Options]):
         return 1 if self.options.neurons == "direct" else None
 
     remarks_what_it_prints = True
+    watching = MappingProxyType(
+        {
+            "probes": "self.recorder.watch(self, model)\n",
+            "probed": "self.recorder.read(simulator)\n",
+        }
+    )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from cortico.backends.cells.estimate import SizedOptions
+from cortico.backends.cells.timed import TimedOptions
 from cortico.ir.options import Help, Only, number, whole
 
 _SPIKING = Only("neurons", "lif")
 
 
 @dataclass(frozen=True)
-class Options(SizedOptions):
+class Options(TimedOptions):
     """How a model is run. Times in seconds, as Nengo has them; SpecError for what cannot be.
 
     `neurons="direct"` computes exactly, in one step. `"lif"` represents the compartments of each cell by
@@ -34,3 +34,15 @@ class Options(SizedOptions):
     ] = 1.0
     dt: Annotated[float, number(1e-6, 0.1), _SPIKING, Help("time step in s")] = 0.001
     seed: Annotated[int, whole(0, 2**31 - 1), _SPIKING, Help("seed of the neurons")] = 0
+
+    @property
+    def spiking(self) -> bool:
+        return self.neurons == "lif"
+
+    @property
+    def to_spike(self) -> str:
+        return "neurons=lif has spikes"
+
+    @property
+    def step_ms(self) -> float:
+        return 1e3 * self.dt

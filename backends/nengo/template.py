@@ -30,6 +30,7 @@ import nengo
 import numpy as np
 
 from cortico.backends.cells.template import by_cell, command_line, numbered, stacked
+from cortico.backends.recordings.template import recorded_rates, recorded_spikes
 
 HEADROOM = 1.1  # what ensembles represent, over the values that arise
 DIFFERENCES = {}  # population: how far spiking rates are from exact ones, and the largest exact rate
@@ -209,13 +210,59 @@ class Network:
         """Currents by population, and the rates of all cells: means over the second half of the steps."""
         with model:
             probes = [(nengo.Probe(c.currents), nengo.Probe(c.output)) for c in self.populations]
+            # <probes>
         with nengo.Simulator(
             model, dt=self.dt, progress_bar=False, optimize=steps > 1
         ) as simulator:
             simulator.run_steps(steps)
+            # <probed>
         means = [[simulator.data[p][steps // 2 :].mean(axis=0) for p in pair] for pair in probes]
         currents = {
             cells.name: own.reshape(cells.drives.shape)
             for cells, (own, _) in zip(self.populations, means, strict=True)
         }
         return currents, np.concatenate([rates for _, rates in means] or [np.zeros(0)])
+
+
+class Recorder:
+    """Probes of chosen cells: rates each so many ms, spikes of the neurons that carry cells."""
+
+    def __init__(self, network, interval, rates, spikes):
+        self.interval, self.rates, self.spikes = interval, rates, spikes
+        network.recorder = self
+
+    def watch(self, network, model):
+        """Probe a model; what was read of one before is left."""
+        self.courses, self.fired = {}, {}
+        for name, (_, numbers) in self.rates.items():
+            if len(numbers):
+                cells = network.cells_of(numbers[0])
+                places, period = numbers - cells.first, self.interval / 1e3
+                self.courses[name] = nengo.Probe(cells.output[places], sample_every=period)
+        if not any(isinstance(each.neuron_type, nengo.Direct) for each in model.ensembles):
+            for name, (_, numbers) in self.spikes.items():  # there is an ensemble for each cell
+                self.fired[name] = [nengo.Probe(model.ensembles[n].neurons) for n in numbers]
+
+    def read(self, simulator):
+        """Keep what the probes of a model have."""
+        self.times = simulator.trange(sample_every=self.interval / 1e3) * 1e3
+        self.values = {name: simulator.data[probe] for name, probe in self.courses.items()}
+        self.window, self.steps = (0.0, simulator.time * 1e3), simulator.trange() * 1e3
+        self.trains = {
+            name: [np.nonzero(simulator.data[probe]) for probe in probes]
+            for name, probes in self.fired.items()
+        }
+        self.somas = {
+            name: [probe.size_in for probe in probes] for name, probes in self.fired.items()
+        }
+
+    def arrays(self):
+        """What was recorded, by name."""
+        spikes = {}
+        for name, trains in self.trains.items():
+            when, soma = (np.concatenate(each) for each in zip(([], []), *trains))
+            rows = np.repeat(np.arange(len(trains)), [len(steps) for steps, _ in trains])
+            spikes[name] = self.steps[when.astype(int)], rows, soma, self.somas[name]
+        return recorded_rates(self.times, self.interval, self.values, self.rates) | recorded_spikes(
+            self.window, spikes, self.spikes
+        )

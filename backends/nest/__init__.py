@@ -29,14 +29,14 @@ class NestBackend(CellBackend[Options]):
     title = "NEST"
     lacks = "which no rate neuron of NEST has"
     template = "cortico.backends.nest.template.network"
-    template_in_time = "cortico.backends.nest.template.in_time"
+    template_of_tokens = "cortico.backends.nest.template.presented"
     memory_units = 1
     exponentials = ("SMALLEST", "LARGEST")
     Options = Options
 
     def steps(self, circuit: Circuit) -> float | None:
         """A stage after another, each as long as `tolerance` takes; None for tokens one after another."""
-        if any(axis.in_time for axis in circuit.axes):
+        if circuit.presents_tokens:
             return None
         left = math.exp(-self.options.dt / self.options.tau)
         each = 1 + math.log(self.options.tolerance) / math.log(max(left, _LEAST_LEFT))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from cortico.backends.cells.estimate import SizedOptions
+from cortico.backends.cells.timed import TimedOptions
 from cortico.ir.options import Help, number, whole
 
 
 @dataclass(frozen=True)
-class Options(SizedOptions):
+class Options(TimedOptions):
     """How a network is run. Times in ms; SpecError for what cannot be.
 
     `tau` is the time constant of all units but those that are divided. A stage runs until its units lack

@@ -32,7 +32,8 @@ class NeuronBackend(CellBackend[Options]):
     lacks = "which no mechanism of NEURON settles to"
     exponentials = ("TINY", "np.exp(699)")  # beyond 700, NEURON's exp stays at e^700
     template = "cortico.backends.neuron.template.network"
-    template_in_time = "cortico.backends.neuron.template.in_time"
+    template_of_tokens = "cortico.backends.neuron.template.presented"
+    of_tokens = ("token_ms",)
     Options = Options
     physiology = settles_by_depth = waits = True
 
@@ -57,7 +58,7 @@ class NeuronBackend(CellBackend[Options]):
 
     def steps(self, circuit: Circuit) -> int | None:
         """As the script counts them; None for tokens one after another."""
-        if any(axis.in_time for axis in circuit.axes):
+        if circuit.presents_tokens:
             return None
         dt = self.options.dt
         part = dt / (dt + (self.options.tau or slowest(circuit)))

@@ -27,7 +27,7 @@ def mechanisms(circuit: Circuit | None = None) -> dict[str, str]:
     names = ", ".join(f"{number} {name}" for name, number in numbers.items())
     filled = {"@NAMES@": names, "@BRANCHES@": _branches(numbers)}
     found = {}
-    in_time = circuit is not None and any(axis.in_time for axis in circuit.axes)
+    in_time = circuit is not None and circuit.presents_tokens
     for file in (*FILES, *[STORING] * in_time):
         text = folder.joinpath(file).read_text(encoding="utf-8")
         found[file] = functools.reduce(lambda t, pair: t.replace(*pair), filled.items(), text)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from cortico.backends.cells.estimate import SizedOptions
+from cortico.backends.cells.timed import TimedOptions
 from cortico.ir.options import Help, number, whole
 
 
 @dataclass(frozen=True)
-class Options(SizedOptions):
+class Options(TimedOptions):
     """How a network is integrated (backward Euler). Times in ms; SpecError for what cannot be.
 
     `tau` replaces all membrane time constants by one. The network runs until no compartment is further
@@ -29,7 +29,4 @@ class Options(SizedOptions):
     tolerance: Annotated[
         float, number(1e-13, 1), Help("stop when nothing is further from rest")
     ] = 1e-10
-    token_ms: (
-        Annotated[float, number(1e-6, 1e9), Help("each token stays for so many ms")] | None
-    ) = None
     ranks: Annotated[int, whole(1, 10**6)] = 1

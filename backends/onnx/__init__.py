@@ -41,6 +41,7 @@ class Options(OptionSet):
 class OnnxBackend:
     """Writes `attention.onnx` (opset 23), and runs such graphs with onnxruntime."""
 
+    at_rest = True
     name = "onnx"
     summary = "an ONNX graph, opset 23, with any number of tokens and examples"
 

@@ -23,6 +23,7 @@ from cortico.backends.onnx.graph import Graph
 from cortico.backends.onnx.numpy_on_onnx import Helpers
 from cortico.ir import Circuit, Extent, Formula, Input, InputKind, Parameter
 from cortico.ir.analysis.letters import axis_letters
+from cortico.ir.analysis.rest import outputs_at_rest
 from cortico.ir.rewrite import rename
 
 
@@ -47,7 +48,7 @@ class Recording:
     def __init__(
         self, circuit: Circuit, graph: Graph, dtype: np.dtype[Any], given: Mapping[str, Any]
     ) -> None:
-        self.circuit, self.graph, self.dtype = circuit, graph, dtype
+        self.circuit, self.graph, self.dtype = outputs_at_rest(circuit), graph, dtype
         self.helpers, self.given = Helpers(graph), given
         self.names, self.sizes = tensor_names(circuit), self._sizes()
         self.scope = {**self.helpers.table(), "dtype": dtype.type, "sizes": self.sizes}

@@ -42,6 +42,7 @@ class SonataBackend:
     """Writes `circuit_config.json`, nodes and edges."""
 
     name = "sonata"
+    in_time = True
     summary = "SONATA files: every neuron and synapse, with positions, for viewers and analysis"
 
     def __init__(self, **options: object) -> None:

@@ -7,6 +7,7 @@ the same folder; what is read here is that text, and that the HDF5 files still s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,11 @@ import numpy as np
 
 from cortico.backends.extras import require_extra
 from cortico.backends.protocol import Progress
-from cortico.backends.sonata.types import EDGE_POPULATION, EDGES, NODE_POPULATION, NODES
+from cortico.backends.sonata.types import EDGE_POPULATION, EDGES, NODE_POPULATION, NODES, tables
 from cortico.ir import Circuit, CircuitError, SpecError
-from cortico.ir.errors import clipped
-from cortico.ir.reading import require_file
+from cortico.ir.errors import clipped, shown
+from cortico.ir.limits import TEXT_BYTES
+from cortico.ir.reading import read_bytes, require_file
 from cortico.ir.text import load_circuit
 
 if TYPE_CHECKING:
@@ -49,7 +51,21 @@ def read_sonata(folder: Path, progress: Progress = lambda stage: None) -> Circui
     _check(*nodes, _neurons(circuit), progress)
     edges = (folder / EDGES, f"edges/{EDGE_POPULATION}", int(counts.synapses))
     _check(*edges, _synapses(circuit), progress)
+    if circuit.lives_in_time:
+        _check_types(circuit, folder)
     return circuit
+
+
+def _check_types(circuit: Circuit, folder: Path) -> None:
+    """SpecError where the tables of types, in which delays stand, say something else than the text."""
+    for name, text in tables(circuit).items():
+        found = read_bytes(folder / name, TEXT_BYTES).decode("utf-8", "replace").splitlines()
+        for line, wanted in zip_longest(found, text.splitlines()):
+            if line != wanted:
+                raise SpecError(
+                    f"{folder / name} has {shown(line)}, but {TEXT} has {shown(wanted)}: change the circuit, "
+                    "not its types"
+                )
 
 
 #: A block: what it is of, and the arrays that the file should have there, by name.

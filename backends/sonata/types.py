@@ -2,15 +2,19 @@
 
 A node type is a population (its region, layer and cell class); an edge type is a projection, the pathway
 from one population onto a compartment of another. The tables are separated by spaces, as SONATA has them.
+A circuit that lives in time has two more columns: `delay` of edge types, in ms as SONATA has it (NULL where a
+projection has none), and `integrates` of node types.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from cortico.backends.clock import delay_in_ms
 from cortico.ir import Circuit, Population, Projection
 
 CONFIG, NODES, EDGES = "circuit_config.json", "nodes.h5", "edges.h5"
@@ -34,12 +38,27 @@ _EDGE_HEADER = (
 
 def write_tables(circuit: Circuit, folder: Path) -> None:
     """`node_types.csv`, `edge_types.csv` and `circuit_config.json`."""
-    nodes = (_node_type(k, p) for k, p in enumerate(circuit.populations))
-    edges = (_edge_type(circuit, k, p) for k, p in enumerate(circuit.projections))
-    _write_csv(folder / NODE_TYPES, _NODE_HEADER, nodes)
-    _write_csv(folder / EDGE_TYPES, _EDGE_HEADER, edges)
+    for name, text in tables(circuit).items():
+        (folder / name).write_text(text, encoding="utf-8")
     text = json.dumps(_config(), indent=2) + "\n"
     (folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def tables(circuit: Circuit) -> dict[str, str]:
+    """`node_types.csv` and `edge_types.csv` by file name.
+
+    SpecError for a delay in steps.
+    """
+    nodes: list[Sequence[object]] = [_NODE_HEADER]
+    nodes += (_node_type(k, p) for k, p in enumerate(circuit.populations))
+    edges: list[Sequence[object]] = [_EDGE_HEADER]
+    edges += (_edge_type(circuit, k, p) for k, p in enumerate(circuit.projections))
+    if circuit.lives_in_time:
+        integrates = ["integrates", *(p.integrates or "" for p in circuit.populations)]
+        delays = ["delay", *(delay_in_ms(p) or "" for p in circuit.projections)]
+        nodes = [(*row, last) for row, last in zip(nodes, integrates, strict=True)]
+        edges = [(*row, last) for row, last in zip(edges, delays, strict=True)]
+    return {NODE_TYPES: _csv(nodes), EDGE_TYPES: _csv(edges)}
 
 
 def _config() -> dict[str, object]:
@@ -95,8 +114,8 @@ def _edge_type(circuit: Circuit, number: int, projection: Projection) -> Sequenc
     )
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=" ", lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([cell if cell != "" else _NOTHING for cell in row] for row in rows)
+def _csv(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=" ", lineterminator="\n")
+    writer.writerows([cell if cell != "" else _NOTHING for cell in row] for row in rows)
+    return text.getvalue()

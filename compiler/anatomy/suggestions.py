@@ -132,8 +132,11 @@ def _changes(old: Thalamus, new: Thalamus) -> list[str]:
 
 
 def pass_alternatives(circuit: Circuit) -> Iterator[Alternative]:
-    """The circuit after each pass that is tried and changes it."""
+    """The circuit after each pass that is tried, holds for it and changes it."""
     for text in PASSES:
-        changed, _ = run_passes(circuit, parse_passes(text))
+        passes = parse_passes(text)
+        if circuit.lives_in_time and not all(each.in_time for each in passes):
+            continue
+        changed, _ = run_passes(circuit, passes)
         if changed is not circuit:
             yield Alternative(f"--passes '{text}'", audit(changed))

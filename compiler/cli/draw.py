@@ -1,4 +1,4 @@
-"""Draw a circuit (an area, all areas, a microcolumn, connections, activity, counts), or a whole model."""
+"""Draw a circuit (an area, all areas, a microcolumn, connections, activity, counts), a whole model, or a recording."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class Arguments(ForceArguments, ViewArguments):
         "--kind",
         metavar="K",
         help="laminar, areas, microcolumn, matrix, activity or counts; hierarchy of a whole model (default: "
-        "hierarchy, else laminar)",
+        "hierarchy, else laminar); raster, rates, psth or isi of a folder that `cortico run --record` wrote",
+    )
+    bin_ms: float | None = argument(
+        "--bin-ms", type=float, metavar="MS", help="width of bins of --kind psth (default: 10)"
     )
     node: str | None = argument(
         "--node", metavar="PATH", help="one block of a whole model, such as layer[3].attention"
@@ -32,11 +35,14 @@ class Arguments(ForceArguments, ViewArguments):
 def execute(arguments: Arguments) -> int:
     """Write the picture; needs the extra `plots`."""
     from cortico.cli.console import console, print_line, stages
+    from cortico.pictures.recordings import KINDS_OF_RECORDINGS
     from cortico.report.words import one_line
 
     with stages() as progress:
         _check(arguments)
-        if is_whole(arguments):
+        if arguments.kind in KINDS_OF_RECORDINGS:
+            _draw_recording(arguments, progress)
+        elif is_whole(arguments):
             from cortico.cli.draw_model import draw_model
 
             draw_model(arguments, progress)
@@ -44,6 +50,18 @@ def execute(arguments: Arguments) -> int:
             _draw_circuit(arguments, progress)
     print_line(f"written to {one_line(str(arguments.output))}", console())
     return 0
+
+
+def _draw_recording(arguments: Arguments, progress: Callable[[str], None]) -> None:
+    from cortico.experiment.activity import read_recording
+    from cortico.pictures.recordings import BIN, draw_recording
+
+    assert arguments.kind is not None
+    progress(f"reading {arguments.source}")
+    recording = read_recording(arguments.source)
+    width = BIN if arguments.bin_ms is None else arguments.bin_ms
+    progress(f"drawing {arguments.output}")
+    draw_recording(recording, arguments.kind, arguments.output, width=width, force=arguments.force)
 
 
 def _draw_circuit(arguments: Arguments, progress: Callable[[str], None]) -> None:
@@ -75,10 +93,11 @@ def _check(arguments: Arguments) -> None:
     from cortico.ir.errors import near_name
     from cortico.pictures import KINDS, KINDS_OF_MODELS
     from cortico.pictures.paint import require_format, require_matplotlib
+    from cortico.pictures.recordings import KINDS_OF_RECORDINGS
 
     require_format(arguments.output)
     require_matplotlib()
-    kinds = list(dict.fromkeys([*KINDS, *KINDS_OF_MODELS]))
+    kinds = list(dict.fromkeys([*KINDS, *KINDS_OF_MODELS, *KINDS_OF_RECORDINGS]))
     kind, given = arguments.kind, arguments.input is not None or arguments.sentence is not None
     if kind is not None and kind not in kinds:
         known = ", ".join(kinds)
@@ -89,6 +108,8 @@ def _check(arguments: Arguments) -> None:
             if kind == "activity"
             else f"an input is for --kind activity{f', not for --kind {kind}' if kind else ''}"
         )
+    if arguments.bin_ms is not None and kind != "psth":
+        raise SpecError("--bin-ms is for --kind psth")
     if kind == "counts" and arguments.learning:
         raise SpecError("--kind counts is about passes: it takes no --learning")
 

@@ -136,16 +136,23 @@ def told(target: str, factor: float) -> str:
 
 
 def _notes(circuit: Circuit, cuts: Sequence[Cut]) -> Iterator[str]:
-    """Where a silenced divisor is no disinhibition."""
+    """Where a silenced divisor is no disinhibition, and where it is."""
     from cortico.experiment.cut import divided_by
     from cortico.experiment.targets import read_target
 
     for target, factor in cuts:
-        divided = divided_by(circuit, read_target(target)) if factor == 0 else ()
-        if divided:
+        divided = divided_by(circuit, read_target(target)) if factor == 0 else {}
+        silent = [name for name, constant in divided.items() if not constant]
+        released = [name for name, constant in divided.items() if constant]
+        if silent:
             yield (
-                f"note: {target} divides {', '.join(divided)}, and x/0 is 0 in a circuit: these cells "
+                f"note: {target} divides {', '.join(silent)}, and x/0 is 0 in a circuit: these cells "
                 "fall silent. To weaken inhibition, use --scale."
+            )
+        if released:
+            yield (
+                f"note: {target} divides {', '.join(released)}, which a constant divides too: these cells "
+                "are released."
             )
 
 

@@ -14,6 +14,7 @@ from cortico.cli.targets import BackendArguments, read_backend
 if TYPE_CHECKING:
     import numpy as np
 
+    from cortico.backends import Backend
     from cortico.ir import Circuit
     from cortico.ir.network import Network
 
@@ -33,6 +34,11 @@ class RunArguments(BackendArguments, ForceArguments, CircuitArguments):
         "--output",
         metavar="FILE",
         help=".npy or .npz of the outputs to write (default: only a summary)",
+    )
+    record: Path | None = argument(
+        "--record",
+        metavar="DIR",
+        help="folder for what a simulator records: SONATA files of --option monitor=deep:10, spikes=all",
     )
     weights: Path | None = argument(
         "--weights", metavar="FILE", help="safetensors file for a circuit without values"
@@ -76,6 +82,7 @@ def _run_circuit(arguments: Arguments) -> int:
         circuit = read_circuit(arguments.circuit)
         check_output(arguments.output, circuit)
         backend = get_runner(read_backend(arguments))
+        check_record(arguments, backend)
         require_support(backend, circuit)
         inputs = read_arrays(required_input(arguments), circuit)
         weights = read_weights(arguments.weights, arguments.circuit, circuit)
@@ -84,13 +91,61 @@ def _run_circuit(arguments: Arguments) -> int:
             outputs = backend.run(circuit, inputs, weights)
         if arguments.output:
             write_arrays(arguments.output, outputs, arguments.force)
+        write_record(arguments, backend)
     for name, array in outputs.items():
         print_line(summary(name, array), console())
     for remark in getattr(backend, "remarks", ()):
         print_line(one_line(remark), console())
+    print_written(arguments)
+    return 0
+
+
+def print_written(arguments: RunArguments) -> None:
+    """Lines that say where outputs and recording are."""
+    from cortico.cli.console import console, print_line
+    from cortico.report.words import one_line
+
     if arguments.output:
         print_line(f"written to {one_line(str(arguments.output))}", console())
-    return 0
+    if arguments.record:
+        print_line(f"recorded to {one_line(str(arguments.record))}", console())
+
+
+def check_record(arguments: RunArguments, backend: Backend) -> None:
+    """SpecError for --record where nothing is recorded, and for a recording that has no place to go to."""
+    from cortico.backends.cells.backend import ScriptBackend
+    from cortico.backends.recordings.files import FILES
+    from cortico.files.writing import require_new
+    from cortico.ir import SpecError
+
+    records = isinstance(backend, ScriptBackend) and backend.recorded is not None
+    if arguments.record is None and records:
+        raise SpecError("options monitor and spikes record: say where to, --record DIR")
+    if arguments.record is None:
+        return
+    if not records:
+        raise SpecError(
+            "--record wants cells to record, in a simulator: --option monitor=deep:10 for rates, "
+            f"--option spikes=all for spikes (found --backend {arguments.backend} without)"
+        )
+    if not arguments.force:
+        require_new(arguments.record, FILES)
+
+
+def write_record(arguments: RunArguments, backend: Backend) -> None:
+    """Write what the last run recorded, if it is asked for."""
+    from cortico.backends.cells.backend import ScriptBackend
+    from cortico.backends.recordings import write_recording
+    from cortico.backends.recordings.files import FILES
+    from cortico.files.writing import replacing_files
+
+    if arguments.record is None or not isinstance(backend, ScriptBackend):
+        return
+    assert backend.recording is not None
+    with replacing_files(arguments.record, force=arguments.force) as staging:
+        written = write_recording(backend.recording, staging)
+    for name in {*FILES} - {*written}:  # of an older recording, which --force replaces
+        (arguments.record / name).unlink(missing_ok=True)
 
 
 def required_input(arguments: RunArguments) -> Path:

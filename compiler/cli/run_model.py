@@ -25,10 +25,16 @@ def run_model(arguments: Arguments) -> int:
     from cortico.backends.cells.backend import forecast
     from cortico.cli.console import console, print_line, print_table, stages
     from cortico.cli.models import read_network
-    from cortico.cli.run import check_output, summary, write_arrays
+    from cortico.cli.run import (
+        check_output,
+        check_record,
+        print_written,
+        summary,
+        write_arrays,
+        write_record,
+    )
     from cortico.cli.targets import read_backend
     from cortico.passes.restrict_vocabulary import restrict_vocabulary
-    from cortico.report.words import one_line
 
     with stages() as progress:
         progress(f"reading {arguments.circuit}")
@@ -41,17 +47,18 @@ def run_model(arguments: Arguments) -> int:
             made = restrict_vocabulary(network, inputs)
             network, given = made.network, made.renumbered(inputs)
         backend = read_backend(arguments)
+        check_record(arguments, backend)
         progress(f"running {arguments.backend}{forecast(backend, network.flatten, given)}")
         outputs = run_network(network, given, backend)
         if arguments.output:
             write_arrays(arguments.output, outputs, arguments.force)
+        write_record(arguments, backend)
     for name, array in outputs.items():
         print_line(summary(name, array), console())
     if tokenizer is not None:
         for table in tables_of_texts(network, arguments.text, inputs, outputs, tokenizer):
             print_table(table, console())
-    if arguments.output:
-        print_line(f"written to {one_line(str(arguments.output))}", console())
+    print_written(arguments)
     return 0
 
 

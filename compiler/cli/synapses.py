@@ -212,6 +212,7 @@ def _show(circuit: Circuit, arguments: Arguments, choice: dict[str, Any]) -> Non
 def _table(view: NeuronView, limit: int, choice: dict[str, Any]) -> Table:
     from cortico.report.table import Table
 
+    delays = any(projection.delay for projection in view.circuit.projections)
     rows = [
         (
             view.name_of(pre),
@@ -219,8 +220,10 @@ def _table(view: NeuronView, limit: int, choice: dict[str, Any]) -> Table:
             block.compartment,
             block.projection.name,
             "" if block.weight is None else f"{block.weight[k]:.6g}",
+            *[str(block.projection.delay or "")] * delays,
         )
         for block in view.synapses(limit=limit, **choice)
         for k, (pre, post) in enumerate(zip(block.pre.tolist(), block.post.tolist(), strict=True))
     ]
-    return Table("Synapses", ("pre", "post", "compartment", "projection", "weight"), tuple(rows), 1)
+    header = ("pre", "post", "compartment", "projection", "weight", *["delay"] * delays)
+    return Table("Synapses", header, tuple(rows), 1)

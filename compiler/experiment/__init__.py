@@ -4,10 +4,11 @@ rates = observe(circuit, {"x": x})                       # every cell, and the a
 held = freeze(circuit, {"context": context})             # what depends on it alone becomes weights
 silent = lesion(circuit, "layer:L2/3@area=3")            # optogenetics, muscimol
 weaker = lesion(circuit, "nucleus:matrix", 0.5)
+read_recording("recording").rates_of("deep")             # what a simulator recorded, (time, *axes)
 effects(circuit, silent, {"x": x}).outputs               # relative change of each output
 """
 
-from cortico.experiment.activity import Activity, observe
+from cortico.experiment.activity import Activity, Recording, observe, read_recording
 from cortico.experiment.changes import AreaChange, Effects, effects
 from cortico.experiment.cut import lesion, lesions
 from cortico.experiment.freezing import freeze
@@ -18,11 +19,13 @@ __all__ = [
     "AreaChange",
     "Effects",
     "Kind",
+    "Recording",
     "Target",
     "effects",
     "freeze",
     "lesion",
     "lesions",
     "observe",
+    "read_recording",
     "read_target",
 ]

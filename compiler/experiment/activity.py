@@ -6,6 +6,8 @@ the currents that do not depend on the cell's own feature, divided by those that
     gate[h, i, j] = Π multiplying I_c / Π dividing I_c,     over compartments c without value features
 
 With softmax it is the attention probability, mask cell over pool; with linear attention the score.
+
+What a simulator recorded in time is a `Recording`, which `read_recording` reads from a folder.
 """
 
 from __future__ import annotations
@@ -16,9 +18,12 @@ from functools import cached_property
 
 import numpy as np
 
+from cortico.backends.recordings import Recording, read_recording
 from cortico.backends.reference import currents, interpret
 from cortico.ir import Circuit, Compartment, Effect, Population, Role, SpecError
 from cortico.ir.analysis.inputs import Arrays, given_inputs
+
+__all__ = ["Activity", "AttentionMap", "Recording", "observe", "read_recording"]
 
 #: Rates that one input may give; more would not fit into memory.
 MOST_RATES = 100_000_000

@@ -3,8 +3,9 @@
     rate' = s · rate     for the cells of a lesion, s = 0 when they are silenced
     w'    = s · w        for its synapses
 
-This holds for every transfer function: a silenced cell with rate exp(I) has rate 0, not exp(0) = 1. What
-divides by silenced cells gives 0, as x/0 is 0 in a circuit (`docs/ir.md`); it is not released.
+This holds for every transfer function: a silenced cell with rate exp(I) has rate 0, not exp(0) = 1. What is
+divided by silenced cells alone gives 0, as x/0 is 0 in a circuit (`docs/ir.md`); it is not released. Where a
+constant divides too (`semi_saturation` of a spec), it is left: rates rise by (sigma + pool) / sigma.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from cortico.experiment.targets import Kind, Target, read_target
 from cortico.ir import (
     TRANSFERS,
     Circuit,
+    CircuitError,
     Compartment,
     Gain,
     Parameter,
@@ -27,6 +29,8 @@ from cortico.ir import (
     Weight,
     check,
 )
+from cortico.ir.analysis.readers import is_output
+from cortico.ir.errors import clipped, named
 from cortico.ir.rewrite import (
     fresh,
     fresh_name,
@@ -34,6 +38,9 @@ from cortico.ir.rewrite import (
     replace_population,
     replace_projections,
 )
+
+#: Characters of a list of names in an error.
+_LONGEST = 1000
 
 
 def lesion(circuit: Circuit, target: Target | str, factor: float = 0.0) -> Circuit:
@@ -62,24 +69,43 @@ def lesions(circuit: Circuit, cuts: Iterable[tuple[Target | str, float]]) -> Cir
     return result
 
 
-def divided_by(circuit: Circuit, target: Target) -> tuple[str, ...]:
-    """The populations that are divided by cells of `target`: silencing it gives them 0."""
+def divided_by(circuit: Circuit, target: Target) -> dict[str, bool]:
+    """The populations that are divided by cells of `target`, and whether a constant divides them, too.
+
+    Silencing the target releases those with a constant in every such compartment, and gives the others 0.
+    """
     if target.kind is Kind.PROJECTION:
         own = target.projections(circuit)
     else:
         cells = {p.name for p in target.populations(circuit)}
         own = tuple(p for p in circuit.projections if p.pre in cells)
-    return tuple(dict.fromkeys(p.post for p in own if circuit.divides(p)))
+    found: dict[str, bool] = {}
+    for projection in own:
+        if circuit.divides(projection):
+            name = projection.post
+            drive = circuit.population(name).compartment(projection.compartment).drive
+            found[name] = found.get(name, True) and bool(drive)
+    return found
 
 
 # ---- cells ---------------------------------------------------------------------------------------
 
 
 def _scaled_rate(circuit: Circuit, name: str, target: Target, factor: float) -> Circuit:
-    """The rate of a population times `factor`; outputs and synapses read it under its own name."""
+    """The rate of a population times `factor`; outputs and synapses read it under its own name.
+
+    Of a circuit that lives in time, where cells that follow others lag behind them, all synapses of the population.
+    """
     population = circuit.population(name)
+    scales = TRANSFERS[population.transfer].homogeneous and not population.integrates
+    if circuit.lives_in_time and not scales:
+        if is_output(circuit, name):
+            raise _lagging(circuit, f"the output {name}")
+        for projection in circuit.projections_from(name):
+            circuit = _scaled_synapses(circuit, projection.name, target, factor)
+        return circuit
     circuit, weight = _factor(circuit, population.name, population.axes, target, factor)
-    if TRANSFERS[population.transfer].homogeneous:
+    if scales:
         free = fresh("lesion", {part.name for part in population.compartments})
         part = Compartment(free, drive=(weight,))
         scaled = replace(population, compartments=(*population.compartments, part))
@@ -102,6 +128,8 @@ def _scaled_synapses(circuit: Circuit, name: str, target: Target, factor: float)
     if target.areas is None:
         weight = replace(projection.weight, gain=Gain(factor) * projection.weight.gain)
         return replace_projections(circuit, [projection], [replace(projection, weight=weight)])
+    if circuit.lives_in_time:
+        raise _lagging(circuit, f"synapses {name} of some areas")
     axes = circuit.synapse_axes(projection)
     circuit, weight = _factor(circuit, projection.name, axes, target, factor)
     pre, heard = circuit.population(projection.pre), circuit.heard(projection)
@@ -111,6 +139,14 @@ def _scaled_synapses(circuit: Circuit, name: str, target: Target, factor: float)
     moved = replace(projection, pre=follower.name, at=())
     circuit = replace_projections(circuit, [projection], [moved])
     return _with_link(circuit, pre.name, follower.name, projection.at)
+
+
+def _lagging(circuit: Circuit, what: str) -> CircuitError:
+    living = clipped(", ".join(circuit.living_in_time), _LONGEST)
+    return CircuitError(
+        f"a lesion of {what} needs cells that follow others, and would lag behind them in circuit "
+        f"{named(circuit.name)}, which lives in time: {living}"
+    )
 
 
 # ---- parts ---------------------------------------------------------------------------------------

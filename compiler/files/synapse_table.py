@@ -5,6 +5,7 @@ A row is a synapse:
     pre, post    neuron ids, int64, as `circuit.neurons()` numbers them
     weight       float64, gain applied; null (NaN in HDF5) while symbolic or where it runs in time
     compartment  of the postsynaptic neuron; text by code: a Parquet dictionary, an HDF5 enum
+    delay        ms, float64, in a circuit that has delays; null (NaN in HDF5) where a projection has none
     projection   text by code, too; of a deep model in HDF5 a number: its place among the `projections` of the metadata
 
 The file's metadata `cortico` is JSON: name and sizes of the circuit, its projections, and for each population the id of
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from cortico.backends.clock import delay_in_ms
 from cortico.backends.extras import require_library
 from cortico.backends.hdf5 import new_hdf5
 from cortico.files.writing import interrupts_held, replacing_files
@@ -56,7 +58,7 @@ def write_synapses(
 
     `where`, `at` and `limit` choose, as in `NeuronView.synapses`. `progress` is called with the number
     of rows written and of all. The file appears when it is whole. SpecError for other suffixes, for
-    what cannot be written and, without `force`, when other content would be replaced; UnsupportedError
+    what cannot be written, such as delays in steps, and, without `force`, when other content would be replaced; UnsupportedError
     for a missing extra; CircuitError while sizes are symbols.
     """
     path = Path(path)
@@ -105,6 +107,8 @@ def _parquet(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
 
     text = pa.dictionary(pa.int32(), pa.string())
     fields = {"pre": pa.int64(), "post": pa.int64(), "weight": pa.float64()}
+    delays = _delays(view.circuit)
+    fields |= {"delay": pa.float64()} if delays else {}
     schema = pa.schema(
         {**fields, "compartment": text, "projection": text}, {"cortico": _about(view)}
     )
@@ -114,6 +118,9 @@ def _parquet(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
 
     def coded(name: str, count: int) -> Any:
         return pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), [name])
+
+    def same(number: float | None, count: int) -> Any:
+        return pa.nulls(count, pa.float64()) if number is None else pa.array(np.full(count, number))
 
     def write_waiting() -> None:
         nonlocal rows
@@ -130,6 +137,7 @@ def _parquet(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
             pa.array(synapses.pre),
             pa.array(synapses.post),
             pa.nulls(count, pa.float64()) if weight is None else pa.array(weight),
+            *([same(delays[synapses.projection.name], count)] if delays else []),
             coded(synapses.compartment, count),
             coded(synapses.projection.name, count),
         ]
@@ -141,7 +149,11 @@ def _parquet(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
     with ParquetWriter(
         path,
         schema,
-        use_dictionary=["compartment", "projection"],  # coding weights would double the time
+        use_dictionary=[
+            "compartment",
+            "projection",
+            *["delay"] * bool(delays),
+        ],  # coding weights would double the time
         column_encoding=dict.fromkeys(("pre", "post"), "DELTA_BINARY_PACKED"),
     ) as table:
         yield write
@@ -161,6 +173,7 @@ def _hdf5(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
         "pre": np.int64,
         "post": np.int64,
         "weight": np.float64,
+        **({"delay": np.float64} if (delays := _delays(view.circuit)) else {}),
         "compartment": _codes(compartments),
         "projection": _codes(projections),
     }
@@ -169,19 +182,20 @@ def _hdf5(path: Path, view: NeuronView, total: int) -> Iterator[Write]:
     def write(synapses: SynapseBlock) -> None:
         nonlocal written
         rows = slice(written, written + len(synapses.pre))
-        pre[rows] = synapses.pre
-        post[rows] = synapses.post
-        weight[rows] = np.nan if synapses.weight is None else synapses.weight
-        compartment[rows] = compartments.index(synapses.compartment)
-        projection[rows] = projections.index(synapses.projection.name)
+        columns["pre"][rows] = synapses.pre
+        columns["post"][rows] = synapses.post
+        columns["weight"][rows] = np.nan if synapses.weight is None else synapses.weight
+        if delays:
+            found = delays[synapses.projection.name]
+            columns["delay"][rows] = np.nan if found is None else found
+        columns["compartment"][rows] = compartments.index(synapses.compartment)
+        columns["projection"][rows] = projections.index(synapses.projection.name)
         written = rows.stop
         check()
 
     with new_hdf5(path) as (table, check):
         table.attrs["cortico"] = _about(view)
-        pre, post, weight, compartment, projection = (
-            table.create_dataset(name, (total,), of) for name, of in types.items()
-        )
+        columns = {name: table.create_dataset(name, (total,), of) for name, of in types.items()}
         yield write
 
 
@@ -203,6 +217,12 @@ def _names(circuit: Circuit) -> tuple[list[str], list[str]]:
     return list(compartments), [p.name for p in circuit.projections]
 
 
+def _delays(circuit: Circuit) -> dict[str, float | None]:
+    """Projection to its delay in ms; none at all where nothing has a delay."""
+    found = {p.name: delay_in_ms(p) for p in circuit.projections}
+    return found if any(found.values()) else {}
+
+
 def _about(view: NeuronView) -> str:
     """What the ids mean, as JSON."""
     populations = [
@@ -214,6 +234,7 @@ def _about(view: NeuronView) -> str:
             "axes": [a for a in population.axes if not view.circuit.axis(a).in_time],
             "region": population.region.value,
             "cell_class": population.cell_class.value,
+            **({"integrates": str(population.integrates)} if population.integrates else {}),
         }
         for population in view.circuit.populations
     ]

@@ -5,7 +5,10 @@
     relay[i,m]           = Σ_{h,j,c} W_O[h,m,c] deep[h,i,j,c]
 
 For softmax a mask cell per microcolumn exponentiates the summed scores, and a PV pool per head and
-query divides the deep cells: deep = mask · value / pool. The paper gives the linear circuit; mask
+query divides the deep cells: deep = mask · value / (sigma + pool). Sigma is a constant drive of the compartment
+that PV cells divide by, 0 unless told: the semi-saturation constant of divisive normalisation (Carandini & Heeger
+2012, 10.1038/nrn3136). It is there when the pool is silent, so that deep cells are released. The paper gives the
+linear circuit; mask
 cell and pool are its softmax extension. With `normalisation = "feedback"` the pool does not divide: it
 integrates Σ_j mask - 1 and is subtracted from the scores, so that mask cells settle to the softmax itself
 (`cortico.ir.analysis.rest` has the algebra). Scores with a soft cap have a cell per microcolumn that saturates,
@@ -195,7 +198,7 @@ def _deep_cells(streams: Streams, gates: str, lateral: Gain = Gain()) -> None:
     if linear and spec.key_padding:
         compartments.append(Compartment("tuft"))
     if shunted:
-        compartments.append(Compartment("shunt", Effect.DIVIDES))
+        compartments.append(_shunt(spec))
     deep = b.population(
         "deep",
         (*axes.head, axes.query, axes.source, axes.value),
@@ -210,6 +213,12 @@ def _deep_cells(streams: Streams, gates: str, lateral: Gain = Gain()) -> None:
         b.project("keep", keep_relay(streams), deep, "tuft")
     if shunted:
         b.project("shunt", "pool", deep, "shunt")
+
+
+def _shunt(spec: AttentionSpec) -> Compartment:
+    """What the pool divides by, and the semi-saturation constant with it."""
+    sigma = float(spec.semi_saturation)
+    return Compartment("shunt", Effect.DIVIDES, (Weight(gain=Gain(sigma)),) if sigma else ())
 
 
 def _extra_column(streams: Streams) -> None:
@@ -234,7 +243,7 @@ def _extra_column(streams: Streams) -> None:
         less = Weight(gain=Gain(-1.0))
         b.project("inhibition_extra", "pool", "extra_mask", "basal", less)
     value = Compartment("basal", drive=(reads("extra_V", *axes.group, axes.value),))
-    parts = [value, Compartment("apical"), *[Compartment("shunt", Effect.DIVIDES)] * shunted]
+    parts = [value, Compartment("apical"), *[_shunt(spec)] * shunted]
     deep = b.population("extra_deep", (*own, axes.value), Region.L5, CellClass.PT, parts)
     b.project("extra_gate", gates, deep, "apical", Weight(gain=lateral))
     if shunted:

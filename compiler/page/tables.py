@@ -49,7 +49,7 @@ def _flat(mapping: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 def passes_html(steps: Sequence[Step], of: str = "") -> str:
     """What each pass changed."""
-    if not any(step.changed for step in steps):
+    if not any(step.changed or step.left_out for step in steps):
         return "<p>No pass changed this circuit.</p>"
     return table_html(pass_table(steps), of)
 

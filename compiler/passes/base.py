@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from dataclasses import dataclass, fields
+from typing import ClassVar, Self, TypeVar
 
 from cortico.ir import Circuit
 from cortico.ir.counts import Count
@@ -30,13 +31,23 @@ class AnyPass(OptionSet):
     exact: ClassVar[bool] = True
     #: Passes that must come earlier in a pipeline that has both.
     after: ClassVar[tuple[str, ...]] = ()
+    #: Whether it keeps the whole way of a circuit that lives in time: no cell more on the way to an output.
+    in_time: ClassVar[bool] = False
+    #: Whether a named pipeline brought it: where it does not hold it is then left out, else refused.
+    of_pipeline: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         cls.owner = f"pass {getattr(cls, 'name', '')}"
 
     def __str__(self) -> str:
-        options = ", ".join(f"{key}={value}" for key, value in vars(self).items())
+        options = ", ".join(f"{f.name}={getattr(self, f.name)}" for f in fields(self))
         return f"{self.name}({options})" if options else self.name
+
+    def in_pipeline(self) -> Self:
+        """The same pass, brought by a named pipeline."""
+        member = copy.copy(self)
+        object.__setattr__(member, "of_pipeline", True)  # no option: it is equal to the pass
+        return member
 
 
 @dataclass(frozen=True)

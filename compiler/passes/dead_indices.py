@@ -126,7 +126,7 @@ def _needed(circuit: Circuit, axis: str, heads: tuple[str, ...]) -> np.ndarray:
 def _live(circuit: Circuit, joint: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Population that has all of `joint` to where along it its rate is not known to be zero."""
     live: dict[str, np.ndarray] = {}
-    for population in circuit.order:
+    for population in circuit.order_in_time:
         if set(joint) <= set(population.axes):
             live[population.name] = _live_rates(circuit, population, joint, live)
     return live

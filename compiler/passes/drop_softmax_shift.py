@@ -27,8 +27,8 @@ class DropSoftmaxShift(Pass):
     So terms of the score that do not depend on j go: the key bias, since in
     `s[i,j] = Σ_a q[i,a] · (k[j,a] + b_K[a])` the part `Σ_a q[i,a] b_K[a]` lacks j. The query bias
     stays, and so does a key bias that rotary embedding turns by the key's position. With an
-    attention sink, or an extra source token, the pool holds another exponential, which is not shifted: nothing
-    goes.
+    attention sink, or an extra source token, the pool holds another exponential, and with a semi-saturation a
+    constant joins it, which are not shifted: nothing goes.
     """
 
     name = "drop-softmax-shift"
@@ -49,8 +49,8 @@ def _without_a_shift(circuit: Circuit) -> Iterator[Circuit]:
 
 
 def _shifts_alone(group: ShiftGroup) -> bool:
-    """Whether the pool has no other exponentials, which would need the same shift."""
-    return len(group.members) == 1
+    """Whether the pool has no other exponentials and no constant, which would need the same shift."""
+    return len(group.members) == 1 and not group.raised
 
 
 def _effects(population: Population) -> list[Effect]:

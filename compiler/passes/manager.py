@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cortico.ir import Circuit, CircuitError, PassError, Role, SpecError, check
-from cortico.ir.errors import named, near_name, shown
+from cortico.ir.errors import clipped, named, near_name, shown
 from cortico.passes.base import AnyPass, NetworkPass, Pass
 from cortico.passes.meaning import interface_change, relative_difference
 from cortico.passes.naming import named_apart
@@ -33,7 +33,8 @@ class Step:
     """One pass that ran: the circuits before and after, and the time it took in seconds.
 
     After an approximate pass that changed something, `bound` is its own error bound, and `error` the
-    measured change of the output on random inputs, relative to the largest output.
+    measured change of the output on random inputs, relative to the largest output. `left_out` says why a pass
+    of a named pipeline did not run.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Step:
     seconds: float
     bound: float | None = None
     error: float | None = None
+    left_out: str = ""
 
     @property
     def changed(self) -> bool:
@@ -86,7 +88,7 @@ def _parsed(text: str) -> list[AnyPass]:
                 f"cannot read pass {named(item)}: write it as in 'prune-small(budget=0.1)'"
             )
         if found["name"] in PIPELINES and found["options"] is None:
-            passes += [_make(member, "") for member in PIPELINES[found["name"]]]
+            passes += [_make(member, "").in_pipeline() for member in PIPELINES[found["name"]]]
         else:
             passes.append(_make(found["name"], found["options"] or ""))
     return passes
@@ -125,12 +127,20 @@ def run_passes(
 
     Approximate passes run in the first round only: their losses must not add up.
     Invariants are checked after each pass that changed something, the meaning too when `meaning` is
-    given. PassError when a pass broke either, or when the passes do not settle.
+    given. PassError when a pass broke either, when the passes do not settle, and when one does not hold for a
+    circuit that lives in time; of a named pipeline those are left out, each with a step that says so.
     """
     steps: list[Step] = []
     for round_ in range(_MOST_ROUNDS):
         start = circuit
         for each in passes if round_ == 0 else [p for p in passes if p.exact]:
+            left_out = _does_not_hold(each, circuit)
+            if left_out and round_ > 0:
+                continue
+            if left_out:
+                steps.append(Step(str(each), circuit, circuit, 0.0, left_out=left_out))
+                on_step(steps[-1])
+                continue
             step = _run(each, circuit, meaning)
             circuit = step.after
             steps.append(step)
@@ -139,6 +149,18 @@ def run_passes(
             return circuit, steps
     changing = ", ".join(sorted({step.name for step in steps[-len(passes) :] if step.changed}))
     raise PassError(f"passes do not settle after {_MOST_ROUNDS} rounds; still changing: {changing}")
+
+
+def _does_not_hold(each: Pass, circuit: Circuit) -> str:
+    """Why a pass of a named pipeline is left out; nothing where it holds. PassError for one that was asked for."""
+    if each.in_time or not circuit.lives_in_time:
+        return ""
+    if each.of_pipeline:
+        return "does not hold for circuits that live in time"
+    living = clipped(", ".join(circuit.living_in_time), _LONGEST)
+    raise PassError(
+        f"pass {each.name} does not hold for circuit {named(circuit.name)}, which lives in time: {living}"
+    )
 
 
 def _run(each: Pass, before: Circuit, meaning: MeaningCheck | None) -> Step:

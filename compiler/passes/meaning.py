@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cortico.backends import get_runner
+from cortico.backends.clock import fitting_step
+from cortico.backends.trajectory import run_in_time
 from cortico.ir import Circuit, Input, InputKind, PassError
 from cortico.ir.analysis.inputs import within_tables
 from cortico.ir.circuit import resolve
@@ -26,6 +28,9 @@ _MOST_NEURONS = 1_000_000
 
 #: Factors of random inputs: the first at which no output overflows is taken.
 _SCALES = (1.0, 1e-2, 1e-4)
+
+#: Ms of what circuits that live in time do, which is compared all along.
+_DURATION = 50.0
 
 #: Inputs are moved by this, relative, to see how much rounding an output suffers.
 _NUDGE = 2.0**-40
@@ -48,7 +53,8 @@ def compare_meaning(
 
     Symbolic sizes are set to two numbers each that share no factor, larger than any constant of the
     circuit; parameters without values get random ones. `tolerance` is relative to the largest entry of
-    the same feature, rounding that a nudge of the inputs shows comes on top.
+    the same feature, rounding that a nudge of the inputs shows comes on top. Circuits that live in time are compared
+    on their whole way, in the reference interpreter.
     """
     changed = interface_change(before, after)
     if changed is not None:
@@ -209,6 +215,9 @@ class _Trial:
         names = {p.name for p in circuit.parameters}
         mine = {name: array for name, array in self._given.items() if name in names}
         with np.errstate(all="ignore"):
+            if circuit.lives_in_time:
+                dt = fitting_step(circuit)
+                return run_in_time(circuit, inputs, mine, duration=_DURATION, dt=dt).outputs
             return get_runner(self._backend).run(circuit, inputs, mine)
 
     def differences(self) -> tuple[float, float]:

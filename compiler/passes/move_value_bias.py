@@ -34,8 +34,8 @@ class MoveValueBias(Pass):
             = Σ_{h,j,c} W_O[h,m,c] p[h,i,j] v[h,j,c] + b[m],   b[m] = Σ_{h,c} W_O[h,m,c] b_V[h,c]
 
     The rows sum to one when p is an exponential, so nowhere zero, divided by the sum of exactly
-    these exponentials, and each row has a cell: not with attention sinks or an extra source token, not with
-    padding (a row without live keys is zero), not unnormalised. `b` needs numbers, so symbolic tensors stay.
+    these exponentials, and each row has a cell: not with attention sinks, an extra source token or a
+    semi-saturation, not with padding (a row without live keys is zero), not unnormalised. `b` needs numbers, so symbolic tensors stay.
     """
 
     name = "move-value-bias"

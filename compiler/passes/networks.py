@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cortico.ir import Circuit, CircuitError, PassError, Unfold
+from cortico.ir.errors import clipped
 from cortico.ir.network import Network, Node, changed_parts, check_network
 from cortico.ir.tensors import memory
 from cortico.passes.base import NetworkPass, Pass
 from cortico.passes.manager import MeaningCheck, Step, run_passes
 from cortico.passes.sharing import Sharing, with_nodes
+
+#: Characters of a list of names in an error.
+_LONGEST = 1000
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,21 @@ def run_across(
     """
     steps = list[NetworkStep]()
     for each in passes:
+        _require_holds(each, given)
         progress(f"running {each.name} across wires")
         steps += _steps(each, given)
         given = steps[-1].after
     return given, steps
+
+
+def _require_holds(each: NetworkPass, given: Network) -> None:
+    """PassError where a block lives in time, and the pass does not hold for such."""
+    living = next((c for c in given.blocks if c.lives_in_time), None)
+    if living is not None and not each.in_time:
+        path, parts = given.blocks[living][0].path, ", ".join(living.living_in_time)
+        raise PassError(
+            f"pass {each.name} does not hold for {path}, which lives in time: {clipped(parts, _LONGEST)}"
+        )
 
 
 def _steps(each: NetworkPass, before: Network) -> Iterator[NetworkStep]:

@@ -31,6 +31,7 @@ class PruneDead(Pass):
     """
 
     name = "prune-dead"
+    in_time = True
 
     def run(self, circuit: Circuit) -> Circuit:
         return last(circuit, self.stages(circuit))
@@ -71,7 +72,7 @@ def _without_zeros(circuit: Circuit) -> Circuit:
 def silent_populations(circuit: Circuit) -> frozenset[str]:
     """Populations that never fire: an argument of zero under a transfer that keeps zero."""
     silent: frozenset[str] = frozenset()
-    for population in circuit.order:
+    for population in circuit.order_in_time:
         if keeps_zero(population) and _zero_compartment(circuit, population, silent):
             silent |= {population.name}
     return silent

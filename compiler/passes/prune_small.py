@@ -31,6 +31,7 @@ class PruneSmall(Pass):
     scope: Literal["global", "projection"] = "global"
 
     name = "prune-small"
+    in_time = True
     exact = False
 
     def run(self, circuit: Circuit) -> Circuit:

@@ -27,6 +27,7 @@ class Quantize(Pass):
     bits: Annotated[int, whole(2, 16)] = 8
 
     name = "quantize"
+    in_time = True
     exact = False
 
     def run(self, circuit: Circuit) -> Circuit:

@@ -34,6 +34,7 @@ class RestrictDomain(Pass):
     """
 
     name = "restrict-domain"
+    in_time = True
 
     def run(self, circuit: Circuit) -> Circuit:
         previous = None

@@ -31,14 +31,18 @@ class Canvas:
         across, up = float(x / self.width), float(1 - y / self.height)
         self.figure.text(across, up, words, parse_math=False, **style)
 
+    def axes(self, x: float, top: float, size: tuple[float, float]) -> Axes:
+        """An empty picture with its upper left corner at a place."""
+        width, height = size
+        share = (x, self.height - top - height, width, height)
+        sides = (self.width, self.height) * 2
+        return self.figure.add_axes(tuple(a / b for a, b in zip(share, sides, strict=True)))
+
     def rates(
         self, values: np.ndarray, x: float, top: float, size: tuple[float, float], least: float
     ) -> Axes:
         """Rates (row, column) as colours, from `least` to the greatest of them, without ticks."""
-        width, height = size
-        share = (x, self.height - top - height, width, height)
-        sides = (self.width, self.height) * 2
-        axes = self.figure.add_axes(tuple(a / b for a, b in zip(share, sides, strict=True)))
+        axes = self.axes(x, top, size)
         most = float(values.max())
         axes.imshow(
             values,

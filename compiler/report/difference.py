@@ -191,6 +191,7 @@ def _population(counted: _Counted[Population]) -> list[Property]:
         ("neurons", number(counted.count)),
         ("cells", f"{cells.region} {cells.cell_class}"),
         *([] if cells.transfer == "identity" else [("transfer", cells.transfer)]),
+        *([("integrates", str(cells.integrates))] if cells.integrates else []),
         *_where(cells.domain),
         *((f"compartment {c.name}", _compartment(c)) for c in cells.compartments),
     ]
@@ -203,6 +204,7 @@ def _projection(counted: _Counted[Projection]) -> list[Property]:
         ("onto", f"{synapses.post}.{synapses.compartment}"),
         ("synapses", number(counted.count)),
         *_weight(synapses.weight),
+        *([("delay", str(synapses.delay))] if synapses.delay else []),
         *_where(synapses.domain),
     ]
 

@@ -78,12 +78,14 @@ def block_table(network: Network, steps: Mapping[str, Sequence[Step]]) -> Table:
     """Each distinct block, how many nodes share it, and the passes that made it."""
     rows = []
     for circuit, nodes in network.blocks.items():
-        changed = dict.fromkeys(s.name for n in nodes for s in steps.get(n.path, ()) if s.changed)
+        taken = [step for node in nodes for step in steps.get(node.path, ())]
+        changed = ", ".join(dict.fromkeys(s.name for s in taken if s.changed)) or "–"
+        left = ", ".join(dict.fromkeys(s.name for s in taken if s.left_out))
         counts = circuit.counts()
         rows.append(
             (
                 network.block_names[circuit],
-                ", ".join(changed) or "–",
+                f"{changed}; left out: {left}" if left else changed,
                 str(len(nodes)),
                 number(counts.neurons),
                 number(counts.synapses),

@@ -46,6 +46,8 @@ def equation(circuit: Circuit, population: Population) -> str:
         text += f" / {' / '.join(parts[Effect.DIVIDES])}"
     if population.transfer != "identity":
         text = f"{population.transfer}({text})"
+    if population.integrates:
+        text = f"{population.integrates.start:g} + {population.integrates.rate:g} per ms · ∫ {text}"
     where = f"  where {', '.join(map(str, population.domain))}" if population.domain else ""
     return f"{population.name}[{', '.join(population.axes)}] = {text}{where}"
 
@@ -60,14 +62,15 @@ def cell_table(circuit: Circuit) -> Table:
 
 
 def pathway_table(circuit: Circuit) -> Table:
-    """Every projection with what its synapses carry and how many there are."""
-    rows = [_pathway_row(circuit, projection) for projection in circuit.projections]
-    header = ("projection", "from", "onto", "weight", "synapses")
+    """Every projection with what its synapses carry and how many there are; with delays where the circuit has some."""
+    delays = any(projection.delay for projection in circuit.projections)
+    rows = [_pathway_row(circuit, projection, delays) for projection in circuit.projections]
+    header = ("projection", "from", "onto", "weight", *["delay"] * delays, "synapses")
     return Table("Pathways", header, tuple(rows), 1)
 
 
 def pass_table(steps: Sequence[Step], times: bool = False) -> Table:
-    """What each pass changed: neurons, synapses and parameters before and after.
+    """What each pass changed: neurons, synapses and parameters before and after; and which were left out.
 
     `times` are for a terminal: a file with them would be another one at every run.
     """
@@ -75,7 +78,9 @@ def pass_table(steps: Sequence[Step], times: bool = False) -> Table:
     rows = [_step_row(step, lossy, times) for step in steps if step.changed]
     errors = ("error bound", "output moved by") if lossy else ()
     header = ("pass", "neurons", "synapses", "parameters", *errors, *["ms"] * times)
-    return Table("Passes", header, tuple(rows), len(header) - 1)
+    numbers = len(header) - 1
+    rows += [(f"{s.name}: left out, {s.left_out}", *["–"] * numbers) for s in steps if s.left_out]
+    return Table("Passes", header, tuple(rows), numbers)
 
 
 def _step_row(step: Step, lossy: bool, times: bool) -> Row:
@@ -123,12 +128,13 @@ def _has_areas(circuit: Circuit, population: Population) -> bool:
     return bool(areas) and set(areas) <= set(population.axes)
 
 
-def _pathway_row(circuit: Circuit, projection: Projection) -> Row:
+def _pathway_row(circuit: Circuit, projection: Projection, delays: bool) -> Row:
     return (
         projection.name,
         projection.source,
         f"{projection.post}.{projection.compartment}",
         str(projection.weight),
+        *[str(projection.delay or "–")] * delays,
         number(circuit.counts().synapses_of[projection.name]),
     )
 

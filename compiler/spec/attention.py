@@ -2,7 +2,8 @@
 
     head_h(i) = Σ_j p_hij v_hj      y_i = W_O [head_1(i) … head_H(i)] + b_O (+ x_i)
 
-with `p = softmax_j(s + bias)` for the softmax kernel, and `p = s + bias` for the linear one, where
+with `p = softmax_j(s + bias)` for the softmax kernel, whose sum has `semi_saturation` in it, and
+`p = s + bias` for the linear one, where
 `s = scale · q·k`, or `c · tanh(scale · q·k / c)` (Granier & Senn, arXiv 2504.06354). `compiler/spec/weights.py` says which tensors it needs.
 """
 
@@ -29,6 +30,15 @@ Number = float | np.floating[Any] | np.integer[Any]
 Flag = bool | np.bool_
 Table = Mapping[str, Any]
 Symbol = Annotated[str, Rule("a symbol such as 'n'", lambda t: t.isidentifier() and t.isascii())]
+#: The constant of divisive normalisation (Carandini & Heeger 2012, 10.1038/nrn3136). In float32 a smaller one would
+#: be lost in what underflows (what is divided is right to 1e-38 / sigma), a larger one would overflow.
+SemiSaturation = Annotated[
+    float,
+    Rule(
+        "0, or a number from 1e-30 to 1e+30",
+        lambda sigma: sigma == 0 or 1e-30 <= sigma <= 1e30,
+    ),
+]
 
 
 class Kernel(StrEnum):
@@ -264,6 +274,9 @@ class AttentionSpec(Record):
     rotary: Annotated[Rotary, Switch(Rotary, NoneType)] | None = None
     position_bias: PositionBias = PositionBias.NONE
     sink: bool = False  #: a learned logit per head joins the softmax, its column is dropped
+    semi_saturation: SemiSaturation = (
+        0.0  #: sigma: a constant that joins what divides, exp(s_j) / (sigma + Σ_l exp(s_l))
+    )
     extra_source: bool = False  #: a learned key and value per head join those of the source tokens
     thalamus: Thalamus = field(default_factory=Thalamus)
     microcircuit: Microcircuit = Microcircuit.MASK
@@ -297,6 +310,7 @@ class AttentionSpec(Record):
             rotary: Rotary | Flag | Table | None = ...,
             position_bias: PositionBias | str = ...,
             sink: Flag = ...,
+            semi_saturation: Number = ...,
             extra_source: Flag = ...,
             thalamus: Thalamus | Table = ...,
             microcircuit: Microcircuit | str = ...,
@@ -382,8 +396,15 @@ def _wrong_combinations(spec: AttentionSpec) -> Iterator[str]:
     if spec.normalisation is Normalisation.FEEDBACK:
         if spec.kernel is not Kernel.SOFTMAX:
             yield f"normalisation = feedback makes a softmax, but kernel = {spec.kernel}"
+        if spec.semi_saturation:
+            yield "semi_saturation joins what divides, and with normalisation = feedback nothing does"
     elif spec.feedback != Feedback():
         yield "feedback tells of a pool that integrates: set normalisation = feedback"
+    if spec.semi_saturation and spec.kernel is not Kernel.SOFTMAX:
+        yield (
+            f"semi_saturation = {spec.semi_saturation} joins what divides in softmax, "
+            f"but kernel = {spec.kernel}"
+        )
     if spec.extra_source:
         yield from _not_for_an_extra_source(spec)
     if spec.microcircuit is Microcircuit.MEMORY:

@@ -16,6 +16,7 @@ from typing import Any
 
 from cortico.backends import Backend
 from cortico.ir import Circuit, PassError, UnsupportedError
+from cortico.ir.analysis.rest import at_rest
 from cortico.passes import Pass, Step
 from cortico.spec.weights import Weights
 from cortico.spec.wiring import Block
@@ -26,6 +27,7 @@ from cortico.verify.equations.meaning import circuit_equations
 from cortico.verify.equations.reference import reference
 from cortico.verify.known import Known
 from cortico.verify.normal.equivalence import Outcome, compare
+from cortico.verify.resting import rest_claims
 from cortico.verify.steps.output_bound import TOKENS
 from cortico.verify.steps.validation import StepProof, prove_steps
 
@@ -101,7 +103,10 @@ def verify_compilation(
     """
     circuit = steps[-1].after if steps else lowered
     progress(f"proving that the circuit is {independent.called(spec)}")
-    claims = [_forward(spec, lowered), _layout(spec, weights, lowered)]
+    claims = [
+        Claim(claim, known, detail, (), s) for claim, known, detail, s in rest_claims(circuit)
+    ]
+    claims += [_forward(spec, lowered), _layout(spec, weights, lowered)]
     progress("proving its gradients")
     claims.append(_gradients(spec, lowered))
     proofs = prove_steps(passes, steps, progress)
@@ -110,7 +115,9 @@ def verify_compilation(
     claims += map(approximate_claim, approximations)
     errors = [step.error for step in approximations]
     change = None if None in errors else float(sum(error or 0.0 for error in errors))
-    subject = independent.Subject(spec, weights, lowered, circuit, change, target, files or {})
+    subject = independent.Subject(
+        spec, weights, at_rest(lowered), at_rest(circuit), change, target, files or {}, circuit
+    )
     for name, check in independent.checks(subject).items():
         progress(name)
         claims.append(_independent(name, check, subject))

@@ -18,6 +18,7 @@ import numpy as np
 from cortico.backends import Backend
 from cortico.backends.numpy import NumpyBackend
 from cortico.ir import Circuit, Gain, UnsupportedError
+from cortico.ir.analysis.rest import at_rest
 from cortico.ir.rewrite import weights_of
 from cortico.lowering import layouts, lower
 from cortico.spec import (
@@ -54,6 +55,7 @@ EXACTLY, NUMERICALLY = "checked exactly", "compared numerically"
 class Subject:
     """What is checked: a spec and its weights, the circuit before and after all passes, what is written.
 
+    Both circuits are those at rest; `living` is the one that `target` was given, where it lives in time.
     `change` is what approximate passes changed as measured (relative; None where it was not measured).
     `target` wrote `files`, if anything is written.
     """
@@ -65,6 +67,12 @@ class Subject:
     change: float | None = 0.0
     target: Backend | None = None
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    living: Circuit | None = None
+
+    @property
+    def written(self) -> Circuit:
+        """The circuit of which `target` wrote files."""
+        return self.living or self.circuit
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,7 @@ def identity_testing(subject: Subject) -> Finding:
 def elementwise_sympy(subject: Subject) -> Finding:
     """The circuit of a tiny spec with the same options against the textbook, in SymPy symbols."""
     spec = tiny(subject.spec)
-    found = elementwise.check_elementwise(spec, lower(spec))
+    found = elementwise.check_elementwise(spec, at_rest(lower(spec)))
     if found.too_large:
         raise UnsupportedError(found.text)
     size = f"{spec.tokens} tokens"
@@ -199,21 +207,21 @@ def _only_moved(subject: Subject) -> bool:
 def numpy_exactly(subject: Subject) -> Finding:
     """The emitted NumPy text on exact numbers."""
     assert isinstance(subject.target, NumpyBackend)
-    holds, detail = emission.exactly(subject.circuit, subject.target)
+    holds, detail = emission.exactly(subject.written, subject.target)
     return Finding(holds, EXACTLY, detail)
 
 
 def numpy_called(subject: Subject) -> Finding:
     """The emitted NumPy text in floats, in every way that users call it."""
     assert isinstance(subject.target, NumpyBackend)
-    holds, detail = emission.in_all_calls(subject.circuit, subject.target)
+    holds, detail = emission.in_all_calls(subject.written, subject.target)
     return Finding(holds, NUMERICALLY, detail)
 
 
 def written(subject: Subject) -> Finding:
     """What another backend writes, run by that backend."""
     assert subject.target is not None
-    found = emission.beside_the_reference(subject.circuit, subject.target, subject.files)
+    found = emission.beside_the_reference(subject.written, subject.target, subject.files)
     return Finding(found[0], NUMERICALLY, found[1])
 
 

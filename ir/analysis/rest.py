@@ -13,7 +13,6 @@ Senn have no softmax.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from cortico.ir.analysis import once
@@ -70,6 +69,20 @@ def at_rest(circuit: Circuit) -> Circuit:
             f"{_loop(circuit)}"
         ) from None
     return resting
+
+
+@once
+def outputs_at_rest(circuit: Circuit) -> Circuit:
+    """The same with those populations only that outputs depend on: what a program of arrays computes."""
+    if not circuit.lives_in_time:
+        return circuit
+    resting = at_rest(circuit)
+    needed = set(leading_to(resting, [o.source.name for o in resting.outputs]))
+    return replace(
+        resting,
+        populations=tuple(p for p in resting.populations if p.name in needed),
+        projections=tuple(p for p in resting.projections if p.post in needed),
+    )
 
 
 def feedback_loops(circuit: Circuit) -> list[Feedback]:
@@ -222,57 +235,36 @@ def _opened(circuit: Circuit, members: dict[str, tuple[str, ...]]) -> Circuit:
 
 
 def _divided(circuit: Circuit, loop: Feedback) -> Circuit:
-    """The opened circuit whose members are divided by the sum of what they are without the loop.
+    """The opened circuit in which the cells of a loop are divided by the sum of what members are without it.
 
-    Cells between members and pool are there twice: as they are without the loop, which the sum hears, and as
-    they are at rest.
+    Members, and cells between them and the pool, scale alike. They are there twice: as they are without the loop,
+    which is what the sum hears, and as they are at rest.
     """
     names = _Names(circuit)
     free = {name: names.fresh(f"{name}_free") for name in loop.between}
     total = names.fresh(f"{loop.pool}_total")
-    pool = circuit.population(loop.pool)
+    moved = {**free, loop.pool: total}
+    divided = (Compartment("basal"), Compartment("shunt", Effect.DIVIDES))
+    at_rest_as = {
+        loop.pool: {"compartments": (Compartment("soma"),), "transfer": "log"},
+        **{name: {"compartments": divided, "transfer": "identity"} for name in free},
+    }
     populations: list[Population] = []
     for population in circuit.populations:
-        if population.name in free:
-            populations.append(replace(population, name=free[population.name]))
-        if population.name in loop.members:
-            parts = (Compartment("basal"), Compartment("shunt", Effect.DIVIDES))
-            population = replace(population, compartments=parts, transfer="identity")
-        if population.name == loop.pool:
-            populations.append(replace(population, name=total))
-            parts = (Compartment("soma"),)
-            population = replace(population, compartments=parts, transfer="log")
-        populations.append(population)
+        name = population.name
+        if name in moved:
+            populations.append(replace(population, name=moved[name]))
+        populations.append(replace(population, **at_rest_as.get(name, {})))  # type: ignore[arg-type]
     projections = [
-        each
-        for projection in circuit.projections
-        for each in _rewired(projection, loop, free, total, names)
+        replace(p, pre=moved.get(p.pre, p.pre), post=moved[p.post]) if p.post in moved else p
+        for p in circuit.projections
     ]
-    for member in loop.members:
-        ends = (member, "basal")
-        projections.append(Projection(names.fresh(f"{member}_at_rest"), free[member], *ends))
-        name = names.fresh(f"{member}_divided")
-        projections.append(Projection(name, total, member, "shunt"))
-    name = names.fresh(f"{loop.pool}_at_rest")
-    projections.append(Projection(name, total, loop.pool, "soma"))
+    for name, own in free.items():
+        projections.append(Projection(names.fresh(f"{name}_at_rest"), own, name, "basal"))
+        projections.append(Projection(names.fresh(f"{name}_divided"), total, name, "shunt"))
+    projections.append(Projection(names.fresh(f"{loop.pool}_at_rest"), total, loop.pool, "soma"))
     found = replace(circuit, populations=tuple(populations), projections=tuple(projections))
-    return _without_unheard(found, pool.name)
-
-
-def _rewired(
-    projection: Projection, loop: Feedback, free: dict[str, str], total: str, names: _Names
-) -> Iterator[Projection]:
-    """What becomes of a projection: it ends on cells without the loop, at rest, or on both."""
-    pre, post = projection.pre, projection.post
-    if post == loop.pool:
-        yield replace(projection, pre=free.get(pre, pre), post=total)
-    elif post in free:
-        copy = projection.name if post in loop.members else names.fresh(f"{projection.name}_free")
-        yield replace(projection, name=copy, pre=free.get(pre, pre), post=free[post])
-        if post not in loop.members:
-            yield projection
-    else:
-        yield projection
+    return _without_unheard(found, loop.pool)
 
 
 def _without_unheard(circuit: Circuit, name: str) -> Circuit:

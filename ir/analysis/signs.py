@@ -18,16 +18,28 @@ class Signs:
         self.circuit = circuit
         self.values = {p.name: array_of(circuit, p.name) for p in circuit.parameters}
         self.masks = {t.name for t in circuit.inputs if t.kind is InputKind.MASK}
-        self.positive: set[str] = set()
-        for population in circuit.order:
-            if self._never_negative(population):
-                self.positive.add(population.name)
+        #: All but those that may fall below zero: from rates that are not negative no step of a clock leads there.
+        self.positive = {p.name for p in circuit.populations}
+        while self._fall():
+            pass
+
+    def _fall(self) -> bool:
+        """Take out what may fall below zero while the rest does not; whether a loop needs that once more."""
+        falling = False
+        for population in self.circuit.order_in_time:
+            if population.name in self.positive and not self._never_negative(population):
+                self.positive.remove(population.name)
+                falling = True
+        return falling and self.circuit.lives_in_time
 
     def _never_negative(self, population: Population) -> bool:
-        transfer = TRANSFERS[population.transfer]
-        return transfer.nonnegative or (
-            transfer.is_identity
-            and all(self.current_is_positive(population, c) for c in self._alone(population))
+        transfer, own = TRANSFERS[population.transfer], population.integrates
+        return (own is None or own.start >= 0) and (
+            transfer.nonnegative
+            or (
+                transfer.is_identity
+                and all(self.current_is_positive(population, c) for c in self._alone(population))
+            )
         )
 
     def _alone(self, population: Population) -> list[Compartment]:
@@ -35,7 +47,7 @@ class Signs:
         alone: dict[Hashable, Compartment] = {}
         for compartment in population.compartments:
             heard = self.circuit.projections_onto(population.name, compartment.name)
-            same = frozenset((p.pre, p.weight, p.domain, p.at) for p in heard)
+            same = frozenset((p.pre, p.weight, p.domain, p.at, p.delay) for p in heard)
             key = (compartment.effect, compartment.drive, same, len(heard))
             if alone.pop(key, None) is None:
                 alone[key] = compartment

@@ -36,8 +36,12 @@ def is_zero(circuit: Circuit, weight: Weight) -> bool:
 
 
 def keeps_zero(population: Population) -> bool:
-    """Whether a neuron whose argument is zero is silent: an exponential one is not."""
-    return TRANSFERS[population.transfer].keeps_zero
+    """Whether a neuron whose argument is zero is silent: an exponential one is not.
+
+    One that integrates nothing stays where it started.
+    """
+    began = population.integrates.start if population.integrates else 0.0
+    return TRANSFERS[population.transfer].keeps_zero and began == 0.0
 
 
 def _support(circuit: Circuit, weight: Weight) -> tuple[tuple[str, ...], np.ndarray]:

@@ -10,7 +10,7 @@ from cortico.ir.axes import Axis
 from cortico.ir.circuit import Circuit
 from cortico.ir.domain import Domain
 from cortico.ir.errors import CircuitError
-from cortico.ir.population import Compartment, Integration, Population, Projection
+from cortico.ir.population import Compartment, Population, Projection
 from cortico.ir.tensors import Input, InputKind, Parameter, Shape
 
 #: The version of the text form.
@@ -80,17 +80,12 @@ def _population(population: Population) -> Iterator[str]:
     kind = f"{population.region} {population.cell_class}"
     transfer = "" if population.transfer == "identity" else f" {population.transfer}"
     path = f" at {population.path}" if population.path else ""
-    integrates = _integrates(population.integrates) if population.integrates else ""
+    integrates = f" integrates {population.integrates}" if population.integrates else ""
     yield (
         f"population {population.name} [{', '.join(population.axes)}] "
         f"{kind}{transfer}{integrates}{path}{_where(population.domain)}"
     )
     yield from map(_compartment, population.compartments)
-
-
-def _integrates(integration: Integration) -> str:
-    start = f" from {integration.start}" if integration.start else ""
-    return f" integrates {integration.rate} per ms{start}"
 
 
 def _compartment(compartment: Compartment) -> str:

@@ -72,6 +72,7 @@ def _spec(random: Random, tokens: tuple[str | int, ...]) -> AttentionSpec:
         rotary=_rotary(random) if rotary else None,
         position_bias=random.choice([PositionBias.NONE, PositionBias.NONE, *PositionBias]),
         sink=random.random() < 0.2,
+        semi_saturation=random.choice([0.0, 0.0, 0.0, 0.7, 1e-30, 1e30]),
         extra_source=random.random() < 0.2,
         thalamus=Thalamus(*(random.choice(list(Nucleus)) for _ in range(3))),
         microcircuit=Microcircuit.MEMORY if memory else Microcircuit.MASK,

@@ -103,6 +103,7 @@ def random_spec(draw: random.Random) -> AttentionSpec:
         rotary=None if cross else rotary,
         position_bias=bias,
         sink=sink,
+        semi_saturation=draw.choice([0.0, 0.0, 0.7]) if kernel is Kernel.SOFTMAX else 0.0,
         extra_source=rotary is None and not alibi and draw.random() < 0.3,
     )
 

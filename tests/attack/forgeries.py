@@ -150,6 +150,7 @@ def spec(rng: random.Random, subject: Subject) -> Forgery | None:
             ("heads", rng.choice([1, 2, 4, 8, True])),
             ("scale", rng.choice([0.25, "1", None])),
             ("sink", not certificate["spec"].get("sink", False)),
+            ("semi_saturation", 1.0 - bool(certificate["spec"].get("semi_saturation"))),
             ("extra_source", not certificate["spec"].get("extra_source", False)),
             ("key_padding", not certificate["spec"].get("key_padding", False)),
             ("bias", {"query": rng.random() < 0.5, "value": rng.random() < 0.5}),

@@ -80,6 +80,9 @@ def _random_spec(rng: random.Random) -> AttentionSpec:
                     [PositionBias.NONE, PositionBias.NONE, PositionBias.ALIBI]
                 ),
                 sink=kernel is Kernel.SOFTMAX and rng.random() < 0.2,
+                semi_saturation=rng.choice([0.0, 0.0, 0.0, 0.7])
+                if kernel is Kernel.SOFTMAX
+                else 0.0,
                 extra_source=rng.random() < 0.2,
                 tokens=rng.choice(["n", "n", 5]),
                 name=f"attack {rng.randrange(100)}",

@@ -139,5 +139,7 @@ def _mask(
     whole = weight.sum(axis=-1, keepdims=True)
     if spec.sink:
         whole = whole + np.exp(t["sink"][..., None, None] - most)
+    if spec.semi_saturation:
+        whole = whole + spec.semi_saturation * np.exp(-most)
     some = whole.real != 0  # no token to see: zeros
     return np.where(some, weight / np.where(some, whole, 1), 0)

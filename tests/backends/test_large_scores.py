@@ -56,9 +56,32 @@ def test_scores_that_a_float_cannot_exponentiate(score, mask):
         np.testing.assert_allclose(run(backend, spec, weights, x=x), y, rtol=1e-9, atol=0)
 
 
-def far(score, mask="none"):
+@pytest.mark.parametrize("sigma", [1e-30, 0.5, 1e30])
+@pytest.mark.parametrize("score", [-1e5, -900.0, -80.0, 0.0, 68.0, 110.0, 690.0, 800.0, 1e5])
+def test_a_constant_divides_beside_exponentials_of_any_size(score, sigma):
+    """exp(s_j) / (sigma + Σ exp(s)): the constant goes with the shift, and is not lost before it should be."""
+    spec, weights, x = far(score, "causal", semi_saturation=sigma)
+    y = textbook_attention(spec, weights, x)
+    for backend in ("reference", "numpy", "torch", "jax"):
+        np.testing.assert_allclose(run(backend, spec, weights, x=x), y, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("sigma", [1e-30, 0.5, 1e30])
+@pytest.mark.parametrize("score", [-1000.0, -100.0, -80.0, 0.0, 68.0, 110.0, 1000.0])
+def test_a_constant_divides_in_single_precision(score, sigma):
+    spec, weights, x = far(score, semi_saturation=sigma)
+    small = {name: array.astype(np.float32) for name, array in weights.items()}
+    y = textbook_attention(spec, small, x.astype(np.float32))
+    for backend in ("numpy", "torch", "jax"):
+        found = run(backend, spec, small, x=x.astype(np.float32))
+        assert found.dtype == np.float32
+        least = 1e-13 if backend != "jax" else 1e-8  # XLA has no subnormal numbers: 1e-38 / sigma
+        np.testing.assert_allclose(found, y, rtol=2e-4, atol=least)
+
+
+def far(score, mask="none", **options):
     """Two tokens of one head: scores are `score`, and up to a tenth less."""
-    spec = AttentionSpec(2, 1, scale=1.0, mask=mask)
+    spec = AttentionSpec(2, 1, scale=1.0, mask=mask, **options)
     weights = {name: np.eye(2)[None] for name in ("W_Q", "W_V", "W_O")}
     x = np.array([[1, 0.5], [0.95 if abs(score) < 1e3 else 1 - 5 / abs(score), 0.2]])
     return spec, {**weights, "W_K": np.diag([score, 0.0])[None]}, x

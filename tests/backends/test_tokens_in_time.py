@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cortico import SpecError
 from cortico.backends import get_backend, get_runner
-from cortico.backends.cells.in_time.template import presentation_course
+from cortico.backends.cells.presented.template import presentation_course
 from cortico.ir import Unfold
 from cortico.ir.text import parse_circuit
 from cortico.lowering import lower

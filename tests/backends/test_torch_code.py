@@ -88,11 +88,11 @@ def test_any_circuit_runs_as_the_reference_says(circuit, seed, tokens):
 def test_softmax_attention_is_one_call(case):
     """Of the fused kernel, whatever the passes have done; and tokens are projected by layers.
 
-    But where keys are normed and not turned, scores are divided; the kernel knows no cap, and no source token
-    apart from the others.
+    But where keys are normed and not turned, scores are divided; the kernel knows no cap, no constant in what
+    divides, and no source token apart from the others.
     """
     alone = case.spec.qk_norm and not case.spec.rotary
-    if case.spec.soft_cap or case.spec.extra_source or alone:
+    if case.spec.soft_cap or case.spec.extra_source or case.spec.semi_saturation or alone:
         return
     for circuit in (
         lower(case.spec, case.weights),
@@ -114,6 +114,25 @@ def test_softmax_of_large_scores(size, more):
     spec, weights, x = scores_of_size(size, mask=Mask.CAUSAL, **dict.fromkeys(more, True))
     found = get_backend("torch").run(lower(spec, weights), {"x": x})["y"]
     np.testing.assert_allclose(found, textbook_attention(spec, weights, x), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("score", [-1000.0, 0.0, 1000.0])
+def test_gradients_beside_a_semi_saturation_are_numbers(score):
+    """By score_ij it is share_ij (value_j - Σ_l share_il value_l): the same as without the constant."""
+    spec = AttentionSpec(2, 1, scale=1.0, semi_saturation=0.5)
+    eye = np.eye(2)[None]
+    weights = {"W_Q": eye, "W_K": np.diag([score, 0.0])[None], "W_V": eye, "W_O": eye}
+    x = torch.tensor([[1.0, 0.5], [0.9, 0.2]], dtype=torch.float64, requires_grad=True)
+    module_of(lower(spec, weights))(x).sum().backward()
+    scores = score * x.detach()[:, None, 0] * x.detach()[None, :, 0]
+    share = torch.exp(
+        scores - torch.logaddexp(scores.logsumexp(1), torch.tensor(0.5).log())[:, None]
+    )
+    wish = x.detach().sum(1)[None, :] - (share * x.detach().sum(1)).sum(1, keepdim=True)
+    by_score = share * wish  # of Σ y by score_ij
+    expected = share.sum(0)[:, None].expand(-1, 2).clone()
+    expected[:, 0] += score * (by_score + by_score.T) @ x.detach()[:, 0]
+    np.testing.assert_allclose(x.grad, expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])

@@ -34,7 +34,7 @@ def goes_on(spec):
     """Whether attention is one call of the kernel, of scores that depend on positions by rotation alone."""
     divided = spec.qk_norm and not (spec.rotary or spec.qk_norm.bias)
     biased = spec.position_bias is not PositionBias.NONE
-    others = spec.soft_cap or spec.extra_source
+    others = spec.soft_cap or spec.extra_source or spec.semi_saturation
     return spec.kernel is Kernel.SOFTMAX and not (others or divided or biased)
 
 

@@ -65,6 +65,14 @@ def test_silenced_divisors_are_explained(cortico, home):
     assert "note" not in cut(cortico, "--scale", "cell:pv=0.5")[1]
 
 
+def test_released_cells_are_told(cortico, home):
+    (home / "sigma.toml").write_text((home / "ok.toml").read_text() + "semi_saturation = 0.5\n")
+    assert cortico("compile", "sigma.toml", "--random-weights", "0", "-o", "released")[0] == 0
+    code, out, _ = cortico("lesion", "released", "-i", "x.npy", "--silence", "cell:pv")
+    note = "note: cell:pv divides deep, which a constant divides too: these cells are released."
+    assert code == 0 and note in " ".join(out.split()) and "fall silent" not in out
+
+
 def test_weights_from_a_file(cortico, home):
     from safetensors.numpy import save_file
 

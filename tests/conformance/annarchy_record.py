@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from cortico.backends import get_backend
+from cortico.backends.protocol import obstacles
 from cortico.ir import Circuit
 from cortico.lowering import lower
 from tests.backends.simulators import ANNARCHY
@@ -39,7 +40,7 @@ def code_of(circuit: Circuit) -> str:
 def supported() -> list[tuple[Case, Circuit]]:
     """The cases that the backend takes."""
     circuits = [(case, lower(case.spec, case.weights)) for case in CASES]
-    return [(case, c) for case, c in circuits if not get_backend("annarchy").unsupported(c)]
+    return [(case, c) for case, c in circuits if not obstacles(get_backend("annarchy"), c)]
 
 
 def measure(case: Case, circuit: Circuit) -> float:

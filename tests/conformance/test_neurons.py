@@ -11,7 +11,7 @@ from tests.covering import every_case
 from tests.ir.test_graph import walk
 
 # A neuron has one rate per presentation step, which a graph of neurons does not show.
-IN_SPACE = [c for c in CASES if not any(axis.in_time for axis in lower(c.spec).axes)]
+IN_SPACE = [c for c in CASES if not lower(c.spec).presents_tokens]
 
 
 @pytest.mark.parametrize("case", every_case(IN_SPACE))

@@ -53,7 +53,11 @@ def error(simulator, circuit, example):
 
 @pytest.mark.parametrize(
     ("simulator", "case"),
-    [*on(NEST, every_option(long=True)), *on(NEURON, every_option()), *on(NENGO, every_option())],
+    [
+        *on(NEST, every_option(long=True)),
+        *on(NEURON, every_option()),
+        *on(NENGO, every_option()),
+    ],
 )
 def test_settles_to_the_textbook(simulator, case):
     """A tenth of them: all are measured in test_support.py."""
@@ -120,7 +124,7 @@ def test_any_circuit_in_space(simulator, circuit, seed, tokens):
 @pytest.mark.parametrize("simulator", [pytest.param(s, marks=s.needs, id=s.name) for s in IN_TIME])
 def test_any_circuit_in_time(simulator, circuit, seed, tokens):
     """Drives, weights and cells that change with the token, memories of any axis, further passes."""
-    assume(any(axis.in_time for axis in circuit.axes))
+    assume(circuit.presents_tokens)
     any_circuit(simulator, circuit, seed, tokens)
 
 

@@ -10,11 +10,12 @@ import pytest
 
 from cortico import UnsupportedError, get_backend, lower
 from cortico.backends import Runner, require_support
+from cortico.backends.protocol import obstacles
 from cortico.frontends import spec_to_mapping
 from tests.backends.brian2 import simulation as brian2
 from tests.backends.brian2.simulation import second_example
 from tests.backends.simulators import NENGO, NEST, NEURON, QUICK
-from tests.cases import CASES, Case
+from tests.cases import CASES, LIVING, Case
 from tests.conformance import annarchy_record
 from tests.conformance.test_backends import AT_ONCE, expected_output, relative_error
 from tests.covering import covering, every_option
@@ -31,6 +32,9 @@ IN_PROCESS = {
     "nest": lambda *example: NEST.simulate(*example, **QUICK),
     "nengo": NENGO.settle,
 }
+
+#: Options with which simulators run circuits that live in time.
+IN_TIME = {"brian2": {"prospective": True, "dt": 0.1}}
 
 #: Backends whose errors are recorded, as they take long: case to what was found.
 RECORDED = {"annarchy": annarchy_record.recorded()}
@@ -76,7 +80,9 @@ def row_of(case: Case) -> str:
     return ", ".join(case.name.split("-")[:2]).replace("mask_", "mask = ")
 
 
-ROWS = {row: [c for c in CASES if row_of(c) == row] for row in dict.fromkeys(map(row_of, CASES))}
+#: Cases of the page.
+TABLE = (*CASES, *LIVING)
+ROWS = {row: [c for c in TABLE if row_of(c) == row] for row in dict.fromkeys(map(row_of, TABLE))}
 
 #: What is skipped, with a reason, where an engine is missing.
 MARKS = {simulator.name: simulator.needs for simulator in (NEURON, NEST, NENGO)}
@@ -197,12 +203,16 @@ def table(title, second, rows, describe, backends, cells) -> list[str]:
 def outcome(case: Case, name: str) -> float | str | None:
     """The relative error of a backend, or why it refuses the circuit; None where a record lacks it."""
     backend, circuit = get_backend(name), lower(case.spec, case.weights)
-    problems = backend.unsupported(circuit)
+    problems = obstacles(backend, circuit)
     try:
         require_support(backend, circuit)
         if name in RECORDED:
             found = RECORDED[name].get(case.name)
             return found["error"] if found else None
+        if circuit.lives_in_time and name in IN_TIME:
+            backend = get_backend(name, **IN_TIME[name])
+            found = backend.run(circuit, second_example(case))["y"]
+            return relative_error(found, expected_output(case)[1])
         if name in IN_PROCESS:  # and one example: a process each would take minutes
             outputs = IN_PROCESS[name](circuit, second_example(case))
             error = relative_error(outputs["y"], expected_output(case)[1])

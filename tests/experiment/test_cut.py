@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cortico import CircuitError, SpecError, get_backend, lower
-from cortico.backends.reference import ReferenceBackend, _Interpreter
+from cortico import AttentionSpec, CircuitError, SpecError, get_backend, get_runner, lower
+from cortico.backends.reference import Interpreter, ReferenceBackend, interpret
 from cortico.experiment import lesion, lesions
 from cortico.experiment.cut import divided_by
 from cortico.experiment.targets import read_target
@@ -27,7 +27,7 @@ NAMES = (
 PICKED = [case for case in CASES if case.name in NAMES]
 
 
-class Scaled(_Interpreter):
+class Scaled(Interpreter):
     """The reference interpreter, with factors of rates and of synaptic currents."""
 
     rate_factors: dict = {}  # noqa: RUF012
@@ -225,9 +225,41 @@ def test_neurons_that_follow_are_counted():
 
 def test_what_divides_is_told():
     circuit = lower(next(case for case in CASES if case.name == "bert").spec)
-    assert divided_by(circuit, read_target("cell:pv")) == ("deep",)
-    assert divided_by(circuit, read_target("projection:shunt")) == ("deep",)
-    assert divided_by(circuit, read_target("layer:L2/3")) == ()
+    assert divided_by(circuit, read_target("cell:pv")) == {"deep": False}
+    assert divided_by(circuit, read_target("projection:shunt")) == {"deep": False}
+    assert divided_by(circuit, read_target("layer:L2/3")) == {}
+    circuit = lower(AttentionSpec(8, 2, semi_saturation=0.5, extra_source=True))
+    assert divided_by(circuit, read_target("cell:pv")) == {"deep": True, "extra_deep": True}
+
+
+@pytest.mark.parametrize("target", ["cell:pv", "population:pool"])
+@pytest.mark.parametrize("case", [c for c in CASES if c.spec.semi_saturation], ids=lambda c: c.name)
+def test_silencing_the_pool_releases_what_a_constant_divides(case, target):
+    """Rates of deep cells rise by (sigma + pool) / sigma, in each head and for each query."""
+    circuit, inputs = lower(case.spec, case.weights), example(case)
+    before = interpret(circuit, inputs)
+    after = interpret(lesion(circuit, target), inputs)
+    sigma, pool = case.spec.semi_saturation, before["pool"]
+    assert not after["pool"].any() and (pool > 0).any()
+    released = before["deep"] * ((sigma + pool) / sigma)[..., None, None]
+    np.testing.assert_allclose(after["deep"], released, rtol=1e-12, atol=1e-12)
+    assert np.abs(after["deep"]).max() > np.abs(before["deep"]).max()
+
+
+def test_silencing_the_pool_silences_what_it_alone_divides():
+    case = next(c for c in CASES if c.name == "numbered_tokens")
+    circuit = lower(case.spec, case.weights)
+    assert interpret(circuit, example(case))["deep"].any()
+    assert not interpret(lesion(circuit, "cell:pv"), example(case))["deep"].any()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+def test_a_released_circuit_runs_emitted(backend):
+    """After silencing there is nothing to shift by: y = Σ_j exp(score) value / sigma."""
+    case = next(c for c in CASES if c.name == "semi_saturated_padded")
+    released = lesion(lower(case.spec, case.weights), "cell:pv")
+    expected = interpret(released, example(case))["relay"]
+    close(get_runner(backend).run(released, example(case))["y"], expected)
 
 
 @pytest.mark.parametrize(

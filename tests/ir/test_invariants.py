@@ -161,6 +161,6 @@ def test_all_violations_are_in_one_error():
 
 @pytest.mark.slow
 @settings(max_examples=25)
-@given(circuits())
+@given(circuits() | circuits(living=True))
 def test_random_circuits_are_whole(circuit):
     check(circuit)

@@ -23,7 +23,7 @@ def stored(circuit):
 
 @pytest.mark.slow
 @settings(max_examples=60)
-@given(circuits())
+@given(circuits() | circuits(living=True))
 def test_what_is_printed_parses_to_an_equal_circuit(circuit):
     text = print_circuit(circuit)
     again = parse_circuit(text, stored(circuit))
@@ -31,7 +31,7 @@ def test_what_is_printed_parses_to_an_equal_circuit(circuit):
     assert print_circuit(again) == text
 
 
-@given(circuit=circuits())
+@given(circuit=circuits() | circuits(living=True))
 def test_what_is_saved_loads_as_an_equal_circuit(circuit, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "circuit.cortico"
     save_circuit(circuit, path)

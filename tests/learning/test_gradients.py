@@ -29,6 +29,7 @@ DIFFERENCES = (
     "memory_cross_padded",
     "rotary_partial_interleaved",
     "sink_causal_padded",
+    "semi_saturated_extra_source",
 )
 
 

@@ -35,7 +35,7 @@ def test_every_case(case, concrete, relayed):
     expected = (
         expected and not (case.spec.sink or case.spec.extra_source) and case.spec.rotary is None
     )
-    expected = expected and case.spec.soft_cap is None
+    expected = expected and case.spec.soft_cap is None and not case.spec.semi_saturation
     name = "b_K" if norm is None else "shift_K"
     assert names(before) - names(after) == ({name} if expected else set())
     if not expected:
@@ -65,16 +65,24 @@ def test_a_relay_with_another_listener_keeps_its_bias():
     assert DropSoftmaxShift().run(before) is before
 
 
+@pytest.mark.parametrize("options", [{"sink": True}, {"semi_saturation": 0.5}], ids=str)
+def test_what_is_beside_the_pool_keeps_the_key_bias(options):
+    before = lower(replace(SOFT, **options))
+    assert DropSoftmaxShift().run(before) is before
+
+
 @pytest.mark.parametrize(
     ("helper", "wrong", "spec"),
     [
         ("_shifts_alone", lambda group: True, replace(SOFT, sink=True)),
+        ("_shifts_alone", lambda group: True, replace(SOFT, semi_saturation=0.5)),
         ("_arrives_alike", lambda *_: True, replace(SOFT, model=8, rotary=Rotary())),
         ("_across", lambda cells, group: {"i"}, SOFT),
         ("current_axes", lambda *_: set(), replace(SOFT, bias=Bias(query=True))),
     ],
     ids=[
         "ignores the sink",
+        "ignores the semi-saturation",
         "ignores rotation",
         "drops the query bias",
         "ignores the other factor",

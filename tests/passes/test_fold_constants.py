@@ -56,13 +56,13 @@ def has_means(case):
 def test_concrete_cases_lose_all_gains(case, relayed):
     """But the two means of squares and what is added to them, under a root, and a cap around a tanh.
 
-    And that two means are taken away, each with its size.
+    And that two means are taken away, each with its size. And a semi-saturation, for the extra source too.
     """
     before = lower(case.spec, case.weights)
     before = ShareRelays().run(before) if relayed else before
     after = folded(before)
     kept = 4 * (case.spec.qk_norm is not None) + 2 * (case.spec.soft_cap is not None)
-    kept += 2 * has_means(case)
+    kept += 2 * has_means(case) + bool(case.spec.semi_saturation) * (1 + case.spec.extra_source)
     assert gains(after) == kept
     assert len(after.populations) == len(before.populations)
     assert (after is before) == (gains(before) == gains(after))

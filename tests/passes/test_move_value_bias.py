@@ -31,7 +31,7 @@ def names(circuit):
 
 def movable(spec):
     normalised = spec.kernel is Kernel.SOFTMAX and not (spec.sink or spec.extra_source)
-    normalised = normalised and not spec.key_padding
+    normalised = normalised and not (spec.key_padding or spec.semi_saturation)
     return spec.bias.value and normalised
 
 
@@ -101,12 +101,19 @@ def test_rows_without_a_cell_are_not_moved():
     assert MoveValueBias().run(before) is before
 
 
+def _whatever_drives(circuit, cells, compartment):
+    """The mistake of not looking at a constant beside the pool."""
+    hears = circuit.projections_onto(cells.name, compartment.name)
+    return circuit.population(hears[0].pre) if len(hears) == 1 else None
+
+
 @pytest.mark.parametrize("relayed", [True, False], ids=["relayed", "plain"])
 @pytest.mark.parametrize(
     ("helper", "wrong", "spec"),
     [
         ("_sums", lambda *_: True, replace(SOFT, sink=True)),
         ("_sums", lambda *_: True, replace(SOFT, extra_source=True)),
+        ("_lone_source", _whatever_drives, replace(SOFT, semi_saturation=0.5)),
         (
             "_is_positive",
             lambda gate: gate.transfer == "exp" or gate.name == "gated_mask",
@@ -114,7 +121,13 @@ def test_rows_without_a_cell_are_not_moved():
         ),
         ("_rows_that_sum_to_one", lambda *_: ("j",), replace(SOFT, kernel=Kernel.LINEAR)),
     ],
-    ids=["past a sink", "past an extra source", "with padding", "unnormalised"],
+    ids=[
+        "past a sink",
+        "past an extra source",
+        "past a semi-saturation",
+        "with padding",
+        "unnormalised",
+    ],
 )
 def test_mutants_are_caught(helper, wrong, spec, relayed, monkeypatch):
     before = concrete(spec, relayed)

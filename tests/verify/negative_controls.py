@@ -6,8 +6,11 @@ what is wrong about source tokens in `negative_sources.py`, wrong gradients in `
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
+
+import numpy as np
 
 from cortico.ir import (
     Bound,
@@ -16,6 +19,7 @@ from cortico.ir import (
     Compartment,
     Effect,
     Gain,
+    Parameter,
     Population,
     Region,
     TensorRef,
@@ -60,6 +64,7 @@ CAUSAL = replace(SOFT, mask=Mask.CAUSAL)
 WINDOW = replace(SOFT, mask=Mask.WINDOW, window=2)
 PADDED = replace(SOFT, key_padding=True)
 SINK = replace(SOFT, sink=True)
+SATURATED = replace(SOFT, semi_saturation=0.5)
 GROUPED = replace(SOFT, heads=4, kv_heads=2, key_features=4)
 ROTARY = replace(GROUPED, rotary=Rotary())
 CROSS = replace(SOFT, cross=True, context=8)
@@ -105,6 +110,13 @@ def _pooled_in_front(circuit: Circuit) -> Circuit:
 def _half_rectified(circuit: Circuit) -> Circuit:
     """Cells that should carry a signed rate carry its positive part."""
     return cells("superficial", transfer="relu")(circuit)
+
+
+def _saturates_one_head(circuit: Circuit) -> Circuit:
+    """The constant in the first head, and twice of it in the other."""
+    mine = Parameter("sigma", (2,), np.array([0.5, 1.0]))
+    circuit = replace(circuit, parameters=(*circuit.parameters, mine))
+    return drive("deep", "shunt", reads("sigma", "h"))(circuit)
 
 
 def _eps_outside(circuit: Circuit) -> Circuit:
@@ -216,6 +228,21 @@ WRONG_CIRCUITS: dict[str, WrongCircuit] = {
         ("sink not exponentiated", SINK, cells("sink", transfer="identity")),
         ("sink kept in the output", SINK, added("sink_out", "sink", "deep", "apical")),
         ("one sink for all tokens", SINK, gain("pool_sink", j=Fraction(1))),
+        ("no semi-saturation", SATURATED, drive("deep", "shunt")),
+        ("the semi-saturation doubled", SATURATED, drive("deep", "shunt", Weight(gain=Gain(1.0)))),
+        ("another semi-saturation", SATURATED, drive("deep", "shunt", Weight(gain=Gain(0.51)))),
+        ("the semi-saturation for each head", SATURATED, drive("deep", "shunt", Weight(gain=Gain(0.5, (("h", Fraction(1)),))))),
+        ("the semi-saturation for each source token", SATURATED, both(drive("deep", "shunt"), drive("mask", "basal", Weight(gain=Gain(0.5))))),
+        ("the semi-saturation in the numerator", SATURATED, both(drive("deep", "shunt"), drive("deep", "apical", Weight(gain=Gain(0.5))))),
+        ("the semi-saturation in the numerator too", SATURATED, drive("deep", "apical", Weight(gain=Gain(0.5)))),
+        ("the semi-saturation as a value", SATURATED, drive("deep", "basal", Weight(gain=Gain(0.5)))),
+        ("the semi-saturation in the pool too", SATURATED, drive("pool", "soma", Weight(gain=Gain(0.5)))),
+        ("the semi-saturation as a logit", SATURATED, drive("deep", "shunt", Weight(gain=Gain(math.exp(0.5))))),
+        ("a semi-saturation of one head only", replace(SATURATED, heads=2), _saturates_one_head),
+        ("the semi-saturation by the pool of all heads", SATURATED, cells("pool", axes=("i",))),
+        ("no semi-saturation for the extra source", replace(SATURATED, extra_source=True), drive("extra_deep", "shunt")),
+        ("a key bias dropped before a semi-saturation", replace(SATURATED, bias=Bias(key=True)), drive("superficial", "apical")),
+        ("value bias moved past a semi-saturation", replace(SATURATED, bias=Bias(value=True)), value_bias_behind),
         # biases and positions
         ("query bias dropped", replace(SOFT, bias=BIASED), both(drive("superficial", "basal"))),
         ("key bias for query bias", replace(SOFT, bias=BIASED), drive("superficial", "basal", reads("b_K", "h", "a"))),

@@ -263,6 +263,7 @@ def _torch_textbook(torch, spec, t, frequencies):
         total = weight.sum(2, keepdim=True)
         if spec.sink:
             total = total + torch.exp(t["sink"])[:, None, None]
+        total = total + spec.semi_saturation
         p = weight / torch.where(total > 0, total, torch.ones_like(total))
     return torch.einsum("hoc,hij,hjc->io", t["W_O"], p, v) + t.get("b_O", 0.0)
 

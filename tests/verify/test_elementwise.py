@@ -46,6 +46,7 @@ SPECS = {
     "window": replace(SOFT, heads=2, mask=Mask.WINDOW, window=1),
     "padded": replace(SOFT, key_padding=True, mask=Mask.CAUSAL),
     "sink": replace(SOFT, sink=True, key_padding=True),
+    "saturated": replace(SOFT, semi_saturation=0.5, sink=True, extra_source=True, key_padding=True),
     "extra": replace(SOFT, extra_source=True, sink=True, mask=Mask.CAUSAL),
     "extra_linear": replace(LINEAR, extra_source=True, key_padding=True, bias=BIASED),
     "alibi": replace(SOFT, heads=2, position_bias=PositionBias.ALIBI),

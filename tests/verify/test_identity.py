@@ -19,7 +19,7 @@ from cortico.ir import (
 from cortico.ir.text import parse_circuit
 from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
-from cortico.spec import AttentionSpec, Kernel, Mask
+from cortico.spec import AttentionSpec, Kernel, Mask, Normalisation
 from cortico.spec.weights import random_weights
 from cortico.verify.identity.finite_field import Draw, chain_of_fields
 from cortico.verify.identity.testing import NotCheckableError, check_equal, check_spec, evaluate
@@ -73,7 +73,9 @@ def test_evaluation_is_that_of_the_reference_backend(case):
     spec = replace(
         case.spec,
         kernel=Kernel.LINEAR,
+        normalisation=Normalisation.DIVISION,
         sink=False,
+        semi_saturation=0.0,
         rotary=None,
         qk_norm=None,
         soft_cap=None,

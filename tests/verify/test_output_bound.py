@@ -17,7 +17,7 @@ from cortico.verify.steps.output_bound import output_bound
 from cortico.verify.steps.validation import prove_steps
 from tests.cases import CASES
 from tests.covering import every_pair
-from tests.verify.edits import added
+from tests.verify.edits import added, drive
 
 TOKENS = 4
 
@@ -82,6 +82,18 @@ def test_a_pool_that_also_hears_what_may_be_negative():
     circuit = added("pool_late", "late", "pool", "soma")(circuit)
     check(circuit)
     assert output_bound(circuit, off, {}, tokens=TOKENS) == np.inf
+
+
+@pytest.mark.parametrize(("gain", "bounded"), [(0.5, True), (-0.5, False)])
+def test_a_constant_beside_a_pool(gain, bounded):
+    """What is added to the pool keeps the bound if it is positive; else the sum may be zero."""
+    circuit = circuit_of(AttentionSpec(model=4, heads=1), passes="none")
+    off = {p.name: 1e-9 for p in circuit.parameters}
+    plain = output_bound(circuit, off, {}, tokens=TOKENS)
+    found = output_bound(
+        drive("deep", "shunt", Weight(gain=Gain(gain)))(circuit), off, {}, tokens=TOKENS
+    )
+    assert found == (plain if bounded else np.inf)
 
 
 @pytest.mark.full

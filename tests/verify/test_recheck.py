@@ -10,6 +10,7 @@ from cortico.lowering import lower
 from cortico.passes import parse_passes, run_passes
 from cortico.spec import AttentionSpec, Bias, Kernel
 from cortico.verify.recheck import examine, recheck
+from cortico.verify.recheck.spec import read_spec
 from tests.cases import BIASED
 from tests.covering import every_pair, first
 from tests.verify.certificates import certificate, stored
@@ -341,3 +342,10 @@ def test_distances_do_not_add_up_by_chance():
     )
     pair = certificate(spec, before, (after, []))
     assert any("test keeps" in problem for problem in recheck(pair))
+
+
+@pytest.mark.parametrize("sigma", [1e-31, -0.5, 1e31])
+def test_a_semi_saturation_out_of_range(sigma):
+    read_spec({"model": 8, "heads": 2, "semi_saturation": 0.5})
+    with pytest.raises(ValueError, match="semi_saturation must be 0, or"):
+        read_spec({"model": 8, "heads": 2, "semi_saturation": sigma})

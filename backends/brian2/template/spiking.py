@@ -41,6 +41,7 @@ def spike(network, groups, populations, neurons, peak, synapse, duration, seed):
     random = np.random.default_rng(seed)
     for group in groups:
         network.add(*lif(group, populations, neurons, peak * Hz, synapse * ms, random))
+    # <spikes>
     first = network.t
     means = {id(g): StateMonitor(g, "r", record=True, dt=1 * ms) for g in groups}
     network.add(*means.values())

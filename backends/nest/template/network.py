@@ -38,6 +38,7 @@ import nest
 import numpy as np
 
 from cortico.backends.cells.template import by_cell, numbered
+from cortico.backends.recordings.template import recorded_rates
 
 HEADROOM = 4.0  # of s over the largest factor: products lose that many roundings
 EXPONENT = 110.0  # where the sigmoid that stands for exp bends
@@ -269,3 +270,25 @@ class Network:
         if not np.isfinite(found).all():
             raise FloatingPointError("a rate is NaN or infinite")
         return found[places]
+
+
+class Recorder:
+    """Records the rates of chosen cells each so many ms, from the first interval on."""
+
+    def __init__(self, network, interval, rates, spikes):
+        self.interval, self.rates = interval, rates
+        self.somas = {name: network.somas[numbers] for name, (_, numbers) in rates.items()}
+        self.units = np.unique(np.concatenate([*self.somas.values()]))
+        self.meter = nest.Create("multimeter", {"record_from": ["rate"], "interval": interval})
+        if self.units.size:
+            units = nest.NodeCollection(self.units.tolist())
+            nest.Connect(self.meter, units, "all_to_all", {"delay": network.dt})
+
+    def arrays(self):
+        """What was recorded, by name."""
+        events = self.meter.events
+        times, samples = np.unique(events["times"], return_inverse=True)
+        values = np.zeros((len(times), len(self.units)))
+        values[samples, np.searchsorted(self.units, events["senders"])] = events["rate"]
+        rates = {n: values[:, np.searchsorted(self.units, s)] for n, s in self.somas.items()}
+        return recorded_rates(times, self.interval, rates, self.rates)

@@ -50,6 +50,7 @@ from cortico.backends.cells.template import (
     settling_steps,
     stacked,
 )
+from cortico.backends.recordings.template import recorded_rates
 
 pc = nrn.ParallelContext()  # knows how many processes there are: one without MPI
 TRANSFERS: Any = ...  # transfer function to its number in dendritic_product.mod
@@ -229,6 +230,30 @@ class Network:
             found[number] = cell.soma.v
         pc.allreduce(found, 1)
         return np.array(found)
+
+
+class Recorder:
+    """Records the rates of chosen cells each so many ms, on each process those of its own cells."""
+
+    def __init__(self, network, interval, rates, spikes):
+        self.interval, self.rates, self.courses = interval, rates, {}
+        for number in np.concatenate([numbers for _, numbers in rates.values()]).tolist():
+            if number in network.cells:
+                soma = network.cells[number].soma(0.5)
+                self.courses[number] = nrn.Vector().record(soma._ref_v, interval)
+
+    def arrays(self):
+        """What was recorded, by name, gathered from all processes."""
+        own = {number: np.array(course) for number, course in self.courses.items()}
+        found = {n: course for each in pc.py_allgather(own) for n, course in each.items()}
+        samples = min(map(len, found.values()), default=0)
+        rates = {
+            name: np.reshape(
+                [found[n][:samples] for n in numbers.tolist()], (len(numbers), samples)
+            ).T
+            for name, (_, numbers) in self.rates.items()
+        }
+        return recorded_rates(np.arange(samples) * self.interval, self.interval, rates, self.rates)
 
 
 def area_number(axes):

@@ -25,6 +25,7 @@ from cortico.ir import (
     TensorRef,
     Weight,
 )
+from cortico.ir.analysis.rest import at_rest
 from cortico.ir.domain import Domain
 from cortico.ir.rewrite import readings
 from cortico.verify.equations.language import (
@@ -56,9 +57,10 @@ def rate_of(population: str) -> str:
 def circuit_equations(circuit: Circuit) -> Equations:
     """The rates of all populations, and the outputs, in terms of inputs and parameters.
 
-    CircuitError when an output has the name of an input or a parameter.
+    Those at rest, of a circuit that lives in time. CircuitError when an output has the name of an input or a
+    parameter, and where a rest is not known.
     """
-    return _Meaning(circuit).equations()
+    return _Meaning(at_rest(circuit)).equations()
 
 
 class _Meaning:

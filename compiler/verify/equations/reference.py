@@ -5,7 +5,8 @@
                                                          norm has query - mean of query, and may add a bias
     score_hij = scale · Σ_a query_hia key_hja + bias     scale: 1/√d for softmax, 1 for linear
                 or c · tanh(scale · Σ_a … / c) + bias    with a soft cap c (Gemma 2, arXiv 2408.00118)
-    mask_hij  = exp(score_hij) / Σ_l exp(score_hil)      over the tokens that i may see; or score_hij
+    mask_hij  = exp(score_hij) / (sigma + Σ_l exp(score_hil))  over the tokens that i may see; or score_hij
+                                                         sigma: semi_saturation, 0 unless told
     head_hic  = Σ_j mask_hij value_hjc (+ extra_mask_hi extra_V[h,c])
     y_io      = Σ_h,c W_O[h,o,c] head_hic + b_O[o] (+ x[i,o])
 
@@ -296,7 +297,7 @@ class Textbook:
             rows.append(Definition("mask", at, Read("score", at) * self.seen()))
             return [*rows, *self.extra_mask()]
         rows.append(Definition("weight", at, exp(Read("score", at)) * self.seen()))
-        everything = total(j, Read("weight", at)) + self.sink()
+        everything = number(self.spec.semi_saturation) + total(j, Read("weight", at)) + self.sink()
         if self.spec.extra_source:
             everything = everything + exp(Read("extra_score", (*h, i)))
         rows.append(Definition("normaliser", (*h, i), everything))

@@ -24,6 +24,7 @@ from cortico.ir import (
     Projection,
     Weight,
 )
+from cortico.ir.analysis.rest import at_rest
 from cortico.ir.circuit import resolve
 from cortico.ir.domain import mask
 from cortico.ir.rewrite import weights_of
@@ -88,7 +89,7 @@ def operations(circuit: Circuit, symbols: Sizes) -> int:
 
 class _Interpreter:
     def __init__(self, circuit: Circuit, tensors: Exact, symbols: Sizes, ring: Ring) -> None:
-        self.circuit, self.ring, self.sizes = circuit, ring, circuit.sizes(symbols)
+        self.circuit, self.ring, self.sizes = at_rest(circuit), ring, circuit.sizes(symbols)
         self.tensors = {**tensors, **_formulas(circuit, tensors, symbols, ring)}
         self.zero, self.one = ring.number(0), ring.number(1)
         self.computed: dict[str, np.ndarray] = {}

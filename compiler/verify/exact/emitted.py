@@ -41,6 +41,7 @@ from cortico.ir import (
     UnsupportedError,
 )
 from cortico.ir.analysis.inputs import as_rates, within_tables
+from cortico.ir.analysis.rest import at_rest
 from cortico.ir.circuit import resolve
 from cortico.ir.rewrite import domains_of, longest_chain
 from cortico.ir.transfer import ExactRule
@@ -299,7 +300,7 @@ def _is_power(population: Population) -> bool:
 
 def _ring(circuit: Circuit, rational: bool, seed: int) -> Ring:
     if not rational:
-        return PrimeField(longest_chain(circuit, _is_power), seed)
+        return PrimeField(longest_chain(at_rest(circuit), _is_power), seed)
     if not is_rational(circuit):
         raise UnsupportedError(f"circuit {circuit.name!r} has functions that rationals lack")
     return Rationals(seed)

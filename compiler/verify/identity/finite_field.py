@@ -20,6 +20,7 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from cortico.ir import Bound, Circuit, Formula, InputKind, Parameter, Population, TensorRef
+from cortico.ir.analysis.rest import at_rest
 from cortico.ir.rewrite import longest_chain, weights_of
 from cortico.ir.transfer import TRANSFERS, ExactRule, Parity
 from cortico.verify.equations.arrays import Factor, spread
@@ -171,7 +172,7 @@ def chain_for(
     powers = [(sizes[a], e.denominator) for sizes, gain in gains for a, e in gain.sizes]
     sizes = {rooted, *(size for size, root in powers if root > 1)}
     squares = {prime for size in sizes for prime in prime_factors(size)}
-    depth = max(depth, *(longest_chain(c, is_power) for c in circuits))
+    depth = max(depth, *(longest_chain(at_rest(c), is_power) for c in circuits))
     return chain_of_fields(1 + depth, rng, squares, {2, *(root for _, root in powers)})
 
 

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from cortico import ir
+from cortico.ir.analysis.rest import at_rest
 from cortico.ir.circuit import resolve
 from cortico.ir.rewrite import domains_of, readings, weights_of
 from cortico.lowering import layouts
@@ -217,7 +218,7 @@ class _Evaluation:
     """
 
     def __init__(self, circuit: ir.Circuit, sizes: Symbols, draw: Draw) -> None:
-        self._circuit, self._sizes, self._draw = circuit, sizes, draw
+        self._circuit, self._sizes, self._draw = at_rest(circuit), sizes, draw
         self._rates: dict[tuple[str, int], list[Factor]] = {}
         self.divisors = 0  #: the degrees of all that divides, together
 

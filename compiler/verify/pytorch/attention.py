@@ -148,8 +148,11 @@ def _heads(
     allowed = torch.where(seen, bias.expand(len(query), *seen.shape), -torch.inf)
     live = seen.any(-1)[:, None]
     allowed = torch.where(live, allowed, 0.0)
-    if spec.sink:  # a source token of its own, with key zero and value zero
-        logit = w["sink"][:, None, None].expand(-1, seen.shape[0], 1)
+    logits = [w["sink"]] if spec.sink else []
+    if spec.semi_saturation:
+        logits.append(query.new_full((len(query),), spec.semi_saturation).log())
+    for each in logits:  # a source token of its own, with key zero and value zero
+        logit = each[:, None, None].expand(-1, seen.shape[0], 1)
         allowed = torch.cat([torch.where(live, allowed, -torch.inf), logit], -1)
         key, value = (torch.cat([t, torch.zeros_like(t[:, :1])], 1) for t in (key, value))
         live = torch.ones_like(live)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.verify.recheck.text import UnableError, heard
+from cortico.verify.recheck.text import UnableError, heard, require
 from cortico.verify.recheck.world import ALL, POWER, Array, Arrays, World
 
 
@@ -20,6 +20,8 @@ class Run:
         self.circuit, self.world, self.tensors = circuit, world, tensors
         self.constants: dict[Fraction, Any] = {}
         self.known: dict[Any, Array] = {}
+        #: Of each population that integrates, e to minus its rate at rest.
+        self.freed: dict[str, Any] = {}
 
     def outputs(self) -> Arrays:
         """Output name to its numbers."""
@@ -32,6 +34,8 @@ class Run:
     def rate(self, name: str, level: int) -> Any:
         """The rates of a population and their axes."""
         axes, transfer, domain, compartments = self.circuit.populations[name]
+        if name in self.circuit.integrating:
+            raise UnableError(f"{name} integrates, and others hear it than exponentials")
         if (name, level) not in self.known:
             inner = level + (transfer == "exp")
             if inner == 2:
@@ -41,12 +45,67 @@ class Run:
             powers = (transfer is not None) + sum(e == "divides" for e, _ in compartments.values())
             self.world.chance.spend(f"population {name}", POWER * powers * inside.size, ALL)
             for effect, terms in compartments.values():
+                terms = [t for t in terms if not self.takes_away(transfer, t)]
                 current = sum((self.current(axes, term, inner) for term in terms), 0 * inside) % p
                 if effect == "divides":
                     current = self.world.reciprocal(current, inner)
                 drive = drive * current % p
-            self.known[name, level] = transferred(self.world, transfer, drive, level) * inside
+            rate = transferred(self.world, transfer, drive, level) * inside
+            for factor in self.inhibition(name, level):
+                rate = rate * self.contract([factor], axes, level) % self.world.primes[level]
+            self.known[name, level] = rate
         return self.known[name, level], axes
+
+    # ---- populations that integrate ------------------------------------------------------------
+
+    def takes_away(self, transfer: str | None, term: Any) -> bool:
+        """Whether a term is what a population integrates, taken from the argument of an exponential."""
+        pre, w, domain, at = term
+        plain = (w.factor, w.sizes, w.tensor, domain, at) == (-1, [], None, [], [])
+        return transfer == "exp" and pre in self.circuit.integrating and plain
+
+    def inhibition(self, name: str, level: int) -> list[Any]:
+        """The factors e^(-m) of an exponential cell from whose argument m is taken, with their axes."""
+        _, transfer, _, compartments = self.circuit.populations[name]
+        terms = [t for effect, ts in compartments.values() for t in ts if effect == "multiplies"]
+        pools = [t[0] for t in terms if self.takes_away(transfer, t)]
+        require(not pools or len(compartments) == 1, f"{name} multiplies what it exponentiates")
+        return [(self.at_rest(pool, level), self.circuit.populations[pool][0]) for pool in pools]
+
+    def at_rest(self, name: str, level: int) -> Array:
+        """e to minus the rate of a population where it is at rest: found from one equation, and put into it.
+
+        It integrates f(Σ - 1), f is 0 at 0 only, and Σ is a multiple of e^(-rate).
+        """
+        if name not in self.freed:
+            axes, transfer, domain, compartments = self.circuit.populations[name]
+            odd = transfer in (None, "tanh", "erf") and not domain and level == 0
+            sums = [
+                c
+                for c, (effect, ts) in compartments.items()
+                if effect == "multiplies"
+                and [t[1].factor for t in ts if not t[0] and not t[1].tensor] == [-1]
+            ]
+            if not odd or len(sums) != 1:
+                raise UnableError(f"where {name} is at rest is not known")
+            free = Run(self.circuit, self.world, self.tensors)
+            free.freed = {**self.freed, name: self.contract([], axes, level)}
+            found = free.driven(name, sums[0]) + 1
+            self.freed[name] = self.world.reciprocal(found % self.world.primes[level], level)
+            rest = self.contract([], axes, level)
+            for compartment, (effect, _) in compartments.items():
+                current = self.driven(name, compartment)
+                rest = rest * (
+                    self.world.reciprocal(current, 0) if effect == "divides" else current
+                )
+            require(not (rest % self.world.primes[0]).any(), f"{name} has no rest")
+        return self.freed[name]
+
+    def driven(self, name: str, compartment: str) -> Array:
+        """The current of a compartment."""
+        axes, _, _, compartments = self.circuit.populations[name]
+        terms = [self.current(axes, term, 0) for term in compartments[compartment][1]]
+        return sum(terms[1:], terms[0]) % self.world.primes[0]
 
     def contract(self, operands: list[Any], axes: Any, level: int) -> Array:
         """A product summed onto axes of this circuit."""

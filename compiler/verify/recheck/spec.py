@@ -23,6 +23,8 @@ FORM = Table(
         "context?": Maybe(int),
         "values?": Maybe(int),
         "kernel?": ("linear", "softmax"),
+        "normalisation?": ("division", "feedback"),
+        "feedback?": Table({"rate?": float, "start?": float}),
         "mask?": ("none", "causal", *_WINDOWED),
         "window?": Maybe(int),
         "key_padding?": bool,
@@ -51,6 +53,7 @@ FORM = Table(
         ),
         "position_bias?": ("none", "alibi", "table", "input"),
         "sink?": bool,
+        "semi_saturation?": float,
         "extra_source?": bool,
         "thalamus?": Table(dict.fromkeys(("query?", "key?", "value?"), _NUCLEI)),
         "microcircuit?": ("mask", "memory"),
@@ -110,7 +113,13 @@ def _check_together(s: defaultdict[str, Any]) -> None:
     require(plain or not cross, "mask, alibi and rotary are not for cross attention")
     others = s["context"] or s["context_tokens"] or s["values"]
     require(cross or not others, "context and values are for cross attention")
+    feedback = s["normalisation"] == "feedback"
+    require(not feedback or s["kernel"] != "linear", "feedback is for softmax")
+    require(not feedback or not s["semi_saturation"], "semi_saturation is for division")
     require(not s["sink"] or s["kernel"] != "linear", "sink is for softmax")
+    sigma = s["semi_saturation"] or 0.0
+    require(not sigma or 1e-30 <= sigma <= 1e30, "semi_saturation must be 0, or 1e-30 to 1e30")
+    require(not sigma or s["kernel"] != "linear", "semi_saturation is for softmax")
     unturned = not (
         s["qk_norm"] is not None or s["rotary"] is not None or s["soft_cap"] is not None
     )

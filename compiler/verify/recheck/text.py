@@ -28,9 +28,11 @@ LINES = {
     "axis": r"axis (\w+) : (\w+) (\w+)(?: in \w+)?",
     "input": r"input (\w+) \(([\w, ]*)\)( mask| token)?",
     "parameter": rf"parameter (\w+) \(([\w, ]*)\)(?: stored ({STORED})| = (\w+)\((\w*)\))?",
-    "population": r"population (\w+) \[([\w, ]*)\] \S+ \w+(?: (?!where)(\w+))?(?: where (.+))?",
+    "population": r"population (\w+) \[([\w, ]*)\] \S+ \w+(?: (?!where|integrates)(\w+))?"
+    r"(?: integrates (\S+) per ms(?: from (\S+))?)?(?: where (.+))?",
     "compartment": r"  (\w+) (multiplies|divides)(?: (.+))?",
-    "projection": r"projection \w+ (\w+)(?:\[([\w, ]*)\])? -> (\w+)\.(\w+) weight (.+?)(?: where (.+))?",
+    "projection": r"projection \w+ (\w+)(?:\[([\w, ]*)\])? -> (\w+)\.(\w+) weight (.+?)"
+    r"(?: delay \S+ (?:ms|steps))?(?: where (.+))?",
     "output": r"output (\w+) = (\w+)\[([\w, ]*)\]",
 }
 NUMBER = r"-?\d{1,400}(?:\.\d{1,400})?(?:e[-+]?\d{1,3})?|-?\d{1,400}/[1-9]\d{0,400}"
@@ -83,7 +85,7 @@ def parse(text: str) -> SimpleNamespace:
     """A circuit. Populations hold their compartments, and these the terms that they add up."""
     require(len(text) <= LONGEST, f"a circuit of {len(text)} characters is too long")
     c = SimpleNamespace(axes={}, columns=[], shapes={}, inputs={}, stored={}, formulas={})
-    c.populations, c.outputs, last = {}, {}, ""
+    c.populations, c.outputs, c.integrating, last = {}, {}, set[str](), ""
     for line in text.split("\n"):
         require(len(line) <= LONGEST_LINE, f"a line of {len(line)} characters is too long")
         fits = [k for k, form in LINES.items() if re.fullmatch(form, line, re.ASCII)]
@@ -103,7 +105,9 @@ def parse(text: str) -> SimpleNamespace:
                 c.formulas |= {name: part[2:]} if part[2] else {}
             case "population":
                 last = name
-                _declare(c.populations, name, (names(part[0]), part[1], bounds(part[2]), {}))
+                axes, transfer, pace, _, domain = part
+                _declare(c.populations, name, (names(axes), transfer, bounds(domain), {}))
+                c.integrating |= {name} if pace else set()
             case "compartment":
                 terms = part[1].split(" + ") if part[1] else []
                 drive: list[Any] = [("", weight(term), [], []) for term in terms]

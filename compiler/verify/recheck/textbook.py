@@ -165,4 +165,6 @@ class Textbook(Book):
         total = (e * self.source_counts()).sum(2) + (
             exp(self.read("sink", 1))[:, None] if self.s["sink"] else 0
         )
+        if self.s["semi_saturation"]:
+            total = total + self.world.power(number(repr(self.s["semi_saturation"])), [], 0)
         return e * self.world.reciprocal(total, 0)[..., None] % p

@@ -269,9 +269,13 @@ class _Circuit:
         return fixed and bool(gains) and not heard
 
     def _one_pool(self, population: Population, compartment: Compartment) -> Projection | None:
-        """The projection of a pool that a compartment hears alone, matched; None where it hears anything else."""
+        """The projection of a pool that a compartment hears alone, matched; None where it hears others.
+
+        A drive that is nowhere negative makes the divisor larger: N is at most so many pools, and so many of it. What
+        may be negative has no share.
+        """
         heard = self.circuit.projections_onto(population.name, compartment.name)
-        if compartment.drive or len(heard) != 1 or heard[0].weight.tensor or heard[0].domain:
+        if len(heard) != 1 or heard[0].weight.tensor or heard[0].domain:
             return None
         (one,) = heard
         matched = self._axes(one.pre) <= set(population.axes) and not one.at

@@ -113,6 +113,7 @@ SPECS = {
         decoder(attention(position_bias="alibi"), name="alibi"),
         decoder(attention(soft_cap=0.8, kv_heads=2, rotary=True), name="capped"),
         decoder(attention(mask="window", window=3, soft_cap=0.8, sink=True), name="capped near"),
+        decoder(attention(semi_saturation=0.5, rotary=True, sink=True), name="saturated"),
         decoder(attention(kernel="linear", rotary=True, key_padding=True), name="linear"),
         decoder(attention(kernel="linear", kv_heads=2), name="grouped linear"),
         decoder(attention(kernel="linear", position_bias="alibi"), name="linear alibi"),

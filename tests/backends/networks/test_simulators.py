@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cortico.backends import get_backend, get_runner, run_network
-from cortico.backends.cells.in_time.depth import depth
-from cortico.backends.cells.in_time.schedule import schedule
+from cortico.backends.cells.presented.depth import depth
+from cortico.backends.cells.presented.schedule import schedule
 from cortico.ir import UnsupportedError
 from cortico.ir.analysis.dimensions import MOST, crowded, dimensions
 from cortico.lowering import lower_model

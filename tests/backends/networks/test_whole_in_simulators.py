@@ -17,8 +17,8 @@ import pytest
 from cortico.backends import get_backend, get_runner
 from cortico.backends.annarchy import neurons
 from cortico.backends.cells import start
-from cortico.backends.cells.in_time.depth import depth
-from cortico.backends.cells.in_time.schedule import schedule
+from cortico.backends.cells.presented.depth import depth
+from cortico.backends.cells.presented.schedule import schedule
 from cortico.backends.cells.template import settling_steps
 from cortico.ir import InputKind
 from cortico.lowering import lower_model

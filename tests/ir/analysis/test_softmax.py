@@ -61,6 +61,25 @@ def test_a_constant_in_the_pool_stops_the_shift():
     assert shift_groups(with_drive(softmax_circuit(), "pool", "soma")) == {}
 
 
+def test_a_constant_beside_the_pool_goes_with_the_shift():
+    groups = shift_groups(softmax_circuit(semi_saturation=0.5, extra_source=True))
+    for group in groups.values():
+        assert set(group.raised) == {("deep", "shunt"), ("extra_deep", "shunt")}
+    assert groups and not any(g.raised for g in shift_groups(softmax_circuit()).values())
+
+
+def test_a_drive_beside_the_pool_that_is_no_constant_stops_the_shift():
+    def change(p):
+        parts = [
+            replace(c, drive=(Weight(TensorRef("b_V", ("h", "c"))),)) if c.name == "shunt" else c
+            for c in p.compartments
+        ]
+        return replace(p, compartments=tuple(parts))
+
+    circuit = softmax_circuit(bias={"value": True})
+    assert shift_groups(with_population(circuit, "deep", change)) == {}
+
+
 def test_a_constant_in_the_mask_of_the_deep_cells_stops_the_shift():
     assert shift_groups(with_drive(softmax_circuit(), "deep", "apical")) == {}
 

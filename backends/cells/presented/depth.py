@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cortico.backends.cells.in_time.schedule import Schedule
+from cortico.backends.cells.presented.schedule import Schedule
 from cortico.ir import Circuit, Population, Projection
 from cortico.ir.rewrite import longest_chains, reachable_from
 

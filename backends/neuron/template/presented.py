@@ -3,7 +3,7 @@
 import numpy as np
 from neuron import h as nrn
 
-from cortico.backends.cells.in_time.template import (
+from cortico.backends.cells.presented.template import (
     edges,
     over_cells,
     presentation_course,
@@ -12,7 +12,7 @@ from cortico.backends.cells.in_time.template import (
 from cortico.backends.neuron.template.network import AREA, Network, pc
 
 
-class NetworkInTime(Network):
+class NetworkOfTokens(Network):
     """Cells and synapses whose drives and weights change with the token, and synapses that store.
 
     `chains` are the most compartments that a signal passes: in all, up to what is stored, from a memory on. A

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from cortico.backends.cells.in_time.coder import TimeCoder
-from cortico.backends.cells.in_time.depth import depth
-from cortico.backends.cells.in_time.schedule import schedule, time_axes
+from cortico.backends.cells.presented.coder import TimeCoder
+from cortico.backends.cells.presented.depth import depth
+from cortico.backends.cells.presented.schedule import schedule, time_axes
 from cortico.backends.cells.roles import role_of
 from cortico.backends.cells.statements import (
     bind,
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from cortico.backends.cells.backend import CellBackend
 
 #: What scripts of all simulators have for tokens that come one after another.
-_COURSE = "cortico.backends.cells.in_time.template"
+_COURSE = "cortico.backends.cells.presented.template"
 
 
-def emit_script_in_time(circuit: Circuit, engine: CellBackend[Any]) -> str:
+def emit_script_of_tokens(circuit: Circuit, engine: CellBackend[Any]) -> str:
     """A standalone script for `circuit`, which has axes in time."""
-    assert engine.template_in_time is not None, "the backend refuses such a circuit"
+    assert engine.template_of_tokens is not None, "the backend refuses such a circuit"
     coder, chain = (
         TimeCoder.of(circuit, plan=schedule(circuit)),
         longest_chain(circuit, engine.units),
@@ -44,8 +44,8 @@ def emit_script_in_time(circuit: Circuit, engine: CellBackend[Any]) -> str:
     chain = longest_chain(circuit, units)
     own = [engine.values(circuit), _simulate(coder, engine)]
     flags = weights_option(circuit) + engine.flags()
-    flags += option_lines(engine.Options, engine.arguments_in_time())
-    templates = (engine.template, engine.template_in_time, _COURSE)
+    flags += option_lines(engine.Options, engine.arguments_of_tokens())
+    templates = (engine.template, engine.template_of_tokens, _COURSE)
     return put_together(coder, templates, own, flags, engine.physiology, chain=chain)
 
 
@@ -71,17 +71,17 @@ def _simulate(coder: TimeCoder, engine: CellBackend[Any]) -> str:
         *(f'    "{output.name}": {_value(coder, output)},' for output in circuit.outputs),
         "}",
     ]
-    given = {**engine.arguments(), **engine.arguments_in_time()}
+    given = {**engine.arguments(), **engine.arguments_of_tokens()}
     return function("simulate", parameters(coder, given), body)
 
 
 def _network(coder: TimeCoder, engine: CellBackend[Any]) -> Iterator[str]:
     """The statement that makes the network, with how many units a signal passes."""
     chains = depth(coder.circuit, coder.plan, engine.units)
-    given = [f"{name}={name}" for name in (*engine.arguments(), *engine.arguments_in_time())]
+    given = [f"{name}={name}" for name in (*engine.arguments(), *engine.arguments_of_tokens())]
     if engine.settles_by_depth:
         given.append(f"chains=({chains.through}, {chains.before_write}, {chains.after_write})")
-    yield from called("network = NetworkInTime(", given, ")")
+    yield from called("network = NetworkOfTokens(", given, ")")
 
 
 def _population(

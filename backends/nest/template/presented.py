@@ -5,12 +5,12 @@ import inspect
 import nest
 import numpy as np
 
-from cortico.backends.cells.in_time.template import edges, over_cells, there_at
+from cortico.backends.cells.presented.template import edges, over_cells, there_at
 from cortico.backends.cells.template import numbered
 from cortico.backends.nest.template.network import EXPONENT, NEVER, Network
 
 
-class NetworkInTime(Network):
+class NetworkOfTokens(Network):
     """Units and synapses whose drives and weights change with the token, and units that store.
 
     At each token all units but those that store start anew from 0, and are let go stage by stage. A unit that

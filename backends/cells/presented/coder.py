@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cortico.backends.cells.coder import Coder
-from cortico.backends.cells.in_time.schedule import Schedule, Write, time_axes
+from cortico.backends.cells.presented.schedule import Schedule, Write, time_axes
 from cortico.ir import Bound, Population
 from cortico.ir.analysis.dimensions import dimensions
 
@@ -19,7 +19,7 @@ class TimeCoder(Coder):
 
     @property
     def in_time(self) -> bool:
-        return any(axis.in_time for axis in self.circuit.axes)
+        return self.circuit.presents_tokens
 
     def space_axes(self, population: Population) -> list[str]:
         """Names of the axes that number the cells of a population."""
