@@ -95,7 +95,7 @@ def _unsupported(circuit: Circuit, options: Options) -> Iterator[str]:
 
 def _unpresented(circuit: Circuit, options: Options) -> Iterator[str]:
     """What cannot be presented token by token."""
-    yield from unpresented(circuit, options, ["token_ms"])
+    yield from unpresented(circuit, options, ["token_ms", "prospective"])
     for name, value in (("form", "fast"), ("cells", "lif")):
         if getattr(options, name) == value:
             yield f"axes in time, which {name}={value} has not"

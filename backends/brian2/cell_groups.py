@@ -201,10 +201,10 @@ def _varies(circuit: Circuit, projection: Projection) -> bool:
     )
 
 
-def equations(group: CellGroup, spiking: bool = False) -> list[str]:
+def equations(group: CellGroup, spiking: bool = False, presented: bool = False) -> list[str]:
     """The equations of a group, in Brian2's language, one per line.
 
-    With `spiking`, r follows its target only while the network is calibrated; then it is what the
+    Where tokens are `presented` one after another, the target of r has a name, which prospective cells hand on. With `spiking`, r follows its target only while the network is calibrated; then it is what the
     spikes of the group's somas leave behind.
     """
     alive = "alive(t, i)*" * group.comes_and_goes + "int(t >= onset)*" * group.waits
@@ -212,6 +212,8 @@ def equations(group: CellGroup, spiking: bool = False) -> list[str]:
     assert transfer is not None, "the backend refuses such a circuit"
     target = alive + transfer.format(x=_fires(group.currents))
     lines = [f"dr/dt = (-r + {target}) / tau : 1", "tau : second (constant)"]
+    if presented:
+        lines = ["dr/dt = (-r + target) / tau : 1", f"target = {target} : 1", lines[1]]
     if spiking:
         lines = [
             "dr/dt = (-r + calibrating*target - resting) / tau : 1",

@@ -107,6 +107,7 @@ def _start(coder: Coder) -> Iterator[str]:
     if coder.in_time:
         found = depth(coder.circuit, coder.plan)
         chains = f"{found.through}, {found.before_write}, {found.after_write}"
+        yield "part = 1.0 if prospective else part"
         yield f"course = presentation_course(dt, part, tolerance, {chains}, token_ms)"
         yield "timing = Timing(dt, *course)"
 

@@ -103,6 +103,6 @@ class Options(TimedOptions):
             if name not in left_out:
                 found[name] = value
             if name == "tolerance":
-                timed = "token_ms" if presented else "duration"
-                found[timed] = vars(self)[timed]
+                timed = ("token_ms", "prospective") if presented else ("duration",)
+                found |= {option: vars(self)[option] for option in timed}
         return found

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cortico.backends.brian2.cell_groups import CellGroup, Pathway, cell_groups
 from cortico.backends.brian2.coder import Coder
-from cortico.backends.brian2.emitter import IMPORTS, NETWORK, PRESENTED, prepared
+from cortico.backends.brian2.emitter import COURSE, IMPORTS, NETWORK, PRESENTED, prepared
 from cortico.backends.brian2.options import Options
 from cortico.backends.brian2.plastic_statements import (
     bias_values,
@@ -48,7 +48,7 @@ def emit_plastic_script(circuit: Circuit, plasticity: Plasticity, file: str) -> 
     coder = Coder.of(circuit, plan=schedule(circuit), options=Options())
     return put_together(
         coder,
-        (LEARNING, NETWORK, PRESENTED),
+        (LEARNING, NETWORK, PRESENTED, COURSE),
         [IMPORTS, _learn(coder, plasticity)],
         option_lines(Course, vars(Course())),
         file=quoted(file)[1:-1],

@@ -35,6 +35,7 @@ def finish(coder: Coder, groups: tuple[CellGroup, ...]) -> Iterator[str]:
     record = [*recorder(coder, coder.options, "network, populations")]
     outputs = dict.fromkeys(output.source.name for output in circuit.outputs)
     if coder.in_time:
+        yield "pace(groups, timing, prospective, anew=token_ms is None)"
         yield f"ends = {{name: timing.sample(*populations[name]) for name in {list(outputs)}}}"
         yield "network = Network(groups, synapses, list(monitors.values()), list(ends.values()))"
         yield from record

@@ -22,7 +22,7 @@ def cells(coder: Coder, group: CellGroup) -> Iterator[str]:
         yield from _numbered(coder, population)
     yield f"{group.name} = NeuronGroup("
     yield "    cells.size,"
-    yield from quoted(equations(group, coder.spiking))
+    yield from quoted(equations(group, coder.spiking, coder.in_time))
     yield "    method=method,"
     yield f'    name="{group.name}",'
     yield from namespace(_named(coder, group))

@@ -30,7 +30,7 @@ class TimedOptions(RecordingOptions):
 
     prospective: bool = False
     token_ms: (
-        Annotated[float, _TIME, Help("ms that each stimulus of a first axis of time stays")] | None
+        Annotated[float, _TIME, Help("ms that each stimulus, or token in time, stays")] | None
     ) = None
     duration: Annotated[float, _TIME, Help("run for so many ms instead")] | None = None
 

@@ -15,7 +15,9 @@ def test_a_duration_has_no_meaning_in_time():
         "duration"
         in compile_attention(spec, passes="none", backend=backend).files["attention_brian2.py"]
     )
-    with pytest.raises(UnsupportedError, match="axes in time, where duration does not apply"):
+    with pytest.raises(
+        UnsupportedError, match="option duration, where tokens come one after another"
+    ):
         compile_attention(spec, passes="serialize", backend=backend)
     (script,) = compile_attention(spec, passes="serialize", backend="brian2").files.values()
     assert "--duration" not in script and "duration=" not in script

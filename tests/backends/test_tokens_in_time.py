@@ -160,8 +160,10 @@ def test_times_that_are_refused(name):
     memory, plain = (lower(CASE[case].spec) for case in ("memory", "one_head"))
     (said,) = get_backend(name, token_ms=1.0).unsupported(memory)
     assert said.startswith("token_ms is 1, 2 steps of 0.5 ms; expected at least ")
-    (said,) = get_backend(name, token_ms=50.0).unsupported(plain)
-    assert said == "option token_ms, which is for axes in time, and all are in space"
+    others = [{"duration": 50.0}, *[{"prospective": True}] * (name != "brian2")]
+    for other in others:
+        (said,) = get_backend(name, **other).unsupported(memory)
+        assert said == f"option {next(iter(other))}, where tokens come one after another"
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(SpecError, match="option token_ms of backend"):
             get_backend(name, token_ms=wrong)
@@ -175,8 +177,14 @@ def test_times_that_are_refused(name):
 
 def test_nest_has_no_time_of_a_token():
     """Its units are steps of a computation."""
-    with pytest.raises(SpecError, match="token_ms"):
-        get_backend("nest", token_ms=50.0)
+    (said,) = get_backend("nest", token_ms=50.0).unsupported(lower(CASE["memory"].spec))
+    assert said == "option token_ms, where tokens come one after another"
+
+
+@pytest.mark.parametrize("name", ["neuron", "nest"])
+def test_recording_tokens_is_refused(name):
+    (said,) = get_backend(name, monitor="core").unsupported(lower(CASE["memory"].spec))
+    assert said == "options monitor and spikes, where tokens come one after another"
 
 
 @pytest.mark.parametrize("simulator", (NEURON, NEST), ids=lambda s: s.name)
@@ -188,6 +196,14 @@ def test_two_axes_on_one_clock_are_refused(simulator):
     )
     reasons = simulator.backend().unsupported(dataclasses.replace(circuit, axes=axes))
     assert "population 'superficial' has two axes in time, i and j, on one clock" in reasons
+
+
+class Brian2:
+    """Brian2, as the other simulators are asked."""
+
+    @staticmethod
+    def settle(circuit, inputs):
+        return brian2.simulate(circuit, inputs, tolerance=1e-14)[0]
 
 
 ENGINES = [pytest.param(s, marks=s.needs, id=s.name) for s in (NEURON, NEST)]
@@ -205,7 +221,7 @@ def test_cells_that_are_there_for_some_tokens_only(simulator, name):
     assert error(simulator, circuit, example) < 1e-11
 
 
-@pytest.mark.parametrize("simulator", ENGINES)
+@pytest.mark.parametrize("simulator", [*ENGINES, pytest.param(Brian2(), id="brian2")])
 def test_a_divisor_that_is_zero_for_a_later_token(simulator):
     divided = """
 cortico circuit 1
@@ -216,9 +232,13 @@ axis i : column n in time
 input x (n)
 input keep (n) mask
 
+population pool [i] cortex.L5 pv
+  soma multiplies keep[i]
 population cell [i] cortex.L5 pyramidal_pt
   basal multiplies x[i]
-  shunt divides keep[i]
+  shunt divides
+
+projection inhibit pool -> cell.shunt weight 1.0
 
 output y = cell[i]
 """
@@ -271,3 +291,15 @@ def test_two_threads_of_nest_give_what_one_gives():
     found = [NEST.simulate(circuit, example, threads=threads)["y"] for threads in (1, 2)]
     assert relative_error(found[1], found[0]) < 1e-13
     assert relative_error(found[0], get_runner("reference").run(circuit, example)["y"]) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["memory", "memory_causal_biased_padded"])
+def test_prospective_cells_follow_tokens(name):
+    """A step for each cell and one for the gate is all that a token needs."""
+    case = CASE[name]
+    circuit, example = lower(case.spec, case.weights), second_example(case)
+    expected = get_runner("reference").run(circuit, example)["y"]
+    for prospective in (False, True):
+        options = {"token_ms": 20.0, "prospective": prospective}
+        found = get_runner("brian2", **options).run(circuit, example)["y"]
+        assert (relative_error(found, expected) < 1e-13) is prospective

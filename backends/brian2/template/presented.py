@@ -37,6 +37,18 @@ class Timing:
         )
 
 
+def pace(groups, timing, prospective, anew):
+    """Let cells begin at 0 at each presentation (`anew`); prospective ones are at their target at once.
+
+    A divisor that only decayed to 0 would never be 0.
+    """
+    for group in groups:
+        if prospective:
+            group.run_regularly("r = target", when="thresholds")
+        elif anew:
+            group.run_regularly("r = 0", dt=timing.presentation, when="after_start")
+
+
 def sampled(monitor, cells, first, count):
     """Rates at the end of `count` presentations from `first` on: an array over steps and cells."""
     rates = np.zeros((count, cells.size + 1))
