@@ -51,9 +51,10 @@ def subjects(count):
 
 
 def test_every_field_of_a_spec_is_drawn():
-    """A field that is new has to be met by attacks, and so have all choices."""
+    """A field that is new has to be met by attacks, and so have all choices: of circuits that do not live in time."""
     drawn = [random_spec(Random(seed)) for seed in range(600)]
-    for field in fields(AttentionSpec):
+    in_time = {"normalisation", "feedback"}
+    for field in (f for f in fields(AttentionSpec) if f.name not in in_time):
         found = {getattr(spec, field.name) for spec in drawn}
         choices = {c for value in found if isinstance(value, StrEnum) for c in type(value)}
         assert field.name == "name" or len(found) > 1, field.name

@@ -56,7 +56,8 @@ def test_fixed_point_of_the_equations(case):
             line.strip().rsplit(" : ", 1)[0].split(" = ", 1) for line in text if " = " in line
         )
         r, tau = sympy.symbols("r tau")
-        (fixed,) = sympy.solve(parsed(lines["dr/dt"]), r)
+        moves = lines["dr/dt"].replace("target", f"({lines.get('target')})")
+        (fixed,) = sympy.solve(parsed(moves), r)
         currents = {
             name: sympy.Symbol(name, positive=True) for name in lines if name.startswith("I_")
         }
