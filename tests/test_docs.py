@@ -40,7 +40,7 @@ from cortico import (
 from cortico.backends import backend_names
 from cortico.cli import main
 from cortico.passes import NETWORK_PASSES, PASSES, PIPELINES, AnyPass, NetworkPass
-from cortico.spec import Bias, Mask, Rotary, Thalamus
+from cortico.spec import Bias, Feedback, Mask, Rotary, Thalamus
 from tests.backends.simulators import ANNARCHY, without_optimisation
 from tests.ir.circuits import attention
 from tests.needs import WEIGHTS_ARE_MISSING, needs_weights
@@ -289,7 +289,13 @@ def note_on_age(lengths: dict) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "prefix"),
-    [(AttentionSpec, ""), (Bias, "bias."), (Rotary, "rotary."), (Thalamus, "thalamus.")],
+    [
+        (AttentionSpec, ""),
+        (Bias, "bias."),
+        (Rotary, "rotary."),
+        (Feedback, "feedback."),
+        (Thalamus, "thalamus."),
+    ],
 )
 def test_every_field_is_listed_with_its_default(kind, prefix):
     text = (ROOT / "docs" / "specs.md").read_text(encoding="utf-8").partition("## Weights")[0]

@@ -11,7 +11,6 @@ from tests.backends.brian2.simulation import second_example
 from tests.cases import LIVING as FEEDBACK
 from tests.conformance.in_time import DT, LIVING, excitation_and_inhibition
 from tests.conformance.test_backends import expected_output, relative_error
-from tests.covering import first
 
 #: Each simulator, its options, and how far it may be from the loop, of the largest rate.
 NEAR = {"brian2": ({"dt": DT}, 1e-11)}
@@ -65,7 +64,8 @@ def test_simulators_do_what_loops_do(name, case, prospective):
         assert parts_of(rates, course) < near
 
 
-@pytest.mark.parametrize("case", first(1, FEEDBACK))
+@pytest.mark.full
+@pytest.mark.parametrize("case", FEEDBACK)
 def test_softmax_by_feedback_comes_to_rest(case):
     """Each simulator settles to softmax within what it states, on cells that are prospective."""
     circuit, example = lower(case.spec, case.weights), second_example(case)

@@ -39,7 +39,7 @@ def test_rest_is_softmax(case):
         assert all(rates[name].max() <= 1 + 1e-12 for name in normed & rates.keys())
 
 
-@pytest.mark.parametrize("case", first(5, FEEDBACK[:: len(FEEDBACK) // 5] + FEEDBACK))
+@pytest.mark.parametrize("case", first(4, FEEDBACK[:: len(FEEDBACK) // 5] + FEEDBACK))
 def test_it_comes_to_rest(case):
     """Prospective cells, from far above all scores on: never above 1 on the way, and softmax to 1e-9.
 
@@ -71,8 +71,8 @@ def started(rate, start, **more):
     return lower(spec, random_weights(spec, 3)), random_weights(spec, 3)
 
 
-@pytest.mark.parametrize("start", [-50.0, 0.0, 20.0, 50.0])
-@pytest.mark.parametrize("part", [0.05, 0.5, 0.9])
+@pytest.mark.parametrize("start", first(3, [-50.0, 20.0, 50.0, 0.0]))
+@pytest.mark.parametrize("part", first(2, [0.9, 0.05, 0.5]))
 def test_step_sizes_and_far_starts(part, start):
     """A pool hears of its own rate two steps later, λ² - λ + rate dt = 0: it settles while rate · dt < 1."""
     circuit, weights = started(part / 0.5, start)

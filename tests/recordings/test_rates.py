@@ -9,6 +9,7 @@ import pytest
 from cortico.backends import get_backend
 from cortico.backends.recordings import taken_out
 from tests.backends.simulators import NENGO, NEST, NEURON, load_neuron, values_of
+from tests.covering import first
 from tests.recordings.circuits import W, X, pair, triangle
 
 DT, TAU, STEPS = 0.5, 10.0, 40
@@ -58,13 +59,13 @@ SIMULATORS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "options", "first", "expected"), SIMULATORS)
-@pytest.mark.parametrize("every", [1, 4])
-def test_rates_are_those_of_a_loop_by_hand(name, options, first, expected, every):
+@pytest.mark.parametrize(("name", "options", "begins", "expected"), SIMULATORS)
+@pytest.mark.parametrize("every", first(1, [4, 1]))
+def test_rates_are_those_of_a_loop_by_hand(name, options, begins, expected, every):
     options = options | {"dt": DT, "monitor": "all"}
     options |= {"record_ms": every * DT} if every > 1 else {}
     found = record(name, pair(), {"x": X}, **options)[1]
-    steps = np.arange(first * every, STEPS + 1, every)
+    steps = np.arange(begins * every, STEPS + 1, every)
     assert found.rates.interval == every * DT and found.populations == ("core", "relay")
     np.testing.assert_allclose(found.rates.times[: len(steps)], steps * DT, rtol=1e-12)
     for population, rates in zip(("core", "relay"), expected, strict=True):
@@ -89,7 +90,7 @@ def test_cells_have_their_names_where_axes_tied_by_a_bound_stand_apart(name):
     assert np.isnan(whole[0, :, 1]).all() and np.isfinite(whole[3]).all()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_what_is_recorded_changes_no_output():
     """Random numbers of spiking networks are drawn as without."""
     inputs = {"x": X}
