@@ -8,6 +8,8 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from cortico.backends.cells.backend import CellBackend
+from cortico.backends.cells.timed import is_timed
+from cortico.backends.nengo.in_time import InTime
 from cortico.backends.nengo.options import Options
 from cortico.ir import Circuit
 
@@ -24,6 +26,21 @@ class NengoBackend(CellBackend[Options]):
     step_ms = "1000 * dt"
     template = "cortico.backends.nengo.template"
     Options = Options
+
+    in_time = True
+
+    def unsupported(self, circuit: Circuit) -> list[str]:
+        if is_timed(circuit, self.options):
+            return InTime(self.options).unsupported(circuit)
+        if not self.options.spiking and self.options.dt != Options.dt:
+            lost = ["option dt, which is for neurons=lif and for models that run in time"]
+            return [*lost, *super().unsupported(circuit)]
+        return super().unsupported(circuit)
+
+    def source(self, circuit: Circuit) -> str:
+        if is_timed(circuit, self.options):
+            return InTime(self.options).source(circuit)
+        return super().source(circuit)
 
     def steps(self, circuit: Circuit) -> int | None:
         """One where it is exact."""

@@ -17,7 +17,8 @@ class Options(TimedOptions):
 
     `neurons="direct"` computes exactly, in one step. `"lif"` represents the compartments of each cell by
     `neurons_per_dimension` leaky integrate-and-fire neurons a compartment, whose synapses decay in
-    `synapse`, runs for `time` and averages over the second half. The other options are those of `"lif"`.
+    `synapse`, runs for `time` and averages over the second half. The other options are those of `"lif"`, and `dt` that of
+    models that run in time, too.
     """
 
     owner = "backend nengo"
@@ -32,7 +33,7 @@ class Options(TimedOptions):
     time: Annotated[
         float, number(1e-3, 1e4), _SPIKING, Help("time to run spiking neurons, in s")
     ] = 1.0
-    dt: Annotated[float, number(1e-6, 0.1), _SPIKING, Help("time step in s")] = 0.001
+    dt: Annotated[float, number(1e-6, 0.1), Help("time step in s")] = 0.001
     seed: Annotated[int, whole(0, 2**31 - 1), _SPIKING, Help("seed of the neurons")] = 0
 
     @property

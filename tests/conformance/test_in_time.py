@@ -13,7 +13,7 @@ from tests.conformance.in_time import DT, LIVING, excitation_and_inhibition
 from tests.conformance.test_backends import expected_output, relative_error
 
 #: Each simulator, its options, and how far it may be from the loop, of the largest rate.
-NEAR = {"brian2": ({"dt": DT}, 1e-11)}
+NEAR = {"brian2": ({"dt": DT}, 1e-11), "nengo": ({"dt": DT / 1e3}, 1e-11)}
 
 #: The circuits as they are meant, and each with the other kind of cells.
 CASES = [
@@ -71,5 +71,5 @@ def test_softmax_by_feedback_comes_to_rest(case):
     circuit, example = lower(case.spec, case.weights), second_example(case)
     for name in NEAR:
         pytest.importorskip(name)
-        found = get_backend(name, prospective=True, dt=0.1).run(circuit, example)["y"]
+        found = get_backend(name, prospective=True, **NEAR[name][0]).run(circuit, example)["y"]
         assert relative_error(found, expected_output(case)[1]) < 1e-9

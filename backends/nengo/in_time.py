@@ -1,0 +1,39 @@
+"""Nengo models that run in time: loops through delays, cells that integrate, streams of stimuli."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cortico.backends.cells.backend import CellBackend
+from cortico.backends.cells.coder import Coder
+from cortico.backends.cells.script import dendrites, time_constant
+from cortico.backends.nengo.options import Options
+from cortico.ir import Circuit, Population
+
+
+class InTime(CellBackend[Options]):
+    """Writes the script of a model that runs in time."""
+
+    name = "nengo"
+    summary = "a Nengo model that runs in time"
+    title = "Nengo"
+    lacks = "which NumPy does not have"
+    step_ms = "1000 * dt"
+    template_in_time = "cortico.backends.nengo.template_in_time"
+    Options = Options
+    physiology = True
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+
+    def arguments(self) -> dict[str, object]:
+        return {"dt": self.options.dt}
+
+    def cell(self, coder: Coder, population: Population) -> Iterator[str]:
+        yield time_constant(population)
+        yield from dendrites(coder, population)
+
+    def unsupported(self, circuit: Circuit) -> list[str]:
+        spiking = ["neurons=lif, which models that run in time do not have"] * self.options.spiking
+        return [*spiking, *super().unsupported(circuit)]
