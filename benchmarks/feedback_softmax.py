@@ -158,6 +158,7 @@ def _found(row: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> int:
+    """Measure each setting; its table goes to the page."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     rows = []
     for setting in settings():

@@ -10,18 +10,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from cortico.backends.annarchy.neurons import (
-    arguments,
-    definitions,
-    neuron_types,
-    with_plain_names,
-)
+from cortico.backends.annarchy.neurons import NeuronTypes, with_plain_names
 from cortico.backends.annarchy.options import Options
 from cortico.backends.annarchy.running import require_annarchy, run_script
 from cortico.backends.cells.backend import CellBackend
 from cortico.backends.cells.coder import Coder
 from cortico.backends.cells.script import drive, time_constant
 from cortico.backends.cells.start import slowest, steps_to_settle
+from cortico.backends.cells.timed import is_timed
 from cortico.ir import Circuit, Population
 from cortico.ir.analysis.inputs import Arrays
 
@@ -37,6 +33,8 @@ class AnnarchyBackend(CellBackend[Options]):
     lacks = "which networks of ANNarchy do not settle to"
     exponentials = ("SILENT", "np.finfo(float).max")
     template = "cortico.backends.annarchy.template"
+    template_in_time = "cortico.backends.annarchy.template_in_time"
+    in_time = True
     Options = Options
     physiology = reuses = settles_by_depth = waits = True
 
@@ -48,13 +46,16 @@ class AnnarchyBackend(CellBackend[Options]):
             'parser.add_argument("--folder", default=".", help="where ANNarchy makes its folder")\n'
         )
 
+    def types(self, circuit: Circuit) -> NeuronTypes:
+        timed = is_timed(circuit, self.options)
+        return NeuronTypes(circuit, timed, timed and self.options.prospective)
+
     def values(self, circuit: Circuit) -> str:
-        return definitions(circuit)
+        return self.types(circuit).definitions()
 
     def cell(self, coder: Coder, population: Population) -> Iterator[str]:
         """The type of the neurons, their time constant, what drives each compartment from outside."""
-        circuit = coder.circuit
-        yield f"neuron={neuron_types(circuit)[arguments(circuit, population)]}"
+        yield f"neuron={self.types(coder.circuit).name(population)}"
         yield time_constant(population)
         for compartment in population.compartments:
             if compartment.drive:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keyword
 import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 from cortico.backends.cells.script import normalised_first
 from cortico.backends.cells.start import in_order
@@ -23,26 +25,58 @@ def _plain(name: str) -> str:
     return f"{name}_" if keyword.iskeyword(name.rstrip("_")) else name
 
 
-def neuron_types(circuit: Circuit) -> dict[str, str]:
-    """Equations to the name of their type, that of the first population that has them."""
-    names: dict[str, str] = {}
-    for population in circuit.order:
-        names.setdefault(arguments(circuit, population), f"{population.name}_neuron")
-    return names
+@dataclass(frozen=True)
+class NeuronTypes:
+    """The types of a circuit's neurons.
 
+    In a network that runs in time (`in_time`) cells do not wait for others, and `prospective` ones hand on r + tau dr/dt.
+    """
 
-def definitions(circuit: Circuit) -> str:
-    """Code that defines the types."""
-    found = neuron_types(circuit).items()
-    return "\n\n".join(f"{name} = ann.Neuron(\n{given})" for given, name in found) + "\n"
+    circuit: Circuit
+    in_time: bool = False
+    prospective: bool = False
 
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Equations to the name of their type, that of the first population that has them."""
+        names: dict[str, str] = {}
+        for population in self.circuit.order_in_time:
+            names.setdefault(self.arguments(population), f"{population.name}_neuron")
+        return names
 
-def arguments(circuit: Circuit, population: Population) -> str:
-    """Arguments of `ann.Neuron`: parameters, and equations to which the rate r is the answer."""
-    driven = [f"{c.name}_drive = 0.0" for c in population.compartments if c.drive]
-    waits = ["onset = 0.0"] * in_order(circuit)
-    parameters = _block("parameters", ["tau = 10.0 : population", *waits, *driven])
-    return parameters + _block("equations", _equations(circuit, population))
+    def name(self, population: Population) -> str:
+        return self.names[self.arguments(population)]
+
+    def definitions(self) -> str:
+        """Code that defines the types."""
+        found = self.names.items()
+        return "\n\n".join(f"{name} = ann.Neuron(\n{given})" for given, name in found) + "\n"
+
+    def arguments(self, population: Population) -> str:
+        """Arguments of `ann.Neuron`: parameters, and equations to which the rate r is the answer."""
+        driven = [f"{c.name}_drive = 0.0" for c in population.compartments if c.drive]
+        waits = ["onset = 0.0"] * self.waits
+        parameters = _block("parameters", ["tau = 10.0 : population", *waits, *driven])
+        return parameters + _block("equations", self._equations(population))
+
+    @property
+    def waits(self) -> bool:
+        return in_order(self.circuit) and not self.in_time
+
+    def _equations(self, population: Population) -> Iterator[str]:
+        """What is divided, the goal of the rate where that waits for others, and how the rate moves."""
+        *ratios, goal = _goal(self.circuit, population)
+        yield from ratios
+        if self.waits:
+            yield f"goal = if t < onset: 0.0 else: {goal}"
+            goal = "goal"
+        if population.integrates:
+            pace = population.integrates
+            yield f"dr/dt = {pace.rate!r} * {_factor(goal)} : explicit, init={pace.start!r}"
+        elif self.prospective:
+            yield f"r = {goal}"
+        else:
+            yield f"tau * dr/dt + r = {goal} : exponential"
 
 
 def _block(name: str, lines: list[str] | Iterator[str]) -> str:
@@ -50,8 +84,8 @@ def _block(name: str, lines: list[str] | Iterator[str]) -> str:
     return f'    {name}="""\n{text}\n    """,\n'
 
 
-def _equations(circuit: Circuit, population: Population) -> Iterator[str]:
-    """`tau * dr/dt + r = …`, and before it what is divided: ANNarchy has no x / 0 that is 0."""
+def _goal(circuit: Circuit, population: Population) -> Iterator[str]:
+    """What the rate goes to, and before it what is divided: ANNarchy has no x / 0 that is 0."""
     compartments = normalised_first(circuit, population)
     factors = [_sum(circuit, population, c) for c in compartments if not _divides(c)]
     for number, compartment in enumerate(filter(_divides, compartments)):
@@ -63,11 +97,7 @@ def _equations(circuit: Circuit, population: Population) -> Iterator[str]:
     product = factors[0] if len(factors) == 1 else " * ".join(map(_factor, factors))
     transfer = TRANSFERS[population.transfer].annarchy
     assert transfer is not None, "the backend refuses such a circuit"
-    goal = transfer.format(x=product)
-    if in_order(circuit):
-        yield f"goal = if t < onset: 0.0 else: {goal}"
-        goal = "goal"
-    yield f"tau * dr/dt + r = {goal} : exponential"
+    yield transfer.format(x=product)
 
 
 def _divides(compartment: Compartment) -> bool:

@@ -171,7 +171,7 @@ class CellBackend(ScriptBackend[Kind]):
     presentations compartments store (`stores`), synapses whether they are `stored`, and
     `settle_each(presentations)` gives the rates at the end of each, and which cells are there.
 
-    `template_in_time` is such a module for networks that run in time: what its `Network` does is told in
+    `template_in_time` is such a module for networks that run in time: what its `NetworkInTime` does is told in
     `cortico.backends.cells.template_in_time`, and there is no {chain}.
     """
 

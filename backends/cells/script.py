@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from cortico.backends.cells.backend import CellBackend
 
 #: What scripts in time may carry beside the template of a simulator.
-IN_TIME = ("cortico.backends.cells.template_in_time",)
+IN_TIME = (
+    "cortico.backends.cells.template_in_time",
+    "cortico.backends.recordings.template_in_time",
+)
 
 
 def emit_cell_script(circuit: Circuit, engine: CellBackend[Any]) -> str:
@@ -113,7 +116,10 @@ def _simulate(coder: Coder, engine: CellBackend[Any], chain: int) -> str:
 def _new_network(engine: CellBackend[Any]) -> str:
     names = [*engine.arguments(), *engine.times()]
     made = [*(f"{name}={name}" for name in names), f"prospective={engine.options.prospective}"]
-    body = ['"""The network, which has no cells yet."""', *called("return Network(", made, ")")]
+    body = [
+        '"""The network, which has no cells yet."""',
+        *called("return NetworkInTime(", made, ")"),
+    ]
     return function("new_network", "".join(f"    {name},\n" for name in names), body)
 
 

@@ -1,6 +1,6 @@
 """What scripts of networks that run in time have in common: `cortico.backends.linking` copies what is used.
 
-A template of a simulator has a class `Network(…, duration, token_ms, prospective)`, used as
+A template of a simulator has a class `NetworkInTime(…, duration, token_ms, prospective)`, used as
 
     numbers = network.population("core", h, i, …, integrates=(rate, start))
     network.connect(core[h, i], reticular[h], "basal", w, delay=steps)

@@ -20,18 +20,17 @@ import numpy as np
 
 from cortico.backends.cells.template import by_cell, numbered
 from cortico.backends.cells.template_in_time import Rest, require_finite, steps_of_run
-from cortico.backends.recordings.template import recorded_rates
 
 TOLERANCE = 1e-9  # of the largest rate of a population, by which nothing moves that is at rest
 TRANSFERS: Any = ...  # transfer function to a function of NumPy
 
 
-class Network:
+class NetworkInTime:
     """The cells and synapses of the circuit; the Nengo model is made when it first runs."""
 
     def __init__(self, dt, duration, token_ms, prospective):
-        self.steps = steps_of_run(duration, token_ms, 1000 * dt)
-        self.dt, self.prospective = dt, prospective
+        self.dt, self.dt_ms, self.prospective = dt, 1000 * dt, prospective
+        self.steps = steps_of_run(duration, token_ms, self.dt_ms)
         self.numbers, self.cells, self.synapses, self.size = {}, {}, [], 0
         self.simulator: Any = None
         self.watchers = []
@@ -55,7 +54,7 @@ class Network:
                 divides = np.array([part in divide for part in drives])
                 move = Integrated(*integrates) if integrates else Lagging(tau, self.prospective)
                 self.cells[name] = Cells(
-                    self.size, count, list(drives), divides, transfer, move, 1000 * self.dt
+                    self.size, count, list(drives), divides, transfer, move, self.dt_ms
                 )
             self.size += count
         if name in self.cells:
@@ -105,19 +104,23 @@ class Network:
             self.make()
         delay = max((delay for *_, delay in self.synapses), default=1)
         tau = max((cells.move.tau for cells in self.cells.values()), default=0)
-        rest, done = Rest(TOLERANCE, delay, tau, 1000 * self.dt), 0
+        rest, done = Rest(TOLERANCE, delay, tau, self.dt_ms), 0
         while self.cells and (self.steps is None or done < self.steps):
             for watch in self.watchers:
                 watch(done)
             self.simulator.step()
             done += 1
-            if self.steps is None and rest.has_come(done, self.rates()):
+            if self.steps is None and rest.has_come(done, self.by_name()):
                 break
-        rates = self.rates()
+        rates = self.by_name()
         require_finite(rates)
         return np.concatenate([*rates.values(), [0.0]])
 
-    def rates(self):
+    def handed(self):
+        """The first cell of each population, and what its cells hand on now."""
+        return {name: (cells.first, cells.handed) for name, cells in self.cells.items()}
+
+    def by_name(self):
         """What the cells of each population hand on now."""
         return {name: cells.handed for name, cells in self.cells.items()}
 
@@ -194,28 +197,3 @@ class Delay(nengo.synapses.Synapse):
             return arrives
 
         return step
-
-
-class Recorder:
-    """Records what chosen cells hand on, each so many ms, from the start on."""
-
-    def __init__(self, network, interval, rates, spikes):
-        self.network, self.interval, self.rates = network, interval, rates
-        self.every = round(interval / (1000 * network.dt))
-        self.times, self.courses = [], {name: [] for name in rates}
-        network.watchers.append(self.watch)
-
-    def watch(self, step):
-        """Keep the rates after so many steps, if it is time."""
-        if step % self.every:
-            return
-        self.times.append(step * 1000 * self.network.dt)
-        for name, (_, numbers) in self.rates.items():
-            cells = self.network.cells.get(name)
-            if cells is not None:
-                self.courses[name].append(cells.handed[numbers - cells.first])
-
-    def arrays(self):
-        """What was recorded, by name."""
-        rates = {name: np.array(course) for name, course in self.courses.items() if course}
-        return recorded_rates(self.times, self.interval, rates, self.rates)

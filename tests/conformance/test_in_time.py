@@ -13,7 +13,11 @@ from tests.conformance.in_time import DT, LIVING, excitation_and_inhibition
 from tests.conformance.test_backends import expected_output, relative_error
 
 #: Each simulator, its options, and how far it may be from the loop, of the largest rate.
-NEAR = {"brian2": ({"dt": DT}, 1e-11), "nengo": ({"dt": DT / 1e3}, 1e-11)}
+NEAR = {
+    "brian2": ({"dt": DT}, 1e-11),
+    "nengo": ({"dt": DT / 1e3}, 1e-11),
+    "annarchy": ({"dt": DT}, 1e-11),
+}
 
 #: The circuits as they are meant, and each with the other kind of cells.
 CASES = [
@@ -50,7 +54,7 @@ def test_the_pair_oscillates():
 @pytest.mark.parametrize(("case", "prospective"), CASES)
 def test_simulators_do_what_loops_do(name, case, prospective):
     options, near = NEAR[name]
-    pytest.importorskip(name)
+    pytest.importorskip(name.replace("annarchy", "ANNarchy"))
     streams = "token_ms" in case.options
     recorded = {} if streams else {"monitor": "out"}
     told = {**case.options, **options, **recorded, "prospective": prospective}
@@ -70,6 +74,6 @@ def test_softmax_by_feedback_comes_to_rest(case):
     """Each simulator settles to softmax within what it states, on cells that are prospective."""
     circuit, example = lower(case.spec, case.weights), second_example(case)
     for name in NEAR:
-        pytest.importorskip(name)
+        pytest.importorskip(name.replace("annarchy", "ANNarchy"))
         found = get_backend(name, prospective=True, **NEAR[name][0]).run(circuit, example)["y"]
         assert relative_error(found, expected_output(case)[1]) < 1e-9

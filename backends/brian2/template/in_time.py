@@ -15,8 +15,7 @@ Rates have no unit: they are relative to a baseline and may be negative.
 from typing import Any
 
 import numpy as np
-from brian2 import Network as BrianNetwork
-from brian2 import NetworkOperation, NeuronGroup, StateMonitor, Synapses, linked_var, ms
+from brian2 import Network, NetworkOperation, NeuronGroup, StateMonitor, Synapses, linked_var, ms
 
 from cortico.backends.brian2.template.network import connect, error_function, prepare, start
 from cortico.backends.cells.template import by_cell, numbered
@@ -26,7 +25,7 @@ from cortico.backends.recordings.template import recorded_rates
 TRANSFERS: Any = ...  # transfer function to its text in Brian2's language
 
 
-class Network:
+class NetworkInTime:
     """The cells and synapses of a circuit; Brian2's objects are made when it first runs."""
 
     def __init__(self, target, method, dt, tau, tolerance, duration, token_ms, prospective):
@@ -94,7 +93,7 @@ class Network:
             objects += cells.make(self.method)
         for cells in self.cells.values():
             objects += cells.wire()
-        self.made = BrianNetwork(objects)
+        self.made = Network(objects)
         for watch in self.watchers:
             self.made.add(watch())
 
