@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from cortico.backends.cells.backend import CellBackend
 from cortico.backends.cells.coder import Coder
 from cortico.backends.cells.script import dendrites, time_constant
-from cortico.backends.nengo.options import Options
+from cortico.backends.nengo import options as nengo
 from cortico.ir import Circuit, Population
 
 
-class InTime(CellBackend[Options]):
+class InTime(CellBackend[nengo.Options]):
     """Writes the script of a model that runs in time."""
 
     name = "nengo"
@@ -20,10 +20,10 @@ class InTime(CellBackend[Options]):
     lacks = "which NumPy does not have"
     step_ms = "1000 * dt"
     template_in_time = "cortico.backends.nengo.template_in_time"
-    Options = Options
+    Options = nengo.Options
     physiology = True
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: nengo.Options) -> None:
         super().__init__()
         self.options = options
 

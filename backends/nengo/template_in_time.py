@@ -132,6 +132,7 @@ class Cells:
         self.first, self.count, self.parts, self.divides = first, count, parts, divides
         self.transfer, self.move, self.dt = transfer, move, dt
         self.r = self.handed = np.full(count, move.start)
+        self.drives = np.zeros((count, len(parts)))
         self.rests = 0.0  # what is heard of cells that are where they start, which Nengo's synapses leave out
 
     def step(self, t, currents):
@@ -171,7 +172,7 @@ class Integrated:
         return r, r
 
 
-class Delay(nengo.synapses.Synapse):
+class Delay(nengo.synapses.Synapse):  # type: ignore[misc]
     """Hands on what it heard `steps` before; one of them is Nengo's own."""
 
     steps = nengo.params.IntParam("steps", low=1)

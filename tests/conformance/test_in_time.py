@@ -50,7 +50,10 @@ def test_the_pair_oscillates():
     assert run_in_time(pair.circuit, pair.inputs, duration=400.0).ending is Ending.OSCILLATES
 
 
-@pytest.mark.parametrize("name", NEAR)
+@pytest.mark.parametrize(
+    "name",
+    ["brian2", "nengo", pytest.param("annarchy", marks=pytest.mark.full)],  # which is compiled
+)
 @pytest.mark.parametrize(("case", "prospective"), CASES)
 def test_simulators_do_what_loops_do(name, case, prospective):
     options, near = NEAR[name]
