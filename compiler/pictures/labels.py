@@ -66,6 +66,8 @@ def _indices(circuit: Circuit, population: Population) -> str:
     text = f"[{', '.join(population.axes)}]"
     if population.transfer != "identity":
         text += f" {population.transfer}"
+    if population.integrates:
+        text += " integrates"
     outputs = [o.name for o in circuit.outputs if o.source.name == population.name]
     return f"{text} → {', '.join(outputs)}" if outputs else text
 

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     DRIVER = "driver"
     GAIN = "gain"
     INHIBITION = "inhibition"
+    SUBTRACTION = "subtraction"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ LINES: Mapping[Kind, Line] = MappingProxyType(
         Kind.DRIVER: Line("#0072b2", (), "driver: basal, soma or relay"),
         Kind.GAIN: Line("#d55e00", (5, 2.5), "gain: apical, multiplies"),
         Kind.INHIBITION: Line("#a0457b", (1.5, 2.5), "inhibition: divides"),
+        Kind.SUBTRACTION: Line("#a0457b", (1.5, 2.5), "inhibition: subtracts"),
     }
 )
 
@@ -47,11 +49,12 @@ _GAIN = ("apical", "tuft")
 
 
 def kind_of(circuit: Circuit, projection: Projection) -> Kind:
-    """Inhibition where cells are inhibitory or the compartment divides; gain on apical dendrites."""
+    """Inhibition where the compartment divides, or cells are inhibitory; gain on apical dendrites."""
     compartment = circuit.population(projection.post).compartment(projection.compartment)
-    inhibitory = circuit.population(projection.pre).cell_class.inhibitory
-    if inhibitory or compartment.effect is Effect.DIVIDES:
+    if compartment.effect is Effect.DIVIDES:
         return Kind.INHIBITION
+    if circuit.population(projection.pre).cell_class.inhibitory:
+        return Kind.SUBTRACTION
     return Kind.GAIN if on_top(projection.compartment) else Kind.DRIVER
 
 

@@ -18,12 +18,20 @@ def wire(points: Sequence[Point], kind: Kind) -> Iterator[Mark]:
     """An axon through `points` that ends at the last one as its kind does."""
     look = LINES[kind]
     end, direction = points[-1], _direction(points[-2], points[-1])
-    length = 2 * 2.6 if kind is Kind.INHIBITION else _ARROW[0]
+    inhibits = kind in (Kind.INHIBITION, Kind.SUBTRACTION)
+    length = 2 * 2.6 if inhibits else _ARROW[0]
     neck = (end[0] - length * direction[0], end[1] - length * direction[1])
     yield stem((*points[:-1], neck), kind)
-    if kind is Kind.INHIBITION:
+    if inhibits:
         centre = (end[0] - 2.6 * direction[0], end[1] - 2.6 * direction[1])
-        yield Disc(centre, 2.6, look.colour)
+        hollow = kind is Kind.SUBTRACTION
+        yield Disc(
+            centre,
+            2.1 if hollow else 2.6,
+            PAPER if hollow else look.colour,
+            look.colour,
+            1.0 * hollow,
+        )
     else:
         fill = look.colour if kind is Kind.DRIVER else PAPER
         yield Shape(_arrow(end, direction), look.colour, 1.0, fill=fill)

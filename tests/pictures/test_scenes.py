@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from cortico import AttentionSpec, lower
 from cortico.ir import Effect
 from cortico.pictures import SCENES
 from cortico.pictures.areas import MOST_AREAS
@@ -151,6 +152,9 @@ def test_kinds_of_pathways():
     onto = {p.name: kind_of(excitatory, p) for p in excitatory.projections}
     assert onto["onto_veto"] is Kind.INHIBITION  # divides, though relay cells excite
     assert onto["onto_tuft"] is Kind.GAIN and onto["gating"] is Kind.INHIBITION
+    feedback = lower(AttentionSpec(model=4, normalisation="feedback"))
+    onto = {(p.pre, p.post): kind_of(feedback, p) for p in feedback.projections}
+    assert onto["pool", "mask"] is Kind.SUBTRACTION and onto["mask", "pool"] is Kind.DRIVER
 
 
 # ---- areas ---------------------------------------------------------------------------------------
