@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cortico.ir.analysis import once
-from cortico.ir.analysis.signs import Signs
+from cortico.ir.analysis.firing import Firing, constant_above_0
 from cortico.ir.analysis.softmax import ShiftGroup, scaling_degrees
 from cortico.ir.circuit import Circuit
 from cortico.ir.errors import CircuitError, clipped, named
@@ -98,7 +98,20 @@ def feedback_loops(circuit: Circuit) -> list[Feedback]:
             f"circuit {named(circuit.name)} has a loop whose rest is not known in closed form: "
             f"{_loop(circuit)}"
         ) from None
-    return [_feedback(circuit, plain, pool, members[pool.name]) for pool in pools]
+    loops = [_feedback(circuit, plain, pool, members[pool.name]) for pool in pools]
+    _require_apart(circuit, loops)
+    return loops
+
+
+def _require_apart(circuit: Circuit, loops: list[Feedback]) -> None:
+    """CircuitError for loops that share cells: neither rests where it would alone."""
+    pool_of: dict[str, str] = {}
+    for loop in loops:
+        for name in loop.between:
+            other = pool_of.setdefault(name, loop.pool)
+            if other != loop.pool:
+                problem = f"{name} is in its loop, and in that of {other}"
+                raise _unknown(circuit.population(loop.pool), problem)
 
 
 def opened(circuit: Circuit, loops: list[Feedback]) -> Circuit:
@@ -133,7 +146,8 @@ def _members(circuit: Circuit, pool: Population) -> tuple[str, ...]:
         if not _subtracts(pool, projection, cells):
             continue
         found.append(cells.name)
-    if not found or len(set(found)) < len(found):
+    heard = [p.post for p in circuit.projections_from(pool.name) if p.post in found]
+    if not found or len(set(found)) < len(heard):
         raise _unknown(pool, "expected exponential cells that hear it once each, with weight -1")
     return tuple(found)
 
@@ -172,21 +186,28 @@ def _feedback(
     among = [*leading_to(plain, [pool.name])]
     if scaling_degrees(plain, group, among).get(pool.name) != 1:
         raise _unknown(pool, "what it hears is not their sum, each as often as it fires")
-    if pool.name not in Signs(plain).positive:
+    firing = Firing(plain)
+    if pool.name not in firing.signs.positive:
         raise _unknown(pool, "what it hears may be negative")
-    if others and not _is_there(circuit, pool, others, between):
+    if others and not _is_there(circuit, firing, pool, others, between):
         raise _unknown(
             pool, f"{', '.join(c.name for c in others)} do not say whether it hears anything"
         )
+    if not others and pool.name not in firing.names:
+        raise _unknown(pool, "it may hear nothing, and would never rest")
     return Feedback(pool.name, members, between)
 
 
 def _is_there(
-    circuit: Circuit, pool: Population, others: list[Compartment], between: tuple[str, ...]
+    circuit: Circuit,
+    firing: Firing,
+    pool: Population,
+    others: list[Compartment],
+    between: tuple[str, ...],
 ) -> bool:
     """Whether two compartments are 1 where a pool hears something, and 0 where all that it hears is gated away.
 
-    Both hear what gates the cells that it hears, at the same places, and one divides by it.
+    Both hear what gates the cells that it hears, at the same places, and one divides by it. What is gated fires.
     """
     effects = [c.effect for c in others]
     if effects != [Effect.MULTIPLIES, Effect.DIVIDES] or any(c.drive for c in others):
@@ -195,20 +216,28 @@ def _is_there(
     counts = [circuit.projections_onto(pool.name, c.name) for c in others]
     if [len(heard), *map(len, counts)] != [1, 1, 1]:
         return False
-    gated = heard[0].pre
-    gates = [p for p in circuit.projections_onto(gated) if p.pre not in between]
-    parts = len(circuit.population(gated).compartments)
-    where = set(circuit.synapse_domain(heard[0]))
-    return (
-        len(gates) == 1
-        and len(circuit.projections_onto(gated)) == parts == 2
-        and not heard[0].at
-        and all(
-            (count.pre, count.weight, count.at) == (gates[0].pre, gates[0].weight, gates[0].at)
-            and set(circuit.synapse_domain(count)) == where
-            for (count,) in counts
-        )
+    gate = _gate_of(circuit, firing, heard[0].pre, between)
+    if gate is None or heard[0].at or not constant_above_0(heard[0].weight):
+        return False
+    where = circuit.synapse_domain(heard[0])
+    return circuit.synapse_domain(gate) == where and all(
+        (count.pre, count.weight, count.at) == (gate.pre, gate.weight, gate.at)
+        and circuit.synapse_domain(count) == where
+        for (count,) in counts
     )
+
+
+def _gate_of(
+    circuit: Circuit, firing: Firing, gated: str, between: tuple[str, ...]
+) -> Projection | None:
+    """What gates cells that are a product of two: one of a loop, which surely fires, and the gate."""
+    onto, parts = circuit.projections_onto(gated), circuit.population(gated).compartments
+    if len(onto) != 2 or {p.compartment for p in onto} != {c.name for c in parts}:
+        return None
+    gates = [p for p in onto if p.pre not in between]
+    fires = all(firing.is_heard(p) for p in onto if p not in gates)
+    alone = len(parts) == 2 and not any(c.drive for c in parts)
+    return gates[0] if len(gates) == 1 and fires and alone else None
 
 
 # ---- what it is at rest ---------------------------------------------------------------------------
