@@ -18,6 +18,7 @@ from cortico.verify.recheck.forms import EMITTED, Each, Table, fit, printable, r
 from cortico.verify.recheck.models import ModelCertificate
 from cortico.verify.recheck.placing import frequencies, placed
 from cortico.verify.recheck.report import WRONG, Finding, Report, attempt
+from cortico.verify.recheck.resting import rest_findings
 from cortico.verify.recheck.text import UnableError, require
 from cortico.verify.recheck.textbook import Textbook
 from cortico.verify.recheck.world import ALL, Chance
@@ -97,7 +98,11 @@ class Certificate:
         self.folder, self.given = folder, weights
         first = attempt(ATTENTION, computes, self.book, self.chance)
         passes = [self.chain.of_pass(name, steps) for name, steps in self.chain.passes]
-        own = {ATTENTION: first, LAYOUT: attempt(LAYOUT, self.layout)}
+        own = {
+            ATTENTION: first,
+            LAYOUT: attempt(LAYOUT, self.layout),
+            **rest_findings(self.chain.circuits[-1], self.chance),
+        }
         found = check_claims(self.certificate["claims"], own, passes, BELIEVED)
         if folder is not None:
             found += self.files(folder)

@@ -88,6 +88,10 @@ class Run:
             ]
             if not odd or len(sums) != 1:
                 raise UnableError(f"where {name} is at rest is not known")
+            terms = [term for term in compartments[sums[0]][1] if term[0]]
+            require(
+                all(map(self.adds, terms)), f"the sum of {name} may be negative, and has no rest"
+            )
             free = Run(self.circuit, self.world, self.tensors)
             free.freed = {**self.freed, name: self.contract([], axes, level)}
             found = free.driven(name, sums[0]) + 1
@@ -100,6 +104,16 @@ class Run:
                 )
             require(not (rest % self.world.primes[0]).any(), f"{name} has no rest")
         return self.freed[name]
+
+    def adds(self, term: Any) -> bool:
+        """Whether a term is surely not negative; it is no sum of residues that could tell."""
+        pre, w, _, _ = term
+        gates = self.circuit.inputs.get(w.tensor) if w.tensor else True
+        if w.factor <= 0 or not gates:
+            return False
+        _, transfer, _, compartments = self.circuit.populations.get(pre, ((), "exp", (), {}))
+        inside = [each for _, terms in compartments.values() for each in terms]
+        return transfer == "exp" or (transfer is None and all(map(self.adds, inside)))
 
     def driven(self, name: str, compartment: str) -> Array:
         """The current of a compartment."""

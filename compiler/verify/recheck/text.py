@@ -32,7 +32,7 @@ LINES = {
     r"(?: integrates (\S+) per ms(?: from (\S+))?)?(?: where (.+))?",
     "compartment": r"  (\w+) (multiplies|divides)(?: (.+))?",
     "projection": r"projection \w+ (\w+)(?:\[([\w, ]*)\])? -> (\w+)\.(\w+) weight (.+?)"
-    r"(?: delay \S+ (?:ms|steps))?(?: where (.+))?",
+    r"( delay \S+ (?:ms|steps))?(?: where (.+))?",
     "output": r"output (\w+) = (\w+)\[([\w, ]*)\]",
 }
 NUMBER = r"-?\d{1,400}(?:\.\d{1,400})?(?:e[-+]?\d{1,3})?|-?\d{1,400}/[1-9]\d{0,400}"
@@ -85,7 +85,7 @@ def parse(text: str) -> SimpleNamespace:
     """A circuit. Populations hold their compartments, and these the terms that they add up."""
     require(len(text) <= LONGEST, f"a circuit of {len(text)} characters is too long")
     c = SimpleNamespace(axes={}, columns=[], shapes={}, inputs={}, stored={}, formulas={})
-    c.populations, c.outputs, c.integrating, last = {}, {}, set[str](), ""
+    c.populations, c.outputs, c.integrating, c.delayed, last = {}, {}, set[str](), False, ""
     for line in text.split("\n"):
         require(len(line) <= LONGEST_LINE, f"a line of {len(line)} characters is too long")
         fits = [k for k, form in LINES.items() if re.fullmatch(form, line, re.ASCII)]
@@ -107,7 +107,9 @@ def parse(text: str) -> SimpleNamespace:
                 last = name
                 axes, transfer, pace, _, domain = part
                 _declare(c.populations, name, (names(axes), transfer, bounds(domain), {}))
-                c.integrating |= {name} if pace else set()
+                if pace:
+                    require(number(pace) > 0, f"{name} does not integrate at a pace above 0")
+                    c.integrating |= {name}
             case "compartment":
                 terms = part[1].split(" + ") if part[1] else []
                 drive: list[Any] = [("", weight(term), [], []) for term in terms]
@@ -115,7 +117,8 @@ def parse(text: str) -> SimpleNamespace:
             case "projection":
                 require(name in c.populations, f"no population is called {name}")
                 at, post, onto, *rest = part
-                term = (name, weight(rest[0]), bounds(rest[1]), names(at))
+                term = (name, weight(rest[0]), bounds(rest[2]), names(at))
+                c.delayed = c.delayed or bool(rest[1])
                 c.populations[post][3][onto][1].append(term)
             case "output":
                 _declare(c.outputs, name, (part[0], names(part[1])))

@@ -59,7 +59,8 @@ class World:
 
     Sizes up to 4 stay, and those `pinned` become what it says; others become different small ones,
     others in every trial. `products` are sizes that are the product of two. Distances of more than 3
-    tokens also become other ones. In the second trial half of all numbers are zero.
+    tokens also become other ones. In the second trial half of all numbers are zero; of circuits with populations that
+    integrate all masks are, too: these must have a rest where no token is there.
 
     Each index of a size that was made small counts with a random weight in every sum, and the size is
     the sum of these weights: any number modulo p. What holds of sums over indices and of sizes for every
@@ -77,6 +78,7 @@ class World:
     ) -> None:
         self.chance, self.trial, self.key = chance, trial, f"{chance.key} {trial}"
         self.near, self.primes, self.base = dict[int, int](), chance.primes, chance.base
+        self.integrates = any(c.integrating for c in circuits)
         rng, last = Random(f"{self.key} sizes"), 2
         domains = [p[2] for c in circuits for p in c.populations.values()]
         domains += [t[2] for c in circuits for t in c.terms]
@@ -153,7 +155,8 @@ class World:
         is_mask = circuit.inputs.get(name, False)
         rng = Random(f"{self.key} {salt}{name} {0 if is_mask else level}")
         zeros = Random(f"{self.key} {salt}{name} zeros")
-        below = 2 if is_mask else self.primes[level]
+        silent = is_mask and self.trial == 1 and self.integrates
+        below = (1 if silent else 2) if is_mask else self.primes[level]
         numbers = [rng.randrange(below) for _ in range(count)]
         if self.trial == 1 and not is_mask:
             numbers = [zeros.randrange(2) * n for n in numbers]

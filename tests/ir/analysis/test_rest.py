@@ -122,6 +122,26 @@ WRONG = {
 }  # fmt: skip
 
 
+WRONG |= {
+    "inhibited and excited": (
+        "projection mask mask",
+        "projection more pool -> mask.basal weight 1.0\nprojection mask mask",
+        "once each",
+    ),
+    "hears nothing": ("gated -> pool.soma weight 1.0", "gated -> pool.soma weight 0.0", "whether"),
+    "counts where nothing is gated": (
+        "kept -> gated.apical weight 1.0",
+        "kept -> gated.apical weight 1.0 where i - j <= 0",
+        "whether",
+    ),
+    "counts cells that do not fire": (
+        "mask mask -> gated.basal weight 1.0",
+        "mask mask -> gated.basal weight 1.0 where i - j <= 0",
+        "whether",
+    ),
+}
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_other_loops_are_refused(name):
     old, new, word = WRONG[name]
@@ -149,3 +169,69 @@ def test_loops_of_a_stack():
     circuit = lower(spec, random_weights(spec, 0))
     (loop,) = feedback_loops(circuit)
     assert (loop.pool, loop.members, loop.between) == ("pool", ("mask",), ("mask",))
+
+
+# ---- pools that always hear something ------------------------------------------------------------
+
+SUM = """cortico circuit 1
+name "sums"
+
+axis i : column {0}
+axis j : column {1}
+
+input s ({0}, {1})
+
+population mask [i, j] cortex.L2/3 pyramidal_it exp{2}
+  basal multiplies s[i, j]
+population pool [i] cortex.L2/3 pv tanh integrates 1.0 per ms from 5.0
+  soma multiplies -1.0
+
+projection inhibition pool -> mask.basal weight -1.0
+projection sum mask -> pool.soma weight 1.0{3}
+
+output y = mask[i, j]
+"""
+
+
+@pytest.mark.parametrize(("rows", "columns", "where", "heard"), [
+    ("n", "n", "", True), ("n", "k", "", True), ("n", "n", "j - i <= 0", True),
+    ("n", "n", "i - j <= 2 and j - i <= 0", True), ("n", "n", "j - i <= -1", False),
+    ("n", "k", "j - i <= 0", False), ("n", "k", "i - j <= 3", False),
+    ("3", "4", "i - j <= -1", True), ("3", "4", "i - j <= -2", False), ("4", "3", "i - j <= 0", False),
+    ("4", "3", "i - j <= 1", True), ("4", "3", "j - i <= 0", True), ("3", "3", "j - i <= -1", False),
+])  # fmt: skip
+def test_a_pool_must_hear_something_at_all_sizes(rows, columns, where, heard):
+    """Whether each row has a column, by counting at small sizes; cells that are not there, or synapses."""
+    small = [
+        [{"n": n, "k": k}.get(e) or int(e) for e in (rows, columns)]
+        for n in (1, 3, 6)
+        for k in (1, 2, 8)
+    ]
+    bound = where.replace("and", ") & (") or "i == i"
+    for n, k in small:
+        i, j = np.indices((n, k))
+        if heard:
+            assert eval(f"({bound})", {"i": i, "j": j}).any(1).all()
+    texts = [SUM.format(rows, columns, f" where {where}" if where and cells else "",
+             f" where {where}" if where and not cells else "") for cells in (True, False)]  # fmt: skip
+    for text in texts:
+        try:
+            at_rest(parse_circuit(text))
+            assert heard
+        except CircuitError as error:
+            assert not heard and "may hear nothing" in str(error)
+
+
+def test_loops_that_share_cells_are_refused():
+    """Rows and columns that both sum to 1: Sinkhorn's matrix, which is no softmax."""
+    other = """population other [j] cortex.L2/3 pv tanh integrates 1.0 per ms from 5.0
+  soma multiplies -1.0
+
+projection more other -> mask.basal weight -1.0
+projection columns mask -> other.soma weight 1.0
+projection inhibition"""
+    text = SUM.format(3, 3, "", "").replace("\nprojection inhibition", other)
+    with pytest.raises(
+        CircuitError, match=r"'other' integrates.*mask is in its loop, and in that of"
+    ):
+        at_rest(parse_circuit(text))
