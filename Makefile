@@ -77,7 +77,7 @@ golden: $(DEV_STAMP) ## rewrite golden files and generated docs
 
 # a missed goal does not stop the others; all are named at the end
 BENCHMARKS := startup compile_time attention_speed attention_memory neuron_view pass_counts proof_time \
-	prover_soundness brian2_speed spiking_error simulator_scale mpi_scaling live_generate networks networks_cost
+	prover_soundness feedback_softmax brian2_speed spiking_error simulator_scale mpi_scaling live_generate networks networks_cost
 
 .PHONY: bench
 bench: $(DEV_STAMP) ## run the benchmarks; tables on the terminal, JSON in benchmarks/results

@@ -4,7 +4,7 @@
 
 A head of `keys` tokens, its scores spread by about 3 (standard deviation), runs in time on the reference
 interpreter from silence on. It has settled to e when each mask cell stays within e of softmax. Each row is the
-median over draws of tokens and weights, with the highest rate of a mask cell on the way in any. Times are in ms.
+slowest of some draws of tokens and weights, with the highest rate of a mask cell on the way in any. Times are in ms.
 Writes results/feedback_softmax.json, and the table of docs/feedback.md.
 """
 
@@ -29,9 +29,9 @@ from cortico.backends.trajectory import run_in_time
 
 PAGE = Path(__file__).parents[1] / "docs" / "feedback.md"
 FEATURES = 4
-DRAWS = sized(5, 1)
+DRAWS = sized(2, 1)
 LONGEST = sized(1000.0, 20.0)  #: ms
-DT = 0.1
+DT = 0.2
 CLOSE, CLOSER = 1e-3, 1e-9
 
 
@@ -57,8 +57,8 @@ class Row:
 
 def settings() -> Iterator[Setting]:
     """Over k and tau; then keys, starts, and steps."""
-    for tau in (0.0, 5.0, 10.0, 20.0):
-        for rate in (0.025, 0.1, 0.5, 1.0, 2.0):
+    for tau in (0.0, 10.0, 20.0):
+        for rate in (0.1, 0.5, 1.0, 2.0):
             yield Setting(16, rate, 20.0, tau)
     for tau in (0.0, 10.0):
         yield Setting(64, 1.0, 20.0, tau)
@@ -69,11 +69,11 @@ def settings() -> Iterator[Setting]:
 
 
 def measured(setting: Setting) -> Row:
-    """The median over draws; of rates the highest."""
+    """The slowest of the draws, and the highest rate."""
     rows = [_drawn(setting, seed) for seed in range(DRAWS)]
     return Row(
-        float(np.median([row.close for row in rows])),
-        float(np.median([row.closer for row in rows])),
+        max(row.close for row in rows),
+        max(row.closer for row in rows),
         max(row.highest for row in rows),
     )
 
@@ -94,7 +94,7 @@ def _drawn(setting: Setting, seed: int) -> Row:
         run = run_in_time(
             lower(spec, weights),
             {"x": x},
-            duration=LONGEST,
+            duration=_duration(setting),
             dt=setting.dt,
             every=setting.dt,
             prospective=setting.tau == 0,
@@ -104,6 +104,12 @@ def _drawn(setting: Setting, seed: int) -> Row:
     errors = np.abs(mask - expected).max(axis=(1, 2))
     times = np.asarray(run.times)
     return Row(*(_from_when(times, errors <= e) for e in (CLOSE, CLOSER)), float(np.max(mask)))
+
+
+def _duration(setting: Setting) -> float:
+    """Long enough to fall from the start and to come close: 40 / k more, and 25 times 2 tau, in whole steps."""
+    needed = (abs(setting.start) + 40) / setting.rate + 50 * setting.tau
+    return round(min(LONGEST, needed) / setting.dt) * setting.dt
 
 
 def _scores(weights: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:

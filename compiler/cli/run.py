@@ -249,9 +249,14 @@ def read_weights(path: Path | None, source: Path, circuit: Circuit) -> dict[str,
     from cortico.ir import SpecError
     from cortico.lowering import circuit_weights
 
-    if path is None:
-        return None
     wanted = {p.name for p in circuit.parameters if p.values is None and p.formula is None}
+    if path is None:
+        if wanted:
+            raise SpecError(
+                f"{str(source)!r} was compiled without weights, and {', '.join(sorted(wanted))} have no values: "
+                "give --weights FILE"
+            )
+        return None
     if not wanted:
         raise SpecError(f"--weights does not apply: {str(source)!r} has weights of its own")
     tensors = open_tensors(path)

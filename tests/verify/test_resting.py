@@ -237,6 +237,7 @@ def test_delays_add_up_around_a_loop():
     assert "9.7 ms around it" in stability(parse_circuit(changed(SINK, *both, of_sink)))[1]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("part", "settles"), [(0.8, True), (1.2, False)])
 def test_a_run_swings_where_it_is_said_to(part, settles):
     """A delay of 10 ms, and about 1 ms of the clock."""
