@@ -138,11 +138,13 @@ class Cells:
     def step(self, t, currents):
         """What cells hand on after a step, less what they handed on at the start."""
         currents = currents.reshape(self.drives.shape) + self.rests
-        product = np.prod(currents[:, ~self.divides], axis=1)
-        divisor = np.prod(currents[:, self.divides], axis=1)
-        quotient = np.divide(product, divisor, out=np.zeros_like(product), where=divisor != 0)
-        goal = TRANSFERS[self.transfer](quotient)
-        self.r, self.handed = self.move(self.r, goal, self.dt)
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is told by name
+            product = np.prod(currents[:, ~self.divides], axis=1)
+            divisor = np.prod(currents[:, self.divides], axis=1)
+            quotient = np.divide(product, divisor, out=np.zeros_like(product), where=divisor != 0)
+            goal = TRANSFERS[self.transfer](quotient)
+            self.r, self.handed = self.move(self.r, goal, self.dt)
+        require_finite({self.node.label: self.handed})
         return self.handed - self.move.start
 
 
