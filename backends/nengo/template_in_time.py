@@ -19,7 +19,7 @@ import nengo
 import numpy as np
 
 from cortico.backends.cells.template import by_cell, numbered
-from cortico.backends.cells.template_in_time import Rest, require_finite, steps_of_run
+from cortico.backends.cells.template_in_time import Rest, existing, require_finite, steps_of_run
 
 TOLERANCE = 1e-9  # of the largest rate of a population, by which nothing moves that is at rest
 TRANSFERS: Any = ...  # transfer function to a function of NumPy
@@ -68,14 +68,12 @@ class NetworkInTime:
         """Add the synapses between cells that exist; what they bring was handed on `delay` steps before."""
         if self.simulator:
             return
-        pre, post, weight, where = np.broadcast_arrays(pre, post, weight, where)
-        exists = where & (pre >= 0) & (post >= 0)
-        if exists.any():
-            source, target = (self.cells_of(cells[exists][0]) for cells in (pre, post))
+        pre, post, weight = existing(pre, post, weight, where)
+        if pre.size:
+            source, target = self.cells_of(pre[0]), self.cells_of(post[0])
             part = target.parts.index(compartment)
-            rows = (post[exists] - target.first) * len(target.parts) + part
-            columns = pre[exists] - source.first
-            self.synapses.append((source, target, rows, columns, weight[exists], delay))
+            rows = (post - target.first) * len(target.parts) + part
+            self.synapses.append((source, target, rows, pre - source.first, weight, delay))
 
     def cells_of(self, number):
         """The population of a cell."""
@@ -97,6 +95,10 @@ class NetworkInTime:
                 target.rests = target.rests + rests.reshape(target.drives.shape)
         self.simulator = nengo.Simulator(model, dt=self.dt, progress_bar=False)
         weakref.finalize(self, self.simulator.close)
+
+    def restart(self):
+        """Whether all is as it was at the start: not here, another network is made."""
+        return False
 
     def run(self):
         """Run for the time given or until rest; returns what each cell hands on, by number, and 0 for -1."""
