@@ -18,7 +18,7 @@ import ANNarchy as ann  # noqa: F401, for the neurons that a script defines
 import numpy as np
 from scipy.sparse import csc_matrix
 
-from cortico.backends.annarchy.template import Network
+from cortico.backends.annarchy.template import SILENT, Network  # noqa: F401, for the check of ranges
 from cortico.backends.cells.template import by_cell
 from cortico.backends.cells.template_in_time import Rest, existing, require_finite, steps_of_run
 
