@@ -58,10 +58,9 @@ class NetworkInTime(Network):
             self.longest = max(self.longest, delay)
 
     def restart(self):
-        """Let all be as it was at the start, which it now is: another network would be compiled."""
+        """Let all be as it was at the start."""
         if self.compiled:
             self.network.reset()
-        return True
 
     def run(self):
         """Run for the time given or until rest; returns what each cell hands on, by number, and 0 for -1."""

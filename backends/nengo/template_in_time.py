@@ -96,10 +96,6 @@ class NetworkInTime:
         self.simulator = nengo.Simulator(model, dt=self.dt, progress_bar=False)
         weakref.finalize(self, self.simulator.close)
 
-    def restart(self):
-        """Whether all is as it was at the start: not here, another network is made."""
-        return False
-
     def run(self):
         """Run for the time given or until rest; returns what each cell hands on, by number, and 0 for -1."""
         if not self.simulator and self.cells:

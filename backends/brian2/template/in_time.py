@@ -95,10 +95,6 @@ class NetworkInTime:
         for watch in self.watchers:
             self.made.add(watch())
 
-    def restart(self):
-        """Whether all is as it was at the start: not here, another network is made."""
-        return False
-
     def run(self):
         """Run for the time given or until rest; returns what each cell hands on, by number, and 0 for -1."""
         if self.cells:
