@@ -131,6 +131,7 @@ class Cells:
         self.transfer, self.move, self.dt = transfer, move, dt
         self.r = self.handed = np.full(count, move.start)
         self.drives = np.zeros((count, len(parts)))
+        self.node: Any = None  # of Nengo
         self.rests = 0.0  # what is heard of cells that are where they start, which Nengo's synapses leave out
 
     def step(self, t, currents):
