@@ -105,8 +105,8 @@ class Network:
             self.slowest = max(self.slowest, tau)
         self.size += count
 
-    def connect(self, pre, post, compartment, weight, where=True, delay=1):
-        """Make the synapses between cells that exist; what they bring was sent `delay` steps before."""
+    def connect(self, pre, post, compartment, weight, where=True):
+        """Make the synapses between cells that exist."""
         if self.compiled:
             return
         pre, post, weight, where = np.broadcast_arrays(pre, post, weight, where)
@@ -116,7 +116,7 @@ class Network:
             (first, sources), (start, targets) = self.cells_of(pre[0]), self.cells_of(post[0])
             matrix = csc_matrix((weight, (pre - first, post - start)), (sources.size, targets.size))
             projection = self.network.connect(sources, targets, compartment)
-            projection.from_sparse(matrix, delays=delay * self.dt, storage_format="csr")
+            projection.from_sparse(matrix, storage_format="csr")
 
     def cells_of(self, number):
         """The number of a population's first cell, and the population, for a cell in it."""

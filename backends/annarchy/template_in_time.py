@@ -16,10 +16,11 @@ ANNarchy writes C++ into a folder called annarchy and compiles it.
 
 import ANNarchy as ann  # noqa: F401, for the neurons that a script defines
 import numpy as np
+from scipy.sparse import csc_matrix
 
-from cortico.backends.annarchy.template import Network
+from cortico.backends.annarchy.template import SILENT, Network  # noqa: F401, for the check of ranges
 from cortico.backends.cells.template import by_cell
-from cortico.backends.cells.template_in_time import Rest, require_finite, steps_of_run
+from cortico.backends.cells.template_in_time import Rest, existing, require_finite, steps_of_run
 
 
 class NetworkInTime(Network):
@@ -46,8 +47,20 @@ class NetworkInTime(Network):
 
     def connect(self, pre, post, compartment, weight, where=True, delay=1):
         """Make the synapses between cells that exist; what they bring was handed on `delay` steps before."""
-        self.longest = max(self.longest, delay)
-        super().connect(pre, post, compartment, weight, where, delay)
+        if self.compiled:
+            return
+        pre, post, weight = existing(pre, post, weight, where)
+        if pre.size:
+            (first, sources), (start, targets) = self.cells_of(pre[0]), self.cells_of(post[0])
+            matrix = csc_matrix((weight, (pre - first, post - start)), (sources.size, targets.size))
+            projection = self.network.connect(sources, targets, compartment)
+            projection.from_sparse(matrix, delays=delay * self.dt, storage_format="csr")
+            self.longest = max(self.longest, delay)
+
+    def restart(self):
+        """Let all be as it was at the start."""
+        if self.compiled:
+            self.network.reset()
 
     def run(self):
         """Run for the time given or until rest; returns what each cell hands on, by number, and 0 for -1."""
@@ -55,15 +68,16 @@ class NetworkInTime(Network):
             self.compile()
             self.network.reset()  # what is under way is then what cells start from
         rest, done = Rest(self.tolerance, self.longest, self.slowest, self.dt), 0
+        rates = self.by_name()
         while self.cells and (self.steps is None or done < self.steps):
             for watch in self.watchers:
                 watch(done)
             self.network.step()
             done += 1
-            if self.steps is None and rest.has_come(done, self.by_name()):
+            rates = self.by_name()
+            require_finite(rates)
+            if self.steps is None and rest.has_come(done, rates):
                 break
-        rates = self.by_name()
-        require_finite(rates)
         return np.concatenate([*rates.values(), [0.0]])
 
     def handed(self):

@@ -6,9 +6,10 @@ A template of a simulator has a class `NetworkInTime(…, duration, token_ms, pr
     network.connect(core[h, i], reticular[h], "basal", w, delay=steps)
     rates = network.run()
 
-Delays are in steps, one where a projection has none. The last line runs for a stimulus, for the duration, or until the network is at rest, and gives what each cell
-hands on then, by number. The network is called so again for the next stimulus: then `population` drives the
-cells that are there anew, and `connect` does nothing.
+Delays are in steps, one where a projection has none. The last line runs for a stimulus, for the duration, or until the
+network is at rest, and gives what each cell hands on then, by number. The network is called so again for the next stimulus: then `population` drives the
+cells that are there anew, and `connect` does nothing. So it is for the next example of a batch, where the
+network has a method `restart`, which lets all be as it was at the start; else another is made.
 Where something is recorded there is a `Recorder`, as without time; what it records is what cells hand on.
 """
 
@@ -34,10 +35,19 @@ def main():
     require_one_stream([batch], options["duration"], options["token_ms"])
     network, results = None, []
     for example in examples:
-        if network is None or options["token_ms"] is None:
-            network = new_network(**options)
+        if options["token_ms"] is None:
+            network = at_the_start(network)
+        network = network or new_network(**options)
         results.append(simulate(**example, weights=weights, **options, network=network))
     np.savez(output, **stacked(results, batch))
+
+
+def at_the_start(network):
+    """A network with all as it was at the start, where it has a way back; else None, and another is made."""
+    if not hasattr(network, "restart"):
+        return None
+    network.restart()
+    return network
 
 
 def require_one_stream(leading, duration, token_ms):
@@ -85,6 +95,13 @@ def require_finite(rates):
                 f"{name} has a rate that is NaN or infinite: does a loop diverge, does something divide by "
                 "nearly nothing on the way, or is dt too long?"
             )
+
+
+def existing(pre, post, weight, where):
+    """Both cells and the weight of each synapse that there is, as three vectors: those of cells that exist."""
+    pre, post, weight, where = np.broadcast_arrays(pre, post, weight, where)
+    exists = where & (pre >= 0) & (post >= 0)
+    return pre[exists], post[exists], weight[exists]
 
 
 class Rest:

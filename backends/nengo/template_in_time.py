@@ -19,7 +19,7 @@ import nengo
 import numpy as np
 
 from cortico.backends.cells.template import by_cell, numbered
-from cortico.backends.cells.template_in_time import Rest, require_finite, steps_of_run
+from cortico.backends.cells.template_in_time import Rest, existing, require_finite, steps_of_run
 
 TOLERANCE = 1e-9  # of the largest rate of a population, by which nothing moves that is at rest
 TRANSFERS: Any = ...  # transfer function to a function of NumPy
@@ -68,14 +68,12 @@ class NetworkInTime:
         """Add the synapses between cells that exist; what they bring was handed on `delay` steps before."""
         if self.simulator:
             return
-        pre, post, weight, where = np.broadcast_arrays(pre, post, weight, where)
-        exists = where & (pre >= 0) & (post >= 0)
-        if exists.any():
-            source, target = (self.cells_of(cells[exists][0]) for cells in (pre, post))
+        pre, post, weight = existing(pre, post, weight, where)
+        if pre.size:
+            source, target = self.cells_of(pre[0]), self.cells_of(post[0])
             part = target.parts.index(compartment)
-            rows = (post[exists] - target.first) * len(target.parts) + part
-            columns = pre[exists] - source.first
-            self.synapses.append((source, target, rows, columns, weight[exists], delay))
+            rows = (post - target.first) * len(target.parts) + part
+            self.synapses.append((source, target, rows, pre - source.first, weight, delay))
 
     def cells_of(self, number):
         """The population of a cell."""
@@ -133,16 +131,19 @@ class Cells:
         self.transfer, self.move, self.dt = transfer, move, dt
         self.r = self.handed = np.full(count, move.start)
         self.drives = np.zeros((count, len(parts)))
+        self.node: Any = None  # of Nengo
         self.rests = 0.0  # what is heard of cells that are where they start, which Nengo's synapses leave out
 
     def step(self, t, currents):
         """What cells hand on after a step, less what they handed on at the start."""
         currents = currents.reshape(self.drives.shape) + self.rests
-        product = np.prod(currents[:, ~self.divides], axis=1)
-        divisor = np.prod(currents[:, self.divides], axis=1)
-        quotient = np.divide(product, divisor, out=np.zeros_like(product), where=divisor != 0)
-        goal = TRANSFERS[self.transfer](quotient)
-        self.r, self.handed = self.move(self.r, goal, self.dt)
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is told by name
+            product = np.prod(currents[:, ~self.divides], axis=1)
+            divisor = np.prod(currents[:, self.divides], axis=1)
+            quotient = np.divide(product, divisor, out=np.zeros_like(product), where=divisor != 0)
+            goal = TRANSFERS[self.transfer](quotient)
+            self.r, self.handed = self.move(self.r, goal, self.dt)
+        require_finite({self.node.label: self.handed})
         return self.handed - self.move.start
 
 

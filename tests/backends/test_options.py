@@ -30,7 +30,15 @@ def test_options_of_spiking_cells_want_them(name):
     get_backend("brian2", cells="lif", **{name: 10})
 
 
-@pytest.mark.parametrize("name", ["synapse", "time", "dt", "seed"])
+def test_a_step_of_nengo_is_for_models_that_have_time():
+    spec = AttentionSpec(model=4, heads=1)
+    with pytest.raises(UnsupportedError, match="option dt, which is for neurons=lif and for"):
+        compile_attention(spec, backend=get_backend("nengo", dt=0.002))
+    for options in ({"neurons": "lif"}, {"prospective": True}, {"duration": 10.0}):
+        compile_attention(spec, backend=get_backend("nengo", dt=0.002, **options))
+
+
+@pytest.mark.parametrize("name", ["synapse", "time", "seed"])
 def test_options_of_spiking_ensembles_want_them(name):
     value = 1 if name == "seed" else 0.01
     with pytest.raises(SpecError, match=f"option {name} of backend nengo is for neurons=lif only"):

@@ -34,7 +34,10 @@ IN_PROCESS = {
 }
 
 #: Options with which simulators run circuits that live in time.
-IN_TIME = {"brian2": {"prospective": True, "dt": 0.1}}
+IN_TIME = {
+    "brian2": {"prospective": True, "dt": 0.1},
+    "nengo": {"prospective": True, "dt": 1e-4},
+}
 
 #: Backends whose errors are recorded, as they take long: case to what was found.
 RECORDED = {"annarchy": annarchy_record.recorded()}

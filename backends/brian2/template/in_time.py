@@ -19,7 +19,7 @@ from brian2 import Network, NetworkOperation, NeuronGroup, StateMonitor, Synapse
 
 from cortico.backends.brian2.template.network import connect, error_function, prepare, start
 from cortico.backends.cells.template import by_cell, numbered
-from cortico.backends.cells.template_in_time import Rest, require_finite, steps_of_run
+from cortico.backends.cells.template_in_time import Rest, existing, require_finite, steps_of_run
 from cortico.backends.recordings.template import recorded_rates
 
 TRANSFERS: Any = ...  # transfer function to its text in Brian2's language
@@ -73,9 +73,7 @@ class NetworkInTime:
         """Add the synapses between cells that exist; what they bring was handed on `delay` steps before."""
         if self.made:
             return
-        pre, post, weight, where = np.broadcast_arrays(pre, post, weight, where)
-        exists = where & (pre >= 0) & (post >= 0)
-        pre, post, weight = pre[exists], post[exists], weight[exists]
+        pre, post, weight = existing(pre, post, weight, where)
         if pre.size:
             source, target = self.cells_of(pre[0]), self.cells_of(post[0])
             source.longest = max(source.longest, delay)

@@ -20,7 +20,13 @@ import numpy as np
 
 from cortico.backends.cells.template import by_cell, numbered
 from cortico.backends.cells.template_in_time import Rest, require_finite, steps_of_run
-from cortico.backends.nest.template.network import BLOCK, EXPONENT, NEVER
+from cortico.backends.nest.template.network import (  # noqa: F401, for the check of ranges
+    BLOCK,
+    EXPONENT,
+    LARGEST,
+    NEVER,
+    SMALLEST,
+)
 
 TOLERANCE = 1e-9  # of the largest rate of a population, by which nothing moves that is at rest
 AT_ONCE = 1e-3  # steps, which is the time constant of a neuron that is where it goes within one
