@@ -14,7 +14,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Row:
-    """Ms to within 1e-3 and 1e-9 of softmax, infinite where never, and the highest rate of a mask cell on the way."""
+    """Ms to within 1e-3 and 1e-9 of softmax, infinite where not in the run, and the highest rate of a mask cell on the way."""
 
     close: float
     closer: float
@@ -107,8 +107,8 @@ def _drawn(setting: Setting, seed: int) -> Row:
 
 
 def _duration(setting: Setting) -> float:
-    """Long enough to fall from the start and to come close: 40 / k more, and 25 times 2 tau, in whole steps."""
-    needed = (abs(setting.start) + 40) / setting.rate + 50 * setting.tau
+    """Long enough to fall from the start and to come close: 40 / k more, 25 times 2 tau, 500 steps, in whole steps."""
+    needed = (abs(setting.start) + 40) / setting.rate + 50 * setting.tau + 500 * setting.dt
     return round(min(LONGEST, needed) / setting.dt) * setting.dt
 
 
@@ -159,7 +159,8 @@ def page(text: str, rows: list[dict[str, Any]]) -> str:
 
 def _found(row: dict[str, Any]) -> Iterator[str]:
     for name in ("close", "closer"):
-        yield "never" if row[name] is None else f"{row[name]:.1f} ms"
+        looked = _duration(Setting(**{f.name: row[f.name] for f in fields(Setting)}))
+        yield f"not in {looked:g} ms" if row[name] is None else f"{row[name]:.1f} ms"
     yield f"{row['highest']:.3g}"
 
 
