@@ -6,14 +6,12 @@ import json
 from collections.abc import Iterator
 
 from cortico.backends.brian2 import options as brian2
-from cortico.backends.cells.backend import CellBackend
-from cortico.backends.cells.coder import Coder
-from cortico.backends.cells.script import dendrites, time_constant
+from cortico.backends.cells.backend import WriterInTime
 from cortico.backends.transfers import of_circuit
-from cortico.ir import Circuit, Population
+from cortico.ir import Circuit
 
 
-class InTime(CellBackend[brian2.Options]):
+class InTime(WriterInTime[brian2.Options]):
     """Writes the script of a network that runs in time."""
 
     name = "brian2"
@@ -22,11 +20,6 @@ class InTime(CellBackend[brian2.Options]):
     lacks = "which networks of Brian2 do not settle to"
     template_in_time = "cortico.backends.brian2.template.in_time"
     Options = brian2.Options
-    physiology = True
-
-    def __init__(self, options: brian2.Options) -> None:
-        super().__init__()
-        self.options = options
 
     def arguments(self) -> dict[str, object]:
         own = self.options.of_script(presented=False)
@@ -36,10 +29,6 @@ class InTime(CellBackend[brian2.Options]):
         options = self.options
         target = f"default={options.target!r}, choices={options.targets}"
         return f'parser.add_argument("--target", {target})\n' + super().flags()
-
-    def cell(self, coder: Coder, population: Population) -> Iterator[str]:
-        yield time_constant(population)
-        yield from dendrites(coder, population)
 
     def values(self, circuit: Circuit) -> str:
         found = {t.name: t.brian2 for t in of_circuit(circuit)}

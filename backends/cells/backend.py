@@ -14,7 +14,12 @@ from cortico.backends.cells.estimate import COSTS, Estimate, estimate, free_memo
 from cortico.backends.cells.presented.course import unpresented
 from cortico.backends.cells.presented.script import emit_script_of_tokens
 from cortico.backends.cells.recording import RecordingOptions, require_one
-from cortico.backends.cells.script import axes_in_time, dendrites, emit_cell_script
+from cortico.backends.cells.script import (
+    axes_in_time,
+    dendrites,
+    emit_cell_script,
+    time_constant,
+)
 from cortico.backends.cells.statements import option_lines
 from cortico.backends.cells.timed import (
     TimedOptions,
@@ -184,6 +189,8 @@ class CellBackend(ScriptBackend[Kind]):
     #: How many units a signal passes between what is stored and a cell that hears it.
     memory_units = 0
     template_in_time: str | None = None  #: None where no script runs in time
+    #: Who writes the scripts that run in time, where that is another class.
+    writer_in_time: type[WriterInTime[Any]] | None = None
     step_ms = "dt"  #: code for the step of the clock in ms
     physiology = False  #: whether cells have their membrane time constants
     reuses = False  #: whether one network serves all examples of a batch
@@ -229,7 +236,16 @@ class CellBackend(ScriptBackend[Kind]):
         """The values that `template` wants the script to have: `TRANSFERS`, by name."""
         return function_table(circuit, self.language or self.name)
 
+    def writer(self, circuit: Circuit) -> CellBackend[Any]:
+        """Who writes the script of a circuit."""
+        if self.writer_in_time and is_timed(circuit, self.options):
+            return self.writer_in_time(self.options)
+        return self
+
     def unsupported(self, circuit: Circuit) -> list[str]:
+        writer = self.writer(circuit)
+        if writer is not self:
+            return writer.unsupported(circuit)
         missing = unspelled(circuit, self.language or self.name, self.lacks)
         return [*self._untimely(circuit), *crowded(circuit), *missing, *unwritable(circuit)]
 
@@ -248,7 +264,21 @@ class CellBackend(ScriptBackend[Kind]):
     def source(self, circuit: Circuit) -> str:
         if circuit.presents_tokens:
             return emit_script_of_tokens(circuit, self)
-        return emit_cell_script(circuit, self)
+        return emit_cell_script(circuit, self.writer(circuit))
+
+
+class WriterInTime(CellBackend[Kind]):
+    """Writes scripts that run in time, for a backend with other scripts too, and with its options."""
+
+    physiology = True
+
+    def __init__(self, options: Kind) -> None:
+        super().__init__()
+        self.options = options
+
+    def cell(self, coder: Coder, population: Population) -> Iterator[str]:
+        yield time_constant(population)
+        yield from dendrites(coder, population)
 
 
 def forecast(backend: Backend, circuit: Callable[[], Circuit], inputs: Mapping[str, Any]) -> str:

@@ -57,9 +57,7 @@ class TimedOptions(RecordingOptions):
 
 def asked(options: OptionSet) -> list[str]:
     """The options that ask for a run in time."""
-    values = {
-        name: getattr(options, name, None) for name in ("prospective", "token_ms", "duration")
-    }
+    values = {name: getattr(options, name, None) for name in TIMED}
     return [name for name, value in values.items() if value not in (None, False)]
 
 

@@ -26,21 +26,14 @@ class NengoBackend(CellBackend[Options]):
     step_ms = "1000 * dt"
     template = "cortico.backends.nengo.template"
     Options = Options
-
     in_time = True
+    writer_in_time = InTime
 
     def unsupported(self, circuit: Circuit) -> list[str]:
-        if is_timed(circuit, self.options):
-            return InTime(self.options).unsupported(circuit)
-        if not self.options.spiking and self.options.dt != Options.dt:
-            lost = ["option dt, which is for neurons=lif and for models that run in time"]
-            return [*lost, *super().unsupported(circuit)]
-        return super().unsupported(circuit)
-
-    def source(self, circuit: Circuit) -> str:
-        if is_timed(circuit, self.options):
-            return InTime(self.options).source(circuit)
-        return super().source(circuit)
+        has_steps = self.options.spiking or is_timed(circuit, self.options)
+        lost = ["option dt, which is for neurons=lif and for models that run in time"]
+        lost *= not has_steps and self.options.dt != Options.dt
+        return [*lost, *super().unsupported(circuit)]
 
     def steps(self, circuit: Circuit) -> int | None:
         """One where it is exact."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from cortico.backends.cells.backend import CellBackend
-from cortico.backends.cells.coder import Coder
-from cortico.backends.cells.script import dendrites, time_constant
+from cortico.backends.cells.backend import WriterInTime
 from cortico.backends.nengo import options as nengo
-from cortico.ir import Circuit, Population
+from cortico.ir import Circuit
 
 
-class InTime(CellBackend[nengo.Options]):
+class InTime(WriterInTime[nengo.Options]):
     """Writes the script of a model that runs in time."""
 
     name = "nengo"
@@ -21,18 +17,9 @@ class InTime(CellBackend[nengo.Options]):
     step_ms = "1000 * dt"
     template_in_time = "cortico.backends.nengo.template_in_time"
     Options = nengo.Options
-    physiology = True
-
-    def __init__(self, options: nengo.Options) -> None:
-        super().__init__()
-        self.options = options
 
     def arguments(self) -> dict[str, object]:
         return {"dt": self.options.dt}
-
-    def cell(self, coder: Coder, population: Population) -> Iterator[str]:
-        yield time_constant(population)
-        yield from dendrites(coder, population)
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         spiking = ["neurons=lif, which models that run in time do not have"] * self.options.spiking

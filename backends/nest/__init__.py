@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from cortico.backends.cells.backend import CellBackend
-from cortico.backends.cells.timed import is_timed
 from cortico.backends.nest.in_time import InTime
 from cortico.backends.nest.options import Options
 from cortico.ir import Circuit, Effect, Population
@@ -35,18 +34,8 @@ class NestBackend(CellBackend[Options]):
     memory_units = 1
     exponentials = ("SMALLEST", "LARGEST")
     Options = Options
-
     in_time = True
-
-    def unsupported(self, circuit: Circuit) -> list[str]:
-        if is_timed(circuit, self.options):
-            return InTime(self.options).unsupported(circuit)
-        return super().unsupported(circuit)
-
-    def source(self, circuit: Circuit) -> str:
-        if is_timed(circuit, self.options):
-            return InTime(self.options).source(circuit)
-        return super().source(circuit)
+    writer_in_time = InTime
 
     def steps(self, circuit: Circuit) -> float | None:
         """A stage after another, each as long as `tolerance` takes; None for tokens one after another."""

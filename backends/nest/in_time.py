@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from cortico.backends.cells.backend import CellBackend
-from cortico.backends.cells.coder import Coder
-from cortico.backends.cells.script import dendrites, time_constant
+from cortico.backends.cells.backend import WriterInTime
 from cortico.backends.nest import options as nest
 from cortico.ir import Circuit, Effect, Population
 
 _ONE = "a rate neuron of NEST that runs in time"
 
 
-class InTime(CellBackend[nest.Options]):
+class InTime(WriterInTime[nest.Options]):
     """Writes the script of a network that runs in time."""
 
     name = "nest"
@@ -23,18 +19,9 @@ class InTime(CellBackend[nest.Options]):
     template_in_time = "cortico.backends.nest.template.in_time"
     exponentials = ("SMALLEST", "LARGEST")
     Options = nest.Options
-    physiology = True
-
-    def __init__(self, options: nest.Options) -> None:
-        super().__init__()
-        self.options = options
 
     def arguments(self) -> dict[str, object]:
         return {name: getattr(self.options, name) for name in ("dt", "threads")}
-
-    def cell(self, coder: Coder, population: Population) -> Iterator[str]:
-        yield time_constant(population)
-        yield from dendrites(coder, population)
 
     def unsupported(self, circuit: Circuit) -> list[str]:
         products = ", ".join(p.name for p in circuit.populations if not _is_sum(p))

@@ -24,14 +24,8 @@ def wire(points: Sequence[Point], kind: Kind) -> Iterator[Mark]:
     yield stem((*points[:-1], neck), kind)
     if inhibits:
         centre = (end[0] - 2.6 * direction[0], end[1] - 2.6 * direction[1])
-        hollow = kind is Kind.SUBTRACTION
-        yield Disc(
-            centre,
-            2.1 if hollow else 2.6,
-            PAPER if hollow else look.colour,
-            look.colour,
-            1.0 * hollow,
-        )
+        ring = Disc(centre, 2.1, PAPER, look.colour, 1.0)
+        yield ring if kind is Kind.SUBTRACTION else Disc(centre, 2.6, look.colour)
     else:
         fill = look.colour if kind is Kind.DRIVER else PAPER
         yield Shape(_arrow(end, direction), look.colour, 1.0, fill=fill)

@@ -33,10 +33,7 @@ _COURSE = "cortico.backends.cells.presented.template"
 def emit_script_of_tokens(circuit: Circuit, engine: CellBackend[Any]) -> str:
     """A standalone script for `circuit`, which has axes in time."""
     assert engine.template_of_tokens is not None, "the backend refuses such a circuit"
-    coder, chain = (
-        TimeCoder.of(circuit, plan=schedule(circuit)),
-        longest_chain(circuit, engine.units),
-    )
+    coder = TimeCoder.of(circuit, plan=schedule(circuit))
 
     def units(population: Population) -> int:
         return engine.units(population) + engine.memory_units * any(_stores(coder, population))
