@@ -20,7 +20,14 @@ from scipy.sparse import csc_matrix
 
 from cortico.backends.annarchy.template import SILENT, Network  # noqa: F401, for the check of ranges
 from cortico.backends.cells.template import by_cell
-from cortico.backends.cells.template_in_time import Rest, existing, require_finite, steps_of_run
+from cortico.backends.cells.template_in_time import (
+    Rest,
+    by_name,
+    existing,
+    require_finite,
+    run_by_steps,
+    steps_of_run,
+)
 
 
 class NetworkInTime(Network):
@@ -67,23 +74,14 @@ class NetworkInTime(Network):
         if self.cells and not self.compiled:
             self.compile()
             self.network.reset()  # what is under way is then what cells start from
-        rest, done = Rest(self.tolerance, self.longest, self.slowest, self.dt), 0
-        rates = self.by_name()
-        while self.cells and (self.steps is None or done < self.steps):
-            for watch in self.watchers:
-                watch(done)
-            self.network.step()
-            done += 1
-            rates = self.by_name()
-            require_finite(rates)
-            if self.steps is None and rest.has_come(done, rates):
-                break
-        return np.concatenate([*rates.values(), [0.0]])
+        return run_by_steps(self, Rest(self.tolerance, self.longest, self.slowest, self.dt))
+
+    def step(self):
+        """Run one step, and look at its rates, which is done anyway until rest."""
+        self.network.step()
+        if self.steps is not None:
+            require_finite(by_name(self))
 
     def handed(self):
         """The first cell of each population, and what its cells hand on now."""
         return {name: (first, np.array(cells.r)) for name, (first, cells) in self.cells.items()}
-
-    def by_name(self):
-        """What the cells of each population hand on now."""
-        return {name: rates for name, (_, rates) in self.handed().items()}

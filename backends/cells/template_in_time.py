@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from cortico.backends.cells.template import command_line, stacked
+from cortico.backends.cells.template import by_cell, command_line, numbered, stacked
 from cortico.backends.template import whole_steps
 
 STRETCH = (
@@ -102,6 +102,60 @@ def existing(pre, post, weight, where):
     pre, post, weight, where = np.broadcast_arrays(pre, post, weight, where)
     exists = where & (pre >= 0) & (post >= 0)
     return pre[exists], post[exists], weight[exists]
+
+
+def by_name(network):
+    """What the cells of each population hand on now."""
+    return {name: rates for name, (_, rates) in network.handed().items()}
+
+
+def by_number(rates):
+    """Rates by population as one vector, by number, and 0 for -1. FloatingPointError for what is not finite."""
+    require_finite(rates)
+    return np.concatenate([*rates.values(), [0.0]])
+
+
+def run_by_steps(network, rest):
+    """Run for the time given or until rest; returns what each cell hands on, by number, and 0 for -1.
+
+    `network` has its `cells`, how many `steps` to run (None for those until rest), who looks on as `watchers`, a method
+    `step`, and `handed`, which tells the first cell of each population and what its cells hand on now.
+    """
+    done = 0
+    while network.cells and (network.steps is None or done < network.steps):
+        for watch in network.watchers:
+            watch(done)
+        network.step()
+        done += 1
+        if network.steps is None and rest.has_come(done, by_name(network)):
+            break
+    return by_number(by_name(network))
+
+
+class Populations:
+    """The cells of a network: their numbers, and what a simulator has of each population, which knows `first` and `count`."""
+
+    def __init__(self):
+        self.numbers, self.cells, self.size = {}, {}, 0
+
+    def number(self, name, axes, where, make):
+        """Numbers of a population's cells, -1 where there is none; `make(first, count)` makes what is new and has cells."""
+        if name not in self.numbers:
+            self.numbers[name], count = numbered(self.size, axes, where)
+            if count:
+                self.cells[name] = make(self.size, count)
+            self.size += count
+        return self.numbers[name]
+
+    def over_cells(self, name, axes, values):
+        """A value for each cell of a population that has cells, from values over its axes."""
+        cells = self.cells[name]
+        place = np.maximum(self.numbers[name][axes] - cells.first, -1)
+        return by_cell(place, cells.count, values)
+
+    def cells_of(self, number):
+        """The population of a cell."""
+        return next(c for c in reversed(self.cells.values()) if c.first <= number)
 
 
 class Rest:

@@ -18,22 +18,28 @@ from typing import Any
 import nengo
 import numpy as np
 
-from cortico.backends.cells.template import by_cell, numbered
-from cortico.backends.cells.template_in_time import Rest, existing, require_finite, steps_of_run
+from cortico.backends.cells.template_in_time import (
+    Populations,
+    Rest,
+    existing,
+    require_finite,
+    run_by_steps,
+    steps_of_run,
+)
 
 TOLERANCE = 1e-9  # of the largest rate of a population, by which nothing moves that is at rest
 TRANSFERS: Any = ...  # transfer function to a function of NumPy
 
 
-class NetworkInTime:
+class NetworkInTime(Populations):
     """The cells and synapses of the circuit; the Nengo model is made when it first runs."""
 
     def __init__(self, dt, duration, token_ms, prospective):
+        super().__init__()
         self.dt, self.dt_ms, self.prospective = dt, 1000 * dt, prospective
         self.steps = steps_of_run(duration, token_ms, self.dt_ms)
-        self.numbers, self.cells, self.synapses, self.size = {}, {}, [], 0
         self.simulator: Any = None
-        self.watchers = []
+        self.synapses, self.watchers = [], []
 
     def population(
         self,
@@ -48,21 +54,14 @@ class NetworkInTime:
     ):
         """Add the cells of a population, or drive those there anew; their numbers, -1 where there is none."""
         drives = {**multiply, **divide}
-        if name not in self.numbers:
-            self.numbers[name], count = numbered(self.size, axes, where)
-            if count:
-                divides = np.array([part in divide for part in drives])
-                move = Integrated(*integrates) if integrates else Lagging(tau, self.prospective)
-                self.cells[name] = Cells(
-                    self.size, count, list(drives), divides, transfer, move, self.dt_ms
-                )
-            self.size += count
+        divides = np.array([part in divide for part in drives])
+        move = Integrated(*integrates) if integrates else Lagging(tau, self.prospective)
+        known = list(drives), divides, transfer, move, self.dt_ms
+        numbers = self.number(name, axes, where, lambda first, count: Cells(first, count, *known))
         if name in self.cells:
-            cells = self.cells[name]
-            place = np.maximum(self.numbers[name][axes] - cells.first, -1)
-            given = [by_cell(place, cells.count, values) for values in drives.values()]
-            cells.drives = np.stack(given, axis=1)
-        return self.numbers[name]
+            given = [self.over_cells(name, axes, values) for values in drives.values()]
+            self.cells[name].drives = np.stack(given, axis=1)
+        return numbers
 
     def connect(self, pre, post, compartment, weight, where=True, delay=1):
         """Add the synapses between cells that exist; what they bring was handed on `delay` steps before."""
@@ -74,10 +73,6 @@ class NetworkInTime:
             part = target.parts.index(compartment)
             rows = (post - target.first) * len(target.parts) + part
             self.synapses.append((source, target, rows, pre - source.first, weight, delay))
-
-    def cells_of(self, number):
-        """The population of a cell."""
-        return next(c for c in reversed(self.cells.values()) if c.first <= number)
 
     def make(self):
         """Make the model: a node for each population and its drives, a connection for each projection."""
@@ -102,25 +97,15 @@ class NetworkInTime:
             self.make()
         delay = max((delay for *_, delay in self.synapses), default=1)
         tau = max((cells.move.tau for cells in self.cells.values()), default=0)
-        rest, done = Rest(TOLERANCE, delay, tau, self.dt_ms), 0
-        while self.cells and (self.steps is None or done < self.steps):
-            for watch in self.watchers:
-                watch(done)
-            self.simulator.step()
-            done += 1
-            if self.steps is None and rest.has_come(done, self.by_name()):
-                break
-        rates = self.by_name()
-        require_finite(rates)
-        return np.concatenate([*rates.values(), [0.0]])
+        return run_by_steps(self, Rest(TOLERANCE, delay, tau, self.dt_ms))
+
+    def step(self):
+        """Run one step."""
+        self.simulator.step()
 
     def handed(self):
         """The first cell of each population, and what its cells hand on now."""
         return {name: (cells.first, cells.handed) for name, cells in self.cells.items()}
-
-    def by_name(self):
-        """What the cells of each population hand on now."""
-        return {name: cells.handed for name, cells in self.cells.items()}
 
 
 class Cells:

@@ -18,17 +18,23 @@ import numpy as np
 from brian2 import Network, NetworkOperation, NeuronGroup, StateMonitor, Synapses, linked_var, ms
 
 from cortico.backends.brian2.template.network import connect, error_function, prepare, start
-from cortico.backends.cells.template import by_cell, numbered
-from cortico.backends.cells.template_in_time import Rest, existing, require_finite, steps_of_run
+from cortico.backends.cells.template_in_time import (
+    Populations,
+    Rest,
+    by_number,
+    existing,
+    steps_of_run,
+)
 from cortico.backends.recordings.template import recorded_rates
 
 TRANSFERS: Any = ...  # transfer function to its text in Brian2's language
 
 
-class NetworkInTime:
+class NetworkInTime(Populations):
     """The cells and synapses of a circuit; Brian2's objects are made when it first runs."""
 
     def __init__(self, target, method, dt, tau, tolerance, duration, token_ms, prospective):
+        super().__init__()
         self.steps = steps_of_run(duration, token_ms, dt)
         if target == "cpp_standalone" and (token_ms is not None or duration is None):
             raise ValueError(
@@ -38,7 +44,6 @@ class NetworkInTime:
         prepare(target, dt)
         self.target, self.method, self.dt, self.tau = target, method, dt, tau
         self.tolerance, self.prospective = tolerance, prospective
-        self.numbers, self.cells, self.size = {}, {}, 0
         self.made: Any = None
         self.watchers = []
 
@@ -54,20 +59,13 @@ class NetworkInTime:
         integrates=None,
     ):
         """Add the cells of a population, or drive those there anew; their numbers, -1 where there is none."""
-        if name not in self.numbers:
-            self.numbers[name], count = numbered(self.size, axes, where)
-            if count:
-                parts = {**dict.fromkeys(multiply, False), **dict.fromkeys(divide, True)}
-                self.cells[name] = Cells(
-                    self.size, count, self.tau or tau, transfer, parts, integrates, self.prospective
-                )
-            self.size += count
+        parts = {**dict.fromkeys(multiply, False), **dict.fromkeys(divide, True)}
+        known = self.tau or tau, transfer, parts, integrates, self.prospective
+        numbers = self.number(name, axes, where, lambda first, count: Cells(first, count, *known))
         if name in self.cells:
-            cells = self.cells[name]
-            place = np.maximum(self.numbers[name][axes] - cells.first, -1)
             for part, values in {**multiply, **divide}.items():
-                cells.drive(part, by_cell(place, cells.count, values))
-        return self.numbers[name]
+                self.cells[name].drive(part, self.over_cells(name, axes, values))
+        return numbers
 
     def connect(self, pre, post, compartment, weight, where=True, delay=1):
         """Add the synapses between cells that exist; what they bring was handed on `delay` steps before."""
@@ -79,10 +77,6 @@ class NetworkInTime:
             source.longest = max(source.longest, delay)
             ends = pre - source.first, post - target.first
             target.synapses.append((source, compartment, *ends, weight, delay))
-
-    def cells_of(self, number):
-        """The population of a cell."""
-        return next(c for c in reversed(self.cells.values()) if c.first <= number)
 
     def make(self):
         """Make Brian2's objects: groups and delay lines first, then the synapses between them."""
@@ -104,9 +98,7 @@ class NetworkInTime:
                 self.settle()
             else:
                 start(self.made, self.target, self.steps * self.dt)
-        rates = self.rates()
-        require_finite(rates)
-        return np.concatenate([*rates.values(), [0.0]])
+        return by_number(self.rates())
 
     def settle(self):
         """Run until no rate moves any more."""

@@ -18,8 +18,15 @@ from typing import Any
 import nest
 import numpy as np
 
-from cortico.backends.cells.template import by_cell, numbered
-from cortico.backends.cells.template_in_time import Rest, require_finite, steps_of_run
+from cortico.backends.cells.template_in_time import (
+    Populations,
+    Rest,
+    by_name,
+    by_number,
+    existing,
+    run_by_steps,
+    steps_of_run,
+)
 from cortico.backends.nest.template.network import (  # noqa: F401, for the check of ranges
     BLOCK,
     EXPONENT,
@@ -33,18 +40,18 @@ AT_ONCE = 1e-3  # steps, which is the time constant of a neuron that is where it
 TRANSFERS: Any = ...  # transfer function to a model of NEST and its parameters
 
 
-class NetworkInTime:
+class NetworkInTime(Populations):
     """Neurons, made population by population, and connections between them, made when the network first runs."""
 
     def __init__(self, dt, threads, duration, token_ms, prospective):
+        super().__init__()
         nest.ResetKernel()
         nest.verbosity = nest.VerbosityLevel.ERROR
         if nest.num_processes > 1:
             raise RuntimeError("this script reads the rates of all neurons: use threads, not MPI")
         self.steps = steps_of_run(duration, token_ms, dt)
         self.dt_ms, self.threads, self.prospective = dt, threads, prospective
-        self.numbers, self.cells, self.synapses, self.size = {}, {}, [], 0
-        self.watchers, self.made = [], False
+        self.synapses, self.watchers, self.made = [], [], False
 
     def population(
         self,
@@ -57,28 +64,21 @@ class NetworkInTime:
         integrates=None,
     ):
         """Add the cells of a population, or drive those there anew; their numbers, -1 where there is none."""
-        if name not in self.numbers:
-            self.numbers[name], count = numbered(self.size, axes, where)
-            if count:
-                at_once = self.prospective and not integrates
-                tau = AT_ONCE * self.dt_ms if at_once else tau
-                self.cells[name] = Cells(self.size, count, tau, transfer, integrates)
-            self.size += count
+        at_once = self.prospective and not integrates
+        known = AT_ONCE * self.dt_ms if at_once else tau, transfer, integrates
+        numbers = self.number(name, axes, where, lambda first, count: Cells(first, count, *known))
         if name in self.cells:
-            cells = self.cells[name]
-            place = np.maximum(self.numbers[name][axes] - cells.first, -1)
             (drives,) = multiply.values()
-            cells.drive(by_cell(place, cells.count, drives))
-        return self.numbers[name]
+            self.cells[name].drive(self.over_cells(name, axes, drives))
+        return numbers
 
     def connect(self, pre, post, compartment, weight, where=True, delay=1):
         """Add the synapses between cells that exist; what they bring was handed on `delay` steps before."""
         if self.made:
             return
-        pre, post, weight, where = np.broadcast_arrays(pre, post, weight, where)
-        exists = where & (pre >= 0) & (post >= 0)
-        if exists.any():
-            self.synapses.append((pre[exists], post[exists], weight[exists], delay))
+        pre, post, weight = existing(pre, post, weight, where)
+        if pre.size:
+            self.synapses.append((pre, post, weight, delay))
 
     def make(self):
         """Make neurons and connections, and let what cells start from arrive everywhere."""
@@ -116,28 +116,18 @@ class NetworkInTime:
             self.make()
         longest = max((delay for *_, delay in self.synapses), default=1)
         tau = max((cells.tau for cells in self.cells.values()), default=0)
-        rest, done = Rest(TOLERANCE, longest, tau, self.dt_ms), 0
         if self.steps and not self.watchers:
             nest.Simulate(self.steps * self.dt_ms)
-            done = self.steps
-        while self.cells and (self.steps is None or done < self.steps):
-            for watch in self.watchers:
-                watch(done)
-            nest.Simulate(self.dt_ms)
-            done += 1
-            if self.steps is None and rest.has_come(done, self.by_name()):
-                break
-        rates = self.by_name()
-        require_finite(rates)
-        return np.concatenate([*rates.values(), [0.0]])
+            return by_number(by_name(self))
+        return run_by_steps(self, Rest(TOLERANCE, longest, tau, self.dt_ms))
+
+    def step(self):
+        """Run one step."""
+        nest.Simulate(self.dt_ms)
 
     def handed(self):
         """The first cell of each population, and what its cells hand on now."""
         return {name: (cells.first, cells.rates()) for name, cells in self.cells.items()}
-
-    def by_name(self):
-        """What the cells of each population hand on now."""
-        return {name: cells.rates() for name, cells in self.cells.items()}
 
 
 class Cells:
